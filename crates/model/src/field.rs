@@ -1,0 +1,217 @@
+//! Field names that the edge itself must know, each with a small number, so that a name is compared once, at parse time.
+
+macro_rules! fields {
+    ($($variant:ident = $name:literal),+ $(,)?) => {
+        /// A field name that some part of the edge acts upon. Everything else is [`FieldId::Other`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "each variant is its field's name")]
+        pub enum FieldId {
+            /// No name that we act upon.
+            Other,
+            /// A name that equals a known one only after folding `_` to `-`. CGI-like origins cannot tell the two
+            /// apart, so it never travels on.
+            Shadow,
+            /// Taken out by us; no serialiser writes it.
+            Removed,
+            /// `Seawall-…`: ours alone, removed on every path in.
+            Seawall,
+            /// `Cf-Access-…`: identity that only the edge may assert, removed on every path in.
+            CfAccess,
+            $($variant),+
+        }
+
+        const KNOWN: &[(&str, FieldId)] = &[$(($name, FieldId::$variant)),+];
+
+        impl FieldId {
+            /// The canonical spelling (lower case) of a known name, empty for the others.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                    _ => "",
+                }
+            }
+        }
+    };
+}
+
+fields! {
+    Te = "te",
+    Via = "via",
+    Age = "age",
+    Host = "host",
+    Date = "date",
+    Range = "range",
+    Accept = "accept",
+    Cookie = "cookie",
+    Expect = "expect",
+    Server = "server",
+    Origin = "origin",
+    Upgrade = "upgrade",
+    Trailer = "trailer",
+    Referer = "referer",
+    AltSvc = "alt-svc",
+    CdnLoop = "cdn-loop",
+    Location = "location",
+    Priority = "priority",
+    Forwarded = "forwarded",
+    XRealIp = "x-real-ip",
+    Connection = "connection",
+    KeepAlive = "keep-alive",
+    UserAgent = "user-agent",
+    SetCookie = "set-cookie",
+    ContentType = "content-type",
+    CacheStatus = "cache-status",
+    ProxyStatus = "proxy-status",
+    CacheControl = "cache-control",
+    Authorization = "authorization",
+    ContentLength = "content-length",
+    AcceptEncoding = "accept-encoding",
+    XForwardedFor = "x-forwarded-for",
+    TrueClientIp = "true-client-ip",
+    Http2Settings = "http2-settings",
+    XForwardedHost = "x-forwarded-host",
+    XForwardedPort = "x-forwarded-port",
+    XForwardedProto = "x-forwarded-proto",
+    CfConnectingIp = "cf-connecting-ip",
+    ProxyConnection = "proxy-connection",
+    SecWebSocketKey = "sec-websocket-key",
+    ContentEncoding = "content-encoding",
+    TransferEncoding = "transfer-encoding",
+    ProxyAuthenticate = "proxy-authenticate",
+    ProxyAuthorization = "proxy-authorization",
+    SecWebSocketAccept = "sec-websocket-accept",
+    SecWebSocketVersion = "sec-websocket-version",
+    StrictTransportSecurity = "strict-transport-security",
+}
+
+/// A perfect hash over the known names: at most one name per slot, which the compiler checks.
+const fn slot(len: usize, first: u8, last_but_one: u8, last: u8) -> usize {
+    (len * 8 + (first | 0x20) as usize * 55 + (last | 0x20) as usize * 57 + (last_but_one | 0x20) as usize * 40) % 128
+}
+
+#[expect(clippy::indexing_slicing, clippy::panic, reason = "runs in the compiler, where a panic is a build error")]
+const SLOTS: [u8; 128] = {
+    let mut table = [u8::MAX; 128];
+    let mut known = 0;
+    while known < KNOWN.len() {
+        let name = KNOWN[known].0.as_bytes();
+        let at = slot(name.len(), name[0], name[name.len() - 2], name[name.len() - 1]);
+        if table[at] != u8::MAX {
+            panic!("two field names share a slot: choose other multipliers in `slot`");
+        }
+        table[at] = known as u8;
+        known += 1;
+    }
+    table
+};
+
+impl FieldId {
+    fn exact(name: &[u8]) -> Self {
+        let (Some(first), [.., last_but_one, last]) = (name.first(), name) else {
+            return Self::Other;
+        };
+        let known = SLOTS.get(slot(name.len(), *first, *last_but_one, *last));
+        match known.and_then(|at| KNOWN.get(usize::from(*at))) {
+            Some((known, id)) if same(known, name) => *id,
+            _ => Self::Other,
+        }
+    }
+
+    /// The id of `name`, compared without case. A name with `_` that folds to a known one is a [`FieldId::Shadow`].
+    pub fn of(name: &[u8]) -> Self {
+        let Some(&first) = name.first() else {
+            return Self::Other;
+        };
+        match first | 0x20 {
+            b's' if name.len() > 8 && same("seawall", name.get(..7).unwrap_or_default()) => {
+                return match name.get(7) {
+                    Some(b'-' | b'_') => Self::Seawall,
+                    _ => Self::Other,
+                };
+            }
+            b'c' if name.len() > 10 && folds("cf-access-", name.get(..10).unwrap_or_default()) => {
+                return Self::CfAccess;
+            }
+            _ => {}
+        }
+        if name.contains(&b'_') {
+            return match Self::folded(name) {
+                Self::Other => Self::Other,
+                _ => Self::Shadow,
+            };
+        }
+        Self::exact(name)
+    }
+
+    fn folded(name: &[u8]) -> Self {
+        // Longest known name: 25 bytes. A longer one cannot fold to any.
+        let mut copy = [0u8; 32];
+        let Some(into) = copy.get_mut(..name.len()) else {
+            return Self::Other;
+        };
+        for (to, from) in into.iter_mut().zip(name) {
+            *to = if *from == b'_' { b'-' } else { *from };
+        }
+        Self::exact(into)
+    }
+
+    /// This id as one bit, for sets of ids.
+    pub const fn bit(self) -> u64 {
+        1 << (self as u8)
+    }
+
+    /// Connection-specific fields (RFC 9110 §7.6.1, RFC 9113 §8.2.2): they end at each hop.
+    pub const HOP_BY_HOP: u64 = Self::Connection.bit()
+        | Self::KeepAlive.bit()
+        | Self::ProxyConnection.bit()
+        | Self::TransferEncoding.bit()
+        | Self::Te.bit()
+        | Self::Trailer.bit()
+        | Self::Upgrade.bit()
+        | Self::Http2Settings.bit()
+        | Self::ProxyAuthenticate.bit()
+        | Self::ProxyAuthorization.bit()
+        | Self::Removed.bit()
+        | Self::Shadow.bit();
+}
+
+/// `name` equals the lower-case `known`, without regard to case. Lengths are equal.
+fn same(known: &str, name: &[u8]) -> bool {
+    known.len() == name.len() && known.bytes().zip(name).all(|(k, n)| k == n.to_ascii_lowercase())
+}
+
+fn folds(known: &str, name: &[u8]) -> bool {
+    known.len() == name.len()
+        && known
+            .bytes()
+            .zip(name)
+            .all(|(k, n)| k == n.to_ascii_lowercase() || (k == b'-' && *n == b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        assert_eq!(FieldId::of(b"HOST"), FieldId::Host);
+        assert_eq!(FieldId::of(b"Content-Length"), FieldId::ContentLength);
+        assert_eq!(FieldId::of(b"x-other"), FieldId::Other);
+        assert_eq!(FieldId::of(b""), FieldId::Other);
+    }
+
+    #[test]
+    fn underscores_make_a_shadow_and_ours_stay_ours() {
+        assert_eq!(FieldId::of(b"Content_Length"), FieldId::Shadow);
+        assert_eq!(FieldId::of(b"X_Forwarded-For"), FieldId::Shadow);
+        assert_eq!(FieldId::of(b"my_own"), FieldId::Other);
+        assert_eq!(FieldId::of(b"SEAWALL_ray"), FieldId::Seawall);
+        assert_eq!(FieldId::of(b"Cf_Access-Jwt-Assertion"), FieldId::CfAccess);
+    }
+
+    #[test]
+    fn every_id_fits_one_bit() {
+        assert!((FieldId::StrictTransportSecurity as u8) < 64);
+    }
+}
