@@ -1,1 +1,35 @@
-fn main() {}
+//! Tasks of the workspace that are never shipped: `cargo xtask TASK`.
+//!
+//! This file only finds the task; each task is a module of its own.
+
+// Nothing here meets a stranger's bytes: a panic of a task is a message to the person who started it.
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used)]
+
+mod bench;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask TASK
+
+  bench   measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match task.as_str() {
+        "bench" => bench::run(&rest),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        unknown => {
+            eprintln!("xtask: no task named {unknown:?}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask {task}: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -98,6 +98,22 @@ impl Fields {
         self.push_span(name, value)
     }
 
+    /// Adds a line with a known name.
+    pub fn push_known(&mut self, id: FieldId, value: &[u8]) {
+        let name = self.store(id.name().as_bytes());
+        let value = self.store(value);
+        self.present |= id.bit();
+        self.lines.push(Line { id, name, value });
+    }
+
+    /// Adds a line whose name nobody will ask for by id: one of ours, on its way out.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.store(name);
+        let value = self.store(value);
+        self.present |= FieldId::Other.bit();
+        self.lines.push(Line { id: FieldId::Other, name, value });
+    }
+
     /// The bytes of a span.
     pub fn bytes(&self, span: Span) -> &[u8] {
         span.of(&self.raw)

@@ -4,9 +4,21 @@
 //! Not here: IO, async, clocks, randomness. A type enters only when two rooms need it.
 
 pub mod conn;
+pub mod document;
 pub mod field;
 pub mod head;
+pub mod host;
+pub mod limits;
+pub mod network;
+pub mod problem;
+pub mod suggest;
+pub mod units;
 
 pub use conn::{ConnFacts, HttpVersion, TlsFacts};
+pub use document::Document;
 pub use field::FieldId;
 pub use head::{Fields, Method, RequestHead, ResponseHead};
+pub use host::{Host, HostPattern};
+pub use limits::Limits;
+pub use network::Network;
+pub use problem::{Problem, Problems, Wrong};

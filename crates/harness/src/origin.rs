@@ -1,0 +1,577 @@
+//! Origins over real sockets on ports of their own, which remember every byte that the edge sent them.
+//!
+//! A well-behaved origin reads by the letter ([`crate::strict`]) and answers what it was told to; one with a vice does what
+//! its vice says. The HTTP/2 half is in [`crate::origin_h2`].
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer::pattern;
+use crate::origin_h2;
+use crate::patience::patience;
+use crate::socket::Socket;
+use crate::strict::{self, Framing, StrictRequest};
+use crate::vice::{After, Vice};
+
+/// What a well-behaved origin answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Only for this path (without its query); `None` for all.
+    pub path: Option<String>,
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub body: Body,
+    pub chunked: bool,
+    pub trailers: Vec<(String, String)>,
+    pub informational: Vec<u16>,
+    /// Waits for this gate to open before it answers.
+    pub gate: Option<String>,
+    /// Waits for this gate in the middle of the body.
+    pub body_gate: Option<String>,
+    pub close: bool,
+    /// These bytes and nothing else, instead of all the above but `gate` and `close` (HTTP/1.1 only).
+    pub raw: Option<Vec<u8>>,
+    /// Accepts an upgrade and sends back what it receives.
+    pub tunnel: bool,
+}
+
+/// The body of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// `NAME METHOD TARGET` and a line end, so that an answer to another request shows.
+    Request,
+    Bytes(Vec<u8>),
+    Pattern(usize),
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            path: None,
+            status: 200,
+            fields: vec![("content-type".into(), "text/plain".into())],
+            body: Body::Request,
+            chunked: false,
+            trailers: Vec::new(),
+            informational: Vec::new(),
+            gate: None,
+            body_gate: None,
+            close: false,
+            raw: None,
+            tunnel: false,
+        }
+    }
+}
+
+/// How an origin is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Speaks {
+    #[default]
+    H1,
+    H2,
+}
+
+/// A request that reached an origin.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub request: StrictRequest,
+    /// The body has come whole.
+    pub whole: bool,
+    /// Number of the connection that brought it.
+    pub connection: usize,
+}
+
+/// What came over one connection.
+#[derive(Debug, Default)]
+struct Recording {
+    bytes: Vec<u8>,
+    /// Bytes of whole requests that were judged already.
+    judged: usize,
+    /// From here on the bytes belong to a tunnel.
+    tunnel_from: Option<usize>,
+    http2: bool,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    replies: Vec<Reply>,
+    vice: Option<(Vice, Option<u32>)>,
+    connections: Vec<Recording>,
+    seen: Vec<Seen>,
+    gates: HashSet<String>,
+    turn: usize,
+}
+
+/// What the tasks of an origin share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    name: String,
+    speaks: Speaks,
+    state: Mutex<State>,
+    gates: watch::Sender<u64>,
+    listening: watch::Sender<bool>,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// An origin that runs until it is dropped.
+#[derive(Debug)]
+pub struct Origin {
+    pub name: String,
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Origin {
+    /// Listens on a free port of 127.0.0.1.
+    pub async fn start(name: &str, speaks: Speaks, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("an origin's port")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            speaks,
+            state: Mutex::default(),
+            gates: watch::Sender::new(0),
+            listening: watch::Sender::new(true),
+            tls,
+        });
+        let task = tokio::spawn(accept(shared.clone(), listener, address));
+        Ok(Self { name: name.to_owned(), address, shared, task })
+    }
+
+    /// Sets what it answers; a reply for the same path is replaced.
+    pub fn reply(&self, reply: Reply) {
+        let mut state = self.shared.lock();
+        state.replies.retain(|known| known.path != reply.path);
+        state.replies.push(reply);
+    }
+
+    /// Takes on a vice, for the next `times` connections or requests or until told otherwise.
+    pub fn take_on(&self, vice: Vice, times: Option<u32>) {
+        let mut state = self.shared.lock();
+        state.vice = (vice != Vice::None).then_some((vice, times));
+        state.turn = 0;
+        drop(state);
+        self.shared.listening.send_replace(vice != Vice::Refuses);
+    }
+
+    /// Waits until the port is open (or closed) as the vice says: connections are opened by others, so look from outside.
+    pub async fn settled(&self) -> Result<()> {
+        let open = *self.shared.listening.borrow();
+        let deadline = tokio::time::Instant::now() + patience();
+        loop {
+            let probe = TcpStream::connect(self.address).await;
+            if probe.is_ok() == open {
+                return Ok(());
+            }
+            anyhow::ensure!(tokio::time::Instant::now() < deadline, "origin {} did not settle", self.name);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    pub fn open_gate(&self, gate: &str) {
+        self.shared.lock().gates.insert(gate.to_owned());
+        self.shared.gates.send_modify(|turn| *turn += 1);
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.lock().seen.clone()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.shared.lock().seen.len()
+    }
+
+    /// Connections that brought at least one byte.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections.iter().filter(|connection| !connection.bytes.is_empty()).count()
+    }
+
+    /// Forgets the requests seen so far; the bytes stay for the judge.
+    pub fn forget(&self) {
+        self.shared.lock().seen.clear();
+    }
+
+    /// Judges what has come since the last call: every byte must belong to a valid request, or to the beginning of one.
+    /// The verdicts, one a connection at most; a violation is told once.
+    pub fn judge(&self) -> Vec<String> {
+        let mut verdicts = Vec::new();
+        let mut state = self.shared.lock();
+        for (index, recording) in state.connections.iter_mut().enumerate().filter(|(_, r)| !r.http2) {
+            let end = recording.tunnel_from.unwrap_or(recording.bytes.len());
+            let fresh = recording.bytes.get(recording.judged..end).unwrap_or_default();
+            let found = strict::split(fresh);
+            if let Some(violation) = found.violation {
+                let shown = String::from_utf8_lossy(&fresh[found.consumed..fresh.len().min(found.consumed + 600)]);
+                verdicts.push(format!(
+                    "origin {} connection {index}: {violation}\n    in {:?}",
+                    self.name,
+                    shown
+                ));
+                recording.judged = end;
+            } else {
+                recording.judged += found.consumed;
+            }
+        }
+        verdicts
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The reply for a target.
+    pub(crate) fn reply_for(&self, target: &str) -> Reply {
+        let path = target.split('?').next().unwrap_or_default();
+        let state = self.lock();
+        let exact = state.replies.iter().find(|reply| reply.path.as_deref() == Some(path));
+        exact.or_else(|| state.replies.iter().find(|reply| reply.path.is_none())).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn saw(&self, request: StrictRequest, connection: usize) -> usize {
+        let mut state = self.lock();
+        state.seen.push(Seen { request, whole: false, connection });
+        state.seen.len() - 1
+    }
+
+    /// Fills in the body. The scenario may have forgotten the request meanwhile.
+    pub(crate) fn saw_whole(&self, index: usize, body: Vec<u8>, trailers: Vec<strict::Line>) {
+        if let Some(seen) = self.lock().seen.get_mut(index) {
+            seen.request.body = body;
+            seen.request.trailers = trailers;
+            seen.whole = true;
+        }
+    }
+
+    pub(crate) fn body_of(&self, reply: &Reply, method: &str, target: &str) -> Vec<u8> {
+        match &reply.body {
+            Body::Request => format!("{} {method} {target}\n", self.name).into_bytes(),
+            Body::Bytes(bytes) => bytes.clone(),
+            Body::Pattern(size) => pattern(*size),
+        }
+    }
+
+    pub(crate) async fn gate(&self, gate: Option<&String>) {
+        let Some(gate) = gate else { return };
+        let mut turns = self.gates.subscribe();
+        while !self.lock().gates.contains(gate) {
+            if turns.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The vice in force when it is one of these; it is not used up.
+    pub(crate) fn next_vice_of(&self, wanted: &[Vice]) -> Option<Vice> {
+        self.lock().vice.map(|(vice, _)| vice).filter(|vice| wanted.contains(vice))
+    }
+
+    /// The vice for the next connection (when it acts on accept) or request, and how many came before.
+    pub(crate) fn next_vice(&self, accepting: bool) -> Option<(Vice, usize)> {
+        let mut state = self.lock();
+        let (vice, times) = state.vice?;
+        if vice.on_accept().is_some() != accepting {
+            return None;
+        }
+        let turn = state.turn;
+        state.turn += 1;
+        match times {
+            Some(0) => return None,
+            Some(times) => state.vice = Some((vice, Some(times - 1))),
+            None => {}
+        }
+        Some((vice, turn))
+    }
+}
+
+async fn accept(shared: Arc<Shared>, first: TcpListener, address: SocketAddr) {
+    let mut listener = Some(first);
+    let mut listening = shared.listening.subscribe();
+    let mut tasks = JoinSet::new();
+    loop {
+        let wanted = *listening.borrow_and_update();
+        if !wanted {
+            listener = None;
+            tasks.shutdown().await;
+        } else if listener.is_none() {
+            listener = TcpListener::bind(address).await.ok();
+            if listener.is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+        }
+        let Some(open) = &listener else {
+            if listening.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::select! {
+            accepted = open.accept() => if let Ok((tcp, _)) = accepted {
+                tasks.spawn(connection(shared.clone(), tcp));
+            },
+            changed = listening.changed() => if changed.is_err() { return },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+        }
+    }
+}
+
+async fn connection(shared: Arc<Shared>, tcp: TcpStream) {
+    let _best_effort = tcp.set_nodelay(true);
+    if let Some((vice, _)) = shared.next_vice(true) {
+        if vice.on_accept() == Some(After::Reset) {
+            let _best_effort = tcp.set_zero_linger();
+        }
+        return;
+    }
+    let socket = match &shared.tls {
+        None => Socket::Plain(tcp),
+        Some(config) => match TlsAcceptor::from(config.clone()).accept(tcp).await {
+            Ok(tls) => Socket::Tls(Box::new(tls.into())),
+            Err(_) => return,
+        },
+    };
+    let http2 = shared.speaks == Speaks::H2 && socket.alpn().is_none_or(|alpn| alpn == "h2");
+    let index = {
+        let mut state = shared.lock();
+        state.connections.push(Recording { http2, ..Recording::default() });
+        state.connections.len() - 1
+    };
+    if http2 {
+        shared.lock().connections[index].bytes.push(b'2');
+        origin_h2::serve(shared, socket, index).await;
+    } else {
+        let mut serving = Serving { shared, socket, index, buffer: Vec::new() };
+        let after = serving.serve().await;
+        serving.shared.lock().connections[index].closed = true;
+        match after {
+            After::Reset => serving.socket.close_by_reset(),
+            After::Hold => serving.hold().await,
+            After::Close | After::KeepOpen => {
+                let _best_effort = serving.socket.shutdown().await;
+            }
+        }
+    }
+}
+
+/// One HTTP/1.1 connection.
+struct Serving {
+    shared: Arc<Shared>,
+    socket: Socket,
+    index: usize,
+    /// Received and not yet understood.
+    buffer: Vec<u8>,
+}
+
+impl Serving {
+    async fn fill(&mut self) -> bool {
+        let before = self.buffer.len();
+        self.buffer.reserve(64 * 1024);
+        let read = self.socket.read_buf(&mut self.buffer).await;
+        let fresh = self.buffer.get(before..).unwrap_or_default();
+        self.shared.lock().connections[self.index].bytes.extend_from_slice(fresh);
+        matches!(read, Ok(count) if count > 0)
+    }
+
+    /// Keeps the socket open until the edge closes it, and reads nothing that it would have to wait for.
+    async fn hold(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn serve(&mut self) -> After {
+        loop {
+            let (head, length) = loop {
+                match strict::head(&self.buffer) {
+                    Ok(Some(found)) => break found,
+                    Ok(None) => {}
+                    Err(_) => return self.refuse().await,
+                }
+                if !self.fill().await {
+                    return After::Close;
+                }
+            };
+            let Ok(framing) = head.framing() else { return self.refuse().await };
+            let request = StrictRequest {
+                method: head.method,
+                target: head.target,
+                fields: head.fields,
+                body: Vec::new(),
+                trailers: Vec::new(),
+                length,
+            };
+            let seen = self.shared.saw(request.clone(), self.index);
+            let vice = self.shared.next_vice(false);
+            if let Some((vice, turn)) = vice.filter(|(vice, _)| vice.ignores_body()) {
+                return vice.play(&mut self.socket, turn).await;
+            }
+            if request.values("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+                let _seen_by_the_peer = self.socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            let Some(whole) = self.body(length, framing).await else { return After::Close };
+            self.shared.saw_whole(seen, whole.body, whole.trailers);
+            let after = match vice {
+                Some((vice, turn)) => vice.play(&mut self.socket, turn).await,
+                None => self.answer(&request).await.unwrap_or(After::Close),
+            };
+            if after != After::KeepOpen {
+                return after;
+            }
+            let asked = request.values("connection").any(|value| value.eq_ignore_ascii_case(b"close"));
+            if asked && vice.is_none() {
+                return After::Close;
+            }
+        }
+    }
+
+    /// Reads the body and takes the whole request out of the buffer.
+    async fn body(&mut self, head: usize, framing: Framing) -> Option<StrictRequest> {
+        loop {
+            let ready = match framing {
+                Framing::Length(length) => self.buffer.len() >= head + length,
+                // Parsing anew after each read would be quadratic; a large chunked body ends where this can be seen.
+                Framing::Chunked => self.buffer.len() < 65_536 || self.buffer.ends_with(b"\r\n\r\n"),
+            };
+            if ready {
+                match strict::request(&self.buffer) {
+                    Ok(Some(request)) => {
+                        self.buffer.drain(..request.length);
+                        return Some(request);
+                    }
+                    Ok(None) => {}
+                    Err(_) => {
+                        self.refuse().await;
+                        return None;
+                    }
+                }
+            }
+            if !self.fill().await {
+                return None;
+            }
+        }
+    }
+
+    async fn refuse(&mut self) -> After {
+        let _seen_by_the_peer =
+            self.socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        After::Close
+    }
+
+    async fn answer(&mut self, request: &StrictRequest) -> std::io::Result<After> {
+        let reply = self.shared.reply_for(&request.target);
+        self.shared.gate(reply.gate.as_ref()).await;
+        for status in &reply.informational {
+            let line = format!("HTTP/1.1 {status} Informational\r\nLink: </style.css>; rel=preload\r\n\r\n");
+            self.socket.write_all(line.as_bytes()).await?;
+        }
+        if let Some(raw) = &reply.raw {
+            self.socket.write_all(raw).await?;
+            self.socket.flush().await?;
+            return Ok(if reply.close { After::Close } else { After::KeepOpen });
+        }
+        if reply.tunnel {
+            return self.tunnel(request).await;
+        }
+        let body = self.shared.body_of(&reply, &request.method, &request.target);
+        let bodiless = request.method == "HEAD" || matches!(reply.status, 204 | 304);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status));
+        for (name, value) in &reply.fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if reply.chunked {
+            head.push_str("transfer-encoding: chunked\r\n");
+        } else if !matches!(reply.status, 204 | 304) {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        if reply.close {
+            head.push_str("connection: close\r\n");
+        }
+        head.push_str("\r\n");
+        if bodiless {
+            self.socket.write_all(head.as_bytes()).await?;
+        } else {
+            self.write_body(head.into_bytes(), &body, &reply).await?;
+        }
+        self.socket.flush().await?;
+        Ok(if reply.close { After::Close } else { After::KeepOpen })
+    }
+
+    async fn write_body(&mut self, head: Vec<u8>, body: &[u8], reply: &Reply) -> std::io::Result<()> {
+        let (first, second) = body.split_at(if reply.body_gate.is_some() { body.len() / 2 } else { body.len() });
+        let mut wire = head;
+        for (number, part) in [first, second].into_iter().enumerate() {
+            if number == 1 && reply.body_gate.is_some() {
+                self.socket.write_all(&wire).await?;
+                self.socket.flush().await?;
+                wire.clear();
+                self.shared.gate(reply.body_gate.as_ref()).await;
+            }
+            if !reply.chunked {
+                wire.extend_from_slice(part);
+                continue;
+            }
+            for chunk in part.chunks(16_000) {
+                wire.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                wire.extend_from_slice(chunk);
+                wire.extend_from_slice(b"\r\n");
+            }
+        }
+        if reply.chunked {
+            wire.extend_from_slice(b"0\r\n");
+            for (name, value) in &reply.trailers {
+                wire.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+            wire.extend_from_slice(b"\r\n");
+        }
+        self.socket.write_all(&wire).await
+    }
+
+    /// Accepts the upgrade and sends back what comes, until the other side has ended.
+    async fn tunnel(&mut self, request: &StrictRequest) -> std::io::Result<After> {
+        let Some(protocol) = request.values("upgrade").next().map(|v| String::from_utf8_lossy(v).into_owned()) else {
+            self.socket.write_all(b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n").await?;
+            return Ok(After::KeepOpen);
+        };
+        {
+            let mut state = self.shared.lock();
+            let recording = &mut state.connections[self.index];
+            recording.tunnel_from = Some(recording.bytes.len() - self.buffer.len());
+        }
+        let accept = if request.values("sec-websocket-key").next() == Some(b"dGhlIHNhbXBsZSBub25jZQ==") {
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        } else {
+            ""
+        };
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: upgrade\r\n{accept}\r\n");
+        self.socket.write_all(head.as_bytes()).await?;
+        loop {
+            let heard = std::mem::take(&mut self.buffer);
+            self.socket.write_all(&heard).await?;
+            self.socket.flush().await?;
+            if !self.fill().await {
+                return Ok(After::Close);
+            }
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unnamed")
+}

@@ -1,0 +1,590 @@
+//! A scenario as data: what stands in a TOML file under `scenarios/`.
+//!
+//! A misspelt step or key is refused with its place in the file before anything starts. Texts go through the script's
+//! variables first: `${o}` is the address of origin `o`, and so on (`player` has the list).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Deserializer};
+
+use crate::vice::Vice;
+
+/// A script with what it needs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it shows, in one sentence.
+    pub about: String,
+    /// An RFC's section, an issue, an outage.
+    #[serde(default)]
+    pub learnt_from: String,
+    /// `seawall.toml` for this scenario.
+    pub config: String,
+    /// More flags for `seawall up`.
+    #[serde(default)]
+    pub flags: Vec<String>,
+    /// Configurations for `apply`.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    #[serde(default)]
+    pub origins: BTreeMap<String, OriginKind>,
+    pub play: Vec<Step>,
+}
+
+/// How an origin is spoken to and whom it shows.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OriginKind {
+    pub http2: bool,
+    /// Names in its certificate; TLS when there are any.
+    pub tls: Vec<String>,
+    /// Signed by an authority that nobody trusts.
+    pub stranger: bool,
+    /// Demands a client certificate of the known authority.
+    pub asks_certificate: bool,
+    pub vice: Option<Vice>,
+}
+
+/// One step of a script.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// What an origin answers from now on.
+    Origin(OriginReply),
+    /// An origin takes on a vice (or `none`).
+    Fault(Fault),
+    /// A request with `GET`, or with the method that it names.
+    Get(Box<Get>),
+    /// The same under another name, for methods other than `GET`.
+    Request(Box<Get>),
+    /// Bytes as they stand.
+    Raw(Box<Raw>),
+    /// HTTP/2 frames as they stand.
+    Frames(Box<Frames>),
+    /// An upgrade or extended CONNECT, and what is said through it.
+    Tunnel(Box<TunnelStep>),
+    /// All of these at once; the next step begins when all have ended.
+    Together(Vec<Step>),
+    Repeat(Repeat),
+    /// Begins a step and goes on; it is awaited at the end of the script, or by `join`.
+    Begin(Box<Begin>),
+    /// Waits for what was begun under this name.
+    Join(String),
+    /// Opens a gate at which an origin waits.
+    Release(Release),
+    /// An origin forgets what it saw.
+    Forget(String),
+    Expect(Box<Expect>),
+    Apply(Apply),
+    /// A signal to `seawall up`, by name without SIG.
+    Signal(String),
+    /// Waits for the edge to end with this code.
+    Ends(i32),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginReply {
+    pub name: String,
+    pub path: Option<String>,
+    pub status: Option<u16>,
+    #[serde(default)]
+    pub headers: Lines,
+    pub body: Option<String>,
+    /// Bytes of the known pattern.
+    pub body_size: Option<usize>,
+    #[serde(default)]
+    pub chunked: bool,
+    #[serde(default)]
+    pub trailers: Lines,
+    #[serde(default)]
+    pub informational: Vec<u16>,
+    pub gate: Option<String>,
+    pub body_gate: Option<String>,
+    #[serde(default)]
+    pub close: bool,
+    /// These bytes and nothing else.
+    pub raw: Option<String>,
+    #[serde(default)]
+    pub tunnel: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub at: String,
+    pub what: Vice,
+    /// For so many requests (or connections); without it until the next fault.
+    pub times: Option<u32>,
+}
+
+/// The protocol of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    #[default]
+    H1,
+    H1s,
+    H2,
+    H2c,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Get {
+    /// `http://a.test/x`: the scheme is what the URL says, the connection goes to the edge.
+    pub url: String,
+    pub via: Option<Via>,
+    pub method: Option<String>,
+    pub headers: Lines,
+    pub body: Option<String>,
+    pub body_size: Option<usize>,
+    pub chunked: bool,
+    pub send_trailers: Lines,
+    /// Server name in TLS when it is not the URL's host; empty for none.
+    pub sni: Option<String>,
+    /// `Host` when it is not the URL's host.
+    pub host: Option<String>,
+    /// Shows a client certificate of `known` or `stranger`.
+    pub certificate: Option<String>,
+    pub tls12: bool,
+    /// Uses and keeps a connection under this name.
+    pub connection: Option<String>,
+    /// The TLS handshake must fail.
+    pub handshake_fails: bool,
+    /// Stores the body's text as a variable.
+    pub keep: Option<String>,
+    #[serde(flatten)]
+    pub expected: Expected,
+}
+
+/// What a response must be. Keys stand beside the request's own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Expected {
+    pub status: Option<Statuses>,
+    /// Each value must be contained, case matters; `a | b` is one of several.
+    pub has: Lines,
+    /// Each must be the whole value.
+    pub equals: Lines,
+    pub lacks: Vec<String>,
+    pub body_equals: Option<String>,
+    pub body_contains: Option<Strings>,
+    pub body_lacks: Option<Strings>,
+    /// So many bytes of the known pattern.
+    pub pattern: Option<usize>,
+    pub trailers: Lines,
+    pub informational: Option<Vec<u16>>,
+    /// True: the response must not look whole. It always must when this is not set.
+    pub aborted: Option<bool>,
+    /// The origin broke off: either the response does not look whole, or it is a whole 502 or 504 by the edge.
+    pub broken: bool,
+    /// JSON pointers into the body with the values they must have.
+    pub json: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    pub send: String,
+    pub via: Option<Via>,
+    pub sni: Option<String>,
+    /// Bytes of the known pattern after `send`.
+    pub body_size: usize,
+    /// Sends so many bytes at a time …
+    pub piece: Option<usize>,
+    /// … with this pause after each.
+    pub every: Option<Span>,
+    /// Methods of the requests that are answered, where it matters (HEAD).
+    pub methods: Vec<String>,
+    pub half_close: bool,
+    /// Reads nothing until this has passed or the script has ended; proves write timeouts.
+    pub unread: bool,
+    /// Statuses of the responses, in order; by default one.
+    pub expect_status: Option<Vec<Statuses>>,
+    pub expect_responses: Option<usize>,
+    /// True: the edge closes afterwards. False: it stays open for a while.
+    pub expect_closed: Option<bool>,
+    /// No response at all, and the connection is closed.
+    pub expect_nothing: bool,
+    #[serde(flatten)]
+    pub expected: Expected,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Frames {
+    pub via: Option<Via>,
+    pub sni: Option<String>,
+    /// Leaves out the preface and SETTINGS.
+    pub bare: bool,
+    pub send: Vec<FrameStep>,
+    /// Codes of which the GOAWAY must have one.
+    pub expect_goaway: Option<Vec<String>>,
+    pub expect_closed: Option<bool>,
+    /// The last stream's status.
+    pub expect_status: Option<Statuses>,
+    /// Codes of which the last stream's reset must have one.
+    pub expect_reset: Option<Vec<String>>,
+    /// Either the stream or the connection ends by an error, or a 4xx comes.
+    pub expect_refused: bool,
+}
+
+/// A frame to write. A stream of 0 means the current one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FrameStep {
+    /// On a new stream unless one is named.
+    Headers(HeadersFrame),
+    Continuation(HeadersFrame),
+    Data {
+        #[serde(default)]
+        stream: u32,
+        #[serde(default)]
+        text: String,
+        #[serde(default)]
+        size: usize,
+        #[serde(default)]
+        end: bool,
+    },
+    Rst {
+        #[serde(default)]
+        stream: u32,
+        #[serde(default)]
+        code: u32,
+    },
+    Settings(Vec<(u16, u32)>),
+    Ping(String),
+    WindowUpdate {
+        stream: u32,
+        increment: u32,
+    },
+    Priority {
+        #[serde(default)]
+        stream: u32,
+        depends: u32,
+    },
+    /// A frame of any kind with a payload of characters as bytes.
+    Frame {
+        kind: u8,
+        #[serde(default)]
+        flags: u8,
+        #[serde(default)]
+        stream: u32,
+        #[serde(default)]
+        payload: String,
+    },
+    /// No frame: characters as bytes.
+    Raw(String),
+    Repeat {
+        times: usize,
+        send: Vec<FrameStep>,
+    },
+    /// Reads until something has come or a while has passed.
+    Read,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadersFrame {
+    pub stream: u32,
+    pub fields: Vec<(String, String)>,
+    /// So many more fields of this name and value size: a header bomb.
+    pub bomb: Option<(usize, usize)>,
+    pub end_stream: bool,
+    /// END_HEADERS is left out.
+    pub open: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TunnelStep {
+    pub url: String,
+    pub via: Option<Via>,
+    pub protocol: Option<String>,
+    pub headers: Lines,
+    /// The status of the answer; 101 or 200 by default, and then what is said must come back.
+    pub status: Option<Statuses>,
+    pub say: Option<String>,
+    pub say_size: usize,
+    pub has: Lines,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    pub times: usize,
+    pub play: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    pub name: String,
+    pub play: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    pub at: String,
+    pub gate: String,
+}
+
+/// What must hold, now or before patience runs out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    pub origin: Option<String>,
+    /// Requests that the origin has seen since it last forgot: `3`, `">= 1"`.
+    pub requests: Option<Condition>,
+    pub connections: Option<Condition>,
+    /// Each is contained in some request (names in lower case, one `name: value` a line).
+    pub saw: Strings,
+    /// None is contained in any request. Case does not matter here nor in `saw`.
+    pub never_saw: Strings,
+    /// Keeps a field of the last request under a variable's name.
+    pub keep: Lines,
+    /// The body of the last request is so many bytes of the known pattern.
+    pub saw_pattern: Option<usize>,
+    /// Fields of the last response's record; a text that begins with `~` must be contained.
+    pub record: BTreeMap<String, serde_json::Value>,
+    /// Some record has all these fields.
+    pub some_record: BTreeMap<String, serde_json::Value>,
+    pub records: Option<Condition>,
+    /// Metrics by selector with their conditions.
+    pub metrics: BTreeMap<String, Condition>,
+    pub admin: Option<AdminExpect>,
+    /// Each is contained in the edge's own output.
+    pub log: Strings,
+    /// The worker's memory in KiB (`VmRSS`).
+    pub memory_kib: Option<Condition>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminExpect {
+    pub path: String,
+    pub status: Option<Statuses>,
+    #[serde(default)]
+    pub contains: Strings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// A name from `versions`.
+    pub version: String,
+    pub outcome: Outcome,
+    /// Contained in the edge's output when it is refused.
+    #[serde(default)]
+    pub because: Strings,
+    /// A path on this host whose answer's body tells that the new version serves.
+    pub probe: Option<Probe>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    pub url: String,
+    pub status: Statuses,
+    pub body_contains: Option<Strings>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Accepted,
+    Refused,
+}
+
+/// Names with values: a table, or a list of pairs where order or repetition matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a table of texts, or a list of [name, value]")]
+        enum Either {
+            Table(BTreeMap<String, String>),
+            Pairs(Vec<(String, String)>),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Table(table) => Self(table.into_iter().collect()),
+            Either::Pairs(pairs) => Self(pairs),
+        })
+    }
+}
+
+/// One text or several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text or a list of texts")]
+        enum Either {
+            One(String),
+            Many(Vec<String>),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::One(one) => Self(vec![one]),
+            Either::Many(many) => Self(many),
+        })
+    }
+}
+
+/// One status or several that are all right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statuses(pub Vec<u16>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a status or a list of statuses")]
+        enum Either {
+            One(u16),
+            Many(Vec<u16>),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::One(one) => Self(vec![one]),
+            Either::Many(many) => Self(many),
+        })
+    }
+}
+
+/// `3`, `">= 1"`, `"< 100"`, `"== 2"`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Condition {
+    relation: Relation,
+    value: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Relation {
+    Equal,
+    AtLeast,
+    AtMost,
+    More,
+    Less,
+}
+
+impl Condition {
+    pub fn holds(&self, value: f64) -> bool {
+        match self.relation {
+            Relation::Equal => (value - self.value).abs() < f64::EPSILON,
+            Relation::AtLeast => value >= self.value,
+            Relation::AtMost => value <= self.value,
+            Relation::More => value > self.value,
+            Relation::Less => value < self.value,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let signs = [
+            (">=", Relation::AtLeast),
+            ("<=", Relation::AtMost),
+            ("==", Relation::Equal),
+            (">", Relation::More),
+            ("<", Relation::Less),
+        ];
+        let (relation, number) = signs
+            .into_iter()
+            .find_map(|(sign, relation)| Some((relation, text.strip_prefix(sign)?)))
+            .unwrap_or((Relation::Equal, text));
+        let value = number.trim().parse().with_context(|| format!("{text:?} is no condition such as \">= 1\""))?;
+        Ok(Self { relation, value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a number or a condition such as \">= 1\"")]
+        enum Either {
+            Number(f64),
+            Text(String),
+        }
+        match Either::deserialize(deserializer)? {
+            Either::Number(value) => Ok(Self { relation: Relation::Equal, value }),
+            Either::Text(text) => Self::parse(&text).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// `"20ms"`, `"1.5s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (number, factor) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(number), _) => (number, 0.001),
+            (None, Some(number)) => (number, 1.0),
+            (None, None) => return Err(serde::de::Error::custom(format!("{text:?} is no time such as \"20ms\""))),
+        };
+        let number: f64 = number.parse().map_err(serde::de::Error::custom)?;
+        Duration::try_from_secs_f64(number * factor).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Scenario {
+    /// Reads a script; what is misspelt is named with its place.
+    pub fn parse(text: &str) -> Result<Self> {
+        let scenario: Self = toml::from_str(text)?;
+        ensure!(!scenario.about.is_empty(), "about is empty");
+        ensure!(!scenario.play.is_empty(), "play is empty");
+        Ok(scenario)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = r#"
+about = "An example."
+config = "schema = 1"
+[origins.o]
+tls = ["o.test"]
+[[play]]
+origin = { name = "o", status = 503, headers = [["a", "1"], ["a", "2"]] }
+[[play]]
+get = { url = "http://a.test/", status = [502, 504], has = { proxy-status = "x" }, lacks = ["server"] }
+[[play]]
+expect = { origin = "o", requests = ">= 1", metrics = { m = 3 } }
+"#;
+
+    #[test]
+    fn a_script_is_read() {
+        let scenario = Scenario::parse(SCRIPT).unwrap();
+        assert_eq!(scenario.play.len(), 3);
+        let Step::Get(get) = &scenario.play[1] else { panic!("not a get") };
+        assert_eq!(get.expected.status, Some(Statuses(vec![502, 504])));
+        assert_eq!(get.expected.has.0, [("proxy-status".to_string(), "x".to_string())]);
+        let Step::Expect(expect) = &scenario.play[2] else { panic!("not an expect") };
+        assert!(expect.requests.is_some_and(|c| c.holds(1.0) && !c.holds(0.0)));
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused() {
+        for (right, wrong) in [
+            ("origin = {", "orign = {"),
+            ("status = 503", "staus = 503"),
+            ("status = [502", "stutas = [502"),
+            ("requests =", "request ="),
+            ("tls =", "tsl ="),
+            ("about", "abuot"),
+            (">= 1", "=> 1"),
+        ] {
+            let error = Scenario::parse(&SCRIPT.replacen(right, wrong, 1));
+            assert!(error.is_err(), "{wrong} was accepted");
+        }
+    }
+}

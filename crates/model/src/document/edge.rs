@@ -1,0 +1,430 @@
+//! What holds for the edge as a whole: where it listens, whom it trusts, what clients may cost.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys::{OUTWARD, UNREADY};
+use super::reader::{Reader, put};
+use super::value::address;
+use super::write::Entries;
+use crate::network::Network;
+use crate::problem::{Wrong, quote};
+
+/// The section `[edge]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The location's name: 1 to 16 of `a-z`, `0-9`, `-`. Default `local`.
+    pub location: String,
+    /// Where plain HTTP is served; empty for nowhere. Default `0.0.0.0:8080`.
+    pub http: Vec<SocketAddr>,
+    /// Where HTTPS is served; empty for nowhere. Default `0.0.0.0:8443`.
+    pub https: Vec<SocketAddr>,
+    /// The read-only admin port. Default `127.0.0.1:8801`.
+    pub admin: Option<SocketAddr>,
+    /// Worker threads. Default: one for each core.
+    pub workers: Option<usize>,
+    /// Peers whose forwarding headers are believed. Default: none.
+    pub trusted_proxies: Vec<Network>,
+    /// What addresses may be connected to. Default: all three kinds.
+    pub outward: Outward,
+    /// What makes `/readyz` answer 503, of `config_stale`, `safe_mode`, `origins_down`. Default: none of them.
+    pub unready_when: Vec<String>,
+    /// The port at which clients reach plain HTTP. Default: that of the first listener.
+    pub public_http: Option<u16>,
+    /// The port at which clients reach HTTPS. Default: that of the first listener.
+    pub public_https: Option<u16>,
+    /// One line for each request. Default: a file.
+    pub access_log: AccessLog,
+    /// Bounds on clients.
+    pub limits: EdgeLimits,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Self {
+            location: "local".into(),
+            http: vec![any(8080)],
+            https: vec![any(8443)],
+            admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8801))),
+            workers: None,
+            trusted_proxies: Vec::new(),
+            outward: Outward::default(),
+            unready_when: Vec::new(),
+            public_http: None,
+            public_https: None,
+            access_log: AccessLog::default(),
+            limits: EdgeLimits::default(),
+        }
+    }
+}
+
+/// What addresses origins, log targets and other peers of ours may have. Link-local and metadata addresses are never
+/// allowed, whatever stands here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outward {
+    /// Addresses of the internet.
+    pub public: bool,
+    /// Private addresses (RFC 1918, RFC 4193).
+    pub private: bool,
+    /// This machine.
+    pub loopback: bool,
+}
+
+impl Default for Outward {
+    /// All three, as `seawall up` has it.
+    fn default() -> Self {
+        Self {
+            public: true,
+            private: true,
+            loopback: true,
+        }
+    }
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To a file, or to standard output.
+    File(LogFile),
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self::File(LogFile::default())
+    }
+}
+
+/// A log file and its rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// Relative to the data folder; `-` is standard output. Default `access.log`.
+    pub file: PathBuf,
+    /// The size in bytes at which a new file is begun. Default 100 MiB.
+    pub rotate_at: u64,
+    /// How many old files are kept. Default 5.
+    pub keep: u32,
+}
+
+impl Default for LogFile {
+    fn default() -> Self {
+        Self {
+            file: "access.log".into(),
+            rotate_at: 100 << 20,
+            keep: 5,
+        }
+    }
+}
+
+/// Bounds on clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeLimits {
+    /// Bytes of a request head. Default 32 KiB.
+    pub head_bytes: u64,
+    /// Bytes of path and query. Default 8 KiB.
+    pub target_bytes: u64,
+    /// Header fields of a request. Default 100.
+    pub fields: u32,
+    /// For a whole request head to arrive. Default 10 s.
+    pub header_timeout: Duration,
+    /// Between requests. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Without any byte of a request body. Default 30 s.
+    pub body_idle_timeout: Duration,
+    /// Bytes per second that a request body must average; 0 switches it off. Default 240.
+    pub body_min_rate: u64,
+    /// In which a client takes no byte of its response. Default 30 s.
+    pub write_timeout: Duration,
+    /// Client connections of this machine. Default 100,000.
+    pub connections: u64,
+    /// Connections of one client address; 0 is no limit. Default 0.
+    pub connections_per_client: u32,
+    /// Requests of one connection; 0 is no limit. Default 0.
+    pub requests_per_connection: u32,
+    /// Concurrent streams of an HTTP/2 connection. Default 128.
+    pub h2_streams: u32,
+    /// For a TLS handshake. Default 10 s.
+    pub tls_handshake_timeout: Duration,
+    /// That running requests get when the edge stops. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 32 << 10,
+            target_bytes: 8 << 10,
+            fields: 100,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_idle_timeout: Duration::from_secs(30),
+            body_min_rate: 240,
+            write_timeout: Duration::from_secs(30),
+            connections: 100_000,
+            connections_per_client: 0,
+            requests_per_connection: 0,
+            h2_streams: 128,
+            tls_handshake_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Edge {
+    pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut edge = Self::default();
+        let limits = reader.limits;
+        put(&mut edge.location, reader.parsed("location", location));
+        put(&mut edge.http, listeners(&mut reader, "http", &[]));
+        put(&mut edge.https, listeners(&mut reader, "https", &edge.http));
+        put(
+            &mut edge.admin,
+            reader.parsed("admin", |text| match text {
+                "none" => Ok(None),
+                text => address(text).map(Some),
+            }),
+        );
+        edge.workers = reader.number("workers");
+        put(
+            &mut edge.trusted_proxies,
+            reader.list("trusted_proxies", limits.trusted_proxies, Network::parse),
+        );
+        if let Some(kinds) = reader.words("outward") {
+            let has = |kind| kinds.contains(&kind);
+            edge.outward = Outward {
+                public: has("public"),
+                private: has("private"),
+                loopback: has("loopback"),
+            };
+        }
+        if let Some(words) = reader.words("unready_when") {
+            edge.unready_when = words.into_iter().map(str::to_owned).collect();
+        }
+        edge.public_http = reader.number("public_http");
+        edge.public_https = reader.number("public_https");
+        put(&mut edge.access_log, AccessLog::read(&mut reader));
+        put(
+            &mut edge.limits,
+            reader.table("limits").map(EdgeLimits::read),
+        );
+        reader.close();
+        edge
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let default = Self::default();
+        let mut entries = Entries::default();
+        if self.location != default.location {
+            entries.text("location", &self.location);
+        }
+        if self.http != default.http {
+            entries.list("http", &self.http);
+        }
+        if self.https != default.https {
+            entries.list("https", &self.https);
+        }
+        match self.admin {
+            None => entries.text("admin", "none"),
+            admin if admin != default.admin => {
+                entries.text_if("admin", admin.map(|a| a.to_string()).as_deref())
+            }
+            _ => {}
+        }
+        entries.number_if(
+            "workers",
+            self.workers.and_then(|number| u64::try_from(number).ok()),
+        );
+        if !self.trusted_proxies.is_empty() {
+            entries.list("trusted_proxies", &self.trusted_proxies);
+        }
+        if self.outward != default.outward {
+            let allowed = [
+                self.outward.public,
+                self.outward.private,
+                self.outward.loopback,
+            ];
+            let words: Vec<&str> = OUTWARD
+                .iter()
+                .zip(allowed)
+                .filter(|(_, allowed)| *allowed)
+                .map(|(word, _)| *word)
+                .collect();
+            entries.list("outward", &words);
+        }
+        if !self.unready_when.is_empty() {
+            entries.list("unready_when", &self.unready_when);
+        }
+        entries.number_if("public_http", self.public_http.map(u64::from));
+        entries.number_if("public_https", self.public_https.map(u64::from));
+        match &self.access_log {
+            AccessLog::Off => entries.text("access_log", "off"),
+            AccessLog::File(file) => entries.table_if("access_log", file.entries()),
+        }
+        entries.table_if("limits", self.limits.entries());
+        entries
+    }
+
+    /// The words that `unready_when` may hold.
+    pub const UNREADY_WORDS: &'static [&'static str] = UNREADY;
+}
+
+fn location(text: &str) -> Result<String, Wrong> {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || text.len() > 16 || !text.bytes().all(known) {
+        let help = "1 to 16 of a-z, 0-9 and -";
+        return Err(Wrong::new(
+            format!("{} is no name of a location", quote(text)),
+            help,
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Listen addresses; port 0 may stand twice, any other address only once, here and in `others`.
+fn listeners(
+    reader: &mut Reader<'_, '_>,
+    name: &str,
+    others: &[SocketAddr],
+) -> Option<Vec<SocketAddr>> {
+    let most = reader.limits.listeners;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for item in reader.items(name, most, address)? {
+        let mut before = addresses.iter().chain(others);
+        if item.value.port() != 0 && before.any(|before| *before == item.value) {
+            let what = format!("\"{}\" is listened at already", item.value);
+            let at = format!("{name}[{}]", item.nth);
+            reader.refuse(&at, Some(item.offset), Wrong::new(what, "leave one out"));
+        }
+        addresses.push(item.value);
+    }
+    Some(addresses)
+}
+
+impl AccessLog {
+    fn read(reader: &mut Reader<'_, '_>) -> Option<Self> {
+        let found = reader.take("access_log")?;
+        if found.value.as_str() == Some("off") {
+            return Some(Self::Off);
+        }
+        if !found.value.is_table() {
+            let help = "write \"off\", or { file = \"access.log\" }";
+            reader.refuse(
+                "access_log",
+                Some(found.offset),
+                Wrong::new("is no table", help),
+            );
+            return None;
+        }
+        let mut reader = reader.table_of(found)?;
+        let mut log = LogFile::default();
+        put(&mut log.file, reader.file("file"));
+        put(&mut log.rotate_at, reader.size("rotate_at"));
+        put(&mut log.keep, reader.number("keep"));
+        reader.close();
+        Some(Self::File(log))
+    }
+}
+
+impl LogFile {
+    fn entries(&self) -> Entries {
+        let default = Self::default();
+        let mut entries = Entries::default();
+        if self.file != default.file {
+            entries.text("file", &self.file.to_string_lossy());
+        }
+        entries.size("rotate_at", self.rotate_at, default.rotate_at);
+        entries.number("keep", self.keep, default.keep);
+        entries
+    }
+}
+
+impl EdgeLimits {
+    fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut limits = Self::default();
+        let at = reader
+            .peek("target_bytes")
+            .or_else(|| reader.peek("head_bytes"))
+            .map(|found| found.offset);
+        put(&mut limits.head_bytes, reader.size("head_bytes"));
+        put(&mut limits.target_bytes, reader.size("target_bytes"));
+        put(&mut limits.fields, reader.number("fields"));
+        put(
+            &mut limits.header_timeout,
+            reader.duration("header_timeout"),
+        );
+        put(&mut limits.idle_timeout, reader.duration("idle_timeout"));
+        put(
+            &mut limits.body_idle_timeout,
+            reader.duration("body_idle_timeout"),
+        );
+        put(&mut limits.body_min_rate, reader.size("body_min_rate"));
+        put(&mut limits.write_timeout, reader.duration("write_timeout"));
+        put(&mut limits.connections, reader.number("connections"));
+        put(
+            &mut limits.connections_per_client,
+            reader.number("connections_per_client"),
+        );
+        put(
+            &mut limits.requests_per_connection,
+            reader.number("requests_per_connection"),
+        );
+        put(&mut limits.h2_streams, reader.number("h2_streams"));
+        put(
+            &mut limits.tls_handshake_timeout,
+            reader.duration("tls_handshake_timeout"),
+        );
+        put(&mut limits.drain, reader.duration("drain"));
+        if limits.target_bytes > limits.head_bytes {
+            let wrong = Wrong::new(
+                "is larger than head_bytes",
+                "the target is a part of the head",
+            );
+            reader.refuse("target_bytes", at, wrong);
+        }
+        reader.close();
+        limits
+    }
+
+    fn entries(&self) -> Entries {
+        let default = Self::default();
+        let mut entries = Entries::default();
+        entries.size("head_bytes", self.head_bytes, default.head_bytes);
+        entries.size("target_bytes", self.target_bytes, default.target_bytes);
+        entries.number("fields", self.fields, default.fields);
+        entries.duration(
+            "header_timeout",
+            self.header_timeout,
+            default.header_timeout,
+        );
+        entries.duration("idle_timeout", self.idle_timeout, default.idle_timeout);
+        entries.duration(
+            "body_idle_timeout",
+            self.body_idle_timeout,
+            default.body_idle_timeout,
+        );
+        entries.size("body_min_rate", self.body_min_rate, default.body_min_rate);
+        entries.duration("write_timeout", self.write_timeout, default.write_timeout);
+        entries.number("connections", self.connections, default.connections);
+        entries.number(
+            "connections_per_client",
+            self.connections_per_client,
+            default.connections_per_client,
+        );
+        entries.number(
+            "requests_per_connection",
+            self.requests_per_connection,
+            default.requests_per_connection,
+        );
+        entries.number("h2_streams", self.h2_streams, default.h2_streams);
+        entries.duration(
+            "tls_handshake_timeout",
+            self.tls_handshake_timeout,
+            default.tls_handshake_timeout,
+        );
+        entries.duration("drain", self.drain, default.drain);
+        entries
+    }
+}

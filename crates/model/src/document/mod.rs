@@ -1,0 +1,222 @@
+//! The Document: what a person writes in `seawall.toml`, whole, never a diff.
+//!
+//! [`parse`] tells all problems at once, each with its path, its line and help. Unknown keys are refused with the
+//! nearest known one; which keys exist stands in one table, [`KEYS`], from which the reference is rendered too.
+//!
+//! A document holds no secret, only `secret://name`. Not here: reading files (certificate paths stay paths), compiling
+//! a document into what serves requests.
+
+mod edge;
+mod headers;
+mod keys;
+mod origin;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod up;
+mod value;
+mod write;
+mod zone;
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward};
+pub use headers::HeaderEdits;
+pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
+pub use origin::{
+    CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, Retry, Timeouts,
+};
+pub use up::{Up, up_default};
+pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
+
+use crate::limits::Limits;
+use crate::network::Network;
+use crate::problem::{Problem, Problems, Report, Wrong, quote};
+use reader::{Reader, put};
+use write::Entries;
+
+/// The version of the format that this build reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// Up to this size a text that is no TOML is read a second time, to tell all of its errors.
+const RECOVERABLE_BYTES: usize = 256 << 10;
+
+/// What a person wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The version of the format: [`SCHEMA`].
+    pub schema: u32,
+    /// What holds for the edge as a whole.
+    pub edge: Edge,
+    /// Lists by name, which rules refer to as `$name`.
+    pub lists: BTreeMap<String, IpList>,
+    /// The zones, in the order of the file.
+    pub zones: Vec<Zone>,
+}
+
+impl Default for Document {
+    /// No lists, no zones, the edge's defaults.
+    fn default() -> Self {
+        Self {
+            schema: SCHEMA,
+            edge: Edge::default(),
+            lists: BTreeMap::new(),
+            zones: Vec::new(),
+        }
+    }
+}
+
+/// One of `[lists]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpList {
+    /// Its networks.
+    pub ips: Vec<Network>,
+}
+
+/// Reads a document. Pure and deterministic; time and memory are linear in `text`, whose size is checked first. Tables
+/// and lists deeper than 80 are refused by the TOML parser.
+///
+/// # Errors
+/// All that is wrong, in the order of the file. Text that is no TOML is told as such alone: what else might be wrong
+/// would be guesses.
+pub fn parse(text: &str, limits: &Limits) -> Result<Document, Problems> {
+    if text.len() > limits.document_bytes {
+        let wrong = Wrong::new(
+            format!("is {} bytes long", text.len()),
+            format!("at most {} bytes", limits.document_bytes),
+        );
+        return Err(Problems::one(Problem::new("document", wrong)));
+    }
+    let root = DeTable::parse(text).map_err(|error| no_toml(text, error, limits))?;
+    let mut report = Report::new(limits.problems);
+    let document = Document::read(root.get_ref(), &mut report, limits);
+    match report.finish(text) {
+        None => Ok(document),
+        Some(problems) => Err(problems),
+    }
+}
+
+fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
+    let errors = if text.len() > RECOVERABLE_BYTES {
+        vec![first]
+    } else {
+        DeTable::parse_recoverable(text).1
+    };
+    let mut report = Report::new(limits.problems);
+    for error in &errors {
+        let at = error.span().map(|span| span.start);
+        report.add(at, || {
+            let message: String = error
+                .message()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(200)
+                .collect();
+            let mut problem =
+                Problem::new("document", Wrong::new(format!("is no TOML: {message}"), ""));
+            problem.column = at.and_then(|at| column(text, at));
+            problem
+        });
+    }
+    report.finish(text).unwrap_or_default()
+}
+
+/// The column of a byte offset in characters, counted from 1.
+fn column(text: &str, at: usize) -> Option<u32> {
+    let (before, _) = text.split_at_checked(at.min(text.len()))?;
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    u32::try_from(line.chars().count() + 1).ok()
+}
+
+impl Document {
+    fn read(root: &DeTable<'_>, report: &mut Report, limits: &Limits) -> Self {
+        let mut document = Self::default();
+        // What another schema means is not known here: its keys are not judged.
+        if let Some(other) = root.get("schema")
+            && other.get_ref().as_integer().and_then(value::whole) != Some(u64::from(SCHEMA))
+        {
+            let shown = value::shown(other.get_ref());
+            report.add(Some(other.span().start), || {
+                let help = format!("write schema = {SCHEMA}");
+                Problem::new(
+                    "schema",
+                    Wrong::new(format!("{shown} is no schema that this build reads"), help),
+                )
+            });
+            return document;
+        }
+        let mut reader = Reader::open(report, limits, String::new(), "", root, None);
+        let first = root.keys().min_by_key(|key| key.span().start);
+        if let (Some(schema), Some(first)) = (reader.take("schema"), first)
+            && first.get_ref() != "schema"
+        {
+            let what = format!("stands behind {}", quote(first.get_ref()));
+            reader.refuse(
+                "schema",
+                Some(schema.offset),
+                Wrong::new(what, "it is the first key of the file"),
+            );
+        }
+        put(&mut document.edge, reader.table("edge").map(Edge::read));
+        put(&mut document.lists, reader.table("lists").map(read_lists));
+        let mut claims = zone::Claims::default();
+        put(
+            &mut document.zones,
+            reader.tables("zone", limits.zones, |reader| {
+                Zone::read(reader, &mut claims)
+            }),
+        );
+        reader.close();
+        document
+    }
+
+    /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal
+    /// document, if it was one that [`parse`] could have made.
+    pub fn to_toml(&self) -> String {
+        let mut out = format!("schema = {}\n", self.schema);
+        let mut section = |header: &str, path: &str, entries: &Entries| {
+            out.push_str(&format!("\n{header}\n"));
+            entries.lines(path, &mut out);
+        };
+        let edge = self.edge.entries();
+        if !edge.is_empty() {
+            section("[edge]", "edge", &edge);
+        }
+        for (name, list) in &self.lists {
+            let mut entries = Entries::default();
+            entries.list("ips", &list.ips);
+            let path = format!("lists.{}", write::key(name));
+            section(&format!("[{path}]"), &path, &entries);
+        }
+        for zone in &self.zones {
+            section("[[zone]]", "zone", &zone.entries());
+        }
+        out
+    }
+}
+
+fn read_lists(mut reader: Reader<'_, '_>) -> BTreeMap<String, IpList> {
+    let mut lists = BTreeMap::new();
+    let all = reader.take_all();
+    if all.len() > reader.limits.lists {
+        let what = format!("has {} entries", all.len());
+        reader.refuse_table(Wrong::new(what, format!("at most {}", reader.limits.lists)));
+    }
+    for found in all.into_iter().take(reader.limits.lists) {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !(1..=64).contains(&found.name.len()) || !found.name.bytes().all(known) {
+            let wrong = Wrong::new("is no name of a list", "1 to 64 of a-z, 0-9 and _");
+            reader.refuse(found.name, Some(found.offset), wrong);
+        }
+        let Some(mut list) = reader.table_of(found) else {
+            continue;
+        };
+        let most = list.limits.networks_per_list;
+        let ips = list.list("ips", most, Network::parse).unwrap_or_default();
+        list.close();
+        lists.insert(found.name.to_owned(), IpList { ips });
+    }
+    lists
+}

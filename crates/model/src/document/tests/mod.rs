@@ -1,0 +1,291 @@
+//! Whole documents: what is read and written back.
+
+mod refused;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::host::HostPattern;
+
+/// Every key with a value that is not its default.
+const FULL: &str = r#"schema = 1
+
+[edge]
+location = "lhr"
+http = ["127.0.0.1:80"]
+https = ["[::]:443"]
+admin = "127.0.0.1:0"
+workers = 2
+trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+outward = ["public"]
+unready_when = ["config_stale", "origins_down"]
+public_http = 80
+public_https = 443
+access_log = { file = "-", rotate_at = "1MiB", keep = 2 }
+
+[edge.limits]
+head_bytes = "16KiB"
+target_bytes = "4KiB"
+fields = 50
+header_timeout = "5s"
+idle_timeout = "1m"
+body_idle_timeout = "20s"
+body_min_rate = "1KiB"
+write_timeout = "15s"
+connections = 1000
+connections_per_client = 10
+requests_per_connection = 500
+h2_streams = 64
+tls_handshake_timeout = "3s"
+drain = "30s"
+
+[lists.office]
+ips = ["203.0.113.0/24"]
+
+[[zone]]
+name = "example.com"
+hosts = ["example.com", "*.example.com"]
+origin = [
+    { url = "https://10.0.0.1:8443", weight = 3, protocol = "2", host = "app.test:8080", sni = "app.test", verify = false, ca = "ca.pem", client_certificate = { cert = "c.pem", key = "secret://key" } },
+    { url = "sample" },
+]
+redirect_https = true
+websocket = false
+max_body = "10MiB"
+passive = { failures = 2, eject_for = "30s" }
+timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
+retry = { attempts = 3, budget_percent = 10 }
+hsts = { max_age = "730d", include_subdomains = true, preload = true }
+request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
+response_headers = { set = { Server = "s" }, add = { X-B = "q\"" }, remove = ["X-Powered-By"] }
+
+[zone.health]
+path = "/healthz?deep=1"
+every = "1s"
+timeout = "500ms"
+status = ["200-299", "404"]
+host = "check.test"
+healthy_after = 1
+unhealthy_after = 2
+
+[zone.tls]
+certificate = { cert = "/etc/seawall/tls/chain.pem", key = "/etc/seawall/tls/key.pem" }
+min_version = "1.3"
+client = "required"
+client_ca = "clients.pem"
+"#;
+
+const SMALL: &str = "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"https://b.test\" }]\n";
+
+fn read(text: &str) -> Result<Document, Problems> {
+    parse(text, &Limits::default())
+}
+
+fn problems(text: &str) -> Vec<String> {
+    read(text)
+        .expect_err("no problem found")
+        .list
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// The paths of all keys that a TOML text has, as the table of keys writes them.
+fn paths(text: &str) -> BTreeSet<String> {
+    fn walk(at: &str, value: &toml::Value, found: &mut BTreeSet<String>) {
+        let known = KEYS.iter().find(|key| key.path == at).map(|key| key.kind);
+        match value {
+            toml::Value::Table(table) if !matches!(known, Some(Kind::Pairs(_))) => {
+                for (name, value) in table {
+                    let name = if at == "lists" {
+                        "<name>"
+                    } else {
+                        name.as_str()
+                    };
+                    let path = if at.is_empty() {
+                        name.to_owned()
+                    } else {
+                        format!("{at}.{name}")
+                    };
+                    found.insert(path.clone());
+                    walk(&path, value, found);
+                }
+            }
+            toml::Value::Array(items) => {
+                items
+                    .iter()
+                    .filter(|item| item.is_table())
+                    .for_each(|item| walk(&format!("{at}[]"), item, found));
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(
+        "",
+        &toml::Value::Table(toml::from_str(text).unwrap()),
+        &mut found,
+    );
+    found
+}
+
+#[test]
+fn every_key_is_read_and_written_back() {
+    let document = read(FULL).unwrap();
+    let text = document.to_toml();
+    assert_eq!(read(&text).as_ref(), Ok(&document), "{text}");
+    // What is written follows from the values that were read: a key that one of the two forgets is missing here.
+    let known: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    assert_eq!(paths(&text), known);
+    assert_eq!(text, read(&text).unwrap().to_toml());
+}
+
+#[test]
+fn what_is_written_looks_as_a_person_would_write_it() {
+    let mut written = read(FULL).unwrap().to_toml();
+    for (line, shown) in [
+        ("hosts = [\"example.com\", \"*.example.com\"]\n", true),
+        ("retry = { attempts = 3, budget_percent = 10 }\n", true),
+        ("\n[zone.health]\npath = \"/healthz?deep=1\"\n", true),
+        ("websocket = true", false),
+    ] {
+        assert_eq!(written.contains(line), shown, "{line} in {written}");
+    }
+    written = read(SMALL).unwrap().to_toml();
+    assert_eq!(
+        written,
+        "schema = 1\n\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"https://b.test\" }]\n"
+    );
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_of_the_code() {
+    let mut checked = 0;
+    for key in KEYS {
+        let Absent::Is(default) = key.default else {
+            continue;
+        };
+        let Some((table, name)) = key.path.rsplit_once('.') else {
+            continue;
+        };
+        // Nothing may depend on whether the key is written: the same table, with the key and without it. Each stands
+        // in a document of its own; where a table must have other keys, they are there.
+        let document = |line: &str| match table {
+            "zone[].origin[]" => SMALL.replace(
+                " }]",
+                &format!("{}{line} }}]", if line.is_empty() { "" } else { ", " }),
+            ),
+            table if table.starts_with("zone[]") => {
+                let header = table.replacen("zone[]", "zone", 1);
+                let header = if header == "zone" {
+                    String::new()
+                } else {
+                    format!("[{header}]\n")
+                };
+                format!("{SMALL}{header}{line}\n")
+            }
+            table => format!("schema = 1\n[{table}]\n{line}\n"),
+        };
+        let with = read(&document(&format!("{name} = {default}")));
+        let without = read(&document(""));
+        assert!(without.is_ok(), "{}: {without:?}", key.path);
+        assert_eq!(with, without, "{}", key.path);
+        checked += 1;
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn an_empty_document_is_all_defaults() {
+    let document = read("schema = 1").unwrap();
+    assert_eq!(document, Document::default());
+    assert_eq!(document.edge.http, ["0.0.0.0:8080".parse().unwrap()]);
+    assert_eq!(document.edge.limits.idle_timeout, Duration::from_secs(75));
+    assert!(
+        document.edge.outward.loopback
+            && document.edge.outward.private
+            && document.edge.outward.public
+    );
+    let AccessLog::File(log) = &document.edge.access_log else {
+        panic!("{document:?}")
+    };
+    assert_eq!((log.rotate_at, log.keep), (104_857_600, 5));
+    assert_eq!(document.to_toml(), "schema = 1\n");
+}
+
+#[test]
+fn a_zone_has_the_documented_defaults() {
+    let zone = read(SMALL).unwrap().zones.remove(0);
+    assert_eq!(zone.hosts, [HostPattern::Exact("a.test".into())]);
+    assert_eq!(
+        zone.passive,
+        Passive {
+            failures: 5,
+            eject_for: Duration::from_secs(10)
+        }
+    );
+    assert_eq!(zone.timeouts.total, None);
+    assert_eq!(
+        zone.retry,
+        Retry {
+            attempts: 2,
+            budget_percent: 20
+        }
+    );
+    assert_eq!(zone.tls.certificate, Certificate::SelfSigned);
+    assert!(zone.websocket && !zone.redirect_https && zone.hsts.is_none() && zone.health.is_none());
+    let health = read(&format!("{SMALL}health = {{}}"))
+        .unwrap()
+        .zones
+        .remove(0)
+        .health
+        .unwrap();
+    assert_eq!(health.status, [200..=399]);
+    assert_eq!((health.healthy_after, health.unhealthy_after), (2, 3));
+}
+
+#[test]
+fn switches_can_be_off() {
+    let text = "schema = 1\n[edge]\naccess_log = \"off\"\nadmin = \"none\"\nhttp = []\nhttps = []\noutward = []\n";
+    let document = read(text).unwrap();
+    assert_eq!(document.edge.access_log, AccessLog::Off);
+    assert_eq!(document.edge.admin, None);
+    assert!(document.edge.http.is_empty() && document.edge.https.is_empty());
+    assert!(!document.edge.outward.public);
+    assert_eq!(read(&document.to_toml()), Ok(document));
+}
+
+#[test]
+fn the_example_of_the_handbook_is_read() {
+    let text = r#"
+schema = 1
+
+[edge]                                   # a comment
+location = "lhr"
+http  = ["0.0.0.0:8080"]
+https = ["0.0.0.0:8443"]
+
+[lists.office]
+ips = ["203.0.113.0/24"]
+
+[[zone]]
+name  = "example.com"
+hosts = ["example.com", "*.example.com"]
+origin = [{ url = "http://10.0.0.1:8080", weight = 1 }]
+health = { path = "/healthz", every = "5s" }
+tls    = { certificate = "self-signed" }
+"#;
+    let document = read(text).unwrap();
+    assert_eq!(document.zones[0].health.as_ref().unwrap().path, "/healthz");
+    assert!(document.lists["office"].ips[0].contains("203.0.113.9".parse().unwrap()));
+    let later =
+        format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.rule]]\nwhen = 'true'\n");
+    assert_eq!(
+        problems(&later),
+        [
+            "zone[0].cache: unknown key (this build has no `cache` yet; line 19)",
+            "zone[0].rule: unknown key (this build has no `rule` yet; line 21)",
+        ]
+    );
+}

@@ -1,0 +1,454 @@
+//! A zone: the hosts that it answers for, and how.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::headers::HeaderEdits;
+use super::origin::{CertificateFiles, HealthCheck, Origin, Passive, Retry, Timeouts};
+use super::reader::{Reader, put};
+use super::write::Entries;
+use crate::host::HostPattern;
+use crate::problem::{Problem, Wrong, quote};
+
+/// One `[[zone]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Its name, unlike any other's: 1 to 253 of letters, digits, `.`, `-`, `_`.
+    pub name: String,
+    /// The hosts; at least one, and none that another zone has too.
+    pub hosts: Vec<HostPattern>,
+    /// The servers behind it; at least one.
+    pub origins: Vec<Origin>,
+    /// Active checks of the origins. Default: none.
+    pub health: Option<HealthCheck>,
+    /// What failures of real requests do to an origin.
+    pub passive: Passive,
+    /// How long an origin is waited for.
+    pub timeouts: Timeouts,
+    /// When a request is tried again.
+    pub retry: Retry,
+    /// TLS towards clients.
+    pub tls: Tls,
+    /// Whether plain HTTP is redirected to HTTPS. Default false.
+    pub redirect_https: bool,
+    /// `Strict-Transport-Security`. Default: not sent.
+    pub hsts: Option<Hsts>,
+    /// Edits of what the origin gets.
+    pub request_headers: HeaderEdits,
+    /// Edits of what the client gets.
+    pub response_headers: HeaderEdits,
+    /// Bytes of a request body. Default: no limit.
+    pub max_body: Option<u64>,
+    /// Whether WebSocket upgrades are let through. Default true.
+    pub websocket: bool,
+}
+
+impl Default for Zone {
+    /// Everything that has a default; name, hosts and origins are empty.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            health: None,
+            passive: Passive::default(),
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            tls: Tls::default(),
+            redirect_https: false,
+            hsts: None,
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            max_body: None,
+            websocket: true,
+        }
+    }
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Where the certificate comes from. Default: self-signed.
+    pub certificate: Certificate,
+    /// The lowest version. Default 1.2.
+    pub min_version: TlsVersion,
+    /// Whether clients present a certificate. Default: they do not.
+    pub client: ClientCertificates,
+    /// The authorities that sign clients' certificates, a PEM file; there unless `client` is off.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Where a zone's certificate comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// Made by the edge; no browser trusts it.
+    #[default]
+    SelfSigned,
+    /// Got by ACME (RFC 8555).
+    Acme,
+    /// Files.
+    Files(CertificateFiles),
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// Whether clients present a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not asked.
+    #[default]
+    Off,
+    /// They are asked and may decline.
+    Optional,
+    /// Without a good one the handshake fails.
+    Required,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long browsers keep to HTTPS. Default 365 days.
+    pub max_age: Duration,
+    /// Whether that holds for all names below. Default false.
+    pub include_subdomains: bool,
+    /// Whether browsers may ship with it. Default false.
+    pub preload: bool,
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+impl Default for Hsts {
+    fn default() -> Self {
+        Self {
+            max_age: YEAR,
+            include_subdomains: false,
+            preload: false,
+        }
+    }
+}
+
+/// Which zone had a name or a host first, so that the second is refused together with the first.
+#[derive(Default)]
+pub(super) struct Claims {
+    names: BTreeMap<String, Claim>,
+    hosts: BTreeMap<HostPattern, Claim>,
+}
+
+struct Claim {
+    path: String,
+    offset: usize,
+    told: bool,
+}
+
+impl Claim {
+    /// Puts `key` on record; if it is there already, refuses both.
+    fn stake<K: Ord>(
+        claims: &mut BTreeMap<K, Self>,
+        key: K,
+        reader: &mut Reader<'_, '_>,
+        (name, offset): (&str, usize),
+        wrong: impl Fn(&str) -> Wrong,
+    ) {
+        let path = reader.path_to(name);
+        let Some(first) = claims.get_mut(&key) else {
+            claims.insert(
+                key,
+                Self {
+                    path,
+                    offset,
+                    told: false,
+                },
+            );
+            return;
+        };
+        reader.refuse(name, Some(offset), wrong(&first.path));
+        if !first.told {
+            first.told = true;
+            let (path, other) = (first.path.clone(), path);
+            reader
+                .report
+                .add(Some(first.offset), || Problem::new(path, wrong(&other)));
+        }
+    }
+}
+
+impl Zone {
+    pub(super) fn read(mut reader: Reader<'_, '_>, claims: &mut Claims) -> Self {
+        let mut zone = Self {
+            name: read_name(&mut reader, claims),
+            ..Self::default()
+        };
+        zone.hosts = read_hosts(&mut reader, claims);
+        put(&mut zone.redirect_https, reader.flag("redirect_https"));
+        put(&mut zone.websocket, reader.flag("websocket"));
+        zone.max_body = reader.size("max_body");
+        reader.refuse_empty("origin", "write [{ url = \"http://…\" }]");
+        let most = reader.limits.origins_per_zone;
+        put(
+            &mut zone.origins,
+            reader.tables("origin", most, Origin::read),
+        );
+        zone.health = reader.table("health").map(HealthCheck::read);
+        put(
+            &mut zone.passive,
+            reader.table("passive").map(Passive::read),
+        );
+        put(
+            &mut zone.timeouts,
+            reader.table("timeouts").map(Timeouts::read),
+        );
+        put(&mut zone.retry, reader.table("retry").map(Retry::read));
+        put(&mut zone.tls, reader.table("tls").map(Tls::read));
+        zone.hsts = reader.table("hsts").map(Hsts::read);
+        let edits = reader
+            .table("request_headers")
+            .map(|reader| HeaderEdits::read(reader, true));
+        put(&mut zone.request_headers, edits);
+        let edits = reader
+            .table("response_headers")
+            .map(|reader| HeaderEdits::read(reader, false));
+        put(&mut zone.response_headers, edits);
+        reader.close();
+        zone
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let default = Self::default();
+        let mut entries = Entries::default();
+        entries.text("name", &self.name);
+        entries.list("hosts", &self.hosts);
+        entries.tables(
+            "origin",
+            &self.origins.iter().map(Origin::entries).collect::<Vec<_>>(),
+        );
+        entries.flag(
+            "redirect_https",
+            self.redirect_https,
+            default.redirect_https,
+        );
+        entries.flag("websocket", self.websocket, default.websocket);
+        if let Some(bytes) = self.max_body {
+            entries.size("max_body", bytes, u64::MAX);
+        }
+        if let Some(health) = &self.health {
+            entries.table("health", health.entries());
+        }
+        entries.table_if("passive", self.passive.entries());
+        entries.table_if("timeouts", self.timeouts.entries());
+        entries.table_if("retry", self.retry.entries());
+        entries.table_if("tls", self.tls.entries());
+        if let Some(hsts) = &self.hsts {
+            entries.table("hsts", hsts.entries());
+        }
+        entries.table_if("request_headers", self.request_headers.entries());
+        entries.table_if("response_headers", self.response_headers.entries());
+        entries
+    }
+}
+
+fn read_name(reader: &mut Reader<'_, '_>, claims: &mut Claims) -> String {
+    let at = reader.peek("name").map(|found| found.offset);
+    let name = reader.parsed("name", |text| {
+        if is_zone_name(text) {
+            return Ok(text.to_owned());
+        }
+        Err(Wrong::new(
+            format!("{} is no name of a zone", quote(text)),
+            "1 to 253 of letters, digits, `.`, `-`, `_`",
+        ))
+    });
+    if let (Some(name), Some(at)) = (&name, at) {
+        let wrong = |other: &str| {
+            Wrong::new(
+                format!("{} is also {other}", quote(name)),
+                "a name belongs to one zone",
+            )
+        };
+        Claim::stake(&mut claims.names, name.clone(), reader, ("name", at), wrong);
+    }
+    name.unwrap_or_default()
+}
+
+/// Names stand in commands, logs and file names: neither separators nor a leading dot or dash.
+pub(super) fn is_zone_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(known) && !text.starts_with(['.', '-'])
+}
+
+fn read_hosts(reader: &mut Reader<'_, '_>, claims: &mut Claims) -> Vec<HostPattern> {
+    reader.refuse_empty(
+        "hosts",
+        "write [\"example.com\"], or [\"*\"] for every host",
+    );
+    let most = reader.limits.hosts_per_zone;
+    let Some(items) = reader.items("hosts", most, HostPattern::parse) else {
+        return Vec::new();
+    };
+    let mut hosts = Vec::with_capacity(items.len());
+    for item in items {
+        let name = format!("hosts[{}]", item.nth);
+        let shown = quote(&item.value.to_string());
+        let wrong = |other: &str| {
+            Wrong::new(
+                format!("{shown} is also {other}"),
+                "a host belongs to one zone",
+            )
+        };
+        Claim::stake(
+            &mut claims.hosts,
+            item.value.clone(),
+            reader,
+            (&name, item.offset),
+            wrong,
+        );
+        hosts.push(item.value);
+    }
+    hosts
+}
+
+impl Tls {
+    fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut tls = Self::default();
+        put(&mut tls.certificate, Certificate::read(&mut reader));
+        put(
+            &mut tls.min_version,
+            reader.choice("min_version").map(|word| {
+                if word == "1.3" {
+                    TlsVersion::Tls13
+                } else {
+                    TlsVersion::Tls12
+                }
+            }),
+        );
+        tls.read_client(&mut reader);
+        reader.close();
+        tls
+    }
+
+    fn read_client(&mut self, reader: &mut Reader<'_, '_>) {
+        let written = reader.peek("client").map(|found| found.offset);
+        let client_ca = reader.peek("client_ca").map(|found| found.offset);
+        let client = reader.choice("client").map(|word| match word {
+            "optional" => ClientCertificates::Optional,
+            "required" => ClientCertificates::Required,
+            _ => ClientCertificates::Off,
+        });
+        self.client_ca = reader.file("client_ca");
+        if written.is_some() && client.is_none() {
+            return; // What was meant is not known: whether it fits client_ca neither.
+        }
+        put(&mut self.client, client);
+        match (self.client, client_ca) {
+            (ClientCertificates::Off, Some(_)) => {
+                let help = "write client = \"required\" or \"optional\"";
+                reader.refuse(
+                    "client_ca",
+                    client_ca,
+                    Wrong::new("has no effect while client is off", help),
+                );
+            }
+            (ClientCertificates::Optional | ClientCertificates::Required, None) => {
+                let help =
+                    "write client_ca = \"…pem\": the authorities that sign clients' certificates";
+                reader.refuse(
+                    "client",
+                    written,
+                    Wrong::new("has nothing to verify clients by", help),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn entries(&self) -> Entries {
+        let mut entries = Entries::default();
+        match &self.certificate {
+            Certificate::SelfSigned => {}
+            Certificate::Acme => entries.text("certificate", "acme"),
+            Certificate::Files(files) => entries.table("certificate", files.entries()),
+        }
+        if self.min_version == TlsVersion::Tls13 {
+            entries.text("min_version", "1.3");
+        }
+        match self.client {
+            ClientCertificates::Off => {}
+            ClientCertificates::Optional => entries.text("client", "optional"),
+            ClientCertificates::Required => entries.text("client", "required"),
+        }
+        entries.text_if(
+            "client_ca",
+            self.client_ca
+                .as_deref()
+                .map(|path| path.to_string_lossy())
+                .as_deref(),
+        );
+        entries
+    }
+}
+
+impl Certificate {
+    fn read(reader: &mut Reader<'_, '_>) -> Option<Self> {
+        let found = reader.take("certificate")?;
+        match found.value.as_str() {
+            Some("self-signed") => return Some(Self::SelfSigned),
+            Some("acme") => return Some(Self::Acme),
+            _ if found.value.is_table() => {}
+            other => {
+                let what = match other.map(quote) {
+                    Some(text) => format!("{text} is no source of a certificate"),
+                    None => "is no source of a certificate".into(),
+                };
+                let help =
+                    "write \"self-signed\", \"acme\", or { cert = \"…pem\", key = \"…pem\" }";
+                reader.refuse("certificate", Some(found.offset), Wrong::new(what, help));
+                return None;
+            }
+        }
+        CertificateFiles::read(reader.table_of(found)?).map(Self::Files)
+    }
+}
+
+impl Hsts {
+    fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut hsts = Self::default();
+        let at = reader.peek("preload").map(|found| found.offset);
+        put(&mut hsts.max_age, reader.duration("max_age"));
+        put(
+            &mut hsts.include_subdomains,
+            reader.flag("include_subdomains"),
+        );
+        put(&mut hsts.preload, reader.flag("preload"));
+        if hsts.preload && !(hsts.include_subdomains && hsts.max_age >= YEAR) {
+            let help = "browsers ask for include_subdomains = true and max_age = \"365d\" at least";
+            reader.refuse(
+                "preload",
+                at,
+                Wrong::new("cannot be without the rest", help),
+            );
+        }
+        reader.close();
+        hsts
+    }
+
+    fn entries(&self) -> Entries {
+        let default = Self::default();
+        let mut entries = Entries::default();
+        entries.duration("max_age", self.max_age, default.max_age);
+        entries.flag(
+            "include_subdomains",
+            self.include_subdomains,
+            default.include_subdomains,
+        );
+        entries.flag("preload", self.preload, default.preload);
+        entries
+    }
+}

@@ -1,0 +1,51 @@
+//! How much a document may hold: one table, so that every list has a bound and going over it is a problem that is
+//! said, not memory that is gone.
+
+/// Bounds on a document. [`Limits::default`] is what a build ships with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of text. Checked before anything is parsed; the parser needs up to about eighty times as much memory.
+    pub document_bytes: usize,
+    /// Problems that are listed; the others are counted.
+    pub problems: usize,
+    /// Bytes of any one text value.
+    pub text_bytes: usize,
+    /// Zones.
+    pub zones: usize,
+    /// Host patterns of a zone.
+    pub hosts_per_zone: usize,
+    /// Origins of a zone.
+    pub origins_per_zone: usize,
+    /// Entries of `[lists]`.
+    pub lists: usize,
+    /// Networks of one list.
+    pub networks_per_list: usize,
+    /// Listen addresses, each of HTTP and HTTPS.
+    pub listeners: usize,
+    /// Networks of `trusted_proxies`.
+    pub trusted_proxies: usize,
+    /// Names, each of `set`, `add` and `remove`, in one block of header edits.
+    pub header_edits: usize,
+    /// Ranges of statuses that a health check accepts.
+    pub status_ranges: usize,
+}
+
+impl Default for Limits {
+    /// 16 MiB of text, 100,000 zones, 1,000 hosts and 256 origins in each.
+    fn default() -> Self {
+        Self {
+            document_bytes: 16 << 20,
+            problems: 1_000,
+            text_bytes: 8 << 10,
+            zones: 100_000,
+            hosts_per_zone: 1_000,
+            origins_per_zone: 256,
+            lists: 1_000,
+            networks_per_list: 100_000,
+            listeners: 64,
+            trusted_proxies: 10_000,
+            header_edits: 100,
+            status_ranges: 64,
+        }
+    }
+}

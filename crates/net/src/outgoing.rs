@@ -1,0 +1,112 @@
+//! What we send: heads as lists of fields that are never copied twice, and how their bodies are framed.
+//!
+//! A message that travels through keeps its fields where they were read. What leaves it out ([`skip`](ResponseOut::skip)) and
+//! what we add ([`extra`](ResponseOut::extra)) stand beside them, and each protocol's writer walks over both.
+
+use seawall_model::{FieldId, Fields};
+
+use crate::h1;
+
+/// How a body that we send is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOut {
+    /// No body follows, and none is announced.
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// It ends when it ends: chunked in HTTP/1.1, `END_STREAM` in HTTP/2.
+    Unknown,
+}
+
+/// A response head as it leaves.
+#[derive(Clone, Copy)]
+pub struct ResponseOut<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The origin's fields, when there are any.
+    pub origin: Option<&'a Fields>,
+    /// Ids of the origin's fields that stay behind ([`FieldId::bit`]).
+    pub skip: u64,
+    /// Ours.
+    pub extra: &'a Fields,
+    /// What follows. `content-length` is written from this and never travels as a field, except on an answer to `HEAD` and on
+    /// 304, where it is metadata.
+    pub body: BodyOut,
+}
+
+impl<'a> ResponseOut<'a> {
+    /// Names and values, in order: the origin's, then ours.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        travelling(self.origin, self.skip).chain(self.extra.iter().map(|field| (field.name, field.value)))
+    }
+}
+
+/// A request head as it leaves.
+#[derive(Clone, Copy)]
+pub struct RequestOut<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// `http` or `https`, for HTTP/2.
+    pub scheme: &'static str,
+    /// `Host` or `:authority`.
+    pub authority: &'a [u8],
+    /// Path and query.
+    pub target: &'a [u8],
+    /// The client's fields.
+    pub client: &'a Fields,
+    /// Ids of the client's fields that stay behind.
+    pub skip: u64,
+    /// Ours.
+    pub extra: &'a Fields,
+    /// What follows.
+    pub body: BodyOut,
+}
+
+impl<'a> RequestOut<'a> {
+    /// Names and values, in order: the client's, then ours.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        travelling(Some(self.client), self.skip).chain(self.extra.iter().map(|field| (field.name, field.value)))
+    }
+
+    /// As an HTTP/1.1 head.
+    pub fn write_h1(&self, out: &mut Vec<u8>) {
+        h1::write_request_line(out, self.method, self.target);
+        h1::write_field(out, b"host", self.authority);
+        for (name, value) in self.iter() {
+            h1::write_field(out, name, value);
+        }
+        match self.body {
+            BodyOut::None => {}
+            BodyOut::Length(length) => write_length(out, length),
+            BodyOut::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn travelling<'a>(fields: Option<&'a Fields>, skip: u64) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    fields
+        .into_iter()
+        .flat_map(Fields::iter)
+        .filter(move |field| skip & field.id.bit() == 0)
+        .map(|field| (field.name, field.value))
+}
+
+/// Writes a `content-length` line.
+pub(crate) fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    h1::write_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What never travels from an origin's response into ours: what ends at each hop, and what is ours to say.
+pub const RESPONSE_SKIP: u64 = FieldId::HOP_BY_HOP | FieldId::Seawall.bit() | FieldId::ContentLength.bit();
+
+/// What never travels from a client's request: what ends at each hop, what names the request anew, and identity that only we
+/// may assert.
+pub const REQUEST_SKIP: u64 = FieldId::HOP_BY_HOP
+    | FieldId::Host.bit()
+    | FieldId::ContentLength.bit()
+    | FieldId::Expect.bit()
+    | FieldId::Seawall.bit()
+    | FieldId::CfAccess.bit();

@@ -1,0 +1,234 @@
+//! What a zone, or an origin, wants of TLS, made into rustls configurations.
+//!
+//! Bytes come in (PEM text); reading files is the caller's. Building one costs key parsing and signing tests: never on a
+//! worker thread while it serves.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+
+/// Why a configuration cannot be made. The text is for whoever wrote the document.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialFault {
+    /// The PEM text holds no certificate, or is broken.
+    #[error("no certificate in it: {0}")]
+    Certificate(String),
+    /// The PEM text holds no private key, or is broken.
+    #[error("no private key in it: {0}")]
+    Key(String),
+    /// Certificate and key, or the authorities, do not fit together.
+    #[error("{0}")]
+    Rustls(#[from] rustls::Error),
+    /// The authorities cannot verify clients.
+    #[error("client authorities: {0}")]
+    Authorities(String),
+    /// A self-signed certificate could not be made.
+    #[error("self-signed certificate: {0}")]
+    SelfSigned(String),
+}
+
+/// A certificate chain and its key, parsed.
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl Identity {
+    /// From two PEM texts.
+    ///
+    /// # Errors
+    /// [`MaterialFault`] when there is no certificate or no key in them.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, MaterialFault> {
+        Ok(Self {
+            chain: certificates(chain)?,
+            key: PrivateKeyDer::from_pem_slice(key).map_err(|error| MaterialFault::Key(error.to_string()))?,
+        })
+    }
+}
+
+/// A fresh self-signed certificate for these names (P-256 ECDSA): PEM of the certificate and of the key.
+///
+/// # Errors
+/// [`MaterialFault::SelfSigned`] when a name cannot stand in a certificate.
+pub fn self_signed(names: Vec<String>) -> Result<(String, String), MaterialFault> {
+    let fault = |error: rcgen::Error| MaterialFault::SelfSigned(error.to_string());
+    let made = rcgen::generate_simple_self_signed(names).map_err(fault)?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
+/// What a zone wants of its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// None is asked for.
+    #[default]
+    Off,
+    /// Asked for; a client without one is let through, and the Record says so.
+    Optional,
+    /// A client without a good one is refused.
+    Required,
+}
+
+/// What a zone wants of TLS towards its clients.
+pub struct ServerWants<'a> {
+    /// The certificate.
+    pub identity: Identity,
+    /// Refuse TLS 1.2.
+    pub only_tls13: bool,
+    /// Whether clients show certificates.
+    pub client: ClientCertificate,
+    /// PEM of the authorities that sign clients' certificates.
+    pub client_authorities: &'a [u8],
+    /// The ticket keys of this zone: a ticket of another zone cannot be opened with them.
+    pub ticketer: Arc<dyn ProducesTickets>,
+}
+
+/// Ticket keys of one zone, rotated by themselves (RFC 5077, RFC 8446 §4.6.1).
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
+    Ok(aws_lc_rs::Ticketer::new()?)
+}
+
+/// The configuration for one zone.
+///
+/// # Errors
+/// [`MaterialFault`]: key and certificate do not fit, or the authorities are none.
+pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault> {
+    let versions: &[&rustls::SupportedProtocolVersion] =
+        if wants.only_tls13 { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    let builder = match wants.client {
+        ClientCertificate::Off => builder.with_no_client_auth(),
+        asked => {
+            let roots = Arc::new(roots(wants.client_authorities)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier =
+                if asked == ClientCertificate::Optional { verifier.allow_unauthenticated() } else { verifier };
+            let verifier = verifier.build().map_err(|error| MaterialFault::Authorities(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(wants.identity.chain, wants.identity.key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = wants.ticketer;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// What we want of TLS towards an origin.
+#[derive(Default)]
+pub struct OriginWants<'a> {
+    /// PEM of the authorities to trust instead of the public ones; empty for the public ones.
+    pub authorities: &'a [u8],
+    /// Verify nothing. Only where the owner wrote so.
+    pub unverified: bool,
+    /// Our certificate, when the origin asks for one.
+    pub identity: Option<Identity>,
+    /// Offer HTTP/2.
+    pub http2: bool,
+    /// Offer HTTP/1.1.
+    pub http1: bool,
+}
+
+/// The configuration for an origin.
+///
+/// # Errors
+/// [`MaterialFault`]: no authority in the text, or our own certificate does not fit its key.
+pub fn origin(wants: OriginWants<'_>) -> Result<Arc<ClientConfig>, MaterialFault> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(rustls::ALL_VERSIONS)?;
+    let builder = if wants.unverified {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider())))
+    } else if wants.authorities.is_empty() {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        builder.with_root_certificates(roots)
+    } else {
+        builder.with_root_certificates(roots(wants.authorities)?)
+    };
+    let mut config = match wants.identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,
+        None => builder.with_no_client_auth(),
+    };
+    if wants.http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    if wants.http1 {
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+    }
+    Ok(Arc::new(config))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone()
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialFault> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(MaterialFault::Certificate("the text has no CERTIFICATE section".into())),
+        Err(error) => Err(MaterialFault::Certificate(error.to_string())),
+    }
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, MaterialFault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+/// Accepts any certificate, but still checks that the peer holds its key.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

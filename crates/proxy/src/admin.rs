@@ -1,0 +1,236 @@
+//! The edge's admin port: alive, ready, metrics, state. It only reads; what changes anything is not here.
+//!
+//! It runs beside the workers, on a thread of its own: a worker that is busy does not keep anyone from looking.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_model::RequestHead;
+use seawall_net::alarm::Alarm;
+use seawall_net::buffer::{Buffer, SMALL};
+use seawall_net::h1::{self, HeadLimits, HeadScanner};
+use seawall_net::stream::Stream;
+use seawall_telemetry::Registry;
+use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::hosts::without_port;
+use crate::thread::Shared;
+
+/// Connections at once: a scraper, a probe, a person.
+const CONNECTIONS: usize = 64;
+/// The longest a request or an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Zones on one page of `/state`.
+const PAGE: usize = 1000;
+
+/// What the admin port shows.
+pub struct Admin {
+    /// What the workers share.
+    pub shared: Arc<Shared>,
+    /// The metrics.
+    pub registry: Arc<Registry>,
+    /// The access log's health.
+    pub log: Arc<seawall_telemetry::log::Status>,
+    /// When the live configuration went live, in milliseconds since the process began.
+    pub configured: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// Serves the admin port for ever. Must run in a `LocalSet`.
+pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
+    let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok((tcp, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(place) = room.clone().try_acquire_owned() else {
+            continue;
+        };
+        let admin = admin.clone();
+        tokio::task::spawn_local(async move {
+            one(tcp, &admin).await;
+            drop(place);
+        });
+    }
+}
+
+async fn one(tcp: TcpStream, admin: &Admin) {
+    let mut alarm = Alarm::new(PATIENCE);
+    let stream = Stream::Plain(tcp);
+    let mut buffer = Buffer::default();
+    let mut scanner = HeadScanner::default();
+    let limits = HeadLimits::default();
+    let mut head = RequestHead::default();
+    loop {
+        let length = loop {
+            if let Some(length) = scanner.find(buffer.data()) {
+                break length;
+            }
+            if buffer.len() > limits.head_bytes {
+                return;
+            }
+            match alarm.within(|cx| stream.poll_read(cx, buffer.room(SMALL))).await {
+                Ok(Ok(read)) if read > 0 => {}
+                _ => return,
+            }
+        };
+        let Ok(info) = h1::parse_request(buffer.front(length), &limits, &mut head) else {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+            return;
+        };
+        buffer.consume(length);
+        scanner.reset();
+        let keep = info.persistent && info.framing == h1::Framing::None;
+        let answer = answer(&head, admin);
+        if stream.write_all(&wire(&answer, &head, keep)).await.is_err() || !keep {
+            let _ = stream.finish_sending();
+            return;
+        }
+        alarm.set(PATIENCE);
+    }
+}
+
+struct Answer {
+    status: u16,
+    content_type: &'static str,
+    content: String,
+}
+
+fn wire(answer: &Answer, head: &RequestHead, keep: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(answer.content.len() + 256);
+    h1::write_status_line(&mut out, answer.status);
+    h1::write_field(&mut out, b"content-type", answer.content_type.as_bytes());
+    h1::write_field(&mut out, b"cache-control", b"no-store");
+    h1::write_field(&mut out, b"content-length", answer.content.len().to_string().as_bytes());
+    if !keep {
+        h1::write_field(&mut out, b"connection", b"close");
+    }
+    out.extend_from_slice(b"\r\n");
+    if head.method_bytes() != b"HEAD" {
+        out.extend_from_slice(answer.content.as_bytes());
+    }
+    out
+}
+
+fn answer(head: &RequestHead, admin: &Admin) -> Answer {
+    let text = |status, content: &str| Answer { status, content_type: "text/plain; charset=utf-8", content: content.into() };
+    if !is_local_name(head.authority()) {
+        // A page elsewhere on the web must not be able to read this through somebody's browser (DNS rebinding).
+        return text(421, "this port answers to addresses and to localhost only\n");
+    }
+    if !matches!(head.method_bytes(), b"GET" | b"HEAD") {
+        return text(405, "this port only reads\n");
+    }
+    let json = |status, value: Value| Answer { status, content_type: "application/json", content: format!("{value:#}\n") };
+    match head.path() {
+        b"/healthz" => text(200, "ok\n"),
+        b"/readyz" => {
+            let degraded = degraded(admin);
+            let snapshot = admin.shared.slot.load();
+            let draining = admin.shared.draining.load(std::sync::atomic::Ordering::Relaxed);
+            let chosen = degraded.iter().any(|what| snapshot.edge.unready_when.iter().any(|word| word == what));
+            let ready = !draining && !chosen;
+            json(if ready { 200 } else { 503 }, json!({ "ready": ready, "draining": draining, "degraded": degraded }))
+        }
+        b"/metrics" => {
+            let mut content = String::new();
+            seawall_telemetry::render(&admin.registry, &mut content);
+            Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", content }
+        }
+        b"/state" => json(200, state(head, admin)),
+        _ => text(404, "there are /healthz, /readyz, /metrics and /state\n"),
+    }
+}
+
+fn is_local_name(authority: &[u8]) -> bool {
+    let host = without_port(authority);
+    let bare = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(host);
+    bare.eq_ignore_ascii_case(b"localhost")
+        || std::str::from_utf8(bare).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
+}
+
+/// What works less well than it should, by name.
+fn degraded(admin: &Admin) -> Vec<&'static str> {
+    let snapshot = admin.shared.slot.load();
+    let mut degraded = Vec::new();
+    if admin.log.problem().is_some() {
+        degraded.push("access_log");
+    }
+    let now = admin.shared.now();
+    let down = snapshot.zones.iter().any(|zone| {
+        let state = zone.pool.describe(now);
+        !state.members.is_empty()
+            && state.members.iter().all(|member| !member.healthy || member.ejected_for_ms.is_some())
+    });
+    if down {
+        degraded.push("origins_down");
+    }
+    if snapshot.zones.iter().any(|zone| zone.pool.members().any(|member| member.addresses_stale())) {
+        degraded.push("dns_stale");
+    }
+    degraded
+}
+
+fn state(head: &RequestHead, admin: &Admin) -> Value {
+    let snapshot = admin.shared.slot.load();
+    let now = admin.shared.now();
+    let page = page_of(head.target());
+    let mut zones = Map::new();
+    for zone in snapshot.zones.iter().skip(page * PAGE).take(PAGE) {
+        let pool = zone.pool.describe(now);
+        let origins: Vec<Value> = pool
+            .members
+            .iter()
+            .map(|member| {
+                json!({
+                    "origin": member.id.split('#').next().unwrap_or_default(),
+                    "weight": member.weight,
+                    "in_flight": member.in_flight,
+                    "healthy": member.healthy,
+                    "ejected_for_ms": member.ejected_for_ms,
+                    "ejections": member.ejections,
+                    "addresses": member.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
+                    "addresses_stale": member.addresses_stale,
+                })
+            })
+            .collect();
+        let value = json!({
+            "active": &*zone.version,
+            "candidate": null,
+            "last_good": &*zone.version,
+            "origins": origins,
+            "all_used_again": pool.panicking,
+        });
+        zones.insert(zone.name.to_string(), value);
+    }
+    let more = snapshot.zones.len() > (page + 1) * PAGE;
+    let configured = admin.configured.load(std::sync::atomic::Ordering::Relaxed);
+    json!({
+        "location": &*snapshot.edge.location,
+        "worker_pid": std::process::id(),
+        "uptime_s": now / 1000,
+        "config_age_s": now.saturating_sub(configured) / 1000,
+        "version": &*snapshot.version,
+        "zones": zones,
+        "zones_total": snapshot.zones.len(),
+        "next_page": if more { Value::from(page + 1) } else { Value::Null },
+        "quarantined": [],
+        "breakers": [],
+        "stages": [],
+        "degraded": degraded(admin),
+        "connections": admin.registry.connections_open(),
+        "access_log": {
+            "dropped_lines": admin.log.dropped_lines(),
+            "problem": admin.log.problem(),
+        },
+    })
+}
+
+fn page_of(target: &[u8]) -> usize {
+    let query = target.split(|byte| *byte == b'?').nth(1).unwrap_or_default();
+    let page = query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"page="));
+    page.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
+}

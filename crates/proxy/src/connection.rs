@@ -1,0 +1,368 @@
+//! A client's connection, from accept to close: TLS where the listener speaks it, then HTTP/1.x or HTTP/2.
+//!
+//! Infallible: whatever happens here ends in a closed connection and, where there was a request, in a Record. While it waits
+//! for the next request a connection holds no buffer and no heads.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use seawall_model::{ConnFacts, HttpVersion};
+use seawall_net::alarm::Alarm;
+use seawall_net::buffer::{Buffer, SMALL};
+use seawall_net::downstream::{ClientBody, ClientResponse, Http1Body, Http1Response, Http2Body, Http2Response};
+use seawall_net::h1::{self, Framing, HeadScanner, RequestInfo, Upgrade};
+use seawall_net::h2::{self, Malformed};
+use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
+use seawall_net::stream::Stream;
+use seawall_net::tls::{TlsFault, accept};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::exchange::{self, Arrived};
+use crate::fault::Fault;
+use crate::refusal;
+use crate::thread::{Presence, Scratch, Thread};
+
+/// What an HTTP/2 client with prior knowledge begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long, and for how many bytes, a client may go on sending after we said the end: closing at once would make the kernel
+/// reset the connection, and the client might never see our answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves one connection to its end.
+pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) {
+    poll_fn(|cx| {
+        presence.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let (Ok(peer), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
+        return;
+    };
+    let _ = tcp.set_nodelay(true);
+    let mut facts = ConnFacts { peer, local, tls: None };
+    let snapshot = thread.snapshot.load();
+    if !tls {
+        drop(snapshot);
+        let alarm = Alarm::new(thread.snapshot.load().edge.header_timeout);
+        return Box::pin(cleartext(thread, facts, Stream::Plain(tcp), alarm)).await;
+    }
+    let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
+    let choose = |name: &str| {
+        let zone = if name.is_empty() { snapshot.zones.first() } else { snapshot.zone(name.as_bytes()) };
+        zone.and_then(|zone| zone.tls.clone())
+    };
+    // Boxed: a handshake's state is large, and gone once it is done.
+    match Box::pin(accept(tcp, &mut alarm, choose)).await {
+        Err(fault) => thread.shard.tls_handshake(handshake_result(&fault), ""),
+        Ok(accepted) => {
+            drop(snapshot);
+            let result = if accepted.facts.resumed { "resumed" } else { "full" };
+            thread.shard.tls_handshake(result, accepted.facts.version);
+            facts.tls = Some(accepted.facts);
+            let stream = Stream::Tls(Box::new(accepted.stream));
+            if accepted.http2 {
+                http2(thread, facts, stream, &[], alarm).await;
+            } else {
+                http1(thread, facts, stream, Buffer::default(), alarm).await;
+            }
+        }
+    }
+}
+
+fn handshake_result(fault: &TlsFault) -> &'static str {
+    match fault {
+        TlsFault::Socket(_) => "closed",
+        TlsFault::UnknownName => "unknown_name",
+        TlsFault::Slow => "slow",
+        fault if fault.is_certificate() => "client_certificate",
+        TlsFault::Protocol(_) => "failed",
+    }
+}
+
+/// HTTP/1.x, or HTTP/2 with prior knowledge: the first bytes tell.
+async fn cleartext(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut alarm: Alarm) {
+    let mut buffer = Buffer::default();
+    alarm.set(thread.snapshot.load().edge.idle_timeout);
+    loop {
+        let n = buffer.len().min(PREFACE.len());
+        let like_http2 = buffer.front(n) == PREFACE.get(..n).unwrap_or_default();
+        if !like_http2 {
+            return http1(thread, facts, stream, buffer, alarm).await;
+        }
+        if n == PREFACE.len() {
+            let first = buffer.data().to_vec();
+            buffer.consume(first.len());
+            buffer.release();
+            return http2(thread, facts, stream, &first, alarm).await;
+        }
+        match read_idle(&thread, &stream, &mut buffer, &mut alarm).await {
+            Some(read) if read > 0 => {}
+            _ => return,
+        }
+        alarm.set(thread.snapshot.load().edge.header_timeout);
+    }
+}
+
+/// Reads once, or gives up: none when draining, at the deadline, or on a failure.
+async fn read_idle(thread: &Thread, stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) -> Option<usize> {
+    let read = alarm
+        .within(|cx| {
+            // Nothing to read: hold no memory while waiting.
+            match stream.poll_read(cx, buffer.room(SMALL)) {
+                Poll::Pending if buffer.is_empty() => {
+                    buffer.release();
+                    if thread.is_draining() { Poll::Ready(None) } else { Poll::Pending }
+                }
+                poll => poll.map(Some),
+            }
+        })
+        .await;
+    match read {
+        Ok(Some(Ok(read))) => Some(read),
+        _ => None,
+    }
+}
+
+/// HTTP/1.x: one request after the other.
+async fn http1(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut buffer: Buffer, mut alarm: Alarm) {
+    let mut scanner = HeadScanner::default();
+    let mut served = 0;
+    loop {
+        let head = next_head(&thread, &stream, &mut buffer, &mut scanner, &mut alarm).await;
+        let length = match head {
+            Head::Whole(length) => length,
+            Head::None => break,
+            Head::Bad(fault) => {
+                refuse(&thread, &facts, &stream, fault, buffer.data(), &mut alarm).await;
+                linger(&stream, &mut buffer, &mut alarm).await;
+                break;
+            }
+        };
+        served += 1;
+        let mut scratch = thread.take_scratch();
+        let going_on = {
+            let snapshot = thread.snapshot.load();
+            let parsed = h1::parse_request(buffer.front(length), &snapshot.edge.head, &mut scratch.request);
+            let most = snapshot.edge.requests_per_connection;
+            drop(snapshot);
+            match parsed {
+                Ok(info) => {
+                    buffer.consume(length);
+                    scanner.reset();
+                    let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
+                    // Boxed: what an exchange holds would otherwise be held by every idle connection.
+                    let serving =
+                        one_request(&thread, &facts, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
+                    Box::pin(serving).await
+                }
+                Err(reject) => {
+                    thread.shard.request_rejected(reject.reason);
+                    refuse(&thread, &facts, &stream, reject.into(), buffer.data(), &mut alarm).await;
+                    false
+                }
+            }
+        };
+        thread.give_scratch(scratch);
+        if !going_on {
+            linger(&stream, &mut buffer, &mut alarm).await;
+            break;
+        }
+        if buffer.is_empty() {
+            buffer.release();
+            alarm.set(thread.snapshot.load().edge.idle_timeout);
+        }
+    }
+    let _ = stream.finish_sending();
+}
+
+enum Head {
+    /// So many bytes of the buffer are a head.
+    Whole(usize),
+    /// There will be none.
+    None,
+    /// It is too long, or came too slowly.
+    Bad(Fault),
+}
+
+async fn next_head(
+    thread: &Thread,
+    stream: &Stream,
+    buffer: &mut Buffer,
+    scanner: &mut HeadScanner,
+    alarm: &mut Alarm,
+) -> Head {
+    let mut begun = false;
+    loop {
+        if !buffer.is_empty() {
+            if let Some(length) = scanner.find(buffer.data()) {
+                return Head::Whole(length);
+            }
+            let snapshot = thread.snapshot.load();
+            let limits = &snapshot.edge.head;
+            if buffer.len() > limits.head_bytes {
+                let reject = h1::too_long(buffer.data(), limits);
+                thread.shard.request_rejected(reject.reason);
+                return Head::Bad(reject.into());
+            }
+            if !begun {
+                begun = true;
+                alarm.set(snapshot.edge.header_timeout);
+            }
+        }
+        match read_idle(thread, stream, buffer, alarm).await {
+            Some(read) if read > 0 => {}
+            // A client that closes in the middle of a head wants no answer; one that stalls gets 408.
+            None if begun && !thread.is_draining() => return Head::Bad(Fault::SlowHead),
+            _ => return Head::None,
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
+async fn one_request(
+    thread: &Rc<Thread>,
+    facts: &ConnFacts,
+    stream: &Stream,
+    buffer: &mut Buffer,
+    scratch: &mut Scratch,
+    info: RequestInfo,
+    keep: bool,
+    head_bytes: usize,
+    alarm: &mut Alarm,
+) -> bool {
+    let arrived = Arrived {
+        framing: info.framing,
+        upgrade: info.upgrade,
+        te_trailers: info.te_trailers,
+        at: Instant::now(),
+        head_bytes: head_bytes as u64,
+    };
+    let old = scratch.request.version == HttpVersion::Http10;
+    let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, info.expect_continue));
+    let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
+    exchange::run(thread, facts, scratch, arrived, &mut body, &mut response, alarm).await;
+    let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
+    keeps && body.is_done()
+}
+
+async fn refuse(
+    thread: &Rc<Thread>,
+    facts: &ConnFacts,
+    stream: &Stream,
+    fault: Fault,
+    bytes: &[u8],
+    alarm: &mut Alarm,
+) {
+    let mut response = ClientResponse::Http1(Http1Response::new(stream, false, false));
+    refusal::refuse(thread, facts, &mut response, HttpVersion::Http11, fault, bytes, alarm).await;
+}
+
+/// Says the end, then reads away what the client still sends, within bounds.
+async fn linger(stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) {
+    if stream.finish_sending().is_err() {
+        return;
+    }
+    alarm.set(LINGER);
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        buffer.consume(buffer.len());
+        match alarm.within(|cx| stream.poll_read(cx, buffer.room(SMALL))).await {
+            Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read),
+            _ => return,
+        }
+    }
+}
+
+/// HTTP/2: many requests at once, each in a task of its own.
+async fn http2(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, first: &[u8], mut alarm: Alarm) {
+    let (config, patience) = {
+        let snapshot = thread.snapshot.load();
+        let config = h2::Config {
+            max_concurrent_streams: snapshot.edge.h2_streams,
+            max_header_list: snapshot.edge.head.head_bytes as u32,
+            enable_connect_protocol: true,
+            ..h2::Config::server()
+        };
+        (config, Patience { idle: snapshot.edge.idle_timeout, write: snapshot.edge.write_timeout })
+    };
+    let connection = Multiplex::new(stream, config);
+    connection.receive_first(first);
+    let facts = Rc::new(facts);
+    alarm.set(patience.idle);
+    let opened = |opened: Opened| match opened {
+        Opened::Request { id, end } => {
+            let handle = Rc::new(StreamHandle::new(&connection, id));
+            tokio::task::spawn_local(one_stream(thread.clone(), facts.clone(), handle, end));
+        }
+        Opened::HeadTooLarge { id } => {
+            let handle = Rc::new(StreamHandle::new(&connection, id));
+            tokio::task::spawn_local(too_large(thread.clone(), facts.clone(), handle));
+        }
+        Opened::Malformed(why) => refusal::unanswered(&thread, &facts, malformed(why)),
+    };
+    let draining = || thread.is_draining();
+    // Boxed for the same reason as above.
+    let ended = Box::pin(connection.drive(&mut alarm, patience, draining, opened)).await;
+    if let Ended::Protocol(reason) = ended {
+        thread.shard.h2_abuse(reason);
+    }
+}
+
+/// Why a request on HTTP/2 was malformed, as one word for metrics and Records.
+fn malformed(why: Malformed) -> &'static str {
+    match why {
+        Malformed::Field => "bad_field",
+        Malformed::PseudoPlace => "misplaced_pseudo_field",
+        Malformed::PseudoUnknown => "unknown_pseudo_field",
+        Malformed::PseudoTwice => "duplicate_pseudo_field",
+        Malformed::PseudoMissing => "missing_pseudo_field",
+        Malformed::ConnectionField => "connection_specific_field",
+        Malformed::ContentLength => "bad_content_length",
+        Malformed::Method => "bad_method",
+        Malformed::Scheme => "bad_scheme",
+        Malformed::Path => "bad_target",
+        Malformed::Authority => "bad_host",
+        Malformed::Connect => "bad_connect",
+        Malformed::Status => "bad_status",
+    }
+}
+
+async fn too_large(thread: Rc<Thread>, facts: Rc<ConnFacts>, stream: Rc<StreamHandle>) {
+    let mut alarm = Alarm::new(Duration::from_secs(60));
+    let mut response = ClientResponse::Http2(Http2Response::new(stream));
+    let fault = Fault::Rejected { status: 431, reason: "head_too_long" };
+    thread.shard.request_rejected("head_too_long");
+    refusal::refuse(&thread, &facts, &mut response, HttpVersion::Http2, fault, b"", &mut alarm).await;
+}
+
+async fn one_stream(thread: Rc<Thread>, facts: Rc<ConnFacts>, stream: Rc<StreamHandle>, end: bool) {
+    let mut scratch = thread.take_scratch();
+    if !stream.with(|core, id| core.take_request(id, &mut scratch.request)) {
+        return;
+    }
+    let request = &scratch.request;
+    let websocket = request.protocol() == b"websocket";
+    let length = request.fields.only(seawall_model::FieldId::ContentLength);
+    let length = length.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let arrived = Arrived {
+        framing: match length {
+            _ if end => Framing::None,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        },
+        upgrade: if websocket { Upgrade::WebSocket } else { Upgrade::None },
+        te_trailers: request.fields.all(seawall_model::FieldId::Te).any(|te| te.eq_ignore_ascii_case(b"trailers")),
+        at: Instant::now(),
+        head_bytes: request.fields.raw().len() as u64,
+    };
+    let mut alarm = Alarm::new(Duration::from_secs(60));
+    let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
+    let mut response = ClientResponse::Http2(Http2Response::new(stream));
+    exchange::run(&thread, &facts, &mut scratch, arrived, &mut body, &mut response, &mut alarm).await;
+    thread.give_scratch(scratch);
+}

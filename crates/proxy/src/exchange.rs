@@ -1,0 +1,355 @@
+//! One request's life, from its parsed head to its Record, whatever protocol the client speaks.
+//!
+//! `answer` decides who answers: a refusal, an endpoint of ours, the sample site, an origin. What comes of it is an
+//! [`Outcome`], and [`run`] makes one Record of it. Nothing here fails: every path ends in a response or an aborted connection.
+//! The way to the origin and back is in [`relay`](crate::relay).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use seawall_model::{ConnFacts, FieldId, Method};
+use seawall_net::alarm::Alarm;
+use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
+use seawall_net::h1::{Framing, Upgrade};
+use seawall_net::outgoing::{BodyOut, ResponseOut};
+use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
+use tokio::time::Instant;
+
+use crate::fault::Fault;
+use crate::forward::{self, Client};
+use crate::hosts::without_port;
+use crate::page::{self, Page};
+use crate::snapshot::{Place, Snapshot, Zone};
+use crate::thread::{Scratch, Thread, unix_us};
+use crate::{endpoint, relay, sample};
+
+/// What the codec says of a request beside its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// How its body is framed. HTTP/2: `Chunked` stands for a body of unknown length.
+    pub framing: Framing,
+    /// Whether it asks for another protocol.
+    pub upgrade: Upgrade,
+    /// The client takes trailers (`TE: trailers`).
+    pub te_trailers: bool,
+    /// When its head was whole.
+    pub at: Instant,
+    /// Bytes of its head.
+    pub head_bytes: u64,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// The status that the client got; 0 when it got none.
+    pub status: u16,
+    /// Who answered.
+    pub source: Source,
+    /// What went wrong.
+    pub fault: Option<Fault>,
+    /// Body bytes that came from the client.
+    pub bytes_in: u64,
+    /// Microseconds that the origin took, to its head.
+    pub origin_us: Option<u64>,
+}
+
+/// Everything that one exchange works with.
+pub struct Exchange<'a, 'c> {
+    /// The thread.
+    pub thread: &'a Rc<Thread>,
+    /// The configuration, the same from head to Record.
+    pub snapshot: &'a Snapshot,
+    /// The connection.
+    pub peer: &'a ConnFacts,
+    /// Who the client is.
+    pub client: Client,
+    /// What the codec said.
+    pub arrived: Arrived,
+    /// The request's id.
+    pub ray: Ray,
+    /// The request's body.
+    pub body: &'a mut ClientBody<'c>,
+    /// The way of the response.
+    pub response: &'a mut ClientResponse<'c>,
+    /// The connection's timer.
+    pub alarm: &'a mut Alarm,
+}
+
+/// Serves one request and writes its Record.
+pub async fn run<'c>(
+    thread: &Rc<Thread>,
+    peer: &ConnFacts,
+    scratch: &mut Scratch,
+    arrived: Arrived,
+    body: &mut ClientBody<'c>,
+    response: &mut ClientResponse<'c>,
+    alarm: &mut Alarm,
+) {
+    let held = thread.snapshot.load();
+    let snapshot: &Snapshot = &held;
+    let client = forward::client(snapshot, peer, &scratch.request.fields);
+    let ray = thread.next_ray();
+    let zone = snapshot.zone(scratch.request.authority());
+    let mut exchange = Exchange { thread, snapshot, peer, client, arrived, ray, body, response, alarm };
+    let total = zone.and_then(|zone| zone.timeouts.total);
+    let outcome = match total {
+        None => exchange.answer(zone, scratch).await,
+        Some(total) => match tokio::time::timeout_at(arrived.at + total, exchange.answer(zone, scratch)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                exchange.response.abort();
+                Outcome { fault: Some(Fault::OriginTimeout), ..Outcome::default() }
+            }
+        },
+    };
+    let bytes_out = exchange.response.bytes();
+    record(thread, snapshot, zone, peer, client, ray, scratch, arrived, outcome, bytes_out);
+}
+
+impl Exchange<'_, '_> {
+    async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
+        let Some(zone) = zone else {
+            return self.refuse(Fault::UnknownHost, None, scratch).await;
+        };
+        if let Err(fault) = self.admit(zone, scratch) {
+            return self.refuse(fault, Some(zone), scratch).await;
+        }
+        match endpoint::find(scratch.request.path()) {
+            endpoint::Place::Elsewhere => {}
+            endpoint::Place::Unknown => return self.refuse(Fault::NoEndpoint, Some(zone), scratch).await,
+            endpoint::Place::Trace => {
+                let text = endpoint::trace(self, zone, &scratch.request);
+                return self.give(200, "text/plain; charset=utf-8", text.as_bytes(), Some(zone), scratch).await;
+            }
+        }
+        if zone.redirect_https && !self.client.https {
+            return self.redirect_https(zone, scratch).await;
+        }
+        if !zone.request_edits.is_empty() {
+            zone.request_edits.apply(&mut scratch.request.fields);
+        }
+        if let Some(origin) = zone.origins.first()
+            && matches!(origin.at, Place::Sample)
+        {
+            return self.sample(zone, scratch).await;
+        }
+        match relay::relay(self, zone, scratch).await {
+            Ok(outcome) => outcome,
+            Err(failed) => {
+                let mut outcome = self.refuse(failed.fault, Some(zone), scratch).await;
+                outcome.bytes_in = failed.bytes_in;
+                outcome.origin_us = failed.origin_us;
+                outcome
+            }
+        }
+    }
+
+    /// What is refused whatever the zone's origin is.
+    fn admit(&self, zone: &Arc<Zone>, scratch: &Scratch) -> Result<(), Fault> {
+        let request = &scratch.request;
+        if let Some(tls) = &self.peer.tls
+            && !tls.server_name.is_empty()
+            && !without_port(request.authority()).eq_ignore_ascii_case(tls.server_name.as_bytes())
+        {
+            let named = self.snapshot.zone(tls.server_name.as_bytes());
+            let same = named.is_some_and(|named| Arc::ptr_eq(named, zone));
+            if !same && (zone.strict_tls || named.is_some_and(|named| named.strict_tls)) {
+                return Err(Fault::MisdirectedTls);
+            }
+        } else if zone.strict_tls && self.peer.tls.as_ref().is_some_and(|tls| tls.server_name.is_empty()) {
+            return Err(Fault::MisdirectedTls);
+        }
+        match request.method {
+            Method::Connect if request.protocol().is_empty() => return Err(Fault::NoConnect),
+            Method::Trace => return Err(Fault::NoTrace),
+            _ => {}
+        }
+        if let (Some(most), Framing::Length(length)) = (zone.max_body, self.arrived.framing)
+            && length > most
+        {
+            return Err(Fault::BodyTooLarge);
+        }
+        if forward::came_round(request, &self.thread.shared.node) {
+            return Err(Fault::Loop);
+        }
+        let websocket = self.arrived.upgrade == Upgrade::WebSocket;
+        if websocket && !zone.websocket {
+            return Err(Fault::NoWebSocket);
+        }
+        Ok(())
+    }
+
+    async fn sample(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) -> Outcome {
+        match sample::answer(scratch.request.path()) {
+            Some(found) => self.give(200, found.content_type, found.body, Some(zone), scratch).await,
+            None => {
+                let text = b"The sample site has no such page.\n";
+                self.give(404, "text/plain; charset=utf-8", text, Some(zone), scratch).await
+            }
+        }
+    }
+
+    async fn redirect_https(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) -> Outcome {
+        let mut location = b"https://".to_vec();
+        location.extend_from_slice(without_port(scratch.request.authority()));
+        let port = self.snapshot.edge.public_https;
+        if port != 443 {
+            location.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        location.extend_from_slice(scratch.request.target());
+        // 308 keeps the method; a GET gets the 301 that every client knows.
+        let plain = matches!(scratch.request.method, Method::Get | Method::Head);
+        scratch.to_client.clear();
+        scratch.to_client.push_known(FieldId::Location, &location);
+        let status = if plain { 301 } else { 308 };
+        self.send(status, "text/plain; charset=utf-8", b"This site speaks HTTPS only.\n", zone, scratch).await
+    }
+
+    /// Gives an answer of the edge's own.
+    async fn give(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        content: &[u8],
+        zone: Option<&Arc<Zone>>,
+        scratch: &mut Scratch,
+    ) -> Outcome {
+        scratch.to_client.clear();
+        match zone {
+            Some(zone) => self.send(status, content_type, content, zone, scratch).await,
+            None => self.write(status, content_type, content, scratch).await,
+        }
+    }
+
+    async fn send(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        content: &[u8],
+        zone: &Arc<Zone>,
+        scratch: &mut Scratch,
+    ) -> Outcome {
+        if self.client.https
+            && let Some(hsts) = &zone.hsts
+        {
+            scratch.to_client.push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
+        }
+        self.write(status, content_type, content, scratch).await
+    }
+
+    async fn write(&mut self, status: u16, content_type: &str, content: &[u8], scratch: &mut Scratch) -> Outcome {
+        let Scratch { to_client, text, .. } = scratch;
+        to_client.push_known(FieldId::ContentType, content_type.as_bytes());
+        to_client.push_known(FieldId::CacheControl, b"no-store");
+        to_client.push_known(FieldId::Date, &self.thread.http_date(unix_us() / 1_000_000));
+        forward::ray_field(self.ray, &self.snapshot.edge.location, text, to_client);
+        let silent = scratch.request.method == Method::Head;
+        let head = ResponseOut {
+            status,
+            origin: None,
+            skip: 0,
+            extra: to_client,
+            body: BodyOut::Length(content.len() as u64),
+        };
+        let sent = self.write_all(head, if silent { &[] } else { content }).await;
+        let fault = sent.err().map(|_| Fault::ClientGone);
+        Outcome { status, source: Source::Edge, fault, ..Outcome::default() }
+    }
+
+    async fn write_all(&mut self, head: ResponseOut<'_>, content: &[u8]) -> Result<(), ClientGone> {
+        let timeout = self.snapshot.edge.write_timeout;
+        if !self.body.is_done()
+            && let ClientResponse::Http1(response) = self.response
+        {
+            response.close_after();
+        }
+        if content.is_empty() {
+            return self.response.head_alone(head, self.alarm, timeout).await;
+        }
+        self.response.head(head)?;
+        self.response.body(content, After::Last, self.alarm, timeout).await
+    }
+
+    /// Answers with an error page, unless the client is gone.
+    pub async fn refuse(&mut self, fault: Fault, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
+        let answer = fault.answer();
+        if fault == Fault::ClientGone {
+            self.response.abort();
+            return Outcome { status: answer.status, fault: Some(fault), ..Outcome::default() };
+        }
+        let mut ray = Vec::new();
+        self.ray.write(&self.snapshot.edge.location, &mut ray);
+        let page = Page {
+            status: answer.status,
+            who: answer.who,
+            what: answer.what,
+            help: answer.help,
+            ray: &String::from_utf8_lossy(&ray),
+            location: &self.snapshot.edge.location,
+            host: scratch.request.authority(),
+            time: &self.thread.rfc3339(unix_us()),
+        };
+        let mut content = Vec::new();
+        let accept = scratch.request.fields.first(FieldId::Accept);
+        let content_type = page::render(&page, accept, &mut content);
+        scratch.to_client.clear();
+        scratch.to_client.push_known(FieldId::ProxyStatus, format!("seawall; error={}", answer.proxy_status).as_bytes());
+        scratch.to_client.append(b"content-security-policy", page::CONTENT_SECURITY_POLICY.as_bytes());
+        if answer.status == 405 {
+            scratch.to_client.append(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
+        let mut outcome = match zone {
+            Some(zone) => self.send(answer.status, content_type, &content, zone, scratch).await,
+            None => self.write(answer.status, content_type, &content, scratch).await,
+        };
+        outcome.fault = Some(outcome.fault.unwrap_or(fault));
+        outcome
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a Record is made of all that is known at the end")]
+fn record(
+    thread: &Thread,
+    snapshot: &Snapshot,
+    zone: Option<&Arc<Zone>>,
+    peer: &ConnFacts,
+    client: Client,
+    ray: Ray,
+    scratch: &Scratch,
+    arrived: Arrived,
+    outcome: Outcome,
+    bytes_out: u64,
+) {
+    let request = &scratch.request;
+    let duration_us = arrived.at.elapsed().as_micros() as u64;
+    let record = Record {
+        time: unix_us().saturating_sub(duration_us),
+        ray,
+        location: &snapshot.edge.location,
+        zone: zone.map_or("", |zone| &zone.name),
+        version: zone.map_or("", |zone| &zone.version),
+        client_ip: client.ip,
+        method: request.method_bytes(),
+        host: request.authority(),
+        path: request.target(),
+        status: outcome.status,
+        source: outcome.source,
+        bytes_in: arrived.head_bytes + outcome.bytes_in,
+        bytes_out,
+        duration_us,
+        origin_us: outcome.origin_us,
+        cache: "",
+        verdict: "",
+        stages: "",
+        http: request.version,
+        tls: peer.tls.as_ref().map_or("", |tls| tls.version),
+        ja4: "",
+        bot_score: None,
+        country: "",
+        user_agent: request.fields.first(FieldId::UserAgent).unwrap_or_default(),
+        referer: request.fields.first(FieldId::Referer).unwrap_or_default(),
+        error: outcome.fault.map_or("", |fault| fault.answer().slug),
+    };
+    thread.record(&record, zone.map_or(ZoneSlot::NONE, |zone| zone.slot));
+}
+

@@ -1,0 +1,342 @@
+//! What can go wrong with a request, and what is said of it: one table from faults to answers.
+//!
+//! Three readers: the visitor (plain words on the page), machines (`Proxy-Status`, RFC 9209), and the owner (the Record's
+//! `error`). From each of them one can tell whether the client, the edge or the origin failed.
+
+use seawall_net::h1::Reject;
+use seawall_net::incoming::BodyFault;
+use seawall_net::outward::ConnectFault;
+use seawall_net::tls::TlsFault;
+use seawall_net::upstream::OriginFault;
+use seawall_telemetry::Slugs;
+
+use crate::origin::Outcome;
+use crate::page::Fault as Who;
+
+/// What went wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's message is malformed, ambiguous or beyond a limit. Status and reason are the codec's.
+    Rejected {
+        /// The status to answer with.
+        status: u16,
+        /// Which rule it broke.
+        reason: &'static str,
+    },
+    /// No zone answers for this host.
+    UnknownHost,
+    /// The TLS server name and the host belong to different zones.
+    MisdirectedTls,
+    /// `CONNECT`, which an origin's edge does not serve.
+    NoConnect,
+    /// `TRACE`, which would show fields that the edge added.
+    NoTrace,
+    /// The body is larger than the zone allows.
+    BodyTooLarge,
+    /// The client's head came too slowly.
+    SlowHead,
+    /// The client's body came too slowly.
+    SlowBody,
+    /// The client's body is broken.
+    BrokenBody(&'static str),
+    /// The client went away.
+    ClientGone,
+    /// WebSocket where the zone has it switched off.
+    NoWebSocket,
+    /// The path is ours, and nothing lives there.
+    NoEndpoint,
+    /// The request came round.
+    Loop,
+    /// We ran into an error of our own.
+    Internal,
+    /// There are too many connections.
+    Overloaded,
+    /// The origin's name has no address.
+    Dns,
+    /// The address policy forbids the origin's address.
+    Prohibited,
+    /// The origin refuses connections.
+    Refused,
+    /// The origin cannot be reached.
+    Unreachable,
+    /// Connecting to the origin took too long.
+    ConnectTimeout,
+    /// TLS to the origin failed.
+    OriginTls,
+    /// The origin's certificate is not good.
+    OriginCertificate,
+    /// The origin closed before it answered.
+    ClosedEarly,
+    /// The origin closed in the middle of its answer.
+    Incomplete,
+    /// What the origin sent is not HTTP that can be trusted.
+    OriginProtocol,
+    /// The origin did not answer in time.
+    OriginTimeout,
+    /// The origin stopped in the middle of its answer.
+    OriginStalled,
+    /// The client took too little of the answer for too long.
+    SlowReader,
+    /// The origin did not take the request in time.
+    OriginStuck,
+    /// The origin did not switch protocols.
+    UpgradeFailed,
+}
+
+/// What is said of a fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// RFC 9209 §2.3.
+    pub proxy_status: &'static str,
+    /// The Record's `error`.
+    pub slug: &'static str,
+    /// Who failed.
+    pub who: Who,
+    /// In plain words.
+    pub what: &'static str,
+    /// What can be done.
+    pub help: &'static str,
+}
+
+/// The words that metrics' labels may take.
+pub const WORDS: Slugs = Slugs {
+    errors: SLUGS,
+    refusals: &["limit", "descriptors", "memory"],
+    handshakes: &["full", "resumed", "closed", "unknown_name", "slow", "client_certificate", "failed"],
+    tls_versions: &["TLSv1.2", "TLSv1.3"],
+    abuses: &[],
+    rejections: &[],
+    connects: &[
+        "ok",
+        "dns_error",
+        "destination_ip_prohibited",
+        "connection_refused",
+        "destination_ip_unroutable",
+        "connection_timeout",
+        "tls_protocol_error",
+        "tls_certificate_error",
+        "http_protocol_error",
+    ],
+    retries: &["again", "stale", "response_started", "body_spent", "not_idempotent", "attempts", "budget"],
+};
+
+/// Every `error` that a Record can have, for metrics.
+pub const SLUGS: &[&str] = &[
+    "http_request_error",
+    "unknown_host",
+    "misdirected_tls",
+    "connect_refused",
+    "trace_refused",
+    "body_too_large",
+    "slow_head",
+    "slow_body",
+    "broken_body",
+    "client_gone",
+    "websocket_off",
+    "no_endpoint",
+    "proxy_loop_detected",
+    "proxy_internal_error",
+    "connection_limit_reached",
+    "dns_error",
+    "destination_ip_prohibited",
+    "connection_refused",
+    "destination_ip_unroutable",
+    "connection_timeout",
+    "tls_protocol_error",
+    "tls_certificate_error",
+    "connection_terminated",
+    "http_response_incomplete",
+    "http_protocol_error",
+    "http_response_timeout",
+    "connection_read_timeout",
+    "slow_reader",
+    "connection_write_timeout",
+    "http_upgrade_failed",
+];
+
+const RETRY: &str = "Try again in a minute. If it stays so, tell the site's owner and quote the id below.";
+const OWNER: &str = "If you own this site: the Record with this id, in the access log, says more.";
+
+impl Fault {
+    /// What is said of it.
+    pub fn answer(self) -> Answer {
+        let client = |status, slug, what, help| Answer {
+            status,
+            proxy_status: "http_request_error",
+            slug,
+            who: Who::Client,
+            what,
+            help,
+        };
+        let edge = |status, slug, what, help| Answer { status, proxy_status: slug, slug, who: Who::Edge, what, help };
+        let origin = |status, slug, what| Answer { status, proxy_status: slug, slug, who: Who::Origin, what, help: RETRY };
+        match self {
+            Self::Rejected { status, .. } => client(
+                status,
+                "http_request_error",
+                "The request is malformed or too large to be taken.",
+                "A browser never sends such a request. If you wrote the client, compare it with RFC 9112.",
+            ),
+            Self::UnknownHost => client(
+                421,
+                "unknown_host",
+                "No site by this name is served here.",
+                "Check the address. If you own the site: add its host to a zone.",
+            ),
+            Self::MisdirectedTls => client(
+                421,
+                "misdirected_tls",
+                "This connection was made for another site.",
+                "Reload the page: the browser will open a connection of its own.",
+            ),
+            Self::NoConnect => client(501, "connect_refused", "CONNECT is not served here.", "This is no forward proxy."),
+            Self::NoTrace => client(405, "trace_refused", "TRACE is not served here.", "Use /.seawall/trace instead."),
+            Self::BodyTooLarge => client(
+                413,
+                "body_too_large",
+                "The upload is larger than this site allows.",
+                "Send less at once. If you own this site: raise max_body of the zone.",
+            ),
+            Self::SlowHead => client(408, "slow_head", "The request took too long to arrive.", "Try again."),
+            Self::SlowBody => client(408, "slow_body", "The upload was too slow, or stopped.", "Try again."),
+            Self::BrokenBody(_) => client(400, "broken_body", "The upload's framing is broken.", "Try again."),
+            Self::ClientGone => client(499, "client_gone", "The client went away.", ""),
+            Self::NoWebSocket => client(403, "websocket_off", "This site does not speak WebSocket.", OWNER),
+            Self::NoEndpoint => client(404, "no_endpoint", "Nothing lives at this path.", "Paths below /.seawall/ belong to the edge."),
+            Self::Loop => edge(508, "proxy_loop_detected", "The request came round to the edge again.", OWNER),
+            Self::Internal => edge(500, "proxy_internal_error", "The edge ran into an error of its own.", RETRY),
+            Self::Overloaded => edge(503, "connection_limit_reached", "The edge has no room for another request.", RETRY),
+            Self::Dns => origin(502, "dns_error", "The name of the site's server could not be resolved."),
+            Self::Prohibited => Answer {
+                help: OWNER,
+                ..origin(502, "destination_ip_prohibited", "The site's server has an address that the edge must not connect to.")
+            },
+            Self::Refused => origin(502, "connection_refused", "The site's server refused the connection."),
+            Self::Unreachable => origin(502, "destination_ip_unroutable", "The site's server cannot be reached."),
+            Self::ConnectTimeout => origin(504, "connection_timeout", "The site's server did not take the connection in time."),
+            Self::OriginTls => origin(502, "tls_protocol_error", "No secure connection to the site's server could be made."),
+            Self::OriginCertificate => origin(502, "tls_certificate_error", "The certificate of the site's server is not good."),
+            Self::ClosedEarly => origin(502, "connection_terminated", "The site's server closed the connection without an answer."),
+            Self::Incomplete => origin(502, "http_response_incomplete", "The site's server broke off in the middle of its answer."),
+            Self::OriginProtocol => origin(502, "http_protocol_error", "The site's server sent an answer that is not valid HTTP."),
+            Self::OriginTimeout => origin(504, "http_response_timeout", "The site's server did not answer in time."),
+            Self::OriginStalled => origin(504, "connection_read_timeout", "The site's server stopped in the middle of its answer."),
+            Self::SlowReader => client(408, "slow_reader", "The answer was taken too slowly.", "Try again."),
+            Self::OriginStuck => origin(504, "connection_write_timeout", "The site's server did not take the request in time."),
+            Self::UpgradeFailed => origin(502, "http_upgrade_failed", "The site's server did not switch protocols."),
+        }
+    }
+
+    /// What it says about the origin's health; none when it says nothing.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Dns
+            | Self::Prohibited
+            | Self::Refused
+            | Self::Unreachable
+            | Self::ConnectTimeout
+            | Self::OriginTls
+            | Self::OriginCertificate => Outcome::ConnectFailed,
+            Self::ClosedEarly | Self::Incomplete => Outcome::Reset,
+            Self::OriginTimeout | Self::OriginStalled | Self::OriginStuck => Outcome::Timeout,
+            Self::OriginProtocol | Self::UpgradeFailed => Outcome::BadResponse,
+            _ => Outcome::Abandoned,
+        }
+    }
+}
+
+impl From<Reject> for Fault {
+    fn from(reject: Reject) -> Self {
+        Self::Rejected { status: reject.status, reason: reject.reason }
+    }
+}
+
+impl From<ConnectFault> for Fault {
+    fn from(fault: ConnectFault) -> Self {
+        match fault {
+            ConnectFault::Forbidden { .. } => Self::Prohibited,
+            ConnectFault::Refused => Self::Refused,
+            ConnectFault::Slow => Self::ConnectTimeout,
+            ConnectFault::Failed(_) => Self::Unreachable,
+        }
+    }
+}
+
+impl From<TlsFault> for Fault {
+    fn from(fault: TlsFault) -> Self {
+        match fault {
+            TlsFault::Slow => Self::ConnectTimeout,
+            fault if fault.is_certificate() => Self::OriginCertificate,
+            _ => Self::OriginTls,
+        }
+    }
+}
+
+impl From<OriginFault> for Fault {
+    fn from(fault: OriginFault) -> Self {
+        match fault {
+            OriginFault::ClosedEarly => Self::ClosedEarly,
+            OriginFault::Closed | OriginFault::Socket(_) | OriginFault::Reset(_) => Self::Incomplete,
+            OriginFault::Malformed(_) => Self::OriginProtocol,
+            OriginFault::Slow => Self::OriginTimeout,
+            OriginFault::Stuck => Self::OriginStuck,
+        }
+    }
+}
+
+/// A fault in a client's body.
+pub fn of_body(fault: &BodyFault) -> Fault {
+    match fault {
+        BodyFault::Framing(reason) => Fault::BrokenBody(reason),
+        BodyFault::Slow => Fault::SlowBody,
+        BodyFault::TooLarge => Fault::BodyTooLarge,
+        BodyFault::Closed | BodyFault::Socket(_) | BodyFault::Reset(_) => Fault::ClientGone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slug_is_in_the_list_that_metrics_use() {
+        let all = [
+            Fault::Rejected { status: 400, reason: "" },
+            Fault::UnknownHost,
+            Fault::MisdirectedTls,
+            Fault::NoConnect,
+            Fault::NoTrace,
+            Fault::BodyTooLarge,
+            Fault::SlowHead,
+            Fault::SlowBody,
+            Fault::BrokenBody(""),
+            Fault::ClientGone,
+            Fault::NoWebSocket,
+            Fault::NoEndpoint,
+            Fault::Loop,
+            Fault::Internal,
+            Fault::Overloaded,
+            Fault::Dns,
+            Fault::Prohibited,
+            Fault::Refused,
+            Fault::Unreachable,
+            Fault::ConnectTimeout,
+            Fault::OriginTls,
+            Fault::OriginCertificate,
+            Fault::ClosedEarly,
+            Fault::Incomplete,
+            Fault::OriginProtocol,
+            Fault::OriginTimeout,
+            Fault::OriginStalled,
+            Fault::SlowReader,
+            Fault::OriginStuck,
+            Fault::UpgradeFailed,
+        ];
+        assert_eq!(all.len(), SLUGS.len());
+        for fault in all {
+            assert!(SLUGS.contains(&fault.answer().slug), "{fault:?}");
+        }
+    }
+}

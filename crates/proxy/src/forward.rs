@@ -1,0 +1,162 @@
+//! What we add to a request on its way to the origin, and to a response on its way to the client.
+//!
+//! Forwarding and identity fields from a peer that is no trusted proxy are replaced, never appended to: an origin that believes
+//! `X-Forwarded-For` must be able to. One derived client address serves all.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use seawall_model::{ConnFacts, FieldId, Fields, RequestHead};
+use seawall_net::h1::connection_named;
+use seawall_net::outgoing::REQUEST_SKIP;
+use seawall_telemetry::Ray;
+
+use crate::snapshot::Snapshot;
+
+/// Forwarding fields of others: replaced by ours.
+const FORWARDING: u64 = FieldId::XForwardedFor.bit()
+    | FieldId::XForwardedProto.bit()
+    | FieldId::XForwardedHost.bit()
+    | FieldId::XForwardedPort.bit()
+    | FieldId::XRealIp.bit()
+    | FieldId::Forwarded.bit()
+    | FieldId::TrueClientIp.bit()
+    | FieldId::CfConnectingIp.bit();
+
+/// Ids of the client's fields that do not travel on.
+pub const SKIP: u64 = REQUEST_SKIP | FORWARDING;
+
+/// Who the client is, as far as the peer may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address: `ip.src`.
+    pub ip: IpAddr,
+    /// The peer is a trusted proxy: what it says of the client holds.
+    pub trusted: bool,
+    /// The client spoke `https`, to us or to the trusted proxy.
+    pub https: bool,
+}
+
+/// Derives the client from the peer and, behind trusted proxies, from what they say: the rightmost address of
+/// `X-Forwarded-For` that is no trusted proxy.
+pub fn client(snapshot: &Snapshot, peer: &ConnFacts, fields: &Fields) -> Client {
+    let ip = peer.peer.ip().to_canonical();
+    let https = peer.tls.is_some();
+    let trusted_proxies = &snapshot.edge.trusted_proxies;
+    let is_trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
+    if trusted_proxies.is_empty() || !is_trusted(ip) {
+        return Client { ip, trusted: false, https };
+    }
+    let said = fields.first(FieldId::XForwardedProto);
+    let https = said.map_or(https, |proto| proto.eq_ignore_ascii_case(b"https"));
+    let mut client = ip;
+    let lines: Vec<&[u8]> = fields.all(FieldId::XForwardedFor).collect();
+    'lines: for line in lines.iter().rev() {
+        for hop in line.rsplit(|byte| *byte == b',') {
+            let Some(hop) = address(hop) else {
+                break 'lines;
+            };
+            client = hop.to_canonical();
+            if !is_trusted(client) {
+                break 'lines;
+            }
+        }
+    }
+    Client { ip: client, trusted: true, https }
+}
+
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.rsplit_once(':').and_then(|(host, _)| host.parse().ok()))
+}
+
+/// Whether the request came through this installation before (RFC 8586).
+pub fn came_round(head: &RequestHead, node: &str) -> bool {
+    head.fields.all(FieldId::CdnLoop).any(|value| memchr::memmem::find(value, node.as_bytes()).is_some())
+}
+
+/// What is added to a request.
+pub struct Added<'a> {
+    /// The client.
+    pub client: Client,
+    /// The connection.
+    pub peer: &'a ConnFacts,
+    /// The request's id, with the location.
+    pub ray: &'a [u8],
+    /// Our name in `CDN-Loop`.
+    pub node: &'a str,
+}
+
+/// Fills `out` with what we add to the request `head`.
+pub fn request_fields(head: &RequestHead, added: &Added<'_>, text: &mut Vec<u8>, out: &mut Fields) {
+    out.clear();
+    let proto: &[u8] = if added.client.https { b"https" } else { b"http" };
+    // What a trusted proxy said goes on, with the proxy itself behind it.
+    text.clear();
+    if added.client.trusted {
+        for value in head.fields.all(FieldId::XForwardedFor) {
+            text.extend_from_slice(value);
+            text.extend_from_slice(b", ");
+        }
+    }
+    let start = text.len();
+    // Writing to a vector cannot fail.
+    let _ = write!(text, "{}", added.peer.peer.ip().to_canonical());
+    out.push_known(FieldId::XForwardedFor, text);
+    let hop = text.split_off(start);
+    out.push_known(FieldId::XForwardedProto, proto);
+    let said = if added.client.trusted { head.fields.first(FieldId::XForwardedHost) } else { None };
+    let host = said.unwrap_or(head.authority());
+    out.push_known(FieldId::XForwardedHost, host);
+    text.clear();
+    if added.client.trusted {
+        for value in head.fields.all(FieldId::Forwarded) {
+            text.extend_from_slice(value);
+            text.extend_from_slice(b", ");
+        }
+    }
+    forwarded(text, &hop, proto, head.authority());
+    out.push_known(FieldId::Forwarded, text);
+    text.clear();
+    text.extend_from_slice(head.version.via().as_bytes());
+    text.extend_from_slice(b" seawall");
+    out.push_known(FieldId::Via, text);
+    text.clear();
+    text.extend_from_slice(b"seawall; node=\"");
+    text.extend_from_slice(added.node.as_bytes());
+    text.push(b'"');
+    out.push_known(FieldId::CdnLoop, text);
+    out.append(b"seawall-ray", added.ray);
+}
+
+/// One element of `Forwarded` (RFC 7239 §4): an IPv6 address is quoted, in brackets.
+fn forwarded(text: &mut Vec<u8>, ip: &[u8], proto: &[u8], host: &[u8]) {
+    let v6 = ip.contains(&b':');
+    text.extend_from_slice(if v6 { b"for=\"[" } else { b"for=" });
+    text.extend_from_slice(ip);
+    text.extend_from_slice(if v6 { b"]\";proto=" } else { b";proto=" });
+    text.extend_from_slice(proto);
+    text.extend_from_slice(b";host=\"");
+    // The codec lets no quote and no backslash into an authority.
+    text.extend_from_slice(host);
+    text.push(b'"');
+}
+
+/// Removes the fields that `Connection` names (RFC 9110 §7.6.1). Nearly always there are none.
+pub fn drop_connection_named(fields: &mut Fields) {
+    if !fields.has(FieldId::Connection) {
+        return;
+    }
+    let named: Vec<Vec<u8>> = connection_named(fields).map(<[u8]>::to_vec).collect();
+    for name in named {
+        fields.remove_named(&name);
+    }
+}
+
+/// Adds `Seawall-Ray`.
+pub fn ray_field(ray: Ray, location: &str, text: &mut Vec<u8>, out: &mut Fields) {
+    text.clear();
+    ray.write(location, text);
+    out.append(b"seawall-ray", text);
+}

@@ -1,0 +1,54 @@
+//! What outlives a snapshot: members of pools, metrics slots, ticket keys. Keyed by stable names, so that a swap finds it again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::server::ProducesTickets;
+use seawall_net::outward::Outward;
+use seawall_net::tls::config::{MaterialFault, ticketer};
+use seawall_telemetry::Registry;
+
+use crate::origin::Members;
+
+/// What outlives a snapshot.
+pub struct State {
+    /// Members of pools.
+    pub members: Members,
+    /// Metrics.
+    pub registry: Arc<Registry>,
+    tickets: Mutex<HashMap<Box<str>, Arc<dyn ProducesTickets>>>,
+    own_listeners: Mutex<Vec<std::net::SocketAddr>>,
+}
+
+impl State {
+    /// Nothing is known yet.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { members: Members::new(), registry, tickets: Mutex::default(), own_listeners: Mutex::default() }
+    }
+
+    /// The ticket keys of a zone.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn tickets(&self, zone: &str) -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tickets.get(zone) {
+            return Ok(known.clone());
+        }
+        let made = ticketer()?;
+        tickets.insert(zone.into(), made.clone());
+        Ok(made)
+    }
+
+    /// Our own listeners, which no origin may be.
+    pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
+        *self.own_listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+    }
+
+    /// An address policy that knows our own listeners.
+    pub fn outward(&self, public: bool, private: bool, loopback: bool) -> Arc<Outward> {
+        let outward = Outward::new(public, private, loopback);
+        outward.set_own(self.own_listeners.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Arc::new(outward)
+    }
+}

@@ -1,0 +1,211 @@
+//! What one worker thread owns: its view of the configuration, its origin connections, its part of log and metrics.
+//!
+//! Nothing in here is shared with another thread, so nothing is locked. What threads share (pools' members, metrics, the
+//! configuration) stands behind it as atomics or is swapped as a whole.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use seawall_model::{Fields, RequestHead, ResponseHead};
+use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
+use tokio::time::Instant;
+
+use crate::lend::OriginConnections;
+use crate::slot::{Reader, Slot};
+
+/// How many sets of heads a thread keeps for the next requests.
+const KEEP_SCRATCH: usize = 64;
+
+/// What all worker threads share.
+pub struct Shared {
+    /// The live configuration.
+    pub slot: Arc<Slot>,
+    /// When the process began: the zero of all monotonic milliseconds.
+    pub began: Instant,
+    /// No new work; what runs may end.
+    pub draining: AtomicBool,
+    /// Connections of clients, in all threads.
+    pub open: AtomicU64,
+    /// This installation's name in `CDN-Loop` (RFC 8586).
+    pub node: Box<str>,
+}
+
+impl Shared {
+    /// Milliseconds since the process began.
+    pub fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+}
+
+/// One request's heads: filled, used, cleared, lent to the next.
+#[derive(Default)]
+pub struct Scratch {
+    /// What the client sent.
+    pub request: RequestHead,
+    /// What the origin answered.
+    pub response: ResponseHead,
+    /// What we add to the request.
+    pub to_origin: Fields,
+    /// What we add to the response.
+    pub to_client: Fields,
+    /// Bytes in the making.
+    pub text: Vec<u8>,
+}
+
+/// One worker thread.
+pub struct Thread {
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Its view of the configuration.
+    pub snapshot: Reader,
+    /// Its counters.
+    pub shard: Shard,
+    /// Its connections to origins.
+    pub origins: OriginConnections,
+    log: RefCell<LogBuffer>,
+    stamp: RefCell<Stamp>,
+    rays: RefCell<Rays>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    clients: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+    open: Cell<usize>,
+}
+
+impl Thread {
+    /// A thread with its shares of log and metrics, and a random seed of its own.
+    pub fn new(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            snapshot: Reader::new(shared.slot.clone()),
+            shared,
+            shard,
+            origins: OriginConnections::default(),
+            log: RefCell::new(log),
+            stamp: RefCell::new(Stamp::new()),
+            rays: RefCell::new(Rays::new(seed)),
+            scratch: RefCell::default(),
+            clients: RefCell::default(),
+            free: RefCell::default(),
+            open: Cell::new(0),
+        })
+    }
+
+    /// An id for a request.
+    pub fn next_ray(&self) -> Ray {
+        self.rays.borrow_mut().next_ray()
+    }
+
+    /// Random bits, not secret.
+    pub fn random(&self) -> u64 {
+        self.rays.borrow_mut().next_ray().0
+    }
+
+    /// Heads for a request.
+    pub fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes heads back.
+    pub fn give_scratch(&self, mut scratch: Box<Scratch>) {
+        let mut kept = self.scratch.borrow_mut();
+        let large = scratch.request.fields.raw().len() + scratch.response.fields.raw().len() > 32 * 1024;
+        if kept.len() < KEEP_SCRATCH && !large {
+            scratch.request.clear();
+            scratch.response.clear();
+            scratch.to_origin.clear();
+            scratch.to_client.clear();
+            scratch.text.clear();
+            kept.push(scratch);
+        }
+    }
+
+    /// Writes a request's Record: its line and its counts.
+    pub fn record(&self, record: &Record<'_>, zone: ZoneSlot) {
+        self.shard.observe(record, zone);
+        self.log.borrow_mut().write(record, &mut self.stamp.borrow_mut());
+    }
+
+    /// The time as an HTTP-date (RFC 9110 §5.6.7).
+    pub fn http_date(&self, unix_seconds: u64) -> [u8; 29] {
+        *self.stamp.borrow_mut().http_date(unix_seconds)
+    }
+
+    /// The time as RFC 3339.
+    pub fn rfc3339(&self, unix_us: u64) -> String {
+        String::from_utf8_lossy(self.stamp.borrow_mut().rfc3339(unix_us)).into_owned()
+    }
+
+    /// Hands aged log lines over.
+    pub fn flush_log(&self) {
+        self.log.borrow_mut().flush_if_older(unix_us());
+    }
+
+    /// Hands all log lines over.
+    pub fn flush_log_now(&self) {
+        self.log.borrow_mut().flush();
+    }
+
+    /// Whether no new work is taken.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// Clients' connections that this thread serves.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Registers a client's connection, so that draining can wake it.
+    pub fn enter(self: &Rc<Self>) -> Presence {
+        self.open.set(self.open.get() + 1);
+        self.shard.connection_accepted();
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut clients = self.clients.borrow_mut();
+            clients.push(None);
+            clients.len() - 1
+        });
+        Presence { thread: self.clone(), place }
+    }
+
+    /// Wakes all clients' connections: the idle ones see that the thread drains.
+    pub fn wake_all(&self) {
+        for waker in self.clients.borrow().iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// A client's connection is there, until this is dropped.
+pub struct Presence {
+    thread: Rc<Thread>,
+    place: usize,
+}
+
+impl Presence {
+    /// This task serves it.
+    pub fn register(&self, waker: &Waker) {
+        if let Some(place) = self.thread.clients.borrow_mut().get_mut(self.place) {
+            *place = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some(place) = self.thread.clients.borrow_mut().get_mut(self.place) {
+            *place = None;
+        }
+        self.thread.free.borrow_mut().push(self.place);
+        self.thread.open.set(self.thread.open.get() - 1);
+        self.thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.thread.shard.connection_closed();
+    }
+}
+
+/// Microseconds since 1970.
+pub fn unix_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -1,0 +1,171 @@
+//! WebSocket (RFC 6455, and RFC 8441 from HTTP/2): after the handshake, bytes both ways until one side has no more.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use seawall_model::{FieldId, Fields, HttpVersion, RequestHead};
+use seawall_net::alarm::{Alarm, Elapsed};
+use seawall_net::downstream::{After, BodyPace, ClientBody, ClientResponse};
+use seawall_net::incoming::BodyFault;
+use seawall_net::outgoing::{BodyOut, RESPONSE_SKIP, ResponseOut};
+use seawall_net::upstream::{OriginRequest, OriginResponse};
+use seawall_telemetry::Source;
+use tokio::time::Instant;
+
+use crate::exchange::{Exchange, Outcome};
+use crate::fault::Fault;
+use crate::forward;
+use crate::thread::Scratch;
+
+/// A tunnel in which neither side says anything for so long is closed. WebSocket peers that care send pings.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// After one side has no more to say, how long the other may go on.
+const HALF_OPEN: Duration = Duration::from_secs(60);
+
+/// What a WebSocket handshake to the origin needs beside the client's own fields.
+pub fn handshake_fields(request: &RequestHead, random: u64, out: &mut Fields) {
+    out.push_known(FieldId::Connection, b"Upgrade");
+    out.push_known(FieldId::Upgrade, b"websocket");
+    if request.version == HttpVersion::Http2 {
+        // An extended CONNECT has no key (RFC 8441 §5): the key only proves that the origin speaks WebSocket.
+        out.push_known(FieldId::SecWebSocketKey, &key(random));
+        if !request.fields.has(FieldId::SecWebSocketVersion) {
+            out.push_known(FieldId::SecWebSocketVersion, b"13");
+        }
+    }
+}
+
+/// 16 bytes in base64, as a `Sec-WebSocket-Key` is (RFC 6455 §4.1). It is no secret.
+fn key(random: u64) -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = (u128::from(random) << 64) | u128::from(random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut key = [b'='; 24];
+    for (at, digit) in key.iter_mut().take(22).enumerate() {
+        // 21 digits of 6 bits, then one with the last 2 bits.
+        let six = if at < 21 { (bits >> (122 - 6 * at)) & 63 } else { (bits & 3) << 4 };
+        *digit = DIGITS.get(six as usize).copied().unwrap_or(b'A');
+    }
+    key
+}
+
+/// Runs the tunnel to its end.
+pub async fn run(
+    exchange: &mut Exchange<'_, '_>,
+    scratch: &mut Scratch,
+    request: &mut OriginRequest<'_>,
+    response: &mut OriginResponse<'_>,
+    origin_us: u64,
+) -> Outcome {
+    let Scratch { response: head, to_client, text, .. } = scratch;
+    forward::drop_connection_named(&mut head.fields);
+    to_client.clear();
+    let http1 = matches!(exchange.response, ClientResponse::Http1(_));
+    if http1 {
+        to_client.push_known(FieldId::Upgrade, b"websocket");
+    } else {
+        head.fields.remove(FieldId::SecWebSocketAccept);
+    }
+    forward::ray_field(exchange.ray, &exchange.snapshot.edge.location, text, to_client);
+    let out = ResponseOut {
+        status: 101,
+        origin: Some(&head.fields),
+        skip: RESPONSE_SKIP,
+        extra: to_client,
+        body: BodyOut::Unknown,
+    };
+    let timeout = exchange.snapshot.edge.write_timeout;
+    let mut outcome =
+        Outcome { status: 101, source: Source::Origin, origin_us: Some(origin_us), ..Outcome::default() };
+    if exchange.response.switch(out, exchange.alarm, timeout).await.is_err() {
+        outcome.fault = Some(Fault::ClientGone);
+        return outcome;
+    }
+    exchange.thread.shard.tunnel_opened();
+    exchange.body.into_tunnel();
+    let last = Cell::new(Instant::now());
+    let received = Cell::new(0);
+    let mut upload_alarm = Alarm::new(SILENCE);
+    {
+        let mut up = pin!(up(exchange.body, request, &mut upload_alarm, timeout, &last, &received));
+        let mut down = pin!(down(response, exchange.response, exchange.alarm, timeout, &last));
+        let mut up_done = false;
+        poll_fn(|cx| {
+            if !up_done && up.as_mut().poll(cx).is_ready() {
+                up_done = true;
+            }
+            if down.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+    exchange.thread.shard.tunnel_closed();
+    outcome.bytes_in = received.get();
+    outcome
+}
+
+async fn up(
+    body: &mut ClientBody<'_>,
+    request: &mut OriginRequest<'_>,
+    alarm: &mut Alarm,
+    timeout: Duration,
+    last: &Cell<Instant>,
+    received: &Cell<u64>,
+) {
+    let pace = BodyPace { idle: SILENCE, rate: 0 };
+    loop {
+        alarm.set_at(last.get() + SILENCE);
+        let ready = match body.fill(alarm, pace).await {
+            Ok(ready) if ready > 0 => ready,
+            Err(BodyFault::Slow) if last.get().elapsed() < SILENCE => continue,
+            _ => break,
+        };
+        last.set(Instant::now());
+        received.set(received.get() + ready as u64);
+        if request.body(body.front(ready), After::Wait, alarm, timeout).await.is_err() {
+            break;
+        }
+        body.consume(ready);
+    }
+    request.finish_tunnel();
+    // From here on the origin has to come to an end soon.
+    last.set(Instant::now() + HALF_OPEN - SILENCE);
+}
+
+async fn down(
+    origin: &mut OriginResponse<'_>,
+    client: &mut ClientResponse<'_>,
+    alarm: &mut Alarm,
+    timeout: Duration,
+    last: &Cell<Instant>,
+) {
+    loop {
+        alarm.set_at(last.get() + SILENCE);
+        let ready = match alarm.within(|cx| origin.poll_fill(cx)).await {
+            Ok(Ok(ready)) if ready > 0 => ready,
+            Err(Elapsed) if last.get().elapsed() < SILENCE => continue,
+            _ => break,
+        };
+        last.set(Instant::now());
+        let sent = client.body(origin.front(ready), After::Wait, alarm, timeout).await;
+        origin.consume(ready);
+        if sent.is_err() {
+            return;
+        }
+    }
+    let _ = client.end(None, alarm, timeout).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key;
+
+    #[test]
+    fn a_key_is_sixteen_bytes_in_base64() {
+        let key = key(0x0123_4567_89ab_cdef);
+        assert!(key.ends_with(b"==") && !key.get(..22).unwrap().contains(&b'='));
+        assert!(matches!(key[21], b'A' | b'Q' | b'g' | b'w'), "the last two bits");
+    }
+}

@@ -1,0 +1,154 @@
+//! The worker: one thread per core, each with its own runtime, listeners and origin connections; and the process around them.
+//!
+//! The kernel spreads connections over the threads' listeners (`SO_REUSEPORT`), and a connection stays where it was accepted.
+//! Draining stops accepting, closes idle connections at once and lets requests end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seawall_telemetry::{LogBuffer, Shard};
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+
+use crate::connection;
+use crate::thread::{Shared, Thread};
+
+/// How many connections may wait to be accepted, per listener.
+const BACKLOG: i32 = 4096;
+/// How often a thread tidies up: aged log lines, old origin connections, the drain flag.
+const TICK: Duration = Duration::from_millis(250);
+/// How long accepting pauses when descriptors or memory have run out.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A listening socket of one thread.
+pub struct Listener {
+    /// The socket, bound and listening, non-blocking.
+    pub socket: std::net::TcpListener,
+    /// TLS is spoken on it.
+    pub tls: bool,
+}
+
+/// Binds one address for `threads` threads. With port 0 the first socket picks it and the others join.
+///
+/// # Errors
+/// As the system says: the port is taken, or may not be used.
+pub fn bind(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    let mut bound = address;
+    let mut sockets = Vec::with_capacity(threads);
+    // The first one without SO_REUSEPORT: else two Seawalls would share a port, each getting half of the connections.
+    let probe = socket(address, false)?;
+    let taken = probe.local_addr()?.as_socket();
+    bound.set_port(taken.map_or(address.port(), |taken| taken.port()));
+    drop(probe);
+    for _ in 0..threads {
+        let socket = socket(bound, true)?;
+        socket.listen(BACKLOG)?;
+        sockets.push(socket.into());
+    }
+    Ok((bound, sockets))
+}
+
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Runs one worker thread until it has drained.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listeners: Vec<Listener>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let thread = Thread::new(shared, shard, log, seed);
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let socket = TcpListener::from_std(listener.socket)?;
+            accepting.push(tokio::task::spawn_local(accept(thread.clone(), socket, listener.tls)));
+        }
+        housekeeping(&thread).await;
+        for accepting in accepting {
+            accepting.abort();
+        }
+        thread.wake_all();
+        while thread.open() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // A connection that was busy and is idle now goes too.
+            thread.wake_all();
+        }
+        thread.origins.close_all();
+        thread.flush_log_now();
+        Ok(())
+    })
+}
+
+/// Ticks until draining.
+async fn housekeeping(thread: &Rc<Thread>) {
+    let mut ticks = 0u32;
+    while !thread.is_draining() {
+        tokio::time::sleep(TICK.min(Duration::from_millis(50))).await;
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(5) {
+            thread.flush_log();
+        }
+        if ticks.is_multiple_of(20) {
+            thread.origins.sweep();
+        }
+    }
+}
+
+async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
+    // Kept so that, when descriptors run out, there is one to accept and close with: a client that is told at once is better
+    // off than one that hangs in the backlog.
+    let mut spare = spare_descriptor();
+    loop {
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                let open = thread.shared.open.fetch_add(1, Ordering::Relaxed);
+                if open >= thread.snapshot.load().edge.connections {
+                    thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+                    thread.shard.connection_refused("limit");
+                    continue;
+                }
+                let presence = thread.enter();
+                tokio::task::spawn_local(connection::serve(thread.clone(), presence, tcp, tls));
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                thread.shard.connection_refused("descriptors");
+                drop(spare.take());
+                if let Ok((refused, _)) = listener.accept().await {
+                    drop(refused);
+                }
+                tokio::time::sleep(PAUSE).await;
+                spare = spare_descriptor();
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => {
+                thread.shard.connection_refused("memory");
+                tokio::time::sleep(PAUSE).await;
+            }
+            // The client was gone before we looked (ECONNABORTED and the like).
+            Err(_) => {}
+        }
+    }
+}
+
+fn spare_descriptor() -> Option<OwnedFd> {
+    std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
+}

@@ -1,0 +1,131 @@
+//! The command line: names are the contract's, help teaches.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use seawall_model::units;
+
+/// An open edge platform on machines that you own.
+#[derive(Parser)]
+#[command(name = "seawall", version, about, long_about = None, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serve: everything on one machine. Without --origin or --config it serves a built-in sample site
+    #[command(after_help = UP_EXAMPLES)]
+    Up(Up),
+    /// Compile a configuration file and print all of its problems
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+}
+
+const UP_EXAMPLES: &str = "Examples:
+  seawall up                                         the sample site, on 8080 and 8443
+  seawall up --origin http://127.0.0.1:3000          in front of your site, for every host name
+  seawall up --origin http://127.0.0.1:3000 --host example.com
+                                                     on 80 and 443, plain HTTP redirected
+  seawall up --config seawall.toml                   what the file says; SIGHUP reloads it
+
+Signals: TERM ends when the last request has ended (at the latest after --drain), QUIT at once, HUP reloads the file.
+Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
+
+const CHECK_EXAMPLES: &str = "Example:
+  seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
+
+/// Flags of `up`.
+#[derive(Args)]
+pub struct Up {
+    /// The site to put Seawall in front of, as http://HOST:PORT or https://HOST:PORT
+    #[arg(long, env = "SEAWALL_ORIGIN", value_name = "URL", conflicts_with = "config")]
+    pub origin: Option<String>,
+    /// A host name of the site; several are possible. Without one: every host
+    #[arg(long, env = "SEAWALL_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', conflicts_with = "config")]
+    pub host: Vec<String>,
+    /// Get the certificate by ACME, with this contact (not in this build: self-signed instead)
+    #[arg(long, env = "SEAWALL_ACME", value_name = "EMAIL", conflicts_with = "config")]
+    pub acme: Option<String>,
+    /// The configuration file
+    #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where Seawall keeps its files
+    #[arg(long, env = "SEAWALL_DATA", value_name = "DIR", default_value = "./seawall-data")]
+    pub data: PathBuf,
+    /// Where HTTP is served; `none` leaves it out, port 0 picks a free one [default: 0.0.0.0:8080, or port 80 with --host]
+    #[arg(long, env = "SEAWALL_HTTP", value_name = "ADDRESS")]
+    pub http: Option<Listen>,
+    /// Where HTTPS is served [default: 0.0.0.0:8443, or port 443 with --host]
+    #[arg(long, env = "SEAWALL_HTTPS", value_name = "ADDRESS")]
+    pub https: Option<Listen>,
+    /// Dashboard and API [default: 127.0.0.1:8800] (not in this build)
+    #[arg(long, env = "SEAWALL_DASHBOARD", value_name = "ADDRESS")]
+    pub dashboard: Option<Listen>,
+    /// Health, readiness, metrics and state, read-only [default: 127.0.0.1:8801]
+    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDRESS")]
+    pub admin: Option<Listen>,
+    /// The status page [default: 127.0.0.1:8900] (not in this build)
+    #[arg(long, env = "SEAWALL_STATUS_PAGE", value_name = "ADDRESS")]
+    pub status_page: Option<Listen>,
+    /// The name of this location [default: local]
+    #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME")]
+    pub location: Option<String>,
+    /// Worker threads [default: one per core]
+    #[arg(long, env = "SEAWALL_WORKERS", value_name = "N")]
+    pub workers: Option<usize>,
+    /// How long running requests may go on after TERM [default: 10s]
+    #[arg(long, env = "SEAWALL_DRAIN", value_name = "DURATION", value_parser = duration)]
+    pub drain: Option<Duration>,
+}
+
+/// Flags of `check`.
+#[derive(Args)]
+pub struct Check {
+    /// The configuration file
+    pub file: PathBuf,
+    /// Print the problems as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|wrong| format!("{} ({})", wrong.what, wrong.help))
+}
+
+/// An address to listen on, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Do not listen.
+    None,
+    /// Listen here.
+    At(SocketAddr),
+}
+
+impl Listen {
+    /// The address, if there is one.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::None => None,
+            Self::At(address) => Some(address),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let help = || format!("{text:?} is no address: write IP:PORT, as 0.0.0.0:8080 or [::]:8080, or none");
+        text.parse().map(Self::At).map_err(|_| help())
+    }
+}

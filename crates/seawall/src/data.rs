@@ -1,0 +1,110 @@
+//! The data folder: who runs on it, what it serves, and what outlives a restart.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use seawall_net::tls::config::self_signed;
+
+/// A data folder, held by this process until it ends.
+pub struct Data {
+    folder: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl Data {
+    /// Opens the folder, making it if need be, and takes it for this process.
+    ///
+    /// # Errors
+    /// When it cannot be made or written, or another process has it: then with that one's pid.
+    pub fn open(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        let path = folder.join("up.lock");
+        let mut options = File::options();
+        let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut lock = opened.with_context(|| format!("{} cannot be written", path.display()))?;
+        // SAFETY: the descriptor is open; flock touches no memory of ours.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            let mut pid = String::new();
+            let _ = lock.read_to_string(&mut pid);
+            bail!(
+                "another Seawall runs on {} with pid {} (stop it with `kill {}`, or choose another folder with --data)",
+                folder.display(),
+                pid.trim(),
+                pid.trim()
+            );
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())?;
+        let _ = fs::remove_file(folder.join("up.json"));
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes a file whole: a reader sees the old one or the new one.
+    pub fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+        let temporary = self.path(format!("{name}.new"));
+        let mut options = File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.path(name))?;
+        Ok(())
+    }
+
+    /// Takes back what says that we serve.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(self.path("up.json"));
+    }
+
+    /// The self-signed certificate and its key, the same at every start for the same names.
+    pub fn self_signed(&self, mut names: Vec<String>) -> Result<(String, String)> {
+        names.sort();
+        names.dedup();
+        // Names beyond this make a certificate that is larger than a handshake should be.
+        names.truncate(100);
+        let listed = names.join(" ");
+        let kept = |name: &str| fs::read_to_string(self.path(name));
+        if let (Ok(for_names), Ok(certificate), Ok(key)) =
+            (kept("self-signed.names"), kept("self-signed.pem"), kept("self-signed.key"))
+            && for_names == listed
+        {
+            return Ok((certificate, key));
+        }
+        let (certificate, key) = self_signed(names)?;
+        self.write("self-signed.pem", certificate.as_bytes(), 0o644)?;
+        self.write("self-signed.key", key.as_bytes(), 0o600)?;
+        self.write("self-signed.names", listed.as_bytes(), 0o644)?;
+        Ok((certificate, key))
+    }
+
+    /// This installation's name in `CDN-Loop`: random, made once.
+    pub fn node(&self) -> Result<String> {
+        if let Ok(node) = fs::read_to_string(self.path("node"))
+            && node.len() == 16
+            && node.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            return Ok(node);
+        }
+        let node = format!("{:016x}", random()?);
+        self.write("node", node.as_bytes(), 0o644)?;
+        Ok(node)
+    }
+}
+
+/// 64 random bits from the system.
+pub fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).context("no randomness")?;
+    Ok(u64::from_ne_bytes(bytes))
+}

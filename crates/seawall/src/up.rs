@@ -1,0 +1,371 @@
+//! `seawall up`: everything on one machine, in one process.
+//!
+//! Everything that can be wrong is found before the first socket is opened; what serves is written to `up.json` only when it
+//! serves. A reload compiles the file anew and swaps, or prints all problems and changes nothing.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use seawall_model::document::{self, AccessLog as LogChoice, Certificate, Up as UpDocument, up_default};
+use seawall_model::{Document, HostPattern, Limits};
+use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::compile::compile;
+use seawall_proxy::materials::Materials;
+use seawall_proxy::slot::Slot;
+use seawall_proxy::snapshot::Snapshot;
+use seawall_proxy::state::State;
+use seawall_proxy::thread::Shared;
+use seawall_proxy::worker::{self, Listener};
+use seawall_proxy::prober;
+use seawall_telemetry::{AccessLog, LogConfig, LogTarget, Registry};
+use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::cli::{Listen, Up};
+use crate::data::{Data, random};
+use crate::process::{VERSION, raise_descriptors, registry};
+
+/// Bytes of log lines that may wait for the disk.
+const LOG_QUEUE: usize = 16 << 20;
+/// Below this many descriptors a busy site runs out.
+const FEW_DESCRIPTORS: u64 = 4096;
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from serving, with what can be done.
+pub fn run(up: &Up) -> Result<ExitCode> {
+    let document = match document(up) {
+        Ok(document) => document,
+        Err(problems) => return Ok(told(&problems)),
+    };
+    let data = Data::open(&up.data)?;
+    let registry = registry();
+    let state = State::new(registry.clone());
+    let workers = up.workers.or(document.edge.workers).unwrap_or_else(cores).clamp(1, 1024);
+    let listening = listen(up, &document, workers)?;
+    state.set_own_listeners(listening.all());
+    let snapshot = match snapshot(up, &document, &data, &state) {
+        Ok(snapshot) => snapshot,
+        Err(problems) => return Ok(told(&problems)),
+    };
+    let descriptors = raise_descriptors();
+    let log = AccessLog::open(log_config(&document, &data)).context("the access log's writer cannot be started")?;
+    registry.watch_log(log.status());
+    let shared = Arc::new(Shared {
+        slot: Slot::new(Arc::new(snapshot)),
+        began: Instant::now(),
+        draining: AtomicBool::new(false),
+        open: AtomicU64::new(0),
+        node: data.node()?.into(),
+    });
+    let configured = Arc::new(AtomicU64::new(0));
+    let Listening { served, threads, admin } = listening;
+    beside(&shared, &registry, &log, &configured, admin)?;
+    let workers = start(&shared, &registry, &log, threads)?;
+    announce(up, &document, &data, &served)?;
+    if descriptors < FEW_DESCRIPTORS {
+        println!("  note       only {descriptors} open files are allowed: raise LimitNOFILE (systemd) or ulimit -n");
+    }
+    let drain = up.drain.unwrap_or(document.edge.limits.drain);
+    let stopped = wait(up, &data, &state, &shared, &configured, &log, workers, drain);
+    data.forget();
+    // What is logged up to here is written; a disk that hangs does not keep us.
+    let _ = log.close(Duration::from_secs(1));
+    stopped
+}
+
+fn told(problems: &seawall_model::Problems) -> ExitCode {
+    eprintln!("seawall: the configuration has problems, nothing is served:\n{problems}");
+    ExitCode::FAILURE
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
+fn document(up: &Up) -> Result<Document, seawall_model::Problems> {
+    let limits = Limits::default();
+    let mut document = match &up.config {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let what = format!("{} cannot be read: {error}", file.display());
+                let wrong = seawall_model::Wrong::new(what, "name a readable text file");
+                seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
+            })?;
+            document::parse(&text, &limits)?
+        }
+        None => {
+            let flags = UpDocument { origin: up.origin.as_deref(), hosts: &up.host, acme: up.acme.is_some() };
+            up_default(&flags, &limits)?
+        }
+    };
+    if let Some(location) = &up.location {
+        document.edge.location.clone_from(location);
+    }
+    Ok(document)
+}
+
+fn snapshot(up: &Up, document: &Document, data: &Data, state: &State) -> Result<Snapshot, seawall_model::Problems> {
+    let mut names = vec!["localhost".to_string()];
+    for zone in &document.zones {
+        names.extend(zone.hosts.iter().filter(|host| **host != HostPattern::Any).map(ToString::to_string));
+    }
+    let self_signed = data.self_signed(names).map_err(|error| {
+        let wrong = seawall_model::Wrong::new(format!("self-signed certificate: {error:#}"), "see the data folder");
+        seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
+    })?;
+    let base = up.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    let materials = Materials::load(document, base, Some(self_signed));
+    compile(document, &materials, state)
+}
+
+fn log_config(document: &Document, data: &Data) -> LogConfig {
+    match &document.edge.access_log {
+        LogChoice::Off => LogConfig { target: LogTarget::Off, ..LogConfig::default() },
+        LogChoice::File(file) => LogConfig {
+            target: if file.file.as_os_str() == "-" {
+                LogTarget::Stdout
+            } else {
+                LogTarget::File(data.path(&file.file))
+            },
+            rotate_at: file.rotate_at,
+            keep: file.keep as usize,
+            queue_bytes: LOG_QUEUE,
+        },
+    }
+}
+
+/// What is listened on.
+struct Listening {
+    served: Served,
+    threads: Vec<Vec<Listener>>,
+    admin: Option<TcpListener>,
+}
+
+/// The addresses in use, and what was left out.
+#[derive(Default)]
+struct Served {
+    http: Vec<SocketAddr>,
+    https: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    notes: Vec<String>,
+}
+
+impl Listening {
+    fn all(&self) -> Vec<SocketAddr> {
+        let Served { http, https, admin, .. } = &self.served;
+        http.iter().chain(https).chain(admin).copied().collect()
+    }
+}
+
+fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
+    let mut served = Served::default();
+    let mut threads: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    let edge = &document.edge;
+    for (tls, flag, own, name) in [(false, up.http, &edge.http, "--http"), (true, up.https, &edge.https, "--https")] {
+        let addresses = match flag {
+            Some(listen) => listen.address().into_iter().collect(),
+            None => own.clone(),
+        };
+        // A real site belongs on the ports that browsers try; without the right to bind them, on the usual ones.
+        let public = flag.is_none() && up.config.is_none() && !up.host.is_empty();
+        for address in addresses {
+            let wanted = if public { SocketAddr::new(address.ip(), if tls { 443 } else { 80 }) } else { address };
+            let (bound, sockets) = match worker::bind(wanted, workers) {
+                Ok(bound) => bound,
+                Err(error) if public => {
+                    served.notes.push(format!("port {} cannot be bound ({error}): serving on {address} instead", wanted.port()));
+                    worker::bind(address, workers).with_context(|| cannot_listen(address, name))?
+                }
+                Err(error) => return Err(error).with_context(|| cannot_listen(wanted, name)),
+            };
+            for (thread, socket) in threads.iter_mut().zip(sockets) {
+                thread.push(Listener { socket, tls });
+            }
+            if tls { &mut served.https } else { &mut served.http }.push(bound);
+        }
+    }
+    let admin = up.admin.map_or(edge.admin, Listen::address);
+    let admin = match admin {
+        None => None,
+        Some(address) => {
+            let listener = TcpListener::bind(address).with_context(|| cannot_listen(address, "--admin"))?;
+            listener.set_nonblocking(true)?;
+            served.admin = Some(listener.local_addr()?);
+            Some(listener)
+        }
+    };
+    if served.http.is_empty() && served.https.is_empty() {
+        bail!("neither HTTP nor HTTPS is listened on (give --http or --https an address)");
+    }
+    for (flag, name) in [(up.dashboard, "dashboard"), (up.status_page, "status page")] {
+        if flag != Some(Listen::None) {
+            served.notes.push(format!("the {name} is not in this build, so it is not opened"));
+        }
+    }
+    Ok(Listening { served, threads, admin })
+}
+
+fn cannot_listen(address: SocketAddr, flag: &str) -> String {
+    format!("cannot listen on {address} (is the port in use? `ss -ltnp` tells by whom; choose another with {flag})")
+}
+
+/// Starts the thread beside the workers: admin port, DNS, probes.
+fn beside(
+    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
+    log: &AccessLog,
+    configured: &Arc<AtomicU64>,
+    listener: Option<TcpListener>,
+) -> Result<()> {
+    let (shared, registry, status, configured) =
+        (shared.clone(), registry.clone(), log.status().clone(), configured.clone());
+    let seed = random()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("beside".into()).spawn(move || {
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            if let Some(listener) = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok()) {
+                let admin = Admin { shared: shared.clone(), registry, log: status, configured };
+                tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
+            }
+            prober::run(shared, seed).await;
+        });
+    })?;
+    Ok(())
+}
+
+fn start(
+    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
+    log: &AccessLog,
+    threads: Vec<Vec<Listener>>,
+) -> Result<Vec<JoinHandle<std::io::Result<()>>>> {
+    let mut workers = Vec::new();
+    for (index, listeners) in threads.into_iter().enumerate() {
+        let (shared, shard, buffer, seed) = (shared.clone(), registry.shard(), log.buffer(), random()?);
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        workers.push(thread.spawn(move || worker::run(shared, shard, buffer, seed, listeners))?);
+    }
+    Ok(workers)
+}
+
+/// Writes `up.json` and prints one line per listener.
+fn announce(up: &Up, document: &Document, data: &Data, served: &Served) -> Result<()> {
+    let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
+    let mut json = Map::new();
+    let mut put = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            json.insert(key.into(), Value::from(value));
+        }
+    };
+    put("http", first(&served.http));
+    put("https", first(&served.https));
+    put("admin", served.admin.map(|admin| admin.to_string()));
+    json.insert("pids".into(), json!({ "worker": std::process::id() }));
+    data.write("up.json", format!("{:#}\n", Value::Object(json)).as_bytes(), 0o644)?;
+    println!("Seawall {VERSION} serves {}", serves(up, document));
+    for address in &served.http {
+        println!("  http       http://{}", shown(*address));
+    }
+    let all_self_signed =
+        document.zones.iter().all(|zone| !matches!(zone.tls.certificate, Certificate::Files(_)));
+    for address in &served.https {
+        let note = if all_self_signed { "   (self-signed certificate: browsers will warn)" } else { "" };
+        println!("  https      https://{}{note}", shown(*address));
+    }
+    if let Some(admin) = served.admin {
+        println!("  admin      http://{admin}   (/healthz /readyz /metrics /state)");
+    }
+    if document.zones.iter().any(|zone| zone.tls.certificate == Certificate::Acme) {
+        println!("  note       certificates by ACME are not in this build: self-signed ones are served");
+    }
+    for note in &served.notes {
+        println!("  note       {note}");
+    }
+    println!("  data       {}", data.path("").display());
+    Ok(())
+}
+
+fn serves(up: &Up, document: &Document) -> String {
+    match (&up.config, &up.origin) {
+        (Some(file), _) => format!("{} zone(s) of {}", document.zones.len(), file.display()),
+        (None, Some(origin)) => origin.clone(),
+        (None, None) => "its sample site (put your own behind it with --origin URL)".into(),
+    }
+}
+
+fn shown(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of the process, used by signals")]
+fn wait(
+    up: &Up,
+    data: &Data,
+    state: &State,
+    shared: &Arc<Shared>,
+    configured: &AtomicU64,
+    log: &AccessLog,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+    drain: Duration,
+) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut quit = signal(SignalKind::quit())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = quit.recv() => return Ok(ExitCode::SUCCESS),
+                _ = hang_up.recv() => reload(up, data, state, shared, configured, log),
+                _ = look.tick() => {
+                    if let Some(worker) = workers.iter().find(|worker| worker.is_finished()) {
+                        bail!("{} ended by itself", worker.thread().name().unwrap_or("a worker"));
+                    }
+                }
+            }
+        }
+        shared.draining.store(true, Ordering::Relaxed);
+        println!("Seawall stops: waiting up to {} s for {} connection(s)", drain.as_secs(), shared.open.load(Ordering::Relaxed));
+        let due = Instant::now() + drain;
+        while Instant::now() < due && workers.iter().any(|worker| !worker.is_finished()) {
+            tokio::select! {
+                _ = quit.recv() => break,
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Compiles anew and swaps, or tells all problems and changes nothing.
+fn reload(up: &Up, data: &Data, state: &State, shared: &Shared, configured: &AtomicU64, log: &AccessLog) {
+    log.reopen();
+    let made = document(up).and_then(|document| snapshot(up, &document, data, state));
+    match made {
+        Ok(snapshot) => {
+            println!("Seawall reloaded: version {}", snapshot.version);
+            configured.store(shared.now(), Ordering::Relaxed);
+            shared.slot.swap(Arc::new(snapshot));
+        }
+        Err(problems) => {
+            eprintln!("seawall: not reloaded, what is live stays live:\n{problems}");
+        }
+    }
+}
+

@@ -1,0 +1,278 @@
+//! Large bodies both ways: whole, in flat memory, and no faster than the other side reads.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::origin::Held;
+use crate::tools::{Server, connect, curl, curl_command};
+use crate::up::{Folder, Up};
+
+const MIB: u64 = 1 << 20;
+const SIZE: u64 = 256 * MIB;
+/// How much a worker may grow while a body passes.
+const GROWTH: u64 = 8 * MIB;
+/// Of 256 zero MiB.
+const SHA256_OF_ZEROS: &str = "a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484";
+
+#[test]
+fn a_download_of_256_mib_arrives_whole_in_flat_memory() {
+    let site = Server::site();
+    let up = Up::before(&site.url());
+    for (flag, tls) in [
+        ("--http1.1", false),
+        ("--http1.1", true),
+        ("--http2", true),
+        ("--http2-prior-knowledge", false),
+    ] {
+        let url = |mib: u64| {
+            if tls {
+                up.tls_url(&format!("/download?mib={mib}"))
+            } else {
+                up.url(&format!("/download?mib={mib}"))
+            }
+        };
+        // The first bodies teach the allocator how much it needs.
+        download(flag, &url(8));
+        let expected = curl(&[flag, "--head", &url(256)])
+            .field("x-sha256")
+            .expect("a hash")
+            .to_owned();
+        let watch = Watch::begin(up.worker());
+        let (bytes, hash) = download(flag, &url(256));
+        let growth = watch.end();
+        assert_eq!((bytes, hash), (SIZE, expected), "{flag} tls={tls}");
+        println!(
+            "download {flag} tls={tls}: the worker grew by {} KiB",
+            growth / 1024
+        );
+        assert!(
+            growth <= GROWTH,
+            "{flag} tls={tls}: the worker grew by {} KiB",
+            growth / 1024
+        );
+    }
+}
+
+#[test]
+fn an_upload_of_256_mib_arrives_whole_in_flat_memory() {
+    let site = Server::site();
+    let up = Up::before(&site.url());
+    let folder = Folder::new();
+    let [small, large] = [("small", 8 * MIB), ("large", SIZE)].map(|(name, size)| {
+        let path = folder.join(name);
+        File::create(&path).unwrap().set_len(size).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    for (flag, tls) in [
+        ("--http1.1", false),
+        ("--http1.1", true),
+        ("--http2", true),
+        ("--http2-prior-knowledge", false),
+    ] {
+        let url = if tls {
+            up.tls_url("/upload")
+        } else {
+            up.url("/upload")
+        };
+        assert_eq!(curl(&[flag, "--upload-file", &small, &url]).status, 200);
+        // With its length, and (over HTTP/1.1) in chunks.
+        for framing in [&[][..], &["--header", "Transfer-Encoding: chunked"]] {
+            if !framing.is_empty() && flag != "--http1.1" {
+                continue;
+            }
+            let watch = Watch::begin(up.worker());
+            let mut flags = vec![flag, "--upload-file", &large, &url];
+            flags.extend(framing);
+            let answer = curl(&flags);
+            let growth = watch.end();
+            assert_eq!(answer.status, 200, "{flag} tls={tls}: {answer:?}");
+            let seen: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(
+                (seen["bytes"].as_u64(), seen["sha256"].as_str()),
+                (Some(SIZE), Some(SHA256_OF_ZEROS)),
+                "{flag} tls={tls}"
+            );
+            println!(
+                "upload {flag} tls={tls}: the worker grew by {} KiB",
+                growth / 1024
+            );
+            assert!(
+                growth <= GROWTH,
+                "{flag} tls={tls}: the worker grew by {} KiB",
+                growth / 1024
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_is_read_no_faster_than_the_origin_reads() {
+    let origin = Held::start();
+    let up = Up::before(&origin.url());
+    let mut client = connect(up.http());
+    let head = format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {SIZE}\r\n\r\n");
+    client.write_all(head.as_bytes()).unwrap();
+    let arrival = origin.next();
+    let watch = Watch::begin(up.worker());
+    let taken = fill(&mut client);
+    assert!(
+        taken < 64 * MIB,
+        "{} MiB were taken for an origin that reads none",
+        taken / MIB
+    );
+    assert!(
+        watch.end() <= GROWTH,
+        "the worker holds what the origin does not take"
+    );
+    drop(arrival);
+}
+
+#[test]
+fn an_origin_is_read_no_faster_than_the_client_reads() {
+    let origin = Held::start();
+    let up = Up::before(&origin.url());
+    let mut client = connect(up.http());
+    client
+        .write_all(b"GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
+    let arrival = origin.next();
+    let watch = Watch::begin(up.worker());
+    let taken = fill(&mut arrival.begin(SIZE));
+    assert!(
+        taken < 64 * MIB,
+        "{} MiB were taken for a client that reads none",
+        taken / MIB
+    );
+    assert!(
+        watch.end() <= GROWTH,
+        "the worker holds what the client does not take"
+    );
+}
+
+/// A body that the origin breaks off must never look whole.
+#[test]
+fn a_body_that_breaks_off_is_not_presented_as_whole() {
+    let origin = Held::start();
+    let up = Up::before(&origin.url());
+    for (flag, tls) in [
+        ("--http1.1", false),
+        ("--http2", true),
+        ("--http2-prior-knowledge", false),
+    ] {
+        let url = if tls {
+            up.tls_url("/broken")
+        } else {
+            up.url("/broken")
+        };
+        let curl = curl_command()
+            .args([flag, &url])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut body = origin.next().begin(1000);
+        body.write_all(b"not all of it").unwrap();
+        drop(body);
+        let done = curl.wait_with_output().unwrap();
+        assert!(
+            !done.status.success(),
+            "{flag}: curl took {} bytes of 1000 for the whole",
+            done.stdout.len()
+        );
+    }
+}
+
+/// Writes until nobody takes more for a while (or all is taken); returns how many bytes that were.
+fn fill(stream: &mut TcpStream) -> u64 {
+    stream
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let block = vec![0; MIB as usize];
+    let mut taken = 0;
+    while taken < SIZE {
+        match stream.write(&block) {
+            Ok(bytes) => taken += bytes as u64,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break;
+            }
+            Err(error) => panic!("after {taken} bytes: {error}"),
+        }
+    }
+    taken
+}
+
+/// Bytes and their hash.
+fn download(flag: &str, url: &str) -> (u64, String) {
+    let mut command = curl_command();
+    command.args([
+        flag,
+        "--fail",
+        "--write-out",
+        "%{stderr}%{size_download}",
+        url,
+    ]);
+    let mut curl = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let hash = Command::new("sha256sum")
+        .stdin(curl.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    let done = curl.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "curl {flag} {url}: {said}");
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    (
+        said.trim().parse().expect("a size"),
+        hash.split(' ').next().unwrap_or_default().to_owned(),
+    )
+}
+
+/// Looks at a process's resident memory every few milliseconds, for its peak.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    peak: JoinHandle<u64>,
+    before: u64,
+}
+
+impl Watch {
+    fn begin(pid: u32) -> Self {
+        let before = resident(pid);
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let peak = thread::spawn(move || {
+            let mut peak = 0;
+            while !told.load(Ordering::Relaxed) {
+                peak = peak.max(resident(pid));
+                thread::sleep(Duration::from_millis(5));
+            }
+            peak.max(resident(pid))
+        });
+        Self { stop, peak, before }
+    }
+
+    /// By how many bytes it grew at most.
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.peak.join().unwrap().saturating_sub(self.before)
+    }
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker runs");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}

@@ -1,0 +1,14 @@
+//! The real binary in front of real sites, spoken to by clients that know nothing of it: curl, node's HTTP/2, `ws`,
+//! grpc-js. What `make run ORIGIN=…` promises is held here, from start to stop.
+//!
+//! Not here: what the wire may and may not carry (`scenarios/`, played by the harness), what it costs (`bench/`).
+
+mod bodies;
+mod check;
+mod life;
+mod observe;
+mod origin;
+mod protocols;
+mod site;
+mod tools;
+mod up;

@@ -1,0 +1,269 @@
+//! Starts `seawall up` with a data folder of its own on free ports, and ends all of its processes on drop.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long an event is waited for before the test fails: `SEAWALL_PATIENCE` seconds, 10 unless set.
+pub fn patience() -> Duration {
+    let seconds = std::env::var("SEAWALL_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Duration::from_secs_f64(seconds.unwrap_or(10.0))
+}
+
+/// Looks until there is something, and panics with `what` when there is nothing in time.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < patience(),
+            "waited {:?} in vain for {what}",
+            patience()
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A folder that goes away with its owner.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("seawall-e2e-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The command with everything that is the same for all: free ports, and no role that a test does not ask for.
+pub fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SEAWALL_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("up").arg("--data").arg(data);
+    for listener in ["--http", "--https", "--admin"] {
+        command.args([listener, "127.0.0.1:0"]);
+    }
+    command
+        .args(["--dashboard", "none", "--status-page", "none"])
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that should end by itself, and ends it when it does not.
+pub fn finished(command: &mut Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let begun = Instant::now();
+    // What it prints fits into the pipes, so that it may be read afterwards.
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > patience() {
+            child.kill().unwrap();
+            let said = child.wait_with_output().unwrap();
+            panic!(
+                "{command:?} did not end:\n{}",
+                String::from_utf8_lossy(&said.stderr)
+            );
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// A running Seawall.
+pub struct Up {
+    child: Child,
+    folder: Folder,
+    state: Value,
+}
+
+impl Up {
+    /// In front of the site at `origin`, with two workers.
+    pub fn before(origin: &str) -> Self {
+        Self::start(Folder::new(), &["--origin", origin])
+    }
+
+    /// With a file in the folder `seawall.toml` whose text is `config`.
+    pub fn with_config(config: &str) -> Self {
+        let folder = Folder::new();
+        let path = folder.write("seawall.toml", config);
+        Self::start(folder, &["--config", path.to_str().unwrap()])
+    }
+
+    /// With these flags beside those that all have.
+    pub fn start(folder: Folder, flags: &[&str]) -> Self {
+        let log = File::create(folder.join("up.log")).unwrap();
+        let data = folder.join("data");
+        let mut command = command(&data);
+        command.args(flags).args(["--workers", "2"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().expect("the binary starts");
+        let mut up = Self {
+            child,
+            folder,
+            state: Value::Null,
+        };
+        up.state = until("DATA/up.json", || {
+            if let Some(status) = up.child.try_wait().unwrap() {
+                panic!("`seawall up` ended with {status}:\n{}", up.log());
+            }
+            serde_json::from_str(&fs::read_to_string(data.join("up.json")).ok()?).ok()
+        });
+        up
+    }
+
+    /// Where plain HTTP is served.
+    pub fn http(&self) -> SocketAddr {
+        self.address("http")
+    }
+
+    /// Where HTTPS is served.
+    pub fn https(&self) -> SocketAddr {
+        self.address("https")
+    }
+
+    /// The admin port.
+    pub fn admin(&self) -> SocketAddr {
+        self.address("admin")
+    }
+
+    /// `up.json` writes an address, or a list of them where the document may.
+    fn address(&self, listener: &str) -> SocketAddr {
+        let value = &self.state[listener];
+        let text = value
+            .as_str()
+            .or_else(|| value.as_array()?.first()?.as_str());
+        let text = text.unwrap_or_else(|| panic!("up.json names no {listener}: {}", self.state));
+        text.parse()
+            .unwrap_or_else(|_| panic!("{listener} is {text:?}"))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http())
+    }
+
+    pub fn tls_url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.https())
+    }
+
+    /// What `up.json` says.
+    pub fn state(&self) -> &Value {
+        &self.state
+    }
+
+    /// The process of `up` itself.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process that serves.
+    pub fn worker(&self) -> u32 {
+        let pid = self.state["pids"]["worker"].as_u64();
+        pid.unwrap_or_else(|| panic!("up.json names no worker: {}", self.state)) as u32
+    }
+
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// What it printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("up.log")).unwrap_or_default()
+    }
+
+    /// The Record of the one request for this path.
+    pub fn record_of(&self, path: &str) -> Value {
+        let file = self.data().join("access.log");
+        until(&format!("a Record of {path} in {}", file.display()), || {
+            let text = fs::read_to_string(&file).ok()?;
+            let mut found = text
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found.find(|record| record["path"] == path)
+        })
+    }
+
+    /// All whole lines of the access log.
+    pub fn records(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.data().join("access.log")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        send(self.pid(), signal);
+    }
+
+    /// Waits for the end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        until("the end of `seawall up`", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- what `seawall up` printed ---\n{}", self.log());
+        }
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+        let pids = self.state["pids"].as_object().into_iter().flatten();
+        for pid in pids.filter_map(|(_, pid)| pid.as_u64()) {
+            // The number may be another's by now: only what runs our binary is ours to end.
+            let ours = fs::read_link(format!("/proc/{pid}/exe"));
+            if ours.is_ok_and(|exe| exe == Path::new(env!("CARGO_BIN_EXE_seawall"))) {
+                send(pid as u32, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+fn send(pid: u32, signal: i32) {
+    // SAFETY: `kill` takes two numbers and touches no memory of ours.
+    let done = unsafe { libc::kill(pid as i32, signal) };
+    assert!(
+        done == 0 || signal == libc::SIGKILL,
+        "process {pid} is not there"
+    );
+}

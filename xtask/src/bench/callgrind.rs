@@ -1,0 +1,93 @@
+//! Counting user-space instructions: a contender runs under valgrind's callgrind, which does not care what else the
+//! machine does. The counts of two runs with different numbers of requests are subtracted, so start, handshakes and
+//! shutdown cancel out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::host;
+
+/// One run under callgrind.
+pub struct Callgrind {
+    folder: PathBuf,
+}
+
+impl Callgrind {
+    /// The folder takes one profile per process; it is emptied first.
+    pub fn new(folder: PathBuf) -> Result<Self> {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The same command under callgrind.
+    pub fn wrap(&self, command: &Command) -> Result<Command> {
+        let mut wrapped = Command::new(host::find_tool("valgrind").context("valgrind is missing")?);
+        // A supervisor may start its worker as a child.
+        wrapped.args(["--tool=callgrind", "--trace-children=yes"]);
+        wrapped.arg(format!("--callgrind-out-file={}/%p", self.folder.display()));
+        wrapped.arg(command.get_program()).args(command.get_args());
+        Ok(wrapped)
+    }
+
+    /// Instructions of every process, once they have ended.
+    pub fn instructions(&self) -> Result<u64> {
+        let mut sum = 0;
+        for profile in self.profiles()? {
+            sum += total(&profile)?;
+        }
+        if sum == 0 {
+            bail!("callgrind counted nothing in {}", self.folder.display());
+        }
+        Ok(sum)
+    }
+
+    /// Keeps the largest profile, for `callgrind_annotate`.
+    pub fn keep(&self, path: &Path) -> Result<()> {
+        let largest = self
+            .profiles()?
+            .into_iter()
+            .max_by_key(|profile| total(profile).unwrap_or_default());
+        std::fs::copy(largest.context("no profile")?, path)?;
+        Ok(())
+    }
+
+    fn profiles(&self) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(&self.folder)?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    }
+}
+
+fn total(profile: &Path) -> Result<u64> {
+    let text = String::from_utf8_lossy(&std::fs::read(profile)?).into_owned();
+    parse_total(&text).with_context(|| format!("{} has no totals", profile.display()))
+}
+
+/// From `totals: 12345`, or `summary:` in a profile without it.
+fn parse_total(text: &str) -> Option<u64> {
+    let value = |name| text.lines().rev().find_map(|line| line.strip_prefix(name));
+    value("totals:")
+        .or_else(|| value("summary:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_of_a_profile() {
+        assert_eq!(
+            parse_total("events: Ir\nsummary: 7\nfn=(1)\n16 400\ntotals: 42005\n"),
+            Some(42_005)
+        );
+        assert_eq!(parse_total("events: Ir\nsummary: 7\n"), Some(7));
+        assert_eq!(parse_total("events: Ir\n"), None);
+    }
+}

@@ -1,0 +1,478 @@
+//! Who is measured, and the yard they run in: origin, certificate, ports, configurations from templates.
+
+use std::fmt;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::callgrind::Callgrind;
+use super::host::{self, Cpus};
+use super::process::{Process, cpu_time, run_tool};
+use super::rows::File;
+
+/// The name under which every client asks.
+pub const HOST: &str = "bench.test";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Contender {
+    Seawall,
+    Nginx,
+    Haproxy,
+    Relay,
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Seawall => "seawall",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Relay => "relay",
+        })
+    }
+}
+
+/// What all contenders share: a temporary folder, a certificate, one origin.
+pub struct Yard {
+    pub cpus: Cpus,
+    origin_port: u16,
+    seawall: Option<PathBuf>,
+    _origin: Process,
+    folder: Folder,
+}
+
+impl Yard {
+    pub fn open(cpus: Cpus, seawall: Option<PathBuf>, keep: bool) -> Result<Self> {
+        let folder = Folder::create(keep)?;
+        for file in [File::OneKib, File::OneMib] {
+            let path = folder
+                .path
+                .join("www")
+                .join(file.path().trim_start_matches('/'));
+            fs::write(path, vec![b'x'; file.bytes()])?;
+        }
+        make_certificate(&folder.path, cpus.load)?;
+
+        let [origin_port] = free_ports()?;
+        let values = [
+            ("dir", folder.path.display().to_string()),
+            ("origin", origin_port.to_string()),
+        ];
+        let configuration = render("origin.conf", &values, &folder.path)?;
+        let command = nginx(&folder.path, &configuration)?;
+        let mut origin =
+            Process::start("origin", command, cpus.load, folder.path.join("origin.out"))?;
+        wait_for_port(origin_port, &mut origin, Duration::from_secs(10))?;
+        Ok(Self {
+            cpus,
+            origin_port,
+            seawall,
+            _origin: origin,
+            folder,
+        })
+    }
+
+    /// Ours first, when it is measured at all.
+    pub fn contenders(&self, with_relay: bool) -> Vec<Contender> {
+        let mut all = vec![Contender::Nginx, Contender::Haproxy];
+        if self.seawall.is_some() {
+            all.insert(0, Contender::Seawall);
+        }
+        if with_relay {
+            all.push(Contender::Relay);
+        }
+        all
+    }
+
+    /// For the output of tools.
+    pub fn scratch(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Starts one contender, waits until it serves, and checks what it serves.
+    pub fn start(&self, who: Contender, under: Option<&Callgrind>) -> Result<Running> {
+        let [http, https] = free_ports()?;
+        let dir = &self.folder.path;
+        let values = [
+            ("dir", dir.display().to_string()),
+            ("http", http.to_string()),
+            ("https", https.to_string()),
+            ("origin", self.origin_port.to_string()),
+            ("cert", dir.join("cert.pem").display().to_string()),
+            ("key", dir.join("key.pem").display().to_string()),
+            ("pem", dir.join("both.pem").display().to_string()),
+        ];
+        let data = dir.join("seawall-data");
+        let command = match who {
+            Contender::Nginx => nginx(dir, &render("nginx.conf", &values, dir)?)?,
+            Contender::Haproxy => {
+                let mut command =
+                    Command::new(host::find_tool("haproxy").context("haproxy is missing")?);
+                command
+                    .arg("-db")
+                    .arg("-f")
+                    .arg(render("haproxy.cfg", &values, dir)?);
+                command
+            }
+            Contender::Seawall => {
+                let binary = self
+                    .seawall
+                    .as_ref()
+                    .context("without ours there is nothing to start")?;
+                if data.exists() {
+                    fs::remove_dir_all(&data)?;
+                }
+                let mut command = Command::new(binary);
+                command
+                    .arg("up")
+                    .arg("--config")
+                    .arg(render("seawall.toml", &values, dir)?);
+                command.arg("--data").arg(&data).args(["--workers", "1"]);
+                command.args([
+                    "--http",
+                    &format!("127.0.0.1:{http}"),
+                    "--https",
+                    &format!("127.0.0.1:{https}"),
+                ]);
+                command.args([
+                    "--admin",
+                    "none",
+                    "--dashboard",
+                    "none",
+                    "--status-page",
+                    "none",
+                ]);
+                command
+            }
+            Contender::Relay => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command
+                    .args(["bench", "relay"])
+                    .arg(format!("127.0.0.1:{http}"));
+                command.arg(format!("127.0.0.1:{}", self.origin_port));
+                command
+            }
+        };
+        let command = match under {
+            Some(callgrind) => callgrind.wrap(&command)?,
+            None => command,
+        };
+        let patience = Duration::from_secs(if under.is_some() { 60 } else { 10 });
+        let output = dir.join(format!("{who}.out"));
+        let process = Process::start(&who.to_string(), command, self.cpus.proxy, output)?;
+        let own = process.pid();
+        let mut running = Running {
+            who,
+            http,
+            https,
+            pids: vec![own],
+            worker: own,
+            process,
+        };
+        wait_for_port(http, &mut running.process, patience)?;
+        if who == Contender::Seawall {
+            running.learn_processes(&data.join("up.json"), patience)?;
+        }
+        running.check().with_context(|| {
+            format!(
+                "{who} does not serve as it should:\n{}",
+                running.process.printed()
+            )
+        })?;
+        Ok(running)
+    }
+
+    /// Access logs of the peers grow by gigabytes otherwise; they append, so truncating is safe while they run.
+    pub fn empty_logs(&self) {
+        for log in [NGINX_LOG, HAPROXY_LOG] {
+            if let Ok(log) = fs::OpenOptions::new()
+                .write(true)
+                .open(self.folder.path.join(log))
+            {
+                // A log that stays long costs disk only.
+                let _ = log.set_len(0);
+            }
+        }
+    }
+
+    /// An error when a peer did not log about as many lines as it answered requests: it would be cheaper than it is.
+    /// A buffer's worth may still be on its way.
+    pub fn check_log(&self, who: Contender, requests: u64) -> Result<()> {
+        let log = match who {
+            Contender::Nginx => NGINX_LOG,
+            Contender::Haproxy => HAPROXY_LOG,
+            Contender::Seawall | Contender::Relay => return Ok(()),
+        };
+        let text = fs::read(self.folder.path.join(log))?;
+        let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if lines + 400 < requests {
+            bail!("{who} logged {lines} lines for {requests} requests");
+        }
+        Ok(())
+    }
+}
+
+/// As the template of nginx says.
+const NGINX_LOG: &str = "nginx-access.log";
+/// Its standard output.
+const HAPROXY_LOG: &str = "haproxy.out";
+
+/// A contender that serves.
+pub struct Running {
+    pub who: Contender,
+    pub http: u16,
+    pub https: u16,
+    /// The process that serves requests.
+    pub worker: u32,
+    /// Every process of the contender: what a helper process does for a request is part of its price.
+    pub pids: Vec<u32>,
+    process: Process,
+}
+
+impl Running {
+    /// CPU time of all its processes so far.
+    pub fn cpu_time(&mut self) -> Result<Duration> {
+        self.process.still_runs()?;
+        self.pids.iter().map(|&pid| cpu_time(pid)).sum()
+    }
+
+    pub fn secure_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.https))
+    }
+
+    /// Ends it; under callgrind this is when the counts are written.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.stop(Duration::from_secs(30))?;
+        Ok(())
+    }
+
+    /// `seawall up` writes its processes down once it serves.
+    fn learn_processes(&mut self, up: &Path, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            self.process.still_runs()?;
+            if let Some(state) = fs::read(up)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            {
+                (self.worker, self.pids) = processes(&state, self.process.pid());
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{} was not written within {patience:?}", up.display());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// One request whose answer is looked at, so that nobody wins by answering something else.
+    fn check(&self) -> Result<()> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        write!(
+            stream,
+            "GET /1k HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            bail!("no response head in {text:?}");
+        };
+        let head = head.to_ascii_lowercase();
+        if !head.starts_with("http/1.1 200") || body.len() != File::OneKib.bytes() {
+            bail!("not a 200 with 1 KiB: {head}");
+        }
+        let edits: &[&str] = match self.who {
+            Contender::Relay => &[],
+            Contender::Seawall => &["\r\nseawall-ray:"],
+            Contender::Nginx | Contender::Haproxy => &["\r\nx-request-id:", "\r\nvia:"],
+        };
+        match edits.iter().find(|edit| !head.contains(**edit)) {
+            Some(edit) => bail!("no {} in {head}", edit.trim()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The worker, and all processes, from what `up.json` says; `own` is the child that we started.
+fn processes(state: &serde_json::Value, own: u32) -> (u32, Vec<u32>) {
+    let mut all = vec![own];
+    let named = state.get("pids").and_then(serde_json::Value::as_object);
+    let number = |value: &serde_json::Value| value.as_u64().and_then(|pid| u32::try_from(pid).ok());
+    all.extend(
+        named
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, value)| number(value)),
+    );
+    all.sort_unstable();
+    all.dedup();
+    let worker = named.and_then(|pids| pids.get("worker")).and_then(number);
+    (worker.unwrap_or(own), all)
+}
+
+fn nginx(dir: &Path, configuration: &Path) -> Result<Command> {
+    let mut command = Command::new(host::find_tool("nginx").context("nginx is missing")?);
+    command
+        .args(["-e", "stderr", "-p"])
+        .arg(dir)
+        .arg("-c")
+        .arg(configuration);
+    Ok(command)
+}
+
+/// Fills in a template of `bench/` and writes it into `dir`.
+fn render(template: &str, values: &[(&str, String)], dir: &Path) -> Result<PathBuf> {
+    let source = super::workspace().join("bench").join(template);
+    let text = fs::read_to_string(&source).with_context(|| format!("read {}", source.display()))?;
+    let path = dir.join(template);
+    fs::write(
+        &path,
+        fill(&text, values).with_context(|| format!("template {template}"))?,
+    )?;
+    Ok(path)
+}
+
+fn fill(text: &str, values: &[(&str, String)]) -> Result<String> {
+    let mut filled = text.to_owned();
+    for (name, value) in values {
+        filled = filled.replace(&format!("{{{{{name}}}}}"), value);
+    }
+    match filled.split_once("{{") {
+        Some((_, rest)) => bail!(
+            "no value for {:?}",
+            rest.split("}}").next().unwrap_or_default()
+        ),
+        None => Ok(filled),
+    }
+}
+
+/// A P-256 certificate, the same for everybody.
+fn make_certificate(dir: &Path, cpu: usize) -> Result<()> {
+    let mut command = Command::new("openssl");
+    command.current_dir(dir);
+    command.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+    ]);
+    command.args([
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-subj",
+        &format!("/CN={HOST}"),
+    ]);
+    command.args([
+        "-addext",
+        &format!("subjectAltName=DNS:{HOST},DNS:localhost,IP:127.0.0.1"),
+    ]);
+    run_tool("openssl", command, cpu, Duration::from_secs(20), dir)?;
+    let mut both = fs::read(dir.join("cert.pem"))?;
+    both.extend(fs::read(dir.join("key.pem"))?);
+    fs::write(dir.join("both.pem"), both)?;
+    Ok(())
+}
+
+/// Ports that were free a moment ago: the peers cannot say which one they were given.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+fn wait_for_port(port: u16, process: &mut Process, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        process.still_runs()?;
+        host::stop_when_interrupted()?;
+        if Instant::now() > deadline {
+            bail!(
+                "nothing listens on port {port} after {patience:?}:\n{}",
+                process.printed()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// A temporary folder, removed when dropped unless it is to be kept.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    fn create(keep: bool) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("seawall-bench-{}", std::process::id()));
+        fs::create_dir_all(path.join("www"))?;
+        Ok(Self { path, keep })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("bench: kept {}", self.path.display());
+        } else {
+            // What cannot be removed lies in the folder for temporary files anyway.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_need_every_value() {
+        let values = [("http", "8080".to_owned())];
+        assert_eq!(
+            fill("listen {{http}};", &values).expect("filled"),
+            "listen 8080;"
+        );
+        let error = fill("listen {{http}}; root {{dir}};", &values).expect_err("dir has no value");
+        assert!(error.to_string().contains("\"dir\""));
+    }
+
+    #[test]
+    fn every_template_is_filled_by_what_start_gives() {
+        let names = ["dir", "http", "https", "origin", "cert", "key", "pem"];
+        let values = names.map(|name| (name, "1".to_owned()));
+        for template in ["origin.conf", "nginx.conf", "haproxy.cfg", "seawall.toml"] {
+            let text = fs::read_to_string(super::super::workspace().join("bench").join(template))
+                .expect("template");
+            fill(&text, &values).expect(template);
+        }
+    }
+
+    #[test]
+    fn processes_of_one_and_of_many() {
+        let one =
+            serde_json::json!({"http": "127.0.0.1:1", "pids": {"supervisor": 7, "worker": 7}});
+        assert_eq!(processes(&one, 7), (7, vec![7]));
+        let many = serde_json::json!({"pids": {"supervisor": 7, "worker": 9, "agent": 8, "control": null}});
+        assert_eq!(processes(&many, 7), (9, vec![7, 8, 9]));
+        assert_eq!(processes(&serde_json::json!({}), 7), (7, vec![7]));
+    }
+}

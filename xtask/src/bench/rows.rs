@@ -1,0 +1,192 @@
+//! The rows: which work, measured how, and what is to be reached.
+
+use super::contenders::Contender;
+
+/// One line of the bench.
+pub struct Row {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub work: Work,
+    pub unit: &'static str,
+    pub targets: &'static [Target],
+}
+
+/// What the load generator does and what is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// CPU time per completed request, HTTP/1.1 without TLS.
+    PlainRequests { file: File, connections: u32 },
+    /// CPU time per completed request, HTTP/2 over TLS.
+    SecureRequests {
+        file: File,
+        connections: u32,
+        streams: u32,
+    },
+    /// CPU time per full handshake with one request on it.
+    Handshakes,
+    /// Memory that one more idle connection takes.
+    IdleConnections(Protocol),
+    /// Resident memory of a worker after load.
+    Resident,
+    /// User-space instructions per request.
+    Instructions(Protocol),
+}
+
+/// A file that the origin serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum File {
+    OneKib,
+    OneMib,
+}
+
+impl File {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::OneKib => "/1k",
+            Self::OneMib => "/1m",
+        }
+    }
+
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::OneKib => 1 << 10,
+            Self::OneMib => 1 << 20,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What a row is to reach. Ratios are ours ÷ theirs.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Target {
+    /// At most this share of the cheaper of nginx and HAProxy, hence of each.
+    OfCheaper(f64),
+    /// At most this share of the bare relay.
+    OfRelay(f64),
+    /// At most this many of the row's unit.
+    AtMost(f64),
+}
+
+impl Row {
+    /// The relay has no TLS and no memory worth comparing: it bounds the plain rows alone.
+    pub fn with_relay(&self) -> bool {
+        matches!(self.work, Work::PlainRequests { .. })
+    }
+
+    /// Factor from CPU microseconds per request to the row's unit.
+    pub fn scale(&self) -> f64 {
+        match self.work {
+            // 1024 requests are a GiB; microseconds to milliseconds.
+            Work::PlainRequests {
+                file: File::OneMib, ..
+            }
+            | Work::SecureRequests {
+                file: File::OneMib, ..
+            } => 1.024,
+            _ => 1.0,
+        }
+    }
+}
+
+impl Target {
+    /// The contenders that this target is judged against.
+    pub fn against(&self) -> &'static [Contender] {
+        match self {
+            Self::OfCheaper(_) => &[Contender::Nginx, Contender::Haproxy],
+            Self::OfRelay(_) => &[Contender::Relay],
+            Self::AtMost(_) => &[],
+        }
+    }
+}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "h1-1k",
+        what: "GET 1 KiB, HTTP/1.1 keep-alive, 64 connections",
+        work: Work::PlainRequests {
+            file: File::OneKib,
+            connections: 64,
+        },
+        unit: "CPU us/request",
+        targets: &[Target::OfCheaper(0.75), Target::OfRelay(1.30)],
+    },
+    Row {
+        name: "h2tls-1k",
+        what: "GET 1 KiB, HTTP/2 over TLS, 16 connections of 8 streams",
+        work: Work::SecureRequests {
+            file: File::OneKib,
+            connections: 16,
+            streams: 8,
+        },
+        unit: "CPU us/request",
+        targets: &[Target::OfCheaper(0.90)],
+    },
+    Row {
+        name: "h1-1m",
+        what: "GET 1 MiB, HTTP/1.1 keep-alive, 16 connections",
+        work: Work::PlainRequests {
+            file: File::OneMib,
+            connections: 16,
+        },
+        unit: "CPU ms/GiB",
+        targets: &[Target::OfCheaper(0.80)],
+    },
+    Row {
+        name: "h2tls-1m",
+        what: "GET 1 MiB, HTTP/2 over TLS, 16 connections of 1 stream",
+        work: Work::SecureRequests {
+            file: File::OneMib,
+            connections: 16,
+            streams: 1,
+        },
+        unit: "CPU ms/GiB",
+        targets: &[Target::OfCheaper(0.80)],
+    },
+    Row {
+        name: "tls-handshake",
+        what: "full TLS 1.3 handshake, P-256 certificate, X25519, one GET on it, close",
+        work: Work::Handshakes,
+        unit: "CPU us/handshake",
+        targets: &[Target::OfCheaper(0.60)],
+    },
+    Row {
+        name: "idle-h1-tls",
+        what: "idle HTTP/1.1 connection over TLS after one GET: (PSS at 1100 - PSS at 100) / 1000",
+        work: Work::IdleConnections(Protocol::Http1),
+        unit: "KiB/connection",
+        targets: &[Target::AtMost(20.0)],
+    },
+    Row {
+        name: "idle-h2-tls",
+        what: "idle HTTP/2 connection over TLS after one GET: (PSS at 1100 - PSS at 100) / 1000",
+        work: Work::IdleConnections(Protocol::Http2),
+        unit: "KiB/connection",
+        targets: &[Target::AtMost(28.0)],
+    },
+    Row {
+        name: "rss",
+        what: "resident memory of a worker with one zone after load over HTTP/1.1 and HTTP/2",
+        work: Work::Resident,
+        unit: "MiB",
+        targets: &[Target::AtMost(20.0)],
+    },
+    Row {
+        name: "instructions-h1-1k",
+        what: "user-space instructions per GET of 1 KiB, HTTP/1.1, 8 connections (callgrind)",
+        work: Work::Instructions(Protocol::Http1),
+        unit: "instructions/request",
+        targets: &[Target::AtMost(9_500.0)],
+    },
+    Row {
+        name: "instructions-h2tls-1k",
+        what: "user-space instructions per GET of 1 KiB, HTTP/2 over TLS, 8 connections of 8 streams (callgrind)",
+        work: Work::Instructions(Protocol::Http2),
+        unit: "instructions/request",
+        targets: &[],
+    },
+];
