@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 
 use crate::answer::{Answer, bytes_of, pattern};
-use crate::client::Connection;
+use crate::client::{Connection, Target};
 use crate::client_h2::ClientH2;
 use crate::expect;
 use crate::frames::{self, FrameClient, block, code_name, frame};
@@ -167,7 +167,11 @@ fn http2(world: &World, step: &Get, url: &Url, via: Via) -> Result<(Request<()>,
 pub async fn raw(world: &World, step: &Raw) -> Result<()> {
     let via = step.via.unwrap_or_default();
     let sni = step.sni.clone().unwrap_or_else(|| "a.test".into());
-    let mut connection = Connection::open(&world.target(via, &sni, None, false)?).await?;
+    let mut target = world.target(via, &sni, None, false)?;
+    if step.to_https {
+        target = Target { address: world.edge.https, tls: None };
+    }
+    let mut connection = Connection::open(&target).await?;
     let mut bytes = bytes_of(&world.fill(&step.send)?);
     bytes.extend(pattern(step.body_size));
     match (step.piece, step.every) {
@@ -182,6 +186,11 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
     }
     if step.unread {
         world.unread.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        return Ok(());
+    }
+    if step.to_https && (step.expect_nothing || step.expect_closed == Some(true)) {
+        // A TLS alert may come first.
+        connection.closed().await?;
         return Ok(());
     }
     if step.expect_nothing {

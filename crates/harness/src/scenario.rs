@@ -191,6 +191,8 @@ pub struct Raw {
     pub send: String,
     pub via: Option<Via>,
     pub sni: Option<String>,
+    /// To the port of HTTPS, but without TLS.
+    pub to_https: bool,
     /// Bytes of the known pattern after `send`.
     pub body_size: usize,
     /// Sends so many bytes at a time …

@@ -120,28 +120,30 @@ impl FieldId {
 
     /// The id of `name`, compared without case. A name with `_` that folds to a known one is a [`FieldId::Shadow`].
     pub fn of(name: &[u8]) -> Self {
-        let Some(&first) = name.first() else {
-            return Self::Other;
-        };
-        match first | 0x20 {
-            b's' if name.len() > 8 && same("seawall", name.get(..7).unwrap_or_default()) => {
+        match Self::exact(name) {
+            Self::Other => Self::guarded(name),
+            known => known,
+        }
+    }
+
+    /// Names that are not known as they stand, but must not pass as nobody's.
+    fn guarded(name: &[u8]) -> Self {
+        match name.first().map(|first| first | 0x20) {
+            Some(b's') if name.len() > 8 && same("seawall", name.get(..7).unwrap_or_default()) => {
                 return match name.get(7) {
                     Some(b'-' | b'_') => Self::Seawall,
                     _ => Self::Other,
                 };
             }
-            b'c' if name.len() > 10 && folds("cf-access-", name.get(..10).unwrap_or_default()) => {
+            Some(b'c') if name.len() > 10 && folds("cf-access-", name.get(..10).unwrap_or_default()) => {
                 return Self::CfAccess;
             }
             _ => {}
         }
-        if name.contains(&b'_') {
-            return match Self::folded(name) {
-                Self::Other => Self::Other,
-                _ => Self::Shadow,
-            };
+        if name.iter().any(|byte| *byte == b'_') && Self::folded(name) != Self::Other {
+            return Self::Shadow;
         }
-        Self::exact(name)
+        Self::Other
     }
 
     fn folded(name: &[u8]) -> Self {
@@ -176,9 +178,28 @@ impl FieldId {
         | Self::Shadow.bit();
 }
 
-/// `name` equals the lower-case `known`, without regard to case. Lengths are equal.
+/// `name` equals the lower-case `known`, without regard to case, eight bytes at a time. Known names have letters, digits
+/// and hyphens only: in those, bit 5 is what case is, or set anyway.
 fn same(known: &str, name: &[u8]) -> bool {
-    known.len() == name.len() && known.bytes().zip(name).all(|(k, n)| k == n.to_ascii_lowercase())
+    let known = known.as_bytes();
+    if known.len() != name.len() {
+        return false;
+    }
+    let eight = |known: &[u8; 8], name: &[u8; 8]| {
+        u64::from_ne_bytes(*known) ^ (u64::from_ne_bytes(*name) | 0x2020_2020_2020_2020)
+    };
+    let four = |known: &[u8; 4], name: &[u8; 4]| u32::from_ne_bytes(*known) ^ (u32::from_ne_bytes(*name) | 0x2020_2020);
+    // The last bytes are compared twice where the length is no multiple: cheaper than one by one.
+    if let (Some(last_known), Some(last_name)) = (known.last_chunk(), name.last_chunk()) {
+        let chunks = known.as_chunks().0.iter().zip(name.as_chunks().0);
+        chunks.fold(eight(last_known, last_name), |all, (known, name)| all | eight(known, name)) == 0
+    } else if let (Some(k0), Some(n0), Some(k1), Some(n1)) =
+        (known.first_chunk(), name.first_chunk(), known.last_chunk(), name.last_chunk())
+    {
+        four(k0, n0) | four(k1, n1) == 0
+    } else {
+        known.iter().zip(name).all(|(known, name)| *known == name | 0x20)
+    }
 }
 
 fn folds(known: &str, name: &[u8]) -> bool {

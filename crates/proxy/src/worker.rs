@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use seawall_telemetry::{LogBuffer, Shard};
 use tokio::net::TcpListener;
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 
 use crate::connection;
 use crate::thread::{Shared, Thread};
@@ -74,10 +74,10 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
 /// # Errors
 /// When the runtime cannot be made.
 pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listeners: Vec<Listener>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default())?;
     let thread = Thread::new(shared, shard, log, seed);
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let mut accepting = Vec::new();
         for listener in listeners {
             let socket = TcpListener::from_std(listener.socket)?;

@@ -10,6 +10,7 @@ mod credentials;
 mod line;
 mod number;
 mod ray;
+mod sixteen;
 mod text;
 
 use std::net::IpAddr;

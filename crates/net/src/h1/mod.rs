@@ -31,7 +31,7 @@ pub use write::{
     write_request_line, write_status_line, write_trailers,
 };
 
-/// No head has more field lines than this, whatever [`HeadLimits::fields`] says: they are kept for the next head.
+/// No head has more field lines than this, whatever [`HeadLimits::fields`] says: the memory for them is kept for the next.
 pub const MAX_FIELDS: usize = 128;
 
 /// How large a head may be.

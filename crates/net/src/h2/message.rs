@@ -256,10 +256,10 @@ impl Collected {
         head.version = HttpVersion::Http2;
         head.method_span = method.ok_or(Malformed::PseudoMissing)?;
         let name = head.fields.bytes(head.method_span);
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        head.method = Method::of(name);
+        if head.method == Method::Other && !all_are(name, TOKEN) {
             return Err(Malformed::Method);
         }
-        head.method = Method::of(name);
         if head.method == Method::Connect && protocol.is_none() {
             if scheme.is_some() || path.is_some() || authority.is_none() {
                 return Err(Malformed::Connect);
@@ -280,7 +280,7 @@ impl Collected {
         head.protocol_span = protocol.unwrap_or_default();
         let fields = &head.fields;
         let [named, host] = [authority, self.host].map(|span| span.map(|span| fields.bytes(span)));
-        let bad = |text: &[u8]| !is_authority(text);
+        let bad = |text: &[u8]| !all_are(text, AUTHORITY_BYTE);
         let both = named.zip(host);
         if named.is_some_and(bad)
             || host.is_some_and(bad)
@@ -316,16 +316,52 @@ fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Bits of [`CLASSES`]: a token's characters (RFC 9110 §5.6.2), a scheme's (RFC 3986 §3.1), and for an authority visible
+/// ASCII that can neither end nor divide it.
+const TOKEN: u8 = 1;
+const SCHEME_BYTE: u8 = 2;
+const AUTHORITY_BYTE: u8 = 4;
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+static CLASSES: [u8; 256] = {
+    const fn mark(mut table: [u8; 256], bytes: &[u8], class: u8, set: bool) -> [u8; 256] {
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at] as usize;
+            table[byte] = if set {
+                table[byte] | class
+            } else {
+                table[byte] & !class
+            };
+            at += 1;
+        }
+        table
+    }
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = TOKEN | SCHEME_BYTE;
+        }
+        if byte.is_ascii_graphic() {
+            table[byte as usize] |= AUTHORITY_BYTE;
+        }
+        byte += 1;
+    }
+    table = mark(table, b"!#$%&'*+-.^_`|~", TOKEN, true);
+    table = mark(table, b"+-.", SCHEME_BYTE, true);
+    mark(table, b"@/?#\\\"<>^`{|},", AUTHORITY_BYTE, false)
+};
+
+/// Whether there are bytes, and all are of the class.
+fn all_are(text: &[u8], class: u8) -> bool {
+    let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(0);
+    !text.is_empty() && text.iter().fold(class, |all, byte| all & of(byte)) == class
 }
 
-/// RFC 3986 §3.1.
 fn is_scheme(text: &[u8]) -> bool {
-    text.first().is_some_and(u8::is_ascii_alphabetic)
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+    matches!(text, b"https" | b"http")
+        || (all_are(text, SCHEME_BYTE) && text.first().is_some_and(u8::is_ascii_alphabetic))
 }
 
 fn is_path(text: &[u8], method: Method) -> bool {
@@ -339,14 +375,6 @@ fn is_path(text: &[u8], method: Method) -> bool {
         && !text
             .iter()
             .fold(false, |found, byte| found | forbidden(byte))
-}
-
-/// Host and port without user information (RFC 9113 §8.3.1): visible ASCII that cannot end or divide an authority.
-fn is_authority(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && !b"@/?#\\\"<>^`{|},".contains(byte))
 }
 
 #[cfg(test)]

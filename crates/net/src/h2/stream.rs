@@ -104,16 +104,24 @@ impl Stream {
         self.trailers.clear();
         self.early.clear();
         self.body.clear();
-        let fresh = Self {
-            request: std::mem::take(&mut self.request),
-            response: std::mem::take(&mut self.response),
-            trailers: std::mem::take(&mut self.trailers),
-            early: std::mem::take(&mut self.early),
-            body: std::mem::take(&mut self.body),
-            ..Self::new()
-        };
-        *self = fresh;
         self.body.shrink_to(KEPT);
+        self.expected = None;
+        self.received = 0;
+        self.announced = false;
+        self.head_waits = false;
+        self.trailers_wait = false;
+        self.head_received = false;
+        self.head_sent = false;
+        self.bodiless = false;
+        self.remote_ended = false;
+        self.local_ended = false;
+        self.reset = None;
+        self.counted = false;
+        self.data_told = false;
+        self.writing = Writing::Free;
+        self.served = 0;
+        self.round = 0;
+        self.sent_in_round = 0;
     }
 
     /// Neither side will send anything more.

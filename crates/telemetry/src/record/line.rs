@@ -5,6 +5,8 @@
 
 use std::mem::{self, MaybeUninit};
 
+use super::sixteen::Sixteen;
+
 /// What is left of the window. Functions that are not inlined take and give it by value: what has no address stays in
 /// registers. When something did not fit, nothing is left, and nothing fits from then on.
 #[derive(Default)]
@@ -14,12 +16,8 @@ pub(super) struct Line<'a> {
 
 /// A class of bytes that may stand in a line as they are.
 pub(super) trait Class {
-    /// Whether this byte is of the class. Without branches, so that many can be asked at once.
-    fn holds(byte: u8) -> bool;
-
-    /// Eight bytes at once: the highest bit of each byte of the result is set when that byte is *not* of the class. Where
-    /// one is not, the result may be wrong for its neighbours.
-    fn odd(word: u64) -> u64;
+    /// Marks the bytes that are *not* of the class.
+    fn odd(text: Sixteen) -> Sixteen;
 }
 
 /// Appends one line of at most `limit` bytes. A line that does not fit is left out; the bound is meant to make that
@@ -62,20 +60,14 @@ impl Line<'_> {
         self.rest = tail;
     }
 
-    /// Appends the bytes and returns true when all are of a class; appends nothing and returns false otherwise.
-    ///
-    /// Looks and copies in one go, in pieces as large as the text allows, the last of which may overlap the one before.
+    /// Appends the bytes when all are of a class, and tells; appends nothing otherwise. Less than 16 bytes.
     #[inline(always)]
-    pub(super) fn bytes_of<C: Class>(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn short_of<C: Class>(&mut self, bytes: &[u8]) -> bool {
         let rest = mem::take(&mut self.rest);
         let Some((head, _)) = rest.split_at_mut_checked(bytes.len()) else {
             return true;
         };
-        let all = if bytes.len() > 16 {
-            copy_long::<C>(head, bytes)
-        } else {
-            copy_short::<C>(head, bytes)
-        };
+        let all = !copy_short::<C>(head, bytes).any();
         self.rest = if all {
             rest.split_at_mut_checked(bytes.len()).unwrap_or_default().1
         } else {
@@ -83,53 +75,72 @@ impl Line<'_> {
         };
         all
     }
-}
 
-/// Of at most 16 bytes. Returns whether all are of the class.
-#[inline(always)]
-fn copy_short<C: Class>(to: &mut [MaybeUninit<u8>], from: &[u8]) -> bool {
-    if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>()) {
-        copy(to.first_chunk_mut(), first);
-        copy(to.last_chunk_mut(), last);
-        (C::odd(u64::from_le_bytes(*first)) | C::odd(u64::from_le_bytes(*last))) & HIGH_BITS == 0
-    } else if let (Some(first), Some(last)) = (from.first_chunk::<4>(), from.last_chunk::<4>()) {
-        copy(to.first_chunk_mut(), first);
-        copy(to.last_chunk_mut(), last);
-        let high = u64::from(u32::from_le_bytes(*first)) << 32;
-        C::odd(high | u64::from(u32::from_le_bytes(*last))) & HIGH_BITS == 0
-    } else {
-        let mut all = true;
-        for (to, &byte) in to.iter_mut().zip(from) {
-            to.write(byte);
-            all &= C::holds(byte);
+    /// Appends the bytes when all are of a class, and tells; appends nothing otherwise. At least 16 bytes.
+    #[inline(always)]
+    pub(super) fn long_of<C: Class>(&mut self, bytes: &[u8]) -> bool {
+        // The last sixteen may be looked at twice.
+        let mut odd = bytes
+            .last_chunk()
+            .map_or(Sixteen::of(0, 0), |last| C::odd(sixteen(last)));
+        for chunk in bytes.as_chunks().0 {
+            odd = odd.or(C::odd(sixteen(chunk)));
+        }
+        let all = !odd.any();
+        if all {
+            self.bytes(bytes);
         }
         all
     }
 }
 
-/// Of at least 8 bytes. Returns whether all are of the class.
+/// Of less than 16 bytes, in two pieces that overlap. Marks what is not of the class.
 #[inline(always)]
-fn copy_long<C: Class>(to: &mut [MaybeUninit<u8>], from: &[u8]) -> bool {
-    to.write_copy_of_slice(from);
-    // The compiler makes vector instructions of this.
-    let words = from
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|word| C::odd(u64::from_le_bytes(*word)));
-    let odd = words.fold(0, |all, odd| all | odd);
-    let last = from
-        .last_chunk::<8>()
-        .map_or(0, |word| C::odd(u64::from_le_bytes(*word)));
-    (odd | last) & HIGH_BITS == 0
+fn copy_short<C: Class>(to: &mut [MaybeUninit<u8>], from: &[u8]) -> Sixteen {
+    if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>()) {
+        copy(to.first_chunk_mut(), first);
+        copy(to.last_chunk_mut(), last);
+        C::odd(Sixteen::of(
+            u64::from_le_bytes(*first),
+            u64::from_le_bytes(*last),
+        ))
+    } else if let (Some(first), Some(last)) = (from.first_chunk::<4>(), from.last_chunk::<4>()) {
+        copy(to.first_chunk_mut(), first);
+        copy(to.last_chunk_mut(), last);
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        let both = u64::from(first) << 32 | u64::from(last);
+        C::odd(Sixteen::of(both, both))
+    } else {
+        copy_three::<C>(to, from)
+    }
 }
 
-/// The highest bit of each byte of a word.
-pub(super) const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+/// Of at most 3 bytes.
+#[inline(always)]
+fn copy_three<C: Class>(to: &mut [MaybeUninit<u8>], from: &[u8]) -> Sixteen {
+    let half = from.len() / 2;
+    let (Some(&first), Some(&middle), Some(&last)) = (from.first(), from.get(half), from.last())
+    else {
+        return C::odd(Sixteen::of(HARMLESS, HARMLESS));
+    };
+    copy(to.first_chunk_mut(), &[first]);
+    copy(
+        to.get_mut(half..).and_then(<[_]>::first_chunk_mut),
+        &[middle],
+    );
+    copy(to.last_chunk_mut(), &[last]);
+    let all = u64::from(u32::from_le_bytes([first, middle, last, last]));
+    let twice = all << 32 | all;
+    C::odd(Sixteen::of(twice, twice))
+}
 
-/// The same byte eight times.
-pub(super) const fn eight(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
+/// Text of which no class holds anything against it.
+const HARMLESS: u64 = u64::from_ne_bytes([b'a'; 8]);
+
+#[inline(always)]
+fn sixteen(bytes: &[u8; 16]) -> Sixteen {
+    let both = u128::from_le_bytes(*bytes);
+    Sixteen::of(both as u64, (both >> 64) as u64)
 }
 
 #[inline(always)]
@@ -155,28 +166,31 @@ pub(super) mod tests {
     }
 
     /// Every byte in every place of texts of every length: copied as it is, or told.
-    pub(in super::super) fn check_class<C: Class>() {
+    pub(in super::super) fn check_class<C: Class>(holds: impl Fn(u8) -> bool) {
+        let mut out = Vec::new();
         for length in 0..70 {
             for fill in [b'~', b' ', b'a'] {
-                let plain = vec![fill; length];
-                for at in 0..length.max(1) {
+                for at in 0..length {
                     for byte in 0..=255 {
-                        let mut bytes = plain.clone();
-                        if let Some(place) = bytes.get_mut(at) {
-                            *place = byte;
-                        }
-                        let mut out = Vec::new();
+                        let mut bytes = vec![fill; length];
+                        bytes[at] = byte;
                         let mut whole = false;
-                        append(&mut out, 100, |line| whole = line.bytes_of::<C>(&bytes));
-                        assert_eq!(
-                            whole,
-                            bytes.iter().all(|&byte| C::holds(byte)),
-                            "{byte} at {at} of {length}"
-                        );
+                        out.clear();
+                        append(&mut out, 100, |line| whole = any_length::<C>(line, &bytes));
+                        assert_eq!(whole, holds(byte), "{byte} at {at} of {length}");
                         assert_eq!(out, if whole { bytes } else { Vec::new() });
                     }
                 }
             }
+        }
+        append(&mut out, 100, |line| assert!(line.short_of::<C>(b"")));
+    }
+
+    fn any_length<C: Class>(line: &mut Line<'_>, bytes: &[u8]) -> bool {
+        if bytes.len() < 16 {
+            line.short_of::<C>(bytes)
+        } else {
+            line.long_of::<C>(bytes)
         }
     }
 
@@ -187,8 +201,8 @@ pub(super) mod tests {
             let mut line = Line { rest: &mut buffer };
             line.constant(b"ab");
             line.bytes(b"cde");
-            line.bytes_of::<crate::record::text::Plain>(b"fghi");
-            line.bytes_of::<crate::record::text::Plain>(b"fghifghifghifghifghi");
+            line.short_of::<crate::record::text::Plain>(b"fghi");
+            line.long_of::<crate::record::text::Plain>(b"fghifghifghifghifghi");
             !line.rest.is_empty()
         };
         assert!(fits(30));

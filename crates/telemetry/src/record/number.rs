@@ -49,31 +49,36 @@ pub(super) fn write_address(line: &mut Line<'_>, address: IpAddr) {
 #[inline(always)]
 fn write_short(line: &mut Line<'_>, number: u32) {
     match number {
-        0..10 => line.constant(&[digit(number)]),
-        10..100 => line.constant(&[digit(number / 10), digit(number % 10)]),
-        100..1000 => line.constant(&[
-            digit(number / 100),
-            digit(number / 10 % 10),
-            digit(number % 10),
-        ]),
+        0..10 => line.constant(&[b'0' + number as u8]),
+        10..100 => line.constant(&pair(number)),
+        100..1000 => {
+            let [tens, ones] = pair(number % 100);
+            line.constant(&[b'0' + (number / 100) as u8, tens, ones]);
+        }
         _ => line.constant(&four_digits(number)),
     }
 }
 
-#[inline]
-fn digit(number: u32) -> u8 {
-    b'0' + number as u8
+#[inline(always)]
+fn four_digits(number: u32) -> [u8; 4] {
+    let ([a, b], [c, d]) = (pair(number / 100), pair(number % 100));
+    [a, b, c, d]
 }
 
-#[inline]
-fn four_digits(number: u32) -> [u8; 4] {
-    let (high, low) = (number / 100, number % 100);
-    [
-        digit(high / 10),
-        digit(high % 10),
-        digit(low / 10),
-        digit(low % 10),
-    ]
+/// The two digits of each number below 100.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < pairs.len() {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+#[inline(always)]
+fn pair(number: u32) -> [u8; 2] {
+    PAIRS.get(number as usize).copied().unwrap_or_default()
 }
 
 #[inline(never)]
@@ -81,11 +86,14 @@ fn write_v4(mut line: Line<'_>, address: Ipv4Addr) -> Line<'_> {
     let [head @ .., last] = address.octets();
     for octet in head.map(u32::from) {
         match octet {
-            0..10 => line.constant(&[digit(octet), b'.']),
-            10..100 => line.constant(&[digit(octet / 10), digit(octet % 10), b'.']),
+            0..10 => line.constant(&[b'0' + octet as u8, b'.']),
+            10..100 => {
+                let [tens, ones] = pair(octet);
+                line.constant(&[tens, ones, b'.']);
+            }
             _ => {
-                let rest = octet % 100;
-                line.constant(&[digit(octet / 100), digit(rest / 10), digit(rest % 10), b'.']);
+                let [tens, ones] = pair(octet % 100);
+                line.constant(&[b'0' + (octet / 100) as u8, tens, ones, b'.']);
             }
         }
     }

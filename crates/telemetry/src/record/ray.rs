@@ -28,15 +28,27 @@ impl Ray {
 /// A location's name as rays show it.
 #[inline]
 pub(super) fn capitals(location: &str) -> impl Iterator<Item = u8> {
-    location.bytes().take(LOCATION_LIMIT).map(|byte| {
-        let harmless = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        if harmless {
-            byte.to_ascii_uppercase()
-        } else {
-            b'_'
-        }
-    })
+    let shown = location
+        .as_bytes()
+        .get(..LOCATION_LIMIT)
+        .unwrap_or(location.as_bytes());
+    shown
+        .iter()
+        .map(|&byte| CAPITALS.get(usize::from(byte)).copied().unwrap_or(b'_'))
 }
+
+/// How rays show each byte of a location's name.
+static CAPITALS: [u8; 256] = {
+    let mut capitals = [b'_'; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' {
+            capitals[byte as usize] = byte.to_ascii_uppercase();
+        }
+        byte += 1;
+    }
+    capitals
+};
 
 /// Eight hexadecimal digits, the first in the highest byte: spreads the nibbles over the bytes of a word and turns all of
 /// them into digits at once.

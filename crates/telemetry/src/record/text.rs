@@ -6,7 +6,8 @@
 
 use std::mem;
 
-use super::line::{Class, Line, eight};
+use super::line::{Class, Line};
+use super::sixteen::Sixteen;
 
 /// What ends a text that was cut.
 pub(super) const ELLIPSIS: &[u8] = "…".as_bytes();
@@ -16,18 +17,8 @@ pub(super) struct Plain;
 
 impl Class for Plain {
     #[inline(always)]
-    fn holds(byte: u8) -> bool {
-        // One comparison for all below the space, DEL, and all beyond ASCII: the next byte as a signed number.
-        (byte.wrapping_add(1) as i8 > b' ' as i8) & (byte != b'"') & (byte != b'\\')
-    }
-
-    #[inline(always)]
-    fn odd(word: u64) -> u64 {
-        // Additions that carry into the highest bit of each byte, as long as that bit is clear.
-        let unlike = |byte: u8| (word ^ eight(byte)).wrapping_add(eight(0x7f));
-        let printable = word.wrapping_add(eight(0x80 - b' '));
-        let beyond = word | word.wrapping_add(eight(1));
-        !(printable & unlike(b'"') & unlike(b'\\')) | beyond
+    fn odd(text: Sixteen) -> Sixteen {
+        text.unprintable().or(text.is(b'"')).or(text.is(b'\\'))
     }
 }
 
@@ -39,7 +30,20 @@ pub(super) fn write(line: &mut Line<'_>, bytes: &[u8], limit: usize) {
 
 #[inline(never)]
 fn text<'a>(mut line: Line<'a>, bytes: &[u8], limit: usize) -> Line<'a> {
-    if bytes.len() <= limit && line.bytes_of::<Plain>(bytes) {
+    if bytes.len() >= 16 {
+        return long_text(line, bytes, limit);
+    }
+    if line.short_of::<Plain>(bytes) {
+        line
+    } else {
+        odd_text(line, bytes, limit)
+    }
+}
+
+/// Apart, so that short texts need no stack.
+#[inline(never)]
+fn long_text<'a>(mut line: Line<'a>, bytes: &[u8], limit: usize) -> Line<'a> {
+    if bytes.len() <= limit && line.long_of::<Plain>(bytes) {
         line
     } else {
         odd_text(line, bytes, limit)
@@ -56,9 +60,7 @@ pub(super) fn write_word(line: &mut Line<'_>, word: &str) {
 
 /// Appends a part of a text, escaped where it must be.
 pub(super) fn write_whole(line: &mut Line<'_>, bytes: &[u8]) {
-    if !line.bytes_of::<Plain>(bytes) {
-        write_escaped(line, bytes);
-    }
+    write(line, bytes, usize::MAX);
 }
 
 /// The first `limit` bytes, or a little less where that would tear a character; and whether that is all.
@@ -74,7 +76,7 @@ pub(super) fn within(bytes: &[u8], limit: usize) -> (&[u8], bool) {
 #[cold]
 fn odd_text<'a>(mut line: Line<'a>, bytes: &[u8], limit: usize) -> Line<'a> {
     let (bytes, whole) = within(bytes, limit);
-    write_whole(&mut line, bytes);
+    write_escaped(&mut line, bytes);
     if !whole {
         line.bytes(ELLIPSIS);
     }
@@ -184,10 +186,8 @@ mod tests {
 
     #[test]
     fn one_odd_byte_is_found_wherever_it_is() {
-        for byte in 0..=255u8 {
-            let plain = (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-            assert_eq!(Plain::holds(byte), plain, "{byte}");
-        }
-        line::tests::check_class::<Plain>();
+        line::tests::check_class::<Plain>(|byte| {
+            (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'
+        });
     }
 }
