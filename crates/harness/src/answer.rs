@@ -21,18 +21,29 @@ pub struct Answer {
 impl Answer {
     /// A response that never came, or never came whole.
     pub fn cut(protocol: &'static str, why: impl Into<String>) -> Self {
-        Self { protocol, cut: Some(why.into()), ..Self::default() }
+        Self {
+            protocol,
+            cut: Some(why.into()),
+            ..Self::default()
+        }
     }
 
     /// The value of a field; several lines are joined by `, `.
     pub fn field(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> =
-            self.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
+        let values: Vec<&str> = self
+            .fields
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+            .collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
     pub fn trailer(&self, name: &str) -> Option<&str> {
-        self.trailers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.trailers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     pub fn ray(&self) -> Option<String> {
@@ -54,7 +65,12 @@ impl fmt::Display for Answer {
             writeln!(f, "{name}: {value}")?;
         }
         let shown = &self.body[..self.body.len().min(600)];
-        writeln!(f, "({} bytes of body) {}", self.body.len(), String::from_utf8_lossy(shown).escape_debug())?;
+        writeln!(
+            f,
+            "({} bytes of body) {}",
+            self.body.len(),
+            String::from_utf8_lossy(shown).escape_debug()
+        )?;
         for (name, value) in &self.trailers {
             writeln!(f, "trailer {name}: {value}")?;
         }
@@ -72,7 +88,10 @@ pub fn pattern(size: usize) -> Vec<u8> {
 
 /// Where `body` leaves [`pattern`]; `None` when it never does.
 pub fn leaves_pattern(body: &[u8]) -> Option<usize> {
-    body.iter().enumerate().find(|(index, byte)| pattern_byte(*index) != **byte).map(|(index, _)| index)
+    body.iter()
+        .enumerate()
+        .find(|(index, byte)| pattern_byte(*index) != **byte)
+        .map(|(index, _)| index)
 }
 
 fn pattern_byte(index: usize) -> u8 {
@@ -93,7 +112,14 @@ pub fn bytes_of(text: &str) -> Vec<u8> {
 
 /// Lower-case names with their values, lossily.
 pub fn fields_of(map: &http::HeaderMap) -> Vec<(String, String)> {
-    map.iter().map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect()
+    map.iter()
+        .map(|(n, v)| {
+            (
+                n.as_str().to_owned(),
+                String::from_utf8_lossy(v.as_bytes()).into_owned(),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -30,19 +30,27 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Self {
+            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
+        })
     }
 
     /// The one that configurations name as `${ca}`.
     pub fn known() -> Result<&'static Self> {
         static KNOWN: OnceLock<Option<Authority>> = OnceLock::new();
-        KNOWN.get_or_init(|| Self::new("Seawall test authority").ok()).as_ref().context("no authority")
+        KNOWN
+            .get_or_init(|| Self::new("Seawall test authority").ok())
+            .as_ref()
+            .context("no authority")
     }
 
     /// One that nobody was told to trust.
     pub fn stranger() -> Result<&'static Self> {
         static STRANGER: OnceLock<Option<Authority>> = OnceLock::new();
-        STRANGER.get_or_init(|| Self::new("A stranger").ok()).as_ref().context("no authority")
+        STRANGER
+            .get_or_init(|| Self::new("A stranger").ok())
+            .as_ref()
+            .context("no authority")
     }
 
     pub fn pem(&self) -> String {
@@ -54,7 +62,9 @@ impl Authority {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names.clone())?;
         if let Some(name) = names.first() {
-            params.distinguished_name.push(DnType::CommonName, name.as_str());
+            params
+                .distinguished_name
+                .push(DnType::CommonName, name.as_str());
         }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -69,20 +79,31 @@ impl Authority {
 
 impl Certified {
     fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        (vec![self.certificate.clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone())))
+        (
+            vec![self.certificate.clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone())),
+        )
     }
 }
 
 /// How an origin speaks TLS. With `ask` it demands a client certificate by that authority.
-pub fn server(own: &Certified, alpn: &[&str], ask: Option<&Authority>) -> Result<Arc<ServerConfig>> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+pub fn server(
+    own: &Certified,
+    alpn: &[&str],
+    ask: Option<&Authority>,
+) -> Result<Arc<ServerConfig>> {
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match ask {
         None => builder.with_no_client_auth(),
         Some(authority) => {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(authority.issuer.der().clone())?;
-            let verifier =
-                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots),
+                provider(),
+            )
+            .build()?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -93,14 +114,20 @@ pub fn server(own: &Certified, alpn: &[&str], ask: Option<&Authority>) -> Result
 }
 
 /// How a client speaks TLS to the edge: it believes any certificate, for what is under test is the edge.
-pub fn client(alpn: &[&str], own: Option<&Certified>, only_tls12: bool) -> Result<Arc<ClientConfig>> {
+pub fn client(
+    alpn: &[&str],
+    own: Option<&Certified>,
+    only_tls12: bool,
+) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = if only_tls12 {
         builder.with_protocol_versions(&[&rustls::version::TLS12])?
     } else {
         builder.with_safe_default_protocol_versions()?
     };
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Gullible(provider())));
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible(provider())));
     let mut config = match own {
         None => builder.with_no_client_auth(),
         Some(own) => {
@@ -114,7 +141,9 @@ pub fn client(alpn: &[&str], own: Option<&Certified>, only_tls12: bool) -> Resul
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
+        .clone()
 }
 
 /// Believes every certificate, but no false signature.
@@ -139,7 +168,12 @@ impl ServerCertVerifier for Gullible {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -148,7 +182,12 @@ impl ServerCertVerifier for Gullible {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

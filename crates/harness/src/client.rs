@@ -29,16 +29,22 @@ pub struct Target {
 
 /// Opens a connection, with TLS when the target says so.
 pub async fn connect(target: &Target) -> Result<Socket> {
-    let tcp = within("a connection", TcpStream::connect(target.address)).await?.context("connect")?;
+    let tcp = within("a connection", TcpStream::connect(target.address))
+        .await?
+        .context("connect")?;
     tcp.set_nodelay(true)?;
-    let Some((config, name)) = &target.tls else { return Ok(Socket::Plain(tcp)) };
+    let Some((config, name)) = &target.tls else {
+        return Ok(Socket::Plain(tcp));
+    };
     let name = if name.is_empty() {
         ServerName::IpAddress(target.address.ip().into())
     } else {
         ServerName::try_from(name.clone()).context("server name")?
     };
     let handshake = TlsConnector::from(config.clone()).connect(name, tcp);
-    let tls = within("the TLS handshake", handshake).await?.context("TLS handshake")?;
+    let tls = within("the TLS handshake", handshake)
+        .await?
+        .context("TLS handshake")?;
     Ok(Socket::Tls(Box::new(tls.into())))
 }
 
@@ -59,7 +65,12 @@ impl Connection {
 
     pub fn over(socket: Socket) -> Self {
         let (reader, writer) = tokio::io::split(socket);
-        Self { reader, writer, buffer: Vec::new(), closed: None }
+        Self {
+            reader,
+            writer,
+            buffer: Vec::new(),
+            closed: None,
+        }
     }
 
     /// Sends bytes. An edge that has closed already is no error here: what it answered is what counts.
@@ -89,8 +100,17 @@ impl Connection {
 
     /// Sends and reads at the same time, so that an early response to a long body is seen.
     pub async fn exchange(&mut self, method: &str, bytes: &[u8]) -> Result<Option<Answer>> {
-        let Self { reader, writer, buffer, closed } = self;
-        let mut inbound = Inbound { reader, buffer, closed };
+        let Self {
+            reader,
+            writer,
+            buffer,
+            closed,
+        } = self;
+        let mut inbound = Inbound {
+            reader,
+            buffer,
+            closed,
+        };
         let mut sending = std::pin::pin!(async {
             let _judged_by_the_answer = writer.write_all(bytes).await;
             let _judged_by_the_answer = writer.flush().await;
@@ -110,13 +130,18 @@ impl Connection {
     /// Waits until the edge closes; what it still sends is returned.
     pub async fn closed(&mut self) -> Result<Vec<u8>> {
         let mut inbound = self.inbound();
-        within("the edge to close the connection", async { while inbound.fill().await {} }).await?;
+        within("the edge to close the connection", async {
+            while inbound.fill().await {}
+        })
+        .await?;
         Ok(std::mem::take(&mut self.buffer))
     }
 
     /// Whether nothing more has come within `pause`, neither bytes nor the end.
     pub async fn quiet_for(&mut self, pause: Duration) -> bool {
-        self.buffer.is_empty() && self.closed.is_none() && tokio::time::timeout(pause, self.fill()).await.is_err()
+        self.buffer.is_empty()
+            && self.closed.is_none()
+            && tokio::time::timeout(pause, self.fill()).await.is_err()
     }
 
     /// Reads `count` bytes, for what follows a 101.
@@ -131,7 +156,11 @@ impl Connection {
             true
         });
         if !enough.await? {
-            bail!("closed ({:?}) after {} of {count} bytes", self.closed, self.buffer.len());
+            bail!(
+                "closed ({:?}) after {} of {count} bytes",
+                self.closed,
+                self.buffer.len()
+            );
         }
         Ok(self.buffer.drain(..count).collect())
     }
@@ -141,7 +170,11 @@ impl Connection {
     }
 
     fn inbound(&mut self) -> Inbound<'_> {
-        Inbound { reader: &mut self.reader, buffer: &mut self.buffer, closed: &mut self.closed }
+        Inbound {
+            reader: &mut self.reader,
+            buffer: &mut self.buffer,
+            closed: &mut self.closed,
+        }
     }
 }
 
@@ -180,7 +213,10 @@ impl Inbound<'_> {
             let Some(head) = self.head().await? else {
                 let why = self.closed.clone().unwrap_or_default();
                 let nothing = self.buffer.is_empty() && informational.is_empty();
-                let cut = Answer { informational, ..Answer::cut("h1", format!("{why} before a whole head")) };
+                let cut = Answer {
+                    informational,
+                    ..Answer::cut("h1", format!("{why} before a whole head"))
+                };
                 return Ok((!nothing).then_some(cut));
             };
             let (status, fields) = read_head(&head)?;
@@ -188,7 +224,13 @@ impl Inbound<'_> {
                 informational.push(status);
                 continue;
             }
-            let mut answer = Answer { status, fields, informational, protocol: "h1", ..Answer::default() };
+            let mut answer = Answer {
+                status,
+                fields,
+                informational,
+                protocol: "h1",
+                ..Answer::default()
+            };
             let end = end_of(&answer, method)?;
             self.body(&mut answer, end).await?;
             return Ok(Some(answer));
@@ -200,7 +242,10 @@ impl Inbound<'_> {
         let mut searched = 0;
         loop {
             let from = searched;
-            if let Some(found) = self.buffer[from..].windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(found) = self.buffer[from..]
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 let head = self.buffer[..from + found].to_vec();
                 self.buffer.drain(..from + found + 4);
                 return Ok(Some(head));
@@ -244,7 +289,10 @@ impl Inbound<'_> {
                 answer.cut = Some(format!("{} where a chunk should begin", self.ending()));
                 return Ok(());
             };
-            if line.is_empty() || line.len() > 16 || !line.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            if line.is_empty()
+                || line.len() > 16
+                || !line.bytes().all(|byte| byte.is_ascii_hexdigit())
+            {
                 bail!("the edge sent the chunk size {line:?} (RFC 9112 §7.1)");
             }
             let size = usize::from_str_radix(&line, 16)?;
@@ -277,9 +325,14 @@ impl Inbound<'_> {
     async fn line(&mut self) -> Result<Option<String>> {
         let mut searched = 0;
         loop {
-            if let Some(found) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(found) = self.buffer[searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
                 let line: Vec<u8> = self.buffer.drain(..searched + found + 1).collect();
-                let Some(line) = line.strip_suffix(b"\r\n") else { bail!("the edge sent LF without CR (RFC 9112 §2.2)") };
+                let Some(line) = line.strip_suffix(b"\r\n") else {
+                    bail!("the edge sent LF without CR (RFC 9112 §2.2)")
+                };
                 return Ok(Some(String::from_utf8_lossy(line).into_owned()));
             }
             searched = self.buffer.len();
@@ -309,7 +362,9 @@ fn end_of(answer: &Answer, method: &str) -> Result<End> {
         (Some(_), Some(_)) => bail!("the edge sent Transfer-Encoding and Content-Length\n{answer}"),
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(End::Chunked),
         (Some(coding), None) => bail!("the edge sent Transfer-Encoding {coding:?}"),
-        (None, Some(length)) => Ok(End::Length(length.parse().context("the edge's Content-Length")?)),
+        (None, Some(length)) => Ok(End::Length(
+            length.parse().context("the edge's Content-Length")?,
+        )),
         (None, None) => Ok(End::Close),
     }
 }
@@ -324,18 +379,30 @@ fn read_head(head: &[u8]) -> Result<(u16, Vec<(String, String)>)> {
         .filter(|(_, reason)| reason.starts_with(' '))
         .and_then(|(digits, _)| digits.parse::<u16>().ok())
         .filter(|status| (100..1000).contains(status));
-    let Some(status) = status else { bail!("the edge sent the status line {status_line:?} (RFC 9112 §4)") };
+    let Some(status) = status else {
+        bail!("the edge sent the status line {status_line:?} (RFC 9112 §4)")
+    };
     let fields = lines.map(read_field).collect::<Result<Vec<_>>>()?;
     Ok((status, fields))
 }
 
 fn read_field(line: &str) -> Result<(String, String)> {
-    let parts = line.split_once(':').filter(|(name, _)| is_token(name.as_bytes()));
-    let Some((name, value)) = parts else { bail!("the edge sent the field line {line:?} (RFC 9112 §5)") };
-    if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
+    let parts = line
+        .split_once(':')
+        .filter(|(name, _)| is_token(name.as_bytes()));
+    let Some((name, value)) = parts else {
+        bail!("the edge sent the field line {line:?} (RFC 9112 §5)")
+    };
+    if value
+        .bytes()
+        .any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f)
+    {
         bail!("the edge sent a control byte in {line:?} (RFC 9110 §5.5)");
     }
-    Ok((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
+    Ok((
+        name.to_ascii_lowercase(),
+        value.trim_matches([' ', '\t']).to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -344,7 +411,10 @@ mod tests {
 
     async fn answers(method: &str, bytes: &'static [u8], count: usize) -> Result<Vec<Answer>> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let target = Target { address: listener.local_addr()?, tls: None };
+        let target = Target {
+            address: listener.local_addr()?,
+            tls: None,
+        };
         let server = async {
             let (mut peer, _) = listener.accept().await.unwrap();
             for part in bytes.chunks(3) {
@@ -367,7 +437,10 @@ mod tests {
         let bytes = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\
             HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: 1\r\n\r\nHTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\n\r\nrest";
         let found = answers("GET", bytes, 4).await.unwrap();
-        assert_eq!(found.iter().map(|a| a.status).collect::<Vec<_>>(), [200, 200, 204, 200]);
+        assert_eq!(
+            found.iter().map(|a| a.status).collect::<Vec<_>>(),
+            [200, 200, 204, 200]
+        );
         assert_eq!(found[0].informational, [103]);
         assert_eq!(found[0].body, b"hi");
         assert_eq!(found[1].body, b"abc");
@@ -394,13 +467,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_dirty_is_an_error() {
         for bytes in [
-            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice(),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .as_slice(),
             b"HTTP/1.1 200 OK\r\nA b: 3\r\n\r\n",
             b"HTTP/1.1 200\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n",
             b"HTTP/1.1 204 OK\r\nContent-Length: 0\r\n\r\n",
         ] {
-            assert!(answers("GET", bytes, 1).await.is_err(), "{}", String::from_utf8_lossy(bytes));
+            assert!(
+                answers("GET", bytes, 1).await.is_err(),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
 }

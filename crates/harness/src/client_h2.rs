@@ -38,8 +38,12 @@ impl ClientH2 {
     pub async fn open(target: &Target) -> Result<Self> {
         let socket = connect(target).await?;
         let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20);
-        let (sender, connection) = within("HTTP/2 settings", builder.handshake(socket)).await?.context("HTTP/2")?;
+        builder
+            .initial_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20);
+        let (sender, connection) = within("HTTP/2 settings", builder.handshake(socket))
+            .await?
+            .context("HTTP/2")?;
         let driver = tokio::spawn(async move {
             let _seen_by_the_streams = connection.await;
         });
@@ -47,11 +51,25 @@ impl ClientH2 {
     }
 
     /// Sends a request and reads its response to the end, whichever comes first.
-    pub async fn exchange(&self, request: Request<()>, body: Bytes, trailers: Option<http::HeaderMap>) -> Result<Answer> {
-        within("a response over HTTP/2", self.exchange_inner(request, body, trailers)).await
+    pub async fn exchange(
+        &self,
+        request: Request<()>,
+        body: Bytes,
+        trailers: Option<http::HeaderMap>,
+    ) -> Result<Answer> {
+        within(
+            "a response over HTTP/2",
+            self.exchange_inner(request, body, trailers),
+        )
+        .await
     }
 
-    async fn exchange_inner(&self, request: Request<()>, body: Bytes, trailers: Option<http::HeaderMap>) -> Answer {
+    async fn exchange_inner(
+        &self,
+        request: Request<()>,
+        body: Bytes,
+        trailers: Option<http::HeaderMap>,
+    ) -> Answer {
         let mut sender = match self.sender.clone().ready().await {
             Ok(sender) => sender,
             Err(error) => return Answer::cut("h2", format!("no stream: {error}")),
@@ -83,7 +101,9 @@ impl ClientH2 {
             }
         });
         ready.await?;
-        let (response, send) = sender.send_request(request, false).context("extended CONNECT")?;
+        let (response, send) = sender
+            .send_request(request, false)
+            .context("extended CONNECT")?;
         match within("the answer to an extended CONNECT", response).await? {
             Ok(response) => {
                 let (head, receive) = response.into_parts();
@@ -93,22 +113,37 @@ impl ClientH2 {
                     protocol: "h2",
                     ..Answer::default()
                 };
-                Ok(Tunnel { answer, send, receive: Some(receive) })
+                Ok(Tunnel {
+                    answer,
+                    send,
+                    receive: Some(receive),
+                })
             }
-            Err(error) => Ok(Tunnel { answer: Answer::cut("h2", error.to_string()), send, receive: None }),
+            Err(error) => Ok(Tunnel {
+                answer: Answer::cut("h2", error.to_string()),
+                send,
+                receive: None,
+            }),
         }
     }
 }
 
 impl Tunnel {
     pub async fn send(&mut self, bytes: &[u8], end: bool) -> Result<()> {
-        within("room in a tunnel", push(&mut self.send, Bytes::copy_from_slice(bytes), end)).await?.context("tunnel")
+        within(
+            "room in a tunnel",
+            push(&mut self.send, Bytes::copy_from_slice(bytes), end),
+        )
+        .await?
+        .context("tunnel")
     }
 
     /// Reads at least `count` bytes; fewer when the tunnel ends.
     pub async fn receive(&mut self, count: usize) -> Result<Vec<u8>> {
         let mut found = Vec::new();
-        let Some(receive) = &mut self.receive else { return Ok(found) };
+        let Some(receive) = &mut self.receive else {
+            return Ok(found);
+        };
         while found.len() < count {
             match within("bytes from a tunnel", receive.data()).await? {
                 Some(Ok(data)) => {
@@ -128,8 +163,12 @@ async fn receive(response: h2::client::ResponseFuture) -> Answer {
         Err(error) => return Answer::cut("h2", error.to_string()),
     };
     let (head, mut body) = response.into_parts();
-    let mut answer =
-        Answer { status: head.status.as_u16(), fields: fields_of(&head.headers), protocol: "h2", ..Answer::default() };
+    let mut answer = Answer {
+        status: head.status.as_u16(),
+        fields: fields_of(&head.headers),
+        protocol: "h2",
+        ..Answer::default()
+    };
     while let Some(data) = body.data().await {
         match data {
             Ok(data) => {
@@ -150,7 +189,11 @@ async fn receive(response: h2::client::ResponseFuture) -> Answer {
     answer
 }
 
-async fn send_all(mut stream: h2::SendStream<Bytes>, body: Bytes, trailers: Option<http::HeaderMap>) {
+async fn send_all(
+    mut stream: h2::SendStream<Bytes>,
+    body: Bytes,
+    trailers: Option<http::HeaderMap>,
+) {
     // An error here is a stream that the edge reset; the receiving side says so.
     if push(&mut stream, body, trailers.is_none()).await.is_ok()
         && let Some(trailers) = trailers
@@ -160,9 +203,17 @@ async fn send_all(mut stream: h2::SendStream<Bytes>, body: Bytes, trailers: Opti
 }
 
 /// Sends data as the peer's window allows.
-pub async fn push(stream: &mut h2::SendStream<Bytes>, mut data: Bytes, end: bool) -> Result<(), h2::Error> {
+pub async fn push(
+    stream: &mut h2::SendStream<Bytes>,
+    mut data: Bytes,
+    end: bool,
+) -> Result<(), h2::Error> {
     if data.is_empty() {
-        return if end { stream.send_data(data, true) } else { Ok(()) };
+        return if end {
+            stream.send_data(data, true)
+        } else {
+            Ok(())
+        };
     }
     while !data.is_empty() {
         stream.reserve_capacity(data.len().min(1 << 20));

@@ -46,10 +46,19 @@ impl Edge {
     }
 
     /// Starts `seawall up` with this configuration and waits until it serves.
-    pub async fn start(binary: &Path, config: &str, folder: TempFolder, more: &[String]) -> Result<Self> {
+    pub async fn start(
+        binary: &Path,
+        config: &str,
+        folder: TempFolder,
+        more: &[String],
+    ) -> Result<Self> {
         match Self::try_start(binary, config, folder, more).await? {
             Ok(edge) => Ok(edge),
-            Err(refused) => bail!("the edge ended with {:?} before it served:\n{}", refused.code, refused.log),
+            Err(refused) => bail!(
+                "the edge ended with {:?} before it served:\n{}",
+                refused.code,
+                refused.log
+            ),
         }
     }
 
@@ -64,7 +73,12 @@ impl Edge {
         let log = std::fs::File::create(folder.path().join("edge.log"))?;
         let flag = |name: &str| more.iter().any(|given| given == name);
         let mut command = Command::new(Self::binary(binary));
-        command.arg("up").arg("--config").arg(&file).arg("--data").arg(folder.path().join("data"));
+        command
+            .arg("up")
+            .arg("--config")
+            .arg(&file)
+            .arg("--data")
+            .arg(folder.path().join("data"));
         for (name, value) in [
             ("--http", "127.0.0.1:0"),
             ("--https", "127.0.0.1:0"),
@@ -79,18 +93,31 @@ impl Edge {
         }
         command.args(more);
         // A variable of the caller's surroundings must not mirror a flag into the edge under test.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEAWALL_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEAWALL_"))
+        {
             command.env_remove(name);
         }
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
         let up_file = folder.path().join("data/up.json");
         let start = std::time::Instant::now();
         let up = loop {
             if let Some(status) = child.try_wait()? {
-                return Ok(Err(Refused { code: status.code(), log: read_lossy(&folder.path().join("edge.log")) }));
+                return Ok(Err(Refused {
+                    code: status.code(),
+                    log: read_lossy(&folder.path().join("edge.log")),
+                }));
             }
-            let written = std::fs::read(&up_file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+            let written = std::fs::read(&up_file)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
             if let Some(up) = written {
                 break up;
             }
@@ -101,12 +128,24 @@ impl Edge {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let address = |name: &str| -> Result<SocketAddr> {
-            let text = up.get(name).and_then(Value::as_str).with_context(|| format!("no {name} in up.json: {up}"))?;
-            text.parse().with_context(|| format!("{name} in up.json is {text:?}"))
+            let text = up
+                .get(name)
+                .and_then(Value::as_str)
+                .with_context(|| format!("no {name} in up.json: {up}"))?;
+            text.parse()
+                .with_context(|| format!("{name} in up.json is {text:?}"))
         };
         let (http, https, admin) = (address("http")?, address("https")?, address("admin")?);
         let pid = child.id().context("the edge has ended")?;
-        Ok(Ok(Self { http, https, admin, up, pid, child: child.into(), folder }))
+        Ok(Ok(Self {
+            http,
+            https,
+            admin,
+            up,
+            pid,
+            child: child.into(),
+            folder,
+        }))
     }
 
     pub fn folder(&self) -> &Path {
@@ -124,27 +163,41 @@ impl Edge {
 
     /// The pid of a role, by `up.json`.
     pub fn role_pid(&self, role: &str) -> Option<u64> {
-        self.up.pointer(&format!("/pids/{role}")).and_then(Value::as_u64)
+        self.up
+            .pointer(&format!("/pids/{role}"))
+            .and_then(Value::as_u64)
     }
 
     /// The records written so far; a line that is being written is left out.
     pub fn records(&self) -> Vec<Record> {
         let text = read_lossy(&self.data().join("access.log"));
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        whole
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Waits for the record of a request.
     pub async fn record(&self, ray: &str) -> Result<Record> {
         let of_ray = |record: &Record| record.get("ray").and_then(Value::as_str) == Some(ray);
-        until(&format!("the record of ray {ray}"), || self.records().into_iter().find(of_ray)).await
+        until(&format!("the record of ray {ray}"), || {
+            self.records().into_iter().find(of_ray)
+        })
+        .await
     }
 
     /// `GET` on the admin port.
     pub async fn admin(&self, path: &str) -> Result<Answer> {
-        let target = Target { address: self.admin, tls: None };
+        let target = Target {
+            address: self.admin,
+            tls: None,
+        };
         let mut connection = Connection::open(&target).await?;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.admin
+        );
         let answer = connection.exchange("GET", head.as_bytes()).await?;
         answer.with_context(|| format!("the admin port closed without an answer to {path}"))
     }
@@ -159,7 +212,11 @@ impl Edge {
     pub async fn signal(&self, name: &str) -> Result<()> {
         ensure!(self.runs().await, "the edge has ended");
         let pid = self.pid;
-        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().await?;
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -{name} {pid}"))
+            .status()
+            .await?;
         ensure!(status.success(), "kill -{name} {pid} failed");
         Ok(())
     }
@@ -177,9 +234,14 @@ impl Edge {
 
     /// Resident memory of the worker in KiB (`VmRSS`).
     pub fn memory_kib(&self) -> Result<u64> {
-        let pid = self.role_pid("worker").unwrap_or_else(|| u64::from(self.pid));
+        let pid = self
+            .role_pid("worker")
+            .unwrap_or_else(|| u64::from(self.pid));
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         line.trim().trim_end_matches(" kB").parse().context("VmRSS")
     }
 }
@@ -188,12 +250,21 @@ impl Edge {
 /// `seawall_requests_total{zone="a.test"}` is such a selector.
 pub fn metric(text: &str, selector: &str) -> Option<f64> {
     let (name, labels) = selector.split_once('{').unwrap_or((selector, ""));
-    let wanted: Vec<&str> = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).collect();
+    let wanted: Vec<&str> = labels
+        .trim_end_matches('}')
+        .split(',')
+        .filter(|label| !label.is_empty())
+        .collect();
     let mut sum = None;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let Some((series, value)) = line.rsplit_once(' ') else { continue };
+        let Some((series, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
         let (series_name, series_labels) = series.split_once('{').unwrap_or((series, ""));
-        let fits = series_name == name && wanted.iter().all(|label| series_labels.contains(label.trim()));
+        let fits = series_name == name
+            && wanted
+                .iter()
+                .all(|label| series_labels.contains(label.trim()));
         if let (true, Ok(value)) = (fits, value.parse::<f64>()) {
             sum = Some(sum.unwrap_or(0.0) + value);
         }
@@ -202,7 +273,9 @@ pub fn metric(text: &str, selector: &str) -> Option<f64> {
 }
 
 fn read_lossy(path: &Path) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -212,7 +285,9 @@ mod tests {
     /// A stand-in that writes `up.json` as the real one does.
     fn stand_in(folder: &TempFolder, script: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
-        let path = folder.write("stand-in", format!("#!/bin/sh\n{script}\n")).unwrap();
+        let path = folder
+            .write("stand-in", format!("#!/bin/sh\n{script}\n"))
+            .unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
@@ -228,8 +303,13 @@ printf '{"ray":"a","status":200}\n{"ray":"b","sta' > "$5/access.log"
 printf '{"http":"127.0.0.1:1","https":"127.0.0.1:2","admin":"127.0.0.1:3","pids":{"worker":7}}' > "$5/up.json"
 echo serving; exec sleep 60"#,
         );
-        let edge = Edge::start(&binary, "schema = 1\n", TempFolder::new().unwrap(), &[]).await.unwrap();
-        assert_eq!((edge.http.port(), edge.https.port(), edge.admin.port()), (1, 2, 3));
+        let edge = Edge::start(&binary, "schema = 1\n", TempFolder::new().unwrap(), &[])
+            .await
+            .unwrap();
+        assert_eq!(
+            (edge.http.port(), edge.https.port(), edge.admin.port()),
+            (1, 2, 3)
+        );
         assert_eq!(edge.role_pid("worker"), Some(7));
         assert_eq!(edge.records().len(), 1);
         assert_eq!(edge.record("a").await.unwrap()["status"], 200);
@@ -243,8 +323,14 @@ echo serving; exec sleep 60"#,
     async fn an_edge_that_ends_says_why() {
         let tools = TempFolder::new().unwrap();
         let binary = stand_in(&tools, "echo no port left; exit 3");
-        let refused = Edge::try_start(&binary, "", TempFolder::new().unwrap(), &[]).await.unwrap().unwrap_err();
-        assert_eq!((refused.code, refused.log.as_str()), (Some(3), "no port left\n"));
+        let refused = Edge::try_start(&binary, "", TempFolder::new().unwrap(), &[])
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(
+            (refused.code, refused.log.as_str()),
+            (Some(3), "no port left\n")
+        );
     }
 
     #[test]

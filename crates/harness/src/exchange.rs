@@ -27,15 +27,23 @@ struct Url {
 
 impl Url {
     fn parse(text: &str) -> Result<Self> {
-        let (scheme, rest) = text.split_once("://").with_context(|| format!("{text:?} is no URL"))?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .with_context(|| format!("{text:?} is no URL"))?;
         let slash = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(slash);
         let path = if path.is_empty() { "/" } else { path };
-        Ok(Self { secure: scheme == "https", authority: authority.into(), path: path.into() })
+        Ok(Self {
+            secure: scheme == "https",
+            authority: authority.into(),
+            path: path.into(),
+        })
     }
 
     fn host(&self) -> &str {
-        self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host)
+        self.authority
+            .rsplit_once(':')
+            .map_or(self.authority.as_str(), |(host, _)| host)
     }
 
     fn via(&self, via: Option<Via>) -> Via {
@@ -51,7 +59,10 @@ pub async fn get(world: &World, step: &Get) -> Result<()> {
     let outcome = send(world, step, &url, via, &sni).await;
     if step.handshake_fails {
         let failed = matches!(&outcome, Err(_) | Ok(Answer { status: 0, .. }));
-        ensure!(failed, "the handshake should have failed, but there is an answer");
+        ensure!(
+            failed,
+            "the handshake should have failed, but there is an answer"
+        );
         return Ok(());
     }
     let answer = outcome.with_context(|| format!("{} via {via:?}", step.url))?;
@@ -77,7 +88,10 @@ async fn send(world: &World, step: &Get, url: &Url, via: Via, sni: &str) -> Resu
             };
             let (method, bytes) = http1(world, step, url)?;
             let answer = connection.exchange(&method, &bytes).await?;
-            (answer.unwrap_or_else(|| Answer::cut("h1", "closed without an answer")), Kept::H1(connection))
+            (
+                answer.unwrap_or_else(|| Answer::cut("h1", "closed without an answer")),
+                Kept::H1(connection),
+            )
         }
         Via::H2 | Via::H2c => {
             let connection = match kept {
@@ -86,7 +100,10 @@ async fn send(world: &World, step: &Get, url: &Url, via: Via, sni: &str) -> Resu
                 None => ClientH2::open(&target).await?,
             };
             let (request, body, trailers) = http2(world, step, url, via)?;
-            (connection.exchange(request, body, trailers).await?, Kept::H2(connection))
+            (
+                connection.exchange(request, body, trailers).await?,
+                Kept::H2(connection),
+            )
         }
     };
     if let Some(name) = &step.connection {
@@ -105,7 +122,9 @@ fn body_of(world: &World, step: &Get) -> Result<Vec<u8>> {
 
 fn method_of(step: &Get) -> String {
     let body = step.body.is_some() || step.body_size.is_some();
-    step.method.clone().unwrap_or_else(|| if body { "POST" } else { "GET" }.into())
+    step.method
+        .clone()
+        .unwrap_or_else(|| if body { "POST" } else { "GET" }.into())
 }
 
 fn http1(world: &World, step: &Get, url: &Url) -> Result<(String, Vec<u8>)> {
@@ -144,12 +163,20 @@ fn http1(world: &World, step: &Get, url: &Url) -> Result<(String, Vec<u8>)> {
 fn map_of(world: &World, lines: &Lines) -> Result<http::HeaderMap> {
     let mut map = http::HeaderMap::new();
     for (name, value) in &lines.0 {
-        map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(&bytes_of(&world.fill(value)?))?);
+        map.append(
+            HeaderName::from_bytes(name.as_bytes())?,
+            HeaderValue::from_bytes(&bytes_of(&world.fill(value)?))?,
+        );
     }
     Ok(map)
 }
 
-fn http2(world: &World, step: &Get, url: &Url, via: Via) -> Result<(Request<()>, Bytes, Option<http::HeaderMap>)> {
+fn http2(
+    world: &World,
+    step: &Get,
+    url: &Url,
+    via: Via,
+) -> Result<(Request<()>, Bytes, Option<http::HeaderMap>)> {
     let scheme = if via == Via::H2 { "https" } else { "http" };
     let authority = step.host.as_ref().unwrap_or(&url.authority);
     let mut request = Request::builder()
@@ -160,7 +187,11 @@ fn http2(world: &World, step: &Get, url: &Url, via: Via) -> Result<(Request<()>,
     *request.headers_mut() = map_of(world, &step.headers)?;
     let body = body_of(world, step)?;
     let trailers = map_of(world, &step.send_trailers)?;
-    Ok((request, body.into(), (!trailers.is_empty()).then_some(trailers)))
+    Ok((
+        request,
+        body.into(),
+        (!trailers.is_empty()).then_some(trailers),
+    ))
 }
 
 /// Bytes as they stand, and the judgement of what comes back.
@@ -169,7 +200,10 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
     let sni = step.sni.clone().unwrap_or_else(|| "a.test".into());
     let mut target = world.target(via, &sni, None, false)?;
     if step.to_https {
-        target = Target { address: world.edge.https, tls: None };
+        target = Target {
+            address: world.edge.https,
+            tls: None,
+        };
     }
     let mut connection = Connection::open(&target).await?;
     let mut bytes = bytes_of(&world.fill(&step.send)?);
@@ -185,7 +219,11 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
         connection.half_close().await;
     }
     if step.unread {
-        world.unread.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        world
+            .unread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
         return Ok(());
     }
     if step.to_https && (step.expect_nothing || step.expect_closed == Some(true)) {
@@ -200,14 +238,23 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
         }
         return Ok(());
     }
-    let wanted = step.expect_responses.or(step.expect_status.as_ref().map(Vec::len)).unwrap_or(1);
+    let wanted = step
+        .expect_responses
+        .or(step.expect_status.as_ref().map(Vec::len))
+        .unwrap_or(1);
     for number in 0..wanted {
         let method = step.methods.get(number).map_or("GET", String::as_str);
         let answer = connection.response(method).await?;
-        let Some(answer) = answer else { bail!("closed after {number} of {wanted} responses") };
+        let Some(answer) = answer else {
+            bail!("closed after {number} of {wanted} responses")
+        };
         world.set_last(&answer);
         if let Some(status) = step.expect_status.as_ref().and_then(|all| all.get(number)) {
-            ensure!(status.0.contains(&answer.status), "response {number} is\n{answer}\nnot {:?}", status.0);
+            ensure!(
+                status.0.contains(&answer.status),
+                "response {number} is\n{answer}\nnot {:?}",
+                status.0
+            );
         }
         if number + 1 == wanted {
             expect::answer(world, &answer, &step.expected)?;
@@ -216,9 +263,16 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
     match step.expect_closed {
         Some(true) => {
             let more = connection.closed().await?;
-            ensure!(more.is_empty(), "more came before the end: {:?}", String::from_utf8_lossy(&more));
+            ensure!(
+                more.is_empty(),
+                "more came before the end: {:?}",
+                String::from_utf8_lossy(&more)
+            );
         }
-        Some(false) => ensure!(connection.quiet_for(WATCH).await, "the connection did not stay open and quiet"),
+        Some(false) => ensure!(
+            connection.quiet_for(WATCH).await,
+            "the connection did not stay open and quiet"
+        ),
         None => {}
     }
     Ok(())
@@ -230,28 +284,51 @@ pub async fn frames(world: &World, step: &Frames) -> Result<()> {
     let sni = step.sni.clone().unwrap_or_else(|| "a.test".into());
     let target = world.target(via, &sni, None, false)?;
     let mut client = FrameClient::open(&target, !step.bare).await?;
-    let mut writer = FrameWriter { stream: 0, next: 1, world };
+    let mut writer = FrameWriter {
+        stream: 0,
+        next: 1,
+        world,
+    };
     writer.play(&mut client, &step.send).await?;
     let last = writer.stream;
     let wants_goaway = step.expect_goaway.is_some();
     let enough = |seen: &FrameClient| {
         let stream = seen.streams.get(&last);
         let decided = stream.is_some_and(|stream| stream.reset.is_some() || stream.ended);
-        if wants_goaway { seen.goaway.is_some() } else { seen.goaway.is_some_and(|code| code != 0) || decided }
+        if wants_goaway {
+            seen.goaway.is_some()
+        } else {
+            seen.goaway.is_some_and(|code| code != 0) || decided
+        }
     };
-    client.read_until(crate::patience::patience(), enough).await?;
+    client
+        .read_until(crate::patience::patience(), enough)
+        .await?;
     let stream = client.streams.get(&last).cloned().unwrap_or_default();
     let goaway = client.goaway.map(code_name);
     let reset = stream.reset.map(code_name);
-    let seen = format!("status {}, reset {reset:?}, goaway {goaway:?}, closed {}", stream.status, client.closed);
+    let seen = format!(
+        "status {}, reset {reset:?}, goaway {goaway:?}, closed {}",
+        stream.status, client.closed
+    );
     if let Some(codes) = &step.expect_goaway {
-        ensure!(goaway.is_some_and(|name| codes.iter().any(|code| code == name)), "{seen}; GOAWAY should be {codes:?}");
+        ensure!(
+            goaway.is_some_and(|name| codes.iter().any(|code| code == name)),
+            "{seen}; GOAWAY should be {codes:?}"
+        );
     }
     if let Some(codes) = &step.expect_reset {
-        ensure!(reset.is_some_and(|name| codes.iter().any(|code| code == name)), "{seen}; reset should be {codes:?}");
+        ensure!(
+            reset.is_some_and(|name| codes.iter().any(|code| code == name)),
+            "{seen}; reset should be {codes:?}"
+        );
     }
     if let Some(status) = &step.expect_status {
-        ensure!(status.0.contains(&stream.status), "{seen}; status should be {:?}", status.0);
+        ensure!(
+            status.0.contains(&stream.status),
+            "{seen}; status should be {:?}",
+            status.0
+        );
     }
     if step.expect_refused {
         let refused = stream.reset.is_some()
@@ -261,7 +338,9 @@ pub async fn frames(world: &World, step: &Frames) -> Result<()> {
         ensure!(refused, "{seen}; it should have been refused");
     }
     if step.expect_closed == Some(true) {
-        client.read_until(crate::patience::patience(), |seen| seen.closed).await?;
+        client
+            .read_until(crate::patience::patience(), |seen| seen.closed)
+            .await?;
         ensure!(client.closed, "{seen}; the connection should be closed");
     }
     Ok(())
@@ -292,7 +371,10 @@ impl FrameWriter<'_> {
                     client.write(&std::mem::take(&mut bytes)).await;
                     let stream = self.stream;
                     let decided = move |seen: &FrameClient| {
-                        seen.streams.get(&stream).is_some_and(|s| s.ended || s.reset.is_some()) || seen.goaway.is_some()
+                        seen.streams
+                            .get(&stream)
+                            .is_some_and(|s| s.ended || s.reset.is_some())
+                            || seen.goaway.is_some()
                     };
                     client.read_until(WATCH, decided).await?;
                 }
@@ -310,21 +392,34 @@ impl FrameWriter<'_> {
     fn bytes(&mut self, step: &FrameStep) -> Result<Vec<u8>> {
         Ok(match step {
             FrameStep::Headers(headers) => {
-                self.stream = if headers.stream == 0 { self.next } else { headers.stream };
+                self.stream = if headers.stream == 0 {
+                    self.next
+                } else {
+                    headers.stream
+                };
                 self.next = self.next.max(self.stream + 2);
                 self.header_frame(frames::HEADERS, headers)?
             }
             FrameStep::Continuation(headers) => self.header_frame(frames::CONTINUATION, headers)?,
-            FrameStep::Data { stream, text, size, end } => {
+            FrameStep::Data {
+                stream,
+                text,
+                size,
+                end,
+            } => {
                 let mut payload = bytes_of(&self.world.fill(text)?);
                 payload.extend(pattern(*size));
                 frame(frames::DATA, u8::from(*end), self.at(*stream), &payload)
             }
-            FrameStep::Rst { stream, code } => frame(frames::RST_STREAM, 0, self.at(*stream), &code.to_be_bytes()),
+            FrameStep::Rst { stream, code } => {
+                frame(frames::RST_STREAM, 0, self.at(*stream), &code.to_be_bytes())
+            }
             FrameStep::Settings(settings) => {
                 let payload: Vec<u8> = settings
                     .iter()
-                    .flat_map(|(id, value)| [id.to_be_bytes().as_slice(), value.to_be_bytes().as_slice()].concat())
+                    .flat_map(|(id, value)| {
+                        [id.to_be_bytes().as_slice(), value.to_be_bytes().as_slice()].concat()
+                    })
                     .collect();
                 frame(frames::SETTINGS, 0, 0, &payload)
             }
@@ -336,9 +431,17 @@ impl FrameWriter<'_> {
                 let payload = [depends.to_be_bytes().as_slice(), &[15]].concat();
                 frame(frames::PRIORITY, 0, self.at(*stream), &payload)
             }
-            FrameStep::Frame { kind, flags, stream, payload } => {
-                frame(*kind, *flags, *stream, &bytes_of(&self.world.fill(payload)?))
-            }
+            FrameStep::Frame {
+                kind,
+                flags,
+                stream,
+                payload,
+            } => frame(
+                *kind,
+                *flags,
+                *stream,
+                &bytes_of(&self.world.fill(payload)?),
+            ),
             FrameStep::Raw(text) => bytes_of(&self.world.fill(text)?),
             FrameStep::Repeat { .. } | FrameStep::Read => bail!("played elsewhere"),
         })
@@ -347,17 +450,27 @@ impl FrameWriter<'_> {
     fn header_frame(&self, kind: u8, headers: &HeadersFrame) -> Result<Vec<u8>> {
         let mut payload = Vec::new();
         for (name, value) in &headers.fields {
-            let (name, value) = (bytes_of(&self.world.fill(name)?), bytes_of(&self.world.fill(value)?));
+            let (name, value) = (
+                bytes_of(&self.world.fill(name)?),
+                bytes_of(&self.world.fill(value)?),
+            );
             payload.extend(block([(name.as_slice(), value.as_slice())]));
         }
         if let Some((count, size)) = headers.bomb {
             let value = vec![b'b'; size];
             for number in 0..count {
-                payload.extend(block([(format!("x-bomb-{number}").as_bytes(), value.as_slice())]));
+                payload.extend(block([(
+                    format!("x-bomb-{number}").as_bytes(),
+                    value.as_slice(),
+                )]));
             }
         }
         let flags = if headers.open { 0 } else { frames::END_HEADERS }
-            | if headers.end_stream { frames::END_STREAM } else { 0 };
+            | if headers.end_stream {
+                frames::END_STREAM
+            } else {
+                0
+            };
         let stream = self.at(headers.stream);
         if payload.len() <= 16_384 {
             return Ok(frame(kind, flags, stream, &payload));
@@ -367,8 +480,16 @@ impl FrameWriter<'_> {
         let mut bytes = Vec::new();
         let mut kind = kind;
         while let Some(part) = parts.next() {
-            let ends = if parts.peek().is_none() { flags & frames::END_HEADERS } else { 0 };
-            let first = if kind == frames::HEADERS { flags & frames::END_STREAM } else { 0 };
+            let ends = if parts.peek().is_none() {
+                flags & frames::END_HEADERS
+            } else {
+                0
+            };
+            let first = if kind == frames::HEADERS {
+                flags & frames::END_STREAM
+            } else {
+                0
+            };
             bytes.extend(frame(kind, ends | first, stream, part));
             kind = frames::CONTINUATION;
         }
@@ -384,11 +505,21 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
     let target = world.target(via, url.host(), None, false)?;
     let mut say = step.say.clone().unwrap_or_default().into_bytes();
     say.extend(pattern(step.say_size));
-    let good = if matches!(via, Via::H1 | Via::H1s) { 101 } else { 200 };
-    let wanted = step.status.clone().map_or_else(|| vec![good], |status| status.0);
+    let good = if matches!(via, Via::H1 | Via::H1s) {
+        101
+    } else {
+        200
+    };
+    let wanted = step
+        .status
+        .clone()
+        .map_or_else(|| vec![good], |status| status.0);
     let verdict = |answer: &Answer| {
         world.set_last(answer);
-        ensure!(wanted.contains(&answer.status), "the tunnel's answer should be {wanted:?}, not\n{answer}");
+        ensure!(
+            wanted.contains(&answer.status),
+            "the tunnel's answer should be {wanted:?}, not\n{answer}"
+        );
         expect::fields(world, answer, &step.has)
     };
     let heard = match via {
@@ -403,7 +534,10 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
                 head.push_str(&format!("{name}: {}\r\n", world.fill(value)?));
             }
             head.push_str("\r\n");
-            let answer = connection.exchange("GET", head.as_bytes()).await?.context("closed without an answer")?;
+            let answer = connection
+                .exchange("GET", head.as_bytes())
+                .await?
+                .context("closed without an answer")?;
             verdict(&answer)?;
             if answer.status != 101 {
                 return Ok(());
@@ -437,6 +571,11 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
             heard
         }
     };
-    ensure!(heard == say, "said {} bytes, heard {} that differ", say.len(), heard.len());
+    ensure!(
+        heard == say,
+        "said {} bytes, heard {} that differ",
+        say.len(),
+        heard.len()
+    );
     Ok(())
 }

@@ -16,7 +16,12 @@ pub fn answer(world: &World, answer: &Answer, expected: &Expected) -> Result<()>
 
 fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
     if let Some(status) = &expected.status {
-        ensure!(status.0.contains(&answer.status), "status {} should be {:?}", answer.status, status.0);
+        ensure!(
+            status.0.contains(&answer.status),
+            "status {} should be {:?}",
+            answer.status,
+            status.0
+        );
     }
     if expected.broken {
         let said = matches!(answer.status, 502 | 504) && answer.field("proxy-status").is_some();
@@ -25,19 +30,30 @@ fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
     }
     match expected.aborted {
         Some(true) => ensure!(answer.cut.is_some(), "the response looks whole"),
-        _ => ensure!(answer.cut.is_none(), "the response is not whole: {}", answer.cut.as_deref().unwrap_or_default()),
+        _ => ensure!(
+            answer.cut.is_none(),
+            "the response is not whole: {}",
+            answer.cut.as_deref().unwrap_or_default()
+        ),
     }
     fields(world, answer, &expected.has)?;
     for (name, value) in &expected.equals.0 {
         let (value, found) = (world.fill(value)?, answer.field(name));
-        ensure!(found.as_deref() == Some(value.as_str()), "{name} is {found:?}, not {value:?}");
+        ensure!(
+            found.as_deref() == Some(value.as_str()),
+            "{name} is {found:?}, not {value:?}"
+        );
     }
     for name in &expected.lacks {
         ensure!(answer.field(name).is_none(), "{name} should not be there");
     }
     if let Some(wanted) = &expected.body_equals {
         let wanted = bytes_of(&world.fill(wanted)?);
-        ensure!(answer.body == wanted, "the body is not {:?}", String::from_utf8_lossy(&wanted));
+        ensure!(
+            answer.body == wanted,
+            "the body is not {:?}",
+            String::from_utf8_lossy(&wanted)
+        );
     }
     let text = answer.text();
     for part in expected.body_contains.iter().flat_map(|parts| &parts.0) {
@@ -51,10 +67,18 @@ fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
         is_pattern(&answer.body, size)?;
     }
     for (name, value) in &expected.trailers.0 {
-        ensure!(answer.trailer(name) == Some(value), "trailer {name} is {:?}, not {value:?}", answer.trailer(name));
+        ensure!(
+            answer.trailer(name) == Some(value),
+            "trailer {name} is {:?}, not {value:?}",
+            answer.trailer(name)
+        );
     }
     if let Some(informational) = &expected.informational {
-        ensure!(&answer.informational == informational, "1xx were {:?}, not {informational:?}", answer.informational);
+        ensure!(
+            &answer.informational == informational,
+            "1xx were {:?}, not {informational:?}",
+            answer.informational
+        );
     }
     if !expected.json.is_empty() {
         let body: Value = serde_json::from_slice(&answer.body).context("the body is not JSON")?;
@@ -70,7 +94,9 @@ fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
 pub fn fields(world: &World, answer: &Answer, has: &Lines) -> Result<()> {
     for (name, part) in &has.0 {
         let (part, found) = (world.fill(part)?, answer.field(name));
-        let holds = found.as_deref().is_some_and(|value| part.split(" | ").any(|one| value.contains(one)));
+        let holds = found
+            .as_deref()
+            .is_some_and(|value| part.split(" | ").any(|one| value.contains(one)));
         ensure!(holds, "{name} is {found:?} and does not contain {part:?}");
     }
     Ok(())
@@ -90,28 +116,45 @@ pub async fn everything(world: &World, expect: &Expect) -> Result<()> {
         at_origin(world, name, expect).await?;
     }
     if !expect.record.is_empty() {
-        let ray = world.last().and_then(|answer| answer.ray()).context("the last response has no Seawall-Ray")?;
+        let ray = world
+            .last()
+            .and_then(|answer| answer.ray())
+            .context("the last response has no Seawall-Ray")?;
         let record = world.edge.record(&ray).await?;
         has_fields(world, &record, &expect.record)
             .with_context(|| format!("the record is {}", Value::Object(record.clone())))?;
     }
     if !expect.some_record.is_empty() {
         let found = || {
-            world.edge.records().into_iter().find(|record| has_fields(world, record, &expect.some_record).is_ok())
+            world
+                .edge
+                .records()
+                .into_iter()
+                .find(|record| has_fields(world, record, &expect.some_record).is_ok())
         };
         until(&format!("a record with {:?}", expect.some_record), found).await?;
     }
     if let Some(condition) = expect.records {
-        let holds = || condition.holds(world.edge.records().len() as f64).then_some(());
+        let holds = || {
+            condition
+                .holds(world.edge.records().len() as f64)
+                .then_some(())
+        };
         until(&format!("records {condition:?}"), holds).await?;
     }
     for part in &expect.log.0 {
         let part = world.fill(part)?;
-        until(&format!("{part:?} in the edge's log"), || world.edge.log().contains(&part).then_some(())).await?;
+        until(&format!("{part:?} in the edge's log"), || {
+            world.edge.log().contains(&part).then_some(())
+        })
+        .await?;
     }
     if let Some(condition) = expect.memory_kib {
         let memory = world.edge.memory_kib()?;
-        ensure!(condition.holds(memory as f64), "the worker has {memory} KiB, not {condition:?}");
+        ensure!(
+            condition.holds(memory as f64),
+            "the worker has {memory} KiB, not {condition:?}"
+        );
     }
     at_admin(world, expect).await
 }
@@ -122,21 +165,42 @@ async fn at_origin(world: &World, name: &str, expect: &Expect) -> Result<()> {
         let holds = || condition.holds(origin.requests() as f64).then_some(());
         until("the origin's requests", holds)
             .await
-            .with_context(|| format!("{name} saw {} requests, not {condition:?}", origin.requests()))?;
+            .with_context(|| {
+                format!(
+                    "{name} saw {} requests, not {condition:?}",
+                    origin.requests()
+                )
+            })?;
     }
     if let Some(condition) = expect.connections {
         let holds = || condition.holds(origin.connections() as f64).then_some(());
         until("the origin's connections", holds)
             .await
-            .with_context(|| format!("{name} saw {} connections, not {condition:?}", origin.connections()))?;
+            .with_context(|| {
+                format!(
+                    "{name} saw {} connections, not {condition:?}",
+                    origin.connections()
+                )
+            })?;
     }
-    let texts = || -> Vec<String> { origin.seen().iter().map(|seen| seen.request.text().to_lowercase()).collect() };
+    let texts = || -> Vec<String> {
+        origin
+            .seen()
+            .iter()
+            .map(|seen| seen.request.text().to_lowercase())
+            .collect()
+    };
     for part in &expect.saw.0 {
         let part = world.fill(part)?.to_lowercase();
-        let seen = || texts().iter().any(|text| text.contains(&part)).then_some(());
-        until("a request", seen)
-            .await
-            .with_context(|| format!("{name} never saw {part:?} in\n{}", texts().join("\n----\n")))?;
+        let seen = || {
+            texts()
+                .iter()
+                .any(|text| text.contains(&part))
+                .then_some(())
+        };
+        until("a request", seen).await.with_context(|| {
+            format!("{name} never saw {part:?} in\n{}", texts().join("\n----\n"))
+        })?;
     }
     for part in &expect.never_saw.0 {
         let part = world.fill(part)?.to_lowercase();
@@ -146,12 +210,25 @@ async fn at_origin(world: &World, name: &str, expect: &Expect) -> Result<()> {
     }
     for (name, field) in &expect.keep.0 {
         let seen = origin.seen();
-        let values = seen.last().map(|seen| seen.request.values(field).map(String::from_utf8_lossy).collect::<Vec<_>>());
-        let values = values.filter(|values| !values.is_empty()).with_context(|| format!("{field} was never seen"))?;
+        let values = seen.last().map(|seen| {
+            seen.request
+                .values(field)
+                .map(String::from_utf8_lossy)
+                .collect::<Vec<_>>()
+        });
+        let values = values
+            .filter(|values| !values.is_empty())
+            .with_context(|| format!("{field} was never seen"))?;
         world.keep(name, values.join(", "));
     }
     if let Some(size) = expect.saw_pattern {
-        let body = || origin.seen().last().filter(|seen| seen.whole).map(|seen| seen.request.body.clone());
+        let body = || {
+            origin
+                .seen()
+                .last()
+                .filter(|seen| seen.whole)
+                .map(|seen| seen.request.body.clone())
+        };
         is_pattern(&until("a whole request", body).await?, size)?;
     }
     Ok(())
@@ -169,7 +246,9 @@ async fn at_admin(world: &World, expect: &Expect) -> Result<()> {
             });
             match wrong {
                 None => break,
-                Some(wrong) if start.elapsed() > crate::patience::patience() => bail!("{wrong}\n{text}"),
+                Some(wrong) if start.elapsed() > crate::patience::patience() => {
+                    bail!("{wrong}\n{text}")
+                }
                 Some(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         }
@@ -179,18 +258,35 @@ async fn at_admin(world: &World, expect: &Expect) -> Result<()> {
         loop {
             let answer = world.edge.admin(&admin.path).await?;
             let text = answer.text();
-            let status = admin.status.as_ref().is_none_or(|status| status.0.contains(&answer.status));
-            if status && admin.contains.0.iter().all(|part| text.contains(part.as_str())) {
+            let status = admin
+                .status
+                .as_ref()
+                .is_none_or(|status| status.0.contains(&answer.status));
+            if status
+                && admin
+                    .contains
+                    .0
+                    .iter()
+                    .all(|part| text.contains(part.as_str()))
+            {
                 break;
             }
-            ensure!(start.elapsed() < crate::patience::patience(), "{} on the admin port is\n{answer}", admin.path);
+            ensure!(
+                start.elapsed() < crate::patience::patience(),
+                "{} on the admin port is\n{answer}",
+                admin.path
+            );
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
     Ok(())
 }
 
-fn has_fields(world: &World, record: &Record, wanted: &std::collections::BTreeMap<String, Value>) -> Result<()> {
+fn has_fields(
+    world: &World,
+    record: &Record,
+    wanted: &std::collections::BTreeMap<String, Value>,
+) -> Result<()> {
     for (name, value) in wanted {
         let value = match value {
             Value::String(text) => Value::String(world.fill(text)?),
@@ -224,7 +320,10 @@ mod tests {
     fn values_fit() {
         assert!(fits(&json!("abc"), &json!("abc")) && !fits(&json!("abc"), &json!("ab")));
         assert!(fits(&json!("abc"), &json!("~bc")) && !fits(&json!("abc"), &json!("~x")));
-        assert!(fits(&json!(5), &json!({ "at_least": 5 })) && !fits(&json!(4), &json!({ "at_least": 5 })));
+        assert!(
+            fits(&json!(5), &json!({ "at_least": 5 }))
+                && !fits(&json!(4), &json!({ "at_least": 5 }))
+        );
         assert!(!fits(&Value::Null, &json!("")));
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::framing::{self, Corpus};
+use crate::corpus::Corpus;
+use crate::framing;
 use crate::player;
 use crate::scenario::Scenario;
 
@@ -36,16 +37,32 @@ pub struct Report {
 
 impl Report {
     pub fn failed(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| outcome.failure.is_some()).count()
+        self.outcomes
+            .iter()
+            .filter(|outcome| outcome.failure.is_some())
+            .count()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for outcome in &self.outcomes {
-            let word = if outcome.failure.is_some() { "FAILED" } else { "ok" };
-            let cases = if outcome.cases == 1 { String::new() } else { format!(" ({} cases)", outcome.cases) };
-            writeln!(f, "{word:>6} {:>7.2?} {}{cases}", outcome.took, outcome.file.display())?;
+            let word = if outcome.failure.is_some() {
+                "FAILED"
+            } else {
+                "ok"
+            };
+            let cases = if outcome.cases == 1 {
+                String::new()
+            } else {
+                format!(" ({} cases)", outcome.cases)
+            };
+            writeln!(
+                f,
+                "{word:>6} {:>7.2?} {}{cases}",
+                outcome.took,
+                outcome.file.display()
+            )?;
         }
         for outcome in &self.outcomes {
             if let Some(failure) = &outcome.failure {
@@ -54,7 +71,11 @@ impl fmt::Display for Report {
         }
         let cases: usize = self.outcomes.iter().map(|outcome| outcome.cases).sum();
         let count = self.outcomes.len();
-        write!(f, "{count} scenarios, {} passed ({cases} cases)", count - self.failed())
+        write!(
+            f,
+            "{count} scenarios, {} passed ({cases} cases)",
+            count - self.failed()
+        )
     }
 }
 
@@ -70,12 +91,17 @@ pub fn run_folder(binary: &Path, folder: &Path) -> Result<Report> {
                     let file = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(file) = file else { return };
                     let outcome = run_file(binary, &file);
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+                    outcomes
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(outcome);
                 }
             });
         }
     });
-    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     outcomes.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(Report { outcomes })
 }
@@ -83,11 +109,14 @@ pub fn run_folder(binary: &Path, folder: &Path) -> Result<Report> {
 /// The scenario files of a folder, by name.
 pub fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let wanted = std::env::var("SEAWALL_SCENE").unwrap_or_default();
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "toml") && path.to_string_lossy().contains(&wanted) {
+        if path.extension().is_some_and(|end| end == "toml")
+            && path.to_string_lossy().contains(&wanted)
+        {
             files.push(path);
         }
     }
@@ -100,9 +129,14 @@ pub fn run_file(binary: &Path, file: &Path) -> Outcome {
     let start = Instant::now();
     let (cases, failure) = match play(binary, file) {
         Ok((cases, failure)) => (cases, failure),
-        Err(error) => (1, Some(format!("{error:?}"))),
+        Err(error) => (1, Some(player::told(&error))),
     };
-    Outcome { file: file.to_owned(), cases, took: start.elapsed(), failure }
+    Outcome {
+        file: file.to_owned(),
+        cases,
+        took: start.elapsed(),
+        failure,
+    }
 }
 
 /// What stands in a file.
@@ -114,9 +148,13 @@ pub enum Script {
 
 /// Reads a file; everything misspelt in it is an error with its place.
 pub fn read(file: &Path) -> Result<Script> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let keys: toml::Table = toml::from_str(&text)?;
-    if ["request", "response", "h2"].iter().any(|key| keys.contains_key(*key)) {
+    if ["request", "response", "h2"]
+        .iter()
+        .any(|key| keys.contains_key(*key))
+    {
         return Ok(Script::Corpus(Corpus::parse(&text)?));
     }
     Ok(Script::Scenario(Box::new(Scenario::parse(&text)?)))
@@ -124,12 +162,14 @@ pub fn read(file: &Path) -> Result<Script> {
 
 fn play(binary: &Path, file: &Path) -> Result<(usize, Option<String>)> {
     let script = read(file)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match script {
             Script::Scenario(scenario) => {
                 let outcome = player::play(binary, &scenario).await;
-                let told = |error| format!("{}\n{error:?}", scenario.about);
+                let told = |error| format!("{}\n{}", scenario.about, player::told(&error));
                 Ok((1, outcome.err().map(told)))
             }
             Script::Corpus(corpus) => {
@@ -166,6 +206,9 @@ mod tests {
         }
         assert!(problems.is_empty(), "{}", problems.join("\n"));
         println!("{scenarios} scenarios, {cases} framing cases");
-        assert!(scenarios > 0 && cases >= 250, "{scenarios} scenarios, {cases} framing cases");
+        assert!(
+            scenarios > 0 && cases >= 250,
+            "{scenarios} scenarios, {cases} framing cases"
+        );
     }
 }

@@ -65,7 +65,9 @@ impl FrameClient {
         };
         if greet {
             client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-            client.write(&frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0])).await;
+            client
+                .write(&frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]))
+                .await;
         }
         Ok(client)
     }
@@ -73,7 +75,12 @@ impl FrameClient {
     /// Writes bytes; an edge that has closed is no error here.
     pub async fn write(&mut self, bytes: &[u8]) {
         // Reading goes on meanwhile: an edge that cannot write its answers must not be what stops us.
-        let Self { reader, writer, buffer, .. } = self;
+        let Self {
+            reader,
+            writer,
+            buffer,
+            ..
+        } = self;
         let mut rest = bytes;
         let mut open = true;
         while !rest.is_empty() {
@@ -92,7 +99,11 @@ impl FrameClient {
     }
 
     /// Reads until `enough` says so, the edge closes, or nothing has come for `pause`. Answers SETTINGS and PING.
-    pub async fn read_until(&mut self, pause: Duration, enough: impl Fn(&Self) -> bool) -> Result<()> {
+    pub async fn read_until(
+        &mut self,
+        pause: Duration,
+        enough: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
         loop {
             let answer = self.digest();
             if !answer.is_empty() {
@@ -102,7 +113,10 @@ impl FrameClient {
             if enough(self) || self.closed {
                 return Ok(());
             }
-            ensure!(self.buffer.len() < 64 << 20, "the edge sends a frame without end");
+            ensure!(
+                self.buffer.len() < 64 << 20,
+                "the edge sends a frame without end"
+            );
             match tokio::time::timeout(pause, self.reader.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0) | Err(_)) => self.closed = true,
                 Ok(Ok(_)) => {}
@@ -116,12 +130,19 @@ impl FrameClient {
         let mut answer = Vec::new();
         let mut at = 0;
         while let Some(head) = self.buffer.get(at..at + 9) {
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
             let (kind, flags) = (head[3], head[4]);
             let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-            let Some(payload) = self.buffer.get(at + 9..at + 9 + length) else { break };
+            let Some(payload) = self.buffer.get(at + 9..at + 9 + length) else {
+                break;
+            };
             *self.counts.entry(kind).or_default() += 1;
-            let number = |bytes: &[u8]| bytes.first_chunk::<4>().map_or(0, |four| u32::from_be_bytes(*four));
+            let number = |bytes: &[u8]| {
+                bytes
+                    .first_chunk::<4>()
+                    .map_or(0, |four| u32::from_be_bytes(*four))
+            };
             match kind {
                 HEADERS => {
                     let seen = self.streams.entry(stream).or_default();
@@ -151,7 +172,9 @@ impl FrameClient {
 
 /// A frame; the payload may have any length that fits 24 bits.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .unwrap_or(u32::MAX)
+        .to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend_from_slice(&stream.to_be_bytes());
     bytes.extend_from_slice(payload);
@@ -198,8 +221,14 @@ fn first_status(block: &[u8]) -> u16 {
     match rest {
         [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
         [0x08 | 0x18 | 0x48, length, value @ ..] => {
-            let Some(value) = value.get(..usize::from(length & 0x7f)) else { return 0 };
-            if length & 0x80 == 0 { String::from_utf8_lossy(value).parse().unwrap_or(0) } else { huffman_digits(value) }
+            let Some(value) = value.get(..usize::from(length & 0x7f)) else {
+                return 0;
+            };
+            if length & 0x80 == 0 {
+                String::from_utf8_lossy(value).parse().unwrap_or(0)
+            } else {
+                huffman_digits(value)
+            }
         }
         _ => 0,
     }
@@ -207,7 +236,9 @@ fn first_status(block: &[u8]) -> u16 {
 
 /// Three digits in the code of RFC 7541 appendix B: `0` to `2` are five bits, `3` to `9` are six.
 fn huffman_digits(bytes: &[u8]) -> u16 {
-    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+    let mut bits = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
     let mut number = 0;
     for _ in 0..3 {
         let mut code = 0;
@@ -263,7 +294,10 @@ mod tests {
         // "502" is 01 1011 | 00000 | 00010 in the code.
         assert_eq!(first_status(&[0x48, 0x82, 0b0110_1100, 0b0000_0010]), 502);
         // "307" as in RFC 7541 C.6.1's "302" with another digit: 011001 00000 011101.
-        assert_eq!(first_status(&[0x08, 0x83, 0b0110_0100, 0b0000_1110, 0b1111_1111]), 307);
+        assert_eq!(
+            first_status(&[0x08, 0x83, 0b0110_0100, 0b0000_1110, 0b1111_1111]),
+            307
+        );
         assert_eq!(first_status(&[]), 0);
         assert_eq!(first_status(&[0x48, 0x85, 1]), 0);
     }
@@ -272,7 +306,10 @@ mod tests {
     fn long_strings_have_long_lengths() {
         let long = vec![b'v'; 300];
         let bytes = block([(b"n".as_slice(), long.as_slice())]);
-        assert_eq!(bytes.get(..6), Some([0x10, 1, b'n', 127, 173, 1].as_slice()));
+        assert_eq!(
+            bytes.get(..6),
+            Some([0x10, 1, b'n', 127, 173, 1].as_slice())
+        );
         assert_eq!(bytes.len(), 306);
     }
 }

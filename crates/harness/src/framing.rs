@@ -1,139 +1,25 @@
-//! Tables of bytes, each with its verdict: what of HTTP's framing an edge takes, refuses, and writes.
+//! Plays tables of framing cases ([`crate::corpus`]): what of HTTP's framing an edge takes, refuses, and writes.
 //!
-//! Three kinds: `request` cases (a client's bytes, with a canary request behind them on the same connection), `response`
-//! cases (an origin's bytes), `h2` cases (raw HTTP/2 header fields in front of an HTTP/1.1 origin). Whatever the
-//! verdict, what the origin received is judged by [`crate::strict`], and a canary must come through unharmed.
-//! A case with a `matrix` stands for all combinations of its texts, put where `${name}` stands.
+//! Whatever the verdict, what the origin received is judged by [`crate::strict`], and a canary must come through unharmed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
-use crate::answer::{Answer, bytes_of};
+use crate::answer::Answer;
 use crate::client::{Connection, Target};
+use crate::corpus::{
+    Corpus, H2Case, RequestCase, ResponseCase, Texts, Verdict, combinations, fill,
+};
 use crate::frames::{self, FrameClient, block, frame};
 use crate::origin::{Origin, Reply, Seen};
 use crate::patience::{patience, until};
-use crate::scenario::{OriginKind, Statuses, Strings};
-use crate::world::{World, replace};
+use crate::scenario::{OriginKind, Strings};
+use crate::world::World;
 
 /// After so many failures a table is given up: the edge is broken, and each failure may cost all patience.
-const GIVE_UP: usize = 3000;
-
-/// A table of cases.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Corpus {
-    pub about: String,
-    #[serde(default)]
-    pub learnt_from: String,
-    pub config: String,
-    #[serde(default)]
-    pub request: Vec<RequestCase>,
-    #[serde(default)]
-    pub response: Vec<ResponseCase>,
-    #[serde(default)]
-    pub h2: Vec<H2Case>,
-}
-
-/// What must come of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Refused, and the connection (or stream) ended; nothing whole reaches the origin. Of a response: 502.
-    #[default]
-    Reject,
-    /// Taken; what goes on is clean.
-    Accept,
-    /// Either of both.
-    Either,
-    /// Only of a response: the head may have gone on already, but then the client sees that the body is not whole.
-    Cut,
-}
-
-/// A client's bytes.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestCase {
-    pub name: String,
-    pub section: String,
-    pub send: String,
-    pub expect: Verdict,
-    /// Statuses of a refusal; 400 by default. With `accept`: statuses of the answers; 200 by default.
-    pub status: Option<Statuses>,
-    /// Good requests before the bad one.
-    #[serde(default)]
-    pub before: usize,
-    /// Answers to an accepted case, without the canary's; 1 by default.
-    pub responses: Option<usize>,
-    /// Requests that the origin sees of an accepted case, without the canary; as many as answers by default.
-    pub forwarded: Option<usize>,
-    /// Methods of the requests where they are not GET-like (HEAD).
-    #[serde(default)]
-    pub methods: Vec<String>,
-    /// The connection is closed after the answers; so there is no answer to the canary.
-    #[serde(default)]
-    pub closes: bool,
-    /// Contained in some request at the origin.
-    #[serde(default)]
-    pub saw: Strings,
-    /// Contained in none.
-    #[serde(default)]
-    pub never_saw: Strings,
-    #[serde(default)]
-    pub matrix: BTreeMap<String, Vec<String>>,
-}
-
-/// An origin's bytes.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResponseCase {
-    pub name: String,
-    pub section: String,
-    pub send: String,
-    pub expect: Verdict,
-    /// The origin closes when it has sent them.
-    #[serde(default)]
-    pub close: bool,
-    pub method: Option<String>,
-    /// Of an accepted response; 200 by default.
-    pub status: Option<u16>,
-    /// Of an accepted response.
-    #[serde(default)]
-    pub body: String,
-    /// No field may have this name.
-    #[serde(default)]
-    pub lacks: Strings,
-    #[serde(default)]
-    pub matrix: BTreeMap<String, Vec<String>>,
-}
-
-/// A request as raw HTTP/2 header fields.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct H2Case {
-    pub name: String,
-    pub section: String,
-    /// All fields, pseudo fields too, instead of a good GET.
-    pub head: Option<Vec<(String, String)>>,
-    /// More fields after a good GET (or POST, when there is data).
-    #[serde(default)]
-    pub fields: Vec<(String, String)>,
-    pub data: Option<String>,
-    #[serde(default)]
-    pub trailers: Vec<(String, String)>,
-    pub expect: Verdict,
-    /// Status of an accepted request; 200 by default.
-    pub status: Option<u16>,
-    #[serde(default)]
-    pub saw: Strings,
-    #[serde(default)]
-    pub never_saw: Strings,
-    #[serde(default)]
-    pub matrix: BTreeMap<String, Vec<String>>,
-}
+const GIVE_UP: usize = 30;
 
 /// How many cases were played, and those that failed.
 #[derive(Debug, Default)]
@@ -142,29 +28,22 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
-impl Corpus {
-    pub fn parse(text: &str) -> Result<Self> {
-        let corpus: Self = toml::from_str(text)?;
-        ensure!(corpus.count()? > 0, "a corpus without cases");
-        Ok(corpus)
-    }
-
-    /// Cases with all their combinations.
-    pub fn count(&self) -> Result<usize> {
-        let matrices = self.request.iter().map(|case| &case.matrix);
-        let matrices = matrices.chain(self.response.iter().map(|case| &case.matrix));
-        let matrices = matrices.chain(self.h2.iter().map(|case| &case.matrix));
-        Ok(matrices.map(|matrix| matrix.values().map(Vec::len).product::<usize>()).sum())
-    }
-}
-
 /// Plays a table against one edge with one origin `o`.
 pub async fn play(binary: &Path, corpus: &Corpus) -> Result<Tally> {
     let kinds = BTreeMap::from([("o".to_owned(), OriginKind::default())]);
     let world = World::with(binary, &kinds, &corpus.config, &[]).await?;
     let origin = world.origin("o")?;
-    let http = Target { address: world.edge.http, tls: None };
-    let mut bench = Bench { origin, http, number: 0, tally: Tally::default(), unsettled: false };
+    let http = Target {
+        address: world.edge.http,
+        tls: None,
+    };
+    let mut bench = Bench {
+        origin,
+        http,
+        number: 0,
+        tally: Tally::default(),
+        unsettled: false,
+    };
     for case in &corpus.request {
         for texts in combinations(&case.matrix) {
             let outcome = bench.request(case, &texts).await;
@@ -185,39 +64,9 @@ pub async fn play(binary: &Path, corpus: &Corpus) -> Result<Tally> {
     }
     let mut tally = bench.tally;
     if !tally.failures.is_empty() {
-        tally.failures.push(world.circumstances());
+        tally.failures.push(world.circumstances().await);
     }
     Ok(tally)
-}
-
-type Texts<'a> = Vec<(&'a str, &'a str)>;
-
-/// All ways to choose one text for each name.
-fn combinations(matrix: &BTreeMap<String, Vec<String>>) -> Vec<Texts<'_>> {
-    let mut all: Vec<Texts<'_>> = vec![Vec::new()];
-    for (name, texts) in matrix {
-        all = all
-            .into_iter()
-            .flat_map(|chosen| {
-                texts.iter().map(move |text| {
-                    let mut chosen = chosen.clone();
-                    chosen.push((name.as_str(), text.as_str()));
-                    chosen
-                })
-            })
-            .collect();
-    }
-    all
-}
-
-fn fill(text: &str, texts: &Texts<'_>) -> Result<Vec<u8>> {
-    let lookup = |wanted: &str| {
-        let found = texts.iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, text)| (*text).to_owned()).with_context(|| format!("no {wanted:?} in the matrix"))
-    };
-    // A matrix text may hold `${repeat …}` itself.
-    let once = replace(text, lookup)?;
-    Ok(bytes_of(&replace(&once, lookup)?))
 }
 
 /// Where cases are played.
@@ -231,7 +80,14 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn note(&mut self, kind: &str, name: &str, section: &str, texts: &Texts<'_>, outcome: Result<()>) {
+    fn note(
+        &mut self,
+        kind: &str,
+        name: &str,
+        section: &str,
+        texts: &Texts<'_>,
+        outcome: Result<()>,
+    ) {
         if self.tally.failures.len() > GIVE_UP {
             return;
         }
@@ -244,7 +100,9 @@ impl Bench<'_> {
             (Ok(()), false) => anyhow::anyhow!("{}", late.join("\n")),
         };
         self.unsettled = true;
-        self.tally.failures.push(format!("{kind}: {name} {texts:?} ({section}): {error:#}"));
+        self.tally
+            .failures
+            .push(format!("{kind}: {name} {texts:?} ({section}): {error:#}"));
     }
 
     /// Clears what is known of earlier cases; returns the path of this one's canary.
@@ -270,7 +128,11 @@ impl Bench<'_> {
         let mut bytes = fill(&case.send, texts)?;
         bytes.extend(format!("GET {canary} HTTP/1.1\r\nHost: a.test\r\n\r\n").bytes());
         let mut connection = Connection::open(&self.http).await?;
-        let mut exchange = ReadyAnswers { connection: &mut connection, methods: &case.methods, read: 0 };
+        let mut exchange = ReadyAnswers {
+            connection: &mut connection,
+            methods: &case.methods,
+            read: 0,
+        };
         // Sending and reading at once: a refusal may come before all was sent.
         let first = exchange.first(&bytes).await?;
         let mut answer = first;
@@ -288,30 +150,57 @@ impl Bench<'_> {
         };
         if accepted {
             let count = case.responses.unwrap_or(1);
-            self.accepted(case, &mut exchange, answer, count, &canary).await?;
+            self.accepted(case, &mut exchange, answer, count, &canary)
+                .await?;
         } else {
             Self::refused(case, &mut exchange, answer).await?;
         }
-        let forwarded = if accepted { case.forwarded.or(case.responses).unwrap_or(1) } else { 0 } + case.before;
+        let forwarded = if accepted {
+            case.forwarded.or(case.responses).unwrap_or(1)
+        } else {
+            0
+        } + case.before;
         let canaries = usize::from(accepted && !case.closes);
         self.at_origin(forwarded, canaries, &canary).await?;
         self.contents(&case.saw, &case.never_saw, texts)
     }
 
-    async fn refused(case: &RequestCase, exchange: &mut ReadyAnswers<'_>, answer: Option<Answer>) -> Result<()> {
+    async fn refused(
+        case: &RequestCase,
+        exchange: &mut ReadyAnswers<'_>,
+        answer: Option<Answer>,
+    ) -> Result<()> {
         let default = match case.expect {
             Verdict::Either => vec![400, 404, 405, 411, 413, 414, 417, 421, 426, 431, 501, 505],
             _ => vec![400],
         };
-        let allowed = case.status.clone().filter(|_| case.expect == Verdict::Reject).map_or(default, |s| s.0);
+        let allowed = case
+            .status
+            .clone()
+            .filter(|_| case.expect == Verdict::Reject)
+            .map_or(default, |s| s.0);
         let Some(answer) = answer else {
-            ensure!(allowed.contains(&0), "closed without an answer, which should be {allowed:?}");
+            ensure!(
+                allowed.contains(&0),
+                "closed without an answer, which should be {allowed:?}"
+            );
             return Ok(());
         };
-        ensure!(allowed.contains(&answer.status), "answered, though it should be refused with {allowed:?}:\n{answer}");
+        ensure!(
+            allowed.contains(&answer.status),
+            "answered, though it should be refused with {allowed:?}:\n{answer}"
+        );
         ensure!(answer.cut.is_none(), "the refusal is not whole: {answer}");
-        let more = exchange.connection.closed().await.context("after a refusal")?;
-        ensure!(more.is_empty(), "after the refusal came {:?}", String::from_utf8_lossy(&more));
+        let more = exchange
+            .connection
+            .closed()
+            .await
+            .context("after a refusal")?;
+        ensure!(
+            more.is_empty(),
+            "after the refusal came {:?}",
+            String::from_utf8_lossy(&more)
+        );
         Ok(())
     }
 
@@ -323,23 +212,43 @@ impl Bench<'_> {
         count: usize,
         canary: &str,
     ) -> Result<()> {
-        let allowed = case.status.clone().filter(|_| case.expect == Verdict::Accept).map_or(vec![200], |s| s.0);
+        let allowed = case
+            .status
+            .clone()
+            .filter(|_| case.expect == Verdict::Accept)
+            .map_or(vec![200], |s| s.0);
         let mut answer = first;
         for number in 0..count {
             let good = answer.with_context(|| format!("closed before answer {number}"))?;
-            ensure!(allowed.contains(&good.status) && good.cut.is_none(), "answer {number} is\n{good}");
-            answer = if number + 1 < count || !case.closes { exchange.next().await? } else { None };
+            ensure!(
+                allowed.contains(&good.status) && good.cut.is_none(),
+                "answer {number} is\n{good}"
+            );
+            answer = if number + 1 < count || !case.closes {
+                exchange.next().await?
+            } else {
+                None
+            };
         }
         if case.closes {
             let more = exchange.connection.closed().await?;
-            ensure!(more.is_empty(), "after the last answer came {:?}", String::from_utf8_lossy(&more));
+            ensure!(
+                more.is_empty(),
+                "after the last answer came {:?}",
+                String::from_utf8_lossy(&more)
+            );
             return Ok(());
         }
-        self.is_canary(&answer.context("closed before the canary's answer")?, canary)
+        self.is_canary(
+            &answer.context("closed before the canary's answer")?,
+            canary,
+        )
     }
 
     fn is_canary(&self, answer: &Answer, canary: &str) -> Result<()> {
-        let right = answer.status == 200 && answer.cut.is_none() && answer.text() == format!("o GET {canary}\n");
+        let right = answer.status == 200
+            && answer.cut.is_none()
+            && answer.text() == format!("o GET {canary}\n");
         ensure!(right, "the canary {canary} was answered with\n{answer}");
         Ok(())
     }
@@ -348,17 +257,42 @@ impl Bench<'_> {
     async fn at_origin(&self, forwarded: usize, canaries: usize, canary: &str) -> Result<()> {
         let whole = |seen: &Vec<Seen>| seen.iter().filter(|seen| seen.whole).count();
         let wanted = forwarded + canaries;
-        let arrived = until("the requests at the origin", || (whole(&self.origin.seen()) >= wanted).then_some(())).await;
+        let arrived = until("the requests at the origin", || {
+            (whole(&self.origin.seen()) >= wanted).then_some(())
+        })
+        .await;
         let verdicts = self.origin.judge();
         ensure!(verdicts.is_empty(), "{}", verdicts.join("\n"));
         let seen = self.origin.seen();
-        let list: Vec<String> = seen.iter().map(|s| format!("{:?} whole={}", s.request.text(), s.whole)).collect();
+        let list: Vec<String> = seen
+            .iter()
+            .map(|s| format!("{:?} whole={}", s.request.text(), s.whole))
+            .collect();
         arrived.with_context(|| list.join("\n"))?;
-        ensure!(whole(&seen) == wanted, "{} whole requests at the origin, not {wanted}:\n{}", whole(&seen), list.join("\n"));
-        let smuggled = seen.iter().find(|seen| seen.request.target.contains("smuggled"));
-        ensure!(smuggled.is_none(), "a smuggled request reached the origin:\n{}", list.join("\n"));
-        let canaries_seen: Vec<&Seen> = seen.iter().filter(|seen| seen.request.target.contains("canary")).collect();
-        ensure!(canaries_seen.len() == canaries, "{} canaries:\n{}", canaries_seen.len(), list.join("\n"));
+        ensure!(
+            whole(&seen) == wanted,
+            "{} whole requests at the origin, not {wanted}:\n{}",
+            whole(&seen),
+            list.join("\n")
+        );
+        let smuggled = seen
+            .iter()
+            .find(|seen| seen.request.target.contains("smuggled"));
+        ensure!(
+            smuggled.is_none(),
+            "a smuggled request reached the origin:\n{}",
+            list.join("\n")
+        );
+        let canaries_seen: Vec<&Seen> = seen
+            .iter()
+            .filter(|seen| seen.request.target.contains("canary"))
+            .collect();
+        ensure!(
+            canaries_seen.len() == canaries,
+            "{} canaries:\n{}",
+            canaries_seen.len(),
+            list.join("\n")
+        );
         for seen in canaries_seen {
             let pure = seen.request.method == "GET"
                 && seen.request.target == canary
@@ -370,14 +304,25 @@ impl Bench<'_> {
     }
 
     fn contents(&self, saw: &Strings, never_saw: &Strings, texts: &Texts<'_>) -> Result<()> {
-        let all: Vec<String> = self.origin.seen().iter().map(|seen| seen.request.text().to_lowercase()).collect();
+        let all: Vec<String> = self
+            .origin
+            .seen()
+            .iter()
+            .map(|seen| seen.request.text().to_lowercase())
+            .collect();
         for part in &saw.0 {
             let part = String::from_utf8_lossy(&fill(part, texts)?).to_lowercase();
-            ensure!(all.iter().any(|text| text.contains(&part)), "the origin never saw {part:?} in {all:?}");
+            ensure!(
+                all.iter().any(|text| text.contains(&part)),
+                "the origin never saw {part:?} in {all:?}"
+            );
         }
         for part in &never_saw.0 {
             let part = String::from_utf8_lossy(&fill(part, texts)?).to_lowercase();
-            ensure!(!all.iter().any(|text| text.contains(&part)), "the origin saw {part:?} in {all:?}");
+            ensure!(
+                !all.iter().any(|text| text.contains(&part)),
+                "the origin saw {part:?} in {all:?}"
+            );
         }
         Ok(())
     }
@@ -388,7 +333,12 @@ impl Bench<'_> {
         }
         let canary = self.begin().await;
         let raw = Some(fill(&case.send, texts)?);
-        self.origin.reply(Reply { path: Some("/case".into()), raw, close: case.close, ..Reply::default() });
+        self.origin.reply(Reply {
+            path: Some("/case".into()),
+            raw,
+            close: case.close,
+            ..Reply::default()
+        });
         let method = case.method.as_deref().unwrap_or("GET");
         let mut connection = Connection::open(&self.http).await?;
         let head = format!("{method} /case HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -397,30 +347,55 @@ impl Bench<'_> {
         let refused = answer.status == 502 && answer.cut.is_none();
         let clean = || -> Result<()> {
             let status = case.status.unwrap_or(200);
-            ensure!(answer.status == status && answer.cut.is_none(), "the client saw\n{answer}\nnot a whole {status}");
+            ensure!(
+                answer.status == status && answer.cut.is_none(),
+                "the client saw\n{answer}\nnot a whole {status}"
+            );
             let body = fill(&case.body, texts)?;
-            ensure!(answer.body == body, "the client saw\n{answer}\nnot the body {:?}", String::from_utf8_lossy(&body));
+            ensure!(
+                answer.body == body,
+                "the client saw\n{answer}\nnot the body {:?}",
+                String::from_utf8_lossy(&body)
+            );
             Ok(())
         };
         match case.expect {
             Verdict::Reject => {
                 ensure!(refused, "the client saw\n{answer}\nnot 502");
                 let status = answer.field("proxy-status").unwrap_or_default();
-                ensure!(status.contains("seawall; error="), "Proxy-Status is {status:?}");
+                ensure!(
+                    status.contains("seawall; error="),
+                    "Proxy-Status is {status:?}"
+                );
             }
             Verdict::Accept => clean()?,
             Verdict::Either if refused => {}
             Verdict::Either => clean()?,
-            Verdict::Cut => ensure!(refused || answer.cut.is_some(), "the client saw as whole\n{answer}"),
+            Verdict::Cut => ensure!(
+                refused || answer.cut.is_some(),
+                "the client saw as whole\n{answer}"
+            ),
         }
         for name in &case.lacks.0 {
-            ensure!(answer.field(name).is_none(), "the client saw {name}:\n{answer}");
+            ensure!(
+                answer.field(name).is_none(),
+                "the client saw {name}:\n{answer}"
+            );
         }
         let head = format!("GET {canary} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        let same = if answer.cut.is_none() { connection.exchange("GET", head.as_bytes()).await? } else { None };
+        let same = if answer.cut.is_none() {
+            connection.exchange("GET", head.as_bytes()).await?
+        } else {
+            None
+        };
         let after = match same {
             Some(after) => Some(after),
-            None => Connection::open(&self.http).await?.exchange("GET", head.as_bytes()).await?,
+            None => {
+                Connection::open(&self.http)
+                    .await?
+                    .exchange("GET", head.as_bytes())
+                    .await?
+            }
         };
         self.is_canary(&after.context("no answer to the canary")?, &canary)
     }
@@ -431,10 +406,28 @@ impl Bench<'_> {
         }
         let canary = self.begin().await;
         let method = if case.data.is_some() { "POST" } else { "GET" };
-        let good = [(":method", method), (":scheme", "http"), (":authority", "a.test"), (":path", "/case")];
-        let good: Vec<(String, String)> = good.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let head: Vec<(String, String)> = case.head.clone().unwrap_or(good).into_iter().chain(case.fields.clone()).collect();
-        let data = case.data.as_deref().map(|data| fill(data, texts)).transpose()?;
+        let good = [
+            (":method", method),
+            (":scheme", "http"),
+            (":authority", "a.test"),
+            (":path", "/case"),
+        ];
+        let good: Vec<(String, String)> = good
+            .iter()
+            .map(|(n, v)| ((*n).into(), (*v).into()))
+            .collect();
+        let head: Vec<(String, String)> = case
+            .head
+            .clone()
+            .unwrap_or(good)
+            .into_iter()
+            .chain(case.fields.clone())
+            .collect();
+        let data = case
+            .data
+            .as_deref()
+            .map(|data| fill(data, texts))
+            .transpose()?;
         let end = |last: bool| if last { frames::END_STREAM } else { 0 };
         let mut bytes = frame(
             frames::HEADERS,
@@ -446,17 +439,24 @@ impl Bench<'_> {
             bytes.extend(frame(frames::DATA, end(case.trailers.is_empty()), 1, data));
         }
         if !case.trailers.is_empty() {
-            bytes.extend(frame(frames::HEADERS, frames::END_HEADERS | frames::END_STREAM, 1, &fields(&case.trailers, texts)?));
+            bytes.extend(frame(
+                frames::HEADERS,
+                frames::END_HEADERS | frames::END_STREAM,
+                1,
+                &fields(&case.trailers, texts)?,
+            ));
         }
         let mut client = FrameClient::open(&self.http, true).await?;
         client.write(&bytes).await;
         let decided = |seen: &FrameClient| {
             let stream = seen.streams.get(&1);
-            stream.is_some_and(|s| s.reset.is_some() || s.ended) || seen.goaway.is_some_and(|code| code != 0)
+            stream.is_some_and(|s| s.reset.is_some() || s.ended)
+                || seen.goaway.is_some_and(|code| code != 0)
         };
         client.read_until(patience(), decided).await?;
         let stream = client.streams.get(&1).cloned().unwrap_or_default();
-        let error = stream.reset.is_some() || client.goaway.is_some_and(|code| code != 0) || client.closed;
+        let error =
+            stream.reset.is_some() || client.goaway.is_some_and(|code| code != 0) || client.closed;
         let refused = error || (400..600).contains(&stream.status);
         let status = case.status.unwrap_or(200);
         let taken = stream.status == status && stream.ended && !error;
@@ -466,10 +466,20 @@ impl Bench<'_> {
             Verdict::Either => taken,
             Verdict::Cut => bail!("only a response can be cut"),
         };
-        let seen = format!("{stream:?}, goaway {:?}, closed {}", client.goaway, client.closed);
-        ensure!(if accepted { taken } else { refused }, "{} but the client saw {seen}", if accepted { "accept" } else { "reject" });
+        let seen = format!(
+            "{stream:?}, goaway {:?}, closed {}",
+            client.goaway, client.closed
+        );
+        ensure!(
+            if accepted { taken } else { refused },
+            "{} but the client saw {seen}",
+            if accepted { "accept" } else { "reject" }
+        );
         let head = format!("GET {canary} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        let after = Connection::open(&self.http).await?.exchange("GET", head.as_bytes()).await?;
+        let after = Connection::open(&self.http)
+            .await?
+            .exchange("GET", head.as_bytes())
+            .await?;
         self.is_canary(&after.context("no answer to the canary")?, &canary)?;
         self.at_origin(usize::from(accepted), 1, &canary).await?;
         self.contents(&case.saw, &case.never_saw, texts)
@@ -495,7 +505,10 @@ struct ReadyAnswers<'a> {
 impl ReadyAnswers<'_> {
     fn method(&mut self) -> String {
         self.read += 1;
-        self.methods.get(self.read - 1).cloned().unwrap_or_else(|| "GET".into())
+        self.methods
+            .get(self.read - 1)
+            .cloned()
+            .unwrap_or_else(|| "GET".into())
     }
 
     async fn first(&mut self, bytes: &[u8]) -> Result<Option<Answer>> {
@@ -506,31 +519,5 @@ impl ReadyAnswers<'_> {
     async fn next(&mut self) -> Result<Option<Answer>> {
         let method = self.method();
         self.connection.response(&method).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_matrix_is_all_combinations() {
-        let matrix = BTreeMap::from([
-            ("a".to_owned(), vec!["1".to_owned(), "2".to_owned()]),
-            ("b".to_owned(), vec!["x".to_owned(), "${repeat y 3}".to_owned(), "z".to_owned()]),
-        ]);
-        let all = combinations(&matrix);
-        assert_eq!(all.len(), 6);
-        assert_eq!(fill("${a}-${b}\u{80}", &all[1]).unwrap(), b"1-yyy\x80");
-        assert!(fill("${c}", &all[1]).is_err());
-        assert_eq!(combinations(&BTreeMap::new()).len(), 1);
-    }
-
-    #[test]
-    fn a_misspelt_case_is_refused() {
-        let good = "about = 'a'\nconfig = ''\n[[request]]\nname = 'n'\nsection = 's'\nsend = ''\nexpect = 'reject'\n";
-        assert_eq!(Corpus::parse(good).unwrap().count().unwrap(), 1);
-        assert!(Corpus::parse(&good.replace("reject", "regect")).is_err());
-        assert!(Corpus::parse(&good.replace("send", "sent")).is_err());
     }
 }

@@ -9,18 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::pattern;
-use crate::origin_h2;
 use crate::patience::patience;
 use crate::socket::Socket;
-use crate::strict::{self, Framing, StrictRequest};
+use crate::strict::{self, StrictRequest};
 use crate::vice::{After, Vice};
+use crate::{origin_h1, origin_h2};
 
 /// What a well-behaved origin answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +98,6 @@ struct Recording {
     /// From here on the bytes belong to a tunnel.
     tunnel_from: Option<usize>,
     http2: bool,
-    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +139,9 @@ impl Drop for Origin {
 impl Origin {
     /// Listens on a free port of 127.0.0.1.
     pub async fn start(name: &str, speaks: Speaks, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("an origin's port")?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("an origin's port")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -152,7 +152,12 @@ impl Origin {
             tls,
         });
         let task = tokio::spawn(accept(shared.clone(), listener, address));
-        Ok(Self { name: name.to_owned(), address, shared, task })
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            shared,
+            task,
+        })
     }
 
     /// Sets what it answers; a reply for the same path is replaced.
@@ -180,7 +185,11 @@ impl Origin {
             if probe.is_ok() == open {
                 return Ok(());
             }
-            anyhow::ensure!(tokio::time::Instant::now() < deadline, "origin {} did not settle", self.name);
+            anyhow::ensure!(
+                tokio::time::Instant::now() < deadline,
+                "origin {} did not settle",
+                self.name
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -200,7 +209,12 @@ impl Origin {
 
     /// Connections that brought at least one byte.
     pub fn connections(&self) -> usize {
-        self.shared.lock().connections.iter().filter(|connection| !connection.bytes.is_empty()).count()
+        self.shared
+            .lock()
+            .connections
+            .iter()
+            .filter(|connection| !connection.bytes.is_empty())
+            .count()
     }
 
     /// Forgets the requests seen so far; the bytes stay for the judge.
@@ -213,16 +227,25 @@ impl Origin {
     pub fn judge(&self) -> Vec<String> {
         let mut verdicts = Vec::new();
         let mut state = self.shared.lock();
-        for (index, recording) in state.connections.iter_mut().enumerate().filter(|(_, r)| !r.http2) {
+        for (index, recording) in state
+            .connections
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, r)| !r.http2)
+        {
             let end = recording.tunnel_from.unwrap_or(recording.bytes.len());
-            let fresh = recording.bytes.get(recording.judged..end).unwrap_or_default();
+            let fresh = recording
+                .bytes
+                .get(recording.judged..end)
+                .unwrap_or_default();
             let found = strict::split(fresh);
             if let Some(violation) = found.violation {
-                let shown = String::from_utf8_lossy(&fresh[found.consumed..fresh.len().min(found.consumed + 600)]);
+                let shown = String::from_utf8_lossy(
+                    &fresh[found.consumed..fresh.len().min(found.consumed + 600)],
+                );
                 verdicts.push(format!(
                     "origin {} connection {index}: {violation}\n    in {:?}",
-                    self.name,
-                    shown
+                    self.name, shown
                 ));
                 recording.judged = end;
             } else {
@@ -238,17 +261,41 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps what came over a connection.
+    pub(crate) fn record(&self, connection: usize, bytes: &[u8]) {
+        if let Some(recording) = self.lock().connections.get_mut(connection) {
+            recording.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// From here on, less what was read ahead, the bytes belong to a tunnel.
+    pub(crate) fn tunnel_begins(&self, connection: usize, ahead: usize) {
+        if let Some(recording) = self.lock().connections.get_mut(connection) {
+            recording.tunnel_from = Some(recording.bytes.len() - ahead);
+        }
+    }
+
     /// The reply for a target.
     pub(crate) fn reply_for(&self, target: &str) -> Reply {
         let path = target.split('?').next().unwrap_or_default();
         let state = self.lock();
-        let exact = state.replies.iter().find(|reply| reply.path.as_deref() == Some(path));
-        exact.or_else(|| state.replies.iter().find(|reply| reply.path.is_none())).cloned().unwrap_or_default()
+        let exact = state
+            .replies
+            .iter()
+            .find(|reply| reply.path.as_deref() == Some(path));
+        exact
+            .or_else(|| state.replies.iter().find(|reply| reply.path.is_none()))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(crate) fn saw(&self, request: StrictRequest, connection: usize) -> usize {
         let mut state = self.lock();
-        state.seen.push(Seen { request, whole: false, connection });
+        state.seen.push(Seen {
+            request,
+            whole: false,
+            connection,
+        });
         state.seen.len() - 1
     }
 
@@ -281,7 +328,10 @@ impl Shared {
 
     /// The vice in force when it is one of these; it is not used up.
     pub(crate) fn next_vice_of(&self, wanted: &[Vice]) -> Option<Vice> {
-        self.lock().vice.map(|(vice, _)| vice).filter(|vice| wanted.contains(vice))
+        self.lock()
+            .vice
+            .map(|(vice, _)| vice)
+            .filter(|vice| wanted.contains(vice))
     }
 
     /// The vice for the next connection (when it acts on accept) or request, and how many came before.
@@ -352,226 +402,16 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream) {
     let http2 = shared.speaks == Speaks::H2 && socket.alpn().is_none_or(|alpn| alpn == "h2");
     let index = {
         let mut state = shared.lock();
-        state.connections.push(Recording { http2, ..Recording::default() });
+        state.connections.push(Recording {
+            http2,
+            ..Recording::default()
+        });
         state.connections.len() - 1
     };
     if http2 {
         shared.lock().connections[index].bytes.push(b'2');
         origin_h2::serve(shared, socket, index).await;
     } else {
-        let mut serving = Serving { shared, socket, index, buffer: Vec::new() };
-        let after = serving.serve().await;
-        serving.shared.lock().connections[index].closed = true;
-        match after {
-            After::Reset => serving.socket.close_by_reset(),
-            After::Hold => serving.hold().await,
-            After::Close | After::KeepOpen => {
-                let _best_effort = serving.socket.shutdown().await;
-            }
-        }
+        origin_h1::serve(shared, socket, index).await;
     }
-}
-
-/// One HTTP/1.1 connection.
-struct Serving {
-    shared: Arc<Shared>,
-    socket: Socket,
-    index: usize,
-    /// Received and not yet understood.
-    buffer: Vec<u8>,
-}
-
-impl Serving {
-    async fn fill(&mut self) -> bool {
-        let before = self.buffer.len();
-        self.buffer.reserve(64 * 1024);
-        let read = self.socket.read_buf(&mut self.buffer).await;
-        let fresh = self.buffer.get(before..).unwrap_or_default();
-        self.shared.lock().connections[self.index].bytes.extend_from_slice(fresh);
-        matches!(read, Ok(count) if count > 0)
-    }
-
-    /// Keeps the socket open until the edge closes it, and reads nothing that it would have to wait for.
-    async fn hold(&mut self) {
-        std::future::pending::<()>().await;
-    }
-
-    async fn serve(&mut self) -> After {
-        loop {
-            let (head, length) = loop {
-                match strict::head(&self.buffer) {
-                    Ok(Some(found)) => break found,
-                    Ok(None) => {}
-                    Err(_) => return self.refuse().await,
-                }
-                if !self.fill().await {
-                    return After::Close;
-                }
-            };
-            let Ok(framing) = head.framing() else { return self.refuse().await };
-            let request = StrictRequest {
-                method: head.method,
-                target: head.target,
-                fields: head.fields,
-                body: Vec::new(),
-                trailers: Vec::new(),
-                length,
-            };
-            let seen = self.shared.saw(request.clone(), self.index);
-            let vice = self.shared.next_vice(false);
-            if let Some((vice, turn)) = vice.filter(|(vice, _)| vice.ignores_body()) {
-                return vice.play(&mut self.socket, turn).await;
-            }
-            if request.values("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-                let _seen_by_the_peer = self.socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
-            }
-            let Some(whole) = self.body(length, framing).await else { return After::Close };
-            self.shared.saw_whole(seen, whole.body, whole.trailers);
-            let after = match vice {
-                Some((vice, turn)) => vice.play(&mut self.socket, turn).await,
-                None => self.answer(&request).await.unwrap_or(After::Close),
-            };
-            if after != After::KeepOpen {
-                return after;
-            }
-            let asked = request.values("connection").any(|value| value.eq_ignore_ascii_case(b"close"));
-            if asked && vice.is_none() {
-                return After::Close;
-            }
-        }
-    }
-
-    /// Reads the body and takes the whole request out of the buffer.
-    async fn body(&mut self, head: usize, framing: Framing) -> Option<StrictRequest> {
-        loop {
-            let ready = match framing {
-                Framing::Length(length) => self.buffer.len() >= head + length,
-                // Parsing anew after each read would be quadratic; a large chunked body ends where this can be seen.
-                Framing::Chunked => self.buffer.len() < 65_536 || self.buffer.ends_with(b"\r\n\r\n"),
-            };
-            if ready {
-                match strict::request(&self.buffer) {
-                    Ok(Some(request)) => {
-                        self.buffer.drain(..request.length);
-                        return Some(request);
-                    }
-                    Ok(None) => {}
-                    Err(_) => {
-                        self.refuse().await;
-                        return None;
-                    }
-                }
-            }
-            if !self.fill().await {
-                return None;
-            }
-        }
-    }
-
-    async fn refuse(&mut self) -> After {
-        let _seen_by_the_peer =
-            self.socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
-        After::Close
-    }
-
-    async fn answer(&mut self, request: &StrictRequest) -> std::io::Result<After> {
-        let reply = self.shared.reply_for(&request.target);
-        self.shared.gate(reply.gate.as_ref()).await;
-        for status in &reply.informational {
-            let line = format!("HTTP/1.1 {status} Informational\r\nLink: </style.css>; rel=preload\r\n\r\n");
-            self.socket.write_all(line.as_bytes()).await?;
-        }
-        if let Some(raw) = &reply.raw {
-            self.socket.write_all(raw).await?;
-            self.socket.flush().await?;
-            return Ok(if reply.close { After::Close } else { After::KeepOpen });
-        }
-        if reply.tunnel {
-            return self.tunnel(request).await;
-        }
-        let body = self.shared.body_of(&reply, &request.method, &request.target);
-        let bodiless = request.method == "HEAD" || matches!(reply.status, 204 | 304);
-        let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status));
-        for (name, value) in &reply.fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if reply.chunked {
-            head.push_str("transfer-encoding: chunked\r\n");
-        } else if !matches!(reply.status, 204 | 304) {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        if reply.close {
-            head.push_str("connection: close\r\n");
-        }
-        head.push_str("\r\n");
-        if bodiless {
-            self.socket.write_all(head.as_bytes()).await?;
-        } else {
-            self.write_body(head.into_bytes(), &body, &reply).await?;
-        }
-        self.socket.flush().await?;
-        Ok(if reply.close { After::Close } else { After::KeepOpen })
-    }
-
-    async fn write_body(&mut self, head: Vec<u8>, body: &[u8], reply: &Reply) -> std::io::Result<()> {
-        let (first, second) = body.split_at(if reply.body_gate.is_some() { body.len() / 2 } else { body.len() });
-        let mut wire = head;
-        for (number, part) in [first, second].into_iter().enumerate() {
-            if number == 1 && reply.body_gate.is_some() {
-                self.socket.write_all(&wire).await?;
-                self.socket.flush().await?;
-                wire.clear();
-                self.shared.gate(reply.body_gate.as_ref()).await;
-            }
-            if !reply.chunked {
-                wire.extend_from_slice(part);
-                continue;
-            }
-            for chunk in part.chunks(16_000) {
-                wire.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                wire.extend_from_slice(chunk);
-                wire.extend_from_slice(b"\r\n");
-            }
-        }
-        if reply.chunked {
-            wire.extend_from_slice(b"0\r\n");
-            for (name, value) in &reply.trailers {
-                wire.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-            }
-            wire.extend_from_slice(b"\r\n");
-        }
-        self.socket.write_all(&wire).await
-    }
-
-    /// Accepts the upgrade and sends back what comes, until the other side has ended.
-    async fn tunnel(&mut self, request: &StrictRequest) -> std::io::Result<After> {
-        let Some(protocol) = request.values("upgrade").next().map(|v| String::from_utf8_lossy(v).into_owned()) else {
-            self.socket.write_all(b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n").await?;
-            return Ok(After::KeepOpen);
-        };
-        {
-            let mut state = self.shared.lock();
-            let recording = &mut state.connections[self.index];
-            recording.tunnel_from = Some(recording.bytes.len() - self.buffer.len());
-        }
-        let accept = if request.values("sec-websocket-key").next() == Some(b"dGhlIHNhbXBsZSBub25jZQ==") {
-            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-        } else {
-            ""
-        };
-        let head = format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: upgrade\r\n{accept}\r\n");
-        self.socket.write_all(head.as_bytes()).await?;
-        loop {
-            let heard = std::mem::take(&mut self.buffer);
-            self.socket.write_all(&heard).await?;
-            self.socket.flush().await?;
-            if !self.fill().await {
-                return Ok(After::Close);
-            }
-        }
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unnamed")
 }

@@ -20,8 +20,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Socket, index: usize)
         return;
     }
     let mut builder = h2::server::Builder::new();
-    builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).enable_connect_protocol();
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
+    builder
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .enable_connect_protocol();
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else {
+        return;
+    };
     let mut streams = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -36,10 +41,21 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Socket, index: usize)
     }
 }
 
-async fn stream(shared: Arc<Shared>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>, index: usize) {
-    let connect = request.extensions().get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_owned());
+async fn stream(
+    shared: Arc<Shared>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    index: usize,
+) {
+    let connect = request
+        .extensions()
+        .get::<h2::ext::Protocol>()
+        .map(|protocol| protocol.as_str().to_owned());
     let (head, mut incoming) = request.into_parts();
-    let target = head.uri.path_and_query().map_or_else(|| "*".to_owned(), ToString::to_string);
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or_else(|| "*".to_owned(), ToString::to_string);
     let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
     if let Some(authority) = head.uri.authority() {
         fields.push((":authority".into(), authority.as_str().as_bytes().to_vec()));
@@ -50,19 +66,38 @@ async fn stream(shared: Arc<Shared>, request: Request<RecvStream>, mut respond: 
     if let Some(protocol) = &connect {
         fields.push((":protocol".into(), protocol.as_bytes().to_vec()));
     }
-    fields.extend(head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())));
+    fields.extend(
+        head.headers
+            .iter()
+            .map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())),
+    );
     let method = head.method.as_str().to_owned();
     let seen = shared.saw(
-        StrictRequest { method: method.clone(), target: target.clone(), fields, body: vec![], trailers: vec![], length: 0 },
+        StrictRequest {
+            method: method.clone(),
+            target: target.clone(),
+            fields,
+            body: vec![],
+            trailers: vec![],
+            length: 0,
+        },
         index,
     );
-    let vice = shared.next_vice(false).map(|(vice, turn)| if vice == Vice::Flaps && turn % 2 == 1 { Vice::None } else { vice });
+    let vice = shared.next_vice(false).map(|(vice, turn)| {
+        if vice == Vice::Flaps && turn % 2 == 1 {
+            Vice::None
+        } else {
+            vice
+        }
+    });
     if connect.is_some() {
         echo(respond, incoming).await;
         return;
     }
     if vice.is_none_or(|vice| !vice.ignores_body()) {
-        let Some((body, trailers)) = receive(&mut incoming).await else { return };
+        let Some((body, trailers)) = receive(&mut incoming).await else {
+            return;
+        };
         shared.saw_whole(seen, body, trailers);
     }
     match vice {
@@ -82,7 +117,13 @@ async fn receive(incoming: &mut RecvStream) -> Option<(Vec<u8>, Vec<(String, Vec
         body.extend_from_slice(&data);
     }
     let trailers = incoming.trailers().await.ok()?.unwrap_or_default();
-    Some((body, trailers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect()))
+    Some((
+        body,
+        trailers
+            .iter()
+            .map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()))
+            .collect(),
+    ))
 }
 
 async fn answer(
@@ -93,30 +134,47 @@ async fn answer(
     reply: Reply,
 ) -> Result<(), h2::Error> {
     shared.gate(reply.gate.as_ref()).await;
-    let mut head = Response::builder().status(reply.status).body(()).unwrap_or_default();
+    let mut head = Response::builder()
+        .status(reply.status)
+        .body(())
+        .unwrap_or_default();
     *head.headers_mut() = map_of(&reply.fields);
     let body = shared.body_of(&reply, method, target);
     let bodiless = method == "HEAD" || matches!(reply.status, 204 | 304);
     if !reply.chunked && reply.trailers.is_empty() && !matches!(reply.status, 204 | 304) {
-        head.headers_mut().insert("content-length", HeaderValue::from(body.len()));
+        head.headers_mut()
+            .insert("content-length", HeaderValue::from(body.len()));
     }
     let empty = bodiless || (body.is_empty() && reply.trailers.is_empty());
     let mut stream = respond.send_response(head, empty)?;
     if empty {
         return Ok(());
     }
-    let (first, second) = body.split_at(if reply.body_gate.is_some() { body.len() / 2 } else { 0 });
+    let (first, second) = body.split_at(if reply.body_gate.is_some() {
+        body.len() / 2
+    } else {
+        0
+    });
     push(&mut stream, Bytes::copy_from_slice(first), false).await?;
     shared.gate(reply.body_gate.as_ref()).await;
-    push(&mut stream, Bytes::copy_from_slice(second), reply.trailers.is_empty()).await?;
+    push(
+        &mut stream,
+        Bytes::copy_from_slice(second),
+        reply.trailers.is_empty(),
+    )
+    .await?;
     if !reply.trailers.is_empty() {
         stream.send_trailers(map_of(&reply.trailers))?;
     }
-    std::future::poll_fn(|cx| stream.poll_reset(cx)).await.map(|_| ())
+    std::future::poll_fn(|cx| stream.poll_reset(cx))
+        .await
+        .map(|_| ())
 }
 
 async fn echo(mut respond: SendResponse<Bytes>, mut incoming: RecvStream) {
-    let Ok(mut stream) = respond.send_response(Response::new(()), false) else { return };
+    let Ok(mut stream) = respond.send_response(Response::new(()), false) else {
+        return;
+    };
     while let Some(Ok(data)) = incoming.data().await {
         let _window = incoming.flow_control().release_capacity(data.len());
         if push(&mut stream, data, false).await.is_err() {
@@ -128,7 +186,12 @@ async fn echo(mut respond: SendResponse<Bytes>, mut incoming: RecvStream) {
 
 /// A vice on one stream. What has no meaning on a stream resets it.
 async fn misbehave(vice: Vice, respond: &mut SendResponse<Bytes>) {
-    let ok = || Response::builder().header("content-length", "100000").body(()).unwrap_or_default();
+    let ok = || {
+        Response::builder()
+            .header("content-length", "100000")
+            .body(())
+            .unwrap_or_default()
+    };
     match vice {
         Vice::Stalls | Vice::StallsMidHead | Vice::SlowReader => std::future::pending::<()>().await,
         Vice::Unavailable | Vice::Flaps => {
@@ -136,8 +199,15 @@ async fn misbehave(vice: Vice, respond: &mut SendResponse<Bytes>) {
             let _seen_by_the_peer = respond.send_response(busy, true);
         }
         Vice::ResetsMidBody | Vice::ClosesMidBody | Vice::StallsMidBody | Vice::PromisesMore => {
-            let Ok(mut stream) = respond.send_response(ok(), false) else { return };
-            let _seen_by_the_peer = push(&mut stream, Bytes::from_static(b"the first half, and then"), false).await;
+            let Ok(mut stream) = respond.send_response(ok(), false) else {
+                return;
+            };
+            let _seen_by_the_peer = push(
+                &mut stream,
+                Bytes::from_static(b"the first half, and then"),
+                false,
+            )
+            .await;
             if vice == Vice::StallsMidBody {
                 std::future::pending::<()>().await;
             }
@@ -152,7 +222,10 @@ fn map_of(fields: &[(String, String)]) -> HeaderMap {
     fields
         .iter()
         .filter_map(|(name, value)| {
-            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+            Some((
+                HeaderName::from_bytes(name.as_bytes()).ok()?,
+                HeaderValue::from_bytes(value.as_bytes()).ok()?,
+            ))
         })
         .collect()
 }

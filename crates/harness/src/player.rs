@@ -18,27 +18,58 @@ pub async fn play(binary: &Path, scenario: &Scenario) -> Result<()> {
     let tasks = tokio::task::LocalSet::new();
     let whole = async {
         for (number, step) in scenario.play.iter().enumerate() {
-            one(&world, scenario, step).await.with_context(|| format!("step {}: {}", number + 1, brief(step)))?;
+            one(&world, scenario, step)
+                .await
+                .with_context(|| format!("step {}: {}", number + 1, brief(step)))?;
         }
         let names: Vec<String> = world.begun.lock().await.keys().cloned().collect();
         for name in names {
             join(&world, &name).await?;
         }
         let verdicts = world.judge();
-        ensure!(verdicts.is_empty(), "what reached an origin is not valid:\n{}", verdicts.join("\n"));
+        ensure!(
+            verdicts.is_empty(),
+            "what reached an origin is not valid:\n{}",
+            verdicts.join("\n")
+        );
         Ok(())
     };
-    tasks.run_until(whole).await.map_err(|error: anyhow::Error| error.context(world.circumstances()))
+    let outcome: Result<()> = tasks.run_until(whole).await;
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => bail!("{}\n{}", told(&error), world.circumstances().await),
+    }
+}
+
+/// An error with all its causes, one a line, without the stack of the test.
+pub fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n  because: ")
 }
 
 fn brief(step: &Step) -> String {
     let text = format!("{step:?}");
     // Most of a step's keys are not set; a reader looks for those that are.
-    text.split(", ").filter(|part| !is_unset(part)).collect::<Vec<_>>().join(", ")
+    text.split(", ")
+        .filter(|part| !is_unset(part))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn is_unset(part: &str) -> bool {
-    [": None", ": false", ": []", ": {}", ": Lines([])", ": Strings([])"].iter().any(|end| part.ends_with(end))
+    [
+        ": None",
+        ": false",
+        ": []",
+        ": {}",
+        ": Lines([])",
+        ": Strings([])",
+    ]
+    .iter()
+    .any(|end| part.ends_with(end))
 }
 
 fn one<'a>(
@@ -64,7 +95,9 @@ fn one<'a>(
             Step::Repeat(repeat) => {
                 for turn in 0..repeat.times {
                     for step in &repeat.play {
-                        one(world, scenario, step).await.with_context(|| format!("turn {turn}: {}", brief(step)))?;
+                        one(world, scenario, step)
+                            .await
+                            .with_context(|| format!("turn {turn}: {}", brief(step)))?;
                     }
                 }
             }
@@ -80,25 +113,37 @@ fn one<'a>(
             Step::Signal(name) => world.edge.signal(name).await?,
             Step::Ends(code) => {
                 let ended = world.edge.ended().await?;
-                ensure!(ended == Some(*code), "the edge ended with {ended:?}, not {code}");
+                ensure!(
+                    ended == Some(*code),
+                    "the edge ended with {ended:?}, not {code}"
+                );
             }
         }
         Ok(())
     })
 }
 
-fn spawn(world: &Arc<World>, scenario: &Scenario, steps: Vec<Step>) -> tokio::task::JoinHandle<Result<()>> {
+fn spawn(
+    world: &Arc<World>,
+    scenario: &Scenario,
+    steps: Vec<Step>,
+) -> tokio::task::JoinHandle<Result<()>> {
     let (world, scenario) = (world.clone(), scenario.clone());
     tokio::task::spawn_local(async move {
         for step in &steps {
-            one(&world, &scenario, step).await.with_context(|| brief(step))?;
+            one(&world, &scenario, step)
+                .await
+                .with_context(|| brief(step))?;
         }
         Ok(())
     })
 }
 
 async fn together(world: &Arc<World>, scenario: &Scenario, steps: &[Step]) -> Result<()> {
-    let tasks: Vec<_> = steps.iter().map(|step| spawn(world, scenario, vec![step.clone()])).collect();
+    let tasks: Vec<_> = steps
+        .iter()
+        .map(|step| spawn(world, scenario, vec![step.clone()]))
+        .collect();
     for task in tasks {
         task.await??;
     }
@@ -106,7 +151,9 @@ async fn together(world: &Arc<World>, scenario: &Scenario, steps: &[Step]) -> Re
 }
 
 async fn join(world: &World, name: &str) -> Result<()> {
-    let Some(task) = world.begun.lock().await.remove(name) else { bail!("nothing was begun as {name}") };
+    let Some(task) = world.begun.lock().await.remove(name) else {
+        bail!("nothing was begun as {name}")
+    };
     task.await?.with_context(|| format!("begun as {name}"))
 }
 
@@ -124,8 +171,15 @@ fn reply_of(world: &World, step: &OriginReply) -> Result<Reply> {
         ..Reply::default()
     };
     reply.fields.clear();
-    if !step.headers.0.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-        reply.fields.push(("content-type".into(), "text/plain".into()));
+    if !step
+        .headers
+        .0
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+    {
+        reply
+            .fields
+            .push(("content-type".into(), "text/plain".into()));
     }
     for (name, value) in &step.headers.0 {
         reply.fields.push((name.clone(), world.fill(value)?));
@@ -144,16 +198,28 @@ fn reply_of(world: &World, step: &OriginReply) -> Result<Reply> {
 
 /// Writes another configuration, tells the edge, and waits for what comes of it.
 async fn change(world: &World, scenario: &Scenario, apply: &Apply) -> Result<()> {
-    let text = scenario.versions.get(&apply.version).with_context(|| format!("no version {}", apply.version))?;
+    let text = scenario
+        .versions
+        .get(&apply.version)
+        .with_context(|| format!("no version {}", apply.version))?;
     world.edge.reload(&world.fill(text)?).await?;
     match apply.outcome {
         Outcome::Accepted => {
-            let probe = apply.probe.as_ref().context("an accepted change needs a probe that tells it is there")?;
+            let probe = apply
+                .probe
+                .as_ref()
+                .context("an accepted change needs a probe that tells it is there")?;
             until_probe(world, probe).await
         }
         Outcome::Refused => {
-            ensure!(!apply.because.0.is_empty(), "a refused change needs `because`, found in the edge's log");
-            let expect = crate::scenario::Expect { log: apply.because.clone(), ..Default::default() };
+            ensure!(
+                !apply.because.0.is_empty(),
+                "a refused change needs `because`, found in the edge's log"
+            );
+            let expect = crate::scenario::Expect {
+                log: apply.because.clone(),
+                ..Default::default()
+            };
             expect::everything(world, &expect).await
         }
     }
@@ -174,9 +240,10 @@ async fn until_probe(world: &World, probe: &Probe) -> Result<()> {
         let outcome = exchange::get(world, &get).await;
         match outcome {
             Ok(()) => return Ok(()),
-            Err(error) if start.elapsed() > patience() => return Err(error.context("the change never came")),
+            Err(error) if start.elapsed() > patience() => {
+                return Err(error.context("the change never came"));
+            }
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
         }
     }
 }
-

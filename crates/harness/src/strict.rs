@@ -25,19 +25,32 @@ pub struct StrictRequest {
 impl StrictRequest {
     /// Values of a field, in order.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_slice())
+        self.fields
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_slice())
     }
 
     /// The request as text: `METHOD target`, one `name: value` a line (names in lower case), an empty line, the body.
     pub fn text(&self) -> String {
         let mut text = format!("{} {}\n", self.method, self.target);
         for (name, value) in &self.fields {
-            text.push_str(&format!("{}: {}\n", name.to_ascii_lowercase(), String::from_utf8_lossy(value)));
+            text.push_str(&format!(
+                "{}: {}\n",
+                name.to_ascii_lowercase(),
+                String::from_utf8_lossy(value)
+            ));
         }
         text.push('\n');
-        text.push_str(&String::from_utf8_lossy(&self.body[..self.body.len().min(65_536)]));
+        text.push_str(&String::from_utf8_lossy(
+            &self.body[..self.body.len().min(65_536)],
+        ));
         for (name, value) in &self.trailers {
-            text.push_str(&format!("\ntrailer {}: {}", name.to_ascii_lowercase(), String::from_utf8_lossy(value)));
+            text.push_str(&format!(
+                "\ntrailer {}: {}",
+                name.to_ascii_lowercase(),
+                String::from_utf8_lossy(value)
+            ));
         }
         text
     }
@@ -89,9 +102,14 @@ pub fn split(bytes: &[u8]) -> Split {
 
 /// The first request in `bytes`; `None` while it is incomplete.
 pub fn request(bytes: &[u8]) -> Result<Option<StrictRequest>, Violation> {
-    let Some((head, head_length)) = head(bytes)? else { return Ok(None) };
+    let Some((head, head_length)) = head(bytes)? else {
+        return Ok(None);
+    };
     let framing = head.framing()?;
-    let mut cursor = Cursor { bytes, at: head_length };
+    let mut cursor = Cursor {
+        bytes,
+        at: head_length,
+    };
     let (body, trailers) = match framing {
         Framing::Length(length) => match cursor.take(length) {
             Some(body) => (body.to_vec(), Vec::new()),
@@ -102,8 +120,20 @@ pub fn request(bytes: &[u8]) -> Result<Option<StrictRequest>, Violation> {
             None => return Ok(None),
         },
     };
-    let Head { method, target, fields, .. } = head;
-    Ok(Some(StrictRequest { method, target, fields, body, trailers, length: cursor.at }))
+    let Head {
+        method,
+        target,
+        fields,
+        ..
+    } = head;
+    Ok(Some(StrictRequest {
+        method,
+        target,
+        fields,
+        body,
+        trailers,
+        length: cursor.at,
+    }))
 }
 
 /// How the body of a request is delimited. None at all is `Length(0)`.
@@ -126,20 +156,36 @@ pub struct Head {
 /// Reads the head; `None` while it is incomplete. The second value is its length with the empty line.
 pub fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
     let mut cursor = Cursor { bytes, at: 0 };
-    let Some(line) = cursor.line()? else { return Ok(None) };
+    let Some(line) = cursor.line()? else {
+        return Ok(None);
+    };
     let (method, target) = request_line(line)?;
     let fields_at = cursor.at;
-    let Some(fields) = cursor.fields()? else { return Ok(None) };
-    let head = Head { method, target, fields, fields_at };
+    let Some(fields) = cursor.fields()? else {
+        return Ok(None);
+    };
+    let head = Head {
+        method,
+        target,
+        fields,
+        fields_at,
+    };
     head.check()?;
     Ok(Some((head, cursor.at)))
 }
 
 fn request_line(line: &[u8]) -> Result<(String, String), Violation> {
-    let refuse = |reason: &str| Violation { offset: 0, reason: format!("{reason}: {:?}", String::from_utf8_lossy(line)) };
+    let refuse = |reason: &str| Violation {
+        offset: 0,
+        reason: format!("{reason}: {:?}", String::from_utf8_lossy(line)),
+    };
     let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(refuse("request line is not three parts with single spaces (RFC 9112 §3)"));
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(refuse(
+            "request line is not three parts with single spaces (RFC 9112 §3)",
+        ));
     };
     if !is_token(method) {
         return Err(refuse("method is not a token (RFC 9110 §9.1)"));
@@ -147,12 +193,19 @@ fn request_line(line: &[u8]) -> Result<(String, String), Violation> {
     if version != b"HTTP/1.1" {
         return Err(refuse("version is not HTTP/1.1 (RFC 9112 §2.3)"));
     }
-    if !target.iter().all(|byte| (0x21..=0x7e).contains(byte) && *byte != b'#') {
-        return Err(refuse("request target has a byte that no URI has (RFC 9112 §3.2)"));
+    if !target
+        .iter()
+        .all(|byte| (0x21..=0x7e).contains(byte) && *byte != b'#')
+    {
+        return Err(refuse(
+            "request target has a byte that no URI has (RFC 9112 §3.2)",
+        ));
     }
     let asterisk = method == b"OPTIONS" && target == b"*";
     if !asterisk && !target.starts_with(b"/") {
-        return Err(refuse("request target is not in origin-form (RFC 9112 §3.2.1)"));
+        return Err(refuse(
+            "request target is not in origin-form (RFC 9112 §3.2.1)",
+        ));
     }
     if method == b"CONNECT" {
         return Err(refuse("CONNECT was forwarded (RFC 9110 §9.3.6)"));
@@ -162,38 +215,57 @@ fn request_line(line: &[u8]) -> Result<(String, String), Violation> {
 
 impl Head {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_slice())
+        self.fields
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_slice())
     }
 
     fn refuse(&self, reason: impl Into<String>) -> Violation {
-        Violation { offset: self.fields_at, reason: reason.into() }
+        Violation {
+            offset: self.fields_at,
+            reason: reason.into(),
+        }
     }
 
     fn check(&self) -> Result<(), Violation> {
         let hosts: Vec<&[u8]> = self.values("host").collect();
         match hosts.as_slice() {
             [host] if is_host(host) => {}
-            [host] => return Err(self.refuse(format!("Host is no host: {:?} (RFC 9112 §3.2)", lossy(host)))),
+            [host] => {
+                return Err(self.refuse(format!(
+                    "Host is no host: {:?} (RFC 9112 §3.2)",
+                    lossy(host)
+                )));
+            }
             _ => return Err(self.refuse(format!("{} Host fields (RFC 9112 §3.2)", hosts.len()))),
         }
         for name in ["proxy-connection", "keep-alive"] {
             if self.values(name).next().is_some() {
-                return Err(self.refuse(format!("hop-by-hop field {name} was forwarded (RFC 9110 §7.6.1)")));
+                return Err(self.refuse(format!(
+                    "hop-by-hop field {name} was forwarded (RFC 9110 §7.6.1)"
+                )));
             }
         }
         let upgrades = self.values("upgrade").next().is_some();
         for value in self.values("connection") {
             for option in value.split(|byte| *byte == b',') {
                 let option = lossy(option.trim_ascii()).to_ascii_lowercase();
-                let known = matches!(option.as_str(), "close" | "keep-alive" | "te") || (option == "upgrade" && upgrades);
+                let known = matches!(option.as_str(), "close" | "keep-alive" | "te")
+                    || (option == "upgrade" && upgrades);
                 if !known {
-                    return Err(self.refuse(format!("Connection option {option:?} was forwarded (RFC 9110 §7.6.1)")));
+                    return Err(self.refuse(format!(
+                        "Connection option {option:?} was forwarded (RFC 9110 §7.6.1)"
+                    )));
                 }
             }
         }
         for value in self.values("te") {
             if !value.eq_ignore_ascii_case(b"trailers") {
-                return Err(self.refuse(format!("TE is {:?}, not trailers (RFC 9110 §10.1.4)", lossy(value))));
+                return Err(self.refuse(format!(
+                    "TE is {:?}, not trailers (RFC 9110 §10.1.4)",
+                    lossy(value)
+                )));
             }
         }
         Ok(())
@@ -207,7 +279,10 @@ impl Head {
             ([], []) => Ok(Framing::Length(0)),
             ([coding], []) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
             ([], [length]) => self.length(length).map(Framing::Length),
-            ([_], []) => Err(self.refuse(format!("Transfer-Encoding is {:?} (RFC 9112 §6.1)", lossy(codings[0])))),
+            ([_], []) => Err(self.refuse(format!(
+                "Transfer-Encoding is {:?} (RFC 9112 §6.1)",
+                lossy(codings[0])
+            ))),
             ([], _) => Err(self.refuse("more than one Content-Length (RFC 9112 §6.3)")),
             (_, []) => Err(self.refuse("more than one Transfer-Encoding (RFC 9112 §6.1)")),
             _ => Err(self.refuse("Transfer-Encoding and Content-Length together (RFC 9112 §6.1)")),
@@ -216,10 +291,22 @@ impl Head {
 
     fn length(&self, value: &[u8]) -> Result<usize, Violation> {
         let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
-        let parsed = if digits { lossy(value).parse().ok() } else { None };
-        parsed.ok_or_else(|| self.refuse(format!("Content-Length is {:?} (RFC 9110 §8.6)", lossy(value))))
+        let parsed = if digits {
+            lossy(value).parse().ok()
+        } else {
+            None
+        };
+        parsed.ok_or_else(|| {
+            self.refuse(format!(
+                "Content-Length is {:?} (RFC 9110 §8.6)",
+                lossy(value)
+            ))
+        })
     }
 }
+
+/// A body with its trailers.
+type Payload = (Vec<u8>, Vec<Line>);
 
 /// A place in the bytes.
 struct Cursor<'a> {
@@ -233,7 +320,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn refuse(&self, reason: impl Into<String>) -> Violation {
-        Violation { offset: self.at, reason: reason.into() }
+        Violation {
+            offset: self.at,
+            reason: reason.into(),
+        }
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -245,9 +335,14 @@ impl<'a> Cursor<'a> {
     /// A line without its CRLF. A CR or LF that stands alone is a violation (RFC 9112 §2.2).
     fn line(&mut self) -> Result<Option<&'a [u8]>, Violation> {
         let rest = self.rest();
-        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return Ok(None) };
+        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+            return Ok(None);
+        };
         if rest[end] == b'\n' {
-            return Err(Violation { offset: self.at + end, reason: "LF without CR (RFC 9112 §2.2)".into() });
+            return Err(Violation {
+                offset: self.at + end,
+                reason: "LF without CR (RFC 9112 §2.2)".into(),
+            });
         }
         match rest.get(end + 1) {
             None => Ok(None),
@@ -255,7 +350,10 @@ impl<'a> Cursor<'a> {
                 self.at += end + 2;
                 Ok(Some(&rest[..end]))
             }
-            Some(_) => Err(Violation { offset: self.at + end, reason: "CR without LF (RFC 9112 §2.2)".into() }),
+            Some(_) => Err(Violation {
+                offset: self.at + end,
+                reason: "CR without LF (RFC 9112 §2.2)".into(),
+            }),
         }
     }
 
@@ -264,7 +362,9 @@ impl<'a> Cursor<'a> {
         let mut fields = Vec::new();
         loop {
             let start = self.at;
-            let Some(line) = self.line()? else { return Ok(None) };
+            let Some(line) = self.line()? else {
+                return Ok(None);
+            };
             if line.is_empty() {
                 return Ok(Some(fields));
             }
@@ -276,35 +376,65 @@ impl<'a> Cursor<'a> {
     }
 
     /// A chunked body with its trailers (RFC 9112 §7.1).
-    fn chunked(&mut self) -> Result<Option<(Vec<u8>, Vec<Line>)>, Violation> {
+    fn chunked(&mut self) -> Result<Option<Payload>, Violation> {
         let mut body = Vec::new();
         loop {
             let start = self.at;
-            let Some(line) = self.line()? else { return Ok(None) };
-            let digits = !line.is_empty() && line.len() <= 15 && line.iter().all(u8::is_ascii_hexdigit);
-            let size = if digits { usize::from_str_radix(&lossy(line), 16).ok() } else { None };
+            let Some(line) = self.line()? else {
+                return Ok(None);
+            };
+            let digits =
+                !line.is_empty() && line.len() <= 15 && line.iter().all(u8::is_ascii_hexdigit);
+            let size = if digits {
+                usize::from_str_radix(&lossy(line), 16).ok()
+            } else {
+                None
+            };
             let Some(size) = size else {
                 let reason = format!("chunk size line {:?} (RFC 9112 §7.1)", lossy(line));
-                return Err(Violation { offset: start, reason });
+                return Err(Violation {
+                    offset: start,
+                    reason,
+                });
             };
             if size == 0 {
                 break;
             }
-            let Some(data) = self.take(size) else { return Ok(None) };
+            let Some(data) = self.take(size) else {
+                return Ok(None);
+            };
             body.extend_from_slice(data);
             match self.rest() {
                 [b'\r', b'\n', ..] => self.at += 2,
                 [] | [b'\r'] => return Ok(None),
-                _ => return Err(self.refuse("chunk data does not end where its size says (RFC 9112 §7.1)")),
+                _ => {
+                    return Err(
+                        self.refuse("chunk data does not end where its size says (RFC 9112 §7.1)")
+                    );
+                }
             }
         }
         let start = self.at;
-        let Some(trailers) = self.fields()? else { return Ok(None) };
-        let forbidden = ["transfer-encoding", "content-length", "host", "trailer", "connection", "authorization", "te"];
-        match trailers.iter().find(|(name, _)| forbidden.iter().any(|f| name.eq_ignore_ascii_case(f))) {
-            Some((name, _)) => {
-                Err(Violation { offset: start, reason: format!("trailer {name} (RFC 9110 §6.5.1)") })
-            }
+        let Some(trailers) = self.fields()? else {
+            return Ok(None);
+        };
+        let forbidden = [
+            "transfer-encoding",
+            "content-length",
+            "host",
+            "trailer",
+            "connection",
+            "authorization",
+            "te",
+        ];
+        match trailers
+            .iter()
+            .find(|(name, _)| forbidden.iter().any(|f| name.eq_ignore_ascii_case(f)))
+        {
+            Some((name, _)) => Err(Violation {
+                offset: start,
+                reason: format!("trailer {name} (RFC 9110 §6.5.1)"),
+            }),
             None => Ok(Some((body, trailers))),
         }
     }
@@ -314,12 +444,18 @@ fn field(line: &[u8]) -> Result<Line, &'static str> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err("folded or indented field line (RFC 9112 §5.2)");
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or("field line without a colon (RFC 9112 §5)")?;
+    let colon = line
+        .iter()
+        .position(|byte| *byte == b':')
+        .ok_or("field line without a colon (RFC 9112 §5)")?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if !is_token(name) {
         return Err("field name is not a token (RFC 9112 §5.1)");
     }
-    if !value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)) {
+    if !value
+        .iter()
+        .all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..))
+    {
         return Err("control byte in a field value (RFC 9110 §5.5)");
     }
     Ok((lossy(name), value.trim_ascii().to_vec()))
@@ -334,21 +470,31 @@ pub fn is_token(bytes: &[u8]) -> bool {
 /// `uri-host [ ":" port ]` without userinfo (RFC 9110 §7.2); an empty host is none.
 pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = if value.starts_with(b"[") {
-        let Some(end) = value.iter().position(|byte| *byte == b']') else { return false };
+        let Some(end) = value.iter().position(|byte| *byte == b']') else {
+            return false;
+        };
         let inside = &value[1..end];
-        if inside.len() < 2 || !inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+        if inside.len() < 2
+            || !inside
+                .iter()
+                .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        {
             return false;
         }
         (&value[..=end], &value[end + 1..])
     } else {
-        let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
+        let end = value
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(value.len());
         let named = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
         if !value[..end].iter().all(named) {
             return false;
         }
         value.split_at(end)
     };
-    let port_fits = port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
+    let port_fits =
+        port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
     !host.is_empty() && port_fits
 }
 
@@ -357,127 +503,4 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(bytes: &[u8]) -> String {
-        let found = split(bytes);
-        assert!(found.requests.is_empty(), "found {:?}", found.requests);
-        found.violation.expect("refused").reason
-    }
-
-    #[test]
-    fn whole_requests_are_split_and_counted() {
-        let bytes = b"GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n\
-            POST /b HTTP/1.1\r\nhost: a.test:80\r\ncontent-length: 3\r\n\r\nabc\
-            POST /c HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nA\r\n0123456789\r\n0\r\nx-t: 1\r\n\r\n";
-        let found = split(bytes);
-        assert_eq!(found.violation, None);
-        assert_eq!(found.consumed, bytes.len());
-        let targets: Vec<&str> = found.requests.iter().map(|r| r.target.as_str()).collect();
-        assert_eq!(targets, ["/a", "/b", "/c"]);
-        assert_eq!(found.requests[1].body, b"abc");
-        assert_eq!(found.requests[2].body, b"hi0123456789");
-        assert_eq!(found.requests[2].trailers, [("x-t".to_string(), b"1".to_vec())]);
-    }
-
-    #[test]
-    fn every_prefix_is_incomplete_and_never_a_violation() {
-        let bytes = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-t: 1\r\n\r\n";
-        for end in 0..bytes.len() {
-            let found = split(&bytes[..end]);
-            assert_eq!((found.requests.len(), found.violation), (0, None), "prefix of {end}");
-        }
-        assert_eq!(split(bytes).requests.len(), 1);
-    }
-
-    #[test]
-    fn what_is_dirty_is_refused() {
-        for (line, reason) in [
-            ("Content-Length: 1\r\nTransfer-Encoding: chunked", "together"),
-            ("Content-Length: 1\r\nContent-Length: 1", "more than one Content-Length"),
-            ("Content-Length: +1", "Content-Length is"),
-            ("Content-Length: 1, 1", "Content-Length is"),
-            ("Content-Length:", "Content-Length is"),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "more than one Transfer-Encoding"),
-            ("Transfer-Encoding: gzip, chunked", "Transfer-Encoding is"),
-            ("Host: b.test", "2 Host"),
-            ("X : 1", "token"),
-            (" X: 1", "folded"),
-            ("X: a\u{b}b", "control byte"),
-            ("X: a\0b", "control byte"),
-            ("X", "colon"),
-            ("X: 1\nY: 2", "LF without CR"),
-            ("X: 1\rY: 2", "CR without LF"),
-            ("Keep-Alive: 5", "hop-by-hop"),
-            ("Connection: x-secret", "option"),
-            ("TE: gzip", "TE is"),
-        ] {
-            let bytes = format!("POST / HTTP/1.1\r\nHost: a.test\r\n{line}\r\n\r\n");
-            let found = refused(bytes.as_bytes());
-            assert!(found.contains(reason), "{line:?} gave {found:?}");
-        }
-    }
-
-    #[test]
-    fn request_lines_are_strict() {
-        for (line, reason) in [
-            ("GET  / HTTP/1.1", "three parts"),
-            ("GET / HTTP/1.0", "version"),
-            ("GET http://a.test/ HTTP/1.1", "origin-form"),
-            ("GET /a#b HTTP/1.1", "no URI"),
-            ("GET /\u{e9} HTTP/1.1", "no URI"),
-            ("G@T / HTTP/1.1", "token"),
-            ("CONNECT a.test:1 HTTP/1.1", "origin-form"),
-            ("GET /", "three parts"),
-        ] {
-            let found = refused(format!("{line}\r\nHost: a.test\r\n\r\n").as_bytes());
-            assert!(found.contains(reason), "{line:?} gave {found:?}");
-        }
-        assert_eq!(split(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").requests.len(), 1);
-    }
-
-    #[test]
-    fn chunks_are_strict() {
-        for (body, reason) in [
-            ("0x1\r\na\r\n0\r\n\r\n", "chunk size"),
-            ("1;ext=1\r\na\r\n0\r\n\r\n", "chunk size"),
-            ("1 \r\na\r\n0\r\n\r\n", "chunk size"),
-            ("\r\n", "chunk size"),
-            ("1\na\r\n0\r\n\r\n", "LF without CR"),
-            ("1\r\nab\r\n0\r\n\r\n", "does not end"),
-            ("0\r\nContent-Length: 1\r\n\r\n", "trailer"),
-            ("ffffffffffffffff\r\na", "chunk size"),
-        ] {
-            let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
-            let found = refused(bytes.as_bytes());
-            assert!(found.contains(reason), "{body:?} gave {found:?}");
-        }
-    }
-
-    #[test]
-    fn hosts() {
-        for good in ["a.test", "a.test:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a_b"] {
-            assert!(is_host(good.as_bytes()), "{good}");
-        }
-        for bad in ["", "a b", "u@a.test", "a/b", "a:b", "[::1", "[]", ":80", "a\tb", "a?b", "a:80:90", "a#b", "a\\b"] {
-            assert!(!is_host(bad.as_bytes()), "{bad}");
-        }
-    }
-
-    #[test]
-    fn no_bytes_panic_it() {
-        let mut state = 7_u64;
-        for _ in 0..3_000 {
-            let alphabet = b"GET / HTP1.\r\n:;0aF\0Host";
-            let bytes: Vec<u8> = (0..60)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    alphabet[(state >> 33) as usize % alphabet.len()]
-                })
-                .collect();
-            let _judged = split(&bytes);
-            let _judged = split(&[b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &bytes[..]].concat());
-        }
-    }
-}
+mod tests;

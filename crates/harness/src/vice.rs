@@ -134,7 +134,8 @@ impl Vice {
 
     /// Plays the vice on a connection whose request has been read. `turn` counts requests from 0.
     pub async fn play(self, socket: &mut Socket, turn: usize) -> After {
-        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Type: text/plain\r\n\r\nwhole\n";
+        let whole =
+            b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Type: text/plain\r\n\r\nwhole\n";
         let (bytes, after): (Vec<u8>, After) = match self {
             Self::None | Self::Refuses | Self::ResetsOnAccept | Self::ResetsAfterRequest => (Vec::new(), After::Reset),
             Self::ClosesOnAccept | Self::ClosesAfterRequest => (Vec::new(), After::Close),
@@ -226,9 +227,10 @@ impl Vice {
             }
             bytes = again;
             let mut sink = [0; 512];
-            match tokio::time::timeout(std::time::Duration::from_millis(2), socket.read(&mut sink)).await {
-                Ok(Ok(0) | Err(_)) => return After::Close,
-                Ok(Ok(_)) | Err(_) => {}
+            let pause = std::time::Duration::from_millis(2);
+            let heard = tokio::time::timeout(pause, socket.read(&mut sink)).await;
+            if matches!(heard, Ok(Ok(0) | Err(_))) {
+                return After::Close;
             }
         }
         After::Hold
@@ -236,7 +238,11 @@ impl Vice {
 }
 
 fn half_body() -> Vec<u8> {
-    [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".as_slice(), &pattern(50_000)].concat()
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".as_slice(),
+        &pattern(50_000),
+    ]
+    .concat()
 }
 
 fn chunked(body: &str) -> Vec<u8> {
@@ -252,16 +258,26 @@ fn garbage() -> Vec<u8> {
     let mut state = 0x5ea_u64;
     (0..4_096)
         .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as u8
         })
         .collect()
 }
 
 fn huge_head() -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nX-Huge: {}\r\nContent-Length: 0\r\n\r\n", "h".repeat(1 << 20)).into_bytes()
+    format!(
+        "HTTP/1.1 200 OK\r\nX-Huge: {}\r\nContent-Length: 0\r\n\r\n",
+        "h".repeat(1 << 20)
+    )
+    .into_bytes()
 }
 
 fn many_fields() -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-Many: 1\r\n".repeat(20_000)).into_bytes()
+    format!(
+        "HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n",
+        "X-Many: 1\r\n".repeat(20_000)
+    )
+    .into_bytes()
 }

@@ -5,7 +5,7 @@
 //! `${dir}` (a folder), `${http}`, `${https}`, `${admin}` with `.port` (the edge, once it runs), `${repeat TEXT N}`, and
 //! what a step kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,7 @@ pub struct World {
     /// Connections that nobody reads, kept open to the end.
     pub unread: Mutex<Vec<Connection>>,
     last: Mutex<Option<Answer>>,
+    unjudged: BTreeSet<String>,
     texts: Texts,
     scratch: TempFolder,
     _closed: TcpSocket,
@@ -66,19 +67,42 @@ impl World {
         let (closed, refuses) = closed_port()?;
         texts.set("closed", refuses.to_string());
         texts.set("dir", scratch.path().display().to_string());
-        texts.set("ca", scratch.write("ca.pem", Authority::known()?.pem())?.display().to_string());
-        texts.set("stranger_ca", scratch.write("stranger.pem", Authority::stranger()?.pem())?.display().to_string());
+        texts.set(
+            "ca",
+            scratch
+                .write("ca.pem", Authority::known()?.pem())?
+                .display()
+                .to_string(),
+        );
+        texts.set(
+            "stranger_ca",
+            scratch
+                .write("stranger.pem", Authority::stranger()?.pem())?
+                .display()
+                .to_string(),
+        );
         let mut origins = BTreeMap::new();
+        let mut unjudged = BTreeSet::new();
         for (name, kind) in kinds {
             let origin = start_origin(name, kind).await?;
             texts.set(name, origin.address.to_string());
             texts.set(&format!("{name}.port"), origin.address.port().to_string());
+            if kind.unjudged {
+                unjudged.insert(name.clone());
+            }
             origins.insert(name.clone(), origin);
         }
         let config = texts.fill(config, &scratch)?;
-        let flags = flags.iter().map(|flag| texts.fill(flag, &scratch)).collect::<Result<Vec<_>>>()?;
+        let flags = flags
+            .iter()
+            .map(|flag| texts.fill(flag, &scratch))
+            .collect::<Result<Vec<_>>>()?;
         let edge = Edge::start(binary, &config, TempFolder::new()?, &flags).await?;
-        for (name, address) in [("http", edge.http), ("https", edge.https), ("admin", edge.admin)] {
+        for (name, address) in [
+            ("http", edge.http),
+            ("https", edge.https),
+            ("admin", edge.admin),
+        ] {
             texts.set(name, address.to_string());
             texts.set(&format!("{name}.port"), address.port().to_string());
         }
@@ -89,6 +113,7 @@ impl World {
             begun: HashMap::new().into(),
             unread: Mutex::default(),
             last: Mutex::default(),
+            unjudged,
             texts,
             scratch,
             _closed: closed,
@@ -96,7 +121,9 @@ impl World {
     }
 
     pub fn origin(&self, name: &str) -> Result<&Origin> {
-        self.origins.get(name).with_context(|| format!("no origin {name}"))
+        self.origins
+            .get(name)
+            .with_context(|| format!("no origin {name}"))
     }
 
     /// A text with its variables replaced.
@@ -109,7 +136,10 @@ impl World {
     }
 
     pub fn last(&self) -> Option<Answer> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub fn set_last(&self, answer: &Answer) {
@@ -117,9 +147,20 @@ impl World {
     }
 
     /// The way to the edge for a protocol. `certificate` is `known` or `stranger`.
-    pub fn target(&self, via: Via, name: &str, certificate: Option<&str>, tls12: bool) -> Result<Target> {
+    pub fn target(
+        &self,
+        via: Via,
+        name: &str,
+        certificate: Option<&str>,
+        tls12: bool,
+    ) -> Result<Target> {
         let alpn: &[&str] = match via {
-            Via::H1 | Via::H2c => return Ok(Target { address: self.edge.http, tls: None }),
+            Via::H1 | Via::H2c => {
+                return Ok(Target {
+                    address: self.edge.http,
+                    tls: None,
+                });
+            }
             Via::H1s => &["http/1.1"],
             Via::H2 => &["h2"],
         };
@@ -130,23 +171,43 @@ impl World {
             Some(other) => bail!("certificate is {other:?}, neither known nor stranger"),
         };
         let config = certificate::client(alpn, own.as_ref(), tls12)?;
-        Ok(Target { address: self.edge.https, tls: Some((config, name.to_owned())) })
+        Ok(Target {
+            address: self.edge.https,
+            tls: Some((config, name.to_owned())),
+        })
     }
 
     /// What the judge says about all origins since it was asked last.
     pub fn judge(&self) -> Vec<String> {
-        self.origins.values().flat_map(Origin::judge).collect()
+        let judged = self
+            .origins
+            .iter()
+            .filter(|(name, _)| !self.unjudged.contains(*name));
+        judged.flat_map(|(_, origin)| origin.judge()).collect()
     }
 
     /// The records and the edge's own output, for a failure's report.
-    pub fn circumstances(&self) -> String {
+    pub async fn circumstances(&self) -> String {
+        // The edge writes its log in batches; what is still on its way may be the record that matters.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let records = self.edge.records();
-        let shown = records.iter().rev().take(12).rev().map(|r| serde_json::to_string(r).unwrap_or_default());
+        let shown = records
+            .iter()
+            .rev()
+            .take(12)
+            .rev()
+            .map(|r| serde_json::to_string(r).unwrap_or_default());
         let records: Vec<String> = shown.collect();
         let log = self.edge.log();
         let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
-        let answer = self.last().map_or_else(|| "none".to_owned(), |answer| answer.to_string());
-        format!("-- last answer\n{answer}\n-- records\n{}\n-- the edge's log\n{}", records.join("\n"), &log[from..])
+        let answer = self
+            .last()
+            .map_or_else(|| "none".to_owned(), |answer| answer.to_string());
+        format!(
+            "-- last answer\n{answer}\n-- records\n{}\n-- the edge's log\n{}",
+            records.join("\n"),
+            &log[from..]
+        )
     }
 }
 
@@ -154,10 +215,22 @@ async fn start_origin(name: &str, kind: &OriginKind) -> Result<Origin> {
     let tls = if kind.tls.is_empty() {
         None
     } else {
-        let authority = if kind.stranger { Authority::stranger()? } else { Authority::known()? };
+        let authority = if kind.stranger {
+            Authority::stranger()?
+        } else {
+            Authority::known()?
+        };
         let names: Vec<&str> = kind.tls.iter().map(String::as_str).collect();
-        let alpn: &[&str] = if kind.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
-        let ask = if kind.asks_certificate { Some(Authority::known()?) } else { None };
+        let alpn: &[&str] = if kind.http2 {
+            &["h2", "http/1.1"]
+        } else {
+            &["http/1.1"]
+        };
+        let ask = if kind.asks_certificate {
+            Some(Authority::known()?)
+        } else {
+            None
+        };
         Some(certificate::server(&authority.certify(&names)?, alpn, ask)?)
     };
     let origin = Origin::start(name, if kind.http2 { Speaks::H2 } else { Speaks::H1 }, tls).await?;
@@ -178,17 +251,26 @@ fn closed_port() -> Result<(TcpSocket, SocketAddr)> {
 
 impl Texts {
     fn set(&self, name: &str, text: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), text);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), text);
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn fill(&self, text: &str, scratch: &TempFolder) -> Result<String> {
         replace(text, |name| match name.split_once(' ') {
             Some(("cert" | "key", host)) => self.certificate(name, host, scratch),
-            _ => self.get(name).with_context(|| format!("no variable {name:?}")),
+            _ => self
+                .get(name)
+                .with_context(|| format!("no variable {name:?}")),
         })
     }
 
@@ -211,9 +293,14 @@ pub fn replace(text: &str, lookup: impl Fn(&str) -> Result<String>) -> Result<St
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, behind) = after.split_once('}').with_context(|| format!("${{ without }} in {text:?}"))?;
+        let (name, behind) = after
+            .split_once('}')
+            .with_context(|| format!("${{ without }} in {text:?}"))?;
         filled.push_str(before);
-        match name.strip_prefix("repeat ").and_then(|more| more.rsplit_once(' ')) {
+        match name
+            .strip_prefix("repeat ")
+            .and_then(|more| more.rsplit_once(' '))
+        {
             Some((what, times)) => filled.push_str(&what.repeat(times.parse().context("repeat")?)),
             None => filled.push_str(&lookup(name)?),
         }
@@ -229,8 +316,17 @@ mod tests {
 
     #[test]
     fn variables() {
-        let lookup = |name: &str| if name == "o" { Ok("1.2.3.4:5".to_owned()) } else { bail!("no {name}") };
-        assert_eq!(replace("http://${o}/${repeat ab 3}!", lookup).unwrap(), "http://1.2.3.4:5/ababab!");
+        let lookup = |name: &str| {
+            if name == "o" {
+                Ok("1.2.3.4:5".to_owned())
+            } else {
+                bail!("no {name}")
+            }
+        };
+        assert_eq!(
+            replace("http://${o}/${repeat ab 3}!", lookup).unwrap(),
+            "http://1.2.3.4:5/ababab!"
+        );
         assert!(replace("${p}", lookup).is_err());
         assert!(replace("${o", lookup).is_err());
     }

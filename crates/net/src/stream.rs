@@ -3,11 +3,13 @@
 //! Both halves of an exchange live in one task, and an upload may run beside a download: so reading and writing take `&self`.
 //! Everything is confined to one thread; `RefCell` borrows never cross an await.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::tls::TlsStream;
@@ -15,7 +17,7 @@ use crate::tls::TlsStream;
 /// A connection's bytes.
 pub enum Stream {
     /// Cleartext TCP.
-    Plain(TcpStream),
+    Plain(Tcp),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
 }
@@ -27,7 +29,7 @@ impl Stream {
     /// Those of the socket; `UnexpectedEof` when a TLS peer closed without saying so; `InvalidData` for broken TLS.
     pub fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(tcp) => poll_read_tcp(tcp, cx, into),
+            Self::Plain(tcp) => tcp.poll_read(cx, into),
             Self::Tls(tls) => tls.poll_read(cx, into),
         }
     }
@@ -38,12 +40,7 @@ impl Stream {
     /// Those of the socket.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(tcp) => loop {
-                match tcp.try_write(bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
-                    result => return Poll::Ready(result),
-                }
-            },
+            Self::Plain(tcp) => tcp.poll_write(cx, bytes),
             Self::Tls(tls) => tls.poll_write(cx, bytes),
         }
     }
@@ -54,12 +51,7 @@ impl Stream {
     /// Those of the socket.
     pub fn poll_write_two(&self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(tcp) => loop {
-                match tcp.try_write_vectored(&[io::IoSlice::new(first), io::IoSlice::new(second)]) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
-                    result => return Poll::Ready(result),
-                }
-            },
+            Self::Plain(tcp) => tcp.poll_write_two(cx, first, second),
             Self::Tls(tls) => tls.poll_write(cx, if first.is_empty() { second } else { first }),
         }
     }
@@ -77,9 +69,8 @@ impl Stream {
 
     /// Whether the peer said something, or closed, since the last read. No system call.
     pub fn has_news(&self) -> bool {
-        let tcp = self.tcp();
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        tcp.poll_read_ready(&mut cx).is_ready()
+        self.tcp().0.borrow().poll_read_ready(&mut cx).is_ready()
     }
 
     /// Says the end of our sending: `close_notify` on TLS, then FIN.
@@ -90,18 +81,17 @@ impl Stream {
         if let Self::Tls(tls) = self {
             tls.close_notify();
         }
-        shutdown_write(self.tcp())
+        socket2::SockRef::from(&*self.tcp().0.borrow()).shutdown(std::net::Shutdown::Write)
     }
 
     /// Makes the coming close a reset (RST), so that what was sent so far cannot be taken for the whole.
     pub fn reset_on_close(&self) {
-        let socket = socket2::SockRef::from(self.tcp());
+        let tcp = self.tcp().0.borrow();
         // Failing leaves an ordinary close, which length or chunk framing still shows as cut short.
-        let _ = socket.set_linger(Some(std::time::Duration::ZERO));
+        let _ = socket2::SockRef::from(&*tcp).set_linger(Some(std::time::Duration::ZERO));
     }
 
-    /// The socket below.
-    pub fn tcp(&self) -> &TcpStream {
+    fn tcp(&self) -> &Tcp {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.tcp(),
@@ -132,22 +122,43 @@ impl Stream {
     }
 }
 
-/// Reads from a socket into spare room; remembers readiness, so that a short read costs no second call.
-pub(crate) fn poll_read_tcp(tcp: &TcpStream, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(tcp.poll_read_ready(cx))?;
-        match tcp.try_read_buf(into) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return Poll::Ready(result),
-        }
+/// A TCP socket, read and written through a shared reference.
+///
+/// Tokio's poll functions, unlike its `try_` ones, take a short read or write for the sign that the socket is drained or full,
+/// which saves a system call each time; they want `&mut`, so there is a `RefCell`, borrowed for one call at a time.
+pub struct Tcp(RefCell<TcpStream>);
+
+impl From<TcpStream> for Tcp {
+    fn from(tcp: TcpStream) -> Self {
+        Self(RefCell::new(tcp))
     }
 }
 
-fn shutdown_write(tcp: &TcpStream) -> io::Result<()> {
-    let fd = tcp.as_fd().as_raw_fd();
-    // SAFETY: `fd` is open for as long as `tcp` is borrowed; shutdown touches no memory of ours.
-    match unsafe { libc::shutdown(fd, libc::SHUT_WR) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+impl Tcp {
+    fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::uninit(into.spare_capacity_mut());
+        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut room))?;
+        let read = room.filled().len();
+        // SAFETY: the socket filled, so initialised, the first `read` bytes of the spare capacity.
+        unsafe { into.set_len(into.len() + read) };
+        Poll::Ready(Ok(read))
+    }
+
+    pub(crate) fn poll_read_slice(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(into);
+        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut room))?;
+        Poll::Ready(Ok(room.filled().len()))
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    pub(crate) fn poll_write_vectored(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, parts)
+    }
+
+    fn poll_write_two(&self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
     }
 }

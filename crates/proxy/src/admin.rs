@@ -59,7 +59,7 @@ pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
 
 async fn one(tcp: TcpStream, admin: &Admin) {
     let mut alarm = Alarm::new(PATIENCE);
-    let stream = Stream::Plain(tcp);
+    let stream = Stream::Plain(tcp.into());
     let mut buffer = Buffer::default();
     let mut scanner = HeadScanner::default();
     let limits = HeadLimits::default();

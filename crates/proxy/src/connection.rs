@@ -49,7 +49,7 @@ pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: 
     if !tls {
         drop(snapshot);
         let alarm = Alarm::new(thread.snapshot.load().edge.header_timeout);
-        return Box::pin(cleartext(thread, facts, Stream::Plain(tcp), alarm)).await;
+        return Box::pin(cleartext(thread, facts, Stream::Plain(tcp.into()), alarm)).await;
     }
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
     let choose = |name: &str| {

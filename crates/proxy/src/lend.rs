@@ -211,7 +211,7 @@ async fn connect(
         };
         alarm.set_at(due);
         let Some(tls) = tls else {
-            let stream = Stream::Plain(tcp);
+            let stream = Stream::Plain(tcp.into());
             return Ok(lent(thread, zone, member, stream, need == Need::Http2));
         };
         let config = if need == Need::Http1 { &tls.http1 } else { &tls.any };

@@ -103,7 +103,7 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
     let mut alarm = Alarm::new(probe.timeout);
     let tcp = snapshot.edge.outward.connect(address, &mut alarm).await.ok()?;
     let stream = match tls {
-        None => Stream::Plain(tcp),
+        None => Stream::Plain(tcp.into()),
         Some(tls) => {
             let stream = TlsStream::connect(tcp, tls.http1.clone(), tls.name.clone(), &mut alarm).await.ok()?;
             Stream::Tls(Box::new(stream))

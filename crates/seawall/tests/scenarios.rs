@@ -8,8 +8,11 @@ use std::path::Path;
 use seawall_harness::folder::run_folder;
 
 fn play(area: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(area);
-    let report = run_folder(Path::new(env!("CARGO_BIN_EXE_seawall")), &folder).expect("the folder can be read");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../scenarios")
+        .join(area);
+    let report = run_folder(Path::new(env!("CARGO_BIN_EXE_seawall")), &folder)
+        .expect("the folder can be read");
     println!("{area}: {report}");
     assert_eq!(report.failed(), 0, "{area}: {report}");
 }
@@ -39,4 +42,6 @@ macro_rules! areas {
     };
 }
 
-areas![errors, forwarding, framing, h2, headers, health, life, retry, routing, slow, tls, tunnels];
+areas![
+    errors, forwarding, framing, h2, headers, health, life, retry, routing, slow, tls, tunnels
+];

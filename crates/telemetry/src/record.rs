@@ -2,7 +2,7 @@
 //!
 //! Every line has every key, in one order; what does not apply is an empty string or `null`, so that a consumer sees one
 //! shape. Whatever came from outside is cut to a bound, escaped so that the line stays valid JSON whatever its bytes were,
-//! and stripped of credentials ([`credentials`]).
+//! and stripped of credentials.
 //!
 //! Not here: where lines go (`log`), what is counted (`metrics`).
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use super::hello::{Tee, client_hello};
 use super::{Socket, TlsFault, TlsStream, closed_early};
 use crate::alarm::Alarm;
+use crate::stream::Tcp;
 
 /// A client's TLS connection, its handshake done.
 pub struct Accepted {
@@ -32,35 +34,40 @@ pub async fn accept(
     alarm: &mut Alarm,
     choose: impl FnOnce(&str) -> Option<Arc<ServerConfig>>,
 ) -> Result<Accepted, TlsFault> {
+    let tcp = Tcp::from(tcp);
     let mut first_flight = Vec::with_capacity(1024);
     let mut acceptor = Acceptor::default();
     let accepted = loop {
-        alarm.within(|cx| tcp.poll_read_ready(cx)).await??;
-        let mut tee = Tee { from: Socket(&tcp), copy: &mut first_flight };
-        match acceptor.read_tls(&mut tee) {
-            Ok(0) => return Err(closed_early().into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error.into()),
+        let read = alarm
+            .within(|cx| {
+                let mut tee = Tee { from: Socket { tcp: &tcp, cx }, copy: &mut first_flight };
+                match acceptor.read_tls(&mut tee) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                    result => Poll::Ready(result),
+                }
+            })
+            .await??;
+        if read == 0 {
+            return Err(closed_early().into());
         }
         match acceptor.accept() {
             Ok(Some(accepted)) => break accepted,
             Ok(None) => {}
             Err((error, mut alert)) => {
-                let _ = alert.write_all(&mut Socket(&tcp));
+                let _ = alert.write_all(&mut now(&tcp, &mut noop()));
                 return Err(error.into());
             }
         }
     };
     let server_name = accepted.client_hello().server_name().unwrap_or_default().to_ascii_lowercase();
     let Some(config) = choose(&server_name) else {
-        let _ = tcp.try_write(&UNRECOGNIZED_NAME);
+        let _ = tcp.poll_write(&mut noop(), &UNRECOGNIZED_NAME);
         return Err(TlsFault::UnknownName);
     };
     let connection = match accepted.into_connection(config) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
-            let _ = alert.write_all(&mut Socket(&tcp));
+            let _ = alert.write_all(&mut now(&tcp, &mut noop()));
             return Err(error.into());
         }
     };
@@ -69,6 +76,15 @@ pub async fn accept(
     let facts = facts(&stream, server_name.into(), client_hello(&first_flight));
     let http2 = stream.has_alpn(b"h2");
     Ok(Accepted { stream, facts, http2 })
+}
+
+/// What can be written without waiting: an alert before a close.
+fn now<'a, 'b, 'c>(tcp: &'a Tcp, cx: &'b mut Context<'c>) -> Socket<'a, 'b, 'c> {
+    Socket { tcp, cx }
+}
+
+fn noop() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// A fatal alert `unrecognized_name` (112) in a record of its own (RFC 6066 §3).

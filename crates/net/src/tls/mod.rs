@@ -17,6 +17,7 @@ use rustls::{ClientConfig, ClientConnection, Connection};
 use tokio::net::TcpStream;
 
 use crate::alarm::{Alarm, Elapsed};
+use crate::stream::Tcp;
 
 pub use accept::{Accepted, accept};
 
@@ -58,12 +59,12 @@ impl TlsFault {
 
 /// TLS over TCP, of either side. One thread; no borrow outlives a call.
 pub struct TlsStream {
-    tcp: TcpStream,
+    tcp: Tcp,
     tls: RefCell<Connection>,
 }
 
 impl TlsStream {
-    fn new(tcp: TcpStream, mut tls: Connection) -> Self {
+    fn new(tcp: Tcp, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(HELD));
         Self { tcp, tls: RefCell::new(tls) }
     }
@@ -78,7 +79,7 @@ impl TlsStream {
         name: ServerName<'static>,
         alarm: &mut Alarm,
     ) -> Result<Self, TlsFault> {
-        let stream = Self::new(tcp, ClientConnection::new(config, name)?.into());
+        let stream = Self::new(tcp.into(), ClientConnection::new(config, name)?.into());
         alarm.within(|cx| stream.poll_handshake(cx)).await??;
         Ok(stream)
     }
@@ -88,7 +89,7 @@ impl TlsStream {
         self.tls.borrow().alpn_protocol() == Some(protocol)
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
+    pub(crate) fn tcp(&self) -> &Tcp {
         &self.tcp
     }
 
@@ -151,15 +152,12 @@ impl TlsStream {
 
     /// Reads ciphertext once and lets rustls work on it.
     fn poll_fill(&self, tls: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), TlsFault>> {
-        loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            match tls.read_tls(&mut Socket(&self.tcp)) {
-                // rustls tells a clean end from a cut one in its reader.
-                Ok(0) if tls.is_handshaking() => return Poll::Ready(Err(closed_early().into())),
-                Ok(_) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
+        match tls.read_tls(&mut Socket { tcp: &self.tcp, cx }) {
+            // rustls tells a clean end from a cut one in its reader.
+            Ok(0) if tls.is_handshaking() => return Poll::Ready(Err(closed_early().into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error.into())),
         }
         let result = tls.process_new_packets();
         if tls.wants_write() {
@@ -172,12 +170,10 @@ impl TlsStream {
 
     fn poll_drain(&self, tls: &mut Connection, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while tls.wants_write() {
-            match tls.write_tls(&mut Socket(&self.tcp)) {
+            match tls.write_tls(&mut Socket { tcp: &self.tcp, cx }) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.tcp.poll_write_ready(cx))?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -189,25 +185,35 @@ fn closed_early() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed in the handshake")
 }
 
-/// The socket as rustls wants it: non-blocking reads and writes.
-struct Socket<'a>(&'a TcpStream);
+/// The socket as rustls wants it. `WouldBlock` means that the task is registered and will be woken.
+struct Socket<'a, 'b, 'c> {
+    tcp: &'a Tcp,
+    cx: &'b mut Context<'c>,
+}
 
-impl Read for Socket<'_> {
+impl Read for Socket<'_, '_, '_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
+        or_would_block(self.tcp.poll_read_slice(self.cx, into))
     }
 }
 
-impl Write for Socket<'_> {
+impl Write for Socket<'_, '_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        or_would_block(self.tcp.poll_write(self.cx, bytes))
     }
 
     fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(bytes)
+        or_would_block(self.tcp.poll_write_vectored(self.cx, bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn or_would_block(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

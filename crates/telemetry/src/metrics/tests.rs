@@ -407,3 +407,13 @@ fn words_that_occur_twice_are_one() {
         1.0
     );
 }
+
+#[test]
+fn what_a_worker_keeps_can_move_to_its_thread() {
+    fn moves<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    moves::<Shard>();
+    moves::<crate::LogBuffer>();
+    is_shared::<Registry>();
+    is_shared::<crate::AccessLog>();
+}

@@ -70,7 +70,12 @@ static PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut number = 0;
     while number < pairs.len() {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "in the compiler, where a panic is a build error"
+        )]
+        let pair = &mut pairs[number];
+        *pair = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
         number += 1;
     }
     pairs

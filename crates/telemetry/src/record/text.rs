@@ -22,7 +22,7 @@ impl Class for Plain {
     }
 }
 
-/// Appends at most `limit` bytes of a text from outside.
+/// Appends at most `limit` bytes, which is 16 or more, of a text from outside.
 #[inline(always)]
 pub(super) fn write(line: &mut Line<'_>, bytes: &[u8], limit: usize) {
     *line = text(mem::take(line), bytes, limit);
@@ -169,18 +169,26 @@ mod tests {
 
     #[test]
     fn cuts_between_characters() {
-        assert_eq!(written(b"abcdef", 6), "abcdef");
-        assert_eq!(written(b"abcdef", 5), "abcde…");
-        assert_eq!(written("aé🌊".as_bytes(), 7), "aé🌊");
-        assert_eq!(written("aé🌊b".as_bytes(), 7), "aé🌊…");
+        const START: &str = "some sixteen bytes that are always whole";
+        let written = |text: &str, limit: usize| {
+            let text = written(format!("{START}{text}").as_bytes(), START.len() + limit);
+            text.strip_prefix(START).expect(START).to_owned()
+        };
+        assert_eq!(written("abcdef", 6), "abcdef");
+        assert_eq!(written("abcdef", 5), "abcde…");
+        assert_eq!(written("aé🌊", 7), "aé🌊");
+        assert_eq!(written("aé🌊b", 7), "aé🌊…");
         for limit in 3..7 {
-            assert_eq!(written("aé🌊b".as_bytes(), limit), "aé…", "{limit}");
+            assert_eq!(written("aé🌊b", limit), "aé…", "{limit}");
         }
-        assert_eq!(written("aé".as_bytes(), 2), "a…");
-        // Where there is no character, nothing is left out.
+        assert_eq!(written("aé", 2), "a…");
+    }
+
+    #[test]
+    fn cuts_anywhere_where_there_are_no_characters() {
         assert_eq!(
-            written(b"\x80\x80\x80\x80\x80\x80", 5),
-            r"\u0080\u0080\u0080\u0080\u0080…"
+            written(&[0x80; 17], 16),
+            format!("{}…", r"\u0080".repeat(16))
         );
     }
 
