@@ -436,12 +436,17 @@ impl FrameWriter<'_> {
                 flags,
                 stream,
                 payload,
-            } => frame(
-                *kind,
-                *flags,
-                *stream,
-                &bytes_of(&self.world.fill(payload)?),
-            ),
+            } => {
+                if *kind == frames::HEADERS {
+                    self.stream = *stream;
+                }
+                frame(
+                    *kind,
+                    *flags,
+                    *stream,
+                    &bytes_of(&self.world.fill(payload)?),
+                )
+            }
             FrameStep::Raw(text) => bytes_of(&self.world.fill(text)?),
             FrameStep::Repeat { .. } | FrameStep::Read => bail!("played elsewhere"),
         })

@@ -101,6 +101,24 @@ fn one<'a>(
                     }
                 }
             }
+            Step::Until(until) => {
+                let origin = world.origin(&until.origin)?;
+                let start = std::time::Instant::now();
+                while !until.requests.holds(origin.requests() as f64) {
+                    let seen = origin.requests();
+                    ensure!(
+                        start.elapsed() < patience(),
+                        "{} saw {seen} requests, not {:?}",
+                        until.origin,
+                        until.requests
+                    );
+                    for step in &until.play {
+                        one(world, scenario, step)
+                            .await
+                            .with_context(|| brief(step))?;
+                    }
+                }
+            }
             Step::Begin(begin) => {
                 let task = spawn(world, scenario, begin.play.clone());
                 world.begun.lock().await.insert(begin.name.clone(), task);

@@ -70,6 +70,8 @@ pub enum Step {
     /// All of these at once; the next step begins when all have ended.
     Together(Vec<Step>),
     Repeat(Repeat),
+    /// Plays steps again and again until an origin has seen so many requests.
+    Until(Until),
     /// Begins a step and goes on; it is awaited at the end of the script, or by `join`.
     Begin(Box<Begin>),
     /// Waits for what was begun under this name.
@@ -320,6 +322,14 @@ pub struct TunnelStep {
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
     pub times: usize,
+    pub play: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    pub origin: String,
+    pub requests: Condition,
     pub play: Vec<Step>,
 }
 

@@ -211,6 +211,14 @@ async fn http2_in_clear_and_over_tls() {
         );
         assert_eq!(leaves_pattern(&answer.body), None);
         assert_eq!(origin.seen()[0].request.body.len(), 400_000);
+        for _ in 0..3 {
+            let request = http::Request::get("http://a.test/again").body(()).unwrap();
+            let answer = client
+                .exchange(request, bytes::Bytes::new(), None)
+                .await
+                .unwrap();
+            assert!(answer.status == 200 && answer.cut.is_none(), "{answer}");
+        }
         origin.take_on(Vice::ResetsMidBody, None);
         let request = http::Request::get("http://a.test/p").body(()).unwrap();
         let answer = client

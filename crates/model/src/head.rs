@@ -37,6 +37,17 @@ struct Line {
     value: Span,
 }
 
+impl Line {
+    /// Where the buffer has this line as `name: value CRLF`, if it has.
+    fn as_written(&self, raw: &[u8]) -> Option<std::ops::Range<usize>> {
+        let name_end = (self.name.start + self.name.len) as usize;
+        let value_end = (self.value.start + self.value.len) as usize;
+        let between = raw.get(name_end..self.value.start as usize);
+        let behind = raw.get(value_end..value_end + 2);
+        (between == Some(b": ") && behind == Some(b"\r\n")).then_some(self.name.start as usize..value_end + 2)
+    }
+}
+
 /// One field line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -142,6 +153,33 @@ impl Fields {
     /// All lines that were not removed.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.lines.iter().filter(|line| line.id != FieldId::Removed).map(|line| self.field(line))
+    }
+
+    /// Appends all lines but those in `skip` as `name: value CRLF` (RFC 9112 §5).
+    ///
+    /// Where the buffer has neighbouring lines in just this form, as a well-formed HTTP/1.1 head has, they are copied in one
+    /// piece: the bytes are the same as written one by one.
+    pub fn write_lines(&self, skip: u64, out: &mut Vec<u8>) {
+        let mut run = 0..0;
+        let skip = skip | FieldId::Removed.bit();
+        for line in self.lines.iter().filter(|line| skip & line.id.bit() == 0) {
+            match line.as_written(&self.raw) {
+                Some(written) if written.start == run.end => run.end = written.end,
+                Some(written) => {
+                    out.extend_from_slice(self.raw.get(run).unwrap_or_default());
+                    run = written;
+                }
+                None => {
+                    out.extend_from_slice(self.raw.get(run).unwrap_or_default());
+                    run = 0..0;
+                    out.extend_from_slice(line.name.of(&self.raw));
+                    out.extend_from_slice(b": ");
+                    out.extend_from_slice(line.value.of(&self.raw));
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        out.extend_from_slice(self.raw.get(run).unwrap_or_default());
     }
 
     /// All values of one known field.
@@ -317,6 +355,21 @@ impl ResponseHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_written_in_one_form_however_they_came() {
+        let mut fields = Fields::default();
+        let raw = b"A: 1\r\nHost: x\r\nB:2\r\nC:  3 \r\nD: 4\r\n";
+        fields.set_raw(raw);
+        for (name, value) in [(0..1, 3..4), (6..10, 12..13), (15..16, 17..18), (20..21, 24..25), (28..29, 31..32)] {
+            let span = |range: std::ops::Range<usize>| Span::new(range.start, range.len());
+            fields.push_span(span(name), span(value));
+        }
+        fields.append(b"E", b"5");
+        let mut out = Vec::new();
+        fields.write_lines(FieldId::Host.bit(), &mut out);
+        assert_eq!(out, b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\n");
+    }
 
     #[test]
     fn lines_keep_their_order_and_can_be_asked_by_id_or_name() {

@@ -65,6 +65,27 @@ impl Alarm {
         }
     }
 
+    /// What `poll` gives, or [`Elapsed`] when it does not come within `timeout`. The clock is read only when there is something
+    /// to wait for.
+    pub async fn wait<T>(
+        &mut self,
+        timeout: Duration,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, Elapsed> {
+        let mut set = false;
+        poll_fn(|cx| match poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => {
+                if !set {
+                    set = true;
+                    self.set(timeout);
+                }
+                self.poll(cx).map(|()| Err(Elapsed))
+            }
+        })
+        .await
+    }
+
     /// What `poll` gives, or [`Elapsed`] when the deadline passes first.
     pub async fn within<T>(
         &mut self,

@@ -35,6 +35,14 @@ pub struct ResponseOut<'a> {
 }
 
 impl<'a> ResponseOut<'a> {
+    /// Appends the field lines as HTTP/1.1 writes them.
+    pub(crate) fn write_lines(&self, out: &mut Vec<u8>) {
+        if let Some(origin) = self.origin {
+            origin.write_lines(self.skip, out);
+        }
+        self.extra.write_lines(0, out);
+    }
+
     /// Names and values, in order: the origin's, then ours.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         travelling(self.origin, self.skip).chain(self.extra.iter().map(|field| (field.name, field.value)))
@@ -56,25 +64,43 @@ pub struct RequestOut<'a> {
     pub client: &'a Fields,
     /// Ids of the client's fields that stay behind.
     pub skip: u64,
-    /// Ours.
+    /// Ours, the same for many requests.
+    pub common: &'a Prepared,
+    /// Ours, for this one.
     pub extra: &'a Fields,
     /// What follows.
     pub body: BodyOut,
 }
 
+/// Fields that many messages share, and how HTTP/1.1 writes them.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared {
+    fields: Fields,
+    lines: Vec<u8>,
+}
+
+impl From<Fields> for Prepared {
+    fn from(fields: Fields) -> Self {
+        let mut lines = Vec::new();
+        fields.write_lines(0, &mut lines);
+        Self { fields, lines }
+    }
+}
+
 impl<'a> RequestOut<'a> {
     /// Names and values, in order: the client's, then ours.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        travelling(Some(self.client), self.skip).chain(self.extra.iter().map(|field| (field.name, field.value)))
+        let ours = self.common.fields.iter().chain(self.extra.iter());
+        travelling(Some(self.client), self.skip).chain(ours.map(|field| (field.name, field.value)))
     }
 
     /// As an HTTP/1.1 head.
     pub fn write_h1(&self, out: &mut Vec<u8>) {
         h1::write_request_line(out, self.method, self.target);
         h1::write_field(out, b"host", self.authority);
-        for (name, value) in self.iter() {
-            h1::write_field(out, name, value);
-        }
+        self.client.write_lines(self.skip, out);
+        out.extend_from_slice(&self.common.lines);
+        self.extra.write_lines(0, out);
         match self.body {
             BodyOut::None => {}
             BodyOut::Length(length) => write_length(out, length),

@@ -67,6 +67,14 @@ impl Stream {
         }
     }
 
+    /// Whether bytes wait inside that the socket did not take yet.
+    pub fn holds_output(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.holds_output(),
+        }
+    }
+
     /// Whether the peer said something, or closed, since the last read. No system call.
     pub fn has_news(&self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -78,12 +78,14 @@ pub struct Http1Connection {
     scanner: HeadScanner,
     /// How many requests it served.
     pub served: u32,
+    /// Whatever must end with the connection: what counts it, say.
+    pub attached: Option<Box<dyn std::any::Any>>,
 }
 
 impl Http1Connection {
     /// On a fresh stream.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, buffer: Buffer::default(), scanner: HeadScanner::default(), served: 0 }
+        Self { stream, buffer: Buffer::default(), scanner: HeadScanner::default(), served: 0, attached: None }
     }
 
     /// Whether it can be lent again: the origin said nothing since, not even goodbye. No system call.
@@ -107,6 +109,8 @@ pub struct ResponseInfo {
     pub body: BodyOut,
     /// The origin switched protocols (101).
     pub switched: bool,
+    /// `Connection` names fields that end here.
+    pub names_fields: bool,
 }
 
 /// The way of a request.
@@ -222,9 +226,8 @@ impl OriginRequest<'_> {
             }
             Self::Http2(stream) => {
                 while !data.is_empty() {
-                    alarm.set(timeout);
                     let took = alarm
-                        .within(|cx| {
+                        .wait(timeout, |cx| {
                             stream.poll(cx, |core, id| match core.send_data(id, data, after == After::Last) {
                                 Ok(0) => None,
                                 took => Some(took),
@@ -363,7 +366,7 @@ impl OriginResponse<'_> {
                     Framing::Length(length) => BodyOut::Length(length),
                     Framing::Chunked | Framing::UntilClose => BodyOut::Unknown,
                 };
-                Poll::Ready(Ok(ResponseInfo { body, switched: info.upgrade }))
+                Poll::Ready(Ok(ResponseInfo { body, switched: info.upgrade, names_fields: info.names_fields }))
             }
             Self::Http2 { stream, done, trailers, .. } => {
                 ready!(stream.poll(cx, |core, id| {
@@ -382,7 +385,7 @@ impl OriginResponse<'_> {
                     Some(length) => BodyOut::Length(length),
                     None => BodyOut::Unknown,
                 };
-                Poll::Ready(Ok(ResponseInfo { body, switched: false }))
+                Poll::Ready(Ok(ResponseInfo { body, switched: false, names_fields: false }))
             }
         }
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::exchange::{self, Arrived};
 use crate::fault::Fault;
+use crate::forward::Peer;
 use crate::refusal;
 use crate::thread::{Presence, Scratch, Thread};
 
@@ -49,7 +50,7 @@ pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: 
     if !tls {
         drop(snapshot);
         let alarm = Alarm::new(thread.snapshot.load().edge.header_timeout);
-        return Box::pin(cleartext(thread, facts, Stream::Plain(tcp.into()), alarm)).await;
+        return Box::pin(cleartext(thread, facts.into(), Stream::Plain(tcp.into()), alarm)).await;
     }
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
     let choose = |name: &str| {
@@ -66,9 +67,9 @@ pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: 
             facts.tls = Some(accepted.facts);
             let stream = Stream::Tls(Box::new(accepted.stream));
             if accepted.http2 {
-                http2(thread, facts, stream, &[], alarm).await;
+                http2(thread, facts.into(), stream, &[], alarm).await;
             } else {
-                http1(thread, facts, stream, Buffer::default(), alarm).await;
+                http1(thread, facts.into(), stream, Buffer::default(), alarm).await;
             }
         }
     }
@@ -85,20 +86,20 @@ fn handshake_result(fault: &TlsFault) -> &'static str {
 }
 
 /// HTTP/1.x, or HTTP/2 with prior knowledge: the first bytes tell.
-async fn cleartext(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut alarm: Alarm) {
+async fn cleartext(thread: Rc<Thread>, peer: Peer, stream: Stream, mut alarm: Alarm) {
     let mut buffer = Buffer::default();
     alarm.set(thread.snapshot.load().edge.idle_timeout);
     loop {
         let n = buffer.len().min(PREFACE.len());
         let like_http2 = buffer.front(n) == PREFACE.get(..n).unwrap_or_default();
         if !like_http2 {
-            return http1(thread, facts, stream, buffer, alarm).await;
+            return http1(thread, peer, stream, buffer, alarm).await;
         }
         if n == PREFACE.len() {
             let first = buffer.data().to_vec();
             buffer.consume(first.len());
             buffer.release();
-            return http2(thread, facts, stream, &first, alarm).await;
+            return http2(thread, peer, stream, &first, alarm).await;
         }
         match read_idle(&thread, &stream, &mut buffer, &mut alarm).await {
             Some(read) if read > 0 => {}
@@ -129,7 +130,7 @@ async fn read_idle(thread: &Thread, stream: &Stream, buffer: &mut Buffer, alarm:
 }
 
 /// HTTP/1.x: one request after the other.
-async fn http1(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut buffer: Buffer, mut alarm: Alarm) {
+async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffer, mut alarm: Alarm) {
     let mut scanner = HeadScanner::default();
     let mut served = 0;
     loop {
@@ -138,7 +139,7 @@ async fn http1(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut buffer:
             Head::Whole(length) => length,
             Head::None => break,
             Head::Bad(fault) => {
-                refuse(&thread, &facts, &stream, fault, buffer.data(), &mut alarm).await;
+                refuse(&thread, &peer.facts, &stream, fault, buffer.data(), &mut alarm).await;
                 linger(&stream, &mut buffer, &mut alarm).await;
                 break;
             }
@@ -157,12 +158,12 @@ async fn http1(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, mut buffer:
                     let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
                     // Boxed: what an exchange holds would otherwise be held by every idle connection.
                     let serving =
-                        one_request(&thread, &facts, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
+                        one_request(&thread, &peer, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
                     Box::pin(serving).await
                 }
                 Err(reject) => {
                     thread.shard.request_rejected(reject.reason);
-                    refuse(&thread, &facts, &stream, reject.into(), buffer.data(), &mut alarm).await;
+                    refuse(&thread, &peer.facts, &stream, reject.into(), buffer.data(), &mut alarm).await;
                     false
                 }
             }
@@ -226,7 +227,7 @@ async fn next_head(
 #[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
 async fn one_request(
     thread: &Rc<Thread>,
-    facts: &ConnFacts,
+    peer: &Peer,
     stream: &Stream,
     buffer: &mut Buffer,
     scratch: &mut Scratch,
@@ -241,11 +242,12 @@ async fn one_request(
         te_trailers: info.te_trailers,
         at: Instant::now(),
         head_bytes: head_bytes as u64,
+        names_fields: info.names_fields,
     };
     let old = scratch.request.version == HttpVersion::Http10;
     let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, info.expect_continue));
     let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
-    exchange::run(thread, facts, scratch, arrived, &mut body, &mut response, alarm).await;
+    exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm).await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
     keeps && body.is_done()
 }
@@ -279,7 +281,7 @@ async fn linger(stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) {
 }
 
 /// HTTP/2: many requests at once, each in a task of its own.
-async fn http2(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, first: &[u8], mut alarm: Alarm) {
+async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut alarm: Alarm) {
     let (config, patience) = {
         let snapshot = thread.snapshot.load();
         let config = h2::Config {
@@ -292,18 +294,18 @@ async fn http2(thread: Rc<Thread>, facts: ConnFacts, stream: Stream, first: &[u8
     };
     let connection = Multiplex::new(stream, config);
     connection.receive_first(first);
-    let facts = Rc::new(facts);
+    let peer = Rc::new(peer);
     alarm.set(patience.idle);
     let opened = |opened: Opened| match opened {
         Opened::Request { id, end } => {
             let handle = Rc::new(StreamHandle::new(&connection, id));
-            tokio::task::spawn_local(one_stream(thread.clone(), facts.clone(), handle, end));
+            tokio::task::spawn_local(one_stream(thread.clone(), peer.clone(), handle, end));
         }
         Opened::HeadTooLarge { id } => {
             let handle = Rc::new(StreamHandle::new(&connection, id));
-            tokio::task::spawn_local(too_large(thread.clone(), facts.clone(), handle));
+            tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
         }
-        Opened::Malformed(why) => refusal::unanswered(&thread, &facts, malformed(why)),
+        Opened::Malformed(why) => refusal::unanswered(&thread, &peer.facts, malformed(why)),
     };
     let draining = || thread.is_draining();
     // Boxed for the same reason as above.
@@ -332,15 +334,15 @@ fn malformed(why: Malformed) -> &'static str {
     }
 }
 
-async fn too_large(thread: Rc<Thread>, facts: Rc<ConnFacts>, stream: Rc<StreamHandle>) {
+async fn too_large(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>) {
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut response = ClientResponse::Http2(Http2Response::new(stream));
     let fault = Fault::Rejected { status: 431, reason: "head_too_long" };
     thread.shard.request_rejected("head_too_long");
-    refusal::refuse(&thread, &facts, &mut response, HttpVersion::Http2, fault, b"", &mut alarm).await;
+    refusal::refuse(&thread, &peer.facts, &mut response, HttpVersion::Http2, fault, b"", &mut alarm).await;
 }
 
-async fn one_stream(thread: Rc<Thread>, facts: Rc<ConnFacts>, stream: Rc<StreamHandle>, end: bool) {
+async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>, end: bool) {
     let mut scratch = thread.take_scratch();
     if !stream.with(|core, id| core.take_request(id, &mut scratch.request)) {
         return;
@@ -359,10 +361,11 @@ async fn one_stream(thread: Rc<Thread>, facts: Rc<ConnFacts>, stream: Rc<StreamH
         te_trailers: request.fields.all(seawall_model::FieldId::Te).any(|te| te.eq_ignore_ascii_case(b"trailers")),
         at: Instant::now(),
         head_bytes: request.fields.raw().len() as u64,
+        names_fields: false,
     };
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
     let mut response = ClientResponse::Http2(Http2Response::new(stream));
-    exchange::run(&thread, &facts, &mut scratch, arrived, &mut body, &mut response, &mut alarm).await;
+    exchange::run(&thread, &peer, &mut scratch, arrived, &mut body, &mut response, &mut alarm).await;
     thread.give_scratch(scratch);
 }

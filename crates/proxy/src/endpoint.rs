@@ -37,7 +37,11 @@ pub fn find(path: &[u8]) -> Place {
 
 /// A path that has neither `/.` nor anything that could decode to it is not ours: one look decides for nearly all.
 fn may_be_ours(path: &[u8]) -> bool {
-    path.iter().any(|byte| matches!(byte, b'%' | b'\\')) || memchr::memmem::find(path, b"/.").is_some()
+    let mut before = 0;
+    path.iter().any(|byte| {
+        let after = std::mem::replace(&mut before, *byte);
+        matches!(byte, b'%' | b'\\') || (*byte == b'.' && after == b'/')
+    })
 }
 
 /// What the most generous origin could make of a path: percent-decoded until nothing changes (at most four times), lower
@@ -99,7 +103,7 @@ fn hex(digit: u8) -> Option<u8> {
 pub fn trace(exchange: &Exchange<'_, '_>, zone: &Zone, request: &RequestHead) -> String {
     let mut ray = Vec::new();
     exchange.ray.write(&exchange.snapshot.edge.location, &mut ray);
-    let tls = exchange.peer.tls.as_ref().map_or("off", |tls| tls.version);
+    let tls = exchange.peer.facts.tls.as_ref().map_or("off", |tls| tls.version);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(

@@ -16,7 +16,7 @@ use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
 
 use crate::fault::Fault;
-use crate::forward::{self, Client};
+use crate::forward::{self, Client, Peer};
 use crate::hosts::without_port;
 use crate::page::{self, Page};
 use crate::snapshot::{Place, Snapshot, Zone};
@@ -36,6 +36,8 @@ pub struct Arrived {
     pub at: Instant,
     /// Bytes of its head.
     pub head_bytes: u64,
+    /// `Connection` names fields that end here.
+    pub names_fields: bool,
 }
 
 /// What came of a request.
@@ -60,7 +62,7 @@ pub struct Exchange<'a, 'c> {
     /// The configuration, the same from head to Record.
     pub snapshot: &'a Snapshot,
     /// The connection.
-    pub peer: &'a ConnFacts,
+    pub peer: &'a Peer,
     /// Who the client is.
     pub client: Client,
     /// What the codec said.
@@ -78,7 +80,7 @@ pub struct Exchange<'a, 'c> {
 /// Serves one request and writes its Record.
 pub async fn run<'c>(
     thread: &Rc<Thread>,
-    peer: &ConnFacts,
+    peer: &Peer,
     scratch: &mut Scratch,
     arrived: Arrived,
     body: &mut ClientBody<'c>,
@@ -87,7 +89,7 @@ pub async fn run<'c>(
 ) {
     let held = thread.snapshot.load();
     let snapshot: &Snapshot = &held;
-    let client = forward::client(snapshot, peer, &scratch.request.fields);
+    let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
     let ray = thread.next_ray();
     let zone = snapshot.zone(scratch.request.authority());
     let mut exchange = Exchange { thread, snapshot, peer, client, arrived, ray, body, response, alarm };
@@ -103,7 +105,7 @@ pub async fn run<'c>(
         },
     };
     let bytes_out = exchange.response.bytes();
-    record(thread, snapshot, zone, peer, client, ray, scratch, arrived, outcome, bytes_out);
+    record(thread, snapshot, zone, &peer.facts, client, ray, scratch, arrived, outcome, bytes_out);
 }
 
 impl Exchange<'_, '_> {
@@ -147,7 +149,7 @@ impl Exchange<'_, '_> {
     /// What is refused whatever the zone's origin is.
     fn admit(&self, zone: &Arc<Zone>, scratch: &Scratch) -> Result<(), Fault> {
         let request = &scratch.request;
-        if let Some(tls) = &self.peer.tls
+        if let Some(tls) = &self.peer.facts.tls
             && !tls.server_name.is_empty()
             && !without_port(request.authority()).eq_ignore_ascii_case(tls.server_name.as_bytes())
         {
@@ -156,7 +158,7 @@ impl Exchange<'_, '_> {
             if !same && (zone.strict_tls || named.is_some_and(|named| named.strict_tls)) {
                 return Err(Fault::MisdirectedTls);
             }
-        } else if zone.strict_tls && self.peer.tls.as_ref().is_some_and(|tls| tls.server_name.is_empty()) {
+        } else if zone.strict_tls && self.peer.facts.tls.as_ref().is_some_and(|tls| tls.server_name.is_empty()) {
             return Err(Fault::MisdirectedTls);
         }
         match request.method {
@@ -323,7 +325,7 @@ fn record(
     let request = &scratch.request;
     let duration_us = arrived.at.elapsed().as_micros() as u64;
     let record = Record {
-        time: unix_us().saturating_sub(duration_us),
+        time: thread.unix_us(arrived.at),
         ray,
         location: &snapshot.edge.location,
         zone: zone.map_or("", |zone| &zone.name),

@@ -3,12 +3,14 @@
 //! Forwarding and identity fields from a peer that is no trusted proxy are replaced, never appended to: an origin that believes
 //! `X-Forwarded-For` must be able to. One derived client address serves all.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
-use seawall_model::{ConnFacts, FieldId, Fields, RequestHead};
+use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion, RequestHead};
 use seawall_net::h1::connection_named;
-use seawall_net::outgoing::REQUEST_SKIP;
+use seawall_net::outgoing::{Prepared, REQUEST_SKIP};
 use seawall_telemetry::Ray;
 
 use crate::snapshot::Snapshot;
@@ -76,58 +78,72 @@ pub fn came_round(head: &RequestHead, node: &str) -> bool {
     head.fields.all(FieldId::CdnLoop).any(|value| memchr::memmem::find(value, node.as_bytes()).is_some())
 }
 
-/// What is added to a request.
-pub struct Added<'a> {
-    /// The client.
-    pub client: Client,
-    /// The connection.
-    pub peer: &'a ConnFacts,
-    /// The request's id, with the location.
-    pub ray: &'a [u8],
-    /// Our name in `CDN-Loop`.
-    pub node: &'a str,
+/// A client's connection, and what is worked out once for many of its requests.
+pub struct Peer {
+    /// What is known of it.
+    pub facts: ConnFacts,
+    /// What was added to the last request.
+    last: RefCell<Option<(Key, Rc<Prepared>)>>,
 }
 
-/// Fills `out` with what we add to the request `head`.
-pub fn request_fields(head: &RequestHead, added: &Added<'_>, text: &mut Vec<u8>, out: &mut Fields) {
-    out.clear();
-    let proto: &[u8] = if added.client.https { b"https" } else { b"http" };
-    // What a trusted proxy said goes on, with the proxy itself behind it.
-    text.clear();
-    if added.client.trusted {
-        for value in head.fields.all(FieldId::XForwardedFor) {
-            text.extend_from_slice(value);
-            text.extend_from_slice(b", ");
-        }
+/// What the common fields depend on, beside the connection.
+#[derive(PartialEq, Eq)]
+struct Key {
+    authority: Box<[u8]>,
+    version: HttpVersion,
+}
+
+impl From<ConnFacts> for Peer {
+    fn from(facts: ConnFacts) -> Self {
+        Self { facts, last: RefCell::default() }
     }
-    let start = text.len();
-    // Writing to a vector cannot fail.
-    let _ = write!(text, "{}", added.peer.peer.ip().to_canonical());
-    out.push_known(FieldId::XForwardedFor, text);
-    let hop = text.split_off(start);
-    out.push_known(FieldId::XForwardedProto, proto);
-    let said = if added.client.trusted { head.fields.first(FieldId::XForwardedHost) } else { None };
-    let host = said.unwrap_or(head.authority());
-    out.push_known(FieldId::XForwardedHost, host);
-    text.clear();
-    if added.client.trusted {
-        for value in head.fields.all(FieldId::Forwarded) {
-            text.extend_from_slice(value);
-            text.extend_from_slice(b", ");
+}
+
+impl Peer {
+    /// What is added to every request like this one. Requests on one connection nearly always name the same host, so it is
+    /// kept; not behind a trusted proxy, where each request may be another client's.
+    pub fn common(&self, head: &RequestHead, client: Client, node: &str) -> Rc<Prepared> {
+        if let Some((key, common)) = &*self.last.borrow()
+            && !client.trusted
+            && *key.authority == *head.authority()
+            && key.version == head.version
+        {
+            return common.clone();
         }
+        let common = Rc::new(Prepared::from(self.fields(head, client, node)));
+        let key = Key { authority: head.authority().into(), version: head.version };
+        *self.last.borrow_mut() = (!client.trusted).then(|| (key, common.clone()));
+        common
     }
-    forwarded(text, &hop, proto, head.authority());
-    out.push_known(FieldId::Forwarded, text);
-    text.clear();
-    text.extend_from_slice(head.version.via().as_bytes());
-    text.extend_from_slice(b" seawall");
-    out.push_known(FieldId::Via, text);
-    text.clear();
-    text.extend_from_slice(b"seawall; node=\"");
-    text.extend_from_slice(added.node.as_bytes());
-    text.push(b'"');
-    out.push_known(FieldId::CdnLoop, text);
-    out.append(b"seawall-ray", added.ray);
+
+    fn fields(&self, head: &RequestHead, client: Client, node: &str) -> Fields {
+        let mut out = Fields::default();
+        let mut text = Vec::new();
+        let proto: &[u8] = if client.https { b"https" } else { b"http" };
+        // What a trusted proxy said goes on, with the proxy itself behind it.
+        let said = |id: FieldId, text: &mut Vec<u8>| {
+            text.clear();
+            for value in head.fields.all(id).take_while(|_| client.trusted) {
+                text.extend_from_slice(value);
+                text.extend_from_slice(b", ");
+            }
+        };
+        said(FieldId::XForwardedFor, &mut text);
+        let start = text.len();
+        // Writing to a vector cannot fail.
+        let _ = write!(text, "{}", self.facts.peer.ip().to_canonical());
+        out.push_known(FieldId::XForwardedFor, &text);
+        let hop = text.split_off(start);
+        out.push_known(FieldId::XForwardedProto, proto);
+        let host = head.fields.first(FieldId::XForwardedHost).filter(|_| client.trusted);
+        out.push_known(FieldId::XForwardedHost, host.unwrap_or(head.authority()));
+        said(FieldId::Forwarded, &mut text);
+        forwarded(&mut text, &hop, proto, head.authority());
+        out.push_known(FieldId::Forwarded, &text);
+        out.push_known(FieldId::Via, format!("{} seawall", head.version.via()).as_bytes());
+        out.push_known(FieldId::CdnLoop, format!("seawall; node=\"{node}\"").as_bytes());
+        out
+    }
 }
 
 /// One element of `Forwarded` (RFC 7239 §4): an IPv6 address is quoted, in brackets.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
-use seawall_net::outgoing::{BodyOut, RequestOut};
+use seawall_net::outgoing::{BodyOut, Prepared, RequestOut};
 use seawall_net::outward;
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
@@ -120,6 +120,7 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
         target: probe.path.as_bytes(),
         client: &Fields::default(),
         skip: 0,
+        common: &Prepared::default(),
         extra: &extra,
         body: BodyOut::None,
     };

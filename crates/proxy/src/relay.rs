@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,14 +16,14 @@ use seawall_net::alarm::{Alarm, Elapsed};
 use seawall_net::downstream::{After, BodyPace, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::incoming::BodyFault;
-use seawall_net::outgoing::{BodyOut, RESPONSE_SKIP, RequestOut, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Prepared, RESPONSE_SKIP, RequestOut, ResponseOut};
 use seawall_net::upstream::{OriginConnection, OriginFault, OriginRequest, OriginResponse, ResponseInfo, open_stream};
 use seawall_telemetry::{Ray, Source};
 use tokio::time::Instant;
 
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
-use crate::forward::{self, Added};
+use crate::forward;
 use crate::lend::{Lent, Need, lend};
 use crate::origin::{Attempt, Lease, Outcome as OriginOutcome, Retry, Tried};
 use crate::snapshot::{Origin, Snapshot, Zone};
@@ -68,9 +69,9 @@ impl Miss {
 /// # Errors
 /// [`Failed`] when no origin answered; nothing was sent to the client then.
 pub async fn relay(exchange: &mut Exchange<'_, '_>, zone: &Arc<Zone>, scratch: &mut Scratch) -> Result<Outcome, Failed> {
-    prepare(exchange, scratch);
+    let common = prepare(exchange, scratch);
     let thread = exchange.thread;
-    let mut now = thread.shared.now();
+    let mut now = thread.shared.since(exchange.arrived.at);
     zone.pool.budget().count_request(now);
     let mut tried = Tried::default();
     let mut made = 0;
@@ -85,11 +86,11 @@ pub async fn relay(exchange: &mut Exchange<'_, '_>, zone: &Arc<Zone>, scratch: &
         let lease = Lease::new(picked.member);
         let index = picked.index;
         made += 1;
-        let miss = match attempt(exchange, zone, origin, &lease, fresh, scratch).await {
+        let miss = match attempt(exchange, zone, origin, &lease, fresh, &common, scratch).await {
             Ok(outcome) => {
                 // Before the status came it was counted as a failure there; here it is an answer.
                 let said = outcome.fault.map_or(OriginOutcome::Answered(outcome.status), Fault::outcome);
-                note(exchange, zone, index, said);
+                note(exchange, zone, index, said, now);
                 return Ok(outcome);
             }
             Err(miss) => miss,
@@ -112,7 +113,7 @@ pub async fn relay(exchange: &mut Exchange<'_, '_>, zone: &Arc<Zone>, scratch: &
                 continue;
             }
         } else {
-            note(exchange, zone, index, miss.fault.outcome());
+            note(exchange, zone, index, miss.fault.outcome(), now);
         }
         match zone.pool.may_retry(&attempt, now) {
             Retry::Yes => {
@@ -131,36 +132,24 @@ pub async fn relay(exchange: &mut Exchange<'_, '_>, zone: &Arc<Zone>, scratch: &
 }
 
 /// Tells the pool what came of an attempt.
-fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOutcome) {
-    let now = exchange.thread.shared.now();
+fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOutcome, now: u64) {
     if let Some(crate::origin::Ejection::Began { .. }) = zone.pool.report(index, outcome, now) {
         exchange.thread.shard.origin_ejected();
     }
 }
 
-/// Fills in what we add to the request, once for all attempts.
-fn prepare(exchange: &Exchange<'_, '_>, scratch: &mut Scratch) {
-    forward::drop_connection_named(&mut scratch.request.fields);
-    let mut ray = [0u8; 64];
-    let mut text = std::mem::take(&mut scratch.text);
-    text.clear();
-    exchange.ray.write(&exchange.snapshot.edge.location, &mut text);
-    let length = text.len().min(ray.len());
-    for (to, from) in ray.iter_mut().zip(&text) {
-        *to = *from;
+/// Works out what we add to the request, once for all attempts: the common part is returned.
+fn prepare(exchange: &Exchange<'_, '_>, scratch: &mut Scratch) -> Rc<Prepared> {
+    let Scratch { request, to_origin, text, .. } = scratch;
+    if exchange.arrived.names_fields {
+        forward::drop_connection_named(&mut request.fields);
     }
-    let added = Added {
-        client: exchange.client,
-        peer: exchange.peer,
-        ray: ray.get(..length).unwrap_or_default(),
-        node: &exchange.thread.shared.node,
-    };
-    let Scratch { request, to_origin, .. } = scratch;
-    forward::request_fields(request, &added, &mut text, to_origin);
+    to_origin.clear();
+    forward::ray_field(exchange.ray, &exchange.snapshot.edge.location, text, to_origin);
     if exchange.arrived.te_trailers {
         to_origin.push_known(FieldId::Te, b"trailers");
     }
-    scratch.text = text;
+    exchange.peer.common(request, exchange.client, &exchange.thread.shared.node)
 }
 
 /// Which HTTP this request needs of the origin.
@@ -183,6 +172,7 @@ async fn attempt(
     origin: &Origin,
     lease: &Lease,
     fresh: bool,
+    common: &Prepared,
     scratch: &mut Scratch,
 ) -> Result<Outcome, Miss> {
     let need = need(exchange, &scratch.request);
@@ -192,7 +182,7 @@ async fn attempt(
     let lent = lent.map_err(Miss::before_sending)?;
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     let (mut connection, used) = {
-        let head = request_out(exchange, origin, &scratch.request, &scratch.to_origin);
+        let head = request_out(exchange, origin, &scratch.request, common, &scratch.to_origin);
         match lent {
             Lent::Http1 { connection, used } => (OriginConnection::Http1(connection), used),
             Lent::Http2(_) if websocket => return Err(Miss::before_sending(Fault::UpgradeFailed)),
@@ -203,7 +193,7 @@ async fn attempt(
         }
     };
     let (request, response) = connection.split();
-    let result = talk(exchange, zone, origin, scratch, request, response, used).await;
+    let result = talk(exchange, zone, origin, common, scratch, request, response, used).await;
     let (outcome, reusable) = result?;
     if let (OriginConnection::Http1(connection), true) = (connection, reusable) {
         thread.origins.give_back(member, connection);
@@ -215,7 +205,8 @@ fn request_out<'a>(
     exchange: &Exchange<'_, '_>,
     origin: &'a Origin,
     request: &'a RequestHead,
-    extra: &'a seawall_model::Fields,
+    common: &'a Prepared,
+    extra: &'a Fields,
 ) -> RequestOut<'a> {
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     let tls = matches!(&origin.at, crate::snapshot::Place::Server { tls: Some(_), .. });
@@ -226,6 +217,7 @@ fn request_out<'a>(
         target: request.target(),
         client: &request.fields,
         skip: forward::SKIP,
+        common,
         extra,
         body: match exchange.arrived.framing {
             _ if websocket => BodyOut::None,
@@ -245,6 +237,7 @@ async fn talk(
     exchange: &mut Exchange<'_, '_>,
     zone: &Arc<Zone>,
     origin: &Origin,
+    common: &Prepared,
     scratch: &mut Scratch,
     mut request: OriginRequest<'_>,
     mut response: OriginResponse<'_>,
@@ -254,7 +247,7 @@ async fn talk(
     if websocket {
         tunnel::handshake_fields(&scratch.request, exchange.thread.random(), &mut scratch.to_origin);
     }
-    let head = request_out(exchange, origin, &scratch.request, &scratch.to_origin);
+    let head = request_out(exchange, origin, &scratch.request, common, &scratch.to_origin);
     let idle = zone.timeouts.idle;
     let method = if websocket { Method::Get } else { scratch.request.method };
     let has_body = !websocket && !exchange.body.is_done();
@@ -275,7 +268,7 @@ async fn talk(
         to_client: &mut scratch.to_client,
         text: &mut scratch.text,
         origin: &mut response,
-        began: Instant::now(),
+        began: exchange.arrived.at,
     };
     let miss = |fault: Fault, spent: u64| Miss { stale: used && fault == Fault::ClosedEarly, fault, sent: true, spent };
     let outcome = if has_body {
@@ -386,26 +379,25 @@ impl Download<'_, '_, '_> {
     /// Waits for the final head, while the upload goes on; passes interim ones.
     async fn head(&mut self, method: Method, upload: &mut Upload<'_>) -> Result<ResponseInfo, Fault> {
         let limits = &self.snapshot.edge.head;
-        let patience = if upload.future.is_some() { UPLOADING } else { self.zone.timeouts.header };
-        self.alarm.set(patience);
+        let mut patience = if upload.future.is_some() { UPLOADING } else { self.zone.timeouts.header };
         let mut interim = 0;
         let mut broken = None;
         loop {
             let event = self
                 .alarm
-                .within(|cx| match upload.poll(cx) {
+                .wait(patience, |cx| match upload.poll(cx) {
                     Some(result) => Poll::Ready(Event::Uploaded(result)),
                     None => self.origin.poll_head(method, limits, self.head, cx).map(Event::Head),
                 })
                 .await;
             match event {
                 Err(Elapsed) => return Err(broken.unwrap_or(Fault::OriginTimeout)),
-                Ok(Event::Uploaded(Ok(()))) => self.alarm.set(self.zone.timeouts.header),
+                Ok(Event::Uploaded(Ok(()))) => patience = self.zone.timeouts.header,
                 Ok(Event::Uploaded(Err(UploadFault::Client(fault)))) => return Err(fault::of_body(&fault)),
                 Ok(Event::Uploaded(Err(UploadFault::Origin(fault)))) => {
                     // It may have answered before it closed: a 413, say.
                     broken = Some(fault.into());
-                    self.alarm.set(EARLY_ANSWER);
+                    patience = EARLY_ANSWER;
                 }
                 Ok(Event::Head(Err(fault))) => return Err(broken.unwrap_or(fault.into())),
                 Ok(Event::Head(Ok(info))) if info.switched => {
@@ -418,7 +410,6 @@ impl Download<'_, '_, '_> {
                         return Err(Fault::OriginProtocol);
                     }
                     self.interim().await?;
-                    self.alarm.set(patience);
                 }
             }
         }
@@ -455,7 +446,7 @@ impl Download<'_, '_, '_> {
 
     async fn pass(&mut self, info: ResponseInfo) -> Result<(), Fault> {
         let silent = info.body == BodyOut::None;
-        self.fields();
+        self.fields(info.names_fields);
         let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
         let gone = |gone: ClientGone| match gone {
             ClientGone::Closed => Fault::ClientGone,
@@ -479,15 +470,13 @@ impl Download<'_, '_, '_> {
             return self.client.head_alone(head, self.alarm, timeout).await.map_err(gone);
         }
         self.client.head(head).map_err(gone)?;
-        self.alarm.set(idle);
         loop {
             // What is kept may not wait for what the origin has not sent yet.
             let ready = match poll_once(|cx| self.origin.poll_fill(cx)).await {
                 Some(ready) => ready,
                 None => {
                     self.client.flush(self.alarm, timeout).await.map_err(gone)?;
-                    self.alarm.set(idle);
-                    let waited = self.alarm.within(|cx| self.origin.poll_fill(cx)).await;
+                    let waited = self.alarm.wait(idle, |cx| self.origin.poll_fill(cx)).await;
                     waited.map_err(|Elapsed| Fault::OriginStalled)?
                 }
             };
@@ -510,8 +499,10 @@ impl Download<'_, '_, '_> {
     }
 
     /// Edits the origin's fields and fills in ours.
-    fn fields(&mut self) {
-        forward::drop_connection_named(&mut self.head.fields);
+    fn fields(&mut self, names_fields: bool) {
+        if names_fields {
+            forward::drop_connection_named(&mut self.head.fields);
+        }
         if !self.zone.response_edits.is_empty() {
             self.zone.response_edits.apply(&mut self.head.fields);
         }

@@ -35,6 +35,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Milliseconds from the process' beginning to `then`.
+    pub fn since(&self, then: Instant) -> u64 {
+        then.saturating_duration_since(self.began).as_millis() as u64
+    }
+
     /// Milliseconds since the process began.
     pub fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
@@ -73,6 +78,9 @@ pub struct Thread {
     clients: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
+    /// What to add to the monotonic microseconds since the process began to get those since 1970; renewed by ticks, so that a
+    /// clock that is set right is followed.
+    wall: Cell<u64>,
 }
 
 impl Thread {
@@ -90,6 +98,7 @@ impl Thread {
             clients: RefCell::default(),
             free: RefCell::default(),
             open: Cell::new(0),
+            wall: Cell::new(0),
         })
     }
 
@@ -136,6 +145,16 @@ impl Thread {
     /// The time as RFC 3339.
     pub fn rfc3339(&self, unix_us: u64) -> String {
         String::from_utf8_lossy(self.stamp.borrow_mut().rfc3339(unix_us)).into_owned()
+    }
+
+    /// Microseconds since 1970 at `then`, which is not long ago.
+    pub fn unix_us(&self, then: Instant) -> u64 {
+        self.wall.get() + then.saturating_duration_since(self.shared.began).as_micros() as u64
+    }
+
+    /// Looks at the wall clock.
+    pub fn tick(&self) {
+        self.wall.set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
     }
 
     /// Hands aged log lines over.

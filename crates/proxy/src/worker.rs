@@ -77,6 +77,7 @@ pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listene
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default())?;
     let thread = Thread::new(shared, shard, log, seed);
+    thread.tick();
     runtime.block_on(async {
         let mut accepting = Vec::new();
         for listener in listeners {
@@ -105,6 +106,7 @@ async fn housekeeping(thread: &Rc<Thread>) {
     while !thread.is_draining() {
         tokio::time::sleep(TICK.min(Duration::from_millis(50))).await;
         ticks = ticks.wrapping_add(1);
+        thread.tick();
         if ticks.is_multiple_of(5) {
             thread.flush_log();
         }

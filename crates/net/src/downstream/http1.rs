@@ -253,9 +253,7 @@ impl<'a> Http1Response<'a> {
             self.out = buffer::take(buffer::SMALL);
         }
         h1::write_status_line(&mut self.out, head.status);
-        for (name, value) in head.iter() {
-            h1::write_field(&mut self.out, name, value);
-        }
+        head.write_lines(&mut self.out);
     }
 }
 
@@ -273,38 +271,23 @@ pub(crate) async fn write_two(
     alarm: &mut Alarm,
     timeout: Duration,
 ) -> Result<(), ClientGone> {
-    let mut armed = false;
-    loop {
+    while !(first.is_empty() && second.is_empty()) {
         let wrote = alarm
-            .within(|cx| {
-                let poll = match (first.is_empty(), second.is_empty()) {
-                    (true, true) => stream.poll_flush(cx).map_ok(|()| 0),
-                    (_, true) => stream.poll_write(cx, first),
-                    (true, _) => stream.poll_write(cx, second),
-                    (false, false) => stream.poll_write_two(cx, first, second),
-                };
-                if poll.is_pending() && !armed {
-                    armed = true;
-                    return Poll::Ready(None);
-                }
-                poll.map(Some)
+            .wait(timeout, |cx| match (first, second) {
+                (first, []) => stream.poll_write(cx, first),
+                ([], second) => stream.poll_write(cx, second),
+                (first, second) => stream.poll_write_two(cx, first, second),
             })
-            .await?;
-        let Some(wrote) = wrote else {
-            // The socket is full: only now does a deadline matter.
-            alarm.set(timeout);
-            continue;
-        };
-        let wrote = wrote?;
-        if first.is_empty() && second.is_empty() {
-            return Ok(());
-        }
+            .await??;
         if wrote == 0 {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
-        armed = false;
         let of_first = wrote.min(first.len());
         first = first.get(of_first..).unwrap_or_default();
         second = second.get(wrote - of_first..).unwrap_or_default();
     }
+    if stream.holds_output() {
+        alarm.wait(timeout, |cx| stream.poll_flush(cx)).await??;
+    }
+    Ok(())
 }

@@ -152,26 +152,15 @@ impl Http2Response {
             return Ok(());
         }
         while !data.is_empty() {
-            let mut armed = false;
-            let took = loop {
-                let took = alarm
-                    .within(|cx| {
-                        let poll = self.stream.poll(cx, |core, id| match core.send_data(id, data, after == After::Last) {
-                            Ok(0) => None,
-                            took => Some(took),
-                        });
-                        if poll.is_pending() && !armed {
-                            armed = true;
-                            return Poll::Ready(None);
-                        }
-                        poll.map(Some)
+            let took = alarm
+                .wait(timeout, |cx| {
+                    self.stream.poll(cx, |core, id| match core.send_data(id, data, after == After::Last) {
+                        Ok(0) => None,
+                        took => Some(took),
                     })
-                    .await?;
-                match took {
-                    None => alarm.set(timeout),
-                    Some(took) => break took.map_err(|_| ClientGone::Closed)??,
-                }
-            };
+                })
+                .await?
+                .map_err(|_| ClientGone::Closed)??;
             self.bytes += took as u64;
             data = data.get(took..).unwrap_or_default();
         }

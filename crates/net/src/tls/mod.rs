@@ -89,6 +89,10 @@ impl TlsStream {
         self.tls.borrow().alpn_protocol() == Some(protocol)
     }
 
+    pub(crate) fn holds_output(&self) -> bool {
+        self.tls.borrow().wants_write()
+    }
+
     pub(crate) fn tcp(&self) -> &Tcp {
         &self.tcp
     }
