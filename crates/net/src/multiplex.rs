@@ -258,7 +258,8 @@ impl Multiplex {
         }
     }
 
-    fn wake_driver(&self) {
+    /// Something was put into the output: the driver is to send it.
+    pub(crate) fn wake_driver(&self) {
         if let Some(driver) = self.driver.borrow().as_ref() {
             driver.wake_by_ref();
         }

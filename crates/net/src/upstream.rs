@@ -281,7 +281,11 @@ impl OriginRequest<'_> {
         }
     }
 
-    async fn flush(&mut self, alarm: &mut Alarm, timeout: Duration) -> Result<(), OriginFault> {
+    /// Sends what is still kept. HTTP/2 sends by itself.
+    ///
+    /// # Errors
+    /// [`OriginFault`].
+    pub async fn flush(&mut self, alarm: &mut Alarm, timeout: Duration) -> Result<(), OriginFault> {
         let Self::Http1 { stream, out, .. } = self else {
             return Ok(());
         };
@@ -334,6 +338,7 @@ pub fn open_stream(
     };
     let end = protocol.is_none() && matches!(head.body, BodyOut::None | BodyOut::Length(0));
     let id = connection.core().open(pseudo, head.iter().chain(length), end)?;
+    connection.wake_driver();
     Some(Rc::new(StreamHandle::new(connection, id)))
 }
 

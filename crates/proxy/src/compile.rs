@@ -13,7 +13,7 @@ use seawall_model::document::{
     Certificate, CertificateFiles, ClientCertificates, EdgeLimits, HeaderEdits, Origin as OriginDocument, OriginUrl,
     TlsVersion, Zone as ZoneDocument,
 };
-use seawall_model::{Document, Fields, Host, Problem, Problems, Wrong};
+use seawall_model::{Document, Fields, Host, HostPattern, Problem, Problems, Wrong};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::tls::config::{self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants};
@@ -105,6 +105,7 @@ impl ZoneCompiler<'_> {
             origins: origins.into(),
             tls: self.tls(zone),
             strict_tls: zone.tls.client != ClientCertificates::Off || zone.tls.min_version != TlsVersion::default(),
+            needs_tls: zone.tls.client == ClientCertificates::Required,
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(|hsts| {
                 let mut value = format!("max-age={}", hsts.max_age.as_secs());
@@ -128,7 +129,7 @@ impl ZoneCompiler<'_> {
             },
             probe: zone.health.as_ref().map(|health| Probe {
                 path: health.path.as_str().into(),
-                host: health.host.as_deref().map(Into::into),
+                host: health.host.clone().or_else(|| first_host(zone)).map(Into::into),
                 every: health.every,
                 timeout: health.timeout,
                 good: health.status.clone().into(),
@@ -188,8 +189,9 @@ impl ZoneCompiler<'_> {
     fn origin_tls(&mut self, index: usize, origin: &OriginDocument, host: &Host) -> Option<OriginTls> {
         use seawall_model::document::Protocol;
         let key = format!("origin[{index}]");
-        let name = match (&origin.sni, host) {
-            (Some(sni), _) => ServerName::try_from(sni.clone()),
+        let named = origin.sni.clone().or_else(|| origin.host.as_deref().map(host_only));
+        let name = match (named, host) {
+            (Some(named), _) => ServerName::try_from(named),
             (None, Host::Name(name)) => ServerName::try_from(name.clone()),
             (None, Host::Ip(ip)) => Ok(ServerName::from(*ip)),
         };
@@ -303,13 +305,26 @@ impl ZoneCompiler<'_> {
     }
 }
 
+/// The first host of a zone that is one name.
+fn first_host(zone: &ZoneDocument) -> Option<String> {
+    zone.hosts.iter().find_map(|pattern| match pattern {
+        HostPattern::Exact(host) => Some(host.clone()),
+        HostPattern::Under(_) | HostPattern::Any => None,
+    })
+}
+
+/// The host of `host[:port]`.
+fn host_only(authority: &str) -> String {
+    String::from_utf8_lossy(crate::hosts::without_port(authority.as_bytes())).into_owned()
+}
+
 /// What an origin is, as one text: its URL and all that decides how its connections are made.
 fn origin_id(origin: &OriginDocument) -> String {
     let mut id = origin.url.to_string();
     if origin.url.is_tls() {
         let detail = version(&format!(
-            "{:?} {} {:?} {:?} {:?}",
-            origin.sni, origin.verify, origin.ca, origin.client_certificate, origin.protocol
+            "{:?} {:?} {} {:?} {:?} {:?}",
+            origin.sni, origin.host, origin.verify, origin.ca, origin.client_certificate, origin.protocol
         ));
         id.push('#');
         id.push_str(&detail);

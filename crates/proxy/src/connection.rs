@@ -249,7 +249,8 @@ async fn one_request(
     let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
     exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm).await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
-    keeps && body.is_done()
+    // After a handshake that was refused, what follows may be meant for a tunnel.
+    keeps && body.is_done() && info.upgrade != Upgrade::WebSocket
 }
 
 async fn refuse(
@@ -346,6 +347,11 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
     let mut scratch = thread.take_scratch();
     if !stream.with(|core, id| core.take_request(id, &mut scratch.request)) {
         return;
+    }
+    let most = thread.snapshot.load().edge.head.fields;
+    if scratch.request.fields.len() > most {
+        thread.give_scratch(scratch);
+        return too_large(thread, peer, stream).await;
     }
     let request = &scratch.request;
     let websocket = request.protocol() == b"websocket";

@@ -161,6 +161,9 @@ impl Exchange<'_, '_> {
         } else if zone.strict_tls && self.peer.facts.tls.as_ref().is_some_and(|tls| tls.server_name.is_empty()) {
             return Err(Fault::MisdirectedTls);
         }
+        if zone.needs_tls && self.peer.facts.tls.is_none() && !zone.redirect_https {
+            return Err(Fault::NeedsTls);
+        }
         match request.method {
             Method::Connect if request.protocol().is_empty() => return Err(Fault::NoConnect),
             Method::Trace => return Err(Fault::NoTrace),
@@ -278,6 +281,12 @@ impl Exchange<'_, '_> {
         if fault == Fault::ClientGone {
             self.response.abort();
             return Outcome { status: answer.status, fault: Some(fault), ..Outcome::default() };
+        }
+        if fault == Fault::NoConnect
+            && let ClientResponse::Http1(response) = self.response
+        {
+            // What follows may be meant for a tunnel, not for us.
+            response.close_after();
         }
         let mut ray = Vec::new();
         self.ray.write(&self.snapshot.edge.location, &mut ray);

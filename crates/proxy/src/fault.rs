@@ -23,6 +23,8 @@ pub enum Fault {
         /// Which rule it broke.
         reason: &'static str,
     },
+    /// The zone wants a client certificate, which cleartext cannot carry.
+    NeedsTls,
     /// No zone answers for this host.
     UnknownHost,
     /// The TLS server name and the host belong to different zones.
@@ -49,8 +51,6 @@ pub enum Fault {
     Loop,
     /// We ran into an error of our own.
     Internal,
-    /// There are too many connections.
-    Overloaded,
     /// The origin's name has no address.
     Dns,
     /// The address policy forbids the origin's address.
@@ -125,6 +125,7 @@ pub const WORDS: Slugs = Slugs {
 /// Every `error` that a Record can have, for metrics.
 pub const SLUGS: &[&str] = &[
     "http_request_error",
+    "needs_tls",
     "unknown_host",
     "misdirected_tls",
     "connect_refused",
@@ -138,7 +139,6 @@ pub const SLUGS: &[&str] = &[
     "no_endpoint",
     "proxy_loop_detected",
     "proxy_internal_error",
-    "connection_limit_reached",
     "dns_error",
     "destination_ip_prohibited",
     "connection_refused",
@@ -179,6 +179,12 @@ impl Fault {
                 "The request is malformed or too large to be taken.",
                 "A browser never sends such a request. If you wrote the client, compare it with RFC 9112.",
             ),
+            Self::NeedsTls => client(
+                403,
+                "needs_tls",
+                "This site wants a client certificate, so it answers over HTTPS only.",
+                "Use https:// and present your certificate.",
+            ),
             Self::UnknownHost => client(
                 421,
                 "unknown_host",
@@ -207,7 +213,6 @@ impl Fault {
             Self::NoEndpoint => client(404, "no_endpoint", "Nothing lives at this path.", "Paths below /.seawall/ belong to the edge."),
             Self::Loop => edge(508, "proxy_loop_detected", "The request came round to the edge again.", OWNER),
             Self::Internal => edge(500, "proxy_internal_error", "The edge ran into an error of its own.", RETRY),
-            Self::Overloaded => edge(503, "connection_limit_reached", "The edge has no room for another request.", RETRY),
             Self::Dns => origin(502, "dns_error", "The name of the site's server could not be resolved."),
             Self::Prohibited => Answer {
                 help: OWNER,
@@ -259,6 +264,7 @@ impl From<ConnectFault> for Fault {
             ConnectFault::Forbidden { .. } => Self::Prohibited,
             ConnectFault::Refused => Self::Refused,
             ConnectFault::Slow => Self::ConnectTimeout,
+            ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Self::ClosedEarly,
             ConnectFault::Failed(_) => Self::Unreachable,
         }
     }
@@ -304,6 +310,7 @@ mod tests {
     fn every_slug_is_in_the_list_that_metrics_use() {
         let all = [
             Fault::Rejected { status: 400, reason: "" },
+            Fault::NeedsTls,
             Fault::UnknownHost,
             Fault::MisdirectedTls,
             Fault::NoConnect,
@@ -317,7 +324,6 @@ mod tests {
             Fault::NoEndpoint,
             Fault::Loop,
             Fault::Internal,
-            Fault::Overloaded,
             Fault::Dns,
             Fault::Prohibited,
             Fault::Refused,

@@ -269,6 +269,7 @@ async fn talk(
         text: &mut scratch.text,
         origin: &mut response,
         began: exchange.arrived.at,
+        websocket,
     };
     let miss = |fault: Fault, spent: u64| Miss { stale: used && fault == Fault::ClosedEarly, fault, sent: true, spent };
     let outcome = if has_body {
@@ -295,6 +296,10 @@ async fn talk(
             let origin_us = download.began.elapsed().as_micros() as u64;
             let outcome = tunnel::run(exchange, scratch, &mut request, &mut response, origin_us).await;
             return Ok((outcome, false));
+        }
+        if websocket && download.head.status < 300 && download.client_method == Method::Connect {
+            // An extended CONNECT that is told 2xx has a tunnel (RFC 8441 §5); this origin gave none.
+            return Err(miss(Fault::UpgradeFailed, 0));
         }
         download.relay(info).await
     };
@@ -336,6 +341,10 @@ async fn upload(
     most: u64,
     spent: &Cell<u64>,
 ) -> Result<(), UploadFault> {
+    if !body.is_at_hand() {
+        // The body may be long in coming. The origin can begin without it, or refuse it.
+        request.flush(alarm, idle).await.map_err(UploadFault::Origin)?;
+    }
     loop {
         alarm.set(pace.idle);
         let ready = body.fill(alarm, pace).await.map_err(UploadFault::Client)?;
@@ -368,6 +377,8 @@ struct Download<'e, 'c, 'o> {
     text: &'e mut Vec<u8>,
     origin: &'e mut OriginResponse<'o>,
     began: Instant,
+    /// The client asked for a WebSocket.
+    websocket: bool,
 }
 
 enum Event {
@@ -401,7 +412,8 @@ impl Download<'_, '_, '_> {
                 }
                 Ok(Event::Head(Err(fault))) => return Err(broken.unwrap_or(fault.into())),
                 Ok(Event::Head(Ok(info))) if info.switched => {
-                    return if method == Method::Get && upload.future.is_none() { Ok(info) } else { Err(Fault::OriginProtocol) };
+                    // Nobody asked: what follows is no HTTP, and to the client it would look like answers.
+                    return if self.websocket { Ok(info) } else { Err(Fault::OriginProtocol) };
                 }
                 Ok(Event::Head(Ok(info))) if self.head.status >= 200 => return Ok(info),
                 Ok(Event::Head(Ok(_))) => {

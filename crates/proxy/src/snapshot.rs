@@ -88,6 +88,8 @@ pub struct Zone {
     pub tls: Option<Arc<ServerConfig>>,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
     pub strict_tls: bool,
+    /// A client without a certificate is refused, so cleartext is.
+    pub needs_tls: bool,
     /// Plain HTTP is answered with a redirect.
     pub redirect_https: bool,
     /// `Strict-Transport-Security`, ready to be sent.

@@ -34,7 +34,7 @@ use crate::data::{Data, random};
 use crate::process::{VERSION, raise_descriptors, registry};
 
 /// Bytes of log lines that may wait for the disk.
-const LOG_QUEUE: usize = 16 << 20;
+const LOG_QUEUE: usize = 2 << 20;
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
 

@@ -64,6 +64,10 @@ impl<'a> Http1Body<'a> {
         Ok(ready)
     }
 
+    pub(super) fn is_at_hand(&self) -> bool {
+        !self.buffer.is_empty() || self.incoming.is_done()
+    }
+
     pub(super) fn front(&self, n: usize) -> &[u8] {
         self.buffer.front(n)
     }

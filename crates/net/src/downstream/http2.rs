@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{After, BodyPace, ClientGone};
 use crate::alarm::Alarm;
 use crate::buffer::Buffer;
-use crate::h2::{ErrorCode, StreamGone};
+use crate::h2::{Connection, ErrorCode, StreamGone};
 use crate::incoming::BodyFault;
 use crate::multiplex::{StreamHandle, take_body};
 use crate::outgoing::{BodyOut, ResponseOut};
@@ -74,6 +74,11 @@ impl Http2Body {
             }
         }
         Ok(self.buffer.len())
+    }
+
+    pub(super) fn is_at_hand(&self) -> bool {
+        let received = |core: &mut Connection, id| core.body_ended(id) || !core.peek_body(id).is_empty();
+        !self.buffer.is_empty() || self.done || self.stream.with(received)
     }
 
     pub(super) fn front(&self, n: usize) -> &[u8] {

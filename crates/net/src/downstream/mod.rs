@@ -80,6 +80,14 @@ impl ClientBody<'_> {
         }
     }
 
+    /// Whether some of it, or its end, lies ready: [`ClientBody::fill`] would not have to wait.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_at_hand(),
+            Self::Http2(body) => body.is_at_hand(),
+        }
+    }
+
     /// The first `n` bytes that lie ready.
     pub fn front(&self, n: usize) -> &[u8] {
         match self {

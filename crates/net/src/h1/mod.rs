@@ -26,6 +26,7 @@ pub use framing::connection_named;
 pub use request::{RequestInfo, Upgrade, parse_request};
 pub use response::{ResponseInfo, parse_response};
 pub use scan::{HeadScanner, too_long};
+pub(crate) use target::is_authority;
 pub use write::{
     CHUNK_END, LAST_CHUNK, reason_phrase, write_chunk_size, write_decimal, write_field,
     write_request_line, write_status_line, write_trailers,

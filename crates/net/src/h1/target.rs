@@ -63,7 +63,7 @@ fn absolute(target: &[u8]) -> Option<Form<'_>> {
 /// Whether this is `uri-host [ ":" port ]` (RFC 9110 §7.2), and one that a name server, an address or a certificate can
 /// carry. Stricter than the grammar: no percent-encoding and no `!$&'()*+,;=` in a name, since two spellings of one host
 /// are two keys to one door; no `IPvFuture` and no zone; a colon is followed by a port of at most 65535.
-pub(super) fn is_authority(authority: &[u8]) -> bool {
+pub(crate) fn is_authority(authority: &[u8]) -> bool {
     let Some(end) = authority.iter().position(|byte| !is_host_byte(*byte)) else {
         return !authority.is_empty() && authority.len() <= HOST_BYTES;
     };

@@ -1,6 +1,7 @@
 //! From decoded fields to a head: what RFC 9113 §8.1–8.5 demands of a message, checked field by field as they come.
 
 use super::hpack::{Decoded, Sink};
+use crate::h1::is_authority;
 use seawall_model::head::Span;
 use seawall_model::{FieldId, Fields, HttpVersion, Method, RequestHead};
 
@@ -280,7 +281,8 @@ impl Collected {
         head.protocol_span = protocol.unwrap_or_default();
         let fields = &head.fields;
         let [named, host] = [authority, self.host].map(|span| span.map(|span| fields.bytes(span)));
-        let bad = |text: &[u8]| !all_are(text, AUTHORITY_BYTE);
+        // The same rule as in HTTP/1.1: what is no host there cannot be one here, for it travels on to such origins.
+        let bad = |text: &[u8]| !is_authority(text);
         let both = named.zip(host);
         if named.is_some_and(bad)
             || host.is_some_and(bad)
@@ -316,23 +318,16 @@ fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Bits of [`CLASSES`]: a token's characters (RFC 9110 §5.6.2), a scheme's (RFC 3986 §3.1), and for an authority visible
-/// ASCII that can neither end nor divide it.
+/// Bits of [`CLASSES`]: a token's characters (RFC 9110 §5.6.2), a scheme's (RFC 3986 §3.1).
 const TOKEN: u8 = 1;
 const SCHEME_BYTE: u8 = 2;
-const AUTHORITY_BYTE: u8 = 4;
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
 static CLASSES: [u8; 256] = {
-    const fn mark(mut table: [u8; 256], bytes: &[u8], class: u8, set: bool) -> [u8; 256] {
+    const fn mark(mut table: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
         let mut at = 0;
         while at < bytes.len() {
-            let byte = bytes[at] as usize;
-            table[byte] = if set {
-                table[byte] | class
-            } else {
-                table[byte] & !class
-            };
+            table[bytes[at] as usize] |= class;
             at += 1;
         }
         table
@@ -343,14 +338,10 @@ static CLASSES: [u8; 256] = {
         if byte.is_ascii_alphanumeric() {
             table[byte as usize] = TOKEN | SCHEME_BYTE;
         }
-        if byte.is_ascii_graphic() {
-            table[byte as usize] |= AUTHORITY_BYTE;
-        }
         byte += 1;
     }
-    table = mark(table, b"!#$%&'*+-.^_`|~", TOKEN, true);
-    table = mark(table, b"+-.", SCHEME_BYTE, true);
-    mark(table, b"@/?#\\\"<>^`{|},", AUTHORITY_BYTE, false)
+    table = mark(table, b"!#$%&'*+-.^_`|~", TOKEN);
+    mark(table, b"+-.", SCHEME_BYTE)
 };
 
 /// Whether there are bytes, and all are of the class.
@@ -370,7 +361,7 @@ fn is_path(text: &[u8], method: Method) -> bool {
         b"*" => method == Method::Options,
         _ => false,
     };
-    let forbidden = |byte: &u8| (*byte <= b' ') | (*byte == 0x7f) | (*byte == b'#');
+    let forbidden = |byte: &u8| (*byte <= b' ') | (*byte >= 0x7f) | (*byte == b'#');
     begins
         && !text
             .iter()
