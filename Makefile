@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Where scripts/setup puts Rust and Node when the machine has none that will do.
 export PATH := $(HOME)/.cargo/bin:$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/seawall/node/bin:$(PATH)
 
-.PHONY: help run test test-long bench fmt doc
+.PHONY: help run test test-long bench fmt generate doc
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: ## Seawall against nginx, HAProxy and a bare relay (JSON=1 for one JSON r
 
 fmt: ## bring all Rust files into the one format
 	cargo fmt --all
+
+generate: ## render docs/reference from the tables in the code
+	cargo xtask generate
 
 doc: ## build the API documentation of all rooms into target/doc
 	cargo doc --workspace --no-deps --locked

@@ -6,12 +6,14 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used)]
 
 mod bench;
+mod generate;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
-  bench   measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`";
+  bench      measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`
+  generate   writes docs/reference/ from the tables in the code; `--check` only tells what is stale";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
         "bench" => bench::run(&rest),
+        "generate" => generate::run(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -107,6 +107,7 @@ const SLOTS: [u8; 128] = {
 };
 
 impl FieldId {
+    #[inline]
     fn exact(name: &[u8]) -> Self {
         let (Some(first), [.., last_but_one, last]) = (name.first(), name) else {
             return Self::Other;
@@ -115,6 +116,15 @@ impl FieldId {
         match known.and_then(|at| KNOWN.get(usize::from(*at))) {
             Some((known, id)) if same(known, name) => *id,
             _ => Self::Other,
+        }
+    }
+
+    /// As [`FieldId::of`], of a name that has letters, digits and hyphens only: it cannot be a [`FieldId::Shadow`].
+    #[inline]
+    pub fn of_plain(name: &[u8]) -> Self {
+        match Self::exact(name) {
+            Self::Other if matches!(name.first(), Some(b's' | b'S' | b'c' | b'C')) => Self::guarded(name),
+            known => known,
         }
     }
 
@@ -229,6 +239,17 @@ mod tests {
         assert_eq!(FieldId::of(b"my_own"), FieldId::Other);
         assert_eq!(FieldId::of(b"SEAWALL_ray"), FieldId::Seawall);
         assert_eq!(FieldId::of(b"Cf_Access-Jwt-Assertion"), FieldId::CfAccess);
+    }
+
+    #[test]
+    fn plain_names_are_judged_alike_both_ways() {
+        let names = KNOWN.iter().map(|(name, _)| (*name).to_owned());
+        let others = ["etag", "seawall-ray", "seawall", "seawallx", "cf-access-jwt", "CF-Access-x", "s", "c", "", "content-lengt"];
+        for name in names.chain(others.map(str::to_owned)) {
+            for name in [name.to_ascii_uppercase(), name] {
+                assert_eq!(FieldId::of_plain(name.as_bytes()), FieldId::of(name.as_bytes()), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -33,19 +33,17 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     id: FieldId,
+    /// The buffer has it as `name: value CRLF`.
+    tidy: bool,
     name: Span,
     value: Span,
 }
 
-impl Line {
-    /// Where the buffer has this line as `name: value CRLF`, if it has.
-    fn as_written(&self, raw: &[u8]) -> Option<std::ops::Range<usize>> {
-        let name_end = (self.name.start + self.name.len) as usize;
-        let value_end = (self.value.start + self.value.len) as usize;
-        let between = raw.get(name_end..self.value.start as usize);
-        let behind = raw.get(value_end..value_end + 2);
-        (between == Some(b": ") && behind == Some(b"\r\n")).then_some(self.name.start as usize..value_end + 2)
-    }
+/// Whether the buffer has this line as `name: value CRLF`.
+fn is_tidy(raw: &[u8], name: Span, value: Span) -> bool {
+    let name_end = (name.start + name.len) as usize;
+    let value_end = (value.start + value.len) as usize;
+    raw.get(name_end..value.start as usize) == Some(b": ") && raw.get(value_end..value_end + 2) == Some(b"\r\n")
 }
 
 /// One field line.
@@ -87,6 +85,12 @@ impl Fields {
         self.raw.extend_from_slice(bytes);
     }
 
+    /// Puts the buffer under lines that were added already ([`Fields::push_read`]).
+    pub fn put_raw(&mut self, bytes: &[u8]) {
+        self.raw.clear();
+        self.raw.extend_from_slice(bytes);
+    }
+
     /// Appends bytes to the buffer and tells where they went.
     pub fn store(&mut self, bytes: &[u8]) -> Span {
         let span = Span::new(self.raw.len(), bytes.len());
@@ -97,32 +101,45 @@ impl Fields {
     /// Adds a line whose name and value lie in the buffer already. Returns what the name is known as.
     pub fn push_span(&mut self, name: Span, value: Span) -> FieldId {
         let id = FieldId::of(name.of(&self.raw));
+        let tidy = is_tidy(&self.raw, name, value);
         self.present |= id.bit();
-        self.lines.push(Line { id, name, value });
+        self.lines.push(Line { id, tidy, name, value });
         id
+    }
+
+    /// Adds a line that lies in bytes which the buffer has, or will be given by [`Fields::put_raw`]. `tidy` tells that they
+    /// have it as `name: value CRLF`.
+    #[inline]
+    pub fn push_read(&mut self, id: FieldId, name: Span, value: Span, tidy: bool) {
+        self.present |= id.bit();
+        self.lines.push(Line { id, tidy, name, value });
     }
 
     /// Adds a line by copying its bytes. Returns what the name is known as.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> FieldId {
-        let name = self.store(name);
-        let value = self.store(value);
-        self.push_span(name, value)
+        let id = FieldId::of(name);
+        self.push_line(id, name, value);
+        id
     }
 
     /// Adds a line with a known name.
     pub fn push_known(&mut self, id: FieldId, value: &[u8]) {
-        let name = self.store(id.name().as_bytes());
-        let value = self.store(value);
-        self.present |= id.bit();
-        self.lines.push(Line { id, name, value });
+        self.push_line(id, id.name().as_bytes(), value);
     }
 
     /// Adds a line whose name nobody will ask for by id: one of ours, on its way out.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        self.push_line(FieldId::Other, name, value);
+    }
+
+    /// Stores the line as it will be written, so that neighbours leave in one piece.
+    fn push_line(&mut self, id: FieldId, name: &[u8], value: &[u8]) {
+        self.raw.reserve(name.len() + value.len() + 4);
         let name = self.store(name);
+        self.raw.extend_from_slice(b": ");
         let value = self.store(value);
-        self.present |= FieldId::Other.bit();
-        self.lines.push(Line { id: FieldId::Other, name, value });
+        self.raw.extend_from_slice(b"\r\n");
+        self.push_read(id, name, value, true);
     }
 
     /// The bytes of a span.
@@ -160,26 +177,37 @@ impl Fields {
     /// Where the buffer has neighbouring lines in just this form, as a well-formed HTTP/1.1 head has, they are copied in one
     /// piece: the bytes are the same as written one by one.
     pub fn write_lines(&self, skip: u64, out: &mut Vec<u8>) {
-        let mut run = 0..0;
+        let (mut start, mut end) = (0, 0);
         let skip = skip | FieldId::Removed.bit();
         for line in self.lines.iter().filter(|line| skip & line.id.bit() == 0) {
-            match line.as_written(&self.raw) {
-                Some(written) if written.start == run.end => run.end = written.end,
-                Some(written) => {
-                    out.extend_from_slice(self.raw.get(run).unwrap_or_default());
-                    run = written;
-                }
-                None => {
-                    out.extend_from_slice(self.raw.get(run).unwrap_or_default());
-                    run = 0..0;
-                    out.extend_from_slice(line.name.of(&self.raw));
-                    out.extend_from_slice(b": ");
-                    out.extend_from_slice(line.value.of(&self.raw));
-                    out.extend_from_slice(b"\r\n");
-                }
+            if line.tidy && line.name.start == end && end != start {
+                end = line.value.start + line.value.len + 2;
+                continue;
+            }
+            self.write_run(start, end, out);
+            if line.tidy {
+                (start, end) = (line.name.start, line.value.start + line.value.len + 2);
+            } else {
+                (start, end) = (0, 0);
+                self.write_line(line, out);
             }
         }
-        out.extend_from_slice(self.raw.get(run).unwrap_or_default());
+        self.write_run(start, end, out);
+    }
+
+    #[inline]
+    fn write_run(&self, start: u32, end: u32, out: &mut Vec<u8>) {
+        if start != end {
+            out.extend_from_slice(self.raw.get(start as usize..end as usize).unwrap_or_default());
+        }
+    }
+
+    #[cold]
+    fn write_line(&self, line: &Line, out: &mut Vec<u8>) {
+        out.extend_from_slice(line.name.of(&self.raw));
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(line.value.of(&self.raw));
+        out.extend_from_slice(b"\r\n");
     }
 
     /// All values of one known field.

@@ -34,7 +34,7 @@ pub enum Ended {
     Closed,
     /// The socket failed.
     Failed,
-    /// The peer broke the protocol, or a limit. The text names which.
+    /// The peer broke the protocol, or a limit. The text is the error code's name (RFC 9113 §7).
     Protocol(&'static str),
     /// Nothing happened for too long.
     Idle,
@@ -194,7 +194,7 @@ impl Multiplex {
                             self.dispatch(opened);
                             None
                         }
-                        Err(error) => Some(Poll::Ready(Ended::Protocol(error.why))),
+                        Err(error) => Some(Poll::Ready(Ended::Protocol(error.code.name()))),
                     }
                 }
             };

@@ -74,9 +74,10 @@ fn edge(document: &Document, state: &State) -> Edge {
         write_timeout: limits.write_timeout,
         handshake_timeout: limits.tls_handshake_timeout,
         connections: limits.connections,
+        connections_per_client: limits.connections_per_client,
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
-        public_https: edge.public_https.unwrap_or(443),
+        public_https: edge.public_https.or(state.https_port()).unwrap_or(443),
         unready_when: edge.unready_when.clone().into(),
     }
 }
@@ -129,7 +130,8 @@ impl ZoneCompiler<'_> {
             },
             probe: zone.health.as_ref().map(|health| Probe {
                 path: health.path.as_str().into(),
-                host: health.host.clone().or_else(|| first_host(zone)).map(Into::into),
+                host: health.host.as_deref().map(Into::into),
+                first_host: first_host(zone).map(Into::into),
                 every: health.every,
                 timeout: health.timeout,
                 good: health.status.clone().into(),

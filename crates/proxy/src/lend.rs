@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,6 +229,17 @@ async fn connect(
     Err(fault)
 }
 
+/// Counts a connection to an origin for as long as it is open.
+struct OpenConnection(Weak<Thread>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.upgrade() {
+            thread.shard.origin_connection_closed();
+        }
+    }
+}
+
 /// The member's addresses. Right after a start DNS may not have answered yet: that is waited for.
 async fn resolved(
     thread: &Thread,
@@ -248,8 +259,11 @@ async fn resolved(
 }
 
 fn lent(thread: &Rc<Thread>, zone: &Zone, member: &Arc<Member>, stream: Stream, http2: bool) -> Lent {
+    let open = OpenConnection(Rc::downgrade(thread));
     if !http2 {
-        return Lent::Http1 { connection: Box::new(Http1Connection::new(stream)), used: false };
+        let mut connection = Box::new(Http1Connection::new(stream));
+        connection.attached = Some(Box::new(open));
+        return Lent::Http1 { connection, used: false };
     }
     let connection = Multiplex::new(stream, h2::Config::client());
     thread.origins.keep_multiplexed(member, &connection);
@@ -258,6 +272,7 @@ fn lent(thread: &Rc<Thread>, zone: &Zone, member: &Arc<Member>, stream: Stream, 
     tokio::task::spawn_local(async move {
         let mut alarm = Alarm::new(KEEP_FOR);
         driven.drive(&mut alarm, patience, || false, |_| {}).await;
+        drop(open);
     });
     Lent::Http2(connection)
 }

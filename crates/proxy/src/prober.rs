@@ -116,7 +116,10 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
     let head = RequestOut {
         method: b"GET",
         scheme: if tls.is_some() { "https" } else { "http" },
-        authority: probe.host.as_deref().map_or(own.as_bytes(), str::as_bytes),
+        authority: (probe.host.as_deref().map(str::as_bytes))
+            .or(origin.host.as_deref())
+            .or(probe.first_host.as_deref().map(str::as_bytes))
+            .unwrap_or(own.as_bytes()),
         target: probe.path.as_bytes(),
         client: &Fields::default(),
         skip: 0,

@@ -61,6 +61,8 @@ pub struct Edge {
     pub handshake_timeout: Duration,
     /// Connections at once, in all threads.
     pub connections: u64,
+    /// Connections of one client address; 0 is no bound.
+    pub connections_per_client: u32,
     /// Requests on one connection; 0 is no bound.
     pub requests_per_connection: u32,
     /// Streams at once on one HTTP/2 connection.
@@ -190,8 +192,10 @@ impl Edits {
 pub struct Probe {
     /// The path asked for.
     pub path: Box<str>,
-    /// The `Host` asked for; none is the origin's own.
+    /// The `Host` asked for, before the origin's own.
     pub host: Option<Box<str>>,
+    /// The zone's first host, for origins without a `Host` of their own.
+    pub first_host: Option<Box<str>>,
     /// How often.
     pub every: Duration,
     /// The longest it may take.

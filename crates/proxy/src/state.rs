@@ -1,7 +1,7 @@
 //! What outlives a snapshot: members of pools, metrics slots, ticket keys. Keyed by stable names, so that a swap finds it again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::server::ProducesTickets;
 use seawall_net::outward::Outward;
@@ -18,12 +18,13 @@ pub struct State {
     pub registry: Arc<Registry>,
     tickets: Mutex<HashMap<Box<str>, Arc<dyn ProducesTickets>>>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
+    https_port: OnceLock<u16>,
 }
 
 impl State {
     /// Nothing is known yet.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { members: Members::new(), registry, tickets: Mutex::default(), own_listeners: Mutex::default() }
+        Self { members: Members::new(), registry, tickets: Mutex::default(), own_listeners: Mutex::default(), https_port: OnceLock::new() }
     }
 
     /// The ticket keys of a zone.
@@ -43,6 +44,16 @@ impl State {
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
         *self.own_listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+    }
+
+    /// The port of the first HTTPS listener, for redirects to it. The first one said holds.
+    pub fn set_https_port(&self, port: u16) {
+        let _ = self.https_port.set(port);
+    }
+
+    /// The port of the first HTTPS listener.
+    pub fn https_port(&self) -> Option<u16> {
+        self.https_port.get().copied()
     }
 
     /// An address policy that knows our own listeners.

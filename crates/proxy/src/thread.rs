@@ -4,8 +4,10 @@
 //! configuration) stands behind it as atomics or is swapped as a whole.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,9 +34,41 @@ pub struct Shared {
     pub open: AtomicU64,
     /// This installation's name in `CDN-Loop` (RFC 8586).
     pub node: Box<str>,
+    /// Connections by client address, kept only where `connections_per_client` is set: a lock per connection, none per request.
+    pub per_client: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// A client as connections are counted: an IPv6 client has a whole /64.
+fn counted_as(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 impl Shared {
+    /// Counts one more connection of a client; false when it has `most` already.
+    pub fn enter(&self, ip: IpAddr, most: u32) -> bool {
+        let mut counts = self.per_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(counted_as(ip)).or_insert(0);
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, ip: IpAddr) {
+        let mut counts = self.per_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let ip = counted_as(ip);
+        if let Some(count) = counts.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&ip);
+            }
+        }
+    }
+
     /// Milliseconds from the process' beginning to `then`.
     pub fn since(&self, then: Instant) -> u64 {
         then.saturating_duration_since(self.began).as_millis() as u64
@@ -178,7 +212,9 @@ impl Thread {
     }
 
     /// Registers a client's connection, so that draining can wake it.
-    pub fn enter(self: &Rc<Self>) -> Presence {
+    ///
+    /// `counted` is its client's address where connections are counted per client.
+    pub fn enter(self: &Rc<Self>, counted: Option<IpAddr>) -> Presence {
         self.open.set(self.open.get() + 1);
         self.shard.connection_accepted();
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -186,7 +222,7 @@ impl Thread {
             clients.push(None);
             clients.len() - 1
         });
-        Presence { thread: self.clone(), place }
+        Presence { thread: self.clone(), place, counted }
     }
 
     /// Wakes all clients' connections: the idle ones see that the thread drains.
@@ -201,6 +237,7 @@ impl Thread {
 pub struct Presence {
     thread: Rc<Thread>,
     place: usize,
+    counted: Option<IpAddr>,
 }
 
 impl Presence {
@@ -220,6 +257,9 @@ impl Drop for Presence {
         self.thread.free.borrow_mut().push(self.place);
         self.thread.open.set(self.thread.open.get() - 1);
         self.thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(ip) = self.counted {
+            self.thread.shared.leave(ip);
+        }
         self.thread.shard.connection_closed();
     }
 }

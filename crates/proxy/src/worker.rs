@@ -122,14 +122,21 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
     let mut spare = spare_descriptor();
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => {
+            Ok((tcp, from)) => {
+                let snapshot = thread.snapshot.load();
+                let (most, each) = (snapshot.edge.connections, snapshot.edge.connections_per_client);
+                drop(snapshot);
+                let counted = (each > 0).then(|| from.ip());
+                if counted.is_some_and(|ip| !thread.shared.enter(ip, each)) {
+                    thread.shard.connection_refused("client_limit");
+                    continue;
+                }
                 let open = thread.shared.open.fetch_add(1, Ordering::Relaxed);
-                if open >= thread.snapshot.load().edge.connections {
-                    thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+                let presence = thread.enter(counted);
+                if open >= most {
                     thread.shard.connection_refused("limit");
                     continue;
                 }
-                let presence = thread.enter();
                 tokio::task::spawn_local(connection::serve(thread.clone(), presence, tcp, tls));
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {

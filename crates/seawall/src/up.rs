@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,6 +53,9 @@ pub fn run(up: &Up) -> Result<ExitCode> {
     let workers = up.workers.or(document.edge.workers).unwrap_or_else(cores).clamp(1, 1024);
     let listening = listen(up, &document, workers)?;
     state.set_own_listeners(listening.all());
+    if let Some(https) = listening.served.https.first() {
+        state.set_https_port(https.port());
+    }
     let snapshot = match snapshot(up, &document, &data, &state) {
         Ok(snapshot) => snapshot,
         Err(problems) => return Ok(told(&problems)),
@@ -66,6 +69,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         draining: AtomicBool::new(false),
         open: AtomicU64::new(0),
         node: data.node()?.into(),
+        per_client: Mutex::default(),
     });
     let configured = Arc::new(AtomicU64::new(0));
     let Listening { served, threads, admin } = listening;

@@ -6,31 +6,37 @@
 /// How many bytes a block has.
 const BLOCK: usize = 16;
 
-/// The index of the first byte of a kind; the length of `bytes` if there is none. `kind` tells for each byte of a block
-/// whether it is of that kind: bit 0 for the first byte.
+/// The index of the first byte of a kind at or behind `at`; the length of `bytes` if there is none. `kind` tells for each
+/// byte of a block whether it is of that kind: bit 0 for the first byte.
 #[inline(always)]
-pub(super) fn find(bytes: &[u8], kind: impl Fn(&[u8; BLOCK]) -> u32) -> usize {
+pub(super) fn find(bytes: &[u8], at: usize, kind: impl Fn(&[u8; BLOCK]) -> u32) -> usize {
     // Most names and many values end in the first block: no loop for them.
-    if let Some(block) = bytes.first_chunk() {
+    if let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let mask = kind(block);
         if mask != 0 {
-            return mask.trailing_zeros() as usize;
+            return at + mask.trailing_zeros() as usize;
         }
+        return find_further(bytes, at + BLOCK, kind);
     }
-    find_further(bytes, kind)
+    find_further(bytes, at, kind)
 }
 
 #[inline(never)]
-fn find_further(bytes: &[u8], kind: impl Fn(&[u8; BLOCK]) -> u32) -> usize {
-    let (blocks, rest) = bytes.as_chunks();
-    for (number, block) in blocks.iter().enumerate() {
+fn find_further(bytes: &[u8], mut at: usize, kind: impl Fn(&[u8; BLOCK]) -> u32) -> usize {
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let mask = kind(block);
         if mask != 0 {
-            return number * BLOCK + mask.trailing_zeros() as usize;
+            return at + mask.trailing_zeros() as usize;
         }
+        at += BLOCK;
     }
-    let mask = kind(&padded(rest)) | 1 << rest.len();
-    blocks.len() * BLOCK + mask.trailing_zeros() as usize
+    let left = bytes.len().saturating_sub(at);
+    let mask = match bytes.last_chunk() {
+        // The last block, of which the first bytes were looked at already.
+        Some(last) => kind(last) >> (BLOCK - left.min(BLOCK)),
+        None => kind(&padded(bytes.get(at..).unwrap_or_default())),
+    };
+    (at + (mask | 1 << left).trailing_zeros() as usize).min(bytes.len())
 }
 
 /// The index of the first LF that is followed by CR or LF: in a head, the end of the last line before an empty one.
@@ -280,8 +286,11 @@ mod tests {
                 if let Some(byte) = bytes.get_mut(hit) {
                     *byte = b'\n';
                 }
-                assert_eq!(find(&bytes, line_feeds), hit, "{length}");
-                assert_eq!(find(&bytes, controls), hit, "{length}");
+                for at in 0..length + 3 {
+                    let expected = if at <= hit { hit } else { length };
+                    assert_eq!(find(&bytes, at, line_feeds), expected, "{length} from {at}");
+                    assert_eq!(find(&bytes, at, controls), expected, "{length} from {at}");
+                }
                 assert_eq!(find_line_before_empty(&bytes), None);
                 if let Some(byte) = bytes.get_mut(hit + 1) {
                     *byte = b'\r';

@@ -42,6 +42,8 @@ impl ConnectionOptions {
         let mut options = Self::default();
         // What nearly all say, and one comparison answers.
         match fields.only(FieldId::Connection) {
+            Some(b"keep-alive") => options.keep_alive = true,
+            Some(b"close") => options.close = true,
             Some(one) if one.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
             Some(one) if one.eq_ignore_ascii_case(b"close") => options.close = true,
             _ => options.read(fields),
@@ -115,6 +117,17 @@ fn content_length(fields: &Fields) -> Result<u64, Reject> {
     let value = fields
         .only(FieldId::ContentLength)
         .ok_or(Reject::bad("duplicate_content_length", "RFC 9112 §6.3"))?;
+    // Of up to 18 digits none can overflow, which nearly all are: one pass for them.
+    if let 1..=18 = value.len() {
+        let (length, digits) = value.iter().fold((0u64, true), |(length, digits), byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (length * 10 + u64::from(digit & 15), digits && digit < 10)
+        });
+        return match digits {
+            true => Ok(length),
+            false => Err(Reject::bad("bad_content_length", "RFC 9110 §8.6")),
+        };
+    }
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Reject::bad("bad_content_length", "RFC 9110 §8.6"));
     }

@@ -28,65 +28,78 @@ pub(super) enum Refusal {
 }
 
 /// Reads the field lines that begin at `at` and end, with their empty line, where `bytes` ends; adds them to `fields`,
-/// whose buffer holds `bytes` already.
-///
-/// `field-line = field-name ":" OWS field-value OWS`, and CRLF.
+/// whose buffer is to hold `bytes`.
 pub(super) fn read_lines(
     bytes: &[u8],
     at: usize,
     most: usize,
     fields: &mut Fields,
 ) -> Result<Hosts, Refusal> {
+    match begin_lines(bytes, at, most, fields)? {
+        (hosts, end) if end == bytes.len() => Ok(hosts),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+/// As [`read_lines`], where other bytes may follow the empty line; tells also where it ends. Lines that have not come whole
+/// are refused like malformed ones.
+///
+/// `field-line = field-name ":" OWS field-value OWS`, and CRLF.
+pub(super) fn begin_lines(
+    bytes: &[u8],
+    mut at: usize,
+    most: usize,
+    fields: &mut Fields,
+) -> Result<(Hosts, usize), Refusal> {
     let mut hosts = Hosts::default();
-    let mut rest = bytes.get(at..).ok_or(Refusal::Malformed)?;
     loop {
-        let name_len = token_len(rest);
-        let Some((_, [b':', after_colon @ ..])) = rest.split_at_checked(name_len) else {
-            return if rest == b"\r\n" {
-                Ok(hosts)
-            } else {
-                Err(Refusal::Malformed)
-            };
+        let plain_end = find(bytes, at, not_plain);
+        let (name_end, start) = match bytes.get(plain_end..) {
+            // What nearly everybody writes: letters, digits and hyphens; one space; text.
+            Some([b':', b' ', b'!'..=b'~', ..]) => (plain_end, plain_end + 2),
+            Some([b'\r', b'\n', ..]) if plain_end == at => return Ok((hosts, at + 2)),
+            _ => rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?,
         };
-        let text = without_leading_space(after_colon);
-        let Some((text_and_space, [b'\r', b'\n', next @ ..])) =
-            text.split_at_checked(text_len(text))
-        else {
+        let text_end = text_end(bytes, start);
+        let Some([b'\r', b'\n', ..]) = bytes.get(text_end..) else {
             return Err(Refusal::Malformed);
         };
-        if name_len == 0 {
+        if name_end == at {
             return Err(Refusal::Malformed);
         }
         if fields.len() >= most {
             return Err(Refusal::TooMany);
         }
-        let name = Span::new(bytes.len() - rest.len(), name_len);
-        let value = Span::new(
-            bytes.len() - text.len(),
-            without_trailing_space(text_and_space).len(),
-        );
-        if fields.push_span(name, value) == FieldId::Host {
+        let text = bytes.get(start..text_end).unwrap_or_default();
+        let length = without_trailing_space(text).len();
+        let name = bytes.get(at..name_end).unwrap_or_default();
+        let id = match name_end == plain_end {
+            true => FieldId::of_plain(name),
+            false => FieldId::of(name),
+        };
+        // `start` may be two behind the name for a tab as well; such a line is written anew, which is right, too.
+        let is_tidy = length == text.len() && bytes.get(name_end + 1..start) == Some(b" ");
+        let value = Span::new(start, length);
+        fields.push_read(id, Span::new(at, name_end - at), value, is_tidy);
+        if id == FieldId::Host {
             hosts.count += 1;
             hosts.last = value;
         }
-        rest = next;
+        at = text_end + 2;
     }
 }
 
-#[inline(always)]
-fn without_leading_space(bytes: &[u8]) -> &[u8] {
-    match bytes {
-        // What nearly everybody writes: exactly one space.
-        [b' ', text @ ..] if !matches!(text, [b' ' | b'\t', ..]) => text,
-        _ => without_rare_space(bytes),
-    }
-}
-
-fn without_rare_space(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
+/// Where a name ends that has other bytes of tokens from `plain_end` on, and where the text behind its colon begins.
+#[cold]
+fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize)> {
+    let rest = bytes.get(plain_end..)?;
+    let name_end = plain_end + rare_token_len(rest);
+    let Some([b':', after @ ..]) = bytes.get(name_end..) else {
+        return None;
+    };
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let space = after.iter().take_while(|byte| is_space(byte)).count();
+    Some((name_end, name_end + 1 + space))
 }
 
 #[inline(always)]
@@ -97,13 +110,13 @@ fn without_trailing_space(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// How long the token is that `bytes` begins with.
+/// Where the token ends that begins at `at`.
 #[inline(always)]
-pub(super) fn token_len(bytes: &[u8]) -> usize {
-    let len = find(bytes, not_plain);
-    match bytes.get(len) {
-        Some(b':' | b' ') => len,
-        _ => len + rare_token_len(bytes.get(len..).unwrap_or_default()),
+pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
+    let end = find(bytes, at, not_plain);
+    match bytes.get(end) {
+        Some(b':' | b' ') => end,
+        _ => end + rare_token_len(bytes.get(end..).unwrap_or_default()),
     }
 }
 
@@ -116,14 +129,14 @@ fn rare_token_len(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// How long the text without control bytes but HTAB is that `bytes` begins with.
+/// Where the text without control bytes but HTAB ends that begins at `at`.
 #[inline(always)]
-pub(super) fn text_len(bytes: &[u8]) -> usize {
-    let mut len = find(bytes, controls);
-    while let Some([b'\t', rest @ ..]) = bytes.get(len..) {
-        len += 1 + find(rest, controls);
+pub(super) fn text_end(bytes: &[u8], at: usize) -> usize {
+    let mut end = find(bytes, at, controls);
+    while bytes.get(end) == Some(&b'\t') {
+        end = find(bytes, end + 1, controls);
     }
-    len
+    end
 }
 
 /// What is wrong with a head that was refused; `first_line` judges its first line, which is given without its CRLF.

@@ -6,7 +6,8 @@
 //! the place says so.
 //!
 //! The order of use: [`HeadScanner::find`] tells how long the head is, [`parse_request`] or [`parse_response`] reads
-//! exactly that many bytes and says by [`Framing`] how the body ends, [`ChunkedDecoder`] takes a chunked body apart.
+//! exactly that many bytes and says by [`Framing`] how the body ends, [`ChunkedDecoder`] takes a chunked body apart. For a
+//! head that came whole and well-formed, which nearly all do, [`begin_request`] and [`begin_response`] do both in one pass.
 //! The `write_…` functions append to a buffer; what is sent on is always written anew, never the bytes that came.
 //!
 //! Not here: sockets, timeouts, buffers, and what a proxy makes of a head (forwarding fields, routing, error pages).
@@ -23,8 +24,8 @@ mod write;
 
 pub use chunked::{ChunkStep, ChunkedDecoder};
 pub use framing::connection_named;
-pub use request::{RequestInfo, Upgrade, parse_request};
-pub use response::{ResponseInfo, parse_response};
+pub use request::{RequestInfo, Upgrade, begin_request, parse_request};
+pub use response::{ResponseInfo, begin_response, parse_response};
 pub use scan::{HeadScanner, too_long};
 pub(crate) use target::is_authority;
 pub use write::{

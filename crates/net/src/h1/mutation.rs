@@ -134,7 +134,14 @@ fn damaged_requests_are_clean_or_refused() {
         let length = HeadScanner::new().find(&bytes).unwrap_or(bytes.len());
         let head_bytes = &bytes[..length];
         let shown = String::from_utf8_lossy(head_bytes);
-        match parse_request(head_bytes, &HeadLimits::default(), &mut head) {
+        let mut one_pass = RequestHead::default();
+        let begun = begin_request(&bytes, &HeadLimits::default(), &mut one_pass);
+        let parsed = parse_request(head_bytes, &HeadLimits::default(), &mut head);
+        assert_eq!(begun, parsed.ok().map(|info| (info, length)), "{shown:?}");
+        if begun.is_some() {
+            assert_eq!(format!("{one_pass:?}"), format!("{head:?}"));
+        }
+        match parsed {
             Ok(info) => {
                 accepted += 1;
                 assert_same_request(head_bytes, &head);
@@ -183,7 +190,14 @@ fn damaged_responses_are_clean_or_refused() {
         let bytes = damaged(&mut random, GOOD[round % GOOD.len()]);
         let length = HeadScanner::new().find(&bytes).unwrap_or(bytes.len());
         let head_bytes = &bytes[..length];
-        match parse_response(head_bytes, &HeadLimits::default(), Method::Get, &mut head) {
+        let mut one_pass = ResponseHead::default();
+        let begun = begin_response(&bytes, &HeadLimits::default(), Method::Get, &mut one_pass);
+        let parsed = parse_response(head_bytes, &HeadLimits::default(), Method::Get, &mut head);
+        assert_eq!(begun, parsed.ok().map(|info| (info, length)));
+        if begun.is_some() {
+            assert_eq!(format!("{one_pass:?}"), format!("{head:?}"));
+        }
+        match parsed {
             Ok(_) => {
                 accepted += 1;
                 if !matches!(head.status, 100..=199 | 204) {

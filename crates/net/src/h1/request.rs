@@ -5,7 +5,9 @@ use seawall_model::{FieldId, Fields, HttpVersion, Method, RequestHead};
 
 use super::block::{find, not_target};
 use super::framing::{ConnectionOptions, Declared, declared, elements};
-use super::lines::{Hosts, Refusal, diagnose, is_control, is_token, read_lines, token_len};
+use super::lines::{
+    Hosts, Refusal, begin_lines, diagnose, is_control, is_token, read_lines, token_end,
+};
 use super::scan::METHOD_BYTES;
 use super::target::{Form, agree, form, is_authority};
 use super::{Framing, HeadLimits, MAX_FIELDS, Reject, too_long};
@@ -68,13 +70,41 @@ pub fn parse_request(
         Err(Refusal::TooMany) => return Err(Reject::new(431, "too_many_fields", "RFC 6585 §5")),
         Err(Refusal::Malformed) => return Err(diagnose_request(head_bytes)),
     };
+    finish(head_bytes, &line, &hosts, limits, head)
+}
+
+/// Reads a head at the beginning of `buffer` in one pass, without knowing where it ends, and tells how long it is. None when
+/// it has not come whole, or when there is anything to refuse: what exactly, [`parse_request`] then says. A head that this
+/// gives is the one that [`super::HeadScanner`] and [`parse_request`] would have given.
+pub fn begin_request(
+    buffer: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+) -> Option<(RequestInfo, usize)> {
+    head.clear();
+    let line = read_request_line(buffer, head)?;
+    let most = limits.fields.min(MAX_FIELDS);
+    let (hosts, end) = begin_lines(buffer, line.end, most, &mut head.fields).ok()?;
+    let head_bytes = buffer.get(..end).filter(|_| end <= limits.head_bytes)?;
+    head.fields.put_raw(head_bytes);
+    let info = finish(head_bytes, &line, &hosts, limits, head).ok()?;
+    Some((info, end))
+}
+
+fn finish(
+    head_bytes: &[u8],
+    line: &RequestLine<'_>,
+    hosts: &Hosts,
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+) -> Result<RequestInfo, Reject> {
     if head.method == Method::Other && head.method_bytes().len() > METHOD_BYTES {
         return Err(Reject::new(501, "method_too_long", "RFC 9112 §3"));
     }
     if line.target.len() > limits.target_bytes {
         return Err(Reject::new(414, "target_too_long", "RFC 9112 §3"));
     }
-    aim(head_bytes, line.target, &hosts, head)?;
+    aim(head_bytes, line.target, hosts, head)?;
     judge(head)
 }
 
@@ -90,19 +120,23 @@ struct RequestLine<'a> {
 /// differ in what they make of it. Other bytes that RFC 3986 excludes (`"<>[\]^{|}` and the grave accent) pass, because
 /// browsers send several of them in a query, and no two readers disagree about where such a target ends.
 fn read_request_line<'a>(head_bytes: &'a [u8], head: &mut RequestHead) -> Option<RequestLine<'a>> {
-    let line = head_bytes.strip_prefix(b"\r\n").unwrap_or(head_bytes);
-    let at = head_bytes.len() - line.len();
-    let (method, [b' ', after_method @ ..]) = line.split_at_checked(token_len(line))? else {
+    let at = match head_bytes {
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    };
+    let method_end = token_end(head_bytes, at);
+    let target_end = find(head_bytes, method_end + 1, not_target);
+    let method = head_bytes.get(at..method_end)?;
+    let [b' ', target @ ..] = head_bytes.get(method_end..target_end)? else {
         return None;
     };
-    let (target, version) = after_method.split_at_checked(find(after_method, not_target))?;
     if method.is_empty() || target.is_empty() {
         return None;
     }
     head.method = Method::of(method);
     head.method_span = Span::new(at, method.len());
-    head.target_span = Span::new(at + method.len() + 1, target.len());
-    let (version, fields) = version.split_first_chunk()?;
+    head.target_span = Span::new(method_end + 1, target.len());
+    let version = head_bytes.get(target_end..)?.first_chunk()?;
     head.version = match version {
         b" HTTP/1.1\r\n" => HttpVersion::Http11,
         b" HTTP/1.0\r\n" => HttpVersion::Http10,
@@ -110,7 +144,7 @@ fn read_request_line<'a>(head_bytes: &'a [u8], head: &mut RequestHead) -> Option
     };
     Some(RequestLine {
         target,
-        end: head_bytes.len() - fields.len(),
+        end: target_end + version.len(),
     })
 }
 

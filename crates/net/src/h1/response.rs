@@ -3,7 +3,7 @@
 use seawall_model::{FieldId, HttpVersion, Method, ResponseHead};
 
 use super::framing::{ConnectionOptions, Declared, declared};
-use super::lines::{Refusal, diagnose, is_control, read_lines, text_len};
+use super::lines::{Refusal, begin_lines, diagnose, is_control, read_lines, text_end};
 use super::{BadResponse, Framing, HeadLimits, MAX_FIELDS, Reject};
 
 /// What a response's head says about the exchange.
@@ -55,6 +55,29 @@ pub fn parse_response(
         }
         Err(Refusal::Malformed) => return Err(diagnose_response(head_bytes)),
     }
+    finish(request_method, head)
+}
+
+/// Reads a head at the beginning of `buffer` in one pass, without knowing where it ends, and tells how long it is. None when
+/// it has not come whole, or when there is anything to refuse: what exactly, [`parse_response`] then says. A head that this
+/// gives is the one that [`super::HeadScanner`] and [`parse_response`] would have given.
+pub fn begin_response(
+    buffer: &[u8],
+    limits: &HeadLimits,
+    request_method: Method,
+    head: &mut ResponseHead,
+) -> Option<(ResponseInfo, usize)> {
+    head.clear();
+    let start = read_status_line(buffer, head)?;
+    let most = limits.fields.min(MAX_FIELDS);
+    let (_, end) = begin_lines(buffer, start, most, &mut head.fields).ok()?;
+    let head_bytes = buffer.get(..end).filter(|_| end <= limits.head_bytes)?;
+    head.fields.put_raw(head_bytes);
+    let info = finish(request_method, head).ok()?;
+    Some((info, end))
+}
+
+fn finish(request_method: Method, head: &mut ResponseHead) -> Result<ResponseInfo, BadResponse> {
     if head.status < 100 {
         return Err(BadResponse {
             reason: "bad_status",
@@ -88,10 +111,11 @@ fn read_status_line(head_bytes: &[u8], head: &mut ResponseHead) -> Option<usize>
     match (after, rest) {
         (b'\r', [b'\n', ..]) => Some(start.len() + 1),
         (b' ', _) => {
-            let phrase = text_len(rest);
-            rest.get(phrase..)?
+            let end = text_end(head_bytes, start.len());
+            head_bytes
+                .get(end..)?
                 .starts_with(b"\r\n")
-                .then_some(start.len() + phrase + 2)
+                .then_some(end + 2)
         }
         _ => None,
     }

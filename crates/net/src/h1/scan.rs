@@ -62,6 +62,11 @@ impl HeadScanner {
         None
     }
 
+    /// Whether it has seen nothing of this head.
+    pub const fn is_new(&self) -> bool {
+        self.looked == 0
+    }
+
     /// For the next head.
     pub fn reset(&mut self) {
         self.looked = 0;
