@@ -356,9 +356,7 @@ impl OriginResponse<'_> {
     ) -> Poll<Result<ResponseInfo, OriginFault>> {
         match self {
             Self::Http1 { stream, buffer, scanner, incoming, keep } => {
-                let length = ready!(poll_head_end(stream, buffer, scanner, limits, cx))?;
-                let parsed = h1::parse_response(buffer.front(length), limits, method, into);
-                let info = parsed.map_err(|bad| OriginFault::Malformed(bad.reason))?;
+                let (info, length) = ready!(poll_response(stream, buffer, scanner, limits, method, into, cx))?;
                 buffer.consume(length);
                 scanner.reset();
                 *keep = info.persistent;
@@ -474,19 +472,30 @@ impl OriginResponse<'_> {
     }
 }
 
-fn poll_head_end(
+fn poll_response(
     stream: &Stream,
     buffer: &mut Buffer,
     scanner: &mut HeadScanner,
     limits: &HeadLimits,
+    method: Method,
+    into: &mut ResponseHead,
     cx: &mut Context<'_>,
-) -> Poll<Result<usize, OriginFault>> {
+) -> Poll<Result<(h1::ResponseInfo, usize), OriginFault>> {
     loop {
-        if let Some(length) = scanner.find(buffer.data()) {
-            return Poll::Ready(Ok(length));
-        }
-        if buffer.len() > limits.head_bytes {
-            return Poll::Ready(Err(OriginFault::Malformed("the head is too long")));
+        if !buffer.is_empty() {
+            if scanner.is_new()
+                && let Some(begun) = h1::begin_response(buffer.data(), limits, method, into)
+            {
+                return Poll::Ready(Ok(begun));
+            }
+            if let Some(length) = scanner.find(buffer.data()) {
+                let parsed = h1::parse_response(buffer.front(length), limits, method, into);
+                let info = parsed.map_err(|bad| OriginFault::Malformed(bad.reason))?;
+                return Poll::Ready(Ok((info, length)));
+            }
+            if buffer.len() > limits.head_bytes {
+                return Poll::Ready(Err(OriginFault::Malformed("the head is too long")));
+            }
         }
         let first = buffer.is_empty();
         match ready!(stream.poll_read(cx, buffer.room(SMALL))) {

@@ -5,14 +5,14 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use seawall_model::{ConnFacts, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
 use seawall_net::downstream::{ClientBody, ClientResponse, Http1Body, Http1Response, Http2Body, Http2Response};
-use seawall_net::h1::{self, Framing, HeadScanner, RequestInfo, Upgrade};
+use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
 use seawall_net::h2::{self, Malformed};
 use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
 use seawall_net::stream::Stream;
@@ -111,22 +111,28 @@ async fn cleartext(thread: Rc<Thread>, peer: Peer, stream: Stream, mut alarm: Al
 
 /// Reads once, or gives up: none when draining, at the deadline, or on a failure.
 async fn read_idle(thread: &Thread, stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) -> Option<usize> {
-    let read = alarm
-        .within(|cx| {
+    poll_fn(|cx| poll_idle(thread, stream, buffer, alarm, cx)).await
+}
+
+fn poll_idle(
+    thread: &Thread,
+    stream: &Stream,
+    buffer: &mut Buffer,
+    alarm: &mut Alarm,
+    cx: &mut Context<'_>,
+) -> Poll<Option<usize>> {
+    match stream.poll_read(cx, buffer.room(SMALL)) {
+        Poll::Ready(read) => return Poll::Ready(read.ok()),
+        Poll::Pending if buffer.is_empty() => {
             // Nothing to read: hold no memory while waiting.
-            match stream.poll_read(cx, buffer.room(SMALL)) {
-                Poll::Pending if buffer.is_empty() => {
-                    buffer.release();
-                    if thread.is_draining() { Poll::Ready(None) } else { Poll::Pending }
-                }
-                poll => poll.map(Some),
+            buffer.release();
+            if thread.is_draining() {
+                return Poll::Ready(None);
             }
-        })
-        .await;
-    match read {
-        Ok(Some(Ok(read))) => Some(read),
-        _ => None,
+        }
+        Poll::Pending => {}
     }
+    alarm.poll(cx).map(|()| None)
 }
 
 /// HTTP/1.x: one request after the other.
@@ -134,9 +140,10 @@ async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffe
     let mut scanner = HeadScanner::default();
     let mut served = 0;
     loop {
-        let head = next_head(&thread, &stream, &mut buffer, &mut scanner, &mut alarm).await;
-        let length = match head {
-            Head::Whole(length) => length,
+        let mut begun = false;
+        let next = poll_fn(|cx| poll_head(&thread, &stream, &mut buffer, &mut scanner, &mut alarm, &mut begun, cx));
+        let (mut scratch, info, length) = match next.await {
+            Head::Whole(scratch, info, length) => (scratch, info, length),
             Head::None => break,
             Head::Bad(fault) => {
                 refuse(&thread, &peer.facts, &stream, fault, buffer.data(), &mut alarm).await;
@@ -145,85 +152,108 @@ async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffe
             }
         };
         served += 1;
-        let mut scratch = thread.take_scratch();
-        let going_on = {
-            let snapshot = thread.snapshot.load();
-            let parsed = h1::parse_request(buffer.front(length), &snapshot.edge.head, &mut scratch.request);
-            let most = snapshot.edge.requests_per_connection;
-            drop(snapshot);
-            match parsed {
-                Ok(info) => {
-                    buffer.consume(length);
-                    scanner.reset();
-                    let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
-                    // Boxed: what an exchange holds would otherwise be held by every idle connection.
-                    let serving =
-                        one_request(&thread, &peer, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
-                    Box::pin(serving).await
-                }
-                Err(reject) => {
-                    thread.shard.request_rejected(reject.reason);
-                    refuse(&thread, &peer.facts, &stream, reject.into(), buffer.data(), &mut alarm).await;
-                    false
-                }
-            }
-        };
+        buffer.consume(length);
+        scanner.reset();
+        let most = thread.snapshot.with(|snapshot| snapshot.edge.requests_per_connection);
+        let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
+        // Boxed: what an exchange holds would otherwise be held by every idle connection.
+        let serving = one_request(&thread, &peer, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
+        let ended = Box::pin(serving).await;
         thread.give_scratch(scratch);
-        if !going_on {
+        let Some(ended) = ended else {
             linger(&stream, &mut buffer, &mut alarm).await;
             break;
-        }
+        };
         if buffer.is_empty() {
             buffer.release();
-            alarm.set(thread.snapshot.load().edge.idle_timeout);
+            alarm.set_at(ended + thread.snapshot.with(|snapshot| snapshot.edge.idle_timeout));
         }
     }
     let _ = stream.finish_sending();
 }
 
 enum Head {
-    /// So many bytes of the buffer are a head.
-    Whole(usize),
+    /// It is here, with what the codec says of it, and so many bytes of the buffer were it.
+    Whole(Box<Scratch>, RequestInfo, usize),
     /// There will be none.
     None,
-    /// It is too long, or came too slowly.
+    /// It is malformed, too long, or came too slowly.
     Bad(Fault),
 }
 
-async fn next_head(
+/// Waits for the next head and reads it. `begun` is for itself: a part of the head is here, and its timeout runs.
+fn poll_head(
     thread: &Thread,
     stream: &Stream,
     buffer: &mut Buffer,
     scanner: &mut HeadScanner,
     alarm: &mut Alarm,
-) -> Head {
-    let mut begun = false;
+    begun: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Head> {
     loop {
         if !buffer.is_empty() {
-            if let Some(length) = scanner.find(buffer.data()) {
-                return Head::Whole(length);
-            }
-            let snapshot = thread.snapshot.load();
-            let limits = &snapshot.edge.head;
-            if buffer.len() > limits.head_bytes {
-                let reject = h1::too_long(buffer.data(), limits);
-                thread.shard.request_rejected(reject.reason);
-                return Head::Bad(reject.into());
-            }
-            if !begun {
-                begun = true;
-                alarm.set(snapshot.edge.header_timeout);
+            let head = thread.snapshot.with(|snapshot| {
+                let head = find_head(thread, buffer.data(), scanner, &snapshot.edge.head);
+                if head.is_none() && !*begun {
+                    *begun = true;
+                    alarm.set(snapshot.edge.header_timeout);
+                }
+                head
+            });
+            if let Some(head) = head {
+                return Poll::Ready(head);
             }
         }
-        match read_idle(thread, stream, buffer, alarm).await {
+        match ready!(poll_idle(thread, stream, buffer, alarm, cx)) {
             Some(read) if read > 0 => {}
             // A client that closes in the middle of a head wants no answer; one that stalls gets 408.
-            None if begun && !thread.is_draining() => return Head::Bad(Fault::SlowHead),
-            _ => return Head::None,
+            None if *begun && !thread.is_draining() => return Poll::Ready(Head::Bad(Fault::SlowHead)),
+            _ => return Poll::Ready(Head::None),
         }
     }
 }
 
+/// The head at the beginning of `bytes`, if it is here whole or will never be.
+fn find_head(thread: &Thread, bytes: &[u8], scanner: &mut HeadScanner, limits: &HeadLimits) -> Option<Head> {
+    if scanner.is_new() {
+        let mut scratch = thread.take_scratch();
+        if let Some((info, length)) = h1::begin_request(bytes, limits, &mut scratch.request) {
+            return Some(Head::Whole(scratch, info, length));
+        }
+        thread.give_scratch(scratch);
+    }
+    Some(match find_slowly(thread, bytes, scanner, limits)? {
+        Ok(head) => head,
+        Err(reject) => {
+            thread.shard.request_rejected(reject.reason);
+            Head::Bad(reject.into())
+        }
+    })
+}
+
+/// The same for a head that came in pieces, or that has something wrong.
+#[cold]
+fn find_slowly(
+    thread: &Thread,
+    bytes: &[u8],
+    scanner: &mut HeadScanner,
+    limits: &HeadLimits,
+) -> Option<Result<Head, h1::Reject>> {
+    let Some(length) = scanner.find(bytes) else {
+        return (bytes.len() > limits.head_bytes).then(|| Err(h1::too_long(bytes, limits)));
+    };
+    let mut scratch = thread.take_scratch();
+    match h1::parse_request(bytes.get(..length).unwrap_or(bytes), limits, &mut scratch.request) {
+        Ok(info) => Some(Ok(Head::Whole(scratch, info, length))),
+        Err(reject) => {
+            thread.give_scratch(scratch);
+            Some(Err(reject))
+        }
+    }
+}
+
+/// Serves it; tells when it ended, if the connection may serve another one.
 #[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
 async fn one_request(
     thread: &Rc<Thread>,
@@ -235,7 +265,7 @@ async fn one_request(
     keep: bool,
     head_bytes: usize,
     alarm: &mut Alarm,
-) -> bool {
+) -> Option<Instant> {
     let arrived = Arrived {
         framing: info.framing,
         upgrade: info.upgrade,
@@ -247,10 +277,10 @@ async fn one_request(
     let old = scratch.request.version == HttpVersion::Http10;
     let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, info.expect_continue));
     let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
-    exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm).await;
+    let ended = exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm).await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
     // After a handshake that was refused, what follows may be meant for a tunnel.
-    keeps && body.is_done() && info.upgrade != Upgrade::WebSocket
+    (keeps && body.is_done() && info.upgrade != Upgrade::WebSocket).then_some(ended)
 }
 
 async fn refuse(

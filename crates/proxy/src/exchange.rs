@@ -77,7 +77,7 @@ pub struct Exchange<'a, 'c> {
     pub alarm: &'a mut Alarm,
 }
 
-/// Serves one request and writes its Record.
+/// Serves one request and writes its Record; tells when it ended.
 pub async fn run<'c>(
     thread: &Rc<Thread>,
     peer: &Peer,
@@ -86,7 +86,7 @@ pub async fn run<'c>(
     body: &mut ClientBody<'c>,
     response: &mut ClientResponse<'c>,
     alarm: &mut Alarm,
-) {
+) -> Instant {
     let held = thread.snapshot.load();
     let snapshot: &Snapshot = &held;
     let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
@@ -98,6 +98,10 @@ pub async fn run<'c>(
         None => exchange.answer(zone, scratch).await,
         Some(total) => match tokio::time::timeout_at(arrived.at + total, exchange.answer(zone, scratch)).await {
             Ok(outcome) => outcome,
+            Err(_) if exchange.response.bytes() == 0 => {
+                exchange.response.take_back();
+                exchange.refuse(Fault::OriginTimeout, zone, scratch).await
+            }
             Err(_) => {
                 exchange.response.abort();
                 Outcome { fault: Some(Fault::OriginTimeout), ..Outcome::default() }
@@ -105,7 +109,9 @@ pub async fn run<'c>(
         },
     };
     let bytes_out = exchange.response.bytes();
-    record(thread, snapshot, zone, &peer.facts, client, ray, scratch, arrived, outcome, bytes_out);
+    let ended = Instant::now();
+    record(thread, snapshot, zone, &peer.facts, client, ray, scratch, arrived, ended, outcome, bytes_out);
+    ended
 }
 
 impl Exchange<'_, '_> {
@@ -328,11 +334,12 @@ fn record(
     ray: Ray,
     scratch: &Scratch,
     arrived: Arrived,
+    ended: Instant,
     outcome: Outcome,
     bytes_out: u64,
 ) {
     let request = &scratch.request;
-    let duration_us = arrived.at.elapsed().as_micros() as u64;
+    let duration_us = ended.saturating_duration_since(arrived.at).as_micros() as u64;
     let record = Record {
         time: thread.unix_us(arrived.at),
         ray,

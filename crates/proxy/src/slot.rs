@@ -51,6 +51,16 @@ impl Reader {
         Self { slot, seen: RefCell::new((generation, snapshot)) }
     }
 
+    /// Looks at the live snapshot, without holding it.
+    pub fn with<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        let generation = self.slot.generation.load(Ordering::Acquire);
+        match &*self.seen.borrow() {
+            (seen, snapshot) if *seen == generation => return look(snapshot),
+            _ => {}
+        }
+        look(&self.load())
+    }
+
     /// The live snapshot, to be held for one request.
     pub fn load(&self) -> Rc<Arc<Snapshot>> {
         let generation = self.slot.generation.load(Ordering::Acquire);

@@ -80,7 +80,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         println!("  note       only {descriptors} open files are allowed: raise LimitNOFILE (systemd) or ulimit -n");
     }
     let drain = up.drain.unwrap_or(document.edge.limits.drain);
-    let stopped = wait(up, &data, &state, &shared, &configured, &log, workers, drain);
+    let stopped = wait(up, &data, &state, &shared, &configured, &log, workers, drain, document);
     data.forget();
     // What is logged up to here is written; a disk that hangs does not keep us.
     let _ = log.close(Duration::from_secs(1));
@@ -323,6 +323,7 @@ fn wait(
     log: &AccessLog,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     drain: Duration,
+    mut live: Document,
 ) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -336,7 +337,12 @@ fn wait(
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = quit.recv() => return Ok(ExitCode::SUCCESS),
-                _ = hang_up.recv() => reload(up, data, state, shared, configured, log),
+                _ = hang_up.recv() => {
+                    if let Some(document) = reload(up, data, state, shared, configured, log) {
+                        tell_fixed(&live, &document);
+                        live = document;
+                    }
+                }
                 _ = look.tick() => {
                     if let Some(worker) = workers.iter().find(|worker| worker.is_finished()) {
                         bail!("{} ended by itself", worker.thread().name().unwrap_or("a worker"));
@@ -357,18 +363,43 @@ fn wait(
     })
 }
 
-/// Compiles anew and swaps, or tells all problems and changes nothing.
-fn reload(up: &Up, data: &Data, state: &State, shared: &Shared, configured: &AtomicU64, log: &AccessLog) {
+/// Says what a reload leaves as it is: sockets, threads and the log's place are set up once.
+fn tell_fixed(live: &Document, new: &Document) {
+    let (old, new) = (&live.edge, &new.edge);
+    let fixed = [
+        ("http", old.http != new.http),
+        ("https", old.https != new.https),
+        ("admin", old.admin != new.admin),
+        ("workers", old.workers != new.workers),
+        ("access_log", old.access_log != new.access_log),
+        ("limits.drain", old.limits.drain != new.limits.drain),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+        println!("  note       [edge] {key} changed: it takes effect at the next start");
+    }
+}
+
+/// Compiles anew and swaps, or tells all problems and changes nothing. What went live is returned.
+fn reload(
+    up: &Up,
+    data: &Data,
+    state: &State,
+    shared: &Shared,
+    configured: &AtomicU64,
+    log: &AccessLog,
+) -> Option<Document> {
     log.reopen();
-    let made = document(up).and_then(|document| snapshot(up, &document, data, state));
+    let made = document(up).and_then(|document| Ok((snapshot(up, &document, data, state)?, document)));
     match made {
-        Ok(snapshot) => {
+        Ok((snapshot, document)) => {
             println!("Seawall reloaded: version {}", snapshot.version);
             configured.store(shared.now(), Ordering::Relaxed);
             shared.slot.swap(Arc::new(snapshot));
+            Some(document)
         }
         Err(problems) => {
             eprintln!("seawall: not reloaded, what is live stays live:\n{problems}");
+            None
         }
     }
 }

@@ -246,6 +246,10 @@ impl<'a> Http1Response<'a> {
         written
     }
 
+    pub(super) fn take_back(&mut self) {
+        self.out.clear();
+    }
+
     pub(super) fn abort(&mut self) {
         self.keep = false;
         self.out.clear();

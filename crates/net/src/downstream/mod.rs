@@ -228,6 +228,13 @@ impl ClientResponse<'_> {
         }
     }
 
+    /// Takes back a head that was given but has not left: another one may be given.
+    pub fn take_back(&mut self) {
+        if let Self::Http1(response) = self {
+            response.take_back();
+        }
+    }
+
     /// Bytes given so far, head included (HTTP/2: before field compression is not counted, frames are).
     pub fn bytes(&self) -> u64 {
         match self {
