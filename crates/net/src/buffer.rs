@@ -13,14 +13,13 @@ pub const LARGE: usize = 256 * 1024;
 const KEEP_SMALL: usize = 128;
 const KEEP_LARGE: usize = 8;
 
-#[derive(Default)]
 struct Pool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::default();
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { small: Vec::new(), large: Vec::new() }) };
 }
 
 /// An empty vector with at least `capacity` bytes, from this thread's pool where it has one.

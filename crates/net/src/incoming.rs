@@ -184,8 +184,12 @@ fn poll_more(
     room: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let into = buffer.room(room);
-    stream.poll_read(cx, into)
+    let poll = stream.poll_read(cx, buffer.room(room));
+    if poll.is_pending() {
+        // Whoever reads next gets the same memory, still warm: with many bodies at once that is worth more than a system call.
+        buffer.release();
+    }
+    poll
 }
 
 fn at_most(bytes: usize, left: u64) -> usize {

@@ -3,13 +3,13 @@
 //! Both halves of an exchange live in one task, and an upload may run beside a download: so reading and writing take `&self`.
 //! Everything is confined to one thread; `RefCell` borrows never cross an await.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::tls::TlsStream;
@@ -56,6 +56,29 @@ impl Stream {
         }
     }
 
+    /// Writes as much of `first`, then `second`, as the socket takes at once, without waiting: how many bytes it took.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn write_now(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let wrote = match self {
+            Self::Plain(tcp) if second.is_empty() => tcp.socket.borrow().try_write(first),
+            Self::Plain(tcp) => tcp.socket.borrow().try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+            Self::Tls(_) => {
+                // Whoever waits for the rest polls again, and is registered then.
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                match self.poll_write_two(&mut cx, first, second) {
+                    Poll::Ready(wrote) => wrote,
+                    Poll::Pending => return Ok(0),
+                }
+            }
+        };
+        match wrote {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            wrote => wrote,
+        }
+    }
+
     /// Sends what TLS still holds. Nothing to do on a plain connection.
     ///
     /// # Errors
@@ -77,24 +100,29 @@ impl Stream {
 
     /// Whether the peer said something, or closed, since the last read. No system call.
     pub fn has_news(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.tcp().0.borrow().poll_read_ready(&mut cx).is_ready()
+        // Asks for nothing but whether the driver has told of anything.
+        self.tcp().socket.borrow().try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
     /// Says the end of our sending: `close_notify` on TLS, then FIN.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Those of the socket; `ConnectionAborted` after [`Stream::reset_on_close`].
     pub fn finish_sending(&self) -> io::Result<()> {
+        if self.tcp().reset.get() {
+            // A FIN would tell a client that takes the close for the end that it has everything.
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if let Self::Tls(tls) = self {
             tls.close_notify();
         }
-        socket2::SockRef::from(&*self.tcp().0.borrow()).shutdown(std::net::Shutdown::Write)
+        socket2::SockRef::from(&*self.tcp().socket.borrow()).shutdown(std::net::Shutdown::Write)
     }
 
     /// Makes the coming close a reset (RST), so that what was sent so far cannot be taken for the whole.
     pub fn reset_on_close(&self) {
-        let tcp = self.tcp().0.borrow();
+        self.tcp().reset.set(true);
+        let tcp = self.tcp().socket.borrow();
         // Failing leaves an ordinary close, which length or chunk framing still shows as cut short.
         let _ = socket2::SockRef::from(&*tcp).set_linger(Some(std::time::Duration::ZERO));
     }
@@ -134,18 +162,22 @@ impl Stream {
 ///
 /// Tokio's poll functions, unlike its `try_` ones, take a short read or write for the sign that the socket is drained or full,
 /// which saves a system call each time; they want `&mut`, so there is a `RefCell`, borrowed for one call at a time.
-pub struct Tcp(RefCell<TcpStream>);
+pub struct Tcp {
+    socket: RefCell<TcpStream>,
+    /// The close is to be a reset.
+    reset: Cell<bool>,
+}
 
 impl From<TcpStream> for Tcp {
     fn from(tcp: TcpStream) -> Self {
-        Self(RefCell::new(tcp))
+        Self { socket: RefCell::new(tcp), reset: Cell::new(false) }
     }
 }
 
 impl Tcp {
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let mut room = ReadBuf::uninit(into.spare_capacity_mut());
-        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut room))?;
+        ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, &mut room))?;
         let read = room.filled().len();
         // SAFETY: the socket filled, so initialised, the first `read` bytes of the spare capacity.
         unsafe { into.set_len(into.len() + read) };
@@ -154,16 +186,16 @@ impl Tcp {
 
     pub(crate) fn poll_read_slice(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut room = ReadBuf::new(into);
-        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut room))?;
+        ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, &mut room))?;
         Poll::Ready(Ok(room.filled().len()))
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+        Pin::new(&mut *self.socket.borrow_mut()).poll_write(cx, bytes)
     }
 
     pub(crate) fn poll_write_vectored(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, parts)
+        Pin::new(&mut *self.socket.borrow_mut()).poll_write_vectored(cx, parts)
     }
 
     fn poll_write_two(&self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {

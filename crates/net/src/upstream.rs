@@ -184,18 +184,30 @@ impl OriginRequest<'_> {
     /// # Errors
     /// [`OriginFault`].
     pub async fn head(&mut self, head: &RequestOut<'_>, alarm: &mut Alarm, timeout: Duration) -> Result<(), OriginFault> {
-        match self {
-            Self::Http1 { chunked, out, .. } => {
-                *out = buffer::take(SMALL);
-                *chunked = head.body == BodyOut::Unknown;
-                head.write_h1(out);
-                if head.body == BodyOut::None || head.body == BodyOut::Length(0) {
-                    return self.flush(alarm, timeout).await;
-                }
-                Ok(())
-            }
-            Self::Http2(_) => Ok(()),
+        if self.head_now(head)? { Ok(()) } else { self.flush(alarm, timeout).await }
+    }
+
+    /// The same, as far as the socket takes it at once; tells whether that was all. If not, [`OriginRequest::flush`] waits.
+    ///
+    /// # Errors
+    /// [`OriginFault`].
+    pub fn head_now(&mut self, head: &RequestOut<'_>) -> Result<bool, OriginFault> {
+        let Self::Http1 { stream, chunked, out } = self else {
+            return Ok(true);
+        };
+        *out = buffer::take(SMALL);
+        *chunked = head.body == BodyOut::Unknown;
+        head.write_h1(out);
+        if !matches!(head.body, BodyOut::None | BodyOut::Length(0)) {
+            return Ok(true);
         }
+        let wrote = stream.write_now(out, &[]).map_err(|_| OriginFault::Closed)?;
+        if wrote < out.len() {
+            out.drain(..wrote);
+            return Ok(false);
+        }
+        out.clear();
+        Ok(!stream.holds_output())
     }
 
     /// Body bytes.
@@ -289,9 +301,6 @@ impl OriginRequest<'_> {
         let Self::Http1 { stream, out, .. } = self else {
             return Ok(());
         };
-        if out.is_empty() {
-            return Ok(());
-        }
         let sent = write_two(stream, out, &[], alarm, timeout).await;
         out.clear();
         sent.map_err(stuck)

@@ -96,11 +96,11 @@ pub async fn run<'c>(
     let total = zone.and_then(|zone| zone.timeouts.total);
     let outcome = match total {
         None => exchange.answer(zone, scratch).await,
-        Some(total) => match tokio::time::timeout_at(arrived.at + total, exchange.answer(zone, scratch)).await {
+        Some(total) => match Box::pin(tokio::time::timeout_at(arrived.at + total, exchange.answer(zone, scratch))).await {
             Ok(outcome) => outcome,
             Err(_) if exchange.response.bytes() == 0 => {
                 exchange.response.take_back();
-                exchange.refuse(Fault::OriginTimeout, zone, scratch).await
+                Box::pin(exchange.refuse(Fault::OriginTimeout, zone, scratch)).await
             }
             Err(_) => {
                 exchange.response.abort();
@@ -117,21 +117,22 @@ pub async fn run<'c>(
 impl Exchange<'_, '_> {
     async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
         let Some(zone) = zone else {
-            return self.refuse(Fault::UnknownHost, None, scratch).await;
+            return Box::pin(self.refuse(Fault::UnknownHost, None, scratch)).await;
         };
         if let Err(fault) = self.admit(zone, scratch) {
-            return self.refuse(fault, Some(zone), scratch).await;
+            return Box::pin(self.refuse(fault, Some(zone), scratch)).await;
         }
         match endpoint::find(scratch.request.path()) {
             endpoint::Place::Elsewhere => {}
-            endpoint::Place::Unknown => return self.refuse(Fault::NoEndpoint, Some(zone), scratch).await,
+            endpoint::Place::Unknown => return Box::pin(self.refuse(Fault::NoEndpoint, Some(zone), scratch)).await,
             endpoint::Place::Trace => {
                 let text = endpoint::trace(self, zone, &scratch.request);
-                return self.give(200, "text/plain; charset=utf-8", text.as_bytes(), Some(zone), scratch).await;
+                let given = self.give(200, "text/plain; charset=utf-8", text.as_bytes(), Some(zone), scratch);
+                return Box::pin(given).await;
             }
         }
         if zone.redirect_https && !self.client.https {
-            return self.redirect_https(zone, scratch).await;
+            return Box::pin(self.redirect_https(zone, scratch)).await;
         }
         if !zone.request_edits.is_empty() {
             zone.request_edits.apply(&mut scratch.request.fields);
@@ -139,12 +140,12 @@ impl Exchange<'_, '_> {
         if let Some(origin) = zone.origins.first()
             && matches!(origin.at, Place::Sample)
         {
-            return self.sample(zone, scratch).await;
+            return Box::pin(self.sample(zone, scratch)).await;
         }
         match relay::relay(self, zone, scratch).await {
             Ok(outcome) => outcome,
             Err(failed) => {
-                let mut outcome = self.refuse(failed.fault, Some(zone), scratch).await;
+                let mut outcome = Box::pin(self.refuse(failed.fault, Some(zone), scratch)).await;
                 outcome.bytes_in = failed.bytes_in;
                 outcome.origin_us = failed.origin_us;
                 outcome

@@ -170,9 +170,10 @@ pub fn drop_connection_named(fields: &mut Fields) {
     }
 }
 
-/// Adds `Seawall-Ray`.
+/// Adds `Seawall-Ray`; its text is made where there is none yet.
 pub fn ray_field(ray: Ray, location: &str, text: &mut Vec<u8>, out: &mut Fields) {
-    text.clear();
-    ray.write(location, text);
+    if text.is_empty() {
+        ray.write(location, text);
+    }
     out.append(b"seawall-ray", text);
 }

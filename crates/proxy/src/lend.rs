@@ -171,7 +171,8 @@ pub async fn lend(
         return Ok(lent);
     }
     let due = Instant::now() + zone.timeouts.connect;
-    let made = connect(thread, snapshot, zone, origin, member, need, due, alarm).await;
+    // Boxed: connecting is rare, and its state large.
+    let made = Box::pin(connect(thread, snapshot, zone, origin, member, need, due, alarm)).await;
     thread.shard.origin_connect(match &made {
         Ok(_) => "ok",
         Err(fault) => fault.answer().slug,

@@ -90,7 +90,7 @@ pub async fn relay(exchange: &mut Exchange<'_, '_>, zone: &Arc<Zone>, scratch: &
             Ok(outcome) => {
                 // Before the status came it was counted as a failure there; here it is an answer.
                 let said = outcome.fault.map_or(OriginOutcome::Answered(outcome.status), Fault::outcome);
-                note(exchange, zone, index, said, now);
+                note(exchange, zone, index, said, if said.is_failure() { thread.shared.now() } else { now });
                 return Ok(outcome);
             }
             Err(miss) => miss,
@@ -251,7 +251,11 @@ async fn talk(
     let idle = zone.timeouts.idle;
     let method = if websocket { Method::Get } else { scratch.request.method };
     let has_body = !websocket && !exchange.body.is_done();
-    let sent = request.head(&head, exchange.alarm, idle).await;
+    let sent = match request.head_now(&head) {
+        Ok(true) => Ok(()),
+        Ok(false) => request.flush(exchange.alarm, idle).await,
+        Err(fault) => Err(fault),
+    };
     sent.map_err(|fault| Miss { stale: used, sent: true, ..Miss::before_sending(fault.into()) })?;
     let spent = Cell::new(0);
     let pace = exchange.snapshot.edge.pace;
@@ -286,6 +290,7 @@ async fn talk(
                 relayed.as_mut().poll(cx)
             })
             .await
+            .map_err(|fault| miss(fault, spent.get()))?
         };
         outcome.bytes_in = spent.get();
         outcome
@@ -294,14 +299,16 @@ async fn talk(
         let info = download.head(method, &mut none).await.map_err(|fault| miss(fault, 0))?;
         if info.switched {
             let origin_us = download.began.elapsed().as_micros() as u64;
-            let outcome = tunnel::run(exchange, scratch, &mut request, &mut response, origin_us).await;
+            // Boxed, here and below, because it is rare and large: a request pays for the size of its future.
+            let tunnel = Box::pin(tunnel::run(exchange, scratch, &mut request, &mut response, origin_us));
+            let outcome = tunnel.await;
             return Ok((outcome, false));
         }
         if websocket && download.head.status < 300 && download.client_method == Method::Connect {
             // An extended CONNECT that is told 2xx has a tunnel (RFC 8441 §5); this origin gave none.
             return Err(miss(Fault::UpgradeFailed, 0));
         }
-        download.relay(info).await
+        download.relay(info).await.map_err(|fault| miss(fault, 0))?
     };
     drop(request);
     let whole = outcome.fault.is_none() && exchange.body.is_done() | websocket;
@@ -421,7 +428,7 @@ impl Download<'_, '_, '_> {
                     if interim > INTERIM {
                         return Err(Fault::OriginProtocol);
                     }
-                    self.interim().await?;
+                    Box::pin(self.interim()).await?;
                 }
             }
         }
@@ -446,14 +453,20 @@ impl Download<'_, '_, '_> {
     }
 
     /// Gives the client the head and the body. Past this point a failure can only be shown by breaking off.
-    async fn relay(&mut self, info: ResponseInfo) -> Outcome {
+    /// If the origin breaks off before any of it has left, it is as if it had never answered: that is the error then.
+    async fn relay(&mut self, info: ResponseInfo) -> Result<Outcome, Fault> {
         let origin_us = Some(self.began.elapsed().as_micros() as u64);
         let status = self.head.status;
         let fault = self.pass(info).await.err();
-        if fault.is_some() {
-            self.client.abort();
+        match fault {
+            Some(fault) if fault != Fault::ClientGone && self.client.bytes() == 0 => {
+                self.client.take_back();
+                return Err(fault);
+            }
+            Some(_) => self.client.abort(),
+            None => {}
         }
-        Outcome { status, source: Source::Origin, fault, bytes_in: 0, origin_us }
+        Ok(Outcome { status, source: Source::Origin, fault, bytes_in: 0, origin_us })
     }
 
     async fn pass(&mut self, info: ResponseInfo) -> Result<(), Fault> {
@@ -479,7 +492,7 @@ impl Download<'_, '_, '_> {
             body,
         };
         if silent || body == BodyOut::Length(0) {
-            return self.client.head_alone(head, self.alarm, timeout).await.map_err(gone);
+            return Box::pin(self.client.head_alone(head, self.alarm, timeout)).await.map_err(gone);
         }
         self.client.head(head).map_err(gone)?;
         loop {
@@ -487,7 +500,9 @@ impl Download<'_, '_, '_> {
             let ready = match poll_once(|cx| self.origin.poll_fill(cx)).await {
                 Some(ready) => ready,
                 None => {
-                    self.client.flush(self.alarm, timeout).await.map_err(gone)?;
+                    if !self.client.flush_now().map_err(gone)? {
+                        self.client.flush(self.alarm, timeout).await.map_err(gone)?;
+                    }
                     let waited = self.alarm.wait(idle, |cx| self.origin.poll_fill(cx)).await;
                     waited.map_err(|Elapsed| Fault::OriginStalled)?
                 }
@@ -498,10 +513,17 @@ impl Download<'_, '_, '_> {
             })?;
             if ready == 0 {
                 let trailers = self.origin.trailers();
-                return self.client.end(trailers, self.alarm, timeout).await.map_err(gone);
+                return Box::pin(self.client.end(trailers, self.alarm, timeout)).await.map_err(gone);
             }
             let after = self.origin.after(ready);
-            let sent = self.client.body(self.origin.front(ready), after, self.alarm, timeout).await;
+            let sent = if self.client.keep(self.origin.front(ready), after) {
+                match after == After::More || self.client.flush_now().map_err(gone)? {
+                    true => Ok(()),
+                    false => self.client.flush(self.alarm, timeout).await,
+                }
+            } else {
+                self.client.body(self.origin.front(ready), after, self.alarm, timeout).await
+            };
             self.origin.consume(ready);
             sent.map_err(gone)?;
             if after == After::Last {

@@ -91,7 +91,7 @@ pub struct Scratch {
     pub to_origin: Fields,
     /// What we add to the response.
     pub to_client: Fields,
-    /// Bytes in the making.
+    /// The ray as `Seawall-Ray` shows it, once it was asked for.
     pub text: Vec<u8>,
 }
 

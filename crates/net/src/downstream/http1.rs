@@ -1,6 +1,6 @@
 //! A client on HTTP/1.x: one exchange at a time on its connection.
 
-use std::io;
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -102,7 +102,9 @@ enum Mode {
 /// The way of a response on HTTP/1.x.
 pub struct Http1Response<'a> {
     stream: &'a Stream,
+    /// What is kept, and how much of it was sent already.
     out: Vec<u8>,
+    sent: usize,
     mode: Mode,
     /// HTTP/1.0: no chunks, no interim responses.
     old: bool,
@@ -114,7 +116,7 @@ pub struct Http1Response<'a> {
 impl<'a> Http1Response<'a> {
     /// To a client that spoke HTTP/1.0 (`old`) or 1.1, on a connection that may go on (`keep`).
     pub fn new(stream: &'a Stream, old: bool, keep: bool) -> Self {
-        Self { stream, out: Vec::new(), mode: Mode::Nothing, old, keep, bytes: 0 }
+        Self { stream, out: Vec::new(), sent: 0, mode: Mode::Nothing, old, keep, bytes: 0 }
     }
 
     /// Whether the connection may serve another request.
@@ -183,6 +185,22 @@ impl<'a> Http1Response<'a> {
         self.flush(alarm, timeout).await
     }
 
+    /// Keeps a small piece of the body with what is kept already, to leave with the next flush; tells whether it did.
+    pub(super) fn keep(&mut self, data: &[u8], after: After) -> bool {
+        if self.mode == Mode::Nothing {
+            return true;
+        }
+        if self.out.len() + data.len() > JOIN {
+            return false;
+        }
+        if self.mode == Mode::Chunked {
+            h1::write_chunk_size(&mut self.out, data.len());
+        }
+        self.out.extend_from_slice(data);
+        self.end_chunk(after);
+        true
+    }
+
     pub(super) async fn body(
         &mut self,
         data: &[u8],
@@ -190,24 +208,20 @@ impl<'a> Http1Response<'a> {
         alarm: &mut Alarm,
         timeout: Duration,
     ) -> Result<(), ClientGone> {
-        match self.mode {
-            Mode::Nothing => return Ok(()),
-            Mode::Identity => {}
-            Mode::Chunked => h1::write_chunk_size(&mut self.out, data.len()),
-        }
-        if self.out.len() + data.len() <= JOIN {
-            self.out.extend_from_slice(data);
+        if !self.keep(data, after) {
+            if self.mode == Mode::Chunked {
+                h1::write_chunk_size(&mut self.out, data.len());
+            }
+            let unsent = self.out.get(self.sent..).unwrap_or_default();
+            // Counted before: whoever gives up waiting must not think that nothing left.
+            self.bytes += (unsent.len() + data.len()) as u64;
+            let written = write_two(self.stream, unsent, data, alarm, timeout).await;
+            self.sent = 0;
+            self.out.clear();
+            written?;
             self.end_chunk(after);
-            return if after == After::More { Ok(()) } else { self.flush(alarm, timeout).await };
         }
-        let out = std::mem::take(&mut self.out);
-        let written = write_two(self.stream, &out, data, alarm, timeout).await;
-        self.bytes += (out.len() + data.len()) as u64;
-        self.out = out;
-        self.out.clear();
-        written?;
-        self.end_chunk(after);
-        if after == After::More { Ok(()) } else { self.flush(alarm, timeout).await }
+        if after == After::More || self.flush_now()? { Ok(()) } else { self.flush(alarm, timeout).await }
     }
 
     fn end_chunk(&mut self, after: After) {
@@ -234,25 +248,41 @@ impl<'a> Http1Response<'a> {
         self.flush(alarm, timeout).await
     }
 
-    pub(super) async fn flush(&mut self, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
-        if self.out.is_empty() {
-            return Ok(());
+    /// Sends what is kept, as far as the socket takes it at once; tells whether that was all.
+    pub(super) fn flush_now(&mut self) -> Result<bool, ClientGone> {
+        let unsent = self.out.get(self.sent..).unwrap_or_default();
+        if !unsent.is_empty() {
+            let all = unsent.len();
+            let wrote = self.stream.write_now(unsent, &[])?;
+            self.bytes += wrote as u64;
+            if wrote < all {
+                self.sent += wrote;
+                return Ok(false);
+            }
+            self.sent = 0;
+            self.out.clear();
         }
-        let out = std::mem::take(&mut self.out);
-        let written = write_two(self.stream, &out, &[], alarm, timeout).await;
-        self.bytes += out.len() as u64;
-        self.out = out;
+        Ok(!self.stream.holds_output())
+    }
+
+    pub(super) async fn flush(&mut self, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+        let unsent = self.out.get(self.sent..).unwrap_or_default();
+        self.bytes += unsent.len() as u64;
+        let written = write_two(self.stream, unsent, &[], alarm, timeout).await;
+        self.sent = 0;
         self.out.clear();
         written
     }
 
     pub(super) fn take_back(&mut self) {
         self.out.clear();
+        self.sent = 0;
     }
 
     pub(super) fn abort(&mut self) {
         self.keep = false;
         self.out.clear();
+        self.sent = 0;
         self.stream.reset_on_close();
     }
 
@@ -279,23 +309,35 @@ pub(crate) async fn write_two(
     alarm: &mut Alarm,
     timeout: Duration,
 ) -> Result<(), ClientGone> {
-    while !(first.is_empty() && second.is_empty()) {
-        let wrote = alarm
-            .wait(timeout, |cx| match (first, second) {
+    let mut waiting = false;
+    poll_fn(|cx| {
+        loop {
+            let wrote = match (first, second) {
+                ([], []) => match stream.holds_output() {
+                    true => stream.poll_flush(cx).map_ok(|()| 0),
+                    false => return Poll::Ready(Ok(())),
+                },
                 (first, []) => stream.poll_write(cx, first),
                 ([], second) => stream.poll_write(cx, second),
                 (first, second) => stream.poll_write_two(cx, first, second),
-            })
-            .await??;
-        if wrote == 0 {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            };
+            let Poll::Ready(wrote) = wrote else {
+                if !std::mem::replace(&mut waiting, true) {
+                    alarm.set(timeout);
+                }
+                return alarm.poll(cx).map(|()| Err(ClientGone::Slow));
+            };
+            waiting = false;
+            match wrote {
+                Ok(0) if !(first.is_empty() && second.is_empty()) => return Poll::Ready(Err(ClientGone::Closed)),
+                Ok(wrote) => {
+                    let of_first = wrote.min(first.len());
+                    first = first.get(of_first..).unwrap_or_default();
+                    second = second.get(wrote - of_first..).unwrap_or_default();
+                }
+                Err(_) => return Poll::Ready(Err(ClientGone::Closed)),
+            }
         }
-        let of_first = wrote.min(first.len());
-        first = first.get(of_first..).unwrap_or_default();
-        second = second.get(wrote - of_first..).unwrap_or_default();
-    }
-    if stream.holds_output() {
-        alarm.wait(timeout, |cx| stream.poll_flush(cx)).await??;
-    }
-    Ok(())
+    })
+    .await
 }

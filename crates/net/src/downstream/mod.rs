@@ -198,6 +198,25 @@ impl ClientResponse<'_> {
         }
     }
 
+    /// As [`ClientResponse::body`], for a piece that can be kept until the next flush; tells whether it was.
+    pub fn keep(&mut self, data: &[u8], after: After) -> bool {
+        match self {
+            Self::Http1(response) => response.keep(data, after),
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// Sends what is kept as far as it can go at once; tells whether that was all. If not, [`ClientResponse::flush`] waits.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub fn flush_now(&mut self) -> Result<bool, ClientGone> {
+        match self {
+            Self::Http1(response) => response.flush_now(),
+            Self::Http2(_) => Ok(true),
+        }
+    }
+
     /// Sends what is still kept. HTTP/2 sends by itself.
     ///
     /// # Errors

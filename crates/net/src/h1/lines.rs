@@ -54,9 +54,9 @@ pub(super) fn begin_lines(
     let mut hosts = Hosts::default();
     loop {
         let plain_end = find(bytes, at, not_plain);
-        let (name_end, start) = match bytes.get(plain_end..) {
+        let (name_end, start, one_space) = match bytes.get(plain_end..) {
             // What nearly everybody writes: letters, digits and hyphens; one space; text.
-            Some([b':', b' ', b'!'..=b'~', ..]) => (plain_end, plain_end + 2),
+            Some([b':', b' ', b'!'..=b'~', ..]) => (plain_end, plain_end + 2, true),
             Some([b'\r', b'\n', ..]) if plain_end == at => return Ok((hosts, at + 2)),
             _ => rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?,
         };
@@ -70,16 +70,17 @@ pub(super) fn begin_lines(
         if fields.len() >= most {
             return Err(Refusal::TooMany);
         }
-        let text = bytes.get(start..text_end).unwrap_or_default();
-        let length = without_trailing_space(text).len();
+        let value_end = match bytes.get(text_end - 1) {
+            Some(b' ' | b'\t') => without_trailing_space(bytes, start, text_end),
+            _ => text_end,
+        };
         let name = bytes.get(at..name_end).unwrap_or_default();
         let id = match name_end == plain_end {
             true => FieldId::of_plain(name),
             false => FieldId::of(name),
         };
-        // `start` may be two behind the name for a tab as well; such a line is written anew, which is right, too.
-        let is_tidy = length == text.len() && bytes.get(name_end + 1..start) == Some(b" ");
-        let value = Span::new(start, length);
+        let is_tidy = one_space && value_end == text_end;
+        let value = Span::new(start, value_end - start);
         fields.push_read(id, Span::new(at, name_end - at), value, is_tidy);
         if id == FieldId::Host {
             hosts.count += 1;
@@ -89,9 +90,10 @@ pub(super) fn begin_lines(
     }
 }
 
-/// Where a name ends that has other bytes of tokens from `plain_end` on, and where the text behind its colon begins.
+/// Where a name ends that has other bytes of tokens from `plain_end` on, where the text behind its colon begins, and
+/// whether there is exactly one space between them.
 #[cold]
-fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize)> {
+fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize, bool)> {
     let rest = bytes.get(plain_end..)?;
     let name_end = plain_end + rare_token_len(rest);
     let Some([b':', after @ ..]) = bytes.get(name_end..) else {
@@ -99,15 +101,16 @@ fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize)> {
     };
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let space = after.iter().take_while(|byte| is_space(byte)).count();
-    Some((name_end, name_end + 1 + space))
+    let one_space = space == 1 && after.first() == Some(&b' ');
+    Some((name_end, name_end + 1 + space, one_space))
 }
 
-#[inline(always)]
-fn without_trailing_space(mut bytes: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
+/// Where the text from `start` to `end` ends without the white space behind it.
+#[cold]
+fn without_trailing_space(bytes: &[u8], start: usize, end: usize) -> usize {
+    let text = bytes.get(start..end).unwrap_or_default();
+    let space = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    end - space.count()
 }
 
 /// Where the token ends that begins at `at`.

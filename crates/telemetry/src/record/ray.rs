@@ -11,9 +11,15 @@ impl Ray {
     /// Appends `<16 hex>-<LOCATION>`, as in `Seawall-Ray`: the location in capitals, at most [`LOCATION_LIMIT`] bytes of it,
     /// and `_` for what is no letter, digit, `-`, `.` or `_` of ASCII, so that it can stand in a field and in JSON.
     pub fn write(self, location: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.digits());
-        out.push(b'-');
-        out.extend(capitals(location));
+        let mut text = [b'-'; 17 + LOCATION_LIMIT];
+        if let Some((digits, shown)) = text.split_first_chunk_mut() {
+            *digits = self.digits();
+            for (to, from) in shown.iter_mut().skip(1).zip(capitals(location)) {
+                *to = from;
+            }
+        }
+        let length = 17 + location.len().min(LOCATION_LIMIT);
+        out.extend_from_slice(text.get(..length).unwrap_or_default());
     }
 
     /// The 16 digits.
