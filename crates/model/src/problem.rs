@@ -75,6 +75,12 @@ impl Problems {
             more: 0,
         }
     }
+
+    /// Adds what else was found.
+    pub fn add(&mut self, others: Self) {
+        self.list.extend(others.list);
+        self.more += others.more;
+    }
 }
 
 impl fmt::Display for Problems {

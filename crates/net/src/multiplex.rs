@@ -309,6 +309,15 @@ impl StreamHandle {
         result
     }
 
+    /// Whether the stream was reset or its connection has ended; if not, the task is woken when that happens.
+    pub fn is_gone(&self, cx: &Context<'_>) -> bool {
+        let gone = self.connection.ended.get().is_some() || self.connection.core.borrow().is_reset(self.id).is_some();
+        if !gone {
+            self.connection.wait(self.id, cx);
+        }
+        gone
+    }
+
     /// Asks until there is an answer, once more each time something happens on this stream.
     ///
     /// `None` from this function: the connection ended, or the stream was reset, with this code.

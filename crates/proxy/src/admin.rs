@@ -23,6 +23,8 @@ use crate::thread::Shared;
 const CONNECTIONS: usize = 64;
 /// The longest a request or an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after descriptors ran out that is still shown, in milliseconds.
+const RAN_OUT: u64 = 60_000;
 /// Zones on one page of `/state`.
 const PAGE: usize = 1000;
 
@@ -160,6 +162,10 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
         degraded.push("access_log");
     }
     let now = admin.shared.now();
+    let ran_out = admin.shared.ran_out.load(std::sync::atomic::Ordering::Relaxed);
+    if ran_out > 0 && now.saturating_sub(ran_out) < RAN_OUT {
+        degraded.push("descriptors");
+    }
     let down = snapshot.zones.iter().any(|zone| {
         let state = zone.pool.describe(now);
         !state.members.is_empty()

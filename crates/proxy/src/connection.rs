@@ -277,7 +277,7 @@ async fn one_request(
     let old = scratch.request.version == HttpVersion::Http10;
     let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, info.expect_continue));
     let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
-    let ended = exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm).await;
+    let ended = exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm, None).await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
     // After a handshake that was refused, what follows may be meant for a tunnel.
     (keeps && body.is_done() && info.upgrade != Upgrade::WebSocket).then_some(ended)
@@ -401,7 +401,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
     };
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
-    let mut response = ClientResponse::Http2(Http2Response::new(stream));
-    exchange::run(&thread, &peer, &mut scratch, arrived, &mut body, &mut response, &mut alarm).await;
+    let mut response = ClientResponse::Http2(Http2Response::new(stream.clone()));
+    exchange::run(&thread, &peer, &mut scratch, arrived, &mut body, &mut response, &mut alarm, Some(&stream)).await;
     thread.give_scratch(scratch);
 }

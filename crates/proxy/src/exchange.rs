@@ -4,13 +4,17 @@
 //! [`Outcome`], and [`run`] makes one Record of it. Nothing here fails: every path ends in a response or an aborted connection.
 //! The way to the origin and back is in [`relay`](crate::relay).
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use seawall_model::{ConnFacts, FieldId, Method};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
+use seawall_net::multiplex::StreamHandle;
 use seawall_net::outgoing::{BodyOut, ResponseOut};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
@@ -78,6 +82,7 @@ pub struct Exchange<'a, 'c> {
 }
 
 /// Serves one request and writes its Record; tells when it ended.
+#[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
 pub async fn run<'c>(
     thread: &Rc<Thread>,
     peer: &Peer,
@@ -86,6 +91,7 @@ pub async fn run<'c>(
     body: &mut ClientBody<'c>,
     response: &mut ClientResponse<'c>,
     alarm: &mut Alarm,
+    gone: Option<&StreamHandle>,
 ) -> Instant {
     let held = thread.snapshot.load();
     let snapshot: &Snapshot = &held;
@@ -93,25 +99,69 @@ pub async fn run<'c>(
     let ray = thread.next_ray();
     let zone = snapshot.zone(scratch.request.authority());
     let mut exchange = Exchange { thread, snapshot, peer, client, arrived, ray, body, response, alarm };
-    let total = zone.and_then(|zone| zone.timeouts.total);
-    let outcome = match total {
-        None => exchange.answer(zone, scratch).await,
-        Some(total) => match Box::pin(tokio::time::timeout_at(arrived.at + total, exchange.answer(zone, scratch))).await {
-            Ok(outcome) => outcome,
-            Err(_) if exchange.response.bytes() == 0 => {
-                exchange.response.take_back();
-                Box::pin(exchange.refuse(Fault::OriginTimeout, zone, scratch)).await
-            }
-            Err(_) => {
-                exchange.response.abort();
-                Outcome { fault: Some(Fault::OriginTimeout), ..Outcome::default() }
-            }
-        },
+    let due = zone.and_then(|zone| zone.timeouts.total).map(|total| arrived.at + total);
+    let answered = match (due, gone) {
+        (None, None) => Ok(exchange.answer(zone, scratch).await),
+        (None, gone) => unless(exchange.answer(zone, scratch), None, gone).await,
+        (due, gone) => Box::pin(unless(exchange.answer(zone, scratch), due, gone)).await,
+    };
+    let outcome = match answered {
+        Ok(outcome) => outcome,
+        Err(Interrupted::Late) if exchange.response.bytes() == 0 => {
+            exchange.response.take_back();
+            Box::pin(exchange.refuse(Fault::OriginTimeout, zone, scratch)).await
+        }
+        Err(interrupted) => {
+            exchange.response.abort();
+            let fault = Fault::from(interrupted);
+            Outcome { status: fault.answer().status, fault: Some(fault), ..Outcome::default() }
+        }
     };
     let bytes_out = exchange.response.bytes();
     let ended = Instant::now();
     record(thread, snapshot, zone, &peer.facts, client, ray, scratch, arrived, ended, outcome, bytes_out);
     ended
+}
+
+/// Why an exchange was left.
+enum Interrupted {
+    /// It took longer than the zone allows in all.
+    Late,
+    /// The client reset the stream, or its connection ended.
+    Gone,
+}
+
+impl From<Interrupted> for Fault {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Late => Self::OriginTimeout,
+            Interrupted::Gone => Self::ClientGone,
+        }
+    }
+}
+
+/// What `answer` comes to, unless it is too late or the stream is gone before: work for a client that has left is what a rapid
+/// reset (CVE-2023-44487) lives on.
+async fn unless(
+    answer: impl Future<Output = Outcome>,
+    due: Option<Instant>,
+    gone: Option<&StreamHandle>,
+) -> Result<Outcome, Interrupted> {
+    let mut answer = pin!(answer);
+    let mut late = due.map(|due| Box::pin(tokio::time::sleep_until(due)));
+    poll_fn(|cx| {
+        if gone.is_some_and(|stream| stream.is_gone(cx)) {
+            return Poll::Ready(Err(Interrupted::Gone));
+        }
+        if let Poll::Ready(outcome) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Ok(outcome));
+        }
+        match late.as_mut().map(|late| late.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Err(Interrupted::Late)),
+            _ => Poll::Pending,
+        }
+    })
+    .await
 }
 
 impl Exchange<'_, '_> {

@@ -51,6 +51,8 @@ pub enum Fault {
     Loop,
     /// We ran into an error of our own.
     Internal,
+    /// We have no descriptor, port or memory left for a connection to the origin.
+    Overloaded,
     /// The origin's name has no address.
     Dns,
     /// The address policy forbids the origin's address.
@@ -188,6 +190,7 @@ pub const WORDS: Slugs = Slugs {
         "tls_protocol_error",
         "tls_certificate_error",
         "http_protocol_error",
+        "connection_limit_reached",
     ],
     retries: &["again", "stale", "response_started", "body_spent", "not_idempotent", "attempts", "budget"],
 };
@@ -209,6 +212,7 @@ pub const SLUGS: &[&str] = &[
     "no_endpoint",
     "proxy_loop_detected",
     "proxy_internal_error",
+    "connection_limit_reached",
     "dns_error",
     "destination_ip_prohibited",
     "connection_refused",
@@ -283,6 +287,7 @@ impl Fault {
             Self::NoEndpoint => client(404, "no_endpoint", "Nothing lives at this path.", "Paths below /.seawall/ belong to the edge."),
             Self::Loop => edge(508, "proxy_loop_detected", "The request came round to the edge again.", OWNER),
             Self::Internal => edge(500, "proxy_internal_error", "The edge ran into an error of its own.", RETRY),
+            Self::Overloaded => edge(503, "connection_limit_reached", "The edge has no room for another connection.", RETRY),
             Self::Dns => origin(502, "dns_error", "The name of the site's server could not be resolved."),
             Self::Prohibited => Answer {
                 help: OWNER,
@@ -335,6 +340,7 @@ impl From<ConnectFault> for Fault {
             ConnectFault::Refused => Self::Refused,
             ConnectFault::Slow => Self::ConnectTimeout,
             ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Self::ClosedEarly,
+            ConnectFault::Failed(error) if is_ours(&error) => Self::Overloaded,
             ConnectFault::Failed(_) => Self::Unreachable,
         }
     }
@@ -394,6 +400,7 @@ mod tests {
             Fault::NoEndpoint,
             Fault::Loop,
             Fault::Internal,
+            Fault::Overloaded,
             Fault::Dns,
             Fault::Prohibited,
             Fault::Refused,

@@ -125,6 +125,13 @@ impl OriginConnections {
         });
     }
 
+    /// Closes idle connections of HTTP/1.1: descriptors have run out.
+    pub fn close_idle(&self) {
+        for kept in self.kept.borrow_mut().values_mut() {
+            kept.idle.clear();
+        }
+    }
+
     /// Closes all idle connections: the thread ends.
     pub fn close_all(&self) {
         for kept in self.kept.borrow_mut().values_mut() {
@@ -203,10 +210,17 @@ async fn connect(
         let left = due.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - at) as u32;
         alarm.set(share.max(Duration::from_millis(1)));
-        let tcp = match snapshot.edge.outward.connect(*address, alarm).await {
+        let mut connected = snapshot.edge.outward.connect(*address, alarm).await.map_err(Fault::from);
+        if matches!(connected, Err(Fault::Overloaded)) {
+            // Connections at rest hold descriptors too: this one is worth more.
+            thread.shared.note_ran_out();
+            thread.origins.close_idle();
+            connected = snapshot.edge.outward.connect(*address, alarm).await.map_err(Fault::from);
+        }
+        let tcp = match connected {
             Ok(tcp) => tcp,
-            Err(error) => {
-                fault = error.into();
+            Err(failed) => {
+                fault = failed;
                 continue;
             }
         };

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -181,15 +181,15 @@ async fn attempt(
     let lent = lend(thread, exchange.snapshot, zone, origin, member, need, fresh, exchange.alarm).await;
     let lent = lent.map_err(Miss::before_sending)?;
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
-    let (mut connection, used) = {
-        let head = request_out(exchange, origin, &scratch.request, common, &scratch.to_origin);
-        match lent {
-            Lent::Http1 { connection, used } => (OriginConnection::Http1(connection), used),
-            Lent::Http2(_) if websocket => return Err(Miss::before_sending(Fault::UpgradeFailed)),
-            Lent::Http2(shared) => match open_stream(&shared, &head, None) {
+    let (mut connection, used) = match lent {
+        Lent::Http1 { connection, used } => (OriginConnection::Http1(connection), used),
+        Lent::Http2(_) if websocket => return Err(Miss::before_sending(Fault::UpgradeFailed)),
+        Lent::Http2(shared) => {
+            let head = request_out(exchange, origin, &scratch.request, common, &scratch.to_origin);
+            match open_stream(&shared, &head, None) {
                 Some(stream) => (OriginConnection::Http2(stream), false),
                 None => return Err(Miss { stale: true, ..Miss::before_sending(Fault::ClosedEarly) }),
-            },
+            }
         }
     };
     let (request, response) = connection.split();
@@ -247,13 +247,13 @@ async fn talk(
     if websocket {
         tunnel::handshake_fields(&scratch.request, exchange.thread.random(), &mut scratch.to_origin);
     }
-    let head = request_out(exchange, origin, &scratch.request, common, &scratch.to_origin);
     let idle = zone.timeouts.idle;
     let method = if websocket { Method::Get } else { scratch.request.method };
     let has_body = !websocket && !exchange.body.is_done();
-    let sent = match request.head_now(&head) {
+    let sent = request.head_now(&request_out(exchange, origin, &scratch.request, common, &scratch.to_origin));
+    let sent = match sent {
         Ok(true) => Ok(()),
-        Ok(false) => request.flush(exchange.alarm, idle).await,
+        Ok(false) => Box::pin(request.flush(exchange.alarm, idle)).await,
         Err(fault) => Err(fault),
     };
     sent.map_err(|fault| Miss { stale: used, sent: true, ..Miss::before_sending(fault.into()) })?;
@@ -283,7 +283,7 @@ async fn talk(
         let mut upload = Upload { future: Some(Box::pin(upload)) };
         let info = download.head(method, &mut upload).await.map_err(|fault| miss(fault, spent.get()))?;
         let mut outcome = {
-            let mut relayed = pin!(download.relay(info));
+            let mut relayed = Box::pin(download.relay(info));
             poll_fn(|cx| {
                 // How the upload ends no longer matters: the origin has answered.
                 let _ = upload.poll(cx);
@@ -501,7 +501,7 @@ impl Download<'_, '_, '_> {
                 Some(ready) => ready,
                 None => {
                     if !self.client.flush_now().map_err(gone)? {
-                        self.client.flush(self.alarm, timeout).await.map_err(gone)?;
+                        Box::pin(self.client.flush(self.alarm, timeout)).await.map_err(gone)?;
                     }
                     let waited = self.alarm.wait(idle, |cx| self.origin.poll_fill(cx)).await;
                     waited.map_err(|Elapsed| Fault::OriginStalled)?
@@ -519,10 +519,10 @@ impl Download<'_, '_, '_> {
             let sent = if self.client.keep(self.origin.front(ready), after) {
                 match after == After::More || self.client.flush_now().map_err(gone)? {
                     true => Ok(()),
-                    false => self.client.flush(self.alarm, timeout).await,
+                    false => Box::pin(self.client.flush(self.alarm, timeout)).await,
                 }
             } else {
-                self.client.body(self.origin.front(ready), after, self.alarm, timeout).await
+                Box::pin(self.client.body(self.origin.front(ready), after, self.alarm, timeout)).await
             };
             self.origin.consume(ready);
             sent.map_err(gone)?;

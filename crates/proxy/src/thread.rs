@@ -32,6 +32,10 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// Connections of clients, in all threads.
     pub open: AtomicU64,
+    /// Connections of clients that there are descriptors for, each with one to an origin beside it.
+    pub room: u64,
+    /// When descriptors ran out last, in milliseconds since the process began; 0 when they never did.
+    pub ran_out: AtomicU64,
     /// This installation's name in `CDN-Loop` (RFC 8586).
     pub node: Box<str>,
     /// Connections by client address, kept only where `connections_per_client` is set: a lock per connection, none per request.
@@ -67,6 +71,11 @@ impl Shared {
                 counts.remove(&ip);
             }
         }
+    }
+
+    /// Notes that there was no descriptor for a connection.
+    pub fn note_ran_out(&self) {
+        self.ran_out.store(self.now().max(1), Ordering::Relaxed);
     }
 
     /// Milliseconds from the process' beginning to `then`.

@@ -40,19 +40,21 @@ pub struct Listener {
 pub fn bind(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
     let mut bound = address;
     let mut sockets = Vec::with_capacity(threads);
-    // The first one without SO_REUSEPORT: else two Seawalls would share a port, each getting half of the connections.
-    let probe = socket(address, false)?;
-    let taken = probe.local_addr()?.as_socket();
-    bound.set_port(taken.map_or(address.port(), |taken| taken.port()));
-    drop(probe);
+    if address.port() != 0 {
+        // First without SO_REUSEPORT: else two Seawalls would share a port, each getting half of the connections. A port that
+        // the system picks is nobody else's.
+        socket(address, false)?;
+    }
     for _ in 0..threads {
         let socket = socket(bound, true)?;
+        if let Some(taken) = socket.local_addr()?.as_socket() {
+            bound.set_port(taken.port());
+        }
         socket.listen(BACKLOG)?;
         sockets.push(socket.into());
     }
     Ok((bound, sockets))
 }
-
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
     use socket2::{Domain, Protocol, Socket, Type};
@@ -137,10 +139,18 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
                     thread.shard.connection_refused("limit");
                     continue;
                 }
+                if open >= thread.shared.room {
+                    // One more would take the descriptor that a request needs to reach its origin.
+                    thread.shard.connection_refused("descriptors");
+                    thread.shared.note_ran_out();
+                    continue;
+                }
                 tokio::task::spawn_local(connection::serve(thread.clone(), presence, tcp, tls));
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 thread.shard.connection_refused("descriptors");
+                thread.shared.note_ran_out();
+                thread.origins.close_idle();
                 drop(spare.take());
                 if let Ok((refused, _)) = listener.accept().await {
                     drop(refused);

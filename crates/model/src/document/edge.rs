@@ -271,7 +271,11 @@ impl Edge {
     pub const UNREADY_WORDS: &'static [&'static str] = UNREADY;
 }
 
-fn location(text: &str) -> Result<String, Wrong> {
+/// Reads the name of a location.
+///
+/// # Errors
+/// When it is none.
+pub fn location(text: &str) -> Result<String, Wrong> {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.is_empty() || text.len() > 16 || !text.bytes().all(known) {
         let help = "1 to 16 of a-z, 0-9 and -";

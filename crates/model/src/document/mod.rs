@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward};
+pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
 pub use headers::HeaderEdits;
 pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
 pub use origin::{
@@ -82,20 +82,30 @@ pub struct IpList {
 /// All that is wrong, in the order of the file. Text that is no TOML is told as such alone: what else might be wrong
 /// would be guesses.
 pub fn parse(text: &str, limits: &Limits) -> Result<Document, Problems> {
+    match parse_partly(text, limits) {
+        (document, None) => Ok(document),
+        (_, Some(problems)) => Err(problems),
+    }
+}
+
+/// As [`parse`], with what could be read even if something is wrong; defaults stand in for what could not. For those
+/// who look for further problems: a document with problems must not be served.
+pub fn parse_partly(text: &str, limits: &Limits) -> (Document, Option<Problems>) {
+    let nothing = |problems| (Document::default(), Some(problems));
     if text.len() > limits.document_bytes {
         let wrong = Wrong::new(
             format!("is {} bytes long", text.len()),
             format!("at most {} bytes", limits.document_bytes),
         );
-        return Err(Problems::one(Problem::new("document", wrong)));
+        return nothing(Problems::one(Problem::new("document", wrong)));
     }
-    let root = DeTable::parse(text).map_err(|error| no_toml(text, error, limits))?;
+    let root = match DeTable::parse(text) {
+        Ok(root) => root,
+        Err(error) => return nothing(no_toml(text, error, limits)),
+    };
     let mut report = Report::new(limits.problems);
     let document = Document::read(root.get_ref(), &mut report, limits);
-    match report.finish(text) {
-        None => Ok(document),
-        Some(problems) => Err(problems),
-    }
+    (document, report.finish(text))
 }
 
 fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
