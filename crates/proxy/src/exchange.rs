@@ -5,7 +5,7 @@
 //! The way to the origin and back is in [`relay`](crate::relay).
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -102,8 +102,11 @@ pub async fn run<'c>(
     let due = zone.and_then(|zone| zone.timeouts.total).map(|total| arrived.at + total);
     let answered = match (due, gone) {
         (None, None) => Ok(exchange.answer(zone, scratch).await),
-        (None, gone) => unless(exchange.answer(zone, scratch), None, gone).await,
-        (due, gone) => Box::pin(unless(exchange.answer(zone, scratch), due, gone)).await,
+        (None, gone) => unless(pin!(exchange.answer(zone, scratch)), None, gone).await,
+        (due, gone) => {
+            let answer = Box::pin(exchange.answer(zone, scratch));
+            unless(pin!(answer), due, gone).await
+        }
     };
     let outcome = match answered {
         Ok(outcome) => outcome,
@@ -143,11 +146,10 @@ impl From<Interrupted> for Fault {
 /// What `answer` comes to, unless it is too late or the stream is gone before: work for a client that has left is what a rapid
 /// reset (CVE-2023-44487) lives on.
 async fn unless(
-    answer: impl Future<Output = Outcome>,
+    mut answer: Pin<&mut impl Future<Output = Outcome>>,
     due: Option<Instant>,
     gone: Option<&StreamHandle>,
 ) -> Result<Outcome, Interrupted> {
-    let mut answer = pin!(answer);
     let mut late = due.map(|due| Box::pin(tokio::time::sleep_until(due)));
     poll_fn(|cx| {
         if gone.is_some_and(|stream| stream.is_gone(cx)) {

@@ -51,7 +51,7 @@ pub enum Fault {
     Loop,
     /// We ran into an error of our own.
     Internal,
-    /// We have no descriptor, port or memory left for a connection to the origin.
+    /// We have no descriptor or memory left for a connection to the origin.
     Overloaded,
     /// The origin's name has no address.
     Dns,
@@ -344,6 +344,12 @@ impl From<ConnectFault> for Fault {
             ConnectFault::Failed(_) => Self::Unreachable,
         }
     }
+}
+
+/// Whether a connection could not be made for want of something on our side, which says nothing about the origin.
+fn is_ours(error: &std::io::Error) -> bool {
+    let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| wanting.contains(&code))
 }
 
 impl From<TlsFault> for Fault {

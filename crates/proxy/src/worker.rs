@@ -114,6 +114,8 @@ async fn housekeeping(thread: &Rc<Thread>) {
         }
         if ticks.is_multiple_of(20) {
             thread.origins.sweep();
+            // A thread without requests lets go of an old configuration too.
+            drop(thread.snapshot.load());
         }
     }
 }

@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use seawall_model::{Limits, Problem, Problems, Wrong, document};
-use seawall_proxy::compile::compile;
-use seawall_proxy::materials::Materials;
-use seawall_proxy::state::State;
+use seawall_model::{Problem, Problems};
 use serde_json::json;
 
 use crate::cli::Check;
-use crate::process::registry;
+use crate::file;
+use crate::say::say;
 
 /// Checks a file. Exit 0 when it is good, 1 when not.
 pub fn run(check: &Check) -> ExitCode {
@@ -18,11 +16,11 @@ pub fn run(check: &Check) -> ExitCode {
     if check.json {
         let list: Vec<_> = problems.iter().flat_map(|problems| &problems.list).map(as_json).collect();
         let more = problems.as_ref().map_or(0, |problems| problems.more);
-        println!("{:#}", json!({ "ok": problems.is_none(), "problems": list, "more": more }));
+        say(format_args!("{:#}", json!({ "ok": problems.is_none(), "problems": list, "more": more })));
     } else {
         match &problems {
-            None => println!("{}: good", check.file.display()),
-            Some(problems) => println!("{problems}"),
+            None => say(format_args!("{}: good", check.file.display())),
+            Some(problems) => say(problems),
         }
     }
     if problems.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -39,18 +37,5 @@ fn as_json(problem: &Problem) -> serde_json::Value {
 }
 
 fn problems(file: &Path) -> Option<Problems> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            let wrong = Wrong::new(format!("{} cannot be read: {error}", file.display()), "name a readable text file");
-            return Some(Problems::one(Problem::new("document", wrong)));
-        }
-    };
-    let document = match document::parse(&text, &Limits::default()) {
-        Ok(document) => document,
-        Err(problems) => return Some(problems),
-    };
-    let base = file.parent().unwrap_or(Path::new("."));
-    let materials = Materials::load(&document, base, None);
-    compile(&document, &materials, &State::new(registry())).err()
+    file::read(file).and_then(|document| file::try_compile(&document, file)).err()
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use seawall_model::units;
+use seawall_model::{document, units};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -35,7 +35,8 @@ const UP_EXAMPLES: &str = "Examples:
                                                      on 80 and 443, plain HTTP redirected
   seawall up --config seawall.toml                   what the file says; SIGHUP reloads it
 
-Signals: TERM ends when the last request has ended (at the latest after --drain), QUIT at once, HUP reloads the file.
+Signals: TERM ends when the last request has ended (at the latest after --drain), QUIT or a second INT (Ctrl-C) at once, HUP
+reloads the file.
 Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 
 const CHECK_EXAMPLES: &str = "Example:
@@ -75,10 +76,10 @@ pub struct Up {
     #[arg(long, env = "SEAWALL_STATUS_PAGE", value_name = "ADDRESS")]
     pub status_page: Option<Listen>,
     /// The name of this location [default: local]
-    #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME")]
+    #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME", value_parser = location)]
     pub location: Option<String>,
     /// Worker threads [default: one per core]
-    #[arg(long, env = "SEAWALL_WORKERS", value_name = "N")]
+    #[arg(long, env = "SEAWALL_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
     /// How long running requests may go on after TERM [default: 10s]
     #[arg(long, env = "SEAWALL_DRAIN", value_name = "DURATION", value_parser = duration)]
@@ -96,7 +97,16 @@ pub struct Check {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    units::duration(text).map_err(|wrong| format!("{} ({})", wrong.what, wrong.help))
+    units::duration(text).map_err(|wrong| wrong.to_string())
+}
+
+fn location(text: &str) -> Result<String, String> {
+    document::location(text).map_err(|wrong| wrong.to_string())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=1024).contains(number));
+    number.ok_or_else(|| format!("{text:?} is no number of threads (1 to 1024)"))
 }
 
 /// An address to listen on, or `none`.

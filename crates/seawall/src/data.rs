@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use seawall_net::tls::config::self_signed;
 
+use crate::say::complain;
+
 /// A data folder, held by this process until it ends.
 pub struct Data {
     folder: PathBuf,
@@ -39,9 +41,8 @@ impl Data {
                 pid.trim()
             );
         }
-        lock.set_len(0)?;
-        lock.rewind()?;
-        writeln!(lock, "{}", std::process::id())?;
+        // The lock is what counts; on a full disk it stands without the pid.
+        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         let _ = fs::remove_file(folder.join("up.json"));
         Ok(Self { folder, _lock: lock })
     }
@@ -51,15 +52,21 @@ impl Data {
         self.folder.join(name)
     }
 
-    /// Writes a file whole: a reader sees the old one or the new one.
-    pub fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+    /// Writes a file whole: a reader sees the old one or the new one. That it could not be written is said, and serving goes
+    /// on: a full disk takes no site down.
+    /// Tells whether it could.
+    pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
         let temporary = self.path(format!("{name}.new"));
-        let mut options = File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.path(name))?;
-        Ok(())
+        let written = File::options().write(true).create(true).truncate(true).mode(mode).open(&temporary).and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path(name))
+        });
+        if let Err(error) = &written {
+            let _ = fs::remove_file(&temporary);
+            complain(format_args!("{} cannot be written: {error}", self.path(name).display()));
+        }
+        written.is_ok()
     }
 
     /// Takes back what says that we serve.
@@ -82,9 +89,13 @@ impl Data {
             return Ok((certificate, key));
         }
         let (certificate, key) = self_signed(names)?;
-        self.write("self-signed.pem", certificate.as_bytes(), 0o644)?;
-        self.write("self-signed.key", key.as_bytes(), 0o600)?;
-        self.write("self-signed.names", listed.as_bytes(), 0o644)?;
+        // The names stand for a certificate and a key that belong together: away first, back last.
+        let _ = fs::remove_file(self.path("self-signed.names"));
+        if self.keep("self-signed.pem", certificate.as_bytes(), 0o644)
+            && self.keep("self-signed.key", key.as_bytes(), 0o600)
+        {
+            self.keep("self-signed.names", listed.as_bytes(), 0o644);
+        }
         Ok((certificate, key))
     }
 
@@ -97,7 +108,7 @@ impl Data {
             return Ok(node);
         }
         let node = format!("{:016x}", random()?);
-        self.write("node", node.as_bytes(), 0o644)?;
+        self.keep("node", node.as_bytes(), 0o644);
         Ok(node)
     }
 }

@@ -1,9 +1,14 @@
 //! The binary: command line, roles, wiring. It knows all rooms and is known by none.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "a closed terminal must not end the process: use `say`")]
+
 mod check;
 mod cli;
 mod data;
+mod file;
 mod process;
+mod say;
+mod trouble;
 mod up;
 
 use std::process::ExitCode;
@@ -22,7 +27,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("seawall: {error:#}");
+            say::complain(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

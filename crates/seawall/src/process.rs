@@ -26,3 +26,13 @@ pub fn raise_descriptors() -> u64 {
     }
     limit.rlim_cur
 }
+
+/// How many clients' connections `descriptors` allow, each with one to an origin beside it, once `workers` threads with
+/// `listeners` sockets run.
+pub fn room(descriptors: u64, workers: usize, listeners: usize) -> u64 {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
+    // What each thread's runtime opens (two threads stand beside the workers) and what each listener holds in reserve; then
+    // what admin port, probes, resolver and log need.
+    let coming = 4 * (workers + 2) + listeners + 12;
+    (descriptors.saturating_sub((open + coming) as u64) / 2).max(1)
+}

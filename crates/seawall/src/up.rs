@@ -3,6 +3,7 @@
 //! Everything that can be wrong is found before the first socket is opened; what serves is written to `up.json` only when it
 //! serves. A reload compiles the file anew and swaps, or prints all problems and changes nothing.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use seawall_model::document::{self, AccessLog as LogChoice, Certificate, Up as UpDocument, up_default};
+use anyhow::{Context, Result, anyhow, bail};
+use seawall_model::document::{AccessLog as LogChoice, Certificate, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits};
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::compile::compile;
@@ -31,7 +32,10 @@ use tokio::time::Instant;
 
 use crate::cli::{Listen, Up};
 use crate::data::{Data, random};
-use crate::process::{VERSION, raise_descriptors, registry};
+use crate::file;
+use crate::process::{VERSION, raise_descriptors, registry, room};
+use crate::say::{complain, say};
+use crate::trouble::Troubles;
 
 /// Bytes of log lines that may wait for the disk.
 const LOG_QUEUE: usize = 2 << 20;
@@ -61,6 +65,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         Err(problems) => return Ok(told(&problems)),
     };
     let descriptors = raise_descriptors();
+    let room = room(descriptors, workers, listening.threads.iter().map(Vec::len).sum());
     let log = AccessLog::open(log_config(&document, &data)).context("the access log's writer cannot be started")?;
     registry.watch_log(log.status());
     let shared = Arc::new(Shared {
@@ -68,6 +73,8 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         began: Instant::now(),
         draining: AtomicBool::new(false),
         open: AtomicU64::new(0),
+        room,
+        ran_out: AtomicU64::new(0),
         node: data.node()?.into(),
         per_client: Mutex::default(),
     });
@@ -75,9 +82,11 @@ pub fn run(up: &Up) -> Result<ExitCode> {
     let Listening { served, threads, admin } = listening;
     beside(&shared, &registry, &log, &configured, admin)?;
     let workers = start(&shared, &registry, &log, threads)?;
-    announce(up, &document, &data, &served)?;
+    announce(up, &document, &data, &served);
     if descriptors < FEW_DESCRIPTORS {
-        println!("  note       only {descriptors} open files are allowed: raise LimitNOFILE (systemd) or ulimit -n");
+        say(format_args!(
+            "  note       only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
+        ));
     }
     let drain = up.drain.unwrap_or(document.edge.limits.drain);
     let stopped = wait(up, &data, &state, &shared, &configured, &log, workers, drain, document);
@@ -88,7 +97,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
 }
 
 fn told(problems: &seawall_model::Problems) -> ExitCode {
-    eprintln!("seawall: the configuration has problems, nothing is served:\n{problems}");
+    complain(format_args!("the configuration has problems, nothing is served:\n{problems}"));
     ExitCode::FAILURE
 }
 
@@ -98,19 +107,11 @@ fn cores() -> usize {
 
 /// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
 fn document(up: &Up) -> Result<Document, seawall_model::Problems> {
-    let limits = Limits::default();
     let mut document = match &up.config {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                let what = format!("{} cannot be read: {error}", file.display());
-                let wrong = seawall_model::Wrong::new(what, "name a readable text file");
-                seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
-            })?;
-            document::parse(&text, &limits)?
-        }
+        Some(file) => file::read(file)?,
         None => {
             let flags = UpDocument { origin: up.origin.as_deref(), hosts: &up.host, acme: up.acme.is_some() };
-            up_default(&flags, &limits)?
+            up_default(&flags, &Limits::default())?
         }
     };
     if let Some(location) = &up.location {
@@ -128,7 +129,7 @@ fn snapshot(up: &Up, document: &Document, data: &Data, state: &State) -> Result<
         let wrong = seawall_model::Wrong::new(format!("self-signed certificate: {error:#}"), "see the data folder");
         seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
     })?;
-    let base = up.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    let base = up.config.as_deref().map_or(Path::new("."), file::folder);
     let materials = Materials::load(document, base, Some(self_signed));
     compile(document, &materials, state)
 }
@@ -189,9 +190,9 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
                 Ok(bound) => bound,
                 Err(error) if public => {
                     served.notes.push(format!("port {} cannot be bound ({error}): serving on {address} instead", wanted.port()));
-                    worker::bind(address, workers).with_context(|| cannot_listen(address, name))?
+                    worker::bind(address, workers).map_err(|error| cannot_listen(address, name, &error))?
                 }
-                Err(error) => return Err(error).with_context(|| cannot_listen(wanted, name)),
+                Err(error) => return Err(cannot_listen(wanted, name, &error)),
             };
             for (thread, socket) in threads.iter_mut().zip(sockets) {
                 thread.push(Listener { socket, tls });
@@ -203,7 +204,7 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     let admin = match admin {
         None => None,
         Some(address) => {
-            let listener = TcpListener::bind(address).with_context(|| cannot_listen(address, "--admin"))?;
+            let listener = TcpListener::bind(address).map_err(|error| cannot_listen(address, "--admin", &error))?;
             listener.set_nonblocking(true)?;
             served.admin = Some(listener.local_addr()?);
             Some(listener)
@@ -220,8 +221,14 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     Ok(Listening { served, threads, admin })
 }
 
-fn cannot_listen(address: SocketAddr, flag: &str) -> String {
-    format!("cannot listen on {address} (is the port in use? `ss -ltnp` tells by whom; choose another with {flag})")
+fn cannot_listen(address: SocketAddr, flag: &str, error: &std::io::Error) -> anyhow::Error {
+    let help = match error.kind() {
+        ErrorKind::AddrInUse => "`ss -ltnp` tells by whom; choose another",
+        ErrorKind::PermissionDenied => "ports below 1024 are for root and CAP_NET_BIND_SERVICE; choose another",
+        ErrorKind::AddrNotAvailable => "no interface of this machine has it; choose another",
+        _ => "choose another",
+    };
+    anyhow!("cannot listen on {address}: {error} ({help} with {flag})")
 }
 
 /// Starts the thread beside the workers: admin port, DNS, probes.
@@ -265,7 +272,7 @@ fn start(
 }
 
 /// Writes `up.json` and prints one line per listener.
-fn announce(up: &Up, document: &Document, data: &Data, served: &Served) -> Result<()> {
+fn announce(up: &Up, document: &Document, data: &Data, served: &Served) {
     let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
     let mut json = Map::new();
     let mut put = |key: &str, value: Option<String>| {
@@ -277,28 +284,27 @@ fn announce(up: &Up, document: &Document, data: &Data, served: &Served) -> Resul
     put("https", first(&served.https));
     put("admin", served.admin.map(|admin| admin.to_string()));
     json.insert("pids".into(), json!({ "worker": std::process::id() }));
-    data.write("up.json", format!("{:#}\n", Value::Object(json)).as_bytes(), 0o644)?;
-    println!("Seawall {VERSION} serves {}", serves(up, document));
+    data.keep("up.json", format!("{:#}\n", Value::Object(json)).as_bytes(), 0o644);
+    say(format_args!("Seawall {VERSION} serves {}", serves(up, document)));
     for address in &served.http {
-        println!("  http       http://{}", shown(*address));
+        say(format_args!("  http       http://{}", shown(*address)));
     }
     let all_self_signed =
         document.zones.iter().all(|zone| !matches!(zone.tls.certificate, Certificate::Files(_)));
     for address in &served.https {
         let note = if all_self_signed { "   (self-signed certificate: browsers will warn)" } else { "" };
-        println!("  https      https://{}{note}", shown(*address));
+        say(format_args!("  https      https://{}{note}", shown(*address)));
     }
     if let Some(admin) = served.admin {
-        println!("  admin      http://{admin}   (/healthz /readyz /metrics /state)");
+        say(format_args!("  admin      http://{admin}   (/healthz /readyz /metrics /state)"));
     }
     if document.zones.iter().any(|zone| zone.tls.certificate == Certificate::Acme) {
-        println!("  note       certificates by ACME are not in this build: self-signed ones are served");
+        say(format_args!("  note       certificates by ACME are not in this build: self-signed ones are served"));
     }
     for note in &served.notes {
-        println!("  note       {note}");
+        say(format_args!("  note       {note}"));
     }
-    println!("  data       {}", data.path("").display());
-    Ok(())
+    say(format_args!("  data       {}", data.path("").display()));
 }
 
 fn serves(up: &Up, document: &Document) -> String {
@@ -331,6 +337,11 @@ fn wait(
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut quit = signal(SignalKind::quit())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        // Unhandled it would end us.
+        let mut upgrade = signal(SignalKind::user_defined2())?;
+        let mut troubles = Troubles::new(log.status().clone());
+        // Freeing a large configuration takes long: it is done here, not on a worker that let go of it last.
+        let mut retired = Vec::new();
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
@@ -338,12 +349,15 @@ fn wait(
                 _ = interrupt.recv() => break,
                 _ = quit.recv() => return Ok(ExitCode::SUCCESS),
                 _ = hang_up.recv() => {
-                    if let Some(document) = reload(up, data, state, shared, configured, log) {
+                    if let Some(document) = reload(up, data, state, shared, configured, log, &mut retired) {
                         tell_fixed(&live, &document);
                         live = document;
                     }
                 }
+                _ = upgrade.recv() => complain("an upgrade without a restart is not in this build"),
                 _ = look.tick() => {
+                    troubles.look(shared);
+                    retired.retain(|old| Arc::strong_count(old) > 1);
                     if let Some(worker) = workers.iter().find(|worker| worker.is_finished()) {
                         bail!("{} ended by itself", worker.thread().name().unwrap_or("a worker"));
                     }
@@ -351,11 +365,12 @@ fn wait(
             }
         }
         shared.draining.store(true, Ordering::Relaxed);
-        println!("Seawall stops: waiting up to {} s for {} connection(s)", drain.as_secs(), shared.open.load(Ordering::Relaxed));
+        say(format_args!("Seawall stops: idle connections close now, running requests have {} s", drain.as_secs_f64()));
         let due = Instant::now() + drain;
         while Instant::now() < due && workers.iter().any(|worker| !worker.is_finished()) {
             tokio::select! {
                 _ = quit.recv() => break,
+                _ = interrupt.recv() => break,
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
@@ -375,7 +390,7 @@ fn tell_fixed(live: &Document, new: &Document) {
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-        println!("  note       [edge] {key} changed: it takes effect at the next start");
+        say(format_args!("  note       [edge] {key} changed: it takes effect at the next start"));
     }
 }
 
@@ -387,18 +402,19 @@ fn reload(
     shared: &Shared,
     configured: &AtomicU64,
     log: &AccessLog,
+    retired: &mut Vec<Arc<Snapshot>>,
 ) -> Option<Document> {
     log.reopen();
     let made = document(up).and_then(|document| Ok((snapshot(up, &document, data, state)?, document)));
     match made {
         Ok((snapshot, document)) => {
-            println!("Seawall reloaded: version {}", snapshot.version);
+            say(format_args!("Seawall reloaded: version {}", snapshot.version));
             configured.store(shared.now(), Ordering::Relaxed);
-            shared.slot.swap(Arc::new(snapshot));
+            retired.push(shared.slot.swap(Arc::new(snapshot)));
             Some(document)
         }
         Err(problems) => {
-            eprintln!("seawall: not reloaded, what is live stays live:\n{problems}");
+            complain(format_args!("not reloaded, what is live stays live:\n{problems}"));
             None
         }
     }
