@@ -90,7 +90,7 @@ const fn slot(len: usize, first: u8, last_but_one: u8, last: u8) -> usize {
     (len * 8 + (first | 0x20) as usize * 55 + (last | 0x20) as usize * 57 + (last_but_one | 0x20) as usize * 40) % 128
 }
 
-#[expect(clippy::indexing_slicing, clippy::panic, reason = "runs in the compiler, where a panic is a build error")]
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler, where a panic is a build error")]
 const SLOTS: [u8; 128] = {
     let mut table = [u8::MAX; 128];
     let mut known = 0;
@@ -150,7 +150,7 @@ impl FieldId {
             }
             _ => {}
         }
-        if name.iter().any(|byte| *byte == b'_') && Self::folded(name) != Self::Other {
+        if name.contains(&b'_') && Self::folded(name) != Self::Other {
             return Self::Shadow;
         }
         Self::Other

@@ -241,10 +241,12 @@ impl Fields {
         }
     }
 
-    /// Takes all lines with this name out, compared without case.
+    /// Takes all lines with this name out, compared without case and with `_` as `-`, as origins that make variables of names
+    /// compare them.
     pub fn remove_named(&mut self, name: &[u8]) {
+        let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
         let raw = &self.raw;
-        self.lines.retain(|line| !line.name.of(raw).eq_ignore_ascii_case(name));
+        self.lines.retain(|line| !line.name.of(raw).iter().map(fold).eq(name.iter().map(fold)));
         self.present = self.lines.iter().fold(0, |set, line| set | line.id.bit());
     }
 
@@ -412,6 +414,8 @@ mod tests {
         assert_eq!(fields.named(b"x-one"), Some(&b"1"[..]));
         fields.remove(FieldId::Via);
         assert!(!fields.has(FieldId::Via));
-        assert_eq!(fields.len(), 2);
+        fields.push(b"x_ONE", b"shadow");
+        fields.remove_named(b"X-One");
+        assert_eq!(fields.len(), 1);
     }
 }

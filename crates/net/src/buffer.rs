@@ -36,7 +36,7 @@ pub fn give(mut bytes: Vec<u8>) {
     }
     bytes.clear();
     POOL.with_borrow_mut(|pool| {
-        if capacity < LARGE && capacity <= 2 * SMALL {
+        if capacity <= 2 * SMALL {
             if pool.small.len() < KEEP_SMALL {
                 pool.small.push(bytes);
             }

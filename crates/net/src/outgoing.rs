@@ -110,7 +110,7 @@ impl<'a> RequestOut<'a> {
     }
 }
 
-fn travelling<'a>(fields: Option<&'a Fields>, skip: u64) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+fn travelling(fields: Option<&Fields>, skip: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
     fields
         .into_iter()
         .flat_map(Fields::iter)
@@ -149,3 +149,17 @@ pub const REQUEST_SKIP: u64 = FieldId::HOP_BY_HOP
     | FieldId::Expect.bit()
     | FieldId::Seawall.bit()
     | FieldId::CfAccess.bit();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_every_size_are_one_line() {
+        for length in [0, 7, 10, 1024, 99_999, u64::MAX - 1, u64::MAX] {
+            let mut out = b"before".to_vec();
+            write_length(&mut out, length);
+            assert_eq!(out, format!("beforecontent-length: {length}\r\n").into_bytes());
+        }
+    }
+}

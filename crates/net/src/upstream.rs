@@ -271,13 +271,16 @@ impl OriginRequest<'_> {
                 }
                 self.flush(alarm, timeout).await
             }
-            Self::Http2(stream) => Ok(match trailers {
-                Some(trailers) => {
-                    let fields = trailers.iter().map(|field| (field.name, field.value));
-                    stream.with(|core, id| core.send_trailers(id, fields))?
-                }
-                None => stream.with(|core, id| core.send_data(id, &[], true).map(|_| ()))?,
-            }),
+            Self::Http2(stream) => {
+                let sent = match trailers {
+                    Some(trailers) => {
+                        let fields = trailers.iter().map(|field| (field.name, field.value));
+                        stream.with(|core, id| core.send_trailers(id, fields))
+                    }
+                    None => stream.with(|core, id| core.send_data(id, &[], true).map(|_| ())),
+                };
+                Ok(sent?)
+            }
         }
     }
 

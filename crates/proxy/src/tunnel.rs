@@ -85,7 +85,7 @@ pub async fn run(
         return outcome;
     }
     exchange.thread.shard.tunnel_opened();
-    exchange.body.into_tunnel();
+    exchange.body.begin_tunnel();
     let last = Cell::new(Instant::now());
     let received = Cell::new(0);
     let mut upload_alarm = Alarm::new(SILENCE);

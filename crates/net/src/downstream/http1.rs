@@ -85,7 +85,7 @@ impl<'a> Http1Body<'a> {
         self.incoming.trailers()
     }
 
-    pub(super) fn into_tunnel(&mut self) {
+    pub(super) fn begin_tunnel(&mut self) {
         self.incoming = Incoming::UntilClose;
     }
 }
@@ -340,4 +340,42 @@ pub(crate) async fn write_two(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_full_socket_does_not_take_is_kept_and_sent_later() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = Stream::Plain(listener.accept().await.unwrap().0.into());
+        let mut response = Http1Response::new(&stream, false, true);
+        let extra = Fields::default();
+        response.head(ResponseOut { status: 200, origin: None, skip: 0, extra: &extra, body: BodyOut::Unknown });
+        let mut pieces = 0;
+        while response.flush_now().unwrap() {
+            assert!(response.keep(&[b'x'; 7000], After::Wait));
+            pieces += 1;
+        }
+        let reader = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        let mut alarm = Alarm::new(Duration::from_secs(9));
+        response.flush(&mut alarm, Duration::from_secs(9)).await.unwrap();
+        response.end(None, &mut alarm, Duration::from_secs(9)).await.unwrap();
+        let bytes = response.bytes();
+        drop(response);
+        drop(stream);
+        let all = reader.await.unwrap();
+        assert_eq!(all.len() as u64, bytes);
+        assert!(all.ends_with(b"x\r\n0\r\n\r\n"));
+        assert_eq!(all.iter().filter(|byte| **byte == b'x').count(), pieces * 7000);
+    }
 }

@@ -121,9 +121,9 @@ impl ClientBody<'_> {
     }
 
     /// From here on bytes, not a message: an upgraded connection, or the stream of an extended CONNECT.
-    pub fn into_tunnel(&mut self) {
+    pub fn begin_tunnel(&mut self) {
         if let Self::Http1(body) = self {
-            body.into_tunnel();
+            body.begin_tunnel();
         }
     }
 }

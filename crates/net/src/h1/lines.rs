@@ -109,7 +109,10 @@ fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize, bool)> {
 #[cold]
 fn without_trailing_space(bytes: &[u8], start: usize, end: usize) -> usize {
     let text = bytes.get(start..end).unwrap_or_default();
-    let space = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let space = text
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'));
     end - space.count()
 }
 

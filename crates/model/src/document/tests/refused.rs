@@ -48,7 +48,7 @@ edge.outward[0]: "publik" is none of the known words (did you mean "public"?; li
 edge.access_log: is no table (write "off", or { file = "access.log" }; line 7)
 edge.limits.header_timeout: 30 is a number, not a duration (write header_timeout = "30s"; line 8)
 edge.limits.head_bytes: "10MB" has no known unit (write "10MiB"; units are B, KiB, MiB, GiB, TiB, steps of 1024; line 8)
-edge.limits.fields: 4 is out of bounds (8 to 10000; line 8)
+edge.limits.fields: 4 is out of bounds (8 to 128; line 8)
 edge.limits.target_bytes: 9000 is a number, not a size (write target_bytes = "9000B"; line 8)
 edge.limits.drain: "2d" is out of bounds (0s to 1d; line 8)
 lists.Office: is no name of a list (1 to 64 of a-z, 0-9 and _; line 10)
