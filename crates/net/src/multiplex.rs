@@ -69,6 +69,8 @@ pub struct Multiplex {
     driver: RefCell<Option<Waker>>,
     ended: Cell<Option<Ended>>,
     closing: Cell<bool>,
+    /// The peer took some of our bytes since the deadline for that was set.
+    progress: Cell<bool>,
 }
 
 impl Multiplex {
@@ -81,6 +83,7 @@ impl Multiplex {
             driver: RefCell::default(),
             ended: Cell::new(None),
             closing: Cell::new(false),
+            progress: Cell::new(false),
         })
     }
 
@@ -137,7 +140,7 @@ impl Multiplex {
             let now_blocked = core.wants_output();
             let now_resting = core.streams_open() == 0;
             drop(core);
-            if now_blocked && !blocked {
+            if now_blocked && (!blocked || self.progress.take()) {
                 alarm.set(patience.write);
             } else if !now_blocked && now_resting && (!resting || blocked) {
                 alarm.set(patience.idle);
@@ -217,6 +220,7 @@ impl Multiplex {
                 Poll::Ready(Ok(wrote)) => {
                     core.advance_output(wrote);
                     drop(core);
+                    self.progress.set(true);
                     // Room in the output is room for streams that wait for it.
                     self.dispatch(&mut |_| {});
                 }

@@ -186,6 +186,10 @@ impl Exchange<'_, '_> {
         if zone.redirect_https && !self.client.https {
             return Box::pin(self.redirect_https(zone, scratch)).await;
         }
+        // Before the zone's edits: a client must not be able to name, and so remove, what the edge sets.
+        if self.arrived.names_fields {
+            forward::drop_connection_named(&mut scratch.request.fields);
+        }
         if !zone.request_edits.is_empty() {
             zone.request_edits.apply(&mut scratch.request.fields);
         }
@@ -224,7 +228,8 @@ impl Exchange<'_, '_> {
             return Err(Fault::NeedsTls);
         }
         match request.method {
-            Method::Connect if request.protocol().is_empty() => return Err(Fault::NoConnect),
+            // Extended CONNECT (RFC 8441) for anything but WebSocket too: HTTP/1.1 has no form for it but a real CONNECT.
+            Method::Connect if request.protocol() != b"websocket" => return Err(Fault::NoConnect),
             Method::Trace => return Err(Fault::NoTrace),
             _ => {}
         }

@@ -90,7 +90,10 @@ impl OriginConnections {
         let kept = kept.get_mut(&key(member))?;
         if need != Need::Http1 {
             kept.multiplexed.retain(|connection| !connection.is_over());
-            let free = kept.multiplexed.iter().find(|connection| connection.core().streams_open() < STREAMS);
+            let free = kept.multiplexed.iter().find(|connection| {
+                let core = connection.core();
+                core.streams_open() < STREAMS && core.may_open()
+            });
             if let Some(connection) = free {
                 return Some(Lent::Http2(connection.clone()));
             }
@@ -159,6 +162,7 @@ impl OriginConnections {
 ///
 /// # Errors
 /// The fault that kept us from connecting.
+#[expect(clippy::too_many_arguments, reason = "whose connection, to whom, for what, for how long")]
 pub async fn lend(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
@@ -187,6 +191,7 @@ pub async fn lend(
     made
 }
 
+#[expect(clippy::too_many_arguments, reason = "as `lend`")]
 async fn connect(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,

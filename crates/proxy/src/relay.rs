@@ -141,9 +141,6 @@ fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOut
 /// Works out what we add to the request, once for all attempts: the common part is returned.
 fn prepare(exchange: &Exchange<'_, '_>, scratch: &mut Scratch) -> Rc<Prepared> {
     let Scratch { request, to_origin, text, .. } = scratch;
-    if exchange.arrived.names_fields {
-        forward::drop_connection_named(&mut request.fields);
-    }
     to_origin.clear();
     forward::ray_field(exchange.ray, &exchange.snapshot.edge.location, text, to_origin);
     if exchange.arrived.te_trailers {
@@ -233,6 +230,7 @@ fn request_out<'a>(
 }
 
 /// The two ways of an exchange once a connection is there. Tells whether the connection may serve again.
+#[expect(clippy::too_many_arguments, reason = "both sides of an exchange, borrowed one by one")]
 async fn talk(
     exchange: &mut Exchange<'_, '_>,
     zone: &Arc<Zone>,
@@ -317,9 +315,11 @@ async fn talk(
     Ok((outcome, reusable))
 }
 
+type Uploading<'u> = Pin<Box<dyn Future<Output = Result<(), UploadFault>> + 'u>>;
+
 /// An upload that runs beside the download; none when there is nothing to upload or it has ended.
 struct Upload<'u> {
-    future: Option<Pin<Box<dyn Future<Output = Result<(), UploadFault>> + 'u>>>,
+    future: Option<Uploading<'u>>,
 }
 
 impl Upload<'_> {

@@ -38,6 +38,7 @@ impl Slot {
 }
 
 /// One thread's view of the slot.
+#[expect(clippy::redundant_allocation, reason = "requests count in their thread; the shared count is for swaps")]
 pub struct Reader {
     slot: Arc<Slot>,
     seen: RefCell<(u64, Rc<Arc<Snapshot>>)>,

@@ -105,6 +105,7 @@ pub struct Scratch {
 }
 
 /// One worker thread.
+#[expect(clippy::vec_box, reason = "heads are large: they are taken and given as boxes")]
 pub struct Thread {
     /// What it shares with the others.
     pub shared: Arc<Shared>,

@@ -142,8 +142,15 @@ async fn down(
     last: &Cell<Instant>,
 ) {
     loop {
-        alarm.set_at(last.get() + SILENCE);
-        let ready = match alarm.within(|cx| origin.poll_fill(cx)).await {
+        let ready = poll_fn(|cx| {
+            if let Poll::Ready(ready) = origin.poll_fill(cx) {
+                return Poll::Ready(Ok(ready));
+            }
+            // Each time anew: the other way may have ended meanwhile, and the deadline moved nearer.
+            alarm.set_at(last.get() + SILENCE);
+            alarm.poll(cx).map(|()| Err(Elapsed))
+        });
+        let ready = match ready.await {
             Ok(Ok(ready)) if ready > 0 => ready,
             Err(Elapsed) if last.get().elapsed() < SILENCE => continue,
             _ => break,

@@ -22,7 +22,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve: everything on one machine. Without --origin or --config it serves a built-in sample site
     #[command(after_help = UP_EXAMPLES)]
-    Up(Up),
+    Up(Box<Up>),
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use crate::cli::{Listen, Up};
 use crate::data::{Data, random};
 use crate::file;
-use crate::process::{VERSION, raise_descriptors, registry, room};
+use crate::process::{VERSION, raise_descriptors, registry, room, small_pages};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
 
@@ -47,6 +47,7 @@ const FEW_DESCRIPTORS: u64 = 4096;
 /// # Errors
 /// Whatever keeps it from serving, with what can be done.
 pub fn run(up: &Up) -> Result<ExitCode> {
+    small_pages();
     let document = match document(up) {
         Ok(document) => document,
         Err(problems) => return Ok(told(&problems)),

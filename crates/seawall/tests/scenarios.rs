@@ -3,6 +3,8 @@
 //! `SEAWALL_SCENE=text` plays only files whose path contains the text; `SEAWALL_BIN` names another binary;
 //! `SEAWALL_PATIENCE` is how long (in seconds) an event is waited for; `SEAWALL_KEEP=1` leaves the folders there.
 
+#![allow(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
 use std::path::Path;
 
 use seawall_harness::folder::run_folder;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use seawall_model::Fields;
+use seawall_model::{FieldId, Fields};
 use tokio::time::Instant;
 
 use super::{After, BodyPace, ClientGone};
@@ -179,7 +179,9 @@ impl Http2Response {
         }
         match trailers.filter(|trailers| !trailers.is_empty()) {
             Some(trailers) => {
-                let fields = trailers.iter().map(|field| (field.name, field.value));
+                // As in HTTP/1.1: what routes, frames or identifies has no meaning in a trailer, or a forged one.
+                let fields = trailers.iter().filter(|field| field.id == FieldId::Other);
+                let fields = fields.map(|field| (field.name, field.value));
                 Ok(self.stream.with(|core, id| core.send_trailers(id, fields))?)
             }
             None => Ok(self.stream.with(|core, id| core.send_data(id, &[], true).map(|_| ()))?),

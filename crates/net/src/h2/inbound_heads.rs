@@ -248,7 +248,8 @@ impl Connection {
         let collected = match outcome {
             Ok(collected) => collected,
             Err(Unfit::Malformed(_)) => return self.stream_error(id, ErrorCode::PROTOCOL_ERROR),
-            Err(Unfit::TooLarge) => return self.response_too_large(id, end),
+            // Nobody can be given a part of a head: the one who waits for it is told at once.
+            Err(Unfit::TooLarge) => return self.stream_error(id, ErrorCode::ENHANCE_YOUR_CALM),
         };
         let Ok(status) = collected.status(&head.fields) else {
             return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
@@ -279,17 +280,6 @@ impl Connection {
             return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
         }
         self.events.push_back(Event::Response { id, end });
-        if end {
-            self.remote_end(id);
-        }
-        Ok(())
-    }
-
-    fn response_too_large(&mut self, id: StreamId, end: bool) -> Result<(), ConnectionError> {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.head_received = true;
-        }
-        self.events.push_back(Event::HeadTooLarge { id });
         if end {
             self.remote_end(id);
         }

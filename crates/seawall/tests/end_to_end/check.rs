@@ -48,6 +48,21 @@ fn a_bad_document_shows_all_problems() {
     assert!(problems >= 4, "{problems} problems:\n{text}");
 }
 
+/// A file that is missing is found although another zone has a mistake of its own.
+#[test]
+fn problems_of_files_are_shown_with_the_others() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}tls = {{ certificate = {{ cert = \"no.pem\", key = \"no.key\" }} }}\n\
+         [[zone]]\nname = \"b\"\nhosts = [\"b.test\"]\norigin = []\n"
+    );
+    let done = check(&folder.write("bad.toml", &text), &[]);
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    for part in ["zone[1].origin", "zone[0].tls.certificate.cert", "zone[0].tls.certificate.key"] {
+        assert!(said(&done).contains(part), "{part} is missing in:\n{}", said(&done));
+    }
+}
+
 #[test]
 fn a_bad_document_shows_all_problems_to_programs_too() {
     let folder = Folder::new();

@@ -3,6 +3,14 @@
 //!
 //! Not here: what the wire may and may not carry (`scenarios/`, played by the harness), what it costs (`bench/`).
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod bodies;
 mod check;
 mod life;
@@ -11,4 +19,5 @@ mod origin;
 mod protocols;
 mod site;
 mod tools;
+mod trouble;
 mod up;

@@ -51,6 +51,12 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// What `seawall up` prints goes here.
+    pub fn log(&self) -> File {
+        let mut options = File::options();
+        options.create(true).append(true).open(self.join("up.log")).unwrap()
+    }
+
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.join(name);
         fs::write(&path, text).unwrap();
@@ -127,12 +133,16 @@ impl Up {
 
     /// With these flags beside those that all have.
     pub fn start(folder: Folder, flags: &[&str]) -> Self {
-        let log = File::create(folder.join("up.log")).unwrap();
-        let data = folder.join("data");
-        let mut command = command(&data);
+        let mut command = command(&folder.join("data"));
         command.args(flags).args(["--workers", "2"]);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.spawn().expect("the binary starts");
+        command.stdout(folder.log());
+        Self::spawned(folder, command)
+    }
+
+    /// By this command, whose data folder is `data` in the folder.
+    pub fn spawned(folder: Folder, mut command: Command) -> Self {
+        let data = folder.join("data");
+        let child = command.stderr(folder.log()).spawn().expect("the binary starts");
         let mut up = Self {
             child,
             folder,
@@ -145,6 +155,11 @@ impl Up {
             serde_json::from_str(&fs::read_to_string(data.join("up.json")).ok()?).ok()
         });
         up
+    }
+
+    /// Nobody reads its standard output any more, if that is a pipe.
+    pub fn close_output(&mut self) {
+        drop(self.child.stdout.take());
     }
 
     /// Where plain HTTP is served.

@@ -1,0 +1,142 @@
+//! What goes wrong around it: a closed terminal, a full disk, no descriptors left, a stop while requests run.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::origin::Held;
+use crate::tools::{Server, connect, curl, raw};
+use crate::up::{Folder, Up, command, until};
+
+/// One zone for every host, named `name`.
+fn document(name: &str, origin: &str, more: &str) -> String {
+    format!("schema = 1\n{more}\n[[zone]]\nname = \"{name}\"\nhosts = [\"*\"]\norigin = [{{ url = \"{origin}\" }}]\n")
+}
+
+#[test]
+fn a_closed_terminal_does_not_end_it() {
+    let site = Server::site();
+    let folder = Folder::new();
+    let file = folder.write("seawall.toml", &document("first", &site.url(), ""));
+    let mut command = command(&folder.join("data"));
+    command.arg("--config").arg(file).stdout(Stdio::piped());
+    let mut up = Up::spawned(folder, command);
+    up.close_output();
+    up.folder().write("seawall.toml", &document("second", &site.url(), ""));
+    up.signal(libc::SIGHUP);
+    until("the new file", || ask(&up, "/state").1["zones"].get("second").map(|_| ()));
+    assert_eq!(curl(&[&up.url("/")]).status, 200);
+    up.signal(libc::SIGTERM);
+    assert_eq!(up.ended().code(), Some(0), "{}", up.log());
+}
+
+/// `/dev/full` is a disk that is always full.
+#[test]
+fn a_full_disk_takes_no_request_away() {
+    let site = Server::site();
+    let config = document("a", &site.url(), "[edge.access_log]\nfile = \"/dev/full\"");
+    let up = Up::with_config(&config);
+    for _ in 0..20 {
+        assert_eq!(curl(&[&up.url("/")]).status, 200);
+    }
+    until("the access log among what is degraded", || {
+        let (status, ready) = ask(&up, "/readyz");
+        assert_eq!(status, 200, "{ready}");
+        (ready["degraded"] == serde_json::json!(["access_log"])).then_some(())
+    });
+    until("a line that says why", || up.log().contains("No space left on device").then_some(()));
+    assert_eq!(curl(&[&up.url("/")]).status, 200);
+}
+
+#[test]
+fn with_few_descriptors_it_serves_as_many_as_it_can() {
+    let site = Server::site();
+    let folder = Folder::new();
+    let direct = {
+        let mut command = command(&folder.join("data"));
+        command.args(["--origin", &site.url(), "--workers", "2"]);
+        command
+    };
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\""]).arg(direct.get_program()).args(direct.get_args());
+    for (name, value) in direct.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.stdin(Stdio::null()).stdout(folder.log());
+    let up = Up::spawned(folder, limited);
+    let mut clients: Vec<_> = (0..100).map(|_| connect(up.http())).collect();
+    until("refused connections", || {
+        (ask(&up, "/readyz").1["degraded"] == serde_json::json!(["descriptors"])).then_some(())
+    });
+    let answers: Vec<String> = clients.iter_mut().map(first_line).collect();
+    let served = answers.iter().filter(|answer| answer.contains(" 200 ")).count();
+    let others = answers.iter().filter(|answer| !answer.is_empty() && !answer.contains(" 200 "));
+    assert!(served >= 5, "{served} of {} were served", answers.len());
+    // Who is taken reaches the origin; the others are closed, not left to wait.
+    assert_eq!(others.count(), 0, "{answers:?}");
+    until("a line that says so", || up.log().contains("no descriptor left").then_some(()));
+    drop(clients);
+    until("room again", || {
+        let answer = first_line(&mut connect(up.http()));
+        answer.contains(" 200 ").then_some(())
+    });
+}
+
+fn first_line(client: &mut std::net::TcpStream) -> String {
+    use std::io::Write;
+    let asked = client.write_all(b"GET /style.css HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let mut bytes = [0; 1024];
+    let length = asked.and_then(|()| client.read(&mut bytes)).unwrap_or(0);
+    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn while_it_stops_it_is_not_ready_and_waits_for_requests_only() {
+    use std::io::Write;
+    let origin = Held::start();
+    let mut up = Up::before(&origin.url());
+    assert_eq!(ask(&up, "/readyz").0, 200);
+    // A handshake that never begins is no request.
+    let mut silent = connect(up.https());
+    let mut client = connect(up.http());
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let arrival = origin.next();
+    up.signal(libc::SIGTERM);
+    until("a 503", || {
+        let (status, ready) = ask(&up, "/readyz");
+        (status == 503 && ready["draining"] == true).then_some(())
+    });
+    assert_eq!(silent.read(&mut [0; 16]).ok(), Some(0), "the silent connection is closed");
+    arrival.answer("at last");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("at last"), "{answer}");
+    assert_eq!(up.ended().code(), Some(0), "{}", up.log());
+}
+
+#[test]
+fn a_request_that_comes_by_its_own_door_is_not_sent_round() {
+    let folder = Folder::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    command.arg("up").arg("--data").arg(folder.join("data")).args(["--http", &format!("0.0.0.0:{port}")]);
+    command.args(["--https", "none", "--admin", "none", "--workers", "1"]);
+    command.args(["--origin", &format!("http://127.0.0.1:{port}")]);
+    let up = Up::spawned(folder, { command.stdout(Stdio::null()).stdin(Stdio::null()); command });
+    let answer = raw(([127, 0, 0, 1], port).into(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(answer.contains("destination_ip_prohibited"), "{answer}");
+    assert_eq!(up.record_of("/")["error"], "destination_ip_prohibited");
+}
+
+/// Status and JSON of the admin port.
+fn ask(up: &Up, path: &str) -> (u16, Value) {
+    let answer = curl(&[&format!("http://{}{path}", up.admin())]);
+    let value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
+    (answer.status, value)
+}
