@@ -174,6 +174,9 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if down {
         degraded.push("origins_down");
     }
+    if snapshot.zones.iter().any(|zone| zone.pool.describe(now).panicking) {
+        degraded.push("all_origins_used_again");
+    }
     if snapshot.zones.iter().any(|zone| zone.pool.members().any(|member| member.addresses_stale())) {
         degraded.push("dns_stale");
     }
