@@ -10,7 +10,10 @@ use anyhow::{Context as _, Result, bail};
 /// The pages by their file names.
 pub fn pages() -> Vec<(&'static str, String)> {
     vec![
-        ("configuration.md", seawall_model::document::reference_markdown()),
+        (
+            "configuration.md",
+            seawall_model::document::reference_markdown(),
+        ),
         ("metrics.md", seawall_telemetry::reference_markdown()),
     ]
 }
@@ -33,7 +36,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     }
     std::fs::create_dir_all(folder())?;
     for (name, text) in pages().into_iter().filter(|(name, _)| stale.contains(name)) {
-        std::fs::write(folder().join(name), text).with_context(|| format!("{name} cannot be written"))?;
+        std::fs::write(folder().join(name), text)
+            .with_context(|| format!("{name} cannot be written"))?;
         println!("written: docs/reference/{name}");
     }
     Ok(ExitCode::SUCCESS)
@@ -52,6 +56,9 @@ mod tests {
     #[test]
     fn the_generated_reference_is_fresh() {
         let stale = super::stale().expect("the pages can be read");
-        assert!(stale.is_empty(), "stale: {stale:?} (run `cargo xtask generate`)");
+        assert!(
+            stale.is_empty(),
+            "stale: {stale:?} (run `cargo xtask generate`)"
+        );
     }
 }

@@ -3,7 +3,11 @@
 //!
 //! Not here: what the rooms do. Each of these tests reads manifests, file names and documents only.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -85,25 +85,57 @@ fields! {
     StrictTransportSecurity = "strict-transport-security",
 }
 
-/// A perfect hash over the known names: at most one name per slot, which the compiler checks.
-const fn slot(len: usize, first: u8, last_but_one: u8, last: u8) -> usize {
-    (len * 8 + (first | 0x20) as usize * 55 + (last | 0x20) as usize * 57 + (last_but_one | 0x20) as usize * 40) % 128
+/// A perfect hash over the known names: at most one name per slot, which the compiler checks. `end` is the last two bytes.
+const fn slot(len: usize, first: u8, end: [u8; 2]) -> usize {
+    let key =
+        u16::from_le_bytes(end) as u32 | (first as u32) << 16 | 0x0020_2020 | (len as u32) << 24;
+    (key.wrapping_mul(0xb5d4_ce45) >> 25) as usize
 }
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler, where a panic is a build error")]
-const SLOTS: [u8; 128] = {
-    let mut table = [u8::MAX; 128];
+/// For each slot the place of its name in [`LINES`], one more than in [`KNOWN`]; 0 for none.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs in the compiler, where a panic is a build error"
+)]
+static SLOTS: [u8; 128] = {
+    let mut table = [0; 128];
     let mut known = 0;
     while known < KNOWN.len() {
         let name = KNOWN[known].0.as_bytes();
-        let at = slot(name.len(), name[0], name[name.len() - 2], name[name.len() - 1]);
-        if table[at] != u8::MAX {
-            panic!("two field names share a slot: choose other multipliers in `slot`");
+        let at = slot(
+            name.len(),
+            name[0],
+            [name[name.len() - 2], name[name.len() - 1]],
+        );
+        if table[at] != 0 {
+            panic!("two field names share a slot: choose another multiplier in `slot`");
         }
-        table[at] = known as u8;
         known += 1;
+        table[at] = known as u8;
     }
     table
+};
+
+/// Each known name as a line begins with it: with its colon, and zeros behind that.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs in the compiler, where a panic is a build error"
+)]
+static LINES: [(FieldId, [u8; 32]); 64] = {
+    let mut lines = [(FieldId::Other, [0; 32]); 64];
+    let mut known = 0;
+    while known < KNOWN.len() {
+        let (name, id) = KNOWN[known];
+        known += 1;
+        lines[known].0 = id;
+        lines[known].1[name.len()] = b':';
+        let mut at = 0;
+        while at < name.len() {
+            lines[known].1[at] = name.as_bytes()[at];
+            at += 1;
+        }
+    }
+    lines
 };
 
 impl FieldId {
@@ -112,9 +144,32 @@ impl FieldId {
         let (Some(first), [.., last_but_one, last]) = (name.first(), name) else {
             return Self::Other;
         };
-        let known = SLOTS.get(slot(name.len(), *first, *last_but_one, *last));
-        match known.and_then(|at| KNOWN.get(usize::from(*at))) {
+        let known = SLOTS.get(slot(name.len(), *first, [*last_but_one, *last]));
+        match known.and_then(|at| KNOWN.get(usize::from(*at).wrapping_sub(1))) {
             Some((known, id)) if same(known, name) => *id,
+            _ => Self::Other,
+        }
+    }
+
+    /// The one known name that a name of `len` bytes with this first byte and these last two can be, for a reader that
+    /// compares many bytes at once: its id and its lower-case spelling with a colon and zeros behind it. Whether it is that
+    /// name only the comparison tells; where no name is likely, the spelling is all zeros and equals none.
+    #[inline(always)]
+    pub fn likely(len: usize, first: u8, end: [u8; 2]) -> (Self, &'static [u8; 32]) {
+        static NONE: (FieldId, [u8; 32]) = (FieldId::Other, [0; 32]);
+        let at = SLOTS
+            .get(slot(len, first, end))
+            .copied()
+            .unwrap_or_default();
+        let (id, line) = LINES.get(usize::from(at & 63)).unwrap_or(&NONE);
+        (*id, line)
+    }
+
+    /// The id of a name that has letters, digits and hyphens only, and is not what [`FieldId::likely`] said.
+    #[inline]
+    pub fn of_unlikely(name: &[u8]) -> Self {
+        match name.first() {
+            Some(b's' | b'S' | b'c' | b'C') => Self::guarded(name),
             _ => Self::Other,
         }
     }
@@ -123,7 +178,7 @@ impl FieldId {
     #[inline]
     pub fn of_plain(name: &[u8]) -> Self {
         match Self::exact(name) {
-            Self::Other if matches!(name.first(), Some(b's' | b'S' | b'c' | b'C')) => Self::guarded(name),
+            Self::Other => Self::of_unlikely(name),
             known => known,
         }
     }
@@ -137,6 +192,7 @@ impl FieldId {
     }
 
     /// Names that are not known as they stand, but must not pass as nobody's.
+    #[inline(never)]
     fn guarded(name: &[u8]) -> Self {
         match name.first().map(|first| first | 0x20) {
             Some(b's') if name.len() > 8 && same("seawall", name.get(..7).unwrap_or_default()) => {
@@ -145,7 +201,9 @@ impl FieldId {
                     _ => Self::Other,
                 };
             }
-            Some(b'c') if name.len() > 10 && folds("cf-access-", name.get(..10).unwrap_or_default()) => {
+            Some(b'c')
+                if name.len() > 10 && folds("cf-access-", name.get(..10).unwrap_or_default()) =>
+            {
                 return Self::CfAccess;
             }
             _ => {}
@@ -201,23 +259,37 @@ fn same(known: &str, name: &[u8]) -> bool {
     let eight = |known: &[u8; 8], name: &[u8; 8]| {
         u64::from_ne_bytes(*known) ^ (u64::from_ne_bytes(*name) | 0x2020_2020_2020_2020)
     };
-    let four = |known: &[u8; 4], name: &[u8; 4]| u32::from_ne_bytes(*known) ^ (u32::from_ne_bytes(*name) | 0x2020_2020);
+    let four = |known: &[u8; 4], name: &[u8; 4]| {
+        u32::from_ne_bytes(*known) ^ (u32::from_ne_bytes(*name) | 0x2020_2020)
+    };
     // In two pieces, which overlap where the length is not that of both: cheaper than one by one.
-    if let (Some(k0), Some(n0), Some(k1), Some(n1)) =
-        (known.first_chunk(), name.first_chunk(), known.last_chunk(), name.last_chunk())
-    {
+    if let (Some(k0), Some(n0), Some(k1), Some(n1)) = (
+        known.first_chunk(),
+        name.first_chunk(),
+        known.last_chunk(),
+        name.last_chunk(),
+    ) {
         // No known name has more than 32 bytes, which a test holds.
         sixteen(k0, n0) | sixteen(k1, n1) == 0
-    } else if let (Some(k0), Some(n0), Some(k1), Some(n1)) =
-        (known.first_chunk(), name.first_chunk(), known.last_chunk(), name.last_chunk())
-    {
+    } else if let (Some(k0), Some(n0), Some(k1), Some(n1)) = (
+        known.first_chunk(),
+        name.first_chunk(),
+        known.last_chunk(),
+        name.last_chunk(),
+    ) {
         eight(k0, n0) | eight(k1, n1) == 0
-    } else if let (Some(k0), Some(n0), Some(k1), Some(n1)) =
-        (known.first_chunk(), name.first_chunk(), known.last_chunk(), name.last_chunk())
-    {
+    } else if let (Some(k0), Some(n0), Some(k1), Some(n1)) = (
+        known.first_chunk(),
+        name.first_chunk(),
+        known.last_chunk(),
+        name.last_chunk(),
+    ) {
         four(k0, n0) | four(k1, n1) == 0
     } else {
-        known.iter().zip(name).all(|(known, name)| *known == name | 0x20)
+        known
+            .iter()
+            .zip(name)
+            .all(|(known, name)| *known == name | 0x20)
     }
 }
 
@@ -253,17 +325,54 @@ mod tests {
     #[test]
     fn plain_names_are_judged_alike_both_ways() {
         let names = KNOWN.iter().map(|(name, _)| (*name).to_owned());
-        let others = ["etag", "seawall-ray", "seawall", "seawallx", "cf-access-jwt", "CF-Access-x", "s", "c", "", "content-lengt"];
+        let others = [
+            "etag",
+            "seawall-ray",
+            "seawall",
+            "seawallx",
+            "cf-access-jwt",
+            "CF-Access-x",
+            "s",
+            "c",
+            "",
+            "content-lengt",
+        ];
         for name in names.chain(others.map(str::to_owned)) {
             for name in [name.to_ascii_uppercase(), name] {
-                assert_eq!(FieldId::of_plain(name.as_bytes()), FieldId::of(name.as_bytes()), "{name}");
+                assert_eq!(
+                    FieldId::of_plain(name.as_bytes()),
+                    FieldId::of(name.as_bytes()),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_known_name_is_the_likely_one() {
+        for (name, id) in KNOWN {
+            let bytes = name.as_bytes();
+            let end = [bytes[bytes.len() - 2], bytes[bytes.len() - 1]];
+            for (first, end) in [
+                (bytes[0], end),
+                (
+                    bytes[0].to_ascii_uppercase(),
+                    end.map(|byte| byte.to_ascii_uppercase()),
+                ),
+            ] {
+                let (likely, line) = FieldId::likely(bytes.len(), first, end);
+                assert_eq!(likely, *id);
+                assert_eq!(
+                    line.split(|byte| *byte == 0).next(),
+                    Some(format!("{name}:").as_bytes())
+                );
             }
         }
     }
 
     #[test]
     fn every_id_fits_one_bit_and_every_name_two_pieces() {
-        assert!(KNOWN.iter().all(|(name, _)| name.len() <= 32));
+        assert!(KNOWN.iter().all(|(name, _)| name.len() < 32));
         for (name, id) in KNOWN {
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();

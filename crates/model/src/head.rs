@@ -16,7 +16,10 @@ pub struct Span {
 impl Span {
     /// From offset and length in bytes. A head is bounded far below 4 GiB, so both fit.
     pub const fn new(start: usize, len: usize) -> Self {
-        Self { start: start as u32, len: len as u32 }
+        Self {
+            start: start as u32,
+            len: len as u32,
+        }
     }
 
     /// Whether it covers no byte.
@@ -24,9 +27,15 @@ impl Span {
         self.len == 0
     }
 
+    /// The offsets it covers.
+    pub const fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+
     fn of(self, raw: &[u8]) -> &[u8] {
         let start = self.start as usize;
-        raw.get(start..start + self.len as usize).unwrap_or_default()
+        raw.get(start..start + self.len as usize)
+            .unwrap_or_default()
     }
 }
 
@@ -43,7 +52,8 @@ struct Line {
 fn is_tidy(raw: &[u8], name: Span, value: Span) -> bool {
     let name_end = (name.start + name.len) as usize;
     let value_end = (value.start + value.len) as usize;
-    raw.get(name_end..value.start as usize) == Some(b": ") && raw.get(value_end..value_end + 2) == Some(b"\r\n")
+    raw.get(name_end..value.start as usize) == Some(b": ")
+        && raw.get(value_end..value_end + 2) == Some(b"\r\n")
 }
 
 /// One field line.
@@ -103,7 +113,12 @@ impl Fields {
         let id = FieldId::of(name.of(&self.raw));
         let tidy = is_tidy(&self.raw, name, value);
         self.present |= id.bit();
-        self.lines.push(Line { id, tidy, name, value });
+        self.lines.push(Line {
+            id,
+            tidy,
+            name,
+            value,
+        });
         id
     }
 
@@ -112,7 +127,12 @@ impl Fields {
     #[inline]
     pub fn push_read(&mut self, id: FieldId, name: Span, value: Span, tidy: bool) {
         self.present |= id.bit();
-        self.lines.push(Line { id, tidy, name, value });
+        self.lines.push(Line {
+            id,
+            tidy,
+            name,
+            value,
+        });
     }
 
     /// Adds a line by copying its bytes. Returns what the name is known as.
@@ -169,7 +189,10 @@ impl Fields {
 
     /// All lines that were not removed.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.lines.iter().filter(|line| line.id != FieldId::Removed).map(|line| self.field(line))
+        self.lines
+            .iter()
+            .filter(|line| line.id != FieldId::Removed)
+            .map(|line| self.field(line))
     }
 
     /// Appends all lines but those in `skip` as `name: value CRLF` (RFC 9112 §5).
@@ -198,7 +221,11 @@ impl Fields {
     #[inline]
     fn write_run(&self, start: u32, end: u32, out: &mut Vec<u8>) {
         if start != end {
-            out.extend_from_slice(self.raw.get(start as usize..end as usize).unwrap_or_default());
+            out.extend_from_slice(
+                self.raw
+                    .get(start as usize..end as usize)
+                    .unwrap_or_default(),
+            );
         }
     }
 
@@ -212,8 +239,28 @@ impl Fields {
 
     /// All values of one known field.
     pub fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
-        let lines = if self.has(id) { self.lines.as_slice() } else { &[] };
-        lines.iter().filter(move |line| line.id == id).map(|line| line.value.of(&self.raw))
+        let lines = if self.has(id) {
+            self.lines.as_slice()
+        } else {
+            &[]
+        };
+        lines
+            .iter()
+            .filter(move |line| line.id == id)
+            .map(|line| line.value.of(&self.raw))
+    }
+
+    /// Where the values of one known field are.
+    pub fn spans(&self, id: FieldId) -> impl Iterator<Item = Span> {
+        let lines = if self.has(id) {
+            self.lines.as_slice()
+        } else {
+            &[]
+        };
+        lines
+            .iter()
+            .filter(move |line| line.id == id)
+            .map(|line| line.value)
     }
 
     /// The first value of one known field.
@@ -223,14 +270,22 @@ impl Fields {
 
     /// The only value of one known field: none when it is absent or occurs more than once.
     pub fn only(&self, id: FieldId) -> Option<&[u8]> {
-        let mut all = self.all(id);
-        let first = all.next()?;
-        all.next().is_none().then_some(first)
+        let mut lines = match self.has(id) {
+            true => self.lines.iter(),
+            false => return None,
+        };
+        let first = lines.find(|line| line.id == id)?;
+        match lines.any(|line| line.id == id) {
+            true => None,
+            false => Some(first.value.of(&self.raw)),
+        }
     }
 
     /// The first value of a field by any name, compared without case.
     pub fn named(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        self.iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
     }
 
     /// Takes all lines with this id out.
@@ -244,14 +299,25 @@ impl Fields {
     /// Takes all lines with this name out, compared without case and with `_` as `-`, as origins that make variables of names
     /// compare them.
     pub fn remove_named(&mut self, name: &[u8]) {
-        let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        let fold = |byte: &u8| {
+            if *byte == b'_' {
+                b'-'
+            } else {
+                byte.to_ascii_lowercase()
+            }
+        };
         let raw = &self.raw;
-        self.lines.retain(|line| !line.name.of(raw).iter().map(fold).eq(name.iter().map(fold)));
+        self.lines
+            .retain(|line| !line.name.of(raw).iter().map(fold).eq(name.iter().map(fold)));
         self.present = self.lines.iter().fold(0, |set, line| set | line.id.bit());
     }
 
     fn field(&self, line: &Line) -> Field<'_> {
-        Field { id: line.id, name: line.name.of(&self.raw), value: line.value.of(&self.raw) }
+        Field {
+            id: line.id,
+            name: line.name.of(&self.raw),
+            value: line.value.of(&self.raw),
+        }
     }
 }
 
@@ -292,7 +358,10 @@ impl Method {
 
     /// Safe to repeat after a failure (RFC 9110 §9.2.2).
     pub fn is_idempotent(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+        matches!(
+            self,
+            Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace
+        )
     }
 }
 
@@ -343,7 +412,10 @@ impl RequestHead {
     /// The path, without the query.
     pub fn path(&self) -> &[u8] {
         let target = self.target();
-        target.split(|byte| *byte == b'?').next().unwrap_or_default()
+        target
+            .split(|byte| *byte == b'?')
+            .next()
+            .unwrap_or_default()
     }
 
     /// Host and port.
@@ -391,7 +463,13 @@ mod tests {
         let mut fields = Fields::default();
         let raw = b"A: 1\r\nHost: x\r\nB:2\r\nC:  3 \r\nD: 4\r\n";
         fields.set_raw(raw);
-        for (name, value) in [(0..1, 3..4), (6..10, 12..13), (15..16, 17..18), (20..21, 24..25), (28..29, 31..32)] {
+        for (name, value) in [
+            (0..1, 3..4),
+            (6..10, 12..13),
+            (15..16, 17..18),
+            (20..21, 24..25),
+            (28..29, 31..32),
+        ] {
             let span = |range: std::ops::Range<usize>| Span::new(range.start, range.len());
             fields.push_span(span(name), span(value));
         }

@@ -28,7 +28,12 @@ impl Alarm {
     /// A timer that is due after `after`.
     pub fn new(after: Duration) -> Self {
         let due = Instant::now() + after;
-        Self { sleep: Box::pin(tokio::time::sleep_until(due)), due, armed: due, registered: false }
+        Self {
+            sleep: Box::pin(tokio::time::sleep_until(due)),
+            due,
+            armed: due,
+            registered: false,
+        }
     }
 
     /// Due `after` from now.

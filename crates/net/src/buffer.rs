@@ -24,8 +24,20 @@ thread_local! {
 
 /// An empty vector with at least `capacity` bytes, from this thread's pool where it has one.
 pub fn take(capacity: usize) -> Vec<u8> {
-    let pooled = POOL.with_borrow_mut(|pool| if capacity <= SMALL { pool.small.pop() } else { pool.large.pop() });
-    pooled.unwrap_or_else(|| Vec::with_capacity(if capacity <= SMALL { SMALL } else { capacity.max(LARGE) }))
+    let pooled = POOL.with_borrow_mut(|pool| {
+        if capacity <= SMALL {
+            pool.small.pop()
+        } else {
+            pool.large.pop()
+        }
+    });
+    pooled.unwrap_or_else(|| {
+        Vec::with_capacity(if capacity <= SMALL {
+            SMALL
+        } else {
+            capacity.max(LARGE)
+        })
+    })
 }
 
 /// Gives a vector back. Odd sizes are freed.
@@ -85,7 +97,15 @@ impl Buffer {
     }
 
     /// A vector with room for at least `room` more bytes, to be read into. Waiting bytes move to its front first.
+    #[inline]
     pub fn room(&mut self, room: usize) -> &mut Vec<u8> {
+        if self.bytes.capacity() - self.bytes.len() < room {
+            self.make_room(room);
+        }
+        &mut self.bytes
+    }
+
+    fn make_room(&mut self, room: usize) {
         if self.bytes.capacity() == 0 {
             self.bytes = take(room);
         }
@@ -100,7 +120,6 @@ impl Buffer {
                 self.bytes.reserve(room);
             }
         }
-        &mut self.bytes
     }
 
     /// Appends bytes.

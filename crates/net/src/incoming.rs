@@ -68,22 +68,36 @@ impl Incoming {
         match framing {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => {
-                Self::Chunked { decoder: Box::new(ChunkedDecoder::new()), ready: 0, ended: false }
-            }
+            Framing::Chunked => Self::Chunked {
+                decoder: Box::new(ChunkedDecoder::new()),
+                ready: 0,
+                ended: false,
+            },
             Framing::UntilClose => Self::UntilClose,
         }
     }
 
     /// Whether all of it was used.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done | Self::Chunked { ended: true, ready: 0, .. })
+        matches!(
+            self,
+            Self::Done
+                | Self::Chunked {
+                    ended: true,
+                    ready: 0,
+                    ..
+                }
+        )
     }
 
     /// The trailers, once the body is done; empty when there were none.
     pub fn trailers(&self) -> Option<&Fields> {
         match self {
-            Self::Chunked { decoder, ended: true, .. } => Some(decoder.trailers()),
+            Self::Chunked {
+                decoder,
+                ended: true,
+                ..
+            } => Some(decoder.trailers()),
             _ => None,
         }
     }
@@ -107,7 +121,11 @@ impl Incoming {
                     }
                     if *left > SMALL as u64 { LARGE } else { SMALL }
                 }
-                Self::Chunked { decoder, ready, ended } => {
+                Self::Chunked {
+                    decoder,
+                    ready,
+                    ended,
+                } => {
                     if *ready == 0 {
                         match chunk(decoder, buffer)? {
                             Chunk::Ready(bytes) => *ready = bytes,

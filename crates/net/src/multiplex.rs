@@ -168,7 +168,11 @@ impl Multiplex {
     }
 
     fn poll_turn(&self, cx: &mut Context<'_>, opened: &mut impl FnMut(Opened)) -> Poll<Ended> {
-        let known = self.driver.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let known = self
+            .driver
+            .borrow()
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
         if !known {
             *self.driver.borrow_mut() = Some(cx.waker().clone());
         }
@@ -216,7 +220,9 @@ impl Multiplex {
                 return self.stream.poll_flush(cx);
             }
             match self.stream.poll_write(cx, core.output()) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+                }
                 Poll::Ready(Ok(wrote)) => {
                     core.advance_output(wrote);
                     drop(core);
@@ -287,7 +293,10 @@ pub struct StreamHandle {
 impl StreamHandle {
     /// The handle of a stream. One per stream.
     pub fn new(connection: &Rc<Multiplex>, id: StreamId) -> Self {
-        Self { connection: connection.clone(), id }
+        Self {
+            connection: connection.clone(),
+            id,
+        }
     }
 
     /// The stream's number.
@@ -315,7 +324,8 @@ impl StreamHandle {
 
     /// Whether the stream was reset or its connection has ended; if not, the task is woken when that happens.
     pub fn is_gone(&self, cx: &Context<'_>) -> bool {
-        let gone = self.connection.ended.get().is_some() || self.connection.core.borrow().is_reset(self.id).is_some();
+        let gone = self.connection.ended.get().is_some()
+            || self.connection.core.borrow().is_reset(self.id).is_some();
         if !gone {
             self.connection.wait(self.id, cx);
         }
@@ -346,7 +356,10 @@ impl StreamHandle {
 
 impl Drop for StreamHandle {
     fn drop(&mut self) {
-        self.connection.waiting.borrow_mut().retain(|(id, _)| *id != self.id);
+        self.connection
+            .waiting
+            .borrow_mut()
+            .retain(|(id, _)| *id != self.id);
         self.connection.core.borrow_mut().release(self.id);
         // The driver may have output to send, or may be waiting for the last stream to go.
         self.connection.wake_driver();

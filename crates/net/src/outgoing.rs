@@ -45,7 +45,8 @@ impl<'a> ResponseOut<'a> {
 
     /// Names and values, in order: the origin's, then ours.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        travelling(self.origin, self.skip).chain(self.extra.iter().map(|field| (field.name, field.value)))
+        travelling(self.origin, self.skip)
+            .chain(self.extra.iter().map(|field| (field.name, field.value)))
     }
 }
 
@@ -139,7 +140,8 @@ pub(crate) fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// What never travels from an origin's response into ours: what ends at each hop, and what is ours to say.
-pub const RESPONSE_SKIP: u64 = FieldId::HOP_BY_HOP | FieldId::Seawall.bit() | FieldId::ContentLength.bit();
+pub const RESPONSE_SKIP: u64 =
+    FieldId::HOP_BY_HOP | FieldId::Seawall.bit() | FieldId::ContentLength.bit();
 
 /// What never travels from a client's request: what ends at each hop, what names the request anew, and identity that only we
 /// may assert.
@@ -159,7 +161,10 @@ mod tests {
         for length in [0, 7, 10, 1024, 99_999, u64::MAX - 1, u64::MAX] {
             let mut out = b"before".to_vec();
             write_length(&mut out, length);
-            assert_eq!(out, format!("beforecontent-length: {length}\r\n").into_bytes());
+            assert_eq!(
+                out,
+                format!("beforecontent-length: {length}\r\n").into_bytes()
+            );
         }
     }
 }

@@ -46,7 +46,12 @@ pub struct Outward {
 impl Outward {
     /// A policy that allows these kinds of addresses.
     pub fn new(public: bool, private: bool, loopback: bool) -> Self {
-        Self { public, private, loopback, own: RwLock::default() }
+        Self {
+            public,
+            private,
+            loopback,
+            own: RwLock::default(),
+        }
     }
 
     /// These are our own listeners.
@@ -60,8 +65,13 @@ impl Outward {
     ///
     /// # Errors
     /// [`ConnectFault`]: forbidden, refused, too slow, or the network's own reason.
-    pub async fn connect(&self, address: SocketAddr, alarm: &mut Alarm) -> Result<TcpStream, ConnectFault> {
-        self.check(address).map_err(|why| ConnectFault::Forbidden { address, why })?;
+    pub async fn connect(
+        &self,
+        address: SocketAddr,
+        alarm: &mut Alarm,
+    ) -> Result<TcpStream, ConnectFault> {
+        self.check(address)
+            .map_err(|why| ConnectFault::Forbidden { address, why })?;
         #[expect(clippy::disallowed_methods, reason = "this is outward")]
         let connecting = TcpStream::connect(address);
         let mut connecting = std::pin::pin!(connecting);
@@ -70,7 +80,9 @@ impl Outward {
                 let _ = tcp.set_nodelay(true);
                 Ok(tcp)
             }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(ConnectFault::Refused),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(ConnectFault::Refused)
+            }
             Ok(Err(error)) => Err(ConnectFault::Failed(error)),
             Err(Elapsed) => Err(ConnectFault::Slow),
         }
@@ -89,12 +101,24 @@ impl Outward {
             return Err("one of our own listeners: the request would come round again");
         }
         if ip.is_loopback() {
-            return if self.loopback { Ok(()) } else { Err("a loopback address: [edge] outward does not have \"loopback\"") };
+            return if self.loopback {
+                Ok(())
+            } else {
+                Err("a loopback address: [edge] outward does not have \"loopback\"")
+            };
         }
         if is_private(ip) {
-            return if self.private { Ok(()) } else { Err("a private address: [edge] outward does not have \"private\"") };
+            return if self.private {
+                Ok(())
+            } else {
+                Err("a private address: [edge] outward does not have \"private\"")
+            };
         }
-        if self.public { Ok(()) } else { Err("a public address: [edge] outward does not have \"public\"") }
+        if self.public {
+            Ok(())
+        } else {
+            Err("a public address: [edge] outward does not have \"public\"")
+        }
     }
 
     fn is_own_listener(&self, ip: IpAddr, port: u16) -> bool {
@@ -130,7 +154,10 @@ fn v4_of(high: u16, low: u16) -> IpAddr {
 /// Never a destination, whatever the policy says.
 fn never(ip: IpAddr) -> bool {
     /// Clouds that put their metadata service outside of link-local.
-    const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
+    const METADATA_V4: [Ipv4Addr; 2] = [
+        Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(192, 0, 0, 192),
+    ];
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match ip {
         IpAddr::V4(v4) => {
@@ -141,7 +168,10 @@ fn never(ip: IpAddr) -> bool {
                 || METADATA_V4.contains(&v4)
         }
         IpAddr::V6(v6) => {
-            v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast() || v6 == METADATA_V6
+            v6.is_unspecified()
+                || v6.is_unicast_link_local()
+                || v6.is_multicast()
+                || v6 == METADATA_V6
         }
     }
 }
@@ -151,9 +181,18 @@ fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
-            v4.is_private() || (a == 100 && (64..128).contains(&b)) || a == 0 || v4.is_documentation()
+            v4.is_private()
+                || (a == 100 && (64..128).contains(&b))
+                || a == 0
+                || v4.is_documentation()
         }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0),
+        IpAddr::V6(v6) => {
+            v6.is_unique_local()
+                || v6
+                    .segments()
+                    .first()
+                    .is_some_and(|first| first & 0xffc0 == 0xfec0)
+        }
     }
 }
 
@@ -169,7 +208,10 @@ fn is_local(ip: IpAddr) -> bool {
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
     if found.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address",
+        ));
     }
     Ok(found)
 }
@@ -199,14 +241,25 @@ mod tests {
         ] {
             assert!(!check(&all, address), "{address}");
         }
-        assert!(check(&all, "127.0.0.1:80") && check(&all, "10.1.2.3:80") && check(&all, "93.184.216.34:443"));
+        assert!(
+            check(&all, "127.0.0.1:80")
+                && check(&all, "10.1.2.3:80")
+                && check(&all, "93.184.216.34:443")
+        );
     }
 
     #[test]
     fn kinds_are_allowed_one_by_one() {
         let public = Outward::new(true, false, false);
         assert!(check(&public, "93.184.216.34:443"));
-        for address in ["127.0.0.1:80", "[::1]:80", "10.0.0.1:80", "100.64.1.1:80", "[fc00::1]:80", "[::ffff:10.0.0.1]:80"] {
+        for address in [
+            "127.0.0.1:80",
+            "[::1]:80",
+            "10.0.0.1:80",
+            "100.64.1.1:80",
+            "[fc00::1]:80",
+            "[::ffff:10.0.0.1]:80",
+        ] {
             assert!(!check(&public, address), "{address}");
         }
     }
@@ -214,10 +267,16 @@ mod tests {
     #[test]
     fn our_own_listeners_are_never_a_destination() {
         let all = Outward::new(true, true, true);
-        all.set_own(vec!["0.0.0.0:8080".parse().unwrap(), "127.0.0.1:8801".parse().unwrap()]);
+        all.set_own(vec![
+            "0.0.0.0:8080".parse().unwrap(),
+            "127.0.0.1:8801".parse().unwrap(),
+        ]);
         assert!(!check(&all, "127.0.0.1:8080") && !check(&all, "[::ffff:127.0.0.1]:8080"));
         assert!(!check(&all, "127.0.0.1:8801"));
         assert!(check(&all, "127.0.0.1:3000"));
-        assert!(check(&all, "10.99.99.99:8080"), "another machine's port of the same number");
+        assert!(
+            check(&all, "10.99.99.99:8080"),
+            "another machine's port of the same number"
+        );
     }
 }

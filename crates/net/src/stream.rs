@@ -1,16 +1,18 @@
 //! A connection's bytes, plain or TLS, readable and writable at once through a shared reference.
 //!
 //! Both halves of an exchange live in one task, and an upload may run beside a download: so reading and writing take `&self`.
-//! Everything is confined to one thread; `RefCell` borrows never cross an await.
+//! Everything is confined to one thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
 use crate::tls::TlsStream;
 
@@ -49,7 +51,12 @@ impl Stream {
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn poll_write_two(&self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write_two(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(tcp) => tcp.poll_write_two(cx, first, second),
             Self::Tls(tls) => tls.poll_write(cx, if first.is_empty() { second } else { first }),
@@ -62,8 +69,10 @@ impl Stream {
     /// Those of the socket.
     pub fn write_now(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let wrote = match self {
-            Self::Plain(tcp) if second.is_empty() => tcp.socket.borrow().try_write(first),
-            Self::Plain(tcp) => tcp.socket.borrow().try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+            Self::Plain(tcp) if second.is_empty() => tcp.socket.try_write(first),
+            Self::Plain(tcp) => tcp
+                .socket
+                .try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
             Self::Tls(_) => {
                 // Whoever waits for the rest polls again, and is registered then.
                 let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -101,7 +110,10 @@ impl Stream {
     /// Whether the peer said something, or closed, since the last read. No system call.
     pub fn has_news(&self) -> bool {
         // Asks for nothing but whether the driver has told of anything.
-        self.tcp().socket.borrow().try_io(Interest::READABLE, || Ok(())).is_ok()
+        self.tcp()
+            .socket
+            .try_io(Interest::READABLE, || Ok(()))
+            .is_ok()
     }
 
     /// Says the end of our sending: `close_notify` on TLS, then FIN.
@@ -116,15 +128,14 @@ impl Stream {
         if let Self::Tls(tls) = self {
             tls.close_notify();
         }
-        socket2::SockRef::from(&*self.tcp().socket.borrow()).shutdown(std::net::Shutdown::Write)
+        SockRef::from(&self.tcp().socket).shutdown(std::net::Shutdown::Write)
     }
 
     /// Makes the coming close a reset (RST), so that what was sent so far cannot be taken for the whole.
     pub fn reset_on_close(&self) {
         self.tcp().reset.set(true);
-        let tcp = self.tcp().socket.borrow();
         // Failing leaves an ordinary close, which length or chunk framing still shows as cut short.
-        let _ = socket2::SockRef::from(&*tcp).set_linger(Some(std::time::Duration::ZERO));
+        let _ = SockRef::from(&self.tcp().socket).set_linger(Some(std::time::Duration::ZERO));
     }
 
     fn tcp(&self) -> &Tcp {
@@ -160,45 +171,114 @@ impl Stream {
 
 /// A TCP socket, read and written through a shared reference.
 ///
-/// Tokio's poll functions, unlike its `try_` ones, take a short read or write for the sign that the socket is drained or full,
-/// which saves a system call each time; they want `&mut`, so there is a `RefCell`, borrowed for one call at a time.
+/// A short read or write is the sign that the socket is drained or full: its readiness is forgotten at once, which saves the
+/// system call that would only say so.
 pub struct Tcp {
-    socket: RefCell<TcpStream>,
+    socket: TcpStream,
     /// The close is to be a reset.
     reset: Cell<bool>,
 }
 
 impl From<TcpStream> for Tcp {
-    fn from(tcp: TcpStream) -> Self {
-        Self { socket: RefCell::new(tcp), reset: Cell::new(false) }
+    fn from(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            reset: Cell::new(false),
+        }
     }
 }
 
 impl Tcp {
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::uninit(into.spare_capacity_mut());
-        ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, &mut room))?;
-        let read = room.filled().len();
+        let read = ready!(self.poll_receive(cx, into.spare_capacity_mut()))?;
         // SAFETY: the socket filled, so initialised, the first `read` bytes of the spare capacity.
         unsafe { into.set_len(into.len() + read) };
         Poll::Ready(Ok(read))
     }
 
-    pub(crate) fn poll_read_slice(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(into);
-        ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, &mut room))?;
-        Poll::Ready(Ok(room.filled().len()))
+    pub(crate) fn poll_read_slice(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Interest::READABLE, into.len(), || {
+            (&*SockRef::from(&self.socket)).read(into)
+        })
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Interest::READABLE, room.len(), || {
+            SockRef::from(&self.socket).recv(room)
+        })
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_write(cx, bytes)
+        self.poll_io(cx, Interest::WRITABLE, bytes.len(), || {
+            SockRef::from(&self.socket).send(bytes)
+        })
     }
 
-    pub(crate) fn poll_write_vectored(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_write_vectored(cx, parts)
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = parts.iter().map(|part| part.len()).sum();
+        self.poll_io(cx, Interest::WRITABLE, all, || {
+            SockRef::from(&self.socket).send_vectored(parts)
+        })
     }
 
-    fn poll_write_two(&self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write_two(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
+    }
+
+    /// Reads or writes at most `all` bytes, once the socket is ready for it.
+    #[inline]
+    fn poll_io(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        all: usize,
+        mut io: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            // A task that always finds something to do must let the others in now and then.
+            let turn = ready!(coop::poll_proceed(cx));
+            let mut short = None;
+            let done = self.socket.try_io(interest, || match io() {
+                Ok(some) if 0 < some && some < all => {
+                    short = Some(some);
+                    // To the driver this means: not ready any more.
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                done => done,
+            });
+            if let Some(some) = short {
+                turn.made_progress();
+                return Poll::Ready(Ok(some));
+            }
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    turn.made_progress();
+                    return Poll::Ready(done);
+                }
+            }
+            drop(turn);
+            ready!(match interest.is_readable() {
+                true => self.socket.poll_read_ready(cx),
+                false => self.socket.poll_write_ready(cx),
+            })?;
+        }
     }
 }

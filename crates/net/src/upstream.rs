@@ -3,73 +3,25 @@
 //! A connection is lent to one exchange at a time ([`OriginConnection`]; with HTTP/2: one stream of it) and tells at the end
 //! whether it may serve another. Not here: which origin, pools, retries.
 
-use std::io;
+mod fault;
+mod response;
+
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use seawall_model::{FieldId, Fields, Method, ResponseHead};
+use seawall_model::{FieldId, Fields};
+
+pub use fault::OriginFault;
 
 use crate::alarm::{Alarm, Elapsed};
 use crate::buffer::{self, Buffer, SMALL};
 use crate::downstream::{After, ClientGone, write_two};
-use crate::h1::{self, Framing, HeadLimits, HeadScanner};
-use crate::h2::{ErrorCode, Pseudo, StreamGone};
-use crate::incoming::{BodyFault, Incoming};
-use crate::multiplex::{StreamHandle, take_body};
+use crate::h1::{self, HeadScanner};
+use crate::h2::Pseudo;
+use crate::incoming::Incoming;
+use crate::multiplex::StreamHandle;
 use crate::outgoing::{BodyOut, RequestOut};
 use crate::stream::Stream;
-
-/// Why an origin's connection failed.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginFault {
-    /// It closed before a response began.
-    #[error("closed before it answered")]
-    ClosedEarly,
-    /// It closed, or reset, in the middle of the response.
-    #[error("closed in the middle of its answer")]
-    Closed,
-    /// The socket failed.
-    #[error("the connection failed: {0}")]
-    Socket(io::Error),
-    /// What it sent is no HTTP, or ambiguous.
-    #[error("not an HTTP response that can be trusted: {0}")]
-    Malformed(&'static str),
-    /// It did not answer in time.
-    #[error("no answer in time")]
-    Slow,
-    /// It did not take the request in time.
-    #[error("the request was not taken in time")]
-    Stuck,
-    /// The stream was reset (HTTP/2 error code).
-    #[error("the stream was reset with code {0}")]
-    Reset(u32),
-}
-
-impl OriginFault {
-    /// The origin certainly did nothing with the request (RFC 9113 §8.7).
-    pub fn is_unprocessed(&self) -> bool {
-        matches!(self, Self::Reset(code) if *code == ErrorCode::REFUSED_STREAM.0)
-    }
-}
-
-impl From<StreamGone> for OriginFault {
-    fn from(_: StreamGone) -> Self {
-        Self::Closed
-    }
-}
-
-impl From<BodyFault> for OriginFault {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::Closed => Self::Closed,
-            BodyFault::Socket(error) => Self::Socket(error),
-            BodyFault::Framing(reason) => Self::Malformed(reason),
-            BodyFault::Slow | BodyFault::TooLarge => Self::Slow,
-            BodyFault::Reset(code) => Self::Reset(code),
-        }
-    }
-}
 
 /// An HTTP/1.1 connection to an origin.
 pub struct Http1Connection {
@@ -85,7 +37,13 @@ pub struct Http1Connection {
 impl Http1Connection {
     /// On a fresh stream.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, buffer: Buffer::default(), scanner: HeadScanner::default(), served: 0, attached: None }
+        Self {
+            stream,
+            buffer: Buffer::default(),
+            scanner: HeadScanner::default(),
+            served: 0,
+            attached: None,
+        }
     }
 
     /// Whether it can be lent again: the origin said nothing since, not even goodbye. No system call.
@@ -161,9 +119,27 @@ impl OriginConnection {
     pub fn split(&mut self) -> (OriginRequest<'_>, OriginResponse<'_>) {
         match self {
             Self::Http1(connection) => {
-                let Http1Connection { stream, buffer, scanner, .. } = &mut **connection;
-                let request = OriginRequest::Http1 { stream, chunked: false, out: Vec::new() };
-                (request, OriginResponse::Http1 { stream, buffer, scanner, incoming: Incoming::Done, keep: false })
+                let Http1Connection {
+                    stream,
+                    buffer,
+                    scanner,
+                    ..
+                } = &mut **connection;
+                let request = OriginRequest::Http1 {
+                    stream,
+                    chunked: false,
+                    out: Vec::new(),
+                };
+                (
+                    request,
+                    OriginResponse::Http1 {
+                        stream,
+                        buffer,
+                        scanner,
+                        incoming: Incoming::Done,
+                        keep: false,
+                    },
+                )
             }
             Self::Http2(stream) => (
                 OriginRequest::Http2(stream.clone()),
@@ -183,31 +159,63 @@ impl OriginRequest<'_> {
     ///
     /// # Errors
     /// [`OriginFault`].
-    pub async fn head(&mut self, head: &RequestOut<'_>, alarm: &mut Alarm, timeout: Duration) -> Result<(), OriginFault> {
-        if self.head_now(head)? { Ok(()) } else { self.flush(alarm, timeout).await }
+    pub async fn head(
+        &mut self,
+        head: &RequestOut<'_>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), OriginFault> {
+        if self.head_now(head, None)? {
+            Ok(())
+        } else {
+            self.flush(alarm, timeout).await
+        }
     }
 
     /// The same, as far as the socket takes it at once; tells whether that was all. If not, [`OriginRequest::flush`] waits.
+    /// `spare` is empty, and is so again afterwards: a head that leaves at once needs no buffer of its own.
     ///
     /// # Errors
     /// [`OriginFault`].
-    pub fn head_now(&mut self, head: &RequestOut<'_>) -> Result<bool, OriginFault> {
-        let Self::Http1 { stream, chunked, out } = self else {
+    pub fn head_now(
+        &mut self,
+        head: &RequestOut<'_>,
+        spare: Option<&mut Vec<u8>>,
+    ) -> Result<bool, OriginFault> {
+        let Self::Http1 {
+            stream,
+            chunked,
+            out,
+        } = self
+        else {
             return Ok(true);
         };
-        *out = buffer::take(SMALL);
-        *chunked = head.body == BodyOut::Unknown;
-        head.write_h1(out);
-        if !matches!(head.body, BodyOut::None | BodyOut::Length(0)) {
-            return Ok(true);
-        }
-        let wrote = stream.write_now(out, &[]).map_err(|_| OriginFault::Closed)?;
-        if wrote < out.len() {
+        let bodiless = matches!(head.body, BodyOut::None | BodyOut::Length(0));
+        let Some(spare) = spare.filter(|_| bodiless) else {
+            *out = buffer::take(SMALL);
+            *chunked = head.body == BodyOut::Unknown;
+            head.write_h1(out);
+            if !bodiless {
+                return Ok(true);
+            }
+            let wrote = stream
+                .write_now(out, &[])
+                .map_err(|_| OriginFault::Closed)?;
             out.drain(..wrote);
-            return Ok(false);
+            return Ok(out.is_empty() && !stream.holds_output());
+        };
+        head.write_h1(spare);
+        let wrote = stream.write_now(spare, &[]);
+        let unsent = spare
+            .get(*wrote.as_ref().unwrap_or(&0)..)
+            .unwrap_or_default();
+        if !unsent.is_empty() {
+            *out = buffer::take(SMALL);
+            out.extend_from_slice(unsent);
         }
-        out.clear();
-        Ok(!stream.holds_output())
+        spare.clear();
+        wrote.map_err(|_| OriginFault::Closed)?;
+        Ok(out.is_empty() && !stream.holds_output())
     }
 
     /// Body bytes.
@@ -222,11 +230,17 @@ impl OriginRequest<'_> {
         timeout: Duration,
     ) -> Result<(), OriginFault> {
         match self {
-            Self::Http1 { stream, chunked, out } => {
+            Self::Http1 {
+                stream,
+                chunked,
+                out,
+            } => {
                 if *chunked {
                     h1::write_chunk_size(out, data.len());
                 }
-                write_two(stream, out, data, alarm, timeout).await.map_err(stuck)?;
+                write_two(stream, out, data, alarm, timeout)
+                    .await
+                    .map_err(stuck)?;
                 out.clear();
                 if *chunked {
                     out.extend_from_slice(h1::CHUNK_END);
@@ -234,15 +248,21 @@ impl OriginRequest<'_> {
                         out.extend_from_slice(h1::LAST_CHUNK);
                     }
                 }
-                if after == After::More { Ok(()) } else { self.flush(alarm, timeout).await }
+                if after == After::More {
+                    Ok(())
+                } else {
+                    self.flush(alarm, timeout).await
+                }
             }
             Self::Http2(stream) => {
                 while !data.is_empty() {
                     let took = alarm
                         .wait(timeout, |cx| {
-                            stream.poll(cx, |core, id| match core.send_data(id, data, after == After::Last) {
-                                Ok(0) => None,
-                                took => Some(took),
+                            stream.poll(cx, |core, id| {
+                                match core.send_data(id, data, after == After::Last) {
+                                    Ok(0) => None,
+                                    took => Some(took),
+                                }
                             })
                         })
                         .await
@@ -259,7 +279,12 @@ impl OriginRequest<'_> {
     ///
     /// # Errors
     /// [`OriginFault`].
-    pub async fn end(&mut self, trailers: Option<&Fields>, alarm: &mut Alarm, timeout: Duration) -> Result<(), OriginFault> {
+    pub async fn end(
+        &mut self,
+        trailers: Option<&Fields>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), OriginFault> {
         let trailers = trailers.filter(|trailers| !trailers.is_empty());
         match self {
             Self::Http1 { chunked, out, .. } => {
@@ -274,7 +299,9 @@ impl OriginRequest<'_> {
             Self::Http2(stream) => {
                 let sent = match trailers {
                     Some(trailers) => {
-                        let fields = trailers.iter().map(|field| (field.name, field.value));
+                        // As in HTTP/1.1: what routes, frames or identifies is not to be smuggled in behind a body.
+                        let fields = trailers.iter().filter(|field| field.id == FieldId::Other);
+                        let fields = fields.map(|field| (field.name, field.value));
                         stream.with(|core, id| core.send_trailers(id, fields))
                     }
                     None => stream.with(|core, id| core.send_data(id, &[], true).map(|_| ())),
@@ -349,181 +376,9 @@ pub fn open_stream(
         protocol,
     };
     let end = protocol.is_none() && matches!(head.body, BodyOut::None | BodyOut::Length(0));
-    let id = connection.core().open(pseudo, head.iter().chain(length), end)?;
+    let id = connection
+        .core()
+        .open(pseudo, head.iter().chain(length), end)?;
     connection.wake_driver();
     Some(Rc::new(StreamHandle::new(connection, id)))
-}
-
-impl OriginResponse<'_> {
-    /// Reads the next head: an interim one (1xx), or the final one.
-    ///
-    /// # Errors
-    /// [`OriginFault`].
-    pub fn poll_head(
-        &mut self,
-        method: Method,
-        limits: &HeadLimits,
-        into: &mut ResponseHead,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseInfo, OriginFault>> {
-        match self {
-            Self::Http1 { stream, buffer, scanner, incoming, keep } => {
-                let (info, length) = ready!(poll_response(stream, buffer, scanner, limits, method, into, cx))?;
-                buffer.consume(length);
-                scanner.reset();
-                *keep = info.persistent;
-                let interim = (100..200).contains(&into.status);
-                if !interim || info.upgrade {
-                    *incoming = if info.upgrade { Incoming::UntilClose } else { Incoming::new(info.framing) };
-                }
-                let body = match info.framing {
-                    Framing::None => BodyOut::None,
-                    Framing::Length(length) => BodyOut::Length(length),
-                    Framing::Chunked | Framing::UntilClose => BodyOut::Unknown,
-                };
-                Poll::Ready(Ok(ResponseInfo { body, switched: info.upgrade, names_fields: info.names_fields }))
-            }
-            Self::Http2 { stream, done, trailers, .. } => {
-                ready!(stream.poll(cx, |core, id| {
-                    (core.take_informational(id, into) || core.take_response(id, into)).then_some(())
-                }))
-                .map_err(OriginFault::Reset)?;
-                let end = into.status >= 200 && stream.with(|core, id| core.body_ended(id));
-                *done = end;
-                if end {
-                    stream.with(|core, id| core.take_trailers(id, trailers));
-                }
-                let length = into.fields.only(FieldId::ContentLength).and_then(decimal);
-                let bodiless = end || method == Method::Head || matches!(into.status, 204 | 304);
-                let body = match length {
-                    _ if bodiless => BodyOut::None,
-                    Some(length) => BodyOut::Length(length),
-                    None => BodyOut::Unknown,
-                };
-                Poll::Ready(Ok(ResponseInfo { body, switched: false, names_fields: false }))
-            }
-        }
-    }
-
-    /// How many body bytes lie ready, reading when there are none. 0 is the end.
-    ///
-    /// # Errors
-    /// [`OriginFault`].
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, OriginFault>> {
-        match self {
-            Self::Http1 { stream, buffer, incoming, .. } => {
-                Poll::Ready(Ok(ready!(incoming.poll_fill(stream, buffer, cx))?))
-            }
-            Self::Http2 { stream, buffer, done, trailers } => {
-                if !buffer.is_empty() || *done {
-                    return Poll::Ready(Ok(buffer.len()));
-                }
-                let read = ready!(stream.poll(cx, |core, id| {
-                    let read = take_body(core, id, buffer);
-                    (read > 0 || core.body_ended(id)).then_some(())
-                }));
-                read.map_err(OriginFault::Reset)?;
-                if stream.with(|core, id| core.body_ended(id)) {
-                    *done = true;
-                    stream.with(|core, id| core.take_trailers(id, trailers));
-                }
-                Poll::Ready(Ok(buffer.len()))
-            }
-        }
-    }
-
-    /// The first `n` bytes that lie ready.
-    pub fn front(&self, n: usize) -> &[u8] {
-        match self {
-            Self::Http1 { buffer, .. } => buffer.front(n),
-            Self::Http2 { buffer, .. } => buffer.front(n),
-        }
-    }
-
-    /// `n` bytes were used.
-    pub fn consume(&mut self, n: usize) {
-        match self {
-            Self::Http1 { buffer, incoming, .. } => incoming.consume(n, buffer),
-            Self::Http2 { buffer, .. } => buffer.consume(n),
-        }
-    }
-
-    /// What follows the first `n` bytes that lie ready.
-    pub fn after(&self, n: usize) -> After {
-        match self {
-            Self::Http1 { incoming: Incoming::Length(left), .. } if *left == n as u64 => After::Last,
-            Self::Http1 { buffer, .. } if buffer.len() > n => After::More,
-            Self::Http2 { done: true, trailers, .. } if trailers.is_empty() => After::Last,
-            Self::Http2 { done: true, .. } => After::More,
-            _ => After::Wait,
-        }
-    }
-
-    /// The trailers, once it is done.
-    pub fn trailers(&self) -> Option<&Fields> {
-        match self {
-            Self::Http1 { incoming, .. } => incoming.trailers(),
-            Self::Http2 { done, trailers, .. } => done.then_some(&**trailers),
-        }
-    }
-
-    /// The whole response was taken in, and the connection may serve another request.
-    pub fn is_reusable(&self) -> bool {
-        match self {
-            Self::Http1 { buffer, incoming, keep, .. } => *keep && incoming.is_done() && buffer.is_empty(),
-            Self::Http2 { .. } => true,
-        }
-    }
-
-    /// Gives the read buffer back, when the connection goes to rest.
-    pub fn release(&mut self) {
-        match self {
-            Self::Http1 { buffer, .. } => buffer.release(),
-            Self::Http2 { buffer, .. } => buffer.release(),
-        }
-    }
-}
-
-fn poll_response(
-    stream: &Stream,
-    buffer: &mut Buffer,
-    scanner: &mut HeadScanner,
-    limits: &HeadLimits,
-    method: Method,
-    into: &mut ResponseHead,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(h1::ResponseInfo, usize), OriginFault>> {
-    loop {
-        if !buffer.is_empty() {
-            if scanner.is_new()
-                && let Some(begun) = h1::begin_response(buffer.data(), limits, method, into)
-            {
-                return Poll::Ready(Ok(begun));
-            }
-            if let Some(length) = scanner.find(buffer.data()) {
-                let parsed = h1::parse_response(buffer.front(length), limits, method, into);
-                let info = parsed.map_err(|bad| OriginFault::Malformed(bad.reason))?;
-                return Poll::Ready(Ok((info, length)));
-            }
-            if buffer.len() > limits.head_bytes {
-                return Poll::Ready(Err(OriginFault::Malformed("the head is too long")));
-            }
-        }
-        let first = buffer.is_empty();
-        match ready!(stream.poll_read(cx, buffer.room(SMALL))) {
-            Ok(0) if first => return Poll::Ready(Err(OriginFault::ClosedEarly)),
-            Ok(0) => return Poll::Ready(Err(OriginFault::Closed)),
-            Ok(_) => {}
-            Err(error) if first && is_reset(&error) => return Poll::Ready(Err(OriginFault::ClosedEarly)),
-            Err(error) => return Poll::Ready(Err(OriginFault::Socket(error))),
-        }
-    }
-}
-
-fn is_reset(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -74,13 +74,20 @@ async fn one(tcp: TcpStream, admin: &Admin) {
             if buffer.len() > limits.head_bytes {
                 return;
             }
-            match alarm.within(|cx| stream.poll_read(cx, buffer.room(SMALL))).await {
+            match alarm
+                .within(|cx| stream.poll_read(cx, buffer.room(SMALL)))
+                .await
+            {
                 Ok(Ok(read)) if read > 0 => {}
                 _ => return,
             }
         };
         let Ok(info) = h1::parse_request(buffer.front(length), &limits, &mut head) else {
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = stream
+                .write_all(
+                    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                )
+                .await;
             return;
         };
         buffer.consume(length);
@@ -106,7 +113,11 @@ fn wire(answer: &Answer, head: &RequestHead, keep: bool) -> Vec<u8> {
     h1::write_status_line(&mut out, answer.status);
     h1::write_field(&mut out, b"content-type", answer.content_type.as_bytes());
     h1::write_field(&mut out, b"cache-control", b"no-store");
-    h1::write_field(&mut out, b"content-length", answer.content.len().to_string().as_bytes());
+    h1::write_field(
+        &mut out,
+        b"content-length",
+        answer.content.len().to_string().as_bytes(),
+    );
     if !keep {
         h1::write_field(&mut out, b"connection", b"close");
     }
@@ -118,29 +129,52 @@ fn wire(answer: &Answer, head: &RequestHead, keep: bool) -> Vec<u8> {
 }
 
 fn answer(head: &RequestHead, admin: &Admin) -> Answer {
-    let text = |status, content: &str| Answer { status, content_type: "text/plain; charset=utf-8", content: content.into() };
+    let text = |status, content: &str| Answer {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        content: content.into(),
+    };
     if !is_local_name(head.authority()) {
         // A page elsewhere on the web must not be able to read this through somebody's browser (DNS rebinding).
-        return text(421, "this port answers to addresses and to localhost only\n");
+        return text(
+            421,
+            "this port answers to addresses and to localhost only\n",
+        );
     }
     if !matches!(head.method_bytes(), b"GET" | b"HEAD") {
         return text(405, "this port only reads\n");
     }
-    let json = |status, value: Value| Answer { status, content_type: "application/json", content: format!("{value:#}\n") };
+    let json = |status, value: Value| Answer {
+        status,
+        content_type: "application/json",
+        content: format!("{value:#}\n"),
+    };
     match head.path() {
         b"/healthz" => text(200, "ok\n"),
         b"/readyz" => {
             let degraded = degraded(admin);
             let snapshot = admin.shared.slot.load();
-            let draining = admin.shared.draining.load(std::sync::atomic::Ordering::Relaxed);
-            let chosen = degraded.iter().any(|what| snapshot.edge.unready_when.iter().any(|word| word == what));
+            let draining = admin
+                .shared
+                .draining
+                .load(std::sync::atomic::Ordering::Relaxed);
+            let chosen = degraded
+                .iter()
+                .any(|what| snapshot.edge.unready_when.iter().any(|word| word == what));
             let ready = !draining && !chosen;
-            json(if ready { 200 } else { 503 }, json!({ "ready": ready, "draining": draining, "degraded": degraded }))
+            json(
+                if ready { 200 } else { 503 },
+                json!({ "ready": ready, "draining": draining, "degraded": degraded }),
+            )
         }
         b"/metrics" => {
             let mut content = String::new();
             seawall_telemetry::render(&admin.registry, &mut content);
-            Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", content }
+            Answer {
+                status: 200,
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                content,
+            }
         }
         b"/state" => json(200, state(head, admin)),
         _ => text(404, "there are /healthz, /readyz, /metrics and /state\n"),
@@ -149,7 +183,10 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
 
 fn is_local_name(authority: &[u8]) -> bool {
     let host = without_port(authority);
-    let bare = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(host);
+    let bare = host
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .unwrap_or(host);
     bare.eq_ignore_ascii_case(b"localhost")
         || std::str::from_utf8(bare).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
 }
@@ -162,22 +199,36 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
         degraded.push("access_log");
     }
     let now = admin.shared.now();
-    let ran_out = admin.shared.ran_out.load(std::sync::atomic::Ordering::Relaxed);
+    let ran_out = admin
+        .shared
+        .ran_out
+        .load(std::sync::atomic::Ordering::Relaxed);
     if ran_out > 0 && now.saturating_sub(ran_out) < RAN_OUT {
         degraded.push("descriptors");
     }
     let down = snapshot.zones.iter().any(|zone| {
         let state = zone.pool.describe(now);
         !state.members.is_empty()
-            && state.members.iter().all(|member| !member.healthy || member.ejected_for_ms.is_some())
+            && state
+                .members
+                .iter()
+                .all(|member| !member.healthy || member.ejected_for_ms.is_some())
     });
     if down {
         degraded.push("origins_down");
     }
-    if snapshot.zones.iter().any(|zone| zone.pool.describe(now).panicking) {
+    if snapshot
+        .zones
+        .iter()
+        .any(|zone| zone.pool.describe(now).panicking)
+    {
         degraded.push("all_origins_used_again");
     }
-    if snapshot.zones.iter().any(|zone| zone.pool.members().any(|member| member.addresses_stale())) {
+    if snapshot
+        .zones
+        .iter()
+        .any(|zone| zone.pool.members().any(|member| member.addresses_stale()))
+    {
         degraded.push("dns_stale");
     }
     degraded
@@ -239,7 +290,13 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
 }
 
 fn page_of(target: &[u8]) -> usize {
-    let query = target.split(|byte| *byte == b'?').nth(1).unwrap_or_default();
-    let page = query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"page="));
-    page.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
+    let query = target
+        .split(|byte| *byte == b'?')
+        .nth(1)
+        .unwrap_or_default();
+    let page = query
+        .split(|byte| *byte == b'&')
+        .find_map(|pair| pair.strip_prefix(b"page="));
+    page.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+        .unwrap_or(0)
 }

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use seawall_model::document::{
-    Certificate, CertificateFiles, ClientCertificates, EdgeLimits, HeaderEdits, Origin as OriginDocument, OriginUrl,
-    TlsVersion, Zone as ZoneDocument,
+    Certificate, CertificateFiles, ClientCertificates, EdgeLimits, HeaderEdits,
+    Origin as OriginDocument, OriginUrl, TlsVersion, Zone as ZoneDocument,
 };
 use seawall_model::{Document, Fields, Host, HostPattern, Problem, Problems, Wrong};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
-use seawall_net::tls::config::{self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants};
+use seawall_net::tls::config::{
+    self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants,
+};
+use seawall_telemetry::record::place;
 
 use crate::hosts::HostTable;
 use crate::materials::Materials;
@@ -28,7 +31,11 @@ use crate::state::State;
 ///
 /// # Errors
 /// All problems that the document's files and combinations have.
-pub fn compile(document: &Document, materials: &Materials, state: &State) -> Result<Snapshot, Problems> {
+pub fn compile(
+    document: &Document,
+    materials: &Materials,
+    state: &State,
+) -> Result<Snapshot, Problems> {
     let mut problems = Vec::new();
     let version = version(&document.to_toml());
     let mut hosts = HostTable::default();
@@ -37,13 +44,28 @@ pub fn compile(document: &Document, materials: &Materials, state: &State) -> Res
         for pattern in &zone.hosts {
             hosts.insert(pattern, index as u32);
         }
-        let mut compiler = ZoneCompiler { path: format!("zone[{index}]"), materials, state, problems: &mut problems };
+        let (path, location) = (format!("zone[{index}]"), document.edge.location.as_str());
+        let mut compiler = ZoneCompiler {
+            path,
+            location,
+            materials,
+            state,
+            problems: &mut problems,
+        };
         zones.push(Arc::new(compiler.zone(zone, &version)));
     }
     if problems.is_empty() {
-        Ok(Snapshot { version, zones: zones.into(), hosts, edge: edge(document, state) })
+        Ok(Snapshot {
+            version,
+            zones: zones.into(),
+            hosts,
+            edge: edge(document, state),
+        })
     } else {
-        Err(Problems { list: problems, more: 0 })
+        Err(Problems {
+            list: problems,
+            more: 0,
+        })
     }
 }
 
@@ -62,7 +84,11 @@ fn edge(document: &Document, state: &State) -> Edge {
     Edge {
         location: edge.location.as_str().into(),
         trusted_proxies: edge.trusted_proxies.clone().into(),
-        outward: state.outward(edge.outward.public, edge.outward.private, edge.outward.loopback),
+        outward: state.outward(
+            edge.outward.public,
+            edge.outward.private,
+            edge.outward.loopback,
+        ),
         head: HeadLimits {
             head_bytes: limits.head_bytes as usize,
             target_bytes: limits.target_bytes as usize,
@@ -70,7 +96,10 @@ fn edge(document: &Document, state: &State) -> Edge {
         },
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
-        pace: BodyPace { idle: limits.body_idle_timeout, rate: limits.body_min_rate },
+        pace: BodyPace {
+            idle: limits.body_idle_timeout,
+            rate: limits.body_min_rate,
+        },
         write_timeout: limits.write_timeout,
         handshake_timeout: limits.tls_handshake_timeout,
         connections: limits.connections,
@@ -84,6 +113,7 @@ fn edge(document: &Document, state: &State) -> Edge {
 
 struct ZoneCompiler<'a> {
     path: String,
+    location: &'a str,
     materials: &'a Materials,
     state: &'a State,
     problems: &'a mut Vec<Problem>,
@@ -92,20 +122,27 @@ struct ZoneCompiler<'a> {
 impl ZoneCompiler<'_> {
     fn problem(&mut self, key: &str, what: impl Into<String>, help: &str) {
         let path = format!("{}.{key}", self.path);
-        self.problems.push(Problem::new(path, Wrong::new(what, help)));
+        self.problems
+            .push(Problem::new(path, Wrong::new(what, help)));
     }
 
     fn zone(&mut self, zone: &ZoneDocument, version: &str) -> Zone {
-        let origins: Vec<Origin> =
-            zone.origins.iter().enumerate().map(|(index, origin)| self.origin(index, origin)).collect();
+        let origins: Vec<Origin> = zone
+            .origins
+            .iter()
+            .enumerate()
+            .map(|(index, origin)| self.origin(index, origin))
+            .collect();
         Zone {
             name: zone.name.as_str().into(),
             slot: self.state.registry.zone_slot(&zone.name, &zone.name),
             version: version.into(),
+            place: place(self.location, &zone.name, version),
             pool: Arc::new(self.pool(zone)),
             origins: origins.into(),
             tls: self.tls(zone),
-            strict_tls: zone.tls.client != ClientCertificates::Off || zone.tls.min_version != TlsVersion::default(),
+            strict_tls: zone.tls.client != ClientCertificates::Off
+                || zone.tls.min_version != TlsVersion::default(),
             needs_tls: zone.tls.client == ClientCertificates::Required,
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(|hsts| {
@@ -158,11 +195,19 @@ impl ZoneCompiler<'_> {
         };
         // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
         let ids: Vec<String> = zone.origins.iter().map(origin_id).collect();
-        let origins = ids.iter().zip(&zone.origins).map(|(id, origin)| (id.as_str(), origin.weight.into()));
+        let origins = ids
+            .iter()
+            .zip(&zone.origins)
+            .map(|(id, origin)| (id.as_str(), origin.weight.into()));
         let pool = Pool::new(&zone.name, origins, settings, &self.state.members);
         // An address needs no resolver: the first request finds it.
         for (member, origin) in pool.members().zip(&zone.origins) {
-            if let OriginUrl::Server { host: Host::Ip(ip), port, .. } = &origin.url {
+            if let OriginUrl::Server {
+                host: Host::Ip(ip),
+                port,
+                ..
+            } = &origin.url
+            {
                 let address = SocketAddr::new(*ip, *port);
                 if *member.addresses() != [address] {
                     member.set_addresses(&[address]);
@@ -181,24 +226,44 @@ impl ZoneCompiler<'_> {
                     Host::Name(name) => name.as_str().into(),
                     Host::Ip(ip) => ip.to_string().into(),
                 };
-                Place::Server { host, port: *port, tls }
+                Place::Server {
+                    host,
+                    port: *port,
+                    tls,
+                }
             }
         };
         let host = origin.host.as_deref().map(|host| host.as_bytes().into());
-        Origin { at, host, protocol: origin.protocol }
+        Origin {
+            at,
+            host,
+            protocol: origin.protocol,
+        }
     }
 
-    fn origin_tls(&mut self, index: usize, origin: &OriginDocument, host: &Host) -> Option<OriginTls> {
+    fn origin_tls(
+        &mut self,
+        index: usize,
+        origin: &OriginDocument,
+        host: &Host,
+    ) -> Option<OriginTls> {
         use seawall_model::document::Protocol;
         let key = format!("origin[{index}]");
-        let named = origin.sni.clone().or_else(|| origin.host.as_deref().map(host_only));
+        let named = origin
+            .sni
+            .clone()
+            .or_else(|| origin.host.as_deref().map(host_only));
         let name = match (named, host) {
             (Some(named), _) => ServerName::try_from(named),
             (None, Host::Name(name)) => ServerName::try_from(name.clone()),
             (None, Host::Ip(ip)) => Ok(ServerName::from(*ip)),
         };
         let Ok(name) = name else {
-            self.problem(&format!("{key}.sni"), "is no server name", "write a host name");
+            self.problem(
+                &format!("{key}.sni"),
+                "is no server name",
+                "write a host name",
+            );
             return None;
         };
         let authorities = match &origin.ca {
@@ -206,7 +271,11 @@ impl ZoneCompiler<'_> {
             Some(path) => match self.materials.file(path) {
                 Ok(pem) => pem,
                 Err(why) => {
-                    self.problem(&format!("{key}.ca"), why, "name a PEM file that this user may read");
+                    self.problem(
+                        &format!("{key}.ca"),
+                        why,
+                        "name a PEM file that this user may read",
+                    );
                     return None;
                 }
             },
@@ -227,7 +296,8 @@ impl ZoneCompiler<'_> {
             Protocol::Http1 => wants(false, true),
             Protocol::Http2 => wants(true, false),
         };
-        let made = config::origin(any).and_then(|any| Ok((any, config::origin(wants(false, true))?)));
+        let made =
+            config::origin(any).and_then(|any| Ok((any, config::origin(wants(false, true))?)));
         match made {
             Ok((any, http1)) => Some(OriginTls { name, any, http1 }),
             Err(fault) => {
@@ -235,7 +305,11 @@ impl ZoneCompiler<'_> {
                     MaterialFault::Certificate(_) => format!("{key}.ca"),
                     _ => key,
                 };
-                self.problem(&at, fault.to_string(), "certificate and key must belong together");
+                self.problem(
+                    &at,
+                    fault.to_string(),
+                    "certificate and key must belong together",
+                );
                 None
             }
         }
@@ -250,13 +324,19 @@ impl ZoneCompiler<'_> {
             }
         };
         let client_authorities = match &zone.tls.client_ca {
-            Some(path) if zone.tls.client != ClientCertificates::Off => match self.materials.file(path) {
-                Ok(pem) => pem,
-                Err(why) => {
-                    self.problem("tls.client_ca", why, "name a PEM file that this user may read");
-                    return None;
+            Some(path) if zone.tls.client != ClientCertificates::Off => {
+                match self.materials.file(path) {
+                    Ok(pem) => pem,
+                    Err(why) => {
+                        self.problem(
+                            "tls.client_ca",
+                            why,
+                            "name a PEM file that this user may read",
+                        );
+                        return None;
+                    }
                 }
-            },
+            }
             _ => &[],
         };
         let made = self.state.tickets(&zone.name).and_then(|ticketer| {
@@ -276,10 +356,14 @@ impl ZoneCompiler<'_> {
             Ok(config) => Some(config),
             Err(fault) => {
                 let (key, help) = match fault {
-                    MaterialFault::Authorities(_) | MaterialFault::Certificate(_) => {
-                        ("tls.client_ca", "the file must hold the authorities' certificates, as PEM")
-                    }
-                    _ => ("tls.certificate", "certificate and key must belong together"),
+                    MaterialFault::Authorities(_) | MaterialFault::Certificate(_) => (
+                        "tls.client_ca",
+                        "the file must hold the authorities' certificates, as PEM",
+                    ),
+                    _ => (
+                        "tls.certificate",
+                        "certificate and key must belong together",
+                    ),
                 };
                 self.problem(key, fault.to_string(), help);
                 None
@@ -291,7 +375,11 @@ impl ZoneCompiler<'_> {
         let mut read = |which: &str, path: &Path| match self.materials.file(path) {
             Ok(bytes) => Some(bytes),
             Err(why) => {
-                self.problem(&format!("{key}.{which}"), why, "name a PEM file that this user may read");
+                self.problem(
+                    &format!("{key}.{which}"),
+                    why,
+                    "name a PEM file that this user may read",
+                );
                 None
             }
         };
@@ -299,8 +387,16 @@ impl ZoneCompiler<'_> {
         match Identity::from_pem(certificate?, private?) {
             Ok(identity) => Some(identity),
             Err(fault) => {
-                let which = if matches!(fault, MaterialFault::Key(_)) { "key" } else { "cert" };
-                self.problem(&format!("{key}.{which}"), fault.to_string(), "the file must be PEM");
+                let which = if matches!(fault, MaterialFault::Key(_)) {
+                    "key"
+                } else {
+                    "cert"
+                };
+                self.problem(
+                    &format!("{key}.{which}"),
+                    fault.to_string(),
+                    "the file must be PEM",
+                );
                 None
             }
         }
@@ -326,7 +422,12 @@ fn origin_id(origin: &OriginDocument) -> String {
     if origin.url.is_tls() {
         let detail = version(&format!(
             "{:?} {:?} {} {:?} {:?} {:?}",
-            origin.sni, origin.host, origin.verify, origin.ca, origin.client_certificate, origin.protocol
+            origin.sni,
+            origin.host,
+            origin.verify,
+            origin.ca,
+            origin.client_certificate,
+            origin.protocol
         ));
         id.push('#');
         id.push_str(&detail);
@@ -347,7 +448,10 @@ fn edits(edits: &HeaderEdits) -> Edits {
     for (name, value) in &edits.add {
         put.push(name.as_bytes(), value.as_bytes());
     }
-    Edits { remove: remove.into(), put }
+    Edits {
+        remove: remove.into(),
+        put,
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

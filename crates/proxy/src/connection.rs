@@ -11,7 +11,9 @@ use std::time::Duration;
 use seawall_model::{ConnFacts, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
-use seawall_net::downstream::{ClientBody, ClientResponse, Http1Body, Http1Response, Http2Body, Http2Response};
+use seawall_net::downstream::{
+    ClientBody, ClientResponse, Http1Body, Http1Response, Http2Body, Http2Response,
+};
 use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
 use seawall_net::h2::{self, Malformed};
 use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
@@ -45,16 +47,30 @@ pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: 
         return;
     };
     let _ = tcp.set_nodelay(true);
-    let mut facts = ConnFacts { peer, local, tls: None };
+    let mut facts = ConnFacts {
+        peer,
+        local,
+        tls: None,
+    };
     let snapshot = thread.snapshot.load();
     if !tls {
         drop(snapshot);
         let alarm = Alarm::new(thread.snapshot.load().edge.header_timeout);
-        return Box::pin(cleartext(thread, facts.into(), Stream::Plain(tcp.into()), alarm)).await;
+        return Box::pin(cleartext(
+            thread,
+            facts.into(),
+            Stream::Plain(tcp.into()),
+            alarm,
+        ))
+        .await;
     }
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
     let choose = |name: &str| {
-        let zone = if name.is_empty() { snapshot.zones.first() } else { snapshot.zone(name.as_bytes()) };
+        let zone = if name.is_empty() {
+            snapshot.zones.first()
+        } else {
+            snapshot.zone(name.as_bytes())
+        };
         zone.and_then(|zone| zone.tls.clone())
     };
     // Boxed: a handshake's state is large, and gone once it is done.
@@ -72,14 +88,25 @@ pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: 
         Err(fault) => thread.shard.tls_handshake(handshake_result(&fault), ""),
         Ok(accepted) => {
             drop(snapshot);
-            let result = if accepted.facts.resumed { "resumed" } else { "full" };
+            let result = if accepted.facts.resumed {
+                "resumed"
+            } else {
+                "full"
+            };
             thread.shard.tls_handshake(result, accepted.facts.version);
             facts.tls = Some(accepted.facts);
             let stream = Stream::Tls(Box::new(accepted.stream));
             if accepted.http2 {
                 Box::pin(http2(thread, facts.into(), stream, &[], alarm)).await;
             } else {
-                Box::pin(http1(thread, facts.into(), stream, Buffer::default(), alarm)).await;
+                Box::pin(http1(
+                    thread,
+                    facts.into(),
+                    stream,
+                    Buffer::default(),
+                    alarm,
+                ))
+                .await;
             }
         }
     }
@@ -120,7 +147,12 @@ async fn cleartext(thread: Rc<Thread>, peer: Peer, stream: Stream, mut alarm: Al
 }
 
 /// Reads once, or gives up: none when draining, at the deadline, or on a failure.
-async fn read_idle(thread: &Thread, stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) -> Option<usize> {
+async fn read_idle(
+    thread: &Thread,
+    stream: &Stream,
+    buffer: &mut Buffer,
+    alarm: &mut Alarm,
+) -> Option<usize> {
     poll_fn(|cx| poll_idle(thread, stream, buffer, alarm, cx)).await
 }
 
@@ -146,17 +178,41 @@ fn poll_idle(
 }
 
 /// HTTP/1.x: one request after the other.
-async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffer, mut alarm: Alarm) {
+async fn http1(
+    thread: Rc<Thread>,
+    peer: Peer,
+    stream: Stream,
+    mut buffer: Buffer,
+    mut alarm: Alarm,
+) {
     let mut scanner = HeadScanner::default();
     let mut served = 0;
     loop {
         let mut begun = false;
-        let next = poll_fn(|cx| poll_head(&thread, &stream, &mut buffer, &mut scanner, &mut alarm, &mut begun, cx));
+        let next = poll_fn(|cx| {
+            poll_head(
+                &thread,
+                &stream,
+                &mut buffer,
+                &mut scanner,
+                &mut alarm,
+                &mut begun,
+                cx,
+            )
+        });
         let (mut scratch, info, length) = match next.await {
             Head::Whole(scratch, info, length) => (scratch, info, length),
             Head::None => break,
             Head::Bad(fault) => {
-                Box::pin(refuse(&thread, &peer.facts, &stream, fault, buffer.data(), &mut alarm)).await;
+                Box::pin(refuse(
+                    &thread,
+                    &peer.facts,
+                    &stream,
+                    fault,
+                    buffer.data(),
+                    &mut alarm,
+                ))
+                .await;
                 linger(&stream, &mut buffer, &mut alarm).await;
                 break;
             }
@@ -164,10 +220,22 @@ async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffe
         served += 1;
         buffer.consume(length);
         scanner.reset();
-        let most = thread.snapshot.with(|snapshot| snapshot.edge.requests_per_connection);
+        let most = thread
+            .snapshot
+            .with(|snapshot| snapshot.edge.requests_per_connection);
         let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
         // Not boxed: a kibibyte and a half in each idle connection is the price of not moving as much for each request.
-        let serving = one_request(&thread, &peer, &stream, &mut buffer, &mut scratch, info, keep, length, &mut alarm);
+        let serving = one_request(
+            &thread,
+            &peer,
+            &stream,
+            &mut buffer,
+            &mut scratch,
+            info,
+            keep,
+            length,
+            &mut alarm,
+        );
         let ended = serving.await;
         thread.give_scratch(scratch);
         let Some(ended) = ended else {
@@ -175,7 +243,6 @@ async fn http1(thread: Rc<Thread>, peer: Peer, stream: Stream, mut buffer: Buffe
             break;
         };
         if buffer.is_empty() {
-            buffer.release();
             alarm.set_at(ended + thread.snapshot.with(|snapshot| snapshot.edge.idle_timeout));
         }
     }
@@ -218,14 +285,21 @@ fn poll_head(
         match ready!(poll_idle(thread, stream, buffer, alarm, cx)) {
             Some(read) if read > 0 => {}
             // A client that closes in the middle of a head wants no answer; one that stalls gets 408.
-            None if *begun && !thread.is_draining() => return Poll::Ready(Head::Bad(Fault::SlowHead)),
+            None if *begun && !thread.is_draining() => {
+                return Poll::Ready(Head::Bad(Fault::SlowHead));
+            }
             _ => return Poll::Ready(Head::None),
         }
     }
 }
 
 /// The head at the beginning of `bytes`, if it is here whole or will never be.
-fn find_head(thread: &Thread, bytes: &[u8], scanner: &mut HeadScanner, limits: &HeadLimits) -> Option<Head> {
+fn find_head(
+    thread: &Thread,
+    bytes: &[u8],
+    scanner: &mut HeadScanner,
+    limits: &HeadLimits,
+) -> Option<Head> {
     if scanner.is_new() {
         let mut scratch = thread.take_scratch();
         if let Some((info, length)) = h1::begin_request(bytes, limits, &mut scratch.request) {
@@ -254,7 +328,11 @@ fn find_slowly(
         return (bytes.len() > limits.head_bytes).then(|| Err(h1::too_long(bytes, limits)));
     };
     let mut scratch = thread.take_scratch();
-    match h1::parse_request(bytes.get(..length).unwrap_or(bytes), limits, &mut scratch.request) {
+    match h1::parse_request(
+        bytes.get(..length).unwrap_or(bytes),
+        limits,
+        &mut scratch.request,
+    ) {
         Ok(info) => Some(Ok(Head::Whole(scratch, info, length))),
         Err(reject) => {
             thread.give_scratch(scratch);
@@ -264,7 +342,10 @@ fn find_slowly(
 }
 
 /// Serves it; tells when it ended, if the connection may serve another one.
-#[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a connection, borrowed one by one"
+)]
 async fn one_request(
     thread: &Rc<Thread>,
     peer: &Peer,
@@ -285,9 +366,24 @@ async fn one_request(
         names_fields: info.names_fields,
     };
     let old = scratch.request.version == HttpVersion::Http10;
-    let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, info.expect_continue));
+    let mut body = ClientBody::Http1(Http1Body::new(
+        stream,
+        buffer,
+        info.framing,
+        info.expect_continue,
+    ));
     let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
-    let ended = exchange::run(thread, peer, scratch, arrived, &mut body, &mut response, alarm, None).await;
+    let ended = exchange::run(
+        thread,
+        peer,
+        scratch,
+        &arrived,
+        &mut body,
+        &mut response,
+        alarm,
+        None,
+    )
+    .await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
     // After a handshake that was refused, what follows may be meant for a tunnel.
     (keeps && body.is_done() && info.upgrade != Upgrade::WebSocket).then_some(ended)
@@ -302,7 +398,16 @@ async fn refuse(
     alarm: &mut Alarm,
 ) {
     let mut response = ClientResponse::Http1(Http1Response::new(stream, false, false));
-    refusal::refuse(thread, facts, &mut response, HttpVersion::Http11, fault, bytes, alarm).await;
+    refusal::refuse(
+        thread,
+        facts,
+        &mut response,
+        HttpVersion::Http11,
+        fault,
+        bytes,
+        alarm,
+    )
+    .await;
 }
 
 /// Says the end, then reads away what the client still sends, within bounds.
@@ -314,7 +419,10 @@ async fn linger(stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) {
     let mut left = LINGER_BYTES;
     while left > 0 {
         buffer.consume(buffer.len());
-        match alarm.within(|cx| stream.poll_read(cx, buffer.room(SMALL))).await {
+        match alarm
+            .within(|cx| stream.poll_read(cx, buffer.room(SMALL)))
+            .await
+        {
             Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read),
             _ => return,
         }
@@ -331,7 +439,13 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
             enable_connect_protocol: true,
             ..h2::Config::server()
         };
-        (config, Patience { idle: snapshot.edge.idle_timeout, write: snapshot.edge.write_timeout })
+        (
+            config,
+            Patience {
+                idle: snapshot.edge.idle_timeout,
+                write: snapshot.edge.write_timeout,
+            },
+        )
     };
     let connection = Multiplex::new(stream, config);
     connection.receive_first(first);
@@ -378,9 +492,21 @@ fn malformed(why: Malformed) -> &'static str {
 async fn too_large(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>) {
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut response = ClientResponse::Http2(Http2Response::new(stream));
-    let fault = Fault::Rejected { status: 431, reason: "head_too_long" };
+    let fault = Fault::Rejected {
+        status: 431,
+        reason: "head_too_long",
+    };
     thread.shard.request_rejected("head_too_long");
-    refusal::refuse(&thread, &peer.facts, &mut response, HttpVersion::Http2, fault, b"", &mut alarm).await;
+    refusal::refuse(
+        &thread,
+        &peer.facts,
+        &mut response,
+        HttpVersion::Http2,
+        fault,
+        b"",
+        &mut alarm,
+    )
+    .await;
 }
 
 async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>, end: bool) {
@@ -403,8 +529,15 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         },
-        upgrade: if websocket { Upgrade::WebSocket } else { Upgrade::None },
-        te_trailers: request.fields.all(seawall_model::FieldId::Te).any(|te| te.eq_ignore_ascii_case(b"trailers")),
+        upgrade: if websocket {
+            Upgrade::WebSocket
+        } else {
+            Upgrade::None
+        },
+        te_trailers: request
+            .fields
+            .all(seawall_model::FieldId::Te)
+            .any(|te| te.eq_ignore_ascii_case(b"trailers")),
         at: Instant::now(),
         head_bytes: request.fields.raw().len() as u64,
         names_fields: false,
@@ -412,6 +545,16 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
     let mut response = ClientResponse::Http2(Http2Response::new(stream.clone()));
-    exchange::run(&thread, &peer, &mut scratch, arrived, &mut body, &mut response, &mut alarm, Some(&stream)).await;
+    exchange::run(
+        &thread,
+        &peer,
+        &mut scratch,
+        &arrived,
+        &mut body,
+        &mut response,
+        &mut alarm,
+        Some(&stream),
+    )
+    .await;
     thread.give_scratch(scratch);
 }

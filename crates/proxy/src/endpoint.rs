@@ -56,7 +56,10 @@ fn normalised(path: &[u8]) -> Vec<u8> {
     decoded.make_ascii_lowercase();
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
-        let bare = segment.split(|byte| matches!(byte, b';' | 0)).next().unwrap_or_default();
+        let bare = segment
+            .split(|byte| matches!(byte, b';' | 0))
+            .next()
+            .unwrap_or_default();
         match bare {
             b"" | b"." => {}
             b".." => {
@@ -102,8 +105,15 @@ fn hex(digit: u8) -> Option<u8> {
 /// What `/.seawall/trace` says: `key=value` lines.
 pub fn trace(exchange: &Exchange<'_, '_>, zone: &Zone, request: &RequestHead) -> String {
     let mut ray = Vec::new();
-    exchange.ray.write(&exchange.snapshot.edge.location, &mut ray);
-    let tls = exchange.peer.facts.tls.as_ref().map_or("off", |tls| tls.version);
+    exchange
+        .ray
+        .write(&exchange.snapshot.edge.location, &mut ray);
+    let tls = exchange
+        .peer
+        .facts
+        .tls
+        .as_ref()
+        .map_or("off", |tls| tls.version);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -144,7 +154,14 @@ mod tests {
         }
         assert_eq!(find(b"/.seawall"), Place::Unknown);
         assert_eq!(find(b"/.seawall/other"), Place::Unknown);
-        for path in ["/", "/seawall/trace", "/a/.seawall/trace", "/.seawalls", "/.well-known/x", "*"] {
+        for path in [
+            "/",
+            "/seawall/trace",
+            "/a/.seawall/trace",
+            "/.seawalls",
+            "/.well-known/x",
+            "*",
+        ] {
             assert_eq!(find(path.as_bytes()), Place::Elsewhere, "{path}");
         }
     }

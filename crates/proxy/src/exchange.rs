@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use seawall_model::{ConnFacts, FieldId, Method};
+use seawall_model::{FieldId, Method};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
@@ -70,7 +70,9 @@ pub struct Exchange<'a, 'c> {
     /// Who the client is.
     pub client: Client,
     /// What the codec said.
-    pub arrived: Arrived,
+    pub arrived: &'a Arrived,
+    /// The same time as `arrived.at`, in microseconds since the process began.
+    pub since: u64,
     /// The request's id.
     pub ray: Ray,
     /// The request's body.
@@ -82,12 +84,15 @@ pub struct Exchange<'a, 'c> {
 }
 
 /// Serves one request and writes its Record; tells when it ended.
-#[expect(clippy::too_many_arguments, reason = "the parts of a connection, borrowed one by one")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a connection, borrowed one by one"
+)]
 pub async fn run<'c>(
     thread: &Rc<Thread>,
     peer: &Peer,
     scratch: &mut Scratch,
-    arrived: Arrived,
+    arrived: &Arrived,
     body: &mut ClientBody<'c>,
     response: &mut ClientResponse<'c>,
     alarm: &mut Alarm,
@@ -98,16 +103,24 @@ pub async fn run<'c>(
     let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
     let ray = thread.next_ray();
     let zone = snapshot.zone(scratch.request.authority());
-    let mut exchange = Exchange { thread, snapshot, peer, client, arrived, ray, body, response, alarm };
-    let due = zone.and_then(|zone| zone.timeouts.total).map(|total| arrived.at + total);
-    let answered = match (due, gone) {
-        (None, None) => Ok(exchange.answer(zone, scratch).await),
-        (None, gone) => unless(pin!(exchange.answer(zone, scratch)), None, gone).await,
-        (due, gone) => {
-            let answer = Box::pin(exchange.answer(zone, scratch));
-            unless(pin!(answer), due, gone).await
-        }
+    let since = thread.shared.since(arrived.at);
+    let mut exchange = Exchange {
+        thread,
+        snapshot,
+        peer,
+        client,
+        arrived,
+        since,
+        ray,
+        body,
+        response,
+        alarm,
     };
+    let due = zone
+        .and_then(|zone| zone.timeouts.total)
+        .map(|total| arrived.at + total);
+    // In one place only: there it can be inlined.
+    let answered = unless(pin!(exchange.answer(zone, scratch)), due, gone).await;
     let outcome = match answered {
         Ok(outcome) => outcome,
         Err(Interrupted::Late) if exchange.response.bytes() == 0 => {
@@ -117,12 +130,54 @@ pub async fn run<'c>(
         Err(interrupted) => {
             exchange.response.abort();
             let fault = Fault::from(interrupted);
-            Outcome { status: fault.answer().status, fault: Some(fault), ..Outcome::default() }
+            Outcome {
+                status: fault.answer().status,
+                fault: Some(fault),
+                ..Outcome::default()
+            }
         }
     };
     let bytes_out = exchange.response.bytes();
     let ended = Instant::now();
-    record(thread, snapshot, zone, &peer.facts, client, ray, scratch, arrived, ended, outcome, bytes_out);
+    let zone = zone.map(|zone| &**zone);
+    let record = Record {
+        time: thread.unix_us(since),
+        ray,
+        location: &snapshot.edge.location,
+        zone: zone.map_or("", |zone| &zone.name),
+        version: zone.map_or("", |zone| &zone.version),
+        place: zone.map_or(b"", |zone| &zone.place),
+        client_ip: client.ip,
+        method: scratch.request.method_bytes(),
+        host: scratch.request.authority(),
+        path: scratch.request.target(),
+        status: outcome.status,
+        source: outcome.source,
+        bytes_in: arrived.head_bytes + outcome.bytes_in,
+        bytes_out,
+        duration_us: thread.shared.since(ended).saturating_sub(since),
+        origin_us: outcome.origin_us,
+        cache: "",
+        verdict: "",
+        stages: "",
+        http: scratch.request.version,
+        tls: peer.facts.tls.as_ref().map_or("", |tls| tls.version),
+        ja4: "",
+        bot_score: None,
+        country: "",
+        user_agent: scratch
+            .request
+            .fields
+            .first(FieldId::UserAgent)
+            .unwrap_or_default(),
+        referer: scratch
+            .request
+            .fields
+            .first(FieldId::Referer)
+            .unwrap_or_default(),
+        error: outcome.fault.map_or("", |fault| fault.answer().slug),
+    };
+    thread.record(&record, zone.map_or(ZoneSlot::NONE, |zone| zone.slot));
     ended
 }
 
@@ -176,10 +231,18 @@ impl Exchange<'_, '_> {
         }
         match endpoint::find(scratch.request.path()) {
             endpoint::Place::Elsewhere => {}
-            endpoint::Place::Unknown => return Box::pin(self.refuse(Fault::NoEndpoint, Some(zone), scratch)).await,
+            endpoint::Place::Unknown => {
+                return Box::pin(self.refuse(Fault::NoEndpoint, Some(zone), scratch)).await;
+            }
             endpoint::Place::Trace => {
                 let text = endpoint::trace(self, zone, &scratch.request);
-                let given = self.give(200, "text/plain; charset=utf-8", text.as_bytes(), Some(zone), scratch);
+                let given = self.give(
+                    200,
+                    "text/plain; charset=utf-8",
+                    text.as_bytes(),
+                    Some(zone),
+                    scratch,
+                );
                 return Box::pin(given).await;
             }
         }
@@ -221,7 +284,14 @@ impl Exchange<'_, '_> {
             if !same && (zone.strict_tls || named.is_some_and(|named| named.strict_tls)) {
                 return Err(Fault::MisdirectedTls);
             }
-        } else if zone.strict_tls && self.peer.facts.tls.as_ref().is_some_and(|tls| tls.server_name.is_empty()) {
+        } else if zone.strict_tls
+            && self
+                .peer
+                .facts
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.server_name.is_empty())
+        {
             return Err(Fault::MisdirectedTls);
         }
         if zone.needs_tls && self.peer.facts.tls.is_none() && !zone.redirect_https {
@@ -250,10 +320,14 @@ impl Exchange<'_, '_> {
 
     async fn sample(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) -> Outcome {
         match sample::answer(scratch.request.path()) {
-            Some(found) => self.give(200, found.content_type, found.body, Some(zone), scratch).await,
+            Some(found) => {
+                self.give(200, found.content_type, found.body, Some(zone), scratch)
+                    .await
+            }
             None => {
                 let text = b"The sample site has no such page.\n";
-                self.give(404, "text/plain; charset=utf-8", text, Some(zone), scratch).await
+                self.give(404, "text/plain; charset=utf-8", text, Some(zone), scratch)
+                    .await
             }
         }
     }
@@ -271,7 +345,14 @@ impl Exchange<'_, '_> {
         scratch.to_client.clear();
         scratch.to_client.push_known(FieldId::Location, &location);
         let status = if plain { 301 } else { 308 };
-        self.send(status, "text/plain; charset=utf-8", b"This site speaks HTTPS only.\n", zone, scratch).await
+        self.send(
+            status,
+            "text/plain; charset=utf-8",
+            b"This site speaks HTTPS only.\n",
+            zone,
+            scratch,
+        )
+        .await
     }
 
     /// Gives an answer of the edge's own.
@@ -285,7 +366,10 @@ impl Exchange<'_, '_> {
     ) -> Outcome {
         scratch.to_client.clear();
         match zone {
-            Some(zone) => self.send(status, content_type, content, zone, scratch).await,
+            Some(zone) => {
+                self.send(status, content_type, content, zone, scratch)
+                    .await
+            }
             None => self.write(status, content_type, content, scratch).await,
         }
     }
@@ -301,13 +385,23 @@ impl Exchange<'_, '_> {
         if self.client.https
             && let Some(hsts) = &zone.hsts
         {
-            scratch.to_client.push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
+            scratch
+                .to_client
+                .push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
         }
         self.write(status, content_type, content, scratch).await
     }
 
-    async fn write(&mut self, status: u16, content_type: &str, content: &[u8], scratch: &mut Scratch) -> Outcome {
-        let Scratch { to_client, text, .. } = scratch;
+    async fn write(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        content: &[u8],
+        scratch: &mut Scratch,
+    ) -> Outcome {
+        let Scratch {
+            to_client, text, ..
+        } = scratch;
         to_client.push_known(FieldId::ContentType, content_type.as_bytes());
         to_client.push_known(FieldId::CacheControl, b"no-store");
         to_client.push_known(FieldId::Date, &self.thread.http_date(unix_us() / 1_000_000));
@@ -320,9 +414,16 @@ impl Exchange<'_, '_> {
             extra: to_client,
             body: BodyOut::Length(content.len() as u64),
         };
-        let sent = self.write_all(head, if silent { &[] } else { content }).await;
+        let sent = self
+            .write_all(head, if silent { &[] } else { content })
+            .await;
         let fault = sent.err().map(|_| Fault::ClientGone);
-        Outcome { status, source: Source::Edge, fault, ..Outcome::default() }
+        Outcome {
+            status,
+            source: Source::Edge,
+            fault,
+            ..Outcome::default()
+        }
     }
 
     async fn write_all(&mut self, head: ResponseOut<'_>, content: &[u8]) -> Result<(), ClientGone> {
@@ -336,15 +437,26 @@ impl Exchange<'_, '_> {
             return self.response.head_alone(head, self.alarm, timeout).await;
         }
         self.response.head(head)?;
-        self.response.body(content, After::Last, self.alarm, timeout).await
+        self.response
+            .body(content, After::Last, self.alarm, timeout)
+            .await
     }
 
     /// Answers with an error page, unless the client is gone.
-    pub async fn refuse(&mut self, fault: Fault, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
+    pub async fn refuse(
+        &mut self,
+        fault: Fault,
+        zone: Option<&Arc<Zone>>,
+        scratch: &mut Scratch,
+    ) -> Outcome {
         let answer = fault.answer();
         if fault == Fault::ClientGone {
             self.response.abort();
-            return Outcome { status: answer.status, fault: Some(fault), ..Outcome::default() };
+            return Outcome {
+                status: answer.status,
+                fault: Some(fault),
+                ..Outcome::default()
+            };
         }
         if fault == Fault::NoConnect
             && let ClientResponse::Http1(response) = self.response
@@ -368,64 +480,30 @@ impl Exchange<'_, '_> {
         let accept = scratch.request.fields.first(FieldId::Accept);
         let content_type = page::render(&page, accept, &mut content);
         scratch.to_client.clear();
-        scratch.to_client.push_known(FieldId::ProxyStatus, format!("seawall; error={}", answer.proxy_status).as_bytes());
-        scratch.to_client.append(b"content-security-policy", page::CONTENT_SECURITY_POLICY.as_bytes());
+        scratch.to_client.push_known(
+            FieldId::ProxyStatus,
+            format!("seawall; error={}", answer.proxy_status).as_bytes(),
+        );
+        scratch.to_client.append(
+            b"content-security-policy",
+            page::CONTENT_SECURITY_POLICY.as_bytes(),
+        );
         if answer.status == 405 {
-            scratch.to_client.append(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            scratch
+                .to_client
+                .append(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         let mut outcome = match zone {
-            Some(zone) => self.send(answer.status, content_type, &content, zone, scratch).await,
-            None => self.write(answer.status, content_type, &content, scratch).await,
+            Some(zone) => {
+                self.send(answer.status, content_type, &content, zone, scratch)
+                    .await
+            }
+            None => {
+                self.write(answer.status, content_type, &content, scratch)
+                    .await
+            }
         };
         outcome.fault = Some(outcome.fault.unwrap_or(fault));
         outcome
     }
 }
-
-#[expect(clippy::too_many_arguments, reason = "a Record is made of all that is known at the end")]
-fn record(
-    thread: &Thread,
-    snapshot: &Snapshot,
-    zone: Option<&Arc<Zone>>,
-    peer: &ConnFacts,
-    client: Client,
-    ray: Ray,
-    scratch: &Scratch,
-    arrived: Arrived,
-    ended: Instant,
-    outcome: Outcome,
-    bytes_out: u64,
-) {
-    let request = &scratch.request;
-    let duration_us = ended.saturating_duration_since(arrived.at).as_micros() as u64;
-    let record = Record {
-        time: thread.unix_us(arrived.at),
-        ray,
-        location: &snapshot.edge.location,
-        zone: zone.map_or("", |zone| &zone.name),
-        version: zone.map_or("", |zone| &zone.version),
-        client_ip: client.ip,
-        method: request.method_bytes(),
-        host: request.authority(),
-        path: request.target(),
-        status: outcome.status,
-        source: outcome.source,
-        bytes_in: arrived.head_bytes + outcome.bytes_in,
-        bytes_out,
-        duration_us,
-        origin_us: outcome.origin_us,
-        cache: "",
-        verdict: "",
-        stages: "",
-        http: request.version,
-        tls: peer.tls.as_ref().map_or("", |tls| tls.version),
-        ja4: "",
-        bot_score: None,
-        country: "",
-        user_agent: request.fields.first(FieldId::UserAgent).unwrap_or_default(),
-        referer: request.fields.first(FieldId::Referer).unwrap_or_default(),
-        error: outcome.fault.map_or("", |fault| fault.answer().slug),
-    };
-    thread.record(&record, zone.map_or(ZoneSlot::NONE, |zone| zone.slot));
-}
-

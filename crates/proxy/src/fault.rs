@@ -69,6 +69,8 @@ pub enum Fault {
     OriginCertificate,
     /// The origin closed before it answered.
     ClosedEarly,
+    /// The origin said that it did nothing with the request (RFC 9113 §8.7), and will not.
+    Unprocessed,
     /// The origin closed in the middle of its answer.
     Incomplete,
     /// What the origin sent is not HTTP that can be trusted.
@@ -106,7 +108,15 @@ pub struct Answer {
 pub const WORDS: Slugs = Slugs {
     errors: SLUGS,
     refusals: &["limit", "client_limit", "descriptors", "memory"],
-    handshakes: &["full", "resumed", "closed", "unknown_name", "slow", "client_certificate", "failed"],
+    handshakes: &[
+        "full",
+        "resumed",
+        "closed",
+        "unknown_name",
+        "slow",
+        "client_certificate",
+        "failed",
+    ],
     tls_versions: &["TLSv1.2", "TLSv1.3"],
     abuses: &[
         "PROTOCOL_ERROR",
@@ -192,7 +202,15 @@ pub const WORDS: Slugs = Slugs {
         "http_protocol_error",
         "connection_limit_reached",
     ],
-    retries: &["again", "stale", "response_started", "body_spent", "not_idempotent", "attempts", "budget"],
+    retries: &[
+        "again",
+        "stale",
+        "response_started",
+        "body_spent",
+        "not_idempotent",
+        "attempts",
+        "budget",
+    ],
 };
 
 /// Every `error` that a Record can have, for metrics.
@@ -230,7 +248,8 @@ pub const SLUGS: &[&str] = &[
     "http_upgrade_failed",
 ];
 
-const RETRY: &str = "Try again in a minute. If it stays so, tell the site's owner and quote the id below.";
+const RETRY: &str =
+    "Try again in a minute. If it stays so, tell the site's owner and quote the id below.";
 const OWNER: &str = "If you own this site: the Record with this id, in the access log, says more.";
 
 impl Fault {
@@ -244,8 +263,22 @@ impl Fault {
             what,
             help,
         };
-        let edge = |status, slug, what, help| Answer { status, proxy_status: slug, slug, who: Who::Edge, what, help };
-        let origin = |status, slug, what| Answer { status, proxy_status: slug, slug, who: Who::Origin, what, help: RETRY };
+        let edge = |status, slug, what, help| Answer {
+            status,
+            proxy_status: slug,
+            slug,
+            who: Who::Edge,
+            what,
+            help,
+        };
+        let origin = |status, slug, what| Answer {
+            status,
+            proxy_status: slug,
+            slug,
+            who: Who::Origin,
+            what,
+            help: RETRY,
+        };
         match self {
             Self::Rejected { status, .. } => client(
                 status,
@@ -271,41 +304,157 @@ impl Fault {
                 "This connection was made for another site.",
                 "Reload the page: the browser will open a connection of its own.",
             ),
-            Self::NoConnect => client(501, "connect_refused", "CONNECT is not served here.", "This is no forward proxy."),
-            Self::NoTrace => client(405, "trace_refused", "TRACE is not served here.", "Use /.seawall/trace instead."),
+            Self::NoConnect => client(
+                501,
+                "connect_refused",
+                "CONNECT is not served here.",
+                "This is no forward proxy.",
+            ),
+            Self::NoTrace => client(
+                405,
+                "trace_refused",
+                "TRACE is not served here.",
+                "Use /.seawall/trace instead.",
+            ),
             Self::BodyTooLarge => client(
                 413,
                 "body_too_large",
                 "The upload is larger than this site allows.",
                 "Send less at once. If you own this site: raise max_body of the zone.",
             ),
-            Self::SlowHead => client(408, "slow_head", "The request took too long to arrive.", "Try again."),
-            Self::SlowBody => client(408, "slow_body", "The upload was too slow, or stopped.", "Try again."),
-            Self::BrokenBody(_) => client(400, "broken_body", "The upload's framing is broken.", "Try again."),
+            Self::SlowHead => client(
+                408,
+                "slow_head",
+                "The request took too long to arrive.",
+                "Try again.",
+            ),
+            Self::SlowBody => client(
+                408,
+                "slow_body",
+                "The upload was too slow, or stopped.",
+                "Try again.",
+            ),
+            Self::BrokenBody(_) => client(
+                400,
+                "broken_body",
+                "The upload's framing is broken.",
+                "Try again.",
+            ),
             Self::ClientGone => client(499, "client_gone", "The client went away.", ""),
-            Self::NoWebSocket => client(403, "websocket_off", "This site does not speak WebSocket.", OWNER),
-            Self::NoEndpoint => client(404, "no_endpoint", "Nothing lives at this path.", "Paths below /.seawall/ belong to the edge."),
-            Self::Loop => edge(508, "proxy_loop_detected", "The request came round to the edge again.", OWNER),
-            Self::Internal => edge(500, "proxy_internal_error", "The edge ran into an error of its own.", RETRY),
-            Self::Overloaded => edge(503, "connection_limit_reached", "The edge has no room for another connection.", RETRY),
-            Self::Dns => origin(502, "dns_error", "The name of the site's server could not be resolved."),
+            Self::NoWebSocket => client(
+                403,
+                "websocket_off",
+                "This site does not speak WebSocket.",
+                OWNER,
+            ),
+            Self::NoEndpoint => client(
+                404,
+                "no_endpoint",
+                "Nothing lives at this path.",
+                "Paths below /.seawall/ belong to the edge.",
+            ),
+            Self::Loop => edge(
+                508,
+                "proxy_loop_detected",
+                "The request came round to the edge again.",
+                OWNER,
+            ),
+            Self::Internal => edge(
+                500,
+                "proxy_internal_error",
+                "The edge ran into an error of its own.",
+                RETRY,
+            ),
+            Self::Overloaded => edge(
+                503,
+                "connection_limit_reached",
+                "The edge has no room for another connection.",
+                RETRY,
+            ),
+            Self::Dns => origin(
+                502,
+                "dns_error",
+                "The name of the site's server could not be resolved.",
+            ),
             Self::Prohibited => Answer {
                 help: OWNER,
-                ..origin(502, "destination_ip_prohibited", "The site's server has an address that the edge must not connect to.")
+                ..origin(
+                    502,
+                    "destination_ip_prohibited",
+                    "The site's server has an address that the edge must not connect to.",
+                )
             },
-            Self::Refused => origin(502, "connection_refused", "The site's server refused the connection."),
-            Self::Unreachable => origin(502, "destination_ip_unroutable", "The site's server cannot be reached."),
-            Self::ConnectTimeout => origin(504, "connection_timeout", "The site's server did not take the connection in time."),
-            Self::OriginTls => origin(502, "tls_protocol_error", "No secure connection to the site's server could be made."),
-            Self::OriginCertificate => origin(502, "tls_certificate_error", "The certificate of the site's server is not good."),
-            Self::ClosedEarly => origin(502, "connection_terminated", "The site's server closed the connection without an answer."),
-            Self::Incomplete => origin(502, "http_response_incomplete", "The site's server broke off in the middle of its answer."),
-            Self::OriginProtocol => origin(502, "http_protocol_error", "The site's server sent an answer that is not valid HTTP."),
-            Self::OriginTimeout => origin(504, "http_response_timeout", "The site's server did not answer in time."),
-            Self::OriginStalled => origin(504, "connection_read_timeout", "The site's server stopped in the middle of its answer."),
-            Self::SlowReader => client(408, "slow_reader", "The answer was taken too slowly.", "Try again."),
-            Self::OriginStuck => origin(504, "connection_write_timeout", "The site's server did not take the request in time."),
-            Self::UpgradeFailed => origin(502, "http_upgrade_failed", "The site's server did not switch protocols."),
+            Self::Refused => origin(
+                502,
+                "connection_refused",
+                "The site's server refused the connection.",
+            ),
+            Self::Unreachable => origin(
+                502,
+                "destination_ip_unroutable",
+                "The site's server cannot be reached.",
+            ),
+            Self::ConnectTimeout => origin(
+                504,
+                "connection_timeout",
+                "The site's server did not take the connection in time.",
+            ),
+            Self::OriginTls => origin(
+                502,
+                "tls_protocol_error",
+                "No secure connection to the site's server could be made.",
+            ),
+            Self::OriginCertificate => origin(
+                502,
+                "tls_certificate_error",
+                "The certificate of the site's server is not good.",
+            ),
+            Self::ClosedEarly => origin(
+                502,
+                "connection_terminated",
+                "The site's server closed the connection without an answer.",
+            ),
+            Self::Unprocessed => origin(
+                502,
+                "connection_terminated",
+                "The site's server did not take the request.",
+            ),
+            Self::Incomplete => origin(
+                502,
+                "http_response_incomplete",
+                "The site's server broke off in the middle of its answer.",
+            ),
+            Self::OriginProtocol => origin(
+                502,
+                "http_protocol_error",
+                "The site's server sent an answer that is not valid HTTP.",
+            ),
+            Self::OriginTimeout => origin(
+                504,
+                "http_response_timeout",
+                "The site's server did not answer in time.",
+            ),
+            Self::OriginStalled => origin(
+                504,
+                "connection_read_timeout",
+                "The site's server stopped in the middle of its answer.",
+            ),
+            Self::SlowReader => client(
+                408,
+                "slow_reader",
+                "The answer was taken too slowly.",
+                "Try again.",
+            ),
+            Self::OriginStuck => origin(
+                504,
+                "connection_write_timeout",
+                "The site's server did not take the request in time.",
+            ),
+            Self::UpgradeFailed => origin(
+                502,
+                "http_upgrade_failed",
+                "The site's server did not switch protocols.",
+            ),
         }
     }
 
@@ -319,7 +468,7 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::OriginTls
             | Self::OriginCertificate => Outcome::ConnectFailed,
-            Self::ClosedEarly | Self::Incomplete => Outcome::Reset,
+            Self::ClosedEarly | Self::Unprocessed | Self::Incomplete => Outcome::Reset,
             Self::OriginTimeout | Self::OriginStalled | Self::OriginStuck => Outcome::Timeout,
             Self::OriginProtocol | Self::UpgradeFailed => Outcome::BadResponse,
             _ => Outcome::Abandoned,
@@ -329,7 +478,10 @@ impl Fault {
 
 impl From<Reject> for Fault {
     fn from(reject: Reject) -> Self {
-        Self::Rejected { status: reject.status, reason: reject.reason }
+        Self::Rejected {
+            status: reject.status,
+            reason: reject.reason,
+        }
     }
 }
 
@@ -339,7 +491,9 @@ impl From<ConnectFault> for Fault {
             ConnectFault::Forbidden { .. } => Self::Prohibited,
             ConnectFault::Refused => Self::Refused,
             ConnectFault::Slow => Self::ConnectTimeout,
-            ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Self::ClosedEarly,
+            ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                Self::ClosedEarly
+            }
             ConnectFault::Failed(error) if is_ours(&error) => Self::Overloaded,
             ConnectFault::Failed(_) => Self::Unreachable,
         }
@@ -349,7 +503,9 @@ impl From<ConnectFault> for Fault {
 /// Whether a connection could not be made for want of something on our side, which says nothing about the origin.
 fn is_ours(error: &std::io::Error) -> bool {
     let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error.raw_os_error().is_some_and(|code| wanting.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| wanting.contains(&code))
 }
 
 impl From<TlsFault> for Fault {
@@ -365,8 +521,11 @@ impl From<TlsFault> for Fault {
 impl From<OriginFault> for Fault {
     fn from(fault: OriginFault) -> Self {
         match fault {
+            fault if fault.is_unprocessed() => Self::Unprocessed,
             OriginFault::ClosedEarly => Self::ClosedEarly,
-            OriginFault::Closed | OriginFault::Socket(_) | OriginFault::Reset(_) => Self::Incomplete,
+            OriginFault::Closed | OriginFault::Socket(_) | OriginFault::Reset(_) => {
+                Self::Incomplete
+            }
             OriginFault::Malformed(_) => Self::OriginProtocol,
             OriginFault::Slow => Self::OriginTimeout,
             OriginFault::Stuck => Self::OriginStuck,
@@ -391,7 +550,10 @@ mod tests {
     #[test]
     fn every_slug_is_in_the_list_that_metrics_use() {
         let all = [
-            Fault::Rejected { status: 400, reason: "" },
+            Fault::Rejected {
+                status: 400,
+                reason: "",
+            },
             Fault::NeedsTls,
             Fault::UnknownHost,
             Fault::MisdirectedTls,

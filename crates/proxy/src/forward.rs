@@ -47,7 +47,11 @@ pub fn client(snapshot: &Snapshot, peer: &ConnFacts, fields: &Fields) -> Client 
     let trusted_proxies = &snapshot.edge.trusted_proxies;
     let is_trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
     if trusted_proxies.is_empty() || !is_trusted(ip) {
-        return Client { ip, trusted: false, https };
+        return Client {
+            ip,
+            trusted: false,
+            https,
+        };
     }
     let said = fields.first(FieldId::XForwardedProto);
     let https = said.map_or(https, |proto| proto.eq_ignore_ascii_case(b"https"));
@@ -64,18 +68,30 @@ pub fn client(snapshot: &Snapshot, peer: &ConnFacts, fields: &Fields) -> Client 
             }
         }
     }
-    Client { ip: client, trusted: true, https }
+    Client {
+        ip: client,
+        trusted: true,
+        https,
+    }
 }
 
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.rsplit_once(':').and_then(|(host, _)| host.parse().ok()))
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or(text);
+    bare.parse().ok().or_else(|| {
+        text.rsplit_once(':')
+            .and_then(|(host, _)| host.parse().ok())
+    })
 }
 
 /// Whether the request came through this installation before (RFC 8586).
 pub fn came_round(head: &RequestHead, node: &str) -> bool {
-    head.fields.all(FieldId::CdnLoop).any(|value| memchr::memmem::find(value, node.as_bytes()).is_some())
+    head.fields
+        .all(FieldId::CdnLoop)
+        .any(|value| memchr::memmem::find(value, node.as_bytes()).is_some())
 }
 
 /// A client's connection, and what is worked out once for many of its requests.
@@ -95,7 +111,10 @@ struct Key {
 
 impl From<ConnFacts> for Peer {
     fn from(facts: ConnFacts) -> Self {
-        Self { facts, last: RefCell::default() }
+        Self {
+            facts,
+            last: RefCell::default(),
+        }
     }
 }
 
@@ -111,7 +130,10 @@ impl Peer {
             return common.clone();
         }
         let common = Rc::new(Prepared::from(self.fields(head, client, node)));
-        let key = Key { authority: head.authority().into(), version: head.version };
+        let key = Key {
+            authority: head.authority().into(),
+            version: head.version,
+        };
         *self.last.borrow_mut() = (!client.trusted).then(|| (key, common.clone()));
         common
     }
@@ -135,13 +157,22 @@ impl Peer {
         out.push_known(FieldId::XForwardedFor, &text);
         let hop = text.split_off(start);
         out.push_known(FieldId::XForwardedProto, proto);
-        let host = head.fields.first(FieldId::XForwardedHost).filter(|_| client.trusted);
+        let host = head
+            .fields
+            .first(FieldId::XForwardedHost)
+            .filter(|_| client.trusted);
         out.push_known(FieldId::XForwardedHost, host.unwrap_or(head.authority()));
         said(FieldId::Forwarded, &mut text);
         forwarded(&mut text, &hop, proto, head.authority());
         out.push_known(FieldId::Forwarded, &text);
-        out.push_known(FieldId::Via, format!("{} seawall", head.version.via()).as_bytes());
-        out.push_known(FieldId::CdnLoop, format!("seawall; node=\"{node}\"").as_bytes());
+        out.push_known(
+            FieldId::Via,
+            format!("{} seawall", head.version.via()).as_bytes(),
+        );
+        out.push_known(
+            FieldId::CdnLoop,
+            format!("seawall; node=\"{node}\"").as_bytes(),
+        );
         out
     }
 }

@@ -33,7 +33,9 @@ impl Hasher for Fnv {
 
     fn write_usize(&mut self, number: usize) {
         // Pointers and small integers: one multiplication spreads them well enough.
-        self.0 = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.0 = (self.0 ^ number as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
 }
 
@@ -85,7 +87,9 @@ impl HostTable {
             let mut rest = host;
             while let Some(dot) = rest.iter().position(|byte| *byte == b'.') {
                 rest = rest.get(dot + 1..).unwrap_or_default();
-                if dot + 1 < host.len() && let Some(zone) = self.under.get(rest) {
+                if dot + 1 < host.len()
+                    && let Some(zone) = self.under.get(rest)
+                {
                     return Some(*zone);
                 }
             }
@@ -97,10 +101,16 @@ impl HostTable {
 /// The host of `host[:port]`; an IPv6 address keeps its brackets.
 pub fn without_port(authority: &[u8]) -> &[u8] {
     if authority.first() == Some(&b'[') {
-        let end = authority.iter().position(|byte| *byte == b']').map_or(authority.len(), |at| at + 1);
+        let end = authority
+            .iter()
+            .position(|byte| *byte == b']')
+            .map_or(authority.len(), |at| at + 1);
         return authority.get(..end).unwrap_or_default();
     }
-    let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
+    let end = authority
+        .iter()
+        .position(|byte| *byte == b':')
+        .unwrap_or(authority.len());
     authority.get(..end).unwrap_or_default()
 }
 

@@ -75,7 +75,13 @@ struct Kept {
 impl Kept {
     fn new(member: &Arc<Member>) -> Self {
         let addresses = AddressCache::default();
-        Self { member: member.clone(), addresses, idle: Vec::new(), multiplexed: Vec::new(), turn: 0 }
+        Self {
+            member: member.clone(),
+            addresses,
+            idle: Vec::new(),
+            multiplexed: Vec::new(),
+            turn: 0,
+        }
     }
 }
 
@@ -84,11 +90,11 @@ fn key(member: &Arc<Member>) -> usize {
 }
 
 impl OriginConnections {
-    /// Takes an idle connection out, if there is a good one. `fresh`: one of HTTP/1.1 that served before will not do.
+    /// Takes an idle connection out, if there is a good one. `fresh`: one that served before will not do.
     fn idle(&self, member: &Arc<Member>, need: Need, fresh: bool) -> Option<Lent> {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(&key(member))?;
-        if need != Need::Http1 {
+        if need != Need::Http1 && !fresh {
             kept.multiplexed.retain(|connection| !connection.is_over());
             let free = kept.multiplexed.iter().find(|connection| {
                 let core = connection.core();
@@ -101,7 +107,10 @@ impl OriginConnections {
         if need != Need::Http2 && !fresh {
             while let Some((_, connection)) = kept.idle.pop() {
                 if connection.is_fresh() {
-                    return Some(Lent::Http1 { connection, used: true });
+                    return Some(Lent::Http1 {
+                        connection,
+                        used: true,
+                    });
                 }
             }
         }
@@ -109,12 +118,19 @@ impl OriginConnections {
     }
 
     /// Takes a connection back that may serve again.
-    pub fn give_back(&self, member: &Arc<Member>, mut connection: Box<Http1Connection>) {
+    ///
+    /// `now`, or a little before: it is for its age.
+    pub fn give_back(
+        &self,
+        member: &Arc<Member>,
+        mut connection: Box<Http1Connection>,
+        now: Instant,
+    ) {
         connection.served += 1;
         let mut kept = self.kept.borrow_mut();
         let kept = kept.entry(key(member)).or_insert_with(|| Kept::new(member));
         if kept.idle.len() < KEEP {
-            kept.idle.push((Instant::now(), connection));
+            kept.idle.push((now, connection));
         }
     }
 
@@ -122,9 +138,12 @@ impl OriginConnections {
     pub fn sweep(&self) {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
-            kept.idle.retain(|(since, connection)| now - *since < KEEP_FOR && connection.is_fresh());
+            kept.idle
+                .retain(|(since, connection)| now - *since < KEEP_FOR && connection.is_fresh());
             kept.multiplexed.retain(|connection| !connection.is_over());
-            !kept.idle.is_empty() || !kept.multiplexed.is_empty() || Arc::strong_count(&kept.member) > 1
+            !kept.idle.is_empty()
+                || !kept.multiplexed.is_empty()
+                || Arc::strong_count(&kept.member) > 1
         });
     }
 
@@ -154,36 +173,58 @@ impl OriginConnections {
 
     fn keep_multiplexed(&self, member: &Arc<Member>, connection: &Rc<Multiplex>) {
         let mut kept = self.kept.borrow_mut();
-        kept.entry(key(member)).or_insert_with(|| Kept::new(member)).multiplexed.push(connection.clone());
+        kept.entry(key(member))
+            .or_insert_with(|| Kept::new(member))
+            .multiplexed
+            .push(connection.clone());
     }
 }
 
-/// Lends a connection to `member`, which is `origin`: a kept one, or a new one.
+/// Lends a kept connection to `member`, which is `origin`.
+pub fn lend_kept(
+    thread: &Thread,
+    origin: &Origin,
+    member: &Arc<Member>,
+    need: Need,
+    fresh: bool,
+) -> Option<Lent> {
+    thread.origins.idle(member, needed(need, origin), fresh)
+}
+
+/// What the exchange needs, or else what the origin speaks.
+fn needed(need: Need, origin: &Origin) -> Need {
+    match (need, origin.protocol) {
+        (Need::Any, Protocol::Http1) => Need::Http1,
+        (Need::Any, Protocol::Http2) => Need::Http2,
+        (need, _) => need,
+    }
+}
+
+/// Lends a new connection to `member`, which is `origin`.
 ///
 /// # Errors
 /// The fault that kept us from connecting.
-#[expect(clippy::too_many_arguments, reason = "whose connection, to whom, for what, for how long")]
-pub async fn lend(
+pub async fn lend_new(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
     zone: &Zone,
     origin: &Origin,
     member: &Arc<Member>,
     need: Need,
-    fresh: bool,
     alarm: &mut Alarm,
 ) -> Result<Lent, Fault> {
-    let need = match (need, origin.protocol) {
-        (Need::Any, Protocol::Http1) => Need::Http1,
-        (Need::Any, Protocol::Http2) => Need::Http2,
-        (need, _) => need,
-    };
-    if let Some(lent) = thread.origins.idle(member, need, fresh) {
-        return Ok(lent);
-    }
     let due = Instant::now() + zone.timeouts.connect;
-    // Boxed: connecting is rare, and its state large.
-    let made = Box::pin(connect(thread, snapshot, zone, origin, member, need, due, alarm)).await;
+    let made = connect(
+        thread,
+        snapshot,
+        zone,
+        origin,
+        member,
+        needed(need, origin),
+        due,
+        alarm,
+    )
+    .await;
     thread.shard.origin_connect(match &made {
         Ok(_) => "ok",
         Err(fault) => fault.answer().slug,
@@ -215,12 +256,22 @@ async fn connect(
         let left = due.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - at) as u32;
         alarm.set(share.max(Duration::from_millis(1)));
-        let mut connected = snapshot.edge.outward.connect(*address, alarm).await.map_err(Fault::from);
+        let mut connected = snapshot
+            .edge
+            .outward
+            .connect(*address, alarm)
+            .await
+            .map_err(Fault::from);
         if matches!(connected, Err(Fault::Overloaded)) {
             // Connections at rest hold descriptors too: this one is worth more.
             thread.shared.note_ran_out();
             thread.origins.close_idle();
-            connected = snapshot.edge.outward.connect(*address, alarm).await.map_err(Fault::from);
+            connected = snapshot
+                .edge
+                .outward
+                .connect(*address, alarm)
+                .await
+                .map_err(Fault::from);
         }
         let tcp = match connected {
             Ok(tcp) => tcp,
@@ -234,14 +285,24 @@ async fn connect(
             let stream = Stream::Plain(tcp.into());
             return Ok(lent(thread, zone, member, stream, need == Need::Http2));
         };
-        let config = if need == Need::Http1 { &tls.http1 } else { &tls.any };
+        let config = if need == Need::Http1 {
+            &tls.http1
+        } else {
+            &tls.any
+        };
         match TlsStream::connect(tcp, config.clone(), tls.name.clone(), alarm).await {
             Ok(stream) => {
                 let http2 = stream.has_alpn(b"h2");
                 if need == Need::Http2 && !http2 {
                     return Err(Fault::OriginProtocol);
                 }
-                return Ok(lent(thread, zone, member, Stream::Tls(Box::new(stream)), http2));
+                return Ok(lent(
+                    thread,
+                    zone,
+                    member,
+                    Stream::Tls(Box::new(stream)),
+                    http2,
+                ));
             }
             Err(error) => fault = error.into(),
         }
@@ -278,17 +339,29 @@ async fn resolved(
     }
 }
 
-fn lent(thread: &Rc<Thread>, zone: &Zone, member: &Arc<Member>, stream: Stream, http2: bool) -> Lent {
+fn lent(
+    thread: &Rc<Thread>,
+    zone: &Zone,
+    member: &Arc<Member>,
+    stream: Stream,
+    http2: bool,
+) -> Lent {
     let open = OpenConnection(Rc::downgrade(thread));
     if !http2 {
         let mut connection = Box::new(Http1Connection::new(stream));
         connection.attached = Some(Box::new(open));
-        return Lent::Http1 { connection, used: false };
+        return Lent::Http1 {
+            connection,
+            used: false,
+        };
     }
     let connection = Multiplex::new(stream, h2::Config::client());
     thread.origins.keep_multiplexed(member, &connection);
     let driven = connection.clone();
-    let patience = Patience { idle: KEEP_FOR, write: zone.timeouts.idle };
+    let patience = Patience {
+        idle: KEEP_FOR,
+        write: zone.timeouts.idle,
+    };
     tokio::task::spawn_local(async move {
         let mut alarm = Alarm::new(KEEP_FOR);
         driven.drive(&mut alarm, patience, || false, |_| {}).await;

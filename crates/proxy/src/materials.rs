@@ -24,7 +24,9 @@ impl Materials {
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
         let mut files = BTreeMap::new();
         for path in named(document) {
-            files.entry(path.clone()).or_insert_with(|| read(&base.join(path)));
+            files
+                .entry(path.clone())
+                .or_insert_with(|| read(&base.join(path)));
         }
         Self { files, self_signed }
     }
@@ -49,7 +51,10 @@ fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
             Certificate::SelfSigned | Certificate::Acme => Vec::new(),
         };
         let origins = zone.origins.iter().flat_map(|origin| {
-            let ours = origin.client_certificate.iter().flat_map(|files| [&files.cert, &files.key]);
+            let ours = origin
+                .client_certificate
+                .iter()
+                .flat_map(|files| [&files.cert, &files.key]);
             origin.ca.iter().chain(ours)
         });
         own.into_iter().chain(&zone.tls.client_ca).chain(origins)

@@ -34,16 +34,31 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
         let mut tasks = JoinSet::new();
         for zone in &snapshot.zones {
             for (index, origin) in (0u16..).zip(&zone.origins) {
-                let (Place::Server { host, port, .. }, Some(member)) = (&origin.at, zone.pool.member(index)) else {
+                let (Place::Server { host, port, .. }, Some(member)) =
+                    (&origin.at, zone.pool.member(index))
+                else {
                     continue;
                 };
                 random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                 if host.parse::<IpAddr>().is_err() {
                     let refresh = Refresh::new(host, *port);
-                    tasks.spawn_local(resolve(shared.clone(), member.clone(), refresh, host.clone(), *port, random));
+                    tasks.spawn_local(resolve(
+                        shared.clone(),
+                        member.clone(),
+                        refresh,
+                        host.clone(),
+                        *port,
+                        random,
+                    ));
                 }
                 if let Some(probe) = &zone.probe {
-                    let task = probe_for_ever(snapshot.clone(), zone.clone(), index, probe.clone(), random);
+                    let task = probe_for_ever(
+                        snapshot.clone(),
+                        zone.clone(),
+                        index,
+                        probe.clone(),
+                        random,
+                    );
                     tasks.spawn_local(task);
                 }
             }
@@ -54,7 +69,14 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
     }
 }
 
-async fn resolve(shared: Arc<Shared>, member: Arc<Member>, mut refresh: Refresh, host: Box<str>, port: u16, seed: u64) {
+async fn resolve(
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+    mut refresh: Refresh,
+    host: Box<str>,
+    port: u16,
+    seed: u64,
+) {
     let mut random = seed;
     while let Some(due) = refresh.due() {
         let now = shared.now();
@@ -66,7 +88,9 @@ async fn resolve(shared: Arc<Shared>, member: Arc<Member>, mut refresh: Refresh,
             Ok(Ok(addresses)) => Some(addresses.iter().map(std::net::SocketAddr::ip).collect()),
             _ => None,
         };
-        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        random = random
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
         refresh.answered(addresses.as_deref(), shared.now(), random);
         if !refresh.addresses().is_empty() && *member.addresses() != *refresh.addresses() {
             member.set_addresses(refresh.addresses());
@@ -76,9 +100,17 @@ async fn resolve(shared: Arc<Shared>, member: Arc<Member>, mut refresh: Refresh,
     }
 }
 
-async fn probe_for_ever(snapshot: Arc<Snapshot>, zone: Arc<Zone>, index: u16, probe: Probe, seed: u64) {
+async fn probe_for_ever(
+    snapshot: Arc<Snapshot>,
+    zone: Arc<Zone>,
+    index: u16,
+    probe: Probe,
+    seed: u64,
+) {
     // Spread over the interval: a thousand origins are not probed in the same instant.
-    let spread = probe.every.mul_f64((seed >> 40) as f64 / (1u64 << 24) as f64);
+    let spread = probe
+        .every
+        .mul_f64((seed >> 40) as f64 / (1u64 << 24) as f64);
     tokio::time::sleep(spread.min(Duration::from_secs(1))).await;
     loop {
         let began = Instant::now();
@@ -101,11 +133,18 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
     };
     let address = *zone.pool.member(index)?.addresses().first()?;
     let mut alarm = Alarm::new(probe.timeout);
-    let tcp = snapshot.edge.outward.connect(address, &mut alarm).await.ok()?;
+    let tcp = snapshot
+        .edge
+        .outward
+        .connect(address, &mut alarm)
+        .await
+        .ok()?;
     let stream = match tls {
         None => Stream::Plain(tcp.into()),
         Some(tls) => {
-            let stream = TlsStream::connect(tcp, tls.http1.clone(), tls.name.clone(), &mut alarm).await.ok()?;
+            let stream = TlsStream::connect(tcp, tls.http1.clone(), tls.name.clone(), &mut alarm)
+                .await
+                .ok()?;
             Stream::Tls(Box::new(stream))
         }
     };
@@ -133,7 +172,9 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
     let mut answer = ResponseHead::default();
     loop {
         let limits = &snapshot.edge.head;
-        let head = alarm.within(|cx| response.poll_head(Method::Get, limits, &mut answer, cx)).await;
+        let head = alarm
+            .within(|cx| response.poll_head(Method::Get, limits, &mut answer, cx))
+            .await;
         head.ok()?.ok()?;
         if answer.status >= 200 {
             return Some(answer.status);

@@ -48,19 +48,32 @@ pub async fn refuse(
     extra.push_known(FieldId::ContentType, content_type.as_bytes());
     extra.push_known(FieldId::Date, &thread.http_date(unix_us() / 1_000_000));
     let said = match fault {
-        Fault::Rejected { reason, .. } => format!("seawall; error={}; details=\"{reason}\"", answer.proxy_status),
+        Fault::Rejected { reason, .. } => format!(
+            "seawall; error={}; details=\"{reason}\"",
+            answer.proxy_status
+        ),
         _ => format!("seawall; error={}", answer.proxy_status),
     };
     extra.push_known(FieldId::ProxyStatus, said.as_bytes());
     forward::ray_field(ray, &snapshot.edge.location, &mut text, &mut extra);
     let body = BodyOut::Length(content.len() as u64);
-    let head = ResponseOut { status: answer.status, origin: None, skip: 0, extra: &extra, body };
+    let head = ResponseOut {
+        status: answer.status,
+        origin: None,
+        skip: 0,
+        extra: &extra,
+        body,
+    };
     let timeout = snapshot.edge.write_timeout;
     if response.head(head).is_ok() {
         // A client that does not take it is closed all the same.
         let _ = response.body(&content, After::Last, alarm, timeout).await;
     }
-    let seen = Seen { bytes, answered: answer.status, bytes_out: response.bytes() };
+    let seen = Seen {
+        bytes,
+        answered: answer.status,
+        bytes_out: response.bytes(),
+    };
     let error = match fault {
         Fault::Rejected { reason, .. } => reason,
         _ => answer.slug,
@@ -71,8 +84,19 @@ pub async fn refuse(
 /// Writes the Record of a request that was not answered but reset (HTTP/2).
 pub fn unanswered(thread: &Rc<Thread>, facts: &ConnFacts, reason: &'static str) {
     thread.shard.request_rejected(reason);
-    let seen = Seen { bytes: b"", answered: 400, bytes_out: 0 };
-    record(thread, facts, thread.next_ray(), HttpVersion::Http2, &seen, reason);
+    let seen = Seen {
+        bytes: b"",
+        answered: 400,
+        bytes_out: 0,
+    };
+    record(
+        thread,
+        facts,
+        thread.next_ray(),
+        HttpVersion::Http2,
+        &seen,
+        reason,
+    );
 }
 
 struct Seen<'a> {
@@ -81,9 +105,20 @@ struct Seen<'a> {
     bytes_out: u64,
 }
 
-fn record(thread: &Thread, facts: &ConnFacts, ray: Ray, http: HttpVersion, seen: &Seen<'_>, error: &str) {
+fn record(
+    thread: &Thread,
+    facts: &ConnFacts,
+    ray: Ray,
+    http: HttpVersion,
+    seen: &Seen<'_>,
+    error: &str,
+) {
     let snapshot = thread.snapshot.load();
-    let line = seen.bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let line = seen
+        .bytes
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default();
     let mut words = line.splitn(3, |byte| *byte == b' ');
     let mut word = || {
         let word = words.next().unwrap_or_default();
@@ -117,6 +152,7 @@ fn record(thread: &Thread, facts: &ConnFacts, ray: Ray, http: HttpVersion, seen:
         user_agent: b"",
         referer: b"",
         error,
+        place: b"",
     };
     thread.record(&record, ZoneSlot::NONE);
 }

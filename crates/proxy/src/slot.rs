@@ -20,7 +20,10 @@ pub struct Slot {
 impl Slot {
     /// A slot that holds this snapshot.
     pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
-        Arc::new(Self { generation: AtomicU64::new(1), live: RwLock::new(snapshot) })
+        Arc::new(Self {
+            generation: AtomicU64::new(1),
+            live: RwLock::new(snapshot),
+        })
     }
 
     /// Puts a snapshot in place of the live one, which goes on for the requests that hold it.
@@ -33,12 +36,18 @@ impl Slot {
 
     /// The live snapshot. Takes a lock: a worker thread asks its [`Reader`].
     pub fn load(&self) -> Arc<Snapshot> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// One thread's view of the slot.
-#[expect(clippy::redundant_allocation, reason = "requests count in their thread; the shared count is for swaps")]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "requests count in their thread; the shared count is for swaps"
+)]
 pub struct Reader {
     slot: Arc<Slot>,
     seen: RefCell<(u64, Rc<Arc<Snapshot>>)>,
@@ -49,7 +58,10 @@ impl Reader {
     pub fn new(slot: Arc<Slot>) -> Self {
         let generation = slot.generation.load(Ordering::Acquire);
         let snapshot = Rc::new(slot.load());
-        Self { slot, seen: RefCell::new((generation, snapshot)) }
+        Self {
+            slot,
+            seen: RefCell::new((generation, snapshot)),
+        }
     }
 
     /// Looks at the live snapshot, without holding it.

@@ -82,6 +82,8 @@ pub struct Zone {
     pub slot: ZoneSlot,
     /// Its version, for Records.
     pub version: Box<str>,
+    /// Location, name and version as Records write them.
+    pub place: Box<[u8]>,
     /// Its origins' state.
     pub pool: Arc<Pool>,
     /// Its origins, by the index that the pool gives.

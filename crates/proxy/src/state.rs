@@ -24,7 +24,13 @@ pub struct State {
 impl State {
     /// Nothing is known yet.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { members: Members::new(), registry, tickets: Mutex::default(), own_listeners: Mutex::default(), https_port: OnceLock::new() }
+        Self {
+            members: Members::new(),
+            registry,
+            tickets: Mutex::default(),
+            own_listeners: Mutex::default(),
+            https_port: OnceLock::new(),
+        }
     }
 
     /// The ticket keys of a zone.
@@ -43,7 +49,10 @@ impl State {
 
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
-        *self.own_listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+        *self
+            .own_listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
     /// The port of the first HTTPS listener, for redirects to it. The first one said holds.
@@ -59,7 +68,12 @@ impl State {
     /// An address policy that knows our own listeners.
     pub fn outward(&self, public: bool, private: bool, loopback: bool) -> Arc<Outward> {
         let outward = Outward::new(public, private, loopback);
-        outward.set_own(self.own_listeners.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        outward.set_own(
+            self.own_listeners
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        );
         Arc::new(outward)
     }
 }

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,8 @@ pub struct Shared {
     pub began: Instant,
     /// No new work; what runs may end.
     pub draining: AtomicBool,
+    /// Told when draining begins.
+    pub drain: tokio::sync::Notify,
     /// Connections of clients, in all threads.
     pub open: AtomicU64,
     /// Connections of clients that there are descriptors for, each with one to an origin beside it.
@@ -53,7 +55,10 @@ fn counted_as(ip: IpAddr) -> IpAddr {
 impl Shared {
     /// Counts one more connection of a client; false when it has `most` already.
     pub fn enter(&self, ip: IpAddr, most: u32) -> bool {
-        let mut counts = self.per_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .per_client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(counted_as(ip)).or_insert(0);
         if *count >= most {
             return false;
@@ -63,7 +68,10 @@ impl Shared {
     }
 
     fn leave(&self, ip: IpAddr) {
-        let mut counts = self.per_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .per_client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let ip = counted_as(ip);
         if let Some(count) = counts.get_mut(&ip) {
             *count -= 1;
@@ -78,9 +86,10 @@ impl Shared {
         self.ran_out.store(self.now().max(1), Ordering::Relaxed);
     }
 
-    /// Milliseconds from the process' beginning to `then`.
+    /// Microseconds from the process' beginning to `then`.
     pub fn since(&self, then: Instant) -> u64 {
-        then.saturating_duration_since(self.began).as_millis() as u64
+        let since = then.saturating_duration_since(self.began);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 
     /// Milliseconds since the process began.
@@ -105,7 +114,10 @@ pub struct Scratch {
 }
 
 /// One worker thread.
-#[expect(clippy::vec_box, reason = "heads are large: they are taken and given as boxes")]
+#[expect(
+    clippy::vec_box,
+    reason = "heads are large: they are taken and given as boxes"
+)]
 pub struct Thread {
     /// What it shares with the others.
     pub shared: Arc<Shared>,
@@ -164,7 +176,8 @@ impl Thread {
     /// Takes heads back.
     pub fn give_scratch(&self, mut scratch: Box<Scratch>) {
         let mut kept = self.scratch.borrow_mut();
-        let large = scratch.request.fields.raw().len() + scratch.response.fields.raw().len() > 32 * 1024;
+        let large =
+            scratch.request.fields.raw().len() + scratch.response.fields.raw().len() > 32 * 1024;
         if kept.len() < KEEP_SCRATCH && !large {
             scratch.request.clear();
             scratch.response.clear();
@@ -178,7 +191,9 @@ impl Thread {
     /// Writes a request's Record: its line and its counts.
     pub fn record(&self, record: &Record<'_>, zone: ZoneSlot) {
         self.shard.observe(record, zone);
-        self.log.borrow_mut().write(record, &mut self.stamp.borrow_mut());
+        self.log
+            .borrow_mut()
+            .write(record, &mut self.stamp.borrow_mut());
     }
 
     /// The time as an HTTP-date (RFC 9110 §5.6.7).
@@ -191,14 +206,15 @@ impl Thread {
         String::from_utf8_lossy(self.stamp.borrow_mut().rfc3339(unix_us)).into_owned()
     }
 
-    /// Microseconds since 1970 at `then`, which is not long ago.
-    pub fn unix_us(&self, then: Instant) -> u64 {
-        self.wall.get() + then.saturating_duration_since(self.shared.began).as_micros() as u64
+    /// Microseconds since 1970, from those since the process began ([`Shared::since`]) at a time that is not long ago.
+    pub fn unix_us(&self, since: u64) -> u64 {
+        self.wall.get() + since
     }
 
     /// Looks at the wall clock.
     pub fn tick(&self) {
-        self.wall.set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
+        self.wall
+            .set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
     }
 
     /// Hands aged log lines over.
@@ -232,7 +248,11 @@ impl Thread {
             clients.push(None);
             clients.len() - 1
         });
-        Presence { thread: self.clone(), place, counted }
+        Presence {
+            thread: self.clone(),
+            place,
+            counted,
+        }
     }
 
     /// Wakes all clients' connections: the idle ones see that the thread drains.
@@ -276,5 +296,7 @@ impl Drop for Presence {
 
 /// Microseconds since 1970.
 pub fn unix_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64)
 }

@@ -42,11 +42,16 @@ pub fn handshake_fields(request: &RequestHead, random: u64, out: &mut Fields) {
 /// 16 bytes in base64, as a `Sec-WebSocket-Key` is (RFC 6455 §4.1). It is no secret.
 fn key(random: u64) -> [u8; 24] {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = (u128::from(random) << 64) | u128::from(random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let bits = (u128::from(random) << 64)
+        | u128::from(random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut key = [b'='; 24];
     for (at, digit) in key.iter_mut().take(22).enumerate() {
         // 21 digits of 6 bits, then one with the last 2 bits.
-        let six = if at < 21 { (bits >> (122 - 6 * at)) & 63 } else { (bits & 3) << 4 };
+        let six = if at < 21 {
+            (bits >> (122 - 6 * at)) & 63
+        } else {
+            (bits & 3) << 4
+        };
         *digit = DIGITS.get(six as usize).copied().unwrap_or(b'A');
     }
     key
@@ -60,7 +65,12 @@ pub async fn run(
     response: &mut OriginResponse<'_>,
     origin_us: u64,
 ) -> Outcome {
-    let Scratch { response: head, to_client, text, .. } = scratch;
+    let Scratch {
+        response: head,
+        to_client,
+        text,
+        ..
+    } = scratch;
     forward::drop_connection_named(&mut head.fields);
     to_client.clear();
     let http1 = matches!(exchange.response, ClientResponse::Http1(_));
@@ -69,7 +79,12 @@ pub async fn run(
     } else {
         head.fields.remove(FieldId::SecWebSocketAccept);
     }
-    forward::ray_field(exchange.ray, &exchange.snapshot.edge.location, text, to_client);
+    forward::ray_field(
+        exchange.ray,
+        &exchange.snapshot.edge.location,
+        text,
+        to_client,
+    );
     let out = ResponseOut {
         status: 101,
         origin: Some(&head.fields),
@@ -78,9 +93,18 @@ pub async fn run(
         body: BodyOut::Unknown,
     };
     let timeout = exchange.snapshot.edge.write_timeout;
-    let mut outcome =
-        Outcome { status: 101, source: Source::Origin, origin_us: Some(origin_us), ..Outcome::default() };
-    if exchange.response.switch(out, exchange.alarm, timeout).await.is_err() {
+    let mut outcome = Outcome {
+        status: 101,
+        source: Source::Origin,
+        origin_us: Some(origin_us),
+        ..Outcome::default()
+    };
+    if exchange
+        .response
+        .switch(out, exchange.alarm, timeout)
+        .await
+        .is_err()
+    {
         outcome.fault = Some(Fault::ClientGone);
         return outcome;
     }
@@ -90,14 +114,31 @@ pub async fn run(
     let received = Cell::new(0);
     let mut upload_alarm = Alarm::new(SILENCE);
     {
-        let mut up = pin!(up(exchange.body, request, &mut upload_alarm, timeout, &last, &received));
-        let mut down = pin!(down(response, exchange.response, exchange.alarm, timeout, &last));
+        let mut up = pin!(up(
+            exchange.body,
+            request,
+            &mut upload_alarm,
+            timeout,
+            &last,
+            &received
+        ));
+        let mut down = pin!(down(
+            response,
+            exchange.response,
+            exchange.alarm,
+            timeout,
+            &last
+        ));
         let mut up_done = false;
         poll_fn(|cx| {
             if !up_done && up.as_mut().poll(cx).is_ready() {
                 up_done = true;
             }
-            if down.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+            if down.as_mut().poll(cx).is_ready() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -114,7 +155,10 @@ async fn up(
     last: &Cell<Instant>,
     received: &Cell<u64>,
 ) {
-    let pace = BodyPace { idle: SILENCE, rate: 0 };
+    let pace = BodyPace {
+        idle: SILENCE,
+        rate: 0,
+    };
     loop {
         alarm.set_at(last.get() + SILENCE);
         let ready = match body.fill(alarm, pace).await {
@@ -124,7 +168,11 @@ async fn up(
         };
         last.set(Instant::now());
         received.set(received.get() + ready as u64);
-        if request.body(body.front(ready), After::Wait, alarm, timeout).await.is_err() {
+        if request
+            .body(body.front(ready), After::Wait, alarm, timeout)
+            .await
+            .is_err()
+        {
             break;
         }
         body.consume(ready);
@@ -156,7 +204,9 @@ async fn down(
             _ => break,
         };
         last.set(Instant::now());
-        let sent = client.body(origin.front(ready), After::Wait, alarm, timeout).await;
+        let sent = client
+            .body(origin.front(ready), After::Wait, alarm, timeout)
+            .await;
         origin.consume(ready);
         if sent.is_err() {
             return;
@@ -173,6 +223,9 @@ mod tests {
     fn a_key_is_sixteen_bytes_in_base64() {
         let key = key(0x0123_4567_89ab_cdef);
         assert!(key.ends_with(b"==") && !key.get(..22).unwrap().contains(&b'='));
-        assert!(matches!(key[21], b'A' | b'Q' | b'g' | b'w'), "the last two bits");
+        assert!(
+            matches!(key[21], b'A' | b'Q' | b'g' | b'w'),
+            "the last two bits"
+        );
     }
 }

@@ -37,7 +37,10 @@ pub struct Listener {
 ///
 /// # Errors
 /// As the system says: the port is taken, or may not be used.
-pub fn bind(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+pub fn bind(
+    address: SocketAddr,
+    threads: usize,
+) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
     let mut bound = address;
     let mut sockets = Vec::with_capacity(threads);
     if address.port() != 0 {
@@ -58,7 +61,11 @@ pub fn bind(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -75,16 +82,29 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
 ///
 /// # Errors
 /// When the runtime cannot be made.
-pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listeners: Vec<Listener>) -> io::Result<()> {
+pub fn run(
+    shared: Arc<Shared>,
+    shard: Shard,
+    log: LogBuffer,
+    seed: u64,
+    listeners: Vec<Listener>,
+) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default())?;
+    let runtime = builder
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())?;
     let thread = Thread::new(shared, shard, log, seed);
     thread.tick();
     runtime.block_on(async {
         let mut accepting = Vec::new();
         for listener in listeners {
             let socket = TcpListener::from_std(listener.socket)?;
-            accepting.push(tokio::task::spawn_local(accept(thread.clone(), socket, listener.tls)));
+            accepting.push(tokio::task::spawn_local(accept(
+                thread.clone(),
+                socket,
+                listener.tls,
+            )));
         }
         housekeeping(&thread).await;
         for accepting in accepting {
@@ -95,6 +115,7 @@ pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listene
             tokio::time::sleep(Duration::from_millis(10)).await;
             // A connection that was busy and is idle now goes too.
             thread.wake_all();
+            thread.flush_log();
         }
         thread.origins.close_all();
         thread.flush_log_now();
@@ -106,16 +127,13 @@ pub fn run(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64, listene
 async fn housekeeping(thread: &Rc<Thread>) {
     let mut ticks = 0u32;
     while !thread.is_draining() {
-        tokio::time::sleep(TICK.min(Duration::from_millis(50))).await;
+        // Should draining begin between the two, the next tick sees it.
+        let _ = tokio::time::timeout(TICK, thread.shared.drain.notified()).await;
         ticks = ticks.wrapping_add(1);
         thread.tick();
-        if ticks.is_multiple_of(5) {
-            thread.flush_log();
-        }
-        if ticks.is_multiple_of(20) {
+        thread.flush_log();
+        if ticks.is_multiple_of(4) {
             thread.origins.sweep();
-            // A thread without requests lets go of an old configuration too.
-            drop(thread.snapshot.load());
         }
     }
 }
@@ -128,7 +146,10 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
         match listener.accept().await {
             Ok((tcp, from)) => {
                 let snapshot = thread.snapshot.load();
-                let (most, each) = (snapshot.edge.connections, snapshot.edge.connections_per_client);
+                let (most, each) = (
+                    snapshot.edge.connections,
+                    snapshot.edge.connections_per_client,
+                );
                 drop(snapshot);
                 let counted = (each > 0).then(|| from.ip());
                 if counted.is_some_and(|ip| !thread.shared.enter(ip, each)) {

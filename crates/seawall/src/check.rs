@@ -14,16 +14,27 @@ use crate::say::say;
 pub fn run(check: &Check) -> ExitCode {
     let problems = problems(&check.file);
     if check.json {
-        let list: Vec<_> = problems.iter().flat_map(|problems| &problems.list).map(as_json).collect();
+        let list: Vec<_> = problems
+            .iter()
+            .flat_map(|problems| &problems.list)
+            .map(as_json)
+            .collect();
         let more = problems.as_ref().map_or(0, |problems| problems.more);
-        say(format_args!("{:#}", json!({ "ok": problems.is_none(), "problems": list, "more": more })));
+        say(format_args!(
+            "{:#}",
+            json!({ "ok": problems.is_none(), "problems": list, "more": more })
+        ));
     } else {
         match &problems {
             None => say(format_args!("{}: good", check.file.display())),
             Some(problems) => say(problems),
         }
     }
-    if problems.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if problems.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn as_json(problem: &Problem) -> serde_json::Value {
@@ -37,5 +48,7 @@ fn as_json(problem: &Problem) -> serde_json::Value {
 }
 
 fn problems(file: &Path) -> Option<Problems> {
-    file::read(file).and_then(|document| file::try_compile(&document, file)).err()
+    file::read(file)
+        .and_then(|document| file::try_compile(&document, file))
+        .err()
 }

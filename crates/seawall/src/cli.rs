@@ -46,19 +46,34 @@ const CHECK_EXAMPLES: &str = "Example:
 #[derive(Args)]
 pub struct Up {
     /// The site to put Seawall in front of, as http://HOST:PORT or https://HOST:PORT
-    #[arg(long, env = "SEAWALL_ORIGIN", value_name = "URL", conflicts_with = "config")]
+    #[arg(
+        long,
+        env = "SEAWALL_ORIGIN",
+        value_name = "URL",
+        conflicts_with = "config"
+    )]
     pub origin: Option<String>,
     /// A host name of the site; several are possible. Without one: every host
     #[arg(long, env = "SEAWALL_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', conflicts_with = "config")]
     pub host: Vec<String>,
     /// Get the certificate by ACME, with this contact (not in this build: self-signed instead)
-    #[arg(long, env = "SEAWALL_ACME", value_name = "EMAIL", conflicts_with = "config")]
+    #[arg(
+        long,
+        env = "SEAWALL_ACME",
+        value_name = "EMAIL",
+        conflicts_with = "config"
+    )]
     pub acme: Option<String>,
     /// The configuration file
     #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where Seawall keeps its files
-    #[arg(long, env = "SEAWALL_DATA", value_name = "DIR", default_value = "./seawall-data")]
+    #[arg(
+        long,
+        env = "SEAWALL_DATA",
+        value_name = "DIR",
+        default_value = "./seawall-data"
+    )]
     pub data: PathBuf,
     /// Where HTTP is served; `none` leaves it out, port 0 picks a free one [default: 0.0.0.0:8080, or port 80 with --host]
     #[arg(long, env = "SEAWALL_HTTP", value_name = "ADDRESS")]
@@ -105,7 +120,10 @@ fn location(text: &str) -> Result<String, String> {
 }
 
 fn workers(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=1024).contains(number));
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=1024).contains(number));
     number.ok_or_else(|| format!("{text:?} is no number of threads (1 to 1024)"))
 }
 
@@ -135,7 +153,9 @@ impl FromStr for Listen {
         if text == "none" {
             return Ok(Self::None);
         }
-        let help = || format!("{text:?} is no address: write IP:PORT, as 0.0.0.0:8080 or [::]:8080, or none");
+        let help = || {
+            format!("{text:?} is no address: write IP:PORT, as 0.0.0.0:8080 or [::]:8080, or none")
+        };
         text.parse().map(Self::At).map_err(|_| help())
     }
 }

@@ -24,11 +24,18 @@ impl Data {
     /// # Errors
     /// When it cannot be made or written, or another process has it: then with that one's pid.
     pub fn open(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
         let folder = folder.canonicalize()?;
         let path = folder.join("up.lock");
         let mut options = File::options();
-        let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let opened = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path);
         let mut lock = opened.with_context(|| format!("{} cannot be written", path.display()))?;
         // SAFETY: the descriptor is open; flock touches no memory of ours.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
@@ -42,9 +49,15 @@ impl Data {
             );
         }
         // The lock is what counts; on a full disk it stands without the pid.
-        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
         let _ = fs::remove_file(folder.join("up.json"));
-        Ok(Self { folder, _lock: lock })
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
     }
 
     /// The path of a file in it.
@@ -57,14 +70,23 @@ impl Data {
     /// Tells whether it could.
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
         let temporary = self.path(format!("{name}.new"));
-        let written = File::options().write(true).create(true).truncate(true).mode(mode).open(&temporary).and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&temporary, self.path(name))
-        });
+        let written = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)
+            .and_then(|mut file| {
+                file.write_all(content)?;
+                file.sync_all()?;
+                fs::rename(&temporary, self.path(name))
+            });
         if let Err(error) = &written {
             let _ = fs::remove_file(&temporary);
-            complain(format_args!("{} cannot be written: {error}", self.path(name).display()));
+            complain(format_args!(
+                "{} cannot be written: {error}",
+                self.path(name).display()
+            ));
         }
         written.is_ok()
     }
@@ -82,9 +104,11 @@ impl Data {
         names.truncate(100);
         let listed = names.join(" ");
         let kept = |name: &str| fs::read_to_string(self.path(name));
-        if let (Ok(for_names), Ok(certificate), Ok(key)) =
-            (kept("self-signed.names"), kept("self-signed.pem"), kept("self-signed.key"))
-            && for_names == listed
+        if let (Ok(for_names), Ok(certificate), Ok(key)) = (
+            kept("self-signed.names"),
+            kept("self-signed.pem"),
+            kept("self-signed.key"),
+        ) && for_names == listed
         {
             return Ok((certificate, key));
         }
@@ -116,6 +140,8 @@ impl Data {
 /// 64 random bits from the system.
 pub fn random() -> Result<u64> {
     let mut bytes = [0; 8];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).context("no randomness")?;
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .context("no randomness")?;
     Ok(u64::from_ne_bytes(bytes))
 }

@@ -17,7 +17,10 @@ use crate::process::registry;
 pub fn read(file: &Path) -> Result<Document, Problems> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         let what = format!("{} cannot be read: {error}", file.display());
-        Problems::one(Problem::new("document", Wrong::new(what, "name a readable text file")))
+        Problems::one(Problem::new(
+            "document",
+            Wrong::new(what, "name a readable text file"),
+        ))
     })?;
     match document::parse_partly(&text, &Limits::default()) {
         (document, None) => Ok(document),

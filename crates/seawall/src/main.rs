@@ -1,6 +1,10 @@
 //! The binary: command line, roles, wiring. It knows all rooms and is known by none.
 
-#![deny(clippy::print_stdout, clippy::print_stderr, reason = "a closed terminal must not end the process: use `say`")]
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a closed terminal must not end the process: use `say`"
+)]
 
 mod check;
 mod cli;

@@ -27,7 +27,13 @@ pub struct Troubles {
 impl Troubles {
     /// Nothing was told yet.
     pub fn new(log: Arc<Status>) -> Self {
-        Self { log, failures: 0, failing: false, dropped: 0, ran_out: 0 }
+        Self {
+            log,
+            failures: 0,
+            failing: false,
+            dropped: 0,
+            ran_out: 0,
+        }
     }
 
     /// Looks, and tells what is new. Once a second or so.
@@ -36,7 +42,9 @@ impl Troubles {
         let ran_out = shared.ran_out.load(Ordering::Relaxed);
         if ran_out > 0 && (self.ran_out == 0 || ran_out - self.ran_out > QUIET) {
             self.ran_out = ran_out;
-            complain("no descriptor left for a connection: some are refused (raise LimitNOFILE (systemd) or ulimit -n)");
+            complain(
+                "no descriptor left for a connection: some are refused (raise LimitNOFILE (systemd) or ulimit -n)",
+            );
         }
     }
 
@@ -44,14 +52,21 @@ impl Troubles {
         let (failures, problem) = (self.log.failures(), self.log.problem());
         if failures > self.failures && !self.failing {
             self.failing = true;
-            let what = problem.as_deref().unwrap_or("access log: could not be written");
-            complain(format_args!("{what} (requests are served on; lines are lost if this lasts)"));
+            let what = problem
+                .as_deref()
+                .unwrap_or("access log: could not be written");
+            complain(format_args!(
+                "{what} (requests are served on; lines are lost if this lasts)"
+            ));
         }
         self.failures = failures;
         if self.failing && problem.is_none() {
             self.failing = false;
             let dropped = self.log.dropped_lines();
-            complain(format_args!("access log: written again, {} line(s) were lost", dropped - self.dropped));
+            complain(format_args!(
+                "access log: written again, {} line(s) were lost",
+                dropped - self.dropped
+            ));
             self.dropped = dropped;
         }
     }

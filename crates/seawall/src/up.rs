@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use seawall_model::{Document, HostPattern, Limits};
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::compile::compile;
 use seawall_proxy::materials::Materials;
+use seawall_proxy::prober;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
 use seawall_proxy::worker::{self, Listener};
-use seawall_proxy::prober;
 use seawall_telemetry::{AccessLog, LogConfig, LogTarget, Registry};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,7 +55,11 @@ pub fn run(up: &Up) -> Result<ExitCode> {
     let data = Data::open(&up.data)?;
     let registry = registry();
     let state = State::new(registry.clone());
-    let workers = up.workers.or(document.edge.workers).unwrap_or_else(cores).clamp(1, 1024);
+    let workers = up
+        .workers
+        .or(document.edge.workers)
+        .unwrap_or_else(cores)
+        .clamp(1, 1024);
     let listening = listen(up, &document, workers)?;
     state.set_own_listeners(listening.all());
     if let Some(https) = listening.served.https.first() {
@@ -66,13 +70,19 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         Err(problems) => return Ok(told(&problems)),
     };
     let descriptors = raise_descriptors();
-    let room = room(descriptors, workers, listening.threads.iter().map(Vec::len).sum());
-    let log = AccessLog::open(log_config(&document, &data)).context("the access log's writer cannot be started")?;
+    let room = room(
+        descriptors,
+        workers,
+        listening.threads.iter().map(Vec::len).sum(),
+    );
+    let log = AccessLog::open(log_config(&document, &data))
+        .context("the access log's writer cannot be started")?;
     registry.watch_log(log.status());
     let shared = Arc::new(Shared {
         slot: Slot::new(Arc::new(snapshot)),
         began: Instant::now(),
         draining: AtomicBool::new(false),
+        drain: tokio::sync::Notify::new(),
         open: AtomicU64::new(0),
         room,
         ran_out: AtomicU64::new(0),
@@ -80,7 +90,11 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         per_client: Mutex::default(),
     });
     let configured = Arc::new(AtomicU64::new(0));
-    let Listening { served, threads, admin } = listening;
+    let Listening {
+        served,
+        threads,
+        admin,
+    } = listening;
     beside(&shared, &registry, &log, &configured, admin)?;
     let workers = start(&shared, &registry, &log, threads)?;
     announce(up, &document, &data, &served);
@@ -90,7 +104,17 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         ));
     }
     let drain = up.drain.unwrap_or(document.edge.limits.drain);
-    let stopped = wait(up, &data, &state, &shared, &configured, &log, workers, drain, document);
+    let stopped = wait(
+        up,
+        &data,
+        &state,
+        &shared,
+        &configured,
+        &log,
+        workers,
+        drain,
+        document,
+    );
     data.forget();
     // What is logged up to here is written; a disk that hangs does not keep us.
     let _ = log.close(Duration::from_secs(1));
@@ -98,7 +122,9 @@ pub fn run(up: &Up) -> Result<ExitCode> {
 }
 
 fn told(problems: &seawall_model::Problems) -> ExitCode {
-    complain(format_args!("the configuration has problems, nothing is served:\n{problems}"));
+    complain(format_args!(
+        "the configuration has problems, nothing is served:\n{problems}"
+    ));
     ExitCode::FAILURE
 }
 
@@ -111,7 +137,11 @@ fn document(up: &Up) -> Result<Document, seawall_model::Problems> {
     let mut document = match &up.config {
         Some(file) => file::read(file)?,
         None => {
-            let flags = UpDocument { origin: up.origin.as_deref(), hosts: &up.host, acme: up.acme.is_some() };
+            let flags = UpDocument {
+                origin: up.origin.as_deref(),
+                hosts: &up.host,
+                acme: up.acme.is_some(),
+            };
             up_default(&flags, &Limits::default())?
         }
     };
@@ -121,13 +151,26 @@ fn document(up: &Up) -> Result<Document, seawall_model::Problems> {
     Ok(document)
 }
 
-fn snapshot(up: &Up, document: &Document, data: &Data, state: &State) -> Result<Snapshot, seawall_model::Problems> {
+fn snapshot(
+    up: &Up,
+    document: &Document,
+    data: &Data,
+    state: &State,
+) -> Result<Snapshot, seawall_model::Problems> {
     let mut names = vec!["localhost".to_string()];
     for zone in &document.zones {
-        names.extend(zone.hosts.iter().filter(|host| **host != HostPattern::Any).map(ToString::to_string));
+        names.extend(
+            zone.hosts
+                .iter()
+                .filter(|host| **host != HostPattern::Any)
+                .map(ToString::to_string),
+        );
     }
     let self_signed = data.self_signed(names).map_err(|error| {
-        let wrong = seawall_model::Wrong::new(format!("self-signed certificate: {error:#}"), "see the data folder");
+        let wrong = seawall_model::Wrong::new(
+            format!("self-signed certificate: {error:#}"),
+            "see the data folder",
+        );
         seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
     })?;
     let base = up.config.as_deref().map_or(Path::new("."), file::folder);
@@ -137,7 +180,10 @@ fn snapshot(up: &Up, document: &Document, data: &Data, state: &State) -> Result<
 
 fn log_config(document: &Document, data: &Data) -> LogConfig {
     match &document.edge.access_log {
-        LogChoice::Off => LogConfig { target: LogTarget::Off, ..LogConfig::default() },
+        LogChoice::Off => LogConfig {
+            target: LogTarget::Off,
+            ..LogConfig::default()
+        },
         LogChoice::File(file) => LogConfig {
             target: if file.file.as_os_str() == "-" {
                 LogTarget::Stdout
@@ -169,7 +215,9 @@ struct Served {
 
 impl Listening {
     fn all(&self) -> Vec<SocketAddr> {
-        let Served { http, https, admin, .. } = &self.served;
+        let Served {
+            http, https, admin, ..
+        } = &self.served;
         http.iter().chain(https).chain(admin).copied().collect()
     }
 }
@@ -178,7 +226,10 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     let mut served = Served::default();
     let mut threads: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
     let edge = &document.edge;
-    for (tls, flag, own, name) in [(false, up.http, &edge.http, "--http"), (true, up.https, &edge.https, "--https")] {
+    for (tls, flag, own, name) in [
+        (false, up.http, &edge.http, "--http"),
+        (true, up.https, &edge.https, "--https"),
+    ] {
         let addresses = match flag {
             Some(listen) => listen.address().into_iter().collect(),
             None => own.clone(),
@@ -186,26 +237,40 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
         // A real site belongs on the ports that browsers try; without the right to bind them, on the usual ones.
         let public = flag.is_none() && up.config.is_none() && !up.host.is_empty();
         for address in addresses {
-            let wanted = if public { SocketAddr::new(address.ip(), if tls { 443 } else { 80 }) } else { address };
+            let wanted = if public {
+                SocketAddr::new(address.ip(), if tls { 443 } else { 80 })
+            } else {
+                address
+            };
             let (bound, sockets) = match worker::bind(wanted, workers) {
                 Ok(bound) => bound,
                 Err(error) if public => {
-                    served.notes.push(format!("port {} cannot be bound ({error}): serving on {address} instead", wanted.port()));
-                    worker::bind(address, workers).map_err(|error| cannot_listen(address, name, &error))?
+                    served.notes.push(format!(
+                        "port {} cannot be bound ({error}): serving on {address} instead",
+                        wanted.port()
+                    ));
+                    worker::bind(address, workers)
+                        .map_err(|error| cannot_listen(address, name, &error))?
                 }
                 Err(error) => return Err(cannot_listen(wanted, name, &error)),
             };
             for (thread, socket) in threads.iter_mut().zip(sockets) {
                 thread.push(Listener { socket, tls });
             }
-            if tls { &mut served.https } else { &mut served.http }.push(bound);
+            if tls {
+                &mut served.https
+            } else {
+                &mut served.http
+            }
+            .push(bound);
         }
     }
     let admin = up.admin.map_or(edge.admin, Listen::address);
     let admin = match admin {
         None => None,
         Some(address) => {
-            let listener = TcpListener::bind(address).map_err(|error| cannot_listen(address, "--admin", &error))?;
+            let listener = TcpListener::bind(address)
+                .map_err(|error| cannot_listen(address, "--admin", &error))?;
             listener.set_nonblocking(true)?;
             served.admin = Some(listener.local_addr()?);
             Some(listener)
@@ -216,16 +281,24 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     }
     for (flag, name) in [(up.dashboard, "dashboard"), (up.status_page, "status page")] {
         if flag != Some(Listen::None) {
-            served.notes.push(format!("the {name} is not in this build, so it is not opened"));
+            served.notes.push(format!(
+                "the {name} is not in this build, so it is not opened"
+            ));
         }
     }
-    Ok(Listening { served, threads, admin })
+    Ok(Listening {
+        served,
+        threads,
+        admin,
+    })
 }
 
 fn cannot_listen(address: SocketAddr, flag: &str, error: &std::io::Error) -> anyhow::Error {
     let help = match error.kind() {
         ErrorKind::AddrInUse => "`ss -ltnp` tells by whom; choose another",
-        ErrorKind::PermissionDenied => "ports below 1024 are for root and CAP_NET_BIND_SERVICE; choose another",
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for root and CAP_NET_BIND_SERVICE; choose another"
+        }
         ErrorKind::AddrNotAvailable => "no interface of this machine has it; choose another",
         _ => "choose another",
     };
@@ -240,20 +313,35 @@ fn beside(
     configured: &Arc<AtomicU64>,
     listener: Option<TcpListener>,
 ) -> Result<()> {
-    let (shared, registry, status, configured) =
-        (shared.clone(), registry.clone(), log.status().clone(), configured.clone());
+    let (shared, registry, status, configured) = (
+        shared.clone(),
+        registry.clone(),
+        log.status().clone(),
+        configured.clone(),
+    );
     let seed = random()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("beside".into()).spawn(move || {
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async move {
-            if let Some(listener) = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok()) {
-                let admin = Admin { shared: shared.clone(), registry, log: status, configured };
-                tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
-            }
-            prober::run(shared, seed).await;
-        });
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("beside".into())
+        .spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, async move {
+                if let Some(listener) =
+                    listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok())
+                {
+                    let admin = Admin {
+                        shared: shared.clone(),
+                        registry,
+                        log: status,
+                        configured,
+                    };
+                    tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
+                }
+                prober::run(shared, seed).await;
+            });
+        })?;
     Ok(())
 }
 
@@ -265,7 +353,8 @@ fn start(
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>> {
     let mut workers = Vec::new();
     for (index, listeners) in threads.into_iter().enumerate() {
-        let (shared, shard, buffer, seed) = (shared.clone(), registry.shard(), log.buffer(), random()?);
+        let (shared, shard, buffer, seed) =
+            (shared.clone(), registry.shard(), log.buffer(), random()?);
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         workers.push(thread.spawn(move || worker::run(shared, shard, buffer, seed, listeners))?);
     }
@@ -285,22 +374,46 @@ fn announce(up: &Up, document: &Document, data: &Data, served: &Served) {
     put("https", first(&served.https));
     put("admin", served.admin.map(|admin| admin.to_string()));
     json.insert("pids".into(), json!({ "worker": std::process::id() }));
-    data.keep("up.json", format!("{:#}\n", Value::Object(json)).as_bytes(), 0o644);
-    say(format_args!("Seawall {VERSION} serves {}", serves(up, document)));
+    data.keep(
+        "up.json",
+        format!("{:#}\n", Value::Object(json)).as_bytes(),
+        0o644,
+    );
+    say(format_args!(
+        "Seawall {VERSION} serves {}",
+        serves(up, document)
+    ));
     for address in &served.http {
         say(format_args!("  http       http://{}", shown(*address)));
     }
-    let all_self_signed =
-        document.zones.iter().all(|zone| !matches!(zone.tls.certificate, Certificate::Files(_)));
+    let all_self_signed = document
+        .zones
+        .iter()
+        .all(|zone| !matches!(zone.tls.certificate, Certificate::Files(_)));
     for address in &served.https {
-        let note = if all_self_signed { "   (self-signed certificate: browsers will warn)" } else { "" };
-        say(format_args!("  https      https://{}{note}", shown(*address)));
+        let note = if all_self_signed {
+            "   (self-signed certificate: browsers will warn)"
+        } else {
+            ""
+        };
+        say(format_args!(
+            "  https      https://{}{note}",
+            shown(*address)
+        ));
     }
     if let Some(admin) = served.admin {
-        say(format_args!("  admin      http://{admin}   (/healthz /readyz /metrics /state)"));
+        say(format_args!(
+            "  admin      http://{admin}   (/healthz /readyz /metrics /state)"
+        ));
     }
-    if document.zones.iter().any(|zone| zone.tls.certificate == Certificate::Acme) {
-        say(format_args!("  note       certificates by ACME are not in this build: self-signed ones are served"));
+    if document
+        .zones
+        .iter()
+        .any(|zone| zone.tls.certificate == Certificate::Acme)
+    {
+        say(format_args!(
+            "  note       certificates by ACME are not in this build: self-signed ones are served"
+        ));
     }
     for note in &served.notes {
         say(format_args!("  note       {note}"));
@@ -317,10 +430,17 @@ fn serves(up: &Up, document: &Document) -> String {
 }
 
 fn shown(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+    if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of the process, used by signals")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of the process, used by signals"
+)]
 fn wait(
     up: &Up,
     data: &Data,
@@ -332,7 +452,9 @@ fn wait(
     drain: Duration,
     mut live: Document,
 ) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -366,6 +488,7 @@ fn wait(
             }
         }
         shared.draining.store(true, Ordering::Relaxed);
+        shared.drain.notify_waiters();
         say(format_args!("Seawall stops: idle connections close now, running requests have {} s", drain.as_secs_f64()));
         let due = Instant::now() + drain;
         while Instant::now() < due && workers.iter().any(|worker| !worker.is_finished()) {
@@ -391,7 +514,9 @@ fn tell_fixed(live: &Document, new: &Document) {
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-        say(format_args!("  note       [edge] {key} changed: it takes effect at the next start"));
+        say(format_args!(
+            "  note       [edge] {key} changed: it takes effect at the next start"
+        ));
     }
 }
 
@@ -406,18 +531,23 @@ fn reload(
     retired: &mut Vec<Arc<Snapshot>>,
 ) -> Option<Document> {
     log.reopen();
-    let made = document(up).and_then(|document| Ok((snapshot(up, &document, data, state)?, document)));
+    let made =
+        document(up).and_then(|document| Ok((snapshot(up, &document, data, state)?, document)));
     match made {
         Ok((snapshot, document)) => {
-            say(format_args!("Seawall reloaded: version {}", snapshot.version));
+            say(format_args!(
+                "Seawall reloaded: version {}",
+                snapshot.version
+            ));
             configured.store(shared.now(), Ordering::Relaxed);
             retired.push(shared.slot.swap(Arc::new(snapshot)));
             Some(document)
         }
         Err(problems) => {
-            complain(format_args!("not reloaded, what is live stays live:\n{problems}"));
+            complain(format_args!(
+                "not reloaded, what is live stays live:\n{problems}"
+            ));
             None
         }
     }
 }
-

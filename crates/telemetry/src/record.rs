@@ -148,6 +148,32 @@ pub struct Record<'a> {
     pub referer: &'a [u8],
     /// What failed, as a slug: a `Proxy-Status` token (RFC 9209 §2.3) or one of ours; empty when nothing did.
     pub error: &'a str,
+    /// What [`place`] made of location, zone and version; empty when that was not kept.
+    pub place: &'a [u8],
+}
+
+/// The part of a line that holds location, zone and version, which many requests share: worth keeping.
+pub fn place(location: &str, zone: &str, version: &str) -> Box<[u8]> {
+    let mut out = Vec::new();
+    line::append(&mut out, LINE_LIMIT, |line| {
+        write_place(line, location, zone, version)
+    });
+    out.into()
+}
+
+#[inline]
+fn write_place(line: &mut Line<'_>, location: &str, zone: &str, version: &str) {
+    line.constant(b"-");
+    for byte in ray::capitals(location) {
+        line.constant(&[byte]);
+    }
+    line.constant(b"\",\"location\":\"");
+    text::write_word(line, location);
+    line.constant(b"\",\"zone\":\"");
+    text::write_word(line, zone);
+    line.constant(b"\",\"version\":\"");
+    text::write_word(line, version);
+    line.constant(b"\",\"client_ip\":\"");
 }
 
 impl Record<'_> {
@@ -168,17 +194,10 @@ impl Record<'_> {
         line.constant(stamp.rfc3339(self.time));
         line.constant(b"\",\"ray\":\"");
         line.constant(&self.ray.digits());
-        line.constant(b"-");
-        for byte in ray::capitals(self.location) {
-            line.constant(&[byte]);
+        match self.place {
+            [] => write_place(line, self.location, self.zone, self.version),
+            place => line.bytes(place),
         }
-        line.constant(b"\",\"location\":\"");
-        text::write_word(line, self.location);
-        line.constant(b"\",\"zone\":\"");
-        text::write_word(line, self.zone);
-        line.constant(b"\",\"version\":\"");
-        text::write_word(line, self.version);
-        line.constant(b"\",\"client_ip\":\"");
         number::write_address(line, self.client_ip);
         line.constant(b"\",\"method\":\"");
         text::write(line, self.method, METHOD_LIMIT);
@@ -207,6 +226,10 @@ impl Record<'_> {
             Some(microseconds) => number::write_decimal(line, microseconds),
             None => line.constant(b"null"),
         }
+        if self.is_quiet() {
+            line.constant(b",\"cache\":\"\",\"verdict\":\"\",\"stages\":\"");
+            return;
+        }
         line.constant(b",\"cache\":\"");
         text::write_word(line, self.cache);
         line.constant(b"\",\"verdict\":\"");
@@ -224,6 +247,20 @@ impl Record<'_> {
             HttpVersion::Http3 => line.constant(b"\",\"http\":\"HTTP/3\",\"tls\":\""),
         }
         text::write_word(line, self.tls);
+        if self.is_quiet() {
+            line.constant(b"\",\"ja4\":\"\",\"bot_score\":null,\"country\":\"\",\"user_agent\":\"");
+        } else {
+            self.write_traits(line);
+        }
+        text::write(line, self.user_agent, FIELD_LIMIT);
+        line.constant(b"\",\"referer\":\"");
+        credentials::write_target(line, self.referer, FIELD_LIMIT);
+        line.constant(b"\",\"error\":\"");
+        text::write_word(line, self.error);
+        line.constant(b"\"}\n");
+    }
+
+    fn write_traits(&self, line: &mut Line<'_>) {
         line.constant(b"\",\"ja4\":\"");
         text::write_word(line, self.ja4);
         line.constant(b"\",\"bot_score\":");
@@ -234,12 +271,17 @@ impl Record<'_> {
         line.constant(b",\"country\":\"");
         text::write_word(line, self.country);
         line.constant(b"\",\"user_agent\":\"");
-        text::write(line, self.user_agent, FIELD_LIMIT);
-        line.constant(b"\",\"referer\":\"");
-        credentials::write_target(line, self.referer, FIELD_LIMIT);
-        line.constant(b"\",\"error\":\"");
-        text::write_word(line, self.error);
-        line.constant(b"\"}\n");
+    }
+
+    /// Nothing to say of cache, stages and the client's traits.
+    #[inline(always)]
+    fn is_quiet(&self) -> bool {
+        let words = self.cache.len()
+            | self.verdict.len()
+            | self.stages.len()
+            | self.ja4.len()
+            | self.country.len();
+        words == 0 && self.bot_score.is_none()
     }
 }
 
@@ -277,6 +319,7 @@ pub(crate) mod tests {
             user_agent: b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
             referer: b"https://www.example.com/",
             error: "",
+            place: b"",
         }
     }
 
@@ -339,6 +382,32 @@ pub(crate) mod tests {
                 r#"Chrome/126.0.0.0 Safari/537.36","referer":"https://www.example.com/","error":""}"#,
                 "\n"
             )
+        );
+    }
+
+    #[test]
+    fn a_kept_place_and_quiet_traits_make_the_same_line() {
+        let quiet = Record {
+            cache: "",
+            stages: "",
+            location: "a\"b",
+            ..typical()
+        };
+        let place = place(quiet.location, quiet.zone, quiet.version);
+        assert_eq!(
+            line(&Record {
+                place: &place,
+                ..quiet
+            }),
+            line(&quiet)
+        );
+        let loud = line(&Record {
+            bot_score: Some(1),
+            ..quiet
+        });
+        assert_eq!(
+            loud.replace("\"bot_score\":1", "\"bot_score\":null"),
+            line(&quiet)
         );
     }
 

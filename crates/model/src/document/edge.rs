@@ -28,7 +28,8 @@ pub struct Edge {
     pub trusted_proxies: Vec<Network>,
     /// What addresses may be connected to. Default: all three kinds.
     pub outward: Outward,
-    /// What makes `/readyz` answer 503, of `config_stale`, `safe_mode`, `origins_down`. Default: none of them.
+    /// What makes `/readyz` answer 503, of `config_stale`, `safe_mode`, `origins_down`, `dns_stale`, `access_log`,
+    /// `descriptors`. Default: none of them.
     pub unready_when: Vec<String>,
     /// The port at which clients reach plain HTTP. Default: that of the first listener.
     pub public_http: Option<u16>,

@@ -181,7 +181,14 @@ pub static KEYS: &[Key] = &[
 ];
 
 pub(super) const OUTWARD: &[&str] = &["public", "private", "loopback"];
-pub(super) const UNREADY: &[&str] = &["config_stale", "safe_mode", "origins_down"];
+pub(super) const UNREADY: &[&str] = &[
+    "config_stale",
+    "safe_mode",
+    "origins_down",
+    "dns_stale",
+    "access_log",
+    "descriptors",
+];
 pub(super) const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
 pub(super) const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 pub(super) const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];

@@ -31,28 +31,49 @@ pub struct Http1Body<'a> {
 
 impl<'a> Http1Body<'a> {
     /// A body framed so, the first bytes of which may lie in `buffer`.
-    pub fn new(stream: &'a Stream, buffer: &'a mut Buffer, framing: h1::Framing, expects: bool) -> Self {
+    pub fn new(
+        stream: &'a Stream,
+        buffer: &'a mut Buffer,
+        framing: h1::Framing,
+        expects: bool,
+    ) -> Self {
         let incoming = Incoming::new(framing);
-        Self { stream, buffer, incoming, expects, waited: Duration::ZERO, received: 0 }
+        Self {
+            stream,
+            buffer,
+            incoming,
+            expects,
+            waited: Duration::ZERO,
+            received: 0,
+        }
     }
 
-    pub(super) async fn fill(&mut self, alarm: &mut Alarm, pace: BodyPace) -> Result<usize, BodyFault> {
+    pub(super) async fn fill(
+        &mut self,
+        alarm: &mut Alarm,
+        pace: BodyPace,
+    ) -> Result<usize, BodyFault> {
         if self.expects && !self.incoming.is_done() {
             self.expects = false;
             if self.buffer.is_empty() {
-                let sent = self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                let sent = self
+                    .stream
+                    .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    .await;
                 sent.map_err(BodyFault::Socket)?;
             }
         }
         let mut began: Option<Instant> = None;
         let ready = alarm
-            .within(|cx| match self.incoming.poll_fill(self.stream, self.buffer, cx) {
-                Poll::Pending if began.is_none() => {
-                    began = Some(Instant::now());
-                    Poll::Pending
-                }
-                poll => poll,
-            })
+            .within(
+                |cx| match self.incoming.poll_fill(self.stream, self.buffer, cx) {
+                    Poll::Pending if began.is_none() => {
+                        began = Some(Instant::now());
+                        Poll::Pending
+                    }
+                    poll => poll,
+                },
+            )
             .await??;
         if let Some(began) = began {
             self.waited += began.elapsed();
@@ -116,7 +137,15 @@ pub struct Http1Response<'a> {
 impl<'a> Http1Response<'a> {
     /// To a client that spoke HTTP/1.0 (`old`) or 1.1, on a connection that may go on (`keep`).
     pub fn new(stream: &'a Stream, old: bool, keep: bool) -> Self {
-        Self { stream, out: Vec::new(), sent: 0, mode: Mode::Nothing, old, keep, bytes: 0 }
+        Self {
+            stream,
+            out: Vec::new(),
+            sent: 0,
+            mode: Mode::Nothing,
+            old,
+            keep,
+            bytes: 0,
+        }
     }
 
     /// Whether the connection may serve another request.
@@ -161,7 +190,8 @@ impl<'a> Http1Response<'a> {
             }
             BodyOut::Unknown => {
                 self.mode = Mode::Chunked;
-                self.out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                self.out
+                    .extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
         }
         match (self.keep, self.old) {
@@ -221,7 +251,11 @@ impl<'a> Http1Response<'a> {
             written?;
             self.end_chunk(after);
         }
-        if after == After::More || self.flush_now()? { Ok(()) } else { self.flush(alarm, timeout).await }
+        if after == After::More || self.flush_now()? {
+            Ok(())
+        } else {
+            self.flush(alarm, timeout).await
+        }
     }
 
     fn end_chunk(&mut self, after: After) {
@@ -265,7 +299,11 @@ impl<'a> Http1Response<'a> {
         Ok(!self.stream.holds_output())
     }
 
-    pub(super) async fn flush(&mut self, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+    pub(super) async fn flush(
+        &mut self,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
         let unsent = self.out.get(self.sent..).unwrap_or_default();
         self.bytes += unsent.len() as u64;
         let written = write_two(self.stream, unsent, &[], alarm, timeout).await;
@@ -286,10 +324,15 @@ impl<'a> Http1Response<'a> {
         self.stream.reset_on_close();
     }
 
-    fn start(&mut self, head: ResponseOut<'_>) {
+    pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         if self.out.capacity() == 0 {
             self.out = buffer::take(buffer::SMALL);
         }
+        &mut self.out
+    }
+
+    fn start(&mut self, head: ResponseOut<'_>) {
+        self.spare();
         h1::write_status_line(&mut self.out, head.status);
         head.write_lines(&mut self.out);
     }
@@ -329,7 +372,9 @@ pub(crate) async fn write_two(
             };
             waiting = false;
             match wrote {
-                Ok(0) if !(first.is_empty() && second.is_empty()) => return Poll::Ready(Err(ClientGone::Closed)),
+                Ok(0) if !(first.is_empty() && second.is_empty()) => {
+                    return Poll::Ready(Err(ClientGone::Closed));
+                }
                 Ok(wrote) => {
                     let of_first = wrote.min(first.len());
                     first = first.get(of_first..).unwrap_or_default();
@@ -353,11 +398,19 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "it plays a client")]
     async fn what_a_full_socket_does_not_take_is_kept_and_sent_later() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let stream = Stream::Plain(listener.accept().await.unwrap().0.into());
         let mut response = Http1Response::new(&stream, false, true);
         let extra = Fields::default();
-        response.head(ResponseOut { status: 200, origin: None, skip: 0, extra: &extra, body: BodyOut::Unknown });
+        response.head(ResponseOut {
+            status: 200,
+            origin: None,
+            skip: 0,
+            extra: &extra,
+            body: BodyOut::Unknown,
+        });
         let mut pieces = 0;
         while response.flush_now().unwrap() {
             assert!(response.keep(&[b'x'; 7000], After::Wait));
@@ -369,14 +422,23 @@ mod tests {
             all
         });
         let mut alarm = Alarm::new(Duration::from_secs(9));
-        response.flush(&mut alarm, Duration::from_secs(9)).await.unwrap();
-        response.end(None, &mut alarm, Duration::from_secs(9)).await.unwrap();
+        response
+            .flush(&mut alarm, Duration::from_secs(9))
+            .await
+            .unwrap();
+        response
+            .end(None, &mut alarm, Duration::from_secs(9))
+            .await
+            .unwrap();
         let bytes = response.bytes();
         drop(response);
         drop(stream);
         let all = reader.await.unwrap();
         assert_eq!(all.len() as u64, bytes);
         assert!(all.ends_with(b"x\r\n0\r\n\r\n"));
-        assert_eq!(all.iter().filter(|byte| **byte == b'x').count(), pieces * 7000);
+        assert_eq!(
+            all.iter().filter(|byte| **byte == b'x').count(),
+            pieces * 7000
+        );
     }
 }

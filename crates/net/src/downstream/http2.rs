@@ -35,10 +35,21 @@ impl Http2Body {
     /// The body of a request whose head was taken. `end`: there is none.
     pub fn new(stream: Rc<StreamHandle>, end: bool) -> Self {
         let trailers = Fields::default();
-        Self { stream, buffer: Buffer::default(), done: end, trailers, waited: Duration::ZERO, received: 0 }
+        Self {
+            stream,
+            buffer: Buffer::default(),
+            done: end,
+            trailers,
+            waited: Duration::ZERO,
+            received: 0,
+        }
     }
 
-    pub(super) async fn fill(&mut self, alarm: &mut Alarm, pace: BodyPace) -> Result<usize, BodyFault> {
+    pub(super) async fn fill(
+        &mut self,
+        alarm: &mut Alarm,
+        pace: BodyPace,
+    ) -> Result<usize, BodyFault> {
         if !self.buffer.is_empty() || self.done {
             return Ok(self.buffer.len());
         }
@@ -64,7 +75,8 @@ impl Http2Body {
             self.buffer.release();
             self.done = true;
             let trailers = &mut self.trailers;
-            self.stream.with(|core, id| core.take_trailers(id, trailers));
+            self.stream
+                .with(|core, id| core.take_trailers(id, trailers));
         }
         if let Some(began) = began {
             self.waited += began.elapsed();
@@ -77,7 +89,8 @@ impl Http2Body {
     }
 
     pub(super) fn is_at_hand(&self) -> bool {
-        let received = |core: &mut Connection, id| core.body_ended(id) || !core.peek_body(id).is_empty();
+        let received =
+            |core: &mut Connection, id| core.body_ended(id) || !core.peek_body(id).is_empty();
         !self.buffer.is_empty() || self.done || self.stream.with(received)
     }
 
@@ -111,7 +124,12 @@ pub struct Http2Response {
 impl Http2Response {
     /// The response of this stream.
     pub fn new(stream: Rc<StreamHandle>) -> Self {
-        Self { stream, ended: false, silent: false, bytes: 0 }
+        Self {
+            stream,
+            ended: false,
+            silent: false,
+            bytes: 0,
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -119,7 +137,9 @@ impl Http2Response {
     }
 
     pub(super) fn interim(&mut self, head: ResponseOut<'_>) -> Result<(), ClientGone> {
-        Ok(self.stream.with(|core, id| core.send_informational(id, head.status, head.iter()))?)
+        Ok(self
+            .stream
+            .with(|core, id| core.send_informational(id, head.status, head.iter()))?)
     }
 
     pub(super) fn head(&mut self, head: ResponseOut<'_>) -> Result<(), ClientGone> {
@@ -143,7 +163,9 @@ impl Http2Response {
         };
         let fields = head.iter().chain(length);
         self.bytes += 9;
-        Ok(self.stream.with(|core, id| core.send_response(id, head.status, fields, end))?)
+        Ok(self
+            .stream
+            .with(|core, id| core.send_response(id, head.status, fields, end))?)
     }
 
     pub(super) async fn body(
@@ -159,9 +181,11 @@ impl Http2Response {
         while !data.is_empty() {
             let took = alarm
                 .wait(timeout, |cx| {
-                    self.stream.poll(cx, |core, id| match core.send_data(id, data, after == After::Last) {
-                        Ok(0) => None,
-                        took => Some(took),
+                    self.stream.poll(cx, |core, id| {
+                        match core.send_data(id, data, after == After::Last) {
+                            Ok(0) => None,
+                            took => Some(took),
+                        }
                     })
                 })
                 .await?
@@ -182,14 +206,19 @@ impl Http2Response {
                 // As in HTTP/1.1: what routes, frames or identifies has no meaning in a trailer, or a forged one.
                 let fields = trailers.iter().filter(|field| field.id == FieldId::Other);
                 let fields = fields.map(|field| (field.name, field.value));
-                Ok(self.stream.with(|core, id| core.send_trailers(id, fields))?)
+                Ok(self
+                    .stream
+                    .with(|core, id| core.send_trailers(id, fields))?)
             }
-            None => Ok(self.stream.with(|core, id| core.send_data(id, &[], true).map(|_| ()))?),
+            None => Ok(self
+                .stream
+                .with(|core, id| core.send_data(id, &[], true).map(|_| ()))?),
         }
     }
 
     pub(super) fn abort(&mut self) {
         self.ended = true;
-        self.stream.with(|core, id| core.reset(id, ErrorCode::INTERNAL_ERROR));
+        self.stream
+            .with(|core, id| core.reset(id, ErrorCode::INTERNAL_ERROR));
     }
 }

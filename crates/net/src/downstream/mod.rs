@@ -141,7 +141,12 @@ impl ClientResponse<'_> {
     ///
     /// # Errors
     /// [`ClientGone`].
-    pub async fn interim(&mut self, head: ResponseOut<'_>, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+    pub async fn interim(
+        &mut self,
+        head: ResponseOut<'_>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
         match self {
             Self::Http1(response) => response.interim(head, alarm, timeout).await,
             Self::Http2(response) => response.interim(head),
@@ -162,28 +167,50 @@ impl ClientResponse<'_> {
         }
     }
 
+    /// As [`ClientResponse::head_alone`], but HTTP/1.x keeps it until the next flush.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub fn keep_head_alone(&mut self, head: ResponseOut<'_>) -> Result<(), ClientGone> {
+        match self {
+            Self::Http1(response) => {
+                response.head(head);
+                Ok(())
+            }
+            Self::Http2(response) => response.head_alone(head),
+        }
+    }
+
     /// The final head, with nothing behind it: `head.body` is what the client would have got.
     ///
     /// # Errors
     /// [`ClientGone`].
-    pub async fn head_alone(&mut self, head: ResponseOut<'_>, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
-        match self {
-            Self::Http1(response) => {
-                response.head(head);
-                response.flush(alarm, timeout).await
-            }
-            Self::Http2(response) => response.head_alone(head),
-        }
+    pub async fn head_alone(
+        &mut self,
+        head: ResponseOut<'_>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
+        self.keep_head_alone(head)?;
+        self.flush(alarm, timeout).await
     }
 
     /// The head of a protocol switch: 101 on HTTP/1.1, 200 on an extended CONNECT.
     ///
     /// # Errors
     /// [`ClientGone`].
-    pub async fn switch(&mut self, head: ResponseOut<'_>, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+    pub async fn switch(
+        &mut self,
+        head: ResponseOut<'_>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
         match self {
             Self::Http1(response) => response.switch(head, alarm, timeout).await,
-            Self::Http2(response) => response.head(ResponseOut { status: 200, ..head }),
+            Self::Http2(response) => response.head(ResponseOut {
+                status: 200,
+                ..head
+            }),
         }
     }
 
@@ -191,7 +218,13 @@ impl ClientResponse<'_> {
     ///
     /// # Errors
     /// [`ClientGone`].
-    pub async fn body(&mut self, data: &[u8], after: After, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+    pub async fn body(
+        &mut self,
+        data: &[u8],
+        after: After,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
         match self {
             Self::Http1(response) => response.body(data, after, alarm, timeout).await,
             Self::Http2(response) => response.body(data, after, alarm, timeout).await,
@@ -203,6 +236,14 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.keep(data, after),
             Self::Http2(_) => false,
+        }
+    }
+
+    /// A buffer, empty and to be left empty, that nobody needs before the head is given.
+    pub fn spare(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Http1(response) => Some(response.spare()),
+            Self::Http2(_) => None,
         }
     }
 
@@ -232,7 +273,12 @@ impl ClientResponse<'_> {
     ///
     /// # Errors
     /// [`ClientGone`].
-    pub async fn end(&mut self, trailers: Option<&Fields>, alarm: &mut Alarm, timeout: Duration) -> Result<(), ClientGone> {
+    pub async fn end(
+        &mut self,
+        trailers: Option<&Fields>,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<(), ClientGone> {
         match self {
             Self::Http1(response) => response.end(trailers, alarm, timeout).await,
             Self::Http2(response) => response.end(trailers),

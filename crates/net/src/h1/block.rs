@@ -6,6 +6,12 @@
 /// How many bytes a block has.
 const BLOCK: usize = 16;
 
+/// How many bytes of a field line are looked at together: room for every name that we know, and for most lines whole.
+pub(super) const WINDOW: usize = 2 * BLOCK;
+
+/// A window and some bytes behind it, so that what surrounds any place in the window can be had without asking.
+pub(super) const SIGHT: usize = WINDOW + 8;
+
 /// The index of the first byte of a kind at or behind `at`; the length of `bytes` if there is none. `kind` tells for each
 /// byte of a block whether it is of that kind: bit 0 for the first byte.
 #[inline(always)]
@@ -67,6 +73,203 @@ fn padded(bytes: &[u8]) -> [u8; BLOCK] {
     block
 }
 
+/// Fewer bytes than [`SIGHT`], and zeros behind them.
+#[inline(never)]
+pub(super) fn padded_sight(bytes: &[u8]) -> [u8; SIGHT] {
+    let mut sight = [0; SIGHT];
+    // In two pieces, which overlap: cheaper than a loop.
+    match bytes.len() {
+        WINDOW.. => put_ends::<WINDOW, 8>(&mut sight, bytes),
+        BLOCK.. => put_ends::<BLOCK, BLOCK>(&mut sight, bytes),
+        8.. => put_ends::<8, 8>(&mut sight, bytes),
+        _ => {
+            for (to, from) in sight.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+        }
+    }
+    sight
+}
+
+/// The first and the last bytes, each to their place.
+#[inline(always)]
+fn put_ends<const FIRST: usize, const LAST: usize>(sight: &mut [u8; SIGHT], bytes: &[u8]) {
+    if let (Some(to), Some(from)) = (sight.first_chunk_mut::<FIRST>(), bytes.first_chunk()) {
+        *to = *from;
+    }
+    let end = sight.get_mut(..bytes.len());
+    if let (Some(to), Some(from)) = (
+        end.and_then(<[u8]>::last_chunk_mut::<LAST>),
+        bytes.last_chunk(),
+    ) {
+        *to = *from;
+    }
+}
+
+/// The place of the first byte that a window's mask tells of; [`WINDOW`] if it tells of none.
+#[inline(always)]
+pub(super) fn first_of(mask: u32) -> usize {
+    (u64::from(mask) | 1 << WINDOW).trailing_zeros() as usize
+}
+
+/// What a reader of field lines asks about a window; each answer is a mask, bit 0 for the first byte.
+pub(super) trait Masks {
+    /// Colons.
+    fn colons(window: &[u8; WINDOW]) -> u32;
+    /// As [`controls`].
+    fn controls(window: &[u8; WINDOW]) -> u32;
+    /// As [`not_plain`].
+    fn not_plain(window: &[u8; WINDOW]) -> u32;
+    /// Where the window, with bit 5 of every byte set, is not `other`. Of letters that bit is the case, digits, hyphens and
+    /// colons have it anyway, and of other bytes only controls become one of those.
+    fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32;
+}
+
+/// A window as two blocks.
+pub(super) struct Halves;
+
+impl Halves {
+    #[inline(always)]
+    fn both(window: &[u8; WINDOW], kind: impl Fn(&[u8; BLOCK]) -> u32) -> u32 {
+        match window.as_chunks().0 {
+            [low, high] => kind(low) | kind(high) << BLOCK,
+            _ => 0,
+        }
+    }
+}
+
+impl Masks for Halves {
+    #[inline(always)]
+    fn colons(window: &[u8; WINDOW]) -> u32 {
+        Self::both(window, lanes::colons)
+    }
+
+    #[inline(always)]
+    fn controls(window: &[u8; WINDOW]) -> u32 {
+        Self::both(window, lanes::controls)
+    }
+
+    #[inline(always)]
+    fn not_plain(window: &[u8; WINDOW]) -> u32 {
+        Self::both(window, lanes::not_plain)
+    }
+
+    #[inline(always)]
+    fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32 {
+        match (window.as_chunks().0, other.as_chunks().0) {
+            ([low, high], [other_low, other_high]) => {
+                lanes::differences(low, other_low) | lanes::differences(high, other_high) << BLOCK
+            }
+            _ => u32::MAX,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use wide::Avx2;
+
+/// A window at once, on processors that have AVX2.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{Masks, WINDOW};
+    use std::arch::x86_64::{
+        __m256i, _mm256_add_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    };
+
+    /// To be named only in functions with `target_feature(enable = "avx2")`.
+    pub struct Avx2;
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(window: &[u8; WINDOW]) -> __m256i {
+        // SAFETY: the pointer is to as many bytes as are read, and need not be aligned.
+        unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn all(byte: u8) -> __m256i {
+        _mm256_set1_epi8(byte.cast_signed())
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn equal(bytes: __m256i, byte: u8) -> __m256i {
+        _mm256_cmpeq_epi8(bytes, all(byte))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn at_most(bytes: __m256i, most: u8) -> __m256i {
+        _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, all(most)), bytes)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn bits(lanes: __m256i) -> u32 {
+        _mm256_movemask_epi8(lanes).cast_unsigned()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn colons(window: &[u8; WINDOW]) -> u32 {
+        bits(equal(load(window), b':'))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn controls(window: &[u8; WINDOW]) -> u32 {
+        let bytes = load(window);
+        bits(_mm256_or_si256(at_most(bytes, 0x1f), equal(bytes, 0x7f)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn not_plain(window: &[u8; WINDOW]) -> u32 {
+        let bytes = load(window);
+        let letters = _mm256_add_epi8(_mm256_or_si256(bytes, all(0x20)), all(b'a'.wrapping_neg()));
+        let digits = _mm256_add_epi8(bytes, all(b'0'.wrapping_neg()));
+        !bits(_mm256_or_si256(
+            _mm256_or_si256(at_most(letters, 25), at_most(digits, 9)),
+            equal(bytes, b'-'),
+        ))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32 {
+        let bytes = _mm256_or_si256(load(window), all(0x20));
+        !bits(_mm256_cmpeq_epi8(bytes, load(other)))
+    }
+
+    impl Masks for Avx2 {
+        #[inline(always)]
+        fn colons(window: &[u8; WINDOW]) -> u32 {
+            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            unsafe { colons(window) }
+        }
+
+        #[inline(always)]
+        fn controls(window: &[u8; WINDOW]) -> u32 {
+            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            unsafe { controls(window) }
+        }
+
+        #[inline(always)]
+        fn not_plain(window: &[u8; WINDOW]) -> u32 {
+            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            unsafe { not_plain(window) }
+        }
+
+        #[inline(always)]
+        fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32 {
+            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            unsafe { differences(window, other) }
+        }
+    }
+}
+
 /// Bytes below 0x20, and DEL.
 #[inline(always)]
 pub(super) fn controls(block: &[u8; BLOCK]) -> u32 {
@@ -83,6 +286,12 @@ pub(super) fn not_plain(block: &[u8; BLOCK]) -> u32 {
 #[inline(always)]
 pub(super) fn not_target(block: &[u8; BLOCK]) -> u32 {
     lanes::not_target(block)
+}
+
+/// Bytes that are not `unreserved` (RFC 3986 §2.3): what ends the name of a host.
+#[inline(always)]
+pub(super) fn not_host(block: &[u8; BLOCK]) -> u32 {
+    lanes::not_host(block)
 }
 
 /// LF.
@@ -145,13 +354,24 @@ mod lanes {
     #[inline]
     #[target_feature(enable = "sse2")]
     fn not_plain_sse2(block: &[u8; 16]) -> u32 {
+        bits(plain(load(block))) ^ 0xffff
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn not_host_sse2(block: &[u8; 16]) -> u32 {
         let bytes = load(block);
+        let dots = _mm_or_si128(equal(bytes, b'.'), equal(bytes, b'_'));
+        let others = _mm_or_si128(dots, equal(bytes, b'~'));
+        bits(_mm_or_si128(plain(bytes), others)) ^ 0xffff
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn plain(bytes: __m128i) -> __m128i {
         let letters = at_most(_mm_sub_epi8(_mm_or_si128(bytes, all(0x20)), all(b'a')), 25);
         let digits = at_most(_mm_sub_epi8(bytes, all(b'0')), 9);
-        bits(_mm_or_si128(
-            _mm_or_si128(letters, digits),
-            equal(bytes, b'-'),
-        )) ^ 0xffff
+        _mm_or_si128(_mm_or_si128(letters, digits), equal(bytes, b'-'))
     }
 
     #[inline]
@@ -172,9 +392,34 @@ mod lanes {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    fn colons_sse2(block: &[u8; 16]) -> u32 {
+        bits(equal(load(block), b':'))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn differences_sse2(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        let bytes = _mm_or_si128(load(block), all(0x20));
+        bits(_mm_cmpeq_epi8(bytes, load(other))) ^ 0xffff
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     fn line_ends_sse2(block: &[u8; 16]) -> u32 {
         let bytes = load(block);
         bits(_mm_or_si128(equal(bytes, b'\n'), equal(bytes, b'\r')))
+    }
+
+    #[inline(always)]
+    pub fn colons(block: &[u8; 16]) -> u32 {
+        // SAFETY: every x86-64 processor has SSE2; the function asks for nothing else.
+        unsafe { colons_sse2(block) }
+    }
+
+    #[inline(always)]
+    pub fn differences(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        // SAFETY: every x86-64 processor has SSE2; the function asks for nothing else.
+        unsafe { differences_sse2(block, other) }
     }
 
     #[inline(always)]
@@ -193,6 +438,12 @@ mod lanes {
     pub fn not_plain(block: &[u8; 16]) -> u32 {
         // SAFETY: every x86-64 processor has SSE2; the function asks for nothing else.
         unsafe { not_plain_sse2(block) }
+    }
+
+    #[inline(always)]
+    pub fn not_host(block: &[u8; 16]) -> u32 {
+        // SAFETY: every x86-64 processor has SSE2; the function asks for nothing else.
+        unsafe { not_host_sse2(block) }
     }
 
     #[inline(always)]
@@ -226,6 +477,12 @@ mod lanes {
         bits(block, |byte| !byte.is_ascii_alphanumeric() && byte != b'-')
     }
 
+    pub fn not_host(block: &[u8; 16]) -> u32 {
+        bits(block, |byte| {
+            !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'.' | b'_' | b'~')
+        })
+    }
+
     pub fn not_target(block: &[u8; 16]) -> u32 {
         bits(block, |byte| !matches!(byte, 0x21..=0x7e) || byte == b'#')
     }
@@ -237,66 +494,19 @@ mod lanes {
     pub fn line_ends(block: &[u8; 16]) -> u32 {
         bits(block, |byte| matches!(byte, b'\r' | b'\n'))
     }
+
+    pub fn colons(block: &[u8; 16]) -> u32 {
+        bits(block, |byte| byte == b':')
+    }
+
+    pub fn differences(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        let mut folded = *block;
+        for (byte, other) in folded.iter_mut().zip(other) {
+            *byte = (*byte | 0x20) ^ other;
+        }
+        bits(&folded, |byte| byte != 0)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Row = (fn(&[u8; BLOCK]) -> u32, fn(u8) -> bool);
-
-    const KINDS: [Row; 5] = [
-        (controls, |byte| byte < 0x20 || byte == 0x7f),
-        (not_plain, |byte| {
-            !byte.is_ascii_alphanumeric() && byte != b'-'
-        }),
-        (not_target, |byte| {
-            !matches!(byte, 0x21..=0x7e) || byte == b'#'
-        }),
-        (line_feeds, |byte| byte == b'\n'),
-        (line_ends, |byte| byte == b'\r' || byte == b'\n'),
-    ];
-
-    #[test]
-    fn every_byte_is_judged_as_its_kind_says() {
-        for (number, (kind, is)) in KINDS.iter().enumerate() {
-            for byte in 0..=255 {
-                for place in 0..16 {
-                    let mut block = [if is(b'a') { b'\n' } else { b'a' }; 16];
-                    block[place] = byte;
-                    let expected = block
-                        .iter()
-                        .enumerate()
-                        .fold(0, |mask, (at, byte)| mask | u32::from(is(*byte)) << at);
-                    assert_eq!(
-                        kind(&block),
-                        expected,
-                        "kind {number}, byte {byte:#x} at {place}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_is_found_in_every_length() {
-        for length in 0..50 {
-            for hit in 0..=length {
-                let mut bytes = vec![b'a'; length];
-                if let Some(byte) = bytes.get_mut(hit) {
-                    *byte = b'\n';
-                }
-                for at in 0..length + 3 {
-                    let expected = if at <= hit { hit } else { length };
-                    assert_eq!(find(&bytes, at, line_feeds), expected, "{length} from {at}");
-                    assert_eq!(find(&bytes, at, controls), expected, "{length} from {at}");
-                }
-                assert_eq!(find_line_before_empty(&bytes), None);
-                if let Some(byte) = bytes.get_mut(hit + 1) {
-                    *byte = b'\r';
-                    assert_eq!(find_line_before_empty(&bytes), Some(hit), "{length}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -38,19 +38,20 @@ pub(super) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
+    #[inline]
     pub fn of(fields: &Fields) -> Self {
         let mut options = Self::default();
         // What nearly all say, and one comparison answers.
         match fields.only(FieldId::Connection) {
             Some(b"keep-alive") => options.keep_alive = true,
             Some(b"close") => options.close = true,
-            Some(one) if one.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
-            Some(one) if one.eq_ignore_ascii_case(b"close") => options.close = true,
             _ => options.read(fields),
         }
         options
     }
 
+    #[cold]
+    #[inline(never)]
     fn read(&mut self, fields: &Fields) {
         for option in fields.all(FieldId::Connection).flat_map(elements) {
             if option.eq_ignore_ascii_case(b"keep-alive") {

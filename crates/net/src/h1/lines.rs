@@ -7,18 +7,13 @@ use seawall_model::head::Span;
 use seawall_model::{FieldId, Fields};
 
 use super::Reject;
-use super::block::{controls, find, not_plain};
+use super::block::{
+    Halves, Masks, SIGHT, WINDOW, controls, find, first_of, not_plain, padded_sight,
+};
 
 const BARE_LF: Reject = Reject::bad("bare_lf", "RFC 9112 §2.2");
 const INCOMPLETE: Reject = Reject::bad("incomplete_head", "RFC 9112 §2.1");
 const BARE_CR: Reject = Reject::bad("bare_cr", "RFC 9112 §2.2");
-
-/// The `Host` lines of a head.
-#[derive(Default)]
-pub(super) struct Hosts {
-    pub count: usize,
-    pub last: Span,
-}
 
 /// Why field lines are refused. What exactly is malformed, [`diagnose`] finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +29,9 @@ pub(super) fn read_lines(
     at: usize,
     most: usize,
     fields: &mut Fields,
-) -> Result<Hosts, Refusal> {
+) -> Result<(), Refusal> {
     match begin_lines(bytes, at, most, fields)? {
-        (hosts, end) if end == bytes.len() => Ok(hosts),
+        end if end == bytes.len() => Ok(()),
         _ => Err(Refusal::Malformed),
     }
 }
@@ -47,47 +42,149 @@ pub(super) fn read_lines(
 /// `field-line = field-name ":" OWS field-value OWS`, and CRLF.
 pub(super) fn begin_lines(
     bytes: &[u8],
+    at: usize,
+    most: usize,
+    fields: &mut Fields,
+) -> Result<usize, Refusal> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function asks for.
+        return unsafe { begin_lines_avx2(bytes, at, most, fields) };
+    }
+    begin_lines_by::<Halves>(bytes, at, most, fields)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn begin_lines_avx2(
+    bytes: &[u8],
+    at: usize,
+    most: usize,
+    fields: &mut Fields,
+) -> Result<usize, Refusal> {
+    begin_lines_by::<super::block::Avx2>(bytes, at, most, fields)
+}
+
+#[inline(always)]
+fn begin_lines_by<M: Masks>(
+    bytes: &[u8],
     mut at: usize,
     most: usize,
     fields: &mut Fields,
-) -> Result<(Hosts, usize), Refusal> {
-    let mut hosts = Hosts::default();
+) -> Result<usize, Refusal> {
     loop {
-        let plain_end = find(bytes, at, not_plain);
-        let (name_end, start, one_space) = match bytes.get(plain_end..) {
-            // What nearly everybody writes: letters, digits and hyphens; one space; text.
-            Some([b':', b' ', b'!'..=b'~', ..]) => (plain_end, plain_end + 2, true),
-            Some([b'\r', b'\n', ..]) if plain_end == at => return Ok((hosts, at + 2)),
-            _ => rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?,
+        at = match usual_line::<M>(bytes, at, most, fields) {
+            Some(end) => end,
+            None if matches!(bytes.get(at..), Some([b'\r', b'\n', ..])) => return Ok(at + 2),
+            None => any_line(bytes, at, most, fields)?,
         };
-        let text_end = text_end(bytes, start);
-        let Some([b'\r', b'\n', ..]) = bytes.get(text_end..) else {
-            return Err(Refusal::Malformed);
-        };
-        if name_end == at {
-            return Err(Refusal::Malformed);
-        }
-        if fields.len() >= most {
-            return Err(Refusal::TooMany);
-        }
-        let value_end = match bytes.get(text_end - 1) {
-            Some(b' ' | b'\t') => without_trailing_space(bytes, start, text_end),
-            _ => text_end,
-        };
-        let name = bytes.get(at..name_end).unwrap_or_default();
-        let id = match name_end == plain_end {
-            true => FieldId::of_plain(name),
-            false => FieldId::of(name),
-        };
-        let is_tidy = one_space && value_end == text_end;
-        let value = Span::new(start, value_end - start);
-        fields.push_read(id, Span::new(at, name_end - at), value, is_tidy);
-        if id == FieldId::Host {
-            hosts.count += 1;
-            hosts.last = value;
-        }
-        at = text_end + 2;
     }
+}
+
+/// Reads what nearly everybody writes: a name of letters, digits and hyphens, one space, text without HTAB. Gives
+/// where the line ends, CRLF included. None for any other line, well-formed or not, and for one too many: those are for
+/// [`any_line`].
+#[inline(always)]
+fn usual_line<M: Masks>(
+    bytes: &[u8],
+    at: usize,
+    most: usize,
+    fields: &mut Fields,
+) -> Option<usize> {
+    if fields.len() >= most {
+        return None;
+    }
+    let rest = bytes.get(at..)?;
+    let padded;
+    let sight: &[u8; SIGHT] = match rest.first_chunk() {
+        Some(sight) => sight,
+        None => {
+            padded = padded_sight(rest);
+            &padded
+        }
+    };
+    let window = sight.first_chunk()?;
+    let controls = M::controls(window);
+    let name_len = first_of(M::colons(window));
+    let seen_end = first_of(controls);
+    // So neither is there a control byte in the name.
+    if name_len >= seen_end || name_len < 2 {
+        return None;
+    }
+    // One load: the last two bytes of the name, and what is to be a colon and a space.
+    let ends = u32::from_le_bytes(*around(sight, name_len - 2)?);
+    let [first] = *around(sight, name_len + 2)?;
+    if ends >> 16 != u32::from(u16::from_le_bytes(*b": ")) || first <= b' ' {
+        return None;
+    }
+    let (text_end, [text_last, cr, lf]) = match controls {
+        0 => {
+            let end = long_text_end::<M>(bytes, at + WINDOW);
+            (end, *bytes.get(end - 1..)?.first_chunk()?)
+        }
+        _ => (at + seen_end, *around(sight, seen_end - 1)?),
+    };
+    if u16::from_le_bytes([cr, lf]) != u16::from_le_bytes(*b"\r\n") || text_last == b' ' {
+        return None;
+    }
+    let name_end = (ends as u16).to_le_bytes();
+    let (likely, known) = FieldId::likely(name_len, *window.first()?, name_end);
+    let id = if first_of(M::differences(window, known)) > name_len {
+        likely
+    } else if first_of(M::not_plain(window)) == name_len {
+        FieldId::of_unlikely(window.get(..name_len)?)
+    } else {
+        return None;
+    };
+    let start = at + name_len + 2;
+    let value = Span::new(start, text_end - start);
+    fields.push_read(id, Span::new(at, name_len), value, true);
+    Some(text_end + 2)
+}
+
+/// The bytes at a place within the window or hardly behind it, of which there are always enough in sight.
+#[inline(always)]
+fn around<const N: usize>(sight: &[u8; SIGHT], at: usize) -> Option<&[u8; N]> {
+    sight.get(at..)?.first_chunk()
+}
+
+/// Where the first control byte is at or behind `at`.
+#[inline(always)]
+fn long_text_end<M: Masks>(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match M::controls(window) {
+            0 => at += WINDOW,
+            controls => return at + first_of(controls),
+        }
+    }
+    find(bytes, at, controls)
+}
+
+/// Reads any line there is, and gives where it ends. One that has not come whole is malformed.
+#[cold]
+#[inline(never)]
+fn any_line(bytes: &[u8], at: usize, most: usize, fields: &mut Fields) -> Result<usize, Refusal> {
+    let plain_end = find(bytes, at, not_plain);
+    let (name_end, start, one_space) = rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?;
+    let text_end = text_end(bytes, start);
+    let Some([b'\r', b'\n', ..]) = bytes.get(text_end..) else {
+        return Err(Refusal::Malformed);
+    };
+    if name_end == at {
+        return Err(Refusal::Malformed);
+    }
+    if fields.len() >= most {
+        return Err(Refusal::TooMany);
+    }
+    let value_end = match bytes.get(text_end - 1) {
+        Some(b' ' | b'\t') => without_trailing_space(bytes, start, text_end),
+        _ => text_end,
+    };
+    let id = FieldId::of(bytes.get(at..name_end).unwrap_or_default());
+    let value = Span::new(start, value_end - start);
+    let is_tidy = one_space && value_end == text_end;
+    fields.push_read(id, Span::new(at, name_end - at), value, is_tidy);
+    Ok(text_end + 2)
 }
 
 /// Where a name ends that has other bytes of tokens from `plain_end` on, where the text behind its colon begins, and

@@ -5,11 +5,9 @@ use seawall_model::{FieldId, Fields, HttpVersion, Method, RequestHead};
 
 use super::block::{find, not_target};
 use super::framing::{ConnectionOptions, Declared, declared, elements};
-use super::lines::{
-    Hosts, Refusal, begin_lines, diagnose, is_control, is_token, read_lines, token_end,
-};
+use super::lines::{Refusal, begin_lines, diagnose, is_control, is_token, read_lines, token_end};
 use super::scan::METHOD_BYTES;
-use super::target::{Form, agree, form, is_authority};
+use super::target::{Form, agree, form, is_authority_in};
 use super::{Framing, HeadLimits, MAX_FIELDS, Reject, too_long};
 
 /// What a request's head says about the exchange.
@@ -60,17 +58,13 @@ pub fn parse_request(
     let Some(line) = read_request_line(head_bytes, head) else {
         return Err(diagnose_request(head_bytes));
     };
-    let hosts = match read_lines(
-        head_bytes,
-        line.end,
-        limits.fields.min(MAX_FIELDS),
-        &mut head.fields,
-    ) {
-        Ok(hosts) => hosts,
+    let most = limits.fields.min(MAX_FIELDS);
+    match read_lines(head_bytes, line.end, most, &mut head.fields) {
+        Ok(()) => {}
         Err(Refusal::TooMany) => return Err(Reject::new(431, "too_many_fields", "RFC 6585 §5")),
         Err(Refusal::Malformed) => return Err(diagnose_request(head_bytes)),
-    };
-    finish(head_bytes, &line, &hosts, limits, head)
+    }
+    finish(head_bytes, &line, limits, head)
 }
 
 /// Reads a head at the beginning of `buffer` in one pass, without knowing where it ends, and tells how long it is. None when
@@ -84,17 +78,16 @@ pub fn begin_request(
     head.clear();
     let line = read_request_line(buffer, head)?;
     let most = limits.fields.min(MAX_FIELDS);
-    let (hosts, end) = begin_lines(buffer, line.end, most, &mut head.fields).ok()?;
+    let end = begin_lines(buffer, line.end, most, &mut head.fields).ok()?;
     let head_bytes = buffer.get(..end).filter(|_| end <= limits.head_bytes)?;
     head.fields.put_raw(head_bytes);
-    let info = finish(head_bytes, &line, &hosts, limits, head).ok()?;
+    let info = finish(head_bytes, &line, limits, head).ok()?;
     Some((info, end))
 }
 
 fn finish(
     head_bytes: &[u8],
     line: &RequestLine<'_>,
-    hosts: &Hosts,
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<RequestInfo, Reject> {
@@ -104,7 +97,7 @@ fn finish(
     if line.target.len() > limits.target_bytes {
         return Err(Reject::new(414, "target_too_long", "RFC 9112 §3"));
     }
-    aim(head_bytes, line.target, hosts, head)?;
+    aim(head_bytes, line.target, head)?;
     judge(head)
 }
 
@@ -149,22 +142,21 @@ fn read_request_line<'a>(head_bytes: &'a [u8], head: &mut RequestHead) -> Option
 }
 
 /// Sets authority, scheme and target from the target's form and `Host` (RFC 9112 §3.2, §3.3).
-fn aim(
-    head_bytes: &[u8],
-    target: &[u8],
-    hosts: &Hosts,
-    head: &mut RequestHead,
-) -> Result<(), Reject> {
-    let host = head.fields.bytes(hosts.last);
-    match hosts.count {
-        1 if is_authority(host) => {}
+fn aim(head_bytes: &[u8], target: &[u8], head: &mut RequestHead) -> Result<(), Reject> {
+    let (hosts, last_host) = head
+        .fields
+        .spans(FieldId::Host)
+        .fold((0, Span::default()), |(count, _), span| (count + 1, span));
+    let host = head.fields.bytes(last_host);
+    match hosts {
+        1 if is_authority_in(head_bytes, last_host.range()) => {}
         1 if host.is_empty() => return Err(Reject::bad("empty_host", "RFC 9112 §3.2")),
         1 => return Err(Reject::bad("bad_host", "RFC 9112 §3.2")),
         0 if head.version == HttpVersion::Http10 => {}
         0 => return Err(Reject::bad("missing_host", "RFC 9112 §3.2")),
         _ => return Err(Reject::bad("duplicate_host", "RFC 9112 §3.2")),
     }
-    head.authority_span = hosts.last;
+    head.authority_span = last_host;
     match form(head.method, target)? {
         Form::Origin | Form::Asterisk => {}
         Form::Authority => {
@@ -176,7 +168,7 @@ fn aim(
             authority,
             rest,
         } => {
-            if hosts.count == 1 && !agree(scheme, host, authority) {
+            if hosts == 1 && !agree(scheme, host, authority) {
                 return Err(Reject::bad("host_disagrees_with_target", "RFC 9112 §3.2.2"));
             }
             head.scheme_span = span(head_bytes, scheme);

@@ -47,7 +47,7 @@ pub fn parse_response(
         limits.fields.min(MAX_FIELDS),
         &mut head.fields,
     ) {
-        Ok(_) => {}
+        Ok(()) => {}
         Err(Refusal::TooMany) => {
             return Err(BadResponse {
                 reason: "too_many_fields",
@@ -70,7 +70,7 @@ pub fn begin_response(
     head.clear();
     let start = read_status_line(buffer, head)?;
     let most = limits.fields.min(MAX_FIELDS);
-    let (_, end) = begin_lines(buffer, start, most, &mut head.fields).ok()?;
+    let end = begin_lines(buffer, start, most, &mut head.fields).ok()?;
     let head_bytes = buffer.get(..end).filter(|_| end <= limits.head_bytes)?;
     head.fields.put_raw(head_bytes);
     let info = finish(request_method, head).ok()?;

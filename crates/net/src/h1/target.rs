@@ -1,11 +1,13 @@
 //! Request targets and authorities (RFC 9112 §3.2, RFC 3986 §3.2).
 
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 use memchr::memchr;
 use seawall_model::Method;
 
 use super::Reject;
+use super::block::{find, not_host};
 
 /// The longest host, in bytes: DNS has none longer (RFC 3986 §3.2.2).
 const HOST_BYTES: usize = 255;
@@ -64,13 +66,24 @@ fn absolute(target: &[u8]) -> Option<Form<'_>> {
 /// carry. Stricter than the grammar: no percent-encoding and no `!$&'()*+,;=` in a name, since two spellings of one host
 /// are two keys to one door; no `IPvFuture` and no zone; a colon is followed by a port of at most 65535.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
-    let Some(end) = authority.iter().position(|byte| !is_host_byte(*byte)) else {
-        return !authority.is_empty() && authority.len() <= HOST_BYTES;
-    };
+    is_authority_until(authority, find(authority, 0, not_host))
+}
+
+/// As [`is_authority`], of a part of `bytes`: cheaper when others follow.
+pub(super) fn is_authority_in(bytes: &[u8], part: Range<usize>) -> bool {
+    let end = find(bytes, part.start, not_host).min(part.end);
+    let host_bytes = end.saturating_sub(part.start);
+    is_authority_until(bytes.get(part).unwrap_or_default(), host_bytes)
+}
+
+/// As [`is_authority`], where the first byte that can be in no name of a host is at `end`.
+#[inline]
+fn is_authority_until(authority: &[u8], end: usize) -> bool {
     let Some((host, rest)) = authority.split_at_checked(end) else {
         return false;
     };
     match rest {
+        [] => !host.is_empty() && host.len() <= HOST_BYTES,
         [b':', port @ ..] => !host.is_empty() && host.len() <= HOST_BYTES && is_port(port),
         [b'[', rest @ ..] if host.is_empty() => is_literal(rest),
         _ => false,
@@ -107,12 +120,14 @@ fn is_literal(rest: &[u8]) -> bool {
 }
 
 fn is_port(port: &[u8]) -> bool {
-    (1..=5).contains(&port.len())
-        && port.iter().all(u8::is_ascii_digit)
-        && port
-            .iter()
-            .fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'))
-            <= 65535
+    if !(1..=5).contains(&port.len()) {
+        return false;
+    }
+    let (value, digits) = port.iter().fold((0u32, true), |(value, digits), byte| {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        (value * 10 + digit, digits & (digit < 10))
+    });
+    digits && value <= 65535
 }
 
 /// The port of a valid authority.
@@ -121,24 +136,6 @@ fn port(authority: &[u8]) -> Option<&[u8]> {
         .iter()
         .rposition(|byte| matches!(byte, b':' | b']'))?;
     authority.get(after_host..)?.strip_prefix(b":")
-}
-
-/// `unreserved` (RFC 3986 §2.3).
-fn is_host_byte(byte: u8) -> bool {
-    const HOST: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0u8;
-        while byte < 128 {
-            #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
-            {
-                table[byte as usize] =
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-            }
-            byte += 1;
-        }
-        table
-    };
-    HOST.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 #[cfg(test)]

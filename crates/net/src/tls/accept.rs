@@ -40,7 +40,10 @@ pub async fn accept(
     let accepted = loop {
         let read = alarm
             .within(|cx| {
-                let mut tee = Tee { from: Socket { tcp: &tcp, cx }, copy: &mut first_flight };
+                let mut tee = Tee {
+                    from: Socket { tcp: &tcp, cx },
+                    copy: &mut first_flight,
+                };
                 match acceptor.read_tls(&mut tee) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                     result => Poll::Ready(result),
@@ -59,7 +62,11 @@ pub async fn accept(
             }
         }
     };
-    let server_name = accepted.client_hello().server_name().unwrap_or_default().to_ascii_lowercase();
+    let server_name = accepted
+        .client_hello()
+        .server_name()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let Some(config) = choose(&server_name) else {
         let _ = tcp.poll_write(&mut noop(), &UNRECOGNIZED_NAME);
         return Err(TlsFault::UnknownName);
@@ -75,7 +82,11 @@ pub async fn accept(
     alarm.within(|cx| stream.poll_handshake(cx)).await??;
     let facts = facts(&stream, server_name.into(), client_hello(&first_flight));
     let http2 = stream.has_alpn(b"h2");
-    Ok(Accepted { stream, facts, http2 })
+    Ok(Accepted {
+        stream,
+        facts,
+        http2,
+    })
 }
 
 /// What can be written without waiting: an alert before a close.
@@ -103,4 +114,3 @@ fn facts(stream: &TlsStream, server_name: Box<str>, client_hello: Box<[u8]>) -> 
         client_hello,
     }
 }
-

@@ -40,7 +40,10 @@ pub struct Identity {
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
@@ -52,7 +55,8 @@ impl Identity {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, MaterialFault> {
         Ok(Self {
             chain: certificates(chain)?,
-            key: PrivateKeyDer::from_pem_slice(key).map_err(|error| MaterialFault::Key(error.to_string()))?,
+            key: PrivateKeyDer::from_pem_slice(key)
+                .map_err(|error| MaterialFault::Key(error.to_string()))?,
         })
     }
 }
@@ -106,17 +110,26 @@ pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
 /// # Errors
 /// [`MaterialFault`]: key and certificate do not fit, or the authorities are none.
 pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault> {
-    let versions: &[&rustls::SupportedProtocolVersion] =
-        if wants.only_tls13 { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    let versions: &[&rustls::SupportedProtocolVersion] = if wants.only_tls13 {
+        &[&rustls::version::TLS13]
+    } else {
+        rustls::ALL_VERSIONS
+    };
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
     let builder = match wants.client {
         ClientCertificate::Off => builder.with_no_client_auth(),
         asked => {
             let roots = Arc::new(roots(wants.client_authorities)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier =
-                if asked == ClientCertificate::Optional { verifier.allow_unauthenticated() } else { verifier };
-            let verifier = verifier.build().map_err(|error| MaterialFault::Authorities(error.to_string()))?;
+            let verifier = if asked == ClientCertificate::Optional {
+                verifier.allow_unauthenticated()
+            } else {
+                verifier
+            };
+            let verifier = verifier
+                .build()
+                .map_err(|error| MaterialFault::Authorities(error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -148,11 +161,16 @@ pub struct OriginWants<'a> {
 /// # Errors
 /// [`MaterialFault`]: no authority in the text, or our own certificate does not fit its key.
 pub fn origin(wants: OriginWants<'_>) -> Result<Arc<ClientConfig>, MaterialFault> {
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(rustls::ALL_VERSIONS)?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?;
     let builder = if wants.unverified {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider())))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified(provider())))
     } else if wants.authorities.is_empty() {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
         builder.with_root_certificates(roots)
     } else {
         builder.with_root_certificates(roots(wants.authorities)?)
@@ -172,14 +190,18 @@ pub fn origin(wants: OriginWants<'_>) -> Result<Arc<ClientConfig>, MaterialFault
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
+        .clone()
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialFault> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) => Err(MaterialFault::Certificate("the text has no CERTIFICATE section".into())),
+        Ok(_) => Err(MaterialFault::Certificate(
+            "the text has no CERTIFICATE section".into(),
+        )),
         Err(error) => Err(MaterialFault::Certificate(error.to_string())),
     }
 }

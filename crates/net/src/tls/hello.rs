@@ -50,9 +50,15 @@ mod tests {
 
     #[test]
     fn a_hello_over_two_records_is_put_together() {
-        let records = [22, 3, 1, 0, 5, 1, 0, 0, 3, 9, 22, 3, 3, 0, 2, 8, 7, 22, 3, 3, 0, 1, 0];
+        let records = [
+            22, 3, 1, 0, 5, 1, 0, 0, 3, 9, 22, 3, 3, 0, 2, 8, 7, 22, 3, 3, 0, 1, 0,
+        ];
         assert_eq!(&*client_hello(&records), &[1, 0, 0, 3, 9, 8, 7]);
         assert!(client_hello(b"GET / HTTP/1.1\r\n").is_empty());
-        assert_eq!(&*client_hello(&[22, 3, 1, 0, 5, 1, 0, 0, 3]), &[1, 0, 0, 3], "cut short");
+        assert_eq!(
+            &*client_hello(&[22, 3, 1, 0, 5, 1, 0, 0, 3]),
+            &[1, 0, 0, 3],
+            "cut short"
+        );
     }
 }

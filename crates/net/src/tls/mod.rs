@@ -52,7 +52,9 @@ impl TlsFault {
     pub fn is_certificate(&self) -> bool {
         matches!(
             self,
-            Self::Protocol(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+            Self::Protocol(
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            )
         )
     }
 }
@@ -66,7 +68,10 @@ pub struct TlsStream {
 impl TlsStream {
     fn new(tcp: Tcp, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(HELD));
-        Self { tcp, tls: RefCell::new(tls) }
+        Self {
+            tcp,
+            tls: RefCell::new(tls),
+        }
     }
 
     /// Speaks TLS to an origin: the whole handshake, its certificate verified as `config` says.
@@ -108,7 +113,11 @@ impl TlsStream {
         }
     }
 
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
         let mut tls = self.tls.borrow_mut();
         loop {
             let room = into.capacity() - into.len();
@@ -128,7 +137,9 @@ impl TlsStream {
             match ready!(self.poll_fill(&mut tls, cx)) {
                 Ok(()) => {}
                 Err(TlsFault::Socket(error)) => return Poll::Ready(Err(error)),
-                Err(fault) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault))),
+                Err(fault) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
+                }
             }
         }
     }
@@ -186,7 +197,10 @@ impl TlsStream {
 }
 
 fn closed_early() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed in the handshake")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the peer closed in the handshake",
+    )
 }
 
 /// The socket as rustls wants it. `WouldBlock` means that the task is registered and will be woken.

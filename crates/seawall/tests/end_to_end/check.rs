@@ -58,8 +58,16 @@ fn problems_of_files_are_shown_with_the_others() {
     );
     let done = check(&folder.write("bad.toml", &text), &[]);
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
-    for part in ["zone[1].origin", "zone[0].tls.certificate.cert", "zone[0].tls.certificate.key"] {
-        assert!(said(&done).contains(part), "{part} is missing in:\n{}", said(&done));
+    for part in [
+        "zone[1].origin",
+        "zone[0].tls.certificate.cert",
+        "zone[0].tls.certificate.key",
+    ] {
+        assert!(
+            said(&done).contains(part),
+            "{part} is missing in:\n{}",
+            said(&done)
+        );
     }
 }
 

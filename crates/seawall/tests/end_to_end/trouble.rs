@@ -11,7 +11,9 @@ use crate::up::{Folder, Up, command, until};
 
 /// One zone for every host, named `name`.
 fn document(name: &str, origin: &str, more: &str) -> String {
-    format!("schema = 1\n{more}\n[[zone]]\nname = \"{name}\"\nhosts = [\"*\"]\norigin = [{{ url = \"{origin}\" }}]\n")
+    format!(
+        "schema = 1\n{more}\n[[zone]]\nname = \"{name}\"\nhosts = [\"*\"]\norigin = [{{ url = \"{origin}\" }}]\n"
+    )
 }
 
 #[test]
@@ -23,9 +25,12 @@ fn a_closed_terminal_does_not_end_it() {
     command.arg("--config").arg(file).stdout(Stdio::piped());
     let mut up = Up::spawned(folder, command);
     up.close_output();
-    up.folder().write("seawall.toml", &document("second", &site.url(), ""));
+    up.folder()
+        .write("seawall.toml", &document("second", &site.url(), ""));
     up.signal(libc::SIGHUP);
-    until("the new file", || ask(&up, "/state").1["zones"].get("second").map(|_| ()));
+    until("the new file", || {
+        ask(&up, "/state").1["zones"].get("second").map(|_| ())
+    });
     assert_eq!(curl(&[&up.url("/")]).status, 200);
     up.signal(libc::SIGTERM);
     assert_eq!(up.ended().code(), Some(0), "{}", up.log());
@@ -45,7 +50,9 @@ fn a_full_disk_takes_no_request_away() {
         assert_eq!(status, 200, "{ready}");
         (ready["degraded"] == serde_json::json!(["access_log"])).then_some(())
     });
-    until("a line that says why", || up.log().contains("No space left on device").then_some(()));
+    until("a line that says why", || {
+        up.log().contains("No space left on device").then_some(())
+    });
     assert_eq!(curl(&[&up.url("/")]).status, 200);
 }
 
@@ -59,7 +66,10 @@ fn with_few_descriptors_it_serves_as_many_as_it_can() {
         command
     };
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\""]).arg(direct.get_program()).args(direct.get_args());
+    limited
+        .args(["-c", "ulimit -n 80; exec \"$0\" \"$@\""])
+        .arg(direct.get_program())
+        .args(direct.get_args());
     for (name, value) in direct.get_envs() {
         match value {
             Some(value) => limited.env(name, value),
@@ -73,12 +83,19 @@ fn with_few_descriptors_it_serves_as_many_as_it_can() {
         (ask(&up, "/readyz").1["degraded"] == serde_json::json!(["descriptors"])).then_some(())
     });
     let answers: Vec<String> = clients.iter_mut().map(first_line).collect();
-    let served = answers.iter().filter(|answer| answer.contains(" 200 ")).count();
-    let others = answers.iter().filter(|answer| !answer.is_empty() && !answer.contains(" 200 "));
+    let served = answers
+        .iter()
+        .filter(|answer| answer.contains(" 200 "))
+        .count();
+    let others = answers
+        .iter()
+        .filter(|answer| !answer.is_empty() && !answer.contains(" 200 "));
     assert!(served >= 5, "{served} of {} were served", answers.len());
     // Who is taken reaches the origin; the others are closed, not left to wait.
     assert_eq!(others.count(), 0, "{answers:?}");
-    until("a line that says so", || up.log().contains("no descriptor left").then_some(()));
+    until("a line that says so", || {
+        up.log().contains("no descriptor left").then_some(())
+    });
     drop(clients);
     until("room again", || {
         let answer = first_line(&mut connect(up.http()));
@@ -104,14 +121,20 @@ fn while_it_stops_it_is_not_ready_and_waits_for_requests_only() {
     // A handshake that never begins is no request.
     let mut silent = connect(up.https());
     let mut client = connect(up.http());
-    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    client
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
     let arrival = origin.next();
     up.signal(libc::SIGTERM);
     until("a 503", || {
         let (status, ready) = ask(&up, "/readyz");
         (status == 503 && ready["draining"] == true).then_some(())
     });
-    assert_eq!(silent.read(&mut [0; 16]).ok(), Some(0), "the silent connection is closed");
+    assert_eq!(
+        silent.read(&mut [0; 16]).ok(),
+        Some(0),
+        "the silent connection is closed"
+    );
     arrival.answer("at last");
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
@@ -119,16 +142,69 @@ fn while_it_stops_it_is_not_ready_and_waits_for_requests_only() {
     assert_eq!(up.ended().code(), Some(0), "{}", up.log());
 }
 
+/// A tunnel may hold up the end; what is served meanwhile is logged meanwhile.
+#[test]
+fn what_ends_while_it_stops_is_logged_at_once() {
+    use std::io::Write;
+    let origin = Held::start();
+    let folder = Folder::new();
+    let mut command = command(&folder.join("data"));
+    command
+        .args([
+            "--origin",
+            &origin.url(),
+            "--drain",
+            "60s",
+            "--workers",
+            "1",
+        ])
+        .stdout(folder.log());
+    let mut up = Up::spawned(folder, command);
+    let ask = |path: &str| {
+        let mut client = connect(up.http());
+        client
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes())
+            .unwrap();
+        (client, origin.next())
+    };
+    let (_long, held) = ask("/long");
+    let (mut short, answered) = ask("/short");
+    up.signal(libc::SIGTERM);
+    until("the listener to close", || {
+        std::net::TcpStream::connect(up.http()).err()
+    });
+    answered.answer("done");
+    short.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(up.record_of("/short")["status"], 200);
+    up.signal(libc::SIGQUIT);
+    up.ended();
+    drop(held);
+}
+
 #[test]
 fn a_request_that_comes_by_its_own_door_is_not_sent_round() {
     let folder = Folder::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
-    command.arg("up").arg("--data").arg(folder.join("data")).args(["--http", &format!("0.0.0.0:{port}")]);
+    command
+        .arg("up")
+        .arg("--data")
+        .arg(folder.join("data"))
+        .args(["--http", &format!("0.0.0.0:{port}")]);
     command.args(["--https", "none", "--admin", "none", "--workers", "1"]);
     command.args(["--origin", &format!("http://127.0.0.1:{port}")]);
-    let up = Up::spawned(folder, { command.stdout(Stdio::null()).stdin(Stdio::null()); command });
-    let answer = raw(([127, 0, 0, 1], port).into(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let up = Up::spawned(folder, {
+        command.stdout(Stdio::null()).stdin(Stdio::null());
+        command
+    });
+    let answer = raw(
+        ([127, 0, 0, 1], port).into(),
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert!(answer.contains("destination_ip_prohibited"), "{answer}");
     assert_eq!(up.record_of("/")["error"], "destination_ip_prohibited");

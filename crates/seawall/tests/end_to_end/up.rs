@@ -54,7 +54,11 @@ impl Folder {
     /// What `seawall up` prints goes here.
     pub fn log(&self) -> File {
         let mut options = File::options();
-        options.create(true).append(true).open(self.join("up.log")).unwrap()
+        options
+            .create(true)
+            .append(true)
+            .open(self.join("up.log"))
+            .unwrap()
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -142,7 +146,10 @@ impl Up {
     /// By this command, whose data folder is `data` in the folder.
     pub fn spawned(folder: Folder, mut command: Command) -> Self {
         let data = folder.join("data");
-        let child = command.stderr(folder.log()).spawn().expect("the binary starts");
+        let child = command
+            .stderr(folder.log())
+            .spawn()
+            .expect("the binary starts");
         let mut up = Self {
             child,
             folder,

@@ -1,0 +1,353 @@
+//! The way of a response: its heads, interim ones too, and its body. Past the final head a failure can only be shown by
+//! breaking off.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use seawall_model::{FieldId, Fields, Method, ResponseHead};
+use seawall_net::alarm::{Alarm, Elapsed};
+use seawall_net::downstream::{After, ClientGone, ClientResponse};
+use seawall_net::outgoing::{BodyOut, RESPONSE_SKIP, ResponseOut};
+use seawall_net::upstream::{OriginFault, OriginResponse, ResponseInfo};
+use seawall_telemetry::{Ray, Source};
+use tokio::time::Instant;
+
+use super::upload::{Upload, UploadFault};
+use crate::exchange::Outcome;
+use crate::fault::{self, Fault};
+use crate::forward;
+use crate::snapshot::{Snapshot, Zone};
+use crate::thread::{Thread, unix_us};
+
+/// Interim responses of one exchange; an origin that sends more is broken.
+const INTERIM: u32 = 32;
+/// After the origin stopped taking the upload: how long its early answer is waited for.
+const EARLY_ANSWER: Duration = Duration::from_secs(2);
+/// While an upload runs its own deadlines hold; the head's begins when it has ended.
+const UPLOADING: Duration = Duration::from_secs(24 * 3600);
+
+/// The way from the origin to the client.
+pub(super) struct Download<'e, 'c, 'o> {
+    pub(super) thread: &'e Thread,
+    pub(super) snapshot: &'e Snapshot,
+    pub(super) zone: &'e Zone,
+    pub(super) ray: Ray,
+    pub(super) https: bool,
+    pub(super) client_method: Method,
+    pub(super) client: &'e mut ClientResponse<'c>,
+    pub(super) alarm: &'e mut Alarm,
+    pub(super) head: &'e mut ResponseHead,
+    pub(super) to_client: &'e mut Fields,
+    pub(super) text: &'e mut Vec<u8>,
+    pub(super) origin: &'e mut OriginResponse<'o>,
+    /// When the request came, in microseconds since the process began.
+    pub(super) since: u64,
+    /// The clock as it was read last.
+    pub(super) at: Instant,
+    /// The client asked for a WebSocket.
+    pub(super) websocket: bool,
+}
+
+/// The first head, unless it did not come in time.
+pub(super) type First = Result<Result<ResponseInfo, OriginFault>, Elapsed>;
+
+enum Event {
+    Uploaded(Result<(), UploadFault>),
+    Head(Result<ResponseInfo, OriginFault>),
+}
+
+/// What is left to do of a response.
+enum Left {
+    Nothing,
+    /// What is kept must leave.
+    Flush,
+    /// The body, or the rest of it.
+    Body,
+}
+
+fn gone(gone: ClientGone) -> Fault {
+    match gone {
+        ClientGone::Closed => Fault::ClientGone,
+        ClientGone::Slow => Fault::SlowReader,
+    }
+}
+
+impl Download<'_, '_, '_> {
+    /// Waits for the next head, until `due`. `waiting` is for itself.
+    pub(super) fn poll_head(
+        &mut self,
+        method: Method,
+        due: Instant,
+        waiting: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<First> {
+        match self
+            .origin
+            .poll_head(method, &self.snapshot.edge.head, self.head, cx)
+        {
+            Poll::Ready(head) => Poll::Ready(Ok(head)),
+            Poll::Pending => {
+                if !std::mem::replace(waiting, true) {
+                    self.alarm.set_at(due);
+                }
+                self.alarm.poll(cx).map(|()| Err(Elapsed))
+            }
+        }
+    }
+
+    /// Waits for the final head, while the upload goes on; passes interim ones. `first` is the first one, if it came already.
+    pub(super) async fn head(
+        &mut self,
+        method: Method,
+        upload: &mut Upload<'_>,
+        first: Option<First>,
+    ) -> Result<ResponseInfo, Fault> {
+        let limits = &self.snapshot.edge.head;
+        let mut patience = if upload.future.is_some() {
+            UPLOADING
+        } else {
+            self.zone.timeouts.header
+        };
+        let mut interim = 0;
+        let mut broken = None;
+        let mut first = first.map(|first| first.map(Event::Head));
+        loop {
+            let event = match first.take() {
+                Some(first) => first,
+                None => {
+                    let next = |cx: &mut Context<'_>| match upload.poll(cx) {
+                        Some(result) => Poll::Ready(Event::Uploaded(result)),
+                        None => self
+                            .origin
+                            .poll_head(method, limits, self.head, cx)
+                            .map(Event::Head),
+                    };
+                    self.alarm.wait(patience, next).await
+                }
+            };
+            match event {
+                Err(Elapsed) => return Err(broken.unwrap_or(Fault::OriginTimeout)),
+                Ok(Event::Uploaded(Ok(()))) => patience = self.zone.timeouts.header,
+                Ok(Event::Uploaded(Err(UploadFault::Client(fault)))) => {
+                    return Err(fault::of_body(&fault));
+                }
+                Ok(Event::Uploaded(Err(UploadFault::Origin(fault)))) => {
+                    // It may have answered before it closed: a 413, say.
+                    broken = Some(fault.into());
+                    patience = EARLY_ANSWER;
+                }
+                Ok(Event::Head(Err(fault))) => return Err(broken.unwrap_or(fault.into())),
+                Ok(Event::Head(Ok(info))) if info.switched => {
+                    // Nobody asked: what follows is no HTTP, and to the client it would look like answers.
+                    return if self.websocket {
+                        Ok(info)
+                    } else {
+                        Err(Fault::OriginProtocol)
+                    };
+                }
+                Ok(Event::Head(Ok(info))) if self.head.status >= 200 => return Ok(info),
+                Ok(Event::Head(Ok(_))) => {
+                    interim += 1;
+                    if interim > INTERIM {
+                        return Err(Fault::OriginProtocol);
+                    }
+                    Box::pin(self.interim()).await?;
+                }
+            }
+        }
+    }
+
+    /// Passes an interim response, but 100: whether the client may send was ours to say.
+    async fn interim(&mut self) -> Result<(), Fault> {
+        if self.head.status == 100 {
+            return Ok(());
+        }
+        forward::drop_connection_named(&mut self.head.fields);
+        self.to_client.clear();
+        let head = ResponseOut {
+            status: self.head.status,
+            origin: Some(&self.head.fields),
+            skip: RESPONSE_SKIP,
+            extra: self.to_client,
+            body: BodyOut::None,
+        };
+        let sent = self
+            .client
+            .interim(head, self.alarm, self.snapshot.edge.write_timeout)
+            .await;
+        sent.map_err(|_| Fault::ClientGone)
+    }
+
+    /// Gives the client the head and the body. Past this point a failure can only be shown by breaking off.
+    /// If the origin breaks off before any of it has left, it is as if it had never answered: that is the error then.
+    pub(super) async fn relay(&mut self, info: ResponseInfo) -> Result<Outcome, Fault> {
+        self.at = Instant::now();
+        let origin_us = Some(self.thread.shared.since(self.at).saturating_sub(self.since));
+        let status = self.head.status;
+        let passed = match self.begin(info) {
+            Ok(Left::Nothing) => Ok(()),
+            Ok(left) => {
+                let passed = self.rest(left).await;
+                self.at = Instant::now();
+                passed
+            }
+            Err(fault) => Err(fault),
+        };
+        let fault = passed.err();
+        match fault {
+            Some(fault) if fault != Fault::ClientGone && self.client.bytes() == 0 => {
+                self.client.take_back();
+                return Err(fault);
+            }
+            Some(_) => self.client.abort(),
+            None => {}
+        }
+        Ok(Outcome {
+            status,
+            source: Source::Origin,
+            fault,
+            bytes_in: 0,
+            origin_us,
+        })
+    }
+
+    /// Gives the client the head, and the body where all of it came with the head: as far as that goes without waiting.
+    fn begin(&mut self, info: ResponseInfo) -> Result<Left, Fault> {
+        let silent = info.body == BodyOut::None;
+        self.fields(info.names_fields);
+        // To HEAD and in a 304 the length is metadata of what is not sent (RFC 9110 §8.6).
+        let metadata = silent && (self.client_method == Method::Head || self.head.status == 304);
+        let skip = if metadata {
+            RESPONSE_SKIP & !FieldId::ContentLength.bit()
+        } else {
+            RESPONSE_SKIP
+        };
+        let body = match info.body {
+            BodyOut::None if !metadata && self.head.status != 204 => BodyOut::Length(0),
+            body => body,
+        };
+        let head = ResponseOut {
+            status: self.head.status,
+            origin: Some(&self.head.fields),
+            skip,
+            extra: self.to_client,
+            body,
+        };
+        if silent || body == BodyOut::Length(0) {
+            self.client.keep_head_alone(head).map_err(gone)?;
+            return self.leave();
+        }
+        self.client.head(head).map_err(gone)?;
+        match self.origin.whole() {
+            Some(whole) if self.client.keep(self.origin.front(whole), After::Last) => {
+                self.origin.consume(whole);
+                self.leave()
+            }
+            _ => Ok(Left::Body),
+        }
+    }
+
+    /// Sends what is kept, all there will be, as far as the client takes it at once.
+    fn leave(&mut self) -> Result<Left, Fault> {
+        Ok(if self.client.flush_now().map_err(gone)? {
+            Left::Nothing
+        } else {
+            Left::Flush
+        })
+    }
+
+    /// What [`Download::begin`] left.
+    async fn rest(&mut self, left: Left) -> Result<(), Fault> {
+        let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
+        match left {
+            Left::Nothing => return Ok(()),
+            Left::Flush => {
+                return Box::pin(self.client.flush(self.alarm, timeout))
+                    .await
+                    .map_err(gone);
+            }
+            Left::Body => {}
+        }
+        loop {
+            // What is kept may not wait for what the origin has not sent yet.
+            let ready = match poll_once(|cx| self.origin.poll_fill(cx)).await {
+                Some(ready) => ready,
+                None => {
+                    if !self.client.flush_now().map_err(gone)? {
+                        Box::pin(self.client.flush(self.alarm, timeout))
+                            .await
+                            .map_err(gone)?;
+                    }
+                    let waited = self.alarm.wait(idle, |cx| self.origin.poll_fill(cx)).await;
+                    waited.map_err(|Elapsed| Fault::OriginStalled)?
+                }
+            };
+            let ready = ready.map_err(|fault| match Fault::from(fault) {
+                Fault::ClosedEarly => Fault::Incomplete,
+                fault => fault,
+            })?;
+            if ready == 0 {
+                let trailers = self.origin.trailers();
+                return Box::pin(self.client.end(trailers, self.alarm, timeout))
+                    .await
+                    .map_err(gone);
+            }
+            let after = self.origin.after(ready);
+            let sent = if self.client.keep(self.origin.front(ready), after) {
+                match after == After::More || self.client.flush_now().map_err(gone)? {
+                    true => Ok(()),
+                    false => Box::pin(self.client.flush(self.alarm, timeout)).await,
+                }
+            } else {
+                Box::pin(
+                    self.client
+                        .body(self.origin.front(ready), after, self.alarm, timeout),
+                )
+                .await
+            };
+            self.origin.consume(ready);
+            sent.map_err(gone)?;
+            if after == After::Last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Edits the origin's fields and fills in ours.
+    fn fields(&mut self, names_fields: bool) {
+        if names_fields {
+            forward::drop_connection_named(&mut self.head.fields);
+        }
+        if !self.zone.response_edits.is_empty() {
+            self.zone.response_edits.apply(&mut self.head.fields);
+        }
+        self.to_client.clear();
+        if !self.head.fields.has(FieldId::Date) {
+            let date = self.thread.http_date(unix_us() / 1_000_000);
+            self.to_client.push_known(FieldId::Date, &date);
+        }
+        if self.https
+            && let Some(hsts) = &self.zone.hsts
+        {
+            self.head.fields.remove(FieldId::StrictTransportSecurity);
+            self.to_client
+                .push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
+        }
+        forward::ray_field(
+            self.ray,
+            &self.snapshot.edge.location,
+            self.text,
+            self.to_client,
+        );
+    }
+}
+
+/// Polls once: the answer, or none when it would have to be waited for.
+async fn poll_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    poll_fn(|cx| match poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
