@@ -131,6 +131,11 @@ impl Stream {
         SockRef::from(&self.tcp().socket).shutdown(std::net::Shutdown::Write)
     }
 
+    /// Whether the peer has reset the connection. A system call, for those who neither read nor write for a while.
+    pub fn is_reset(&self) -> bool {
+        matches!(self.tcp().socket.take_error(), Ok(Some(_)) | Err(_))
+    }
+
     /// Makes the coming close a reset (RST), so that what was sent so far cannot be taken for the whole.
     pub fn reset_on_close(&self) {
         self.tcp().reset.set(true);

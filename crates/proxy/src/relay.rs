@@ -416,6 +416,7 @@ async fn talk(
         since: exchange.since,
         at: exchange.arrived.at,
         websocket,
+        client_left: false,
     };
     let miss = |fault: Fault, spent: u64| {
         let refused = fault == Fault::Unprocessed;

@@ -312,6 +312,10 @@ impl<'a> Http1Response<'a> {
         written
     }
 
+    pub(super) fn is_gone(&self) -> bool {
+        self.stream.is_reset()
+    }
+
     pub(super) fn take_back(&mut self) {
         self.out.clear();
         self.sent = 0;

@@ -293,6 +293,15 @@ impl ClientResponse<'_> {
         }
     }
 
+    /// Whether the client is gone, asked while nothing is read from it or written to it. HTTP/2 tells by itself. A client of
+    /// HTTP/1.x that only said FIN may still want its answer; one that said RST does not.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Http1(response) => response.is_gone(),
+            Self::Http2(_) => false,
+        }
+    }
+
     /// Takes back a head that was given but has not left: another one may be given.
     pub fn take_back(&mut self) {
         if let Self::Http1(response) = self {

@@ -47,7 +47,13 @@ pub(super) struct Download<'e, 'c, 'o> {
     pub(super) at: Instant,
     /// The client asked for a WebSocket.
     pub(super) websocket: bool,
+    /// The client was found gone while the origin was waited for.
+    pub(super) client_left: bool,
 }
+
+/// How often it is looked whether the client is still there, while the origin is waited for: work for those who left is what
+/// a flood of resets lives on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The first head, unless it did not come in time.
 pub(super) type First = Result<Result<ResponseInfo, OriginFault>, Elapsed>;
@@ -89,9 +95,33 @@ impl Download<'_, '_, '_> {
             Poll::Ready(head) => Poll::Ready(Ok(head)),
             Poll::Pending => {
                 if !std::mem::replace(waiting, true) {
-                    self.alarm.set_at(due);
+                    self.alarm.set_at(due.min(Instant::now() + LOOK));
                 }
-                self.alarm.poll(cx).map(|()| Err(Elapsed))
+                while self.alarm.poll(cx).is_ready() {
+                    let now = Instant::now();
+                    self.client_left = self.client.is_gone();
+                    if self.client_left || now >= due {
+                        return Poll::Ready(Err(Elapsed));
+                    }
+                    self.alarm.set_at(due.min(now + LOOK));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for more of the body, at most `idle`.
+    async fn wait_for_body(&mut self, idle: Duration) -> Result<Result<usize, OriginFault>, Fault> {
+        let mut left = idle;
+        loop {
+            let look = left.min(LOOK);
+            match self.alarm.wait(look, |cx| self.origin.poll_fill(cx)).await {
+                Ok(ready) => return Ok(ready),
+                Err(Elapsed) if self.client.is_gone() => return Err(Fault::ClientGone),
+                Err(Elapsed) => left -= look,
+            }
+            if left.is_zero() {
+                return Err(Fault::OriginStalled);
             }
         }
     }
@@ -127,6 +157,7 @@ impl Download<'_, '_, '_> {
                 }
             };
             match event {
+                Err(Elapsed) if self.client_left => return Err(Fault::ClientGone),
                 Err(Elapsed) => return Err(broken.unwrap_or(Fault::OriginTimeout)),
                 Ok(Event::Uploaded(Ok(()))) => patience = self.zone.timeouts.header,
                 Ok(Event::Uploaded(Err(UploadFault::Client(fault)))) => {
@@ -279,8 +310,7 @@ impl Download<'_, '_, '_> {
                             .await
                             .map_err(gone)?;
                     }
-                    let waited = self.alarm.wait(idle, |cx| self.origin.poll_fill(cx)).await;
-                    waited.map_err(|Elapsed| Fault::OriginStalled)?
+                    self.wait_for_body(idle).await?
                 }
             };
             let ready = ready.map_err(|fault| match Fault::from(fault) {

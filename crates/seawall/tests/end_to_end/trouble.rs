@@ -1,6 +1,7 @@
 //! What goes wrong around it: a closed terminal, a full disk, no descriptors left, a stop while requests run.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -215,4 +216,32 @@ fn ask(up: &Up, path: &str) -> (u16, Value) {
     let answer = curl(&[&format!("http://{}{path}", up.admin())]);
     let value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
     (answer.status, value)
+}
+
+#[test]
+fn a_client_that_resets_is_no_longer_worked_for() {
+    let origin = Held::start();
+    let up = Up::before(&origin.url());
+    let mut client = connect(up.http());
+    let head = b"GET /left HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    client.write_all(head).unwrap();
+    let arrival = origin.next();
+    let at_once = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the descriptor is open, and the option is as large as it is said to be.
+    let set = unsafe {
+        libc::setsockopt(
+            client.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const at_once).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0);
+    drop(client);
+    assert_eq!(up.record_of("/left")["error"], "client_gone");
+    drop(arrival);
 }
