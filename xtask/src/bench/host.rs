@@ -167,7 +167,7 @@ impl Weight {
 impl Drop for Weight {
     fn drop(&mut self) {
         if let Some(nice) = self.before {
-            // A failure leaves only this session's own weight raised.
+            // A failure leaves only the weight of what was started together with it raised.
             let _ = std::fs::write(AUTOGROUP, nice.to_string());
         }
     }
