@@ -199,6 +199,22 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
+/// The host of `host[:port]`; an IPv6 address keeps its brackets.
+pub fn without_port(authority: &[u8]) -> &[u8] {
+    if authority.first() == Some(&b'[') {
+        let end = authority
+            .iter()
+            .position(|byte| *byte == b']')
+            .map_or(authority.len(), |at| at + 1);
+        return authority.get(..end).unwrap_or_default();
+    }
+    let end = authority
+        .iter()
+        .position(|byte| *byte == b':')
+        .unwrap_or(authority.len());
+    authority.get(..end).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +301,21 @@ mod tests {
             ":80",
         ] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn authorities_lose_their_port() {
+        for (authority, host) in [
+            ("a.test", "a.test"),
+            ("a.test:80", "a.test"),
+            ("a.test:", "a.test"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(authority.as_bytes()), host.as_bytes());
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod conn;
 pub mod document;
 pub mod field;
+pub mod fuel;
 pub mod head;
 pub mod host;
 pub mod limits;
@@ -13,12 +14,15 @@ pub mod network;
 pub mod problem;
 pub mod suggest;
 pub mod units;
+pub mod view;
 
 pub use conn::{ConnFacts, HttpVersion, TlsFacts};
 pub use document::Document;
 pub use field::FieldId;
+pub use fuel::{Fuel, Spent};
 pub use head::{Fields, Method, RequestHead, ResponseHead};
-pub use host::{Host, HostPattern};
+pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
 pub use problem::{Problem, Problems, Wrong};
+pub use view::RequestView;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_model::RequestHead;
+use seawall_model::{RequestHead, without_port};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
 use seawall_net::h1::{self, HeadLimits, HeadScanner};
@@ -16,7 +16,6 @@ use seawall_telemetry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::hosts::without_port;
 use crate::thread::Shared;
 
 /// Connections at once: a scraper, a probe, a person.

@@ -13,7 +13,7 @@ use seawall_model::document::{
     Certificate, CertificateFiles, ClientCertificates, EdgeLimits, HeaderEdits,
     Origin as OriginDocument, OriginUrl, TlsVersion, Zone as ZoneDocument,
 };
-use seawall_model::{Document, Fields, Host, HostPattern, Problem, Problems, Wrong};
+use seawall_model::{Document, Fields, Host, HostPattern, Problem, Problems, Wrong, without_port};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::tls::config::{
@@ -413,7 +413,7 @@ fn first_host(zone: &ZoneDocument) -> Option<String> {
 
 /// The host of `host[:port]`.
 fn host_only(authority: &str) -> String {
-    String::from_utf8_lossy(crate::hosts::without_port(authority.as_bytes())).into_owned()
+    String::from_utf8_lossy(without_port(authority.as_bytes())).into_owned()
 }
 
 /// What an origin is, as one text: its URL and all that decides how its connections are made.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use seawall_model::{FieldId, Method};
+use seawall_model::{FieldId, Method, without_port};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
@@ -21,7 +21,6 @@ use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::forward::{self, Client, Peer};
-use crate::hosts::without_port;
 use crate::page::{self, Page};
 use crate::snapshot::{Place, Snapshot, Zone};
 use crate::thread::{Scratch, Thread, unix_us};

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use seawall_model::HostPattern;
+use seawall_model::{HostPattern, without_port};
 
 /// Longest host that is looked up, in bytes (RFC 1035 §2.3.4, with room for an IPv6 address in brackets).
 const LONGEST: usize = 255;
@@ -96,22 +96,6 @@ impl HostTable {
         }
         self.any
     }
-}
-
-/// The host of `host[:port]`; an IPv6 address keeps its brackets.
-pub fn without_port(authority: &[u8]) -> &[u8] {
-    if authority.first() == Some(&b'[') {
-        let end = authority
-            .iter()
-            .position(|byte| *byte == b']')
-            .map_or(authority.len(), |at| at + 1);
-        return authority.get(..end).unwrap_or_default();
-    }
-    let end = authority
-        .iter()
-        .position(|byte| *byte == b':')
-        .unwrap_or(authority.len());
-    authority.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,207 @@
+//! What judges a request sees of it: the head, the connection, who the client is. Borrowed, so that looking costs nothing.
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
+use crate::conn::ConnFacts;
+use crate::head::RequestHead;
+use crate::host::without_port;
+
+/// A request, for those who judge it.
+#[derive(Debug)]
+pub struct RequestView<'r> {
+    /// Its head, as it goes on to the next one who judges, and at last to the origin.
+    pub head: &'r RequestHead,
+    /// Its connection.
+    pub conn: &'r ConnFacts,
+    /// The client's address by the trust rules, canonical: `ip.src`.
+    pub client: IpAddr,
+    /// The client speaks HTTPS, to us or to a trusted proxy before us.
+    pub https: bool,
+    normal: OnceCell<Option<Box<[u8]>>>,
+}
+
+impl<'r> RequestView<'r> {
+    /// A view of this request.
+    pub const fn new(
+        head: &'r RequestHead,
+        conn: &'r ConnFacts,
+        client: IpAddr,
+        https: bool,
+    ) -> Self {
+        Self {
+            head,
+            conn,
+            client,
+            https,
+            normal: OnceCell::new(),
+        }
+    }
+
+    /// The host that the request names, without its port, as the client spelt it.
+    pub fn host(&self) -> &[u8] {
+        without_port(self.head.authority())
+    }
+
+    /// The path as rules see it: normalised ([`normalise`]), because an origin may well do so too, and a rule that looked at the
+    /// client's spelling could be gone round.
+    pub fn path(&self) -> &[u8] {
+        let raw = self.head.path();
+        let normal = self.normal.get_or_init(|| {
+            may_change(raw).then(|| {
+                let mut out = Vec::with_capacity(raw.len());
+                normalise(raw, &mut out);
+                out.into()
+            })
+        });
+        normal.as_deref().unwrap_or(raw)
+    }
+
+    /// What follows the first `?` of the target; empty without one.
+    pub fn query(&self) -> &[u8] {
+        let target = self.head.target();
+        let path = self.head.path().len();
+        target.get(path + 1..).unwrap_or_default()
+    }
+
+    /// What follows the last `.` of the path's last segment, as it is spelt; empty without one.
+    pub fn extension(&self) -> &[u8] {
+        let path = self.path();
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let stem = name.iter().rposition(|byte| *byte == b'.');
+        stem.and_then(|at| name.get(at + 1..)).unwrap_or_default()
+    }
+}
+
+/// Whether normalising could change this path: a look that decides for nearly all.
+fn may_change(path: &[u8]) -> bool {
+    let mut before = 0;
+    path.iter().any(|byte| {
+        let last = std::mem::replace(&mut before, *byte);
+        matches!(byte, b'%' | b'\\') || (last == b'/' && matches!(byte, b'.' | b'/'))
+    })
+}
+
+/// Writes the normal form of a path (RFC 3986 §6.2.2): percent-encoded unreserved characters decoded, hex digits in upper
+/// case, dot segments resolved; `\` is `/` and empty segments fall away, as browsers and many servers have it (WHATWG URL
+/// §4.4). Linear. What begins with no `/` is left as it is.
+pub fn normalise(path: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    if path.first() != Some(&b'/') {
+        out.extend_from_slice(path);
+        return;
+    }
+    let mut rest = path;
+    // Where each segment's slash stands, so that `..` takes one away without looking for it.
+    let mut slashes: Vec<usize> = Vec::new();
+    let close = |out: &mut Vec<u8>, slashes: &mut Vec<usize>| {
+        let Some(&slash) = slashes.last() else { return };
+        let segment = out.get(slash + 1..).unwrap_or_default();
+        match segment {
+            b"" | b"." => out.truncate(slash),
+            b".." => {
+                slashes.pop();
+                out.truncate(slashes.last().copied().unwrap_or(start));
+            }
+            _ => return,
+        }
+        slashes.pop();
+    };
+    let mut ends_open = false;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let byte = match (*byte, after.split_first_chunk::<2>()) {
+            (b'%', Some(([high, low], behind))) => match (hex(*high), hex(*low)) {
+                (Some(h), Some(l)) => {
+                    rest = behind;
+                    let decoded = h << 4 | l;
+                    if is_unreserved(decoded) {
+                        decoded
+                    } else {
+                        let upper = [b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()];
+                        out.extend_from_slice(&upper);
+                        ends_open = false;
+                        continue;
+                    }
+                }
+                _ => b'%',
+            },
+            (b'\\', _) => b'/',
+            (byte, _) => byte,
+        };
+        if byte == b'/' {
+            close(out, &mut slashes);
+            slashes.push(out.len());
+        }
+        ends_open = byte == b'/';
+        out.push(byte);
+    }
+    // A path that ends in a slash, or in a dot segment, keeps its last slash.
+    let last = slashes.last().map_or(start, |slash| slash + 1);
+    let dots = matches!(out.get(last..), Some(b"." | b".."));
+    if !ends_open {
+        close(out, &mut slashes);
+        if dots {
+            out.push(b'/');
+        }
+    }
+    if out.len() == start {
+        out.push(b'/');
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(path: &str) -> String {
+        let mut out = b"x".to_vec();
+        normalise(path.as_bytes(), &mut out);
+        String::from_utf8(out.split_off(1)).unwrap()
+    }
+
+    #[test]
+    fn paths_have_one_normal_form() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/b/", "/a/b/"),
+            ("/%61dmin", "/admin"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/a%2", "/a%2"),
+            ("/a%zz", "/a%zz"),
+            ("//a///b", "/a/b"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/../../b", "/b"),
+            ("/a/%2e%2E/b", "/b"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/..", "/"),
+            ("//", "/"),
+            ("/a//", "/a/"),
+            ("/a\\..\\b", "/b"),
+            ("/a/...", "/a/..."),
+            ("/.a", "/.a"),
+            ("/a/..;/b", "/a/..;/b"),
+            ("/%252e", "/%252e"),
+            ("*", "*"),
+        ] {
+            assert_eq!(normal(path), expected, "{path}");
+            assert_eq!(normal(expected), expected, "of a normal one");
+            if !may_change(path.as_bytes()) {
+                assert_eq!(path, expected, "one look missed it");
+            }
+        }
+    }
+}
