@@ -29,9 +29,25 @@ pub struct ResponseOut<'a> {
     pub skip: u64,
     /// Ours.
     pub extra: &'a Fields,
+    /// One more of ours.
+    pub last: Line<'a>,
     /// What follows. `content-length` is written from this and never travels as a field, except on an answer to `HEAD` and on
     /// 304, where it is metadata.
     pub body: BodyOut,
+}
+
+/// A field line as HTTP/1.1 writes it, `name: value CRLF`, or nothing. For a field that every message gets and whose text is
+/// made once: HTTP/1.1 copies it in one piece.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line<'a>(pub &'a [u8]);
+
+impl<'a> Line<'a> {
+    /// Its name and value, if it is one.
+    fn field(self) -> Option<(&'a [u8], &'a [u8])> {
+        let line = self.0.strip_suffix(b"\r\n")?;
+        let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+        Some((name, value.get(2..)?))
+    }
 }
 
 impl<'a> ResponseOut<'a> {
@@ -40,13 +56,17 @@ impl<'a> ResponseOut<'a> {
         if let Some(origin) = self.origin {
             origin.write_lines(self.skip, out);
         }
-        self.extra.write_lines(0, out);
+        if !self.extra.is_empty() {
+            self.extra.write_lines(0, out);
+        }
+        out.extend_from_slice(self.last.0);
     }
 
     /// Names and values, in order: the origin's, then ours.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         travelling(self.origin, self.skip)
             .chain(self.extra.iter().map(|field| (field.name, field.value)))
+            .chain(self.last.field())
     }
 }
 
@@ -69,6 +89,8 @@ pub struct RequestOut<'a> {
     pub common: &'a Prepared,
     /// Ours, for this one.
     pub extra: &'a Fields,
+    /// One more of ours.
+    pub last: Line<'a>,
     /// What follows.
     pub body: BodyOut,
 }
@@ -92,7 +114,9 @@ impl<'a> RequestOut<'a> {
     /// Names and values, in order: the client's, then ours.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let ours = self.common.fields.iter().chain(self.extra.iter());
-        travelling(Some(self.client), self.skip).chain(ours.map(|field| (field.name, field.value)))
+        travelling(Some(self.client), self.skip)
+            .chain(ours.map(|field| (field.name, field.value)))
+            .chain(self.last.field())
     }
 
     /// As an HTTP/1.1 head.
@@ -101,7 +125,10 @@ impl<'a> RequestOut<'a> {
         h1::write_field(out, b"host", self.authority);
         self.client.write_lines(self.skip, out);
         out.extend_from_slice(&self.common.lines);
-        self.extra.write_lines(0, out);
+        if !self.extra.is_empty() {
+            self.extra.write_lines(0, out);
+        }
+        out.extend_from_slice(self.last.0);
         match self.body {
             BodyOut::None => {}
             BodyOut::Length(length) => write_length(out, length),

@@ -46,6 +46,29 @@ impl Http1Connection {
         }
     }
 
+    /// Both ways of an exchange.
+    pub fn split(&mut self) -> (OriginRequest<'_>, OriginResponse<'_>) {
+        let Self {
+            stream,
+            buffer,
+            scanner,
+            ..
+        } = self;
+        let request = OriginRequest::Http1 {
+            stream,
+            chunked: false,
+            out: Vec::new(),
+        };
+        let response = OriginResponse::Http1 {
+            stream,
+            buffer,
+            scanner,
+            incoming: Incoming::Done,
+            keep: false,
+        };
+        (request, response)
+    }
+
     /// Whether it can be lent again: the origin said nothing since, not even goodbye. No system call.
     pub fn is_fresh(&self) -> bool {
         self.buffer.is_empty() && !self.stream.has_news()
@@ -118,29 +141,7 @@ impl OriginConnection {
     /// Both ways of the exchange.
     pub fn split(&mut self) -> (OriginRequest<'_>, OriginResponse<'_>) {
         match self {
-            Self::Http1(connection) => {
-                let Http1Connection {
-                    stream,
-                    buffer,
-                    scanner,
-                    ..
-                } = &mut **connection;
-                let request = OriginRequest::Http1 {
-                    stream,
-                    chunked: false,
-                    out: Vec::new(),
-                };
-                (
-                    request,
-                    OriginResponse::Http1 {
-                        stream,
-                        buffer,
-                        scanner,
-                        incoming: Incoming::Done,
-                        keep: false,
-                    },
-                )
-            }
+            Self::Http1(connection) => connection.split(),
             Self::Http2(stream) => (
                 OriginRequest::Http2(stream.clone()),
                 OriginResponse::Http2 {

@@ -21,6 +21,7 @@ use seawall_net::tls::config::{
 };
 use seawall_telemetry::record::place;
 
+use crate::forward;
 use crate::hosts::HostTable;
 use crate::materials::Materials;
 use crate::origin::{Active, Passive, Pool, RetrySettings, Settings};
@@ -83,6 +84,7 @@ fn edge(document: &Document, state: &State) -> Edge {
     let limits: &EdgeLimits = &edge.limits;
     Edge {
         location: edge.location.as_str().into(),
+        ray_line: forward::ray_line(&edge.location),
         trusted_proxies: edge.trusted_proxies.clone().into(),
         outward: state.outward(
             edge.outward.public,

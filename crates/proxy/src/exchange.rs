@@ -15,7 +15,7 @@ use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::multiplex::StreamHandle;
-use seawall_net::outgoing::{BodyOut, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line, ResponseOut};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
 
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// Microseconds that the origin took, to its head.
     pub origin_us: Option<u64>,
+    /// When it ended, where the clock was read just then.
+    pub ended: Option<Instant>,
 }
 
 /// Everything that one exchange works with.
@@ -101,6 +103,7 @@ pub async fn run<'c>(
     let snapshot: &Snapshot = &held;
     let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
     let ray = thread.next_ray();
+    forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.ray_line);
     let zone = snapshot.zone(scratch.request.authority());
     let since = thread.shared.since(arrived.at);
     let mut exchange = Exchange {
@@ -137,7 +140,7 @@ pub async fn run<'c>(
         }
     };
     let bytes_out = exchange.response.bytes();
-    let ended = Instant::now();
+    let ended = outcome.ended.unwrap_or_else(Instant::now);
     let zone = zone.map(|zone| &**zone);
     let record = Record {
         time: thread.unix_us(since),
@@ -221,6 +224,11 @@ async fn unless(
 }
 
 impl Exchange<'_, '_> {
+    /// Whether there is nothing to upload and nothing to upgrade.
+    pub fn is_plain(&self) -> bool {
+        self.arrived.upgrade != Upgrade::WebSocket && self.body.is_done()
+    }
+
     async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
         let Some(zone) = zone else {
             return Box::pin(self.refuse(Fault::UnknownHost, None, scratch)).await;
@@ -399,18 +407,20 @@ impl Exchange<'_, '_> {
         scratch: &mut Scratch,
     ) -> Outcome {
         let Scratch {
-            to_client, text, ..
+            to_client,
+            ray_line,
+            ..
         } = scratch;
         to_client.push_known(FieldId::ContentType, content_type.as_bytes());
         to_client.push_known(FieldId::CacheControl, b"no-store");
         to_client.push_known(FieldId::Date, &self.thread.http_date(unix_us() / 1_000_000));
-        forward::ray_field(self.ray, &self.snapshot.edge.location, text, to_client);
         let silent = scratch.request.method == Method::Head;
         let head = ResponseOut {
             status,
             origin: None,
             skip: 0,
             extra: to_client,
+            last: Line(ray_line),
             body: BodyOut::Length(content.len() as u64),
         };
         let sent = self

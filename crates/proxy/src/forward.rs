@@ -201,10 +201,23 @@ pub fn drop_connection_named(fields: &mut Fields) {
     }
 }
 
-/// Adds `Seawall-Ray`; its text is made where there is none yet.
-pub fn ray_field(ray: Ray, location: &str, text: &mut Vec<u8>, out: &mut Fields) {
-    if text.is_empty() {
-        ray.write(location, text);
+const RAY: &[u8] = b"seawall-ray: ";
+
+/// `Seawall-Ray` as a line for rays of this location, without their digits.
+pub fn ray_line(location: &str) -> Box<[u8]> {
+    let mut line = RAY.to_vec();
+    Ray(0).write(location, &mut line);
+    line.extend_from_slice(b"\r\n");
+    line.into()
+}
+
+/// Writes `Seawall-Ray` as a line, from the one without digits.
+#[inline]
+pub fn write_ray(ray: Ray, line: &[u8], into: &mut Vec<u8>) {
+    into.clear();
+    into.extend_from_slice(line);
+    let digits = into.get_mut(RAY.len()..).and_then(<[u8]>::first_chunk_mut);
+    if let Some(digits) = digits {
+        *digits = ray.digits();
     }
-    out.append(b"seawall-ray", text);
 }

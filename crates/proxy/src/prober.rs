@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
-use seawall_net::outgoing::{BodyOut, Prepared, RequestOut};
+use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
 use seawall_net::outward;
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
@@ -164,6 +164,7 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
         skip: 0,
         common: &Prepared::default(),
         extra: &extra,
+        last: Line::default(),
         body: BodyOut::None,
     };
     let mut connection = OriginConnection::Http1(Box::new(Http1Connection::new(stream)));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientResponse};
-use seawall_net::outgoing::{BodyOut, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line, ResponseOut};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 
 use crate::fault::Fault;
@@ -55,13 +55,14 @@ pub async fn refuse(
         _ => format!("seawall; error={}", answer.proxy_status),
     };
     extra.push_known(FieldId::ProxyStatus, said.as_bytes());
-    forward::ray_field(ray, &snapshot.edge.location, &mut text, &mut extra);
+    forward::write_ray(ray, &snapshot.edge.ray_line, &mut text);
     let body = BodyOut::Length(content.len() as u64);
     let head = ResponseOut {
         status: answer.status,
         origin: None,
         skip: 0,
         extra: &extra,
+        last: Line(&text),
         body,
     };
     let timeout = snapshot.edge.write_timeout;

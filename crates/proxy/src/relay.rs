@@ -14,8 +14,10 @@ use std::sync::Arc;
 use seawall_model::{FieldId, Fields, Method, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
-use seawall_net::outgoing::{BodyOut, Prepared, RequestOut};
-use seawall_net::upstream::{OriginConnection, OriginRequest, OriginResponse, open_stream};
+use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
+use seawall_net::upstream::{
+    Http1Connection, OriginConnection, OriginRequest, OriginResponse, open_stream,
+};
 use tokio::time::Instant;
 
 use download::Download;
@@ -60,6 +62,16 @@ impl Miss {
             stale: false,
         }
     }
+
+    fn after_sending(fault: Fault, used: bool, spent: u64) -> Self {
+        let refused = fault == Fault::Unprocessed;
+        Self {
+            stale: refused || (used && fault == Fault::ClosedEarly),
+            fault,
+            sent: !refused,
+            spent,
+        }
+    }
 }
 
 /// Relays the exchange to one of the zone's origins.
@@ -74,7 +86,6 @@ pub async fn relay(
     let common = prepare(exchange, scratch);
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
-    let mut since = Some(exchange.arrived.at);
     zone.pool.budget().count_request(now);
     let mut tried = Tried::default();
     let mut made = 0;
@@ -103,18 +114,24 @@ pub async fn relay(
         let lease = Lease::new(picked.member);
         let index = picked.index;
         made += 1;
-        let miss = match attempt(
-            exchange,
-            zone,
-            origin,
-            &lease,
-            fresh,
-            &common,
-            scratch,
-            since.take(),
-        )
-        .await
-        {
+        let need = need(exchange, &scratch.request);
+        let lent = lend_kept(thread, origin, lease.member(), need, fresh);
+        let attempted = match lent {
+            Some(Lent::Http1 { connection, used }) if exchange.is_plain() => {
+                plain(
+                    exchange, zone, origin, &lease, &common, scratch, connection, used,
+                )
+                .await
+            }
+            // Boxed, as all that is not the common way: a request pays for the size of its future.
+            lent => {
+                Box::pin(attempt(
+                    exchange, zone, origin, &lease, lent, need, &common, scratch,
+                ))
+                .await
+            }
+        };
+        let miss = match attempted {
             Ok(outcome) => {
                 // Before the status came it was counted as a failure there; here it is an answer.
                 let said = outcome
@@ -188,18 +205,9 @@ fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOut
 /// Works out what we add to the request, once for all attempts: the common part is returned.
 fn prepare(exchange: &Exchange<'_, '_>, scratch: &mut Scratch) -> Rc<Prepared> {
     let Scratch {
-        request,
-        to_origin,
-        text,
-        ..
+        request, to_origin, ..
     } = scratch;
     to_origin.clear();
-    forward::ray_field(
-        exchange.ray,
-        &exchange.snapshot.edge.location,
-        text,
-        to_origin,
-    );
     if exchange.arrived.te_trailers {
         to_origin.push_known(FieldId::Te, b"trailers");
     }
@@ -225,7 +233,54 @@ fn need(exchange: &Exchange<'_, '_>, request: &RequestHead) -> Need {
     if grpc { Need::Http2 } else { Need::Any }
 }
 
-/// One try at one origin. `since` is now, or just before, where it is known.
+/// The common way: no body to upload, no upgrade, a kept connection of HTTP/1.1.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "whose exchange, with whom, over what"
+)]
+async fn plain(
+    exchange: &mut Exchange<'_, '_>,
+    zone: &Arc<Zone>,
+    origin: &Origin,
+    lease: &Lease,
+    common: &Prepared,
+    scratch: &mut Scratch,
+    mut connection: Box<Http1Connection>,
+    used: bool,
+) -> Result<Outcome, Miss> {
+    let (mut request, mut response) = connection.split();
+    let timeouts = &zone.timeouts;
+    send_head(exchange, zone, origin, common, scratch, &mut request, used).await?;
+    // The clock was read when the request came, a moment ago.
+    let due = exchange.arrived.at + timeouts.header;
+    let method = scratch.request.method;
+    let mut download = Download::new(exchange, zone, scratch, &mut response);
+    let mut waiting = false;
+    let first = poll_fn(|cx| download.poll_head(method, due, &mut waiting, cx)).await;
+    let info = match first {
+        Ok(Ok(info)) if !info.switched && download.head.status >= 200 => Ok(info),
+        first => {
+            let mut none = Upload { future: None };
+            Box::pin(download.head(method, &mut none, Some(first))).await
+        }
+    };
+    let info = info.map_err(|fault| Miss::after_sending(fault, used, 0))?;
+    let outcome = download.relay(info).await;
+    let at = download.at;
+    let outcome = outcome.map_err(|fault| Miss::after_sending(fault, used, 0))?;
+    let reusable = outcome.fault.is_none() && response.is_reusable();
+    response.release();
+    drop((request, response));
+    if reusable {
+        exchange
+            .thread
+            .origins
+            .give_back(lease.member(), connection, at);
+    }
+    Ok(outcome)
+}
+
+/// One try at one origin, whatever the request and the connection.
 #[expect(
     clippy::too_many_arguments,
     reason = "whose exchange, with whom, over what"
@@ -235,30 +290,19 @@ async fn attempt(
     zone: &Arc<Zone>,
     origin: &Origin,
     lease: &Lease,
-    fresh: bool,
+    lent: Option<Lent>,
+    need: Need,
     common: &Prepared,
     scratch: &mut Scratch,
-    mut since: Option<Instant>,
 ) -> Result<Outcome, Miss> {
-    let need = need(exchange, &scratch.request);
     let thread = exchange.thread;
     let member = lease.member();
-    let lent = match lend_kept(thread, origin, member, need, fresh) {
+    let lent = match lent {
         Some(lent) => lent,
         None => {
-            since = None;
-            // Boxed: connecting is rare, and its state large.
-            let made = Box::pin(lend_new(
-                thread,
-                exchange.snapshot,
-                zone,
-                origin,
-                member,
-                need,
-                exchange.alarm,
-            ))
-            .await;
-            made.map_err(Miss::before_sending)?
+            let snapshot = exchange.snapshot;
+            let made = lend_new(thread, snapshot, zone, origin, member, need, exchange.alarm);
+            made.await.map_err(Miss::before_sending)?
         }
     };
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
@@ -272,6 +316,7 @@ async fn attempt(
                 &scratch.request,
                 common,
                 &scratch.to_origin,
+                &scratch.ray_line,
             );
             match open_stream(&shared, &head, None) {
                 Some(stream) => (OriginConnection::Http2(stream), false),
@@ -294,7 +339,6 @@ async fn attempt(
         &mut request,
         &mut response,
         used,
-        since,
     )
     .await;
     drop(request);
@@ -315,6 +359,7 @@ fn request_out<'a>(
     request: &'a RequestHead,
     common: &'a Prepared,
     extra: &'a Fields,
+    ray_line: &'a [u8],
 ) -> RequestOut<'a> {
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     let tls = matches!(
@@ -334,6 +379,7 @@ fn request_out<'a>(
         skip: forward::SKIP,
         common,
         extra,
+        last: Line(ray_line),
         body: match exchange.arrived.framing {
             _ if websocket => BodyOut::None,
             Framing::Length(length) => BodyOut::Length(length),
@@ -347,7 +393,37 @@ fn request_out<'a>(
     }
 }
 
-/// The two ways of an exchange once a connection is there. Tells when it ended, unless it became a tunnel.
+/// Sends the request's head.
+async fn send_head(
+    exchange: &mut Exchange<'_, '_>,
+    zone: &Zone,
+    origin: &Origin,
+    common: &Prepared,
+    scratch: &Scratch,
+    request: &mut OriginRequest<'_>,
+    used: bool,
+) -> Result<(), Miss> {
+    let head = request_out(
+        exchange,
+        origin,
+        &scratch.request,
+        common,
+        &scratch.to_origin,
+        &scratch.ray_line,
+    );
+    let sent = match request.head_now(&head, exchange.response.spare()) {
+        Ok(true) => return Ok(()),
+        Ok(false) => Box::pin(request.flush(exchange.alarm, zone.timeouts.idle)).await,
+        Err(fault) => Err(fault),
+    };
+    sent.map_err(|fault| Miss {
+        stale: used,
+        sent: true,
+        ..Miss::before_sending(fault.into())
+    })
+}
+
+/// The two ways of any exchange once a connection is there. Tells when it ended, unless it became a tunnel.
 #[expect(
     clippy::too_many_arguments,
     reason = "both sides of an exchange, borrowed one by one"
@@ -361,7 +437,6 @@ async fn talk(
     request: &mut OriginRequest<'_>,
     response: &mut OriginResponse<'_>,
     used: bool,
-    mut since: Option<Instant>,
 ) -> Result<(Outcome, Option<Instant>), Miss> {
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     if websocket {
@@ -377,60 +452,19 @@ async fn talk(
     } else {
         scratch.request.method
     };
-    let has_body = !websocket && !exchange.body.is_done();
-    let head = request_out(
-        exchange,
-        origin,
-        &scratch.request,
-        common,
-        &scratch.to_origin,
-    );
-    let sent = match request.head_now(&head, exchange.response.spare()) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            since = None;
-            Box::pin(request.flush(exchange.alarm, idle)).await
-        }
-        Err(fault) => Err(fault),
-    };
-    sent.map_err(|fault| Miss {
-        stale: used,
-        sent: true,
-        ..Miss::before_sending(fault.into())
-    })?;
+    send_head(exchange, zone, origin, common, scratch, request, used).await?;
     let spent = Cell::new(0);
     let pace = exchange.snapshot.edge.pace;
-    let mut download = Download {
-        thread: exchange.thread,
-        snapshot: exchange.snapshot,
-        zone,
-        ray: exchange.ray,
-        https: exchange.client.https,
-        client_method: scratch.request.method,
-        client: exchange.response,
-        alarm: exchange.alarm,
-        head: &mut scratch.response,
-        to_client: &mut scratch.to_client,
-        text: &mut scratch.text,
-        origin: &mut *response,
-        since: exchange.since,
-        at: exchange.arrived.at,
-        websocket,
-        client_left: false,
-    };
-    let miss = |fault: Fault, spent: u64| {
-        let refused = fault == Fault::Unprocessed;
-        Miss {
-            stale: refused || (used && fault == Fault::ClosedEarly),
-            fault,
-            sent: !refused,
-            spent,
-        }
-    };
-    let outcome = if has_body {
+    let miss = |fault: Fault, spent: u64| Miss::after_sending(fault, used, spent);
+    let mut download = Download::new(exchange, zone, scratch, response);
+    let body = download
+        .body
+        .take()
+        .filter(|body| !websocket && !body.is_done());
+    let outcome = if let Some(body) = body {
         let mut alarm = Alarm::new(idle);
         let most = zone.max_body.unwrap_or(u64::MAX);
-        let upload = upload(exchange.body, request, &mut alarm, pace, idle, most, &spent);
+        let upload = upload(body, request, &mut alarm, pace, idle, most, &spent);
         let mut upload = Upload {
             future: Some(Box::pin(upload)),
         };
@@ -451,26 +485,16 @@ async fn talk(
         outcome.bytes_in = spent.get();
         outcome
     } else {
-        let due = since.unwrap_or_else(Instant::now) + zone.timeouts.header;
-        let mut waiting = false;
-        let first = poll_fn(|cx| download.poll_head(method, due, &mut waiting, cx)).await;
-        let info = match first {
-            Ok(Ok(info)) if !info.switched && download.head.status >= 200 => info,
-            first => {
-                let mut none = Upload { future: None };
-                let later = Box::pin(download.head(method, &mut none, Some(first)));
-                later.await.map_err(|fault| miss(fault, 0))?
-            }
-        };
+        let mut none = Upload { future: None };
+        let info = download.head(method, &mut none, None).await;
+        let info = info.map_err(|fault| miss(fault, 0))?;
         if info.switched {
             let origin_us = exchange
                 .thread
                 .shared
                 .since(Instant::now())
                 .saturating_sub(exchange.since);
-            // Boxed, here and below, because it is rare and large: a request pays for the size of its future.
-            let tunnel = Box::pin(tunnel::run(exchange, scratch, request, response, origin_us));
-            let outcome = tunnel.await;
+            let outcome = tunnel::run(exchange, scratch, request, response, origin_us).await;
             return Ok((outcome, None));
         }
         if websocket && download.head.status < 300 && download.client_method == Method::Connect {

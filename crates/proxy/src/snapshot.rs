@@ -43,6 +43,8 @@ impl Snapshot {
 pub struct Edge {
     /// The location's name.
     pub location: Box<str>,
+    /// `Seawall-Ray` as a line, with noughts in place of the digits.
+    pub ray_line: Box<[u8]>,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Box<[Network]>,
     /// Which addresses may be connected to.

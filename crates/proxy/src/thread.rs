@@ -109,8 +109,8 @@ pub struct Scratch {
     pub to_origin: Fields,
     /// What we add to the response.
     pub to_client: Fields,
-    /// The ray as `Seawall-Ray` shows it, once it was asked for.
-    pub text: Vec<u8>,
+    /// `Seawall-Ray` as a line.
+    pub ray_line: Vec<u8>,
 }
 
 /// One worker thread.
@@ -183,7 +183,6 @@ impl Thread {
             scratch.response.clear();
             scratch.to_origin.clear();
             scratch.to_client.clear();
-            scratch.text.clear();
             kept.push(scratch);
         }
     }

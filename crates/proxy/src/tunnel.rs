@@ -10,7 +10,7 @@ use seawall_model::{FieldId, Fields, HttpVersion, RequestHead};
 use seawall_net::alarm::{Alarm, Elapsed};
 use seawall_net::downstream::{After, BodyPace, ClientBody, ClientResponse};
 use seawall_net::incoming::BodyFault;
-use seawall_net::outgoing::{BodyOut, RESPONSE_SKIP, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP, ResponseOut};
 use seawall_net::upstream::{OriginRequest, OriginResponse};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ pub async fn run(
     let Scratch {
         response: head,
         to_client,
-        text,
+        ray_line,
         ..
     } = scratch;
     forward::drop_connection_named(&mut head.fields);
@@ -79,17 +79,12 @@ pub async fn run(
     } else {
         head.fields.remove(FieldId::SecWebSocketAccept);
     }
-    forward::ray_field(
-        exchange.ray,
-        &exchange.snapshot.edge.location,
-        text,
-        to_client,
-    );
     let out = ResponseOut {
         status: 101,
         origin: Some(&head.fields),
         skip: RESPONSE_SKIP,
         extra: to_client,
+        last: Line(ray_line),
         body: BodyOut::Unknown,
     };
     let timeout = exchange.snapshot.edge.write_timeout;

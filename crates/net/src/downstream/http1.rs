@@ -397,6 +397,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::outgoing::Line;
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "it plays a client")]
@@ -413,6 +414,7 @@ mod tests {
             origin: None,
             skip: 0,
             extra: &extra,
+            last: Line::default(),
             body: BodyOut::Unknown,
         });
         let mut pieces = 0;

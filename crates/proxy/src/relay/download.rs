@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::{Alarm, Elapsed};
-use seawall_net::downstream::{After, ClientGone, ClientResponse};
-use seawall_net::outgoing::{BodyOut, RESPONSE_SKIP, ResponseOut};
+use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
+use seawall_net::h1::Upgrade;
+use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP, ResponseOut};
 use seawall_net::upstream::{OriginFault, OriginResponse, ResponseInfo};
-use seawall_telemetry::{Ray, Source};
+use seawall_telemetry::Source;
 use tokio::time::Instant;
 
 use super::upload::{Upload, UploadFault};
-use crate::exchange::Outcome;
+use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
 use crate::snapshot::{Snapshot, Zone};
-use crate::thread::{Thread, unix_us};
+use crate::thread::{Scratch, Thread, unix_us};
 
 /// Interim responses of one exchange; an origin that sends more is broken.
 const INTERIM: u32 = 32;
@@ -32,14 +33,15 @@ pub(super) struct Download<'e, 'c, 'o> {
     pub(super) thread: &'e Thread,
     pub(super) snapshot: &'e Snapshot,
     pub(super) zone: &'e Zone,
-    pub(super) ray: Ray,
     pub(super) https: bool,
     pub(super) client_method: Method,
+    /// The request's body, until an upload takes it.
+    pub(super) body: Option<&'e mut ClientBody<'c>>,
     pub(super) client: &'e mut ClientResponse<'c>,
     pub(super) alarm: &'e mut Alarm,
     pub(super) head: &'e mut ResponseHead,
     pub(super) to_client: &'e mut Fields,
-    pub(super) text: &'e mut Vec<u8>,
+    pub(super) ray_line: &'e [u8],
     pub(super) origin: &'e mut OriginResponse<'o>,
     /// When the request came, in microseconds since the process began.
     pub(super) since: u64,
@@ -79,7 +81,34 @@ fn gone(gone: ClientGone) -> Fault {
     }
 }
 
-impl Download<'_, '_, '_> {
+impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
+    /// The way of this exchange's response, from `origin`.
+    pub(super) fn new(
+        exchange: &'e mut Exchange<'_, 'c>,
+        zone: &'e Zone,
+        scratch: &'e mut Scratch,
+        origin: &'e mut OriginResponse<'o>,
+    ) -> Self {
+        Self {
+            thread: exchange.thread,
+            snapshot: exchange.snapshot,
+            zone,
+            https: exchange.client.https,
+            client_method: scratch.request.method,
+            body: Some(exchange.body),
+            client: exchange.response,
+            alarm: exchange.alarm,
+            head: &mut scratch.response,
+            to_client: &mut scratch.to_client,
+            ray_line: &scratch.ray_line,
+            origin,
+            since: exchange.since,
+            at: exchange.arrived.at,
+            websocket: exchange.arrived.upgrade == Upgrade::WebSocket,
+            client_left: false,
+        }
+    }
+
     /// Waits for the next head, until `due`. `waiting` is for itself.
     pub(super) fn poll_head(
         &mut self,
@@ -95,7 +124,7 @@ impl Download<'_, '_, '_> {
             Poll::Ready(head) => Poll::Ready(Ok(head)),
             Poll::Pending => {
                 if !std::mem::replace(waiting, true) {
-                    self.alarm.set_at(due.min(Instant::now() + LOOK));
+                    self.alarm.set_at(due.min(self.at + LOOK));
                 }
                 while self.alarm.poll(cx).is_ready() {
                     let now = Instant::now();
@@ -201,6 +230,7 @@ impl Download<'_, '_, '_> {
             origin: Some(&self.head.fields),
             skip: RESPONSE_SKIP,
             extra: self.to_client,
+            last: Line::default(),
             body: BodyOut::None,
         };
         let sent = self
@@ -240,6 +270,7 @@ impl Download<'_, '_, '_> {
             fault,
             bytes_in: 0,
             origin_us,
+            ended: Some(self.at),
         })
     }
 
@@ -263,6 +294,7 @@ impl Download<'_, '_, '_> {
             origin: Some(&self.head.fields),
             skip,
             extra: self.to_client,
+            last: Line(self.ray_line),
             body,
         };
         if silent || body == BodyOut::Length(0) {
@@ -364,12 +396,6 @@ impl Download<'_, '_, '_> {
             self.to_client
                 .push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
         }
-        forward::ray_field(
-            self.ray,
-            &self.snapshot.edge.location,
-            self.text,
-            self.to_client,
-        );
     }
 }
 
