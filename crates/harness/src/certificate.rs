@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, ServerConfig, SignatureScheme};
 
 /// An authority that signs what a test needs.
 #[derive(Debug)]
@@ -144,6 +145,52 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
         .clone()
+}
+
+/// A client's memory of sessions that does not care whose they are: it shows a ticket to any server, to see who takes it.
+#[derive(Debug)]
+pub struct Tickets(rustls::client::ClientSessionMemoryCache);
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self(rustls::client::ClientSessionMemoryCache::new(32))
+    }
+}
+
+impl Tickets {
+    fn anyone() -> ServerName<'static> {
+        ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into())
+    }
+}
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, _server: ServerName<'static>, group: NamedGroup) {
+        self.0.set_kx_hint(Self::anyone(), group);
+    }
+
+    fn kx_hint(&self, _server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(&Self::anyone())
+    }
+
+    fn set_tls12_session(&self, _server: ServerName<'static>, session: Tls12ClientSessionValue) {
+        self.0.set_tls12_session(Self::anyone(), session);
+    }
+
+    fn tls12_session(&self, _server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.0.tls12_session(&Self::anyone())
+    }
+
+    fn remove_tls12_session(&self, _server: &ServerName<'static>) {
+        self.0.remove_tls12_session(&Self::anyone());
+    }
+
+    fn insert_tls13_ticket(&self, _server: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(Self::anyone(), ticket);
+    }
+
+    fn take_tls13_ticket(&self, _server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(&Self::anyone())
+    }
 }
 
 /// Believes every certificate, but no false signature.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 
 use crate::answer::Answer;
@@ -29,7 +29,20 @@ pub struct Target {
 
 /// Opens a connection, with TLS when the target says so.
 pub async fn connect(target: &Target) -> Result<Socket> {
-    let tcp = within("a connection", TcpStream::connect(target.address))
+    connect_with(target, None).await
+}
+
+/// The same, where the kernel holds at most so many bytes that were not read.
+pub async fn connect_with(target: &Target, receive_buffer: Option<u32>) -> Result<Socket> {
+    let socket = if target.address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    let tcp = within("a connection", socket.connect(target.address))
         .await?
         .context("connect")?;
     tcp.set_nodelay(true)?;
@@ -56,6 +69,8 @@ pub struct Connection {
     buffer: Vec<u8>,
     /// The other side has closed, and how.
     closed: Option<String>,
+    /// The TLS handshake resumed an earlier session.
+    pub resumed: bool,
 }
 
 impl Connection {
@@ -64,12 +79,14 @@ impl Connection {
     }
 
     pub fn over(socket: Socket) -> Self {
+        let resumed = socket.resumed();
         let (reader, writer) = tokio::io::split(socket);
         Self {
             reader,
             writer,
             buffer: Vec::new(),
             closed: None,
+            resumed,
         }
     }
 
@@ -105,6 +122,7 @@ impl Connection {
             writer,
             buffer,
             closed,
+            ..
         } = self;
         let mut inbound = Inbound {
             reader,

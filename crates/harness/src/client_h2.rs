@@ -18,6 +18,8 @@ use crate::patience::within;
 pub struct ClientH2 {
     sender: SendRequest<Bytes>,
     driver: JoinHandle<()>,
+    /// The TLS handshake resumed an earlier session.
+    pub resumed: bool,
 }
 
 impl Drop for ClientH2 {
@@ -37,6 +39,7 @@ pub struct Tunnel {
 impl ClientH2 {
     pub async fn open(target: &Target) -> Result<Self> {
         let socket = connect(target).await?;
+        let resumed = socket.resumed();
         let mut builder = h2::client::Builder::new();
         builder
             .initial_window_size(1 << 20)
@@ -47,7 +50,11 @@ impl ClientH2 {
         let driver = tokio::spawn(async move {
             let _seen_by_the_streams = connection.await;
         });
-        Ok(Self { sender, driver })
+        Ok(Self {
+            sender,
+            driver,
+            resumed,
+        })
     }
 
     /// Sends a request and reads its response to the end, whichever comes first.

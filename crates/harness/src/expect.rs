@@ -73,6 +73,12 @@ fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
             answer.trailer(name)
         );
     }
+    for name in &expected.lacks_trailers {
+        ensure!(
+            answer.trailer(name).is_none(),
+            "trailer {name} should not be there"
+        );
+    }
     if let Some(informational) = &expected.informational {
         ensure!(
             &answer.informational == informational,
@@ -102,7 +108,8 @@ pub fn fields(world: &World, answer: &Answer, has: &Lines) -> Result<()> {
     Ok(())
 }
 
-fn is_pattern(body: &[u8], size: usize) -> Result<()> {
+/// The body is so many bytes of the known pattern.
+pub fn is_pattern(body: &[u8], size: usize) -> Result<()> {
     ensure!(body.len() == size, "{} bytes instead of {size}", body.len());
     match leaves_pattern(body) {
         None => Ok(()),
@@ -182,6 +189,13 @@ async fn at_origin(world: &World, name: &str, expect: &Expect) -> Result<()> {
                     origin.connections()
                 )
             })?;
+    }
+    if let Some(condition) = expect.most_streams {
+        let most = origin.most_streams();
+        ensure!(
+            condition.holds(most as f64),
+            "{name} had {most} streams at once, not {condition:?}"
+        );
     }
     let texts = || -> Vec<String> {
         origin

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::client::{Target, connect};
+use crate::client::{Target, connect_with};
 use crate::patience::patience;
 use crate::socket::Socket;
 
@@ -53,7 +53,16 @@ pub struct FrameClient {
 impl FrameClient {
     /// Connects and sends the preface and settings (our table size 0, so that the edge's blocks are literals).
     pub async fn open(target: &Target, greet: bool) -> Result<Self> {
-        let (reader, writer) = tokio::io::split(connect(target).await?);
+        Self::open_with(target, greet, None).await
+    }
+
+    /// The same, where the kernel holds at most so many bytes that were not read.
+    pub async fn open_with(
+        target: &Target,
+        greet: bool,
+        receive_buffer: Option<u32>,
+    ) -> Result<Self> {
+        let (reader, writer) = tokio::io::split(connect_with(target, receive_buffer).await?);
         let mut client = Self {
             reader,
             writer,
@@ -123,6 +132,15 @@ impl FrameClient {
                 Err(_) => return Ok(()),
             }
         }
+    }
+
+    /// Reads once, at most so many bytes. What the edge asks is not answered.
+    pub async fn sip(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes);
+        let mut sip = (&mut self.reader).take(bytes as u64);
+        let read = tokio::time::timeout(patience(), sip.read_buf(&mut self.buffer)).await;
+        self.closed |= matches!(read, Ok(Ok(0) | Err(_)));
+        self.digest();
     }
 
     /// Takes whole frames out of the buffer; returns what should be answered.

@@ -26,6 +26,7 @@ pub mod client_h2;
 pub mod corpus;
 pub mod edge;
 pub mod exchange;
+pub mod exchange_frames;
 pub mod expect;
 pub mod folder;
 pub mod frames;

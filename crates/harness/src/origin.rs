@@ -3,7 +3,7 @@
 //! A well-behaved origin reads by the letter ([`crate::strict`]) and answers what it was told to; one with a vice does what
 //! its vice says. The HTTP/2 half is in [`crate::origin_h2`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -108,6 +108,9 @@ struct State {
     seen: Vec<Seen>,
     gates: HashSet<String>,
     turn: usize,
+    /// Streams by connection, and the most that any of them had.
+    streams: HashMap<usize, usize>,
+    most_streams: usize,
 }
 
 /// What the tasks of an origin share.
@@ -119,6 +122,7 @@ pub(crate) struct Shared {
     gates: watch::Sender<u64>,
     listening: watch::Sender<bool>,
     tls: Option<Arc<ServerConfig>>,
+    pub(crate) max_streams: Option<u32>,
 }
 
 /// An origin that runs until it is dropped.
@@ -139,6 +143,16 @@ impl Drop for Origin {
 impl Origin {
     /// Listens on a free port of 127.0.0.1.
     pub async fn start(name: &str, speaks: Speaks, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
+        Self::start_with(name, speaks, tls, None).await
+    }
+
+    /// The same, with a limit of streams at once on an HTTP/2 connection.
+    pub async fn start_with(
+        name: &str,
+        speaks: Speaks,
+        tls: Option<Arc<ServerConfig>>,
+        max_streams: Option<u32>,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("an origin's port")?;
@@ -150,6 +164,7 @@ impl Origin {
             gates: watch::Sender::new(0),
             listening: watch::Sender::new(true),
             tls,
+            max_streams,
         });
         let task = tokio::spawn(accept(shared.clone(), listener, address));
         Ok(Self {
@@ -205,6 +220,11 @@ impl Origin {
 
     pub fn requests(&self) -> usize {
         self.shared.lock().seen.len()
+    }
+
+    /// The most streams that any connection had at once.
+    pub fn most_streams(&self) -> usize {
+        self.shared.lock().most_streams
     }
 
     /// Connections that brought at least one byte.
@@ -272,6 +292,18 @@ impl Shared {
     pub(crate) fn tunnel_begins(&self, connection: usize, ahead: usize) {
         if let Some(recording) = self.lock().connections.get_mut(connection) {
             recording.tunnel_from = Some(recording.bytes.len() - ahead);
+        }
+    }
+
+    /// A stream is open on a connection, until what this gives is dropped.
+    pub(crate) fn stream_opens(self: &Arc<Self>, connection: usize) -> OpenStream {
+        let mut state = self.lock();
+        let open = state.streams.entry(connection).or_default();
+        *open += 1;
+        state.most_streams = (*open).max(state.most_streams);
+        OpenStream {
+            shared: self.clone(),
+            connection,
         }
     }
 
@@ -349,6 +381,20 @@ impl Shared {
             None => {}
         }
         Some((vice, turn))
+    }
+}
+
+/// A stream that is not answered yet.
+pub(crate) struct OpenStream {
+    shared: Arc<Shared>,
+    connection: usize,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        if let Some(open) = self.shared.lock().streams.get_mut(&self.connection) {
+            *open -= 1;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
 use crate::client_h2::push;
-use crate::origin::{Reply, Shared};
+use crate::origin::{OpenStream, Reply, Shared};
 use crate::socket::Socket;
 use crate::strict::StrictRequest;
 use crate::vice::Vice;
@@ -24,6 +24,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Socket, index: usize)
         .initial_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .enable_connect_protocol();
+    if let Some(most) = shared.max_streams {
+        builder.max_concurrent_streams(most);
+    }
     let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else {
         return;
     };
@@ -32,7 +35,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Socket, index: usize)
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    streams.spawn(stream(shared.clone(), request, respond, index));
+                    let open = shared.stream_opens(index);
+                    streams.spawn(stream(shared.clone(), request, respond, index, open));
                 }
                 Some(Err(_)) | None => return,
             },
@@ -46,6 +50,7 @@ async fn stream(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     index: usize,
+    open: OpenStream,
 ) {
     let connect = request
         .extensions()
@@ -103,7 +108,7 @@ async fn stream(
     match vice {
         None | Some(Vice::None) => {
             let reply = shared.reply_for(&target);
-            let _seen_by_the_peer = answer(&shared, respond, &method, &target, reply).await;
+            let _seen_by_the_peer = answer(&shared, respond, &method, &target, reply, open).await;
         }
         Some(vice) => misbehave(vice, &mut respond).await,
     }
@@ -132,6 +137,7 @@ async fn answer(
     method: &str,
     target: &str,
     reply: Reply,
+    open: OpenStream,
 ) -> Result<(), h2::Error> {
     shared.gate(reply.gate.as_ref()).await;
     let mut head = Response::builder()
@@ -157,12 +163,12 @@ async fn answer(
     });
     push(&mut stream, Bytes::copy_from_slice(first), false).await?;
     shared.gate(reply.body_gate.as_ref()).await;
-    push(
-        &mut stream,
-        Bytes::copy_from_slice(second),
-        reply.trailers.is_empty(),
-    )
-    .await?;
+    push(&mut stream, Bytes::copy_from_slice(second), false).await?;
+    // Before the end is said: the edge may open the next one at once.
+    drop(open);
+    if reply.trailers.is_empty() {
+        stream.send_data(Bytes::new(), true)?;
+    }
     if !reply.trailers.is_empty() {
         stream.send_trailers(map_of(&reply.trailers))?;
     }

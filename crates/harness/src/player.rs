@@ -10,7 +10,7 @@ use crate::origin::{Body, Reply};
 use crate::patience::patience;
 use crate::scenario::{Apply, OriginReply, Outcome, Probe, Scenario, Step};
 use crate::world::World;
-use crate::{exchange, expect};
+use crate::{exchange, exchange_frames, expect};
 
 /// Plays one scenario against the binary. The error says the step, the response, the records and the edge's log.
 pub async fn play(binary: &Path, scenario: &Scenario) -> Result<()> {
@@ -89,7 +89,7 @@ fn one<'a>(
             }
             Step::Get(get) | Step::Request(get) => exchange::get(world, get).await?,
             Step::Raw(raw) => exchange::raw(world, raw).await?,
-            Step::Frames(frames) => exchange::frames(world, frames).await?,
+            Step::Frames(frames) => exchange_frames::frames(world, frames).await?,
             Step::Tunnel(tunnel) => exchange::tunnel(world, tunnel).await?,
             Step::Together(steps) => together(world, scenario, steps).await?,
             Step::Repeat(repeat) => {

@@ -46,6 +46,8 @@ pub struct OriginKind {
     pub unjudged: bool,
     /// Demands a client certificate of the known authority.
     pub asks_certificate: bool,
+    /// HTTP/2: takes no more streams at once on a connection (SETTINGS_MAX_CONCURRENT_STREAMS).
+    pub max_streams: Option<u32>,
     pub vice: Option<Vice>,
 }
 
@@ -158,6 +160,10 @@ pub struct Get {
     pub connection: Option<String>,
     /// The TLS handshake must fail.
     pub handshake_fails: bool,
+    /// Keeps session tickets under this name, and shows them to whoever comes next, whatever its name is.
+    pub tickets: Option<String>,
+    /// Whether the handshake resumed a session.
+    pub resumed: Option<bool>,
     /// Stores the body's text as a variable.
     pub keep: Option<String>,
     #[serde(flatten)]
@@ -180,6 +186,7 @@ pub struct Expected {
     /// So many bytes of the known pattern.
     pub pattern: Option<usize>,
     pub trailers: Lines,
+    pub lacks_trailers: Vec<String>,
     pub informational: Option<Vec<u16>>,
     /// True: the response must not look whole. It always must when this is not set.
     pub aborted: Option<bool>,
@@ -227,6 +234,12 @@ pub struct Frames {
     /// Leaves out the preface and SETTINGS.
     pub bare: bool,
     pub send: Vec<FrameStep>,
+    /// Bytes that the kernel may hold for us; what does not fit there waits at the edge.
+    pub receive_buffer: Option<u32>,
+    /// Reads nothing more and keeps the connection open to the end of the script.
+    pub unread: bool,
+    /// The last stream ends with so many bytes of the known pattern.
+    pub expect_pattern: Option<usize>,
     /// Codes of which the GOAWAY must have one.
     pub expect_goaway: Option<Vec<String>>,
     pub expect_closed: Option<bool>,
@@ -290,6 +303,12 @@ pub enum FrameStep {
     },
     /// Reads until something has come or a while has passed.
     Read,
+    /// Reads at most so many bytes, waits, and does so again.
+    Sip {
+        bytes: usize,
+        every: Span,
+        times: usize,
+    },
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -355,6 +374,8 @@ pub struct Expect {
     /// Requests that the origin has seen since it last forgot: `3`, `">= 1"`.
     pub requests: Option<Condition>,
     pub connections: Option<Condition>,
+    /// HTTP/2: the most streams that any of its connections had at once.
+    pub most_streams: Option<Condition>,
     /// Each is contained in some request (names in lower case, one `name: value` a line).
     pub saw: Strings,
     /// None is contained in any request. Case does not matter here nor in `saw`.

@@ -35,6 +35,16 @@ impl Socket {
         }
     }
 
+    /// Whether the TLS handshake resumed an earlier session.
+    pub fn resumed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => {
+                tls.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+            }
+        }
+    }
+
     /// Closing this socket now sends RST and throws away what was not yet sent.
     pub fn close_by_reset(&self) {
         let _best_effort = self.tcp().set_zero_linger();

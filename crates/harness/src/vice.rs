@@ -41,6 +41,8 @@ pub enum Vice {
     Stalls,
     /// Half a head, then nothing.
     StallsMidHead,
+    /// A 103, then nothing.
+    StallsAfterInformational,
     /// A head, half of the body, then nothing.
     StallsMidBody,
     /// A good answer, one byte at a time.
@@ -142,6 +144,9 @@ impl Vice {
             Self::ResetsMidHead => (whole[..30].to_vec(), After::Reset),
             Self::ClosesMidHead => (whole[..30].to_vec(), After::Close),
             Self::StallsMidHead => (whole[..30].to_vec(), After::Hold),
+            Self::StallsAfterInformational => {
+                (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec(), After::Hold)
+            }
             Self::Stalls | Self::SlowReader => (Vec::new(), After::Hold),
             Self::ResetsMidBody => (half_body(), After::Reset),
             Self::ClosesMidBody | Self::PromisesMore => (half_body(), After::Close),

@@ -8,17 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
-use crate::certificate::{self, Authority};
+use crate::certificate::{self, Authority, Tickets};
 use crate::client::{Connection, Target};
 use crate::client_h2::ClientH2;
 use crate::edge::Edge;
+use crate::frames::FrameClient;
 use crate::origin::{Origin, Speaks};
 use crate::scenario::{OriginKind, Scenario, Via};
 use crate::temp::TempFolder;
@@ -30,6 +31,13 @@ pub enum Kept {
     H2(ClientH2),
 }
 
+/// A connection that nobody reads.
+#[derive(Debug)]
+pub enum Unread {
+    H1(Connection),
+    H2(FrameClient),
+}
+
 /// Everything that a script can touch.
 #[derive(Debug)]
 pub struct World {
@@ -38,7 +46,9 @@ pub struct World {
     pub connections: tokio::sync::Mutex<HashMap<String, Kept>>,
     pub begun: tokio::sync::Mutex<HashMap<String, JoinHandle<Result<()>>>>,
     /// Connections that nobody reads, kept open to the end.
-    pub unread: Mutex<Vec<Connection>>,
+    pub unread: Mutex<Vec<Unread>>,
+    /// Configurations that hold session tickets, by name: a ticket is shown only by the configuration that got it.
+    tickets: Mutex<HashMap<String, Arc<rustls::ClientConfig>>>,
     last: Mutex<Option<Answer>>,
     unjudged: BTreeSet<String>,
     texts: Texts,
@@ -112,6 +122,7 @@ impl World {
             connections: HashMap::new().into(),
             begun: HashMap::new().into(),
             unread: Mutex::default(),
+            tickets: Mutex::default(),
             last: Mutex::default(),
             unjudged,
             texts,
@@ -177,6 +188,21 @@ impl World {
         })
     }
 
+    /// A way that shows and keeps the session tickets of this name.
+    pub fn with_tickets(&self, target: Target, name: &str) -> Target {
+        let mut all = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let tls = target.tls.map(|(config, host)| {
+            let keeping = all.entry(name.to_owned()).or_insert_with(|| {
+                let mut config = rustls::ClientConfig::clone(&config);
+                let tickets = Arc::new(Tickets::default());
+                config.resumption = rustls::client::Resumption::store(tickets);
+                Arc::new(config)
+            });
+            (keeping.clone(), host)
+        });
+        Target { tls, ..target }
+    }
+
     /// What the judge says about all origins since it was asked last.
     pub fn judge(&self) -> Vec<String> {
         let judged = self
@@ -233,7 +259,8 @@ async fn start_origin(name: &str, kind: &OriginKind) -> Result<Origin> {
         };
         Some(certificate::server(&authority.certify(&names)?, alpn, ask)?)
     };
-    let origin = Origin::start(name, if kind.http2 { Speaks::H2 } else { Speaks::H1 }, tls).await?;
+    let speaks = if kind.http2 { Speaks::H2 } else { Speaks::H1 };
+    let origin = Origin::start_with(name, speaks, tls, kind.max_streams).await?;
     if let Some(vice) = kind.vice {
         origin.take_on(vice, None);
         origin.settled().await?;

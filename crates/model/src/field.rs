@@ -3,11 +3,12 @@
 macro_rules! fields {
     ($($variant:ident = $name:literal),+ $(,)?) => {
         /// A field name that some part of the edge acts upon. Everything else is [`FieldId::Other`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[allow(missing_docs, reason = "each variant is its field's name")]
         pub enum FieldId {
             /// No name that we act upon.
+            #[default]
             Other,
             /// A name that equals a known one only after folding `_` to `-`. CGI-like origins cannot tell the two
             /// apart, so it never travels on.
@@ -20,6 +21,16 @@ macro_rules! fields {
             CfAccess,
             $($variant),+
         }
+
+        /// By number.
+        static IDS: &[FieldId] = &[
+            FieldId::Other,
+            FieldId::Shadow,
+            FieldId::Removed,
+            FieldId::Seawall,
+            FieldId::CfAccess,
+            $(FieldId::$variant),+
+        ];
 
         const KNOWN: &[(&str, FieldId)] = &[$(($name, FieldId::$variant)),+];
 
@@ -92,48 +103,49 @@ const fn slot(len: usize, first: u8, end: [u8; 2]) -> usize {
     (key.wrapping_mul(0xb5d4_ce45) >> 25) as usize
 }
 
-/// For each slot the place of its name in [`LINES`], one more than in [`KNOWN`]; 0 for none.
+/// For each slot the one known name that it can be.
 #[expect(
     clippy::indexing_slicing,
     reason = "runs in the compiler, where a panic is a build error"
 )]
-static SLOTS: [u8; 128] = {
-    let mut table = [0; 128];
+static SLOTS: [FieldId; 128] = {
+    let mut table = [FieldId::Other; 128];
     let mut known = 0;
     while known < KNOWN.len() {
-        let name = KNOWN[known].0.as_bytes();
+        let (name, id) = KNOWN[known];
+        let name = name.as_bytes();
         let at = slot(
             name.len(),
             name[0],
             [name[name.len() - 2], name[name.len() - 1]],
         );
-        if table[at] != 0 {
+        if !matches!(table[at], FieldId::Other) {
             panic!("two field names share a slot: choose another multiplier in `slot`");
         }
+        table[at] = id;
         known += 1;
-        table[at] = known as u8;
     }
     table
 };
 
-/// Each known name as a line begins with it: with its colon, and zeros behind that.
+/// By id, each known name as a line begins with it: with its colon, and zeros behind that. All zeros for the others.
 #[expect(
     clippy::indexing_slicing,
     reason = "runs in the compiler, where a panic is a build error"
 )]
-static LINES: [(FieldId, [u8; 32]); 64] = {
-    let mut lines = [(FieldId::Other, [0; 32]); 64];
+static LINES: [[u8; 32]; 64] = {
+    let mut lines = [[0; 32]; 64];
     let mut known = 0;
     while known < KNOWN.len() {
         let (name, id) = KNOWN[known];
-        known += 1;
-        lines[known].0 = id;
-        lines[known].1[name.len()] = b':';
+        let line = &mut lines[id as usize];
+        line[name.len()] = b':';
         let mut at = 0;
         while at < name.len() {
-            lines[known].1[at] = name.as_bytes()[at];
+            line[at] = name.as_bytes()[at];
             at += 1;
         }
+        known += 1;
     }
     lines
 };
@@ -144,11 +156,18 @@ impl FieldId {
         let (Some(first), [.., last_but_one, last]) = (name.first(), name) else {
             return Self::Other;
         };
-        let known = SLOTS.get(slot(name.len(), *first, [*last_but_one, *last]));
-        match known.and_then(|at| KNOWN.get(usize::from(*at).wrapping_sub(1))) {
-            Some((known, id)) if same(known, name) => *id,
+        match Self::in_slot(name.len(), *first, [*last_but_one, *last]) {
+            known if known != Self::Other && same(known.name(), name) => known,
             _ => Self::Other,
         }
+    }
+
+    #[inline(always)]
+    fn in_slot(len: usize, first: u8, end: [u8; 2]) -> Self {
+        SLOTS
+            .get(slot(len, first, end))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The one known name that a name of `len` bytes with this first byte and these last two can be, for a reader that
@@ -156,20 +175,19 @@ impl FieldId {
     /// name only the comparison tells; where no name is likely, the spelling is all zeros and equals none.
     #[inline(always)]
     pub fn likely(len: usize, first: u8, end: [u8; 2]) -> (Self, &'static [u8; 32]) {
-        static NONE: (FieldId, [u8; 32]) = (FieldId::Other, [0; 32]);
-        let at = SLOTS
-            .get(slot(len, first, end))
-            .copied()
-            .unwrap_or_default();
-        let (id, line) = LINES.get(usize::from(at & 63)).unwrap_or(&NONE);
-        (*id, line)
+        static NONE: [u8; 32] = [0; 32];
+        let id = Self::in_slot(len, first, end);
+        (id, LINES.get(id as usize).unwrap_or(&NONE))
     }
 
     /// The id of a name that has letters, digits and hyphens only, and is not what [`FieldId::likely`] said.
-    #[inline]
+    #[inline(always)]
     pub fn of_unlikely(name: &[u8]) -> Self {
-        match name.first() {
-            Some(b's' | b'S' | b'c' | b'C') => Self::guarded(name),
+        const SEAWALL: u32 = u32::from_le_bytes(*b"seaw");
+        const CF_ACCESS: u32 = u32::from_le_bytes(*b"cf-a");
+        let first = name.first_chunk().map(|first| u32::from_le_bytes(*first));
+        match first.map(|first| first | 0x2020_2020) {
+            Some(SEAWALL | CF_ACCESS) => Self::guarded(name),
             _ => Self::Other,
         }
     }
@@ -192,6 +210,7 @@ impl FieldId {
     }
 
     /// Names that are not known as they stand, but must not pass as nobody's.
+    #[cold]
     #[inline(never)]
     fn guarded(name: &[u8]) -> Self {
         match name.first().map(|first| first | 0x20) {
@@ -224,6 +243,11 @@ impl FieldId {
             *to = if *from == b'_' { b'-' } else { *from };
         }
         Self::exact(into)
+    }
+
+    /// From its number (`as u8`).
+    pub(crate) fn from_number(number: u8) -> Self {
+        IDS.get(usize::from(number)).copied().unwrap_or_default()
     }
 
     /// This id as one bit, for sets of ids.
@@ -381,5 +405,9 @@ mod tests {
             }
         }
         assert!((FieldId::StrictTransportSecurity as u8) < 64);
+        for (number, id) in IDS.iter().enumerate() {
+            assert_eq!(*id as usize, number);
+            assert_eq!(FieldId::from_number(*id as u8), *id);
+        }
     }
 }

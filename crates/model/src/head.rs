@@ -3,8 +3,12 @@
 //! HTTP/1.1 fills it with the head as it came, so that the raw bytes stay available to rules that judge them; HTTP/2 and
 //! HTTP/3 fill it with what their field compression decoded. Nothing in here is parsed text of ours: bytes and offsets only.
 
+mod lines;
+
 use crate::FieldId;
 use crate::conn::HttpVersion;
+pub use lines::Reading;
+use lines::{Line, Present};
 
 /// Offset and length of some bytes in a head's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,23 +43,6 @@ impl Span {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    id: FieldId,
-    /// The buffer has it as `name: value CRLF`.
-    tidy: bool,
-    name: Span,
-    value: Span,
-}
-
-/// Whether the buffer has this line as `name: value CRLF`.
-fn is_tidy(raw: &[u8], name: Span, value: Span) -> bool {
-    let name_end = (name.start + name.len) as usize;
-    let value_end = (value.start + value.len) as usize;
-    raw.get(name_end..value.start as usize) == Some(b": ")
-        && raw.get(value_end..value_end + 2) == Some(b"\r\n")
-}
-
 /// One field line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -68,12 +55,23 @@ pub struct Field<'a> {
 }
 
 /// Field lines in the order in which they came.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Fields {
     raw: Vec<u8>,
+    /// Room for lines, of which the first `count` are there: who reads a head makes room once, not for each line.
     lines: Vec<Line>,
-    /// Which ids occur: most questions are "is there any?", and most answers no.
-    present: u64,
+    count: usize,
+    present: Present,
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the room that is left from heads before.
+        f.debug_struct("Fields")
+            .field("raw", &self.raw)
+            .field("lines", &self.lines())
+            .finish()
+    }
 }
 
 impl Fields {
@@ -85,8 +83,35 @@ impl Fields {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.raw.clear();
-        self.lines.clear();
-        self.present = 0;
+        self.count = 0;
+        self.present.clear();
+    }
+
+    /// Takes lines that are read, until there are `most` of them (65,535 at most).
+    #[inline]
+    pub fn reading(&mut self, most: usize) -> Reading<'_> {
+        let most = most.min(usize::from(u16::MAX));
+        if self.lines.len() < most {
+            self.make_room(most);
+        }
+        let Present {
+            any,
+            repeated,
+            places,
+        } = &mut self.present;
+        Reading {
+            lines: self.lines.get_mut(..most).unwrap_or_default(),
+            number: self.count,
+            places: places.get_or_insert_with(|| Box::new([0; 64])),
+            any,
+            repeated,
+            count: &mut self.count,
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, most: usize) {
+        self.lines.resize(most, Line::default());
     }
 
     /// Replaces the buffer's content by `bytes`, before lines are added with [`Fields::push_span`].
@@ -95,7 +120,7 @@ impl Fields {
         self.raw.extend_from_slice(bytes);
     }
 
-    /// Puts the buffer under lines that were added already ([`Fields::push_read`]).
+    /// Puts the buffer under lines that were added already ([`Fields::reading`]).
     pub fn put_raw(&mut self, bytes: &[u8]) {
         self.raw.clear();
         self.raw.extend_from_slice(bytes);
@@ -111,28 +136,17 @@ impl Fields {
     /// Adds a line whose name and value lie in the buffer already. Returns what the name is known as.
     pub fn push_span(&mut self, name: Span, value: Span) -> FieldId {
         let id = FieldId::of(name.of(&self.raw));
-        let tidy = is_tidy(&self.raw, name, value);
-        self.present |= id.bit();
-        self.lines.push(Line {
-            id,
-            tidy,
-            name,
-            value,
-        });
+        self.add(id, Line::new(&self.raw, id, name, value));
         id
     }
 
-    /// Adds a line that lies in bytes which the buffer has, or will be given by [`Fields::put_raw`]. `tidy` tells that they
-    /// have it as `name: value CRLF`.
-    #[inline]
-    pub fn push_read(&mut self, id: FieldId, name: Span, value: Span, tidy: bool) {
-        self.present |= id.bit();
-        self.lines.push(Line {
-            id,
-            tidy,
-            name,
-            value,
-        });
+    fn add(&mut self, id: FieldId, line: Line) {
+        self.present.add(id, self.count);
+        match self.lines.get_mut(self.count) {
+            Some(free) => *free = line,
+            None => self.lines.push(line),
+        }
+        self.count += 1;
     }
 
     /// Adds a line by copying its bytes. Returns what the name is known as.
@@ -159,7 +173,8 @@ impl Fields {
         self.raw.extend_from_slice(b": ");
         let value = self.store(value);
         self.raw.extend_from_slice(b"\r\n");
-        self.push_read(id, name, value, true);
+        let value_end = value.start + value.len;
+        self.add(id, Line::tidy(id, name.start, value.start, value_end));
     }
 
     /// The bytes of a span.
@@ -169,29 +184,29 @@ impl Fields {
 
     /// How many lines there are, removed ones included.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.count
     }
 
     /// Whether there is no line at all.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.count == 0
     }
 
     /// Whether any line has this id.
     pub fn has(&self, id: FieldId) -> bool {
-        self.present & id.bit() != 0
+        self.present.any & id.bit() != 0
     }
 
     /// Whether any line has one of these ids (a set made of [`FieldId::bit`]).
     pub fn has_any(&self, ids: u64) -> bool {
-        self.present & ids != 0
+        self.present.any & ids != 0
     }
 
     /// All lines that were not removed.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.lines
+        self.lines()
             .iter()
-            .filter(|line| line.id != FieldId::Removed)
+            .filter(|line| !line.has(FieldId::Removed))
             .map(|line| self.field(line))
     }
 
@@ -200,18 +215,23 @@ impl Fields {
     /// Where the buffer has neighbouring lines in just this form, as a well-formed HTTP/1.1 head has, they are copied in one
     /// piece: the bytes are the same as written one by one.
     pub fn write_lines(&self, skip: u64, out: &mut Vec<u8>) {
-        let (mut start, mut end) = (0, 0);
+        // No line begins there.
+        const NOWHERE: u32 = u32::MAX;
+        let (mut start, mut end) = (NOWHERE, NOWHERE);
         let skip = skip | FieldId::Removed.bit();
-        for line in self.lines.iter().filter(|line| skip & line.id.bit() == 0) {
-            if line.tidy && line.name.start == end && end != start {
-                end = line.value.start + line.value.len + 2;
+        for line in self.lines() {
+            if skip & line.bit() != 0 {
+                continue;
+            }
+            if line.start == end && line.is_tidy() {
+                end = line.value_end + 2;
                 continue;
             }
             self.write_run(start, end, out);
-            if line.tidy {
-                (start, end) = (line.name.start, line.value.start + line.value.len + 2);
+            if line.is_tidy() {
+                (start, end) = (line.start, line.value_end + 2);
             } else {
-                (start, end) = (0, 0);
+                (start, end) = (NOWHERE, NOWHERE);
                 self.write_line(line, out);
             }
         }
@@ -231,36 +251,38 @@ impl Fields {
 
     #[cold]
     fn write_line(&self, line: &Line, out: &mut Vec<u8>) {
-        out.extend_from_slice(line.name.of(&self.raw));
+        out.extend_from_slice(line.name().of(&self.raw));
         out.extend_from_slice(b": ");
-        out.extend_from_slice(line.value.of(&self.raw));
+        out.extend_from_slice(line.value().of(&self.raw));
         out.extend_from_slice(b"\r\n");
     }
 
     /// All values of one known field.
     pub fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
-        let lines = if self.has(id) {
-            self.lines.as_slice()
-        } else {
-            &[]
-        };
-        lines
-            .iter()
-            .filter(move |line| line.id == id)
-            .map(|line| line.value.of(&self.raw))
+        self.spans(id).map(|value| value.of(&self.raw))
     }
 
     /// Where the values of one known field are.
     pub fn spans(&self, id: FieldId) -> impl Iterator<Item = Span> {
-        let lines = if self.has(id) {
-            self.lines.as_slice()
-        } else {
-            &[]
-        };
-        lines
+        self.lines_to_search(id)
             .iter()
-            .filter(move |line| line.id == id)
-            .map(|line| line.value)
+            .filter(move |line| line.has(id))
+            .map(Line::value)
+    }
+
+    /// Lines that contain all with this id: itself alone where only one has it.
+    #[inline]
+    fn lines_to_search(&self, id: FieldId) -> &[Line] {
+        match self.present.only(id) {
+            Some(number) => self.lines.get(number).map(std::slice::from_ref),
+            None => self.has(id).then(|| self.lines()),
+        }
+        .unwrap_or_default()
+    }
+
+    #[inline]
+    fn lines(&self) -> &[Line] {
+        self.lines.get(..self.count).unwrap_or_default()
     }
 
     /// The first value of one known field.
@@ -269,16 +291,22 @@ impl Fields {
     }
 
     /// The only value of one known field: none when it is absent or occurs more than once.
+    #[inline]
     pub fn only(&self, id: FieldId) -> Option<&[u8]> {
-        let mut lines = match self.has(id) {
-            true => self.lines.iter(),
-            false => return None,
-        };
-        let first = lines.find(|line| line.id == id)?;
-        match lines.any(|line| line.id == id) {
-            true => None,
-            false => Some(first.value.of(&self.raw)),
+        self.only_span(id).map(|value| value.of(&self.raw))
+    }
+
+    /// Where the only value of one known field is: none when it is absent or occurs more than once.
+    #[inline]
+    pub fn only_span(&self, id: FieldId) -> Option<Span> {
+        if let Some(number) = self.present.only(id) {
+            return self.lines.get(number).map(Line::value);
         }
+        if !self.has(id) {
+            return None;
+        }
+        let mut values = self.spans(id);
+        values.next().filter(|_| values.next().is_none())
     }
 
     /// The first value of a field by any name, compared without case.
@@ -291,8 +319,7 @@ impl Fields {
     /// Takes all lines with this id out.
     pub fn remove(&mut self, id: FieldId) {
         if self.has(id) {
-            self.present &= !id.bit();
-            self.lines.retain(|line| line.id != id);
+            self.retain(|_, line| !line.has(id));
         }
     }
 
@@ -306,17 +333,32 @@ impl Fields {
                 byte.to_ascii_lowercase()
             }
         };
-        let raw = &self.raw;
-        self.lines
-            .retain(|line| !line.name.of(raw).iter().map(fold).eq(name.iter().map(fold)));
-        self.present = self.lines.iter().fold(0, |set, line| set | line.id.bit());
+        self.retain(|raw, line| {
+            !line
+                .name()
+                .of(raw)
+                .iter()
+                .map(fold)
+                .eq(name.iter().map(fold))
+        });
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&[u8], &Line) -> bool) {
+        let before = std::mem::take(&mut self.count);
+        self.present.clear();
+        for number in 0..before {
+            let line = self.lines.get(number).copied().unwrap_or_default();
+            if is_kept(&self.raw, &line) {
+                self.add(FieldId::from_number(line.kind as u8), line);
+            }
+        }
     }
 
     fn field(&self, line: &Line) -> Field<'_> {
         Field {
-            id: line.id,
-            name: line.name.of(&self.raw),
-            value: line.value.of(&self.raw),
+            id: FieldId::from_number(line.kind as u8),
+            name: line.name().of(&self.raw),
+            value: line.value().of(&self.raw),
         }
     }
 }
@@ -455,45 +497,4 @@ impl ResponseHead {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_written_in_one_form_however_they_came() {
-        let mut fields = Fields::default();
-        let raw = b"A: 1\r\nHost: x\r\nB:2\r\nC:  3 \r\nD: 4\r\n";
-        fields.set_raw(raw);
-        for (name, value) in [
-            (0..1, 3..4),
-            (6..10, 12..13),
-            (15..16, 17..18),
-            (20..21, 24..25),
-            (28..29, 31..32),
-        ] {
-            let span = |range: std::ops::Range<usize>| Span::new(range.start, range.len());
-            fields.push_span(span(name), span(value));
-        }
-        fields.append(b"E", b"5");
-        let mut out = Vec::new();
-        fields.write_lines(FieldId::Host.bit(), &mut out);
-        assert_eq!(out, b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\n");
-    }
-
-    #[test]
-    fn lines_keep_their_order_and_can_be_asked_by_id_or_name() {
-        let mut fields = Fields::default();
-        assert_eq!(fields.push(b"Host", b"a.test"), FieldId::Host);
-        fields.push(b"X-One", b"1");
-        fields.push(b"Via", b"1.1 a");
-        fields.push(b"via", b"1.1 b");
-        assert_eq!(fields.first(FieldId::Via), Some(&b"1.1 a"[..]));
-        assert_eq!(fields.only(FieldId::Via), None);
-        assert_eq!(fields.only(FieldId::Host), Some(&b"a.test"[..]));
-        assert_eq!(fields.named(b"x-one"), Some(&b"1"[..]));
-        fields.remove(FieldId::Via);
-        assert!(!fields.has(FieldId::Via));
-        fields.push(b"x_ONE", b"shadow");
-        fields.remove_named(b"X-One");
-        assert_eq!(fields.len(), 1);
-    }
-}
+mod tests;

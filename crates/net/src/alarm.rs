@@ -51,6 +51,11 @@ impl Alarm {
         }
     }
 
+    /// Due `within` from now at the latest.
+    pub fn hurry(&mut self, within: Duration) {
+        self.set_at(self.due.min(Instant::now() + within));
+    }
+
     /// Ready once the deadline passed.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

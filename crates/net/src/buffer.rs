@@ -7,19 +7,26 @@ use std::cell::RefCell;
 
 /// What a buffer holds at first, in bytes: a whole head, or a small response, in one read.
 pub const SMALL: usize = 16 * 1024;
-/// What a buffer grows to when a body streams, in bytes: fewer system calls per mebibyte.
+/// What a buffer grows to when a body streams in pieces that are worked on, in bytes. They stay in the core's cache from the
+/// read to the write, and as four DATA frames with their headers they fill four TLS records to the last byte.
+pub const MEDIUM: usize = 4 * (16 * 1024 - 9);
+/// What a buffer grows to when a body streams from socket to socket, in bytes: fewer system calls per mebibyte.
 pub const LARGE: usize = 256 * 1024;
 
-const KEEP_SMALL: usize = 128;
+const KEEP_SMALL: usize = 64;
+const KEEP_MEDIUM: usize = 8;
 const KEEP_LARGE: usize = 8;
 
 struct Pool {
     small: Vec<Vec<u8>>,
+    medium: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { small: Vec::new(), large: Vec::new() }) };
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool { small: Vec::new(), medium: Vec::new(), large: Vec::new() })
+    };
 }
 
 /// An empty vector with at least `capacity` bytes, from this thread's pool where it has one.
@@ -27,13 +34,19 @@ pub fn take(capacity: usize) -> Vec<u8> {
     let pooled = POOL.with_borrow_mut(|pool| {
         if capacity <= SMALL {
             pool.small.pop()
-        } else {
+        } else if capacity <= MEDIUM {
+            pool.medium.pop()
+        } else if capacity <= LARGE {
             pool.large.pop()
+        } else {
+            None
         }
     });
     pooled.unwrap_or_else(|| {
         Vec::with_capacity(if capacity <= SMALL {
             SMALL
+        } else if capacity <= MEDIUM {
+            MEDIUM
         } else {
             capacity.max(LARGE)
         })
@@ -51,6 +64,10 @@ pub fn give(mut bytes: Vec<u8>) {
         if capacity <= 2 * SMALL {
             if pool.small.len() < KEEP_SMALL {
                 pool.small.push(bytes);
+            }
+        } else if (MEDIUM..=2 * MEDIUM).contains(&capacity) {
+            if pool.medium.len() < KEEP_MEDIUM {
+                pool.medium.push(bytes);
             }
         } else if (LARGE..=2 * LARGE).contains(&capacity) && pool.large.len() < KEEP_LARGE {
             pool.large.push(bytes);
@@ -157,6 +174,17 @@ mod tests {
         buffer.consume(10);
         buffer.release();
         assert_eq!(buffer.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn a_pooled_buffer_has_the_room_that_is_asked_for() {
+        for asked in [1, SMALL, SMALL + 1, MEDIUM, MEDIUM + 1, LARGE, LARGE + 1] {
+            for _ in 0..2 {
+                let bytes = take(asked);
+                assert!(bytes.capacity() >= asked);
+                give(bytes);
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use seawall_model::Fields;
 
-use crate::buffer::{Buffer, LARGE, SMALL};
+use crate::buffer::{Buffer, MEDIUM, SMALL};
 use crate::h1::{ChunkStep, ChunkedDecoder, Framing};
 use crate::stream::Stream;
 
@@ -112,6 +112,21 @@ impl Incoming {
         buffer: &mut Buffer,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, BodyFault>> {
+        self.poll_fill_by(stream, buffer, MEDIUM, cx)
+    }
+
+    /// As [`Incoming::poll_fill`], with a read buffer of `piece` bytes for a body of known length that is longer than a small
+    /// buffer.
+    ///
+    /// # Errors
+    /// [`BodyFault`].
+    pub fn poll_fill_by(
+        &mut self,
+        stream: &Stream,
+        buffer: &mut Buffer,
+        piece: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, BodyFault>> {
         loop {
             let room = match self {
                 Self::Done | Self::Chunked { ended: true, .. } => return Poll::Ready(Ok(0)),
@@ -119,7 +134,7 @@ impl Incoming {
                     if !buffer.is_empty() {
                         return Poll::Ready(Ok(at_most(buffer.len(), *left)));
                     }
-                    if *left > SMALL as u64 { LARGE } else { SMALL }
+                    if *left > SMALL as u64 { piece } else { SMALL }
                 }
                 Self::Chunked {
                     decoder,

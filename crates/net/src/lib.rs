@@ -12,6 +12,7 @@ pub mod incoming;
 pub mod multiplex;
 pub mod outgoing;
 pub mod outward;
+mod socket;
 pub mod stream;
 pub mod tls;
 pub mod upstream;

@@ -6,17 +6,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use crate::alarm::Alarm;
 use crate::buffer::{self, Buffer};
-use crate::h2::{Config, Connection, ErrorCode, Event, Malformed, StreamId};
+use crate::h2::{Config, Connection, ErrorCode, Event, Malformed, StreamGone, StreamId};
 use crate::stream::Stream;
 
 /// Output beyond which nothing more is read, in bytes: who does not take our answers gets no more work done.
 const OUTPUT_BOUND: usize = 256 * 1024;
+
+/// A piece of a body at least this long, in bytes, goes to the socket from where it lies. Shorter ones are gathered, with
+/// those of other streams, so that few writes and few TLS records carry them.
+const THROUGH: usize = 8 * 1024;
 
 /// How long a connection may be without something.
 #[derive(Clone, Copy, Debug)]
@@ -133,11 +138,14 @@ impl Multiplex {
                 self.drain();
             }
             let turn = self.poll_turn(cx, &mut opened);
+            if self.stream.has_moved() {
+                self.progress.set(true);
+            }
             if let Poll::Ready(ended) = turn {
                 return Poll::Ready(ended);
             }
             let core = self.core.borrow();
-            let now_blocked = core.wants_output();
+            let now_blocked = core.wants_output() || core.is_stalled();
             let now_resting = core.streams_open() == 0;
             drop(core);
             if now_blocked && (!blocked || self.progress.take()) {
@@ -217,7 +225,14 @@ impl Multiplex {
             let mut core = self.core.borrow_mut();
             if core.output().is_empty() {
                 drop(core);
-                return self.stream.poll_flush(cx);
+                ready!(self.stream.poll_flush(cx))?;
+                let mut core = self.core.borrow_mut();
+                if core.is_stalled() {
+                    core.resume();
+                    drop(core);
+                    self.dispatch(&mut |_| {});
+                }
+                return Poll::Ready(Ok(()));
             }
             match self.stream.poll_write(cx, core.output()) {
                 Poll::Ready(Ok(0)) => {
@@ -231,9 +246,20 @@ impl Multiplex {
                     self.dispatch(&mut |_| {});
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    core.stall();
+                    return Poll::Pending;
+                }
             }
         }
+    }
+
+    /// Writes frames of a stream as far as the socket takes them at once.
+    fn write_through(&self, parts: &[IoSlice<'_>]) -> usize {
+        // An error comes again to the driver, which ends the connection by it.
+        let wrote = self.stream.write_parts_now(parts).unwrap_or(0);
+        self.progress.set(self.progress.get() || wrote > 0);
+        wrote
     }
 
     fn dispatch(&self, opened: &mut impl FnMut(Opened)) {
@@ -264,6 +290,13 @@ impl Multiplex {
         if let Some(at) = waiting.iter().position(|(waiting, _)| *waiting == id) {
             let (_, waker) = waiting.swap_remove(at);
             drop(waiting);
+            waker.wake();
+        }
+    }
+
+    /// Wakes the tasks of all streams: something that is not of this connection has changed for them.
+    pub fn wake_streams(&self) {
+        for (_, waker) in self.waiting.take() {
             waker.wake();
         }
     }
@@ -330,6 +363,48 @@ impl StreamHandle {
             self.connection.wait(self.id, cx);
         }
         gone
+    }
+
+    /// Sends some of a body that is not empty: how much. `end`: nothing follows it.
+    ///
+    /// As [`StreamHandle::poll`].
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        end: bool,
+    ) -> Poll<Result<Result<usize, StreamGone>, u32>> {
+        self.poll(cx, |core, id| {
+            let took = if data.len() < THROUGH {
+                core.send_data(id, data, end)
+            } else {
+                self.send_through(core, data, end)
+            };
+            (took != Ok(0)).then_some(took)
+        })
+    }
+
+    fn send_through(
+        &self,
+        core: &mut Connection,
+        data: &[u8],
+        end: bool,
+    ) -> Result<usize, StreamGone> {
+        let connection = &self.connection;
+        let stalled = core.is_stalled();
+        let took = core.send_through(self.id, data, end, |parts| connection.write_through(parts));
+        if !stalled && (core.wants_output() || connection.stream.holds_output()) {
+            core.stall();
+            connection.wake_driver();
+        }
+        took
+    }
+
+    /// Waits while the socket is full: how much the peer's windows allow then, which may be nothing.
+    ///
+    /// As [`StreamHandle::poll`].
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<Result<usize, StreamGone>, u32>> {
+        self.poll(cx, |core, id| core.may_send(id).transpose())
     }
 
     /// Asks until there is an answer, once more each time something happens on this stream.

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
@@ -14,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
+use crate::socket;
 use crate::tls::TlsStream;
 
 /// A connection's bytes.
@@ -63,13 +65,35 @@ impl Stream {
         }
     }
 
+    /// Writes as much of `parts`, in order, as the socket takes at once, without waiting: how many bytes it took. TLS takes at
+    /// most what it may hold, or nothing while it holds some; what it took counts as written.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn write_parts_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wrote = match self {
+            Self::Plain(tcp) => tcp.socket.try_write_vectored(parts),
+            Self::Tls(tls) => {
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                match tls.poll_write_parts(&mut cx, parts) {
+                    Poll::Ready(wrote) => wrote,
+                    Poll::Pending => return Ok(0),
+                }
+            }
+        };
+        match wrote {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            wrote => wrote,
+        }
+    }
+
     /// Writes as much of `first`, then `second`, as the socket takes at once, without waiting: how many bytes it took.
     ///
     /// # Errors
     /// Those of the socket.
     pub fn write_now(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let wrote = match self {
-            Self::Plain(tcp) if second.is_empty() => tcp.socket.try_write(first),
+            Self::Plain(tcp) if second.is_empty() => tcp.send_now(first),
             Self::Plain(tcp) => tcp
                 .socket
                 .try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
@@ -104,6 +128,15 @@ impl Stream {
         match self {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.holds_output(),
+        }
+    }
+
+    /// Whether the socket took any of the bytes that TLS held, or of new ones, since the last time this was asked. A plain
+    /// connection holds none: there each write tells.
+    pub fn has_moved(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.has_moved(),
         }
     }
 
@@ -182,6 +215,8 @@ pub struct Tcp {
     socket: TcpStream,
     /// The close is to be a reset.
     reset: Cell<bool>,
+    /// The last read or write did all that was asked: there may be more to do at once.
+    full: Cell<bool>,
 }
 
 impl From<TcpStream> for Tcp {
@@ -189,6 +224,7 @@ impl From<TcpStream> for Tcp {
         Self {
             socket,
             reset: Cell::new(false),
+            full: Cell::new(true),
         }
     }
 }
@@ -211,19 +247,25 @@ impl Tcp {
         })
     }
 
+    /// A short write leaves the socket's readiness as it is: whoever waits for the rest asks the socket itself.
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let send = || socket::send(self.socket.as_fd(), bytes);
+        self.socket.try_io(Interest::WRITABLE, send)
+    }
+
     fn poll_receive(
         &self,
         cx: &mut Context<'_>,
         room: &mut [MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
         self.poll_io(cx, Interest::READABLE, room.len(), || {
-            SockRef::from(&self.socket).recv(room)
+            socket::receive(self.socket.as_fd(), room)
         })
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_io(cx, Interest::WRITABLE, bytes.len(), || {
-            SockRef::from(&self.socket).send(bytes)
+            socket::send(self.socket.as_fd(), bytes)
         })
     }
 
@@ -257,8 +299,12 @@ impl Tcp {
         mut io: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            // A task that always finds something to do must let the others in now and then.
-            let turn = ready!(coop::poll_proceed(cx));
+            // A task that always finds something to do must let the others in now and then. After a short read or write it
+            // finds nothing, and waits for the driver anyway.
+            let turn = match self.full.get() {
+                true => Some(ready!(coop::poll_proceed(cx))),
+                false => None,
+            };
             let mut short = None;
             let done = self.socket.try_io(interest, || match io() {
                 Ok(some) if 0 < some && some < all => {
@@ -268,18 +314,17 @@ impl Tcp {
                 }
                 done => done,
             });
-            if let Some(some) = short {
-                turn.made_progress();
-                return Poll::Ready(Ok(some));
-            }
-            match done {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    turn.made_progress();
-                    return Poll::Ready(done);
+            self.full.set(false);
+            match (short, done) {
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => drop(turn),
+                (short, done) => {
+                    if let Some(turn) = turn {
+                        turn.made_progress();
+                    }
+                    self.full.set(short.is_none());
+                    return Poll::Ready(short.map_or(done, Ok));
                 }
             }
-            drop(turn);
             ready!(match interest.is_readable() {
                 true => self.socket.poll_read_ready(cx),
                 false => self.socket.poll_write_ready(cx),

@@ -39,11 +39,18 @@ pub struct Admin {
     pub configured: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// Serves the admin port for ever. Must run in a `LocalSet`.
+/// Serves the admin port until draining begins: from then on the port is free for whoever comes after us, and a connection
+/// that is refused says "not ready" as well as a 503 does. Connections that are open are served on, so that a scraper gets the
+/// last figures. Must run in a `LocalSet`.
 pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let mut drained = std::pin::pin!(admin.shared.drained());
     loop {
-        let Ok((tcp, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut drained => return,
+        };
+        let Ok((tcp, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };

@@ -12,7 +12,7 @@ use seawall_model::{ConnFacts, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
 use seawall_net::downstream::{
-    ClientBody, ClientResponse, Http1Body, Http1Response, Http2Body, Http2Response,
+    ClientBody, ClientResponse, Continue, Http1Body, Http1Response, Http2Body, Http2Response,
 };
 use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
 use seawall_net::h2::{self, Malformed};
@@ -36,34 +36,43 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Serves one connection to its end.
-pub async fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) {
+/// While draining: how long a head of which a part is here may take. It was on its way when draining began, and a client that
+/// has sent a part cannot know that nothing was done. One that stalls must not hold up the end, and is told so by 408.
+const LAST_HEAD: Duration = Duration::from_secs(1);
+
+/// Serves one connection to its end, in a task of its own.
+pub fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) {
+    let (Ok(peer), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
+        return;
+    };
+    let _ = tcp.set_nodelay(true);
+    let facts = ConnFacts {
+        peer,
+        local,
+        tls: None,
+    };
+    // Two kinds of task, so that the one without TLS is no larger and no deeper than it must be.
+    if tls {
+        tokio::task::spawn_local(encrypted(thread, presence, tcp, facts));
+    } else {
+        let stream = Stream::Plain(tcp.into());
+        tokio::task::spawn_local(cleartext(thread, presence, facts.into(), stream));
+    }
+}
+
+/// This task serves the connection: draining can wake it.
+async fn register(presence: &Presence) {
     poll_fn(|cx| {
         presence.register(cx.waker());
         Poll::Ready(())
     })
     .await;
-    let (Ok(peer), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
-        return;
-    };
-    let _ = tcp.set_nodelay(true);
-    let mut facts = ConnFacts {
-        peer,
-        local,
-        tls: None,
-    };
+}
+
+/// HTTPS.
+async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut facts: ConnFacts) {
+    register(&presence).await;
     let snapshot = thread.snapshot.load();
-    if !tls {
-        drop(snapshot);
-        let alarm = Alarm::new(thread.snapshot.load().edge.header_timeout);
-        return Box::pin(cleartext(
-            thread,
-            facts.into(),
-            Stream::Plain(tcp.into()),
-            alarm,
-        ))
-        .await;
-    }
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
     let choose = |name: &str| {
         let zone = if name.is_empty() {
@@ -123,9 +132,10 @@ fn handshake_result(fault: &TlsFault) -> &'static str {
 }
 
 /// HTTP/1.x, or HTTP/2 with prior knowledge: the first bytes tell.
-async fn cleartext(thread: Rc<Thread>, peer: Peer, stream: Stream, mut alarm: Alarm) {
+async fn cleartext(thread: Rc<Thread>, presence: Presence, peer: Peer, stream: Stream) {
+    register(&presence).await;
     let mut buffer = Buffer::default();
-    alarm.set(thread.snapshot.load().edge.idle_timeout);
+    let mut alarm = Alarm::new(thread.snapshot.load().edge.idle_timeout);
     loop {
         let n = buffer.len().min(PREFACE.len());
         let like_http2 = buffer.front(n) == PREFACE.get(..n).unwrap_or_default();
@@ -136,7 +146,7 @@ async fn cleartext(thread: Rc<Thread>, peer: Peer, stream: Stream, mut alarm: Al
             let first = buffer.data().to_vec();
             buffer.consume(first.len());
             buffer.release();
-            return http2(thread, peer, stream, &first, alarm).await;
+            return Box::pin(http2(thread, peer, stream, &first, alarm)).await;
         }
         match read_idle(&thread, &stream, &mut buffer, &mut alarm).await {
             Some(read) if read > 0 => {}
@@ -172,6 +182,8 @@ fn poll_idle(
                 return Poll::Ready(None);
             }
         }
+        Poll::Pending if thread.is_stopping() => return Poll::Ready(None),
+        Poll::Pending if thread.is_draining() => alarm.hurry(LAST_HEAD),
         Poll::Pending => {}
     }
     alarm.poll(cx).map(|()| None)
@@ -187,6 +199,7 @@ async fn http1(
 ) {
     let mut scanner = HeadScanner::default();
     let mut served = 0;
+    let mut most = 0;
     loop {
         let mut begun = false;
         let next = poll_fn(|cx| {
@@ -197,6 +210,7 @@ async fn http1(
                 &mut scanner,
                 &mut alarm,
                 &mut begun,
+                &mut most,
                 cx,
             )
         });
@@ -220,10 +234,11 @@ async fn http1(
         served += 1;
         buffer.consume(length);
         scanner.reset();
-        let most = thread
-            .snapshot
-            .with(|snapshot| snapshot.edge.requests_per_connection);
-        let keep = info.persistent && !thread.is_draining() && (most == 0 || served < most);
+        // After a handshake that is refused, what follows may be meant for a tunnel.
+        let keep = info.persistent
+            && info.upgrade != Upgrade::WebSocket
+            && !thread.is_draining()
+            && (most == 0 || served < most);
         // Not boxed: a kibibyte and a half in each idle connection is the price of not moving as much for each request.
         let serving = one_request(
             &thread,
@@ -236,14 +251,14 @@ async fn http1(
             length,
             &mut alarm,
         );
-        let ended = serving.await;
+        let idle = serving.await;
         thread.give_scratch(scratch);
-        let Some(ended) = ended else {
+        let Some(idle) = idle else {
             linger(&stream, &mut buffer, &mut alarm).await;
             break;
         };
         if buffer.is_empty() {
-            alarm.set_at(ended + thread.snapshot.with(|snapshot| snapshot.edge.idle_timeout));
+            alarm.set_at(idle);
         }
     }
     let _ = stream.finish_sending();
@@ -258,7 +273,12 @@ enum Head {
     Bad(Fault),
 }
 
-/// Waits for the next head and reads it. `begun` is for itself: a part of the head is here, and its timeout runs.
+/// Waits for the next head and reads it. `begun` is for itself: a part of the head is here, and its timeout runs. `most` becomes
+/// how many requests the connection may have.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a connection, borrowed one by one"
+)]
 fn poll_head(
     thread: &Thread,
     stream: &Stream,
@@ -266,11 +286,13 @@ fn poll_head(
     scanner: &mut HeadScanner,
     alarm: &mut Alarm,
     begun: &mut bool,
+    most: &mut u32,
     cx: &mut Context<'_>,
 ) -> Poll<Head> {
     loop {
         if !buffer.is_empty() {
             let head = thread.snapshot.with(|snapshot| {
+                *most = snapshot.edge.requests_per_connection;
                 let head = find_head(thread, buffer.data(), scanner, &snapshot.edge.head);
                 if head.is_none() && !*begun {
                     *begun = true;
@@ -285,7 +307,7 @@ fn poll_head(
         match ready!(poll_idle(thread, stream, buffer, alarm, cx)) {
             Some(read) if read > 0 => {}
             // A client that closes in the middle of a head wants no answer; one that stalls gets 408.
-            None if *begun && !thread.is_draining() => {
+            None if *begun => {
                 return Poll::Ready(Head::Bad(Fault::SlowHead));
             }
             _ => return Poll::Ready(Head::None),
@@ -341,7 +363,7 @@ fn find_slowly(
     }
 }
 
-/// Serves it; tells when it ended, if the connection may serve another one.
+/// Serves it; tells until when the connection may be idle then, if it may serve another one.
 #[expect(
     clippy::too_many_arguments,
     reason = "the parts of a connection, borrowed one by one"
@@ -357,23 +379,21 @@ async fn one_request(
     head_bytes: usize,
     alarm: &mut Alarm,
 ) -> Option<Instant> {
+    let (at, since) = thread.clock();
     let arrived = Arrived {
         framing: info.framing,
         upgrade: info.upgrade,
         te_trailers: info.te_trailers,
-        at: Instant::now(),
+        at,
+        since,
         head_bytes: head_bytes as u64,
         names_fields: info.names_fields,
     };
     let old = scratch.request.version == HttpVersion::Http10;
-    let mut body = ClientBody::Http1(Http1Body::new(
-        stream,
-        buffer,
-        info.framing,
-        info.expect_continue,
-    ));
-    let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep));
-    let ended = exchange::run(
+    let go_on = Continue::new(info.expect_continue);
+    let mut body = ClientBody::Http1(Http1Body::new(stream, buffer, info.framing, &go_on));
+    let mut response = ClientResponse::Http1(Http1Response::new(stream, old, keep, &go_on));
+    let idle = exchange::run(
         thread,
         peer,
         scratch,
@@ -385,8 +405,7 @@ async fn one_request(
     )
     .await;
     let keeps = matches!(&response, ClientResponse::Http1(response) if response.keeps());
-    // After a handshake that was refused, what follows may be meant for a tunnel.
-    (keeps && body.is_done() && info.upgrade != Upgrade::WebSocket).then_some(ended)
+    (keeps && body.is_done()).then_some(idle)
 }
 
 async fn refuse(
@@ -397,7 +416,8 @@ async fn refuse(
     bytes: &[u8],
     alarm: &mut Alarm,
 ) {
-    let mut response = ClientResponse::Http1(Http1Response::new(stream, false, false));
+    let go_on = Continue::default();
+    let mut response = ClientResponse::Http1(Http1Response::new(stream, false, false, &go_on));
     refusal::refuse(
         thread,
         facts,
@@ -462,7 +482,12 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
         }
         Opened::Malformed(why) => refusal::unanswered(&thread, &peer.facts, malformed(why)),
     };
-    let draining = || thread.is_draining();
+    let draining = || {
+        if thread.is_stopping() {
+            connection.wake_streams();
+        }
+        thread.is_draining()
+    };
     // Boxed for the same reason as above.
     let ended = Box::pin(connection.drive(&mut alarm, patience, draining, opened)).await;
     if let Ended::Protocol(reason) = ended {
@@ -523,6 +548,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
     let websocket = request.protocol() == b"websocket";
     let length = request.fields.only(seawall_model::FieldId::ContentLength);
     let length = length.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let (at, since) = thread.clock();
     let arrived = Arrived {
         framing: match length {
             _ if end => Framing::None,
@@ -538,7 +564,8 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
             .fields
             .all(seawall_model::FieldId::Te)
             .any(|te| te.eq_ignore_ascii_case(b"trailers")),
-        at: Instant::now(),
+        at,
+        since,
         head_bytes: request.fields.raw().len() as u64,
         names_fields: false,
     };

@@ -37,6 +37,8 @@ pub struct Arrived {
     pub te_trailers: bool,
     /// When its head was whole.
     pub at: Instant,
+    /// The same, in microseconds since the process began.
+    pub since: u64,
     /// Bytes of its head.
     pub head_bytes: u64,
     /// `Connection` names fields that end here.
@@ -56,8 +58,17 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// Microseconds that the origin took, to its head.
     pub origin_us: Option<u64>,
-    /// When it ended, where the clock was read just then.
-    pub ended: Option<Instant>,
+    /// When it ended, where the clock was read just then: also in microseconds since the process began.
+    pub ended: Option<(Instant, u64)>,
+}
+
+impl Outcome {
+    /// It failed.
+    fn fail(&mut self, fault: Fault) {
+        self.status = fault.answer().status;
+        self.fault = Some(fault);
+        self.ended = None;
+    }
 }
 
 /// Everything that one exchange works with.
@@ -82,9 +93,11 @@ pub struct Exchange<'a, 'c> {
     pub response: &'a mut ClientResponse<'c>,
     /// The connection's timer.
     pub alarm: &'a mut Alarm,
+    /// What came of it so far.
+    pub outcome: Outcome,
 }
 
-/// Serves one request and writes its Record; tells when it ended.
+/// Serves one request and writes its Record; tells until when its connection may be idle then.
 #[expect(
     clippy::too_many_arguments,
     reason = "the parts of a connection, borrowed one by one"
@@ -105,7 +118,7 @@ pub async fn run<'c>(
     let ray = thread.next_ray();
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.ray_line);
     let zone = snapshot.zone(scratch.request.authority());
-    let since = thread.shared.since(arrived.at);
+    let since = arrived.since;
     let mut exchange = Exchange {
         thread,
         snapshot,
@@ -117,30 +130,31 @@ pub async fn run<'c>(
         body,
         response,
         alarm,
+        outcome: Outcome::default(),
     };
     let due = zone
         .and_then(|zone| zone.timeouts.total)
         .map(|total| arrived.at + total);
     // In one place only: there it can be inlined.
-    let answered = unless(pin!(exchange.answer(zone, scratch)), due, gone).await;
-    let outcome = match answered {
-        Ok(outcome) => outcome,
-        Err(Interrupted::Late) if exchange.response.bytes() == 0 => {
+    let answered = unless(pin!(exchange.answer(zone, scratch)), thread, due, gone).await;
+    match answered {
+        Ok(()) => {}
+        Err(interrupted) if interrupted.is_answered() && !exchange.response.has_begun() => {
             exchange.response.take_back();
-            Box::pin(exchange.refuse(Fault::OriginTimeout, zone, scratch)).await
+            Box::pin(exchange.refuse(interrupted.into(), zone, scratch)).await
         }
         Err(interrupted) => {
             exchange.response.abort();
-            let fault = Fault::from(interrupted);
-            Outcome {
-                status: fault.answer().status,
-                fault: Some(fault),
-                ..Outcome::default()
+            exchange.outcome.fail(interrupted.into());
+            exchange.outcome.ended = None;
+            if exchange.response.has_begun() && scratch.response.status > 0 {
+                exchange.outcome.status = scratch.response.status;
             }
         }
-    };
+    }
+    let outcome = &exchange.outcome;
     let bytes_out = exchange.response.bytes();
-    let ended = outcome.ended.unwrap_or_else(Instant::now);
+    let (ended, ended_us) = outcome.ended.unwrap_or_else(|| thread.clock());
     let zone = zone.map(|zone| &**zone);
     let record = Record {
         time: thread.unix_us(since),
@@ -157,7 +171,7 @@ pub async fn run<'c>(
         source: outcome.source,
         bytes_in: arrived.head_bytes + outcome.bytes_in,
         bytes_out,
-        duration_us: thread.shared.since(ended).saturating_sub(since),
+        duration_us: ended_us.saturating_sub(since),
         origin_us: outcome.origin_us,
         cache: "",
         verdict: "",
@@ -180,7 +194,7 @@ pub async fn run<'c>(
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
     thread.record(&record, zone.map_or(ZoneSlot::NONE, |zone| zone.slot));
-    ended
+    ended + snapshot.edge.idle_timeout
 }
 
 /// Why an exchange was left.
@@ -189,6 +203,15 @@ enum Interrupted {
     Late,
     /// The client reset the stream, or its connection ended.
     Gone,
+    /// The process stops and waits no longer.
+    Stopped,
+}
+
+impl Interrupted {
+    /// Whether there is somebody to be told.
+    fn is_answered(&self) -> bool {
+        !matches!(self, Self::Gone)
+    }
 }
 
 impl From<Interrupted> for Fault {
@@ -196,6 +219,7 @@ impl From<Interrupted> for Fault {
         match interrupted {
             Interrupted::Late => Self::OriginTimeout,
             Interrupted::Gone => Self::ClientGone,
+            Interrupted::Stopped => Self::Stopping,
         }
     }
 }
@@ -203,17 +227,21 @@ impl From<Interrupted> for Fault {
 /// What `answer` comes to, unless it is too late or the stream is gone before: work for a client that has left is what a rapid
 /// reset (CVE-2023-44487) lives on.
 async fn unless(
-    mut answer: Pin<&mut impl Future<Output = Outcome>>,
+    mut answer: Pin<&mut impl Future<Output = ()>>,
+    thread: &Thread,
     due: Option<Instant>,
     gone: Option<&StreamHandle>,
-) -> Result<Outcome, Interrupted> {
+) -> Result<(), Interrupted> {
     let mut late = due.map(|due| Box::pin(tokio::time::sleep_until(due)));
     poll_fn(|cx| {
         if gone.is_some_and(|stream| stream.is_gone(cx)) {
             return Poll::Ready(Err(Interrupted::Gone));
         }
-        if let Poll::Ready(outcome) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Ok(outcome));
+        if answer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if thread.is_stopping() {
+            return Poll::Ready(Err(Interrupted::Stopped));
         }
         match late.as_mut().map(|late| late.as_mut().poll(cx)) {
             Some(Poll::Ready(())) => Poll::Ready(Err(Interrupted::Late)),
@@ -229,7 +257,7 @@ impl Exchange<'_, '_> {
         self.arrived.upgrade != Upgrade::WebSocket && self.body.is_done()
     }
 
-    async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) -> Outcome {
+    async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) {
         let Some(zone) = zone else {
             return Box::pin(self.refuse(Fault::UnknownHost, None, scratch)).await;
         };
@@ -268,14 +296,9 @@ impl Exchange<'_, '_> {
         {
             return Box::pin(self.sample(zone, scratch)).await;
         }
-        match relay::relay(self, zone, scratch).await {
-            Ok(outcome) => outcome,
-            Err(failed) => {
-                let mut outcome = Box::pin(self.refuse(failed.fault, Some(zone), scratch)).await;
-                outcome.bytes_in = failed.bytes_in;
-                outcome.origin_us = failed.origin_us;
-                outcome
-            }
+        if let Err(failed) = relay::relay(self, zone, scratch).await {
+            self.outcome.bytes_in = failed.bytes_in;
+            Box::pin(self.refuse(failed.fault, Some(zone), scratch)).await;
         }
     }
 
@@ -325,7 +348,7 @@ impl Exchange<'_, '_> {
         Ok(())
     }
 
-    async fn sample(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) -> Outcome {
+    async fn sample(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) {
         match sample::answer(scratch.request.path()) {
             Some(found) => {
                 self.give(200, found.content_type, found.body, Some(zone), scratch)
@@ -339,7 +362,7 @@ impl Exchange<'_, '_> {
         }
     }
 
-    async fn redirect_https(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) -> Outcome {
+    async fn redirect_https(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) {
         let mut location = b"https://".to_vec();
         location.extend_from_slice(without_port(scratch.request.authority()));
         let port = self.snapshot.edge.public_https;
@@ -370,7 +393,7 @@ impl Exchange<'_, '_> {
         content: &[u8],
         zone: Option<&Arc<Zone>>,
         scratch: &mut Scratch,
-    ) -> Outcome {
+    ) {
         scratch.to_client.clear();
         match zone {
             Some(zone) => {
@@ -388,7 +411,7 @@ impl Exchange<'_, '_> {
         content: &[u8],
         zone: &Arc<Zone>,
         scratch: &mut Scratch,
-    ) -> Outcome {
+    ) {
         if self.client.https
             && let Some(hsts) = &zone.hsts
         {
@@ -405,7 +428,7 @@ impl Exchange<'_, '_> {
         content_type: &str,
         content: &[u8],
         scratch: &mut Scratch,
-    ) -> Outcome {
+    ) {
         let Scratch {
             to_client,
             ray_line,
@@ -426,21 +449,17 @@ impl Exchange<'_, '_> {
         let sent = self
             .write_all(head, if silent { &[] } else { content })
             .await;
-        let fault = sent.err().map(|_| Fault::ClientGone);
-        Outcome {
-            status,
-            source: Source::Edge,
-            fault,
-            ..Outcome::default()
+        self.outcome.status = status;
+        self.outcome.source = Source::Edge;
+        if sent.is_err() {
+            self.outcome.fault = Some(Fault::ClientGone);
         }
     }
 
     async fn write_all(&mut self, head: ResponseOut<'_>, content: &[u8]) -> Result<(), ClientGone> {
         let timeout = self.snapshot.edge.write_timeout;
-        if !self.body.is_done()
-            && let ClientResponse::Http1(response) = self.response
-        {
-            response.close_after();
+        if !self.body.is_done() || self.thread.is_draining() {
+            self.response.close_after();
         }
         if content.is_empty() {
             return self.response.head_alone(head, self.alarm, timeout).await;
@@ -452,20 +471,11 @@ impl Exchange<'_, '_> {
     }
 
     /// Answers with an error page, unless the client is gone.
-    pub async fn refuse(
-        &mut self,
-        fault: Fault,
-        zone: Option<&Arc<Zone>>,
-        scratch: &mut Scratch,
-    ) -> Outcome {
+    pub async fn refuse(&mut self, fault: Fault, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) {
         let answer = fault.answer();
         if fault == Fault::ClientGone {
             self.response.abort();
-            return Outcome {
-                status: answer.status,
-                fault: Some(fault),
-                ..Outcome::default()
-            };
+            return self.outcome.fail(fault);
         }
         if fault == Fault::NoConnect
             && let ClientResponse::Http1(response) = self.response
@@ -502,17 +512,16 @@ impl Exchange<'_, '_> {
                 .to_client
                 .append(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        let mut outcome = match zone {
+        self.outcome.fail(fault);
+        match zone {
             Some(zone) => {
                 self.send(answer.status, content_type, &content, zone, scratch)
                     .await
             }
             None => {
                 self.write(answer.status, content_type, &content, scratch)
-                    .await
+                    .await;
             }
-        };
-        outcome.fault = Some(outcome.fault.unwrap_or(fault));
-        outcome
+        }
     }
 }

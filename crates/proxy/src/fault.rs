@@ -53,6 +53,8 @@ pub enum Fault {
     Internal,
     /// We have no descriptor or memory left for a connection to the origin.
     Overloaded,
+    /// We stop, and the time that running requests get is over.
+    Stopping,
     /// The origin's name has no address.
     Dns,
     /// The address policy forbids the origin's address.
@@ -231,6 +233,7 @@ pub const SLUGS: &[&str] = &[
     "proxy_loop_detected",
     "proxy_internal_error",
     "connection_limit_reached",
+    "edge_shutdown",
     "dns_error",
     "destination_ip_prohibited",
     "connection_refused",
@@ -371,6 +374,16 @@ impl Fault {
                 "The edge has no room for another connection.",
                 RETRY,
             ),
+            Self::Stopping => Answer {
+                // RFC 9209 has no word for it; it is ours, and not the origin's.
+                proxy_status: "proxy_internal_error",
+                ..edge(
+                    503,
+                    "edge_shutdown",
+                    "The edge was stopped while the request ran.",
+                    RETRY,
+                )
+            },
             Self::Dns => origin(
                 502,
                 "dns_error",
@@ -544,50 +557,4 @@ pub fn of_body(fault: &BodyFault) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_slug_is_in_the_list_that_metrics_use() {
-        let all = [
-            Fault::Rejected {
-                status: 400,
-                reason: "",
-            },
-            Fault::NeedsTls,
-            Fault::UnknownHost,
-            Fault::MisdirectedTls,
-            Fault::NoConnect,
-            Fault::NoTrace,
-            Fault::BodyTooLarge,
-            Fault::SlowHead,
-            Fault::SlowBody,
-            Fault::BrokenBody(""),
-            Fault::ClientGone,
-            Fault::NoWebSocket,
-            Fault::NoEndpoint,
-            Fault::Loop,
-            Fault::Internal,
-            Fault::Overloaded,
-            Fault::Dns,
-            Fault::Prohibited,
-            Fault::Refused,
-            Fault::Unreachable,
-            Fault::ConnectTimeout,
-            Fault::OriginTls,
-            Fault::OriginCertificate,
-            Fault::ClosedEarly,
-            Fault::Incomplete,
-            Fault::OriginProtocol,
-            Fault::OriginTimeout,
-            Fault::OriginStalled,
-            Fault::SlowReader,
-            Fault::OriginStuck,
-            Fault::UpgradeFailed,
-        ];
-        assert_eq!(all.len(), SLUGS.len());
-        for fault in all {
-            assert!(SLUGS.contains(&fault.answer().slug), "{fault:?}");
-        }
-    }
-}
+mod tests;

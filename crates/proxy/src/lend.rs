@@ -98,7 +98,9 @@ impl OriginConnections {
             kept.multiplexed.retain(|connection| !connection.is_over());
             let free = kept.multiplexed.iter().find(|connection| {
                 let core = connection.core();
-                core.streams_open() < STREAMS && core.may_open()
+                // Until the origin has said how many it takes, one may be too many already, and a refused upload is lost.
+                let most = if core.is_greeted() { STREAMS } else { 1 };
+                core.streams_open() < most && core.may_open()
             });
             if let Some(connection) = free {
                 return Some(Lent::Http2(connection.clone()));

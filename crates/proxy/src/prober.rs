@@ -10,13 +10,15 @@ use std::time::Duration;
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
-use seawall_net::outward;
+use seawall_net::outward::{self, ConnectFault};
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
 use seawall_net::upstream::{Http1Connection, OriginConnection};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::fault::Fault;
 use crate::origin::{Member, Refresh};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
@@ -53,6 +55,7 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
                 }
                 if let Some(probe) = &zone.probe {
                     let task = probe_for_ever(
+                        shared.clone(),
                         snapshot.clone(),
                         zone.clone(),
                         index,
@@ -91,16 +94,12 @@ async fn resolve(
         random = random
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(0x1405_7b7e_f767_814f);
-        refresh.answered(addresses.as_deref(), shared.now(), random);
-        if !refresh.addresses().is_empty() && *member.addresses() != *refresh.addresses() {
-            member.set_addresses(refresh.addresses());
-        }
-        // Before the first answer this says "failed"; with addresses it says "these are old".
-        member.set_addresses_stale(addresses.is_none());
+        refresh.tell(&member, addresses.as_deref(), shared.now(), random);
     }
 }
 
 async fn probe_for_ever(
+    shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
     zone: Arc<Zone>,
     index: u16,
@@ -114,35 +113,72 @@ async fn probe_for_ever(
     tokio::time::sleep(spread.min(Duration::from_secs(1))).await;
     loop {
         let began = Instant::now();
-        let good = probe_once(&snapshot, &zone, index, &probe).await;
-        zone.pool.probe_result(index, good);
+        match probe_once(&snapshot, &zone, index, &probe).await {
+            Ok(good) => {
+                zone.pool.probe_result(index, good);
+            }
+            // Nobody was asked, so nobody has failed.
+            Err(NoRoom) => shared.note_ran_out(),
+        }
         tokio::time::sleep_until(began + probe.every).await;
     }
 }
 
-async fn probe_once(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> bool {
-    let status = tokio::time::timeout(probe.timeout, ask(snapshot, zone, index, probe)).await;
-    matches!(status, Ok(Some(status)) if probe.good.iter().any(|good| good.contains(&status)))
+/// We have no descriptor or memory left for a probe.
+#[derive(Debug, PartialEq, Eq)]
+struct NoRoom;
+
+/// Whether the origin is good.
+async fn probe_once(
+    snapshot: &Snapshot,
+    zone: &Zone,
+    index: u16,
+    probe: &Probe,
+) -> Result<bool, NoRoom> {
+    let asked = async {
+        let Some(address) = zone
+            .pool
+            .member(index)
+            .and_then(|member| member.addresses().first().copied())
+        else {
+            return Ok(None);
+        };
+        let mut alarm = Alarm::new(probe.timeout);
+        match snapshot.edge.outward.connect(address, &mut alarm).await {
+            Ok(tcp) => Ok(ask(snapshot, zone, index, probe, tcp, &mut alarm).await),
+            Err(fault) => no_answer(fault),
+        }
+    };
+    let status = tokio::time::timeout(probe.timeout, asked).await;
+    let status = status.unwrap_or(Ok(None))?;
+    Ok(status.is_some_and(|status| probe.good.iter().any(|good| good.contains(&status))))
+}
+
+/// What a connection that could not be made says of the origin.
+fn no_answer(fault: ConnectFault) -> Result<Option<u16>, NoRoom> {
+    match Fault::from(fault) {
+        Fault::Overloaded => Err(NoRoom),
+        _ => Ok(None),
+    }
 }
 
 /// Asks once, on a connection of its own, over HTTP/1.1. None: no answer.
-async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Option<u16> {
+async fn ask(
+    snapshot: &Snapshot,
+    zone: &Zone,
+    index: u16,
+    probe: &Probe,
+    tcp: TcpStream,
+    alarm: &mut Alarm,
+) -> Option<u16> {
     let origin = zone.origins.get(usize::from(index))?;
     let Place::Server { host, port, tls } = &origin.at else {
         return None;
     };
-    let address = *zone.pool.member(index)?.addresses().first()?;
-    let mut alarm = Alarm::new(probe.timeout);
-    let tcp = snapshot
-        .edge
-        .outward
-        .connect(address, &mut alarm)
-        .await
-        .ok()?;
     let stream = match tls {
         None => Stream::Plain(tcp.into()),
         Some(tls) => {
-            let stream = TlsStream::connect(tcp, tls.http1.clone(), tls.name.clone(), &mut alarm)
+            let stream = TlsStream::connect(tcp, tls.http1.clone(), tls.name.clone(), alarm)
                 .await
                 .ok()?;
             Stream::Tls(Box::new(stream))
@@ -169,7 +205,7 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
     };
     let mut connection = OriginConnection::Http1(Box::new(Http1Connection::new(stream)));
     let (mut request, mut response) = connection.split();
-    request.head(&head, &mut alarm, probe.timeout).await.ok()?;
+    request.head(&head, alarm, probe.timeout).await.ok()?;
     let mut answer = ResponseHead::default();
     loop {
         let limits = &snapshot.edge.head;
@@ -179,6 +215,27 @@ async fn ask(snapshot: &Snapshot, zone: &Zone, index: u16, probe: &Probe) -> Opt
         head.ok()?.ok()?;
         if answer.status >= 200 {
             return Some(answer.status);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_want_of_descriptors_does_not_count_against_an_origin() {
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            let fault = ConnectFault::Failed(std::io::Error::from_raw_os_error(code));
+            assert_eq!(no_answer(fault), Err(NoRoom), "{code}");
+        }
+        let unreachable = std::io::Error::from_raw_os_error(libc::EHOSTUNREACH);
+        for fault in [
+            ConnectFault::Refused,
+            ConnectFault::Slow,
+            ConnectFault::Failed(unreachable),
+        ] {
+            assert_eq!(no_answer(fault), Ok(None));
         }
     }
 }

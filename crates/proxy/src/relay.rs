@@ -16,14 +16,14 @@ use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
 use seawall_net::upstream::{
-    Http1Connection, OriginConnection, OriginRequest, OriginResponse, open_stream,
+    Http1Connection, OriginConnection, OriginFault, OriginRequest, OriginResponse, open_stream,
 };
 use tokio::time::Instant;
 
-use download::Download;
+use download::{Download, Left};
 use upload::{Upload, upload};
 
-use crate::exchange::{Exchange, Outcome};
+use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
 use crate::lend::{Lent, Need, lend_kept, lend_new};
@@ -38,8 +38,6 @@ pub struct Failed {
     pub fault: Fault,
     /// Body bytes taken from the client.
     pub bytes_in: u64,
-    /// Microseconds that the origin took.
-    pub origin_us: Option<u64>,
 }
 
 /// One attempt that failed before the client saw anything.
@@ -63,6 +61,14 @@ impl Miss {
         }
     }
 
+    fn while_sending(fault: OriginFault, used: bool) -> Self {
+        Self {
+            stale: used,
+            sent: true,
+            ..Self::before_sending(fault.into())
+        }
+    }
+
     fn after_sending(fault: Fault, used: bool, spent: u64) -> Self {
         let refused = fault == Fault::Unprocessed;
         Self {
@@ -82,7 +88,7 @@ pub async fn relay(
     exchange: &mut Exchange<'_, '_>,
     zone: &Arc<Zone>,
     scratch: &mut Scratch,
-) -> Result<Outcome, Failed> {
+) -> Result<(), Failed> {
     let common = prepare(exchange, scratch);
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
@@ -105,11 +111,7 @@ pub async fn relay(
             picked.and_then(|p| zone.origins.get(usize::from(p.index)).map(|o| (p, o)))
         else {
             let fault = last.unwrap_or(Fault::Unreachable);
-            return Err(Failed {
-                fault,
-                bytes_in: 0,
-                origin_us: None,
-            });
+            return Err(Failed { fault, bytes_in: 0 });
         };
         let lease = Lease::new(picked.member);
         let index = picked.index;
@@ -132,11 +134,12 @@ pub async fn relay(
             }
         };
         let miss = match attempted {
-            Ok(outcome) => {
+            Ok(()) => {
                 // Before the status came it was counted as a failure there; here it is an answer.
-                let said = outcome
-                    .fault
-                    .map_or(OriginOutcome::Answered(outcome.status), Fault::outcome);
+                let said = match exchange.outcome.fault {
+                    None => OriginOutcome::Answered(exchange.outcome.status),
+                    Some(fault) => fault.outcome(),
+                };
                 note(
                     exchange,
                     zone,
@@ -148,7 +151,7 @@ pub async fn relay(
                         now
                     },
                 );
-                return Ok(outcome);
+                return Ok(());
             }
             Err(miss) => miss,
         };
@@ -188,7 +191,6 @@ pub async fn relay(
                 return Err(Failed {
                     fault: miss.fault,
                     bytes_in: miss.spent,
-                    origin_us: None,
                 });
             }
         }
@@ -247,10 +249,14 @@ async fn plain(
     scratch: &mut Scratch,
     mut connection: Box<Http1Connection>,
     used: bool,
-) -> Result<Outcome, Miss> {
+) -> Result<(), Miss> {
     let (mut request, mut response) = connection.split();
     let timeouts = &zone.timeouts;
-    send_head(exchange, zone, origin, common, scratch, &mut request, used).await?;
+    if !send_head(exchange, origin, common, scratch, &mut request, used)? {
+        let left = request.flush(exchange.alarm, timeouts.idle);
+        let left = Box::pin(left).await;
+        left.map_err(|fault| Miss::while_sending(fault, used))?;
+    }
     // The clock was read when the request came, a moment ago.
     let due = exchange.arrived.at + timeouts.header;
     let method = scratch.request.method;
@@ -265,10 +271,14 @@ async fn plain(
         }
     };
     let info = info.map_err(|fault| Miss::after_sending(fault, used, 0))?;
-    let outcome = download.relay(info).await;
+    let relayed = match download.begin(info) {
+        Ok(Left::Nothing) => download.end(Ok(())),
+        Ok(left) => Box::pin(download.rest(left)).await,
+        Err(fault) => download.end(Err(fault)),
+    };
     let at = download.at;
-    let outcome = outcome.map_err(|fault| Miss::after_sending(fault, used, 0))?;
-    let reusable = outcome.fault.is_none() && response.is_reusable();
+    relayed.map_err(|fault| Miss::after_sending(fault, used, 0))?;
+    let reusable = exchange.outcome.fault.is_none() && response.is_reusable();
     response.release();
     drop((request, response));
     if reusable {
@@ -277,7 +287,7 @@ async fn plain(
             .origins
             .give_back(lease.member(), connection, at);
     }
-    Ok(outcome)
+    Ok(())
 }
 
 /// One try at one origin, whatever the request and the connection.
@@ -294,7 +304,7 @@ async fn attempt(
     need: Need,
     common: &Prepared,
     scratch: &mut Scratch,
-) -> Result<Outcome, Miss> {
+) -> Result<(), Miss> {
     let thread = exchange.thread;
     let member = lease.member();
     let lent = match lent {
@@ -342,15 +352,15 @@ async fn attempt(
     )
     .await;
     drop(request);
-    let (outcome, at) = talked?;
-    let whole = outcome.fault.is_none() && exchange.body.is_done() | websocket;
+    let at = talked?;
+    let whole = exchange.outcome.fault.is_none() && exchange.body.is_done() | websocket;
     let reusable = whole && response.is_reusable();
     response.release();
     drop(response);
     if let (OriginConnection::Http1(connection), Some(at), true) = (connection, at, reusable) {
         thread.origins.give_back(member, connection, at);
     }
-    Ok(outcome)
+    Ok(())
 }
 
 fn request_out<'a>(
@@ -393,16 +403,15 @@ fn request_out<'a>(
     }
 }
 
-/// Sends the request's head.
-async fn send_head(
+/// Sends the request's head, as far as the socket takes it at once; tells whether that was all.
+fn send_head(
     exchange: &mut Exchange<'_, '_>,
-    zone: &Zone,
     origin: &Origin,
     common: &Prepared,
     scratch: &Scratch,
     request: &mut OriginRequest<'_>,
     used: bool,
-) -> Result<(), Miss> {
+) -> Result<bool, Miss> {
     let head = request_out(
         exchange,
         origin,
@@ -411,16 +420,8 @@ async fn send_head(
         &scratch.to_origin,
         &scratch.ray_line,
     );
-    let sent = match request.head_now(&head, exchange.response.spare()) {
-        Ok(true) => return Ok(()),
-        Ok(false) => Box::pin(request.flush(exchange.alarm, zone.timeouts.idle)).await,
-        Err(fault) => Err(fault),
-    };
-    sent.map_err(|fault| Miss {
-        stale: used,
-        sent: true,
-        ..Miss::before_sending(fault.into())
-    })
+    let sent = request.head_now(&head, exchange.response.spare());
+    sent.map_err(|fault| Miss::while_sending(fault, used))
 }
 
 /// The two ways of any exchange once a connection is there. Tells when it ended, unless it became a tunnel.
@@ -437,7 +438,7 @@ async fn talk(
     request: &mut OriginRequest<'_>,
     response: &mut OriginResponse<'_>,
     used: bool,
-) -> Result<(Outcome, Option<Instant>), Miss> {
+) -> Result<Option<Instant>, Miss> {
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     if websocket {
         tunnel::handshake_fields(
@@ -452,7 +453,10 @@ async fn talk(
     } else {
         scratch.request.method
     };
-    send_head(exchange, zone, origin, common, scratch, request, used).await?;
+    if !send_head(exchange, origin, common, scratch, request, used)? {
+        let left = request.flush(exchange.alarm, idle).await;
+        left.map_err(|fault| Miss::while_sending(fault, used))?;
+    }
     let spent = Cell::new(0);
     let pace = exchange.snapshot.edge.pace;
     let miss = |fault: Fault, spent: u64| Miss::after_sending(fault, used, spent);
@@ -461,7 +465,7 @@ async fn talk(
         .body
         .take()
         .filter(|body| !websocket && !body.is_done());
-    let outcome = if let Some(body) = body {
+    if let Some(body) = body {
         let mut alarm = Alarm::new(idle);
         let most = zone.max_body.unwrap_or(u64::MAX);
         let upload = upload(body, request, &mut alarm, pace, idle, most, &spent);
@@ -472,7 +476,11 @@ async fn talk(
             .head(method, &mut upload, None)
             .await
             .map_err(|fault| miss(fault, spent.get()))?;
-        let mut outcome = {
+        if upload.future.is_some() {
+            // Whether the rest will ever come is not known; the head has to say now that nothing is read behind it.
+            download.client.close_after();
+        }
+        {
             let mut relayed = Box::pin(download.relay(info));
             poll_fn(|cx| {
                 // How the upload ends no longer matters: the origin has answered.
@@ -480,10 +488,9 @@ async fn talk(
                 relayed.as_mut().poll(cx)
             })
             .await
-            .map_err(|fault| miss(fault, spent.get()))?
-        };
-        outcome.bytes_in = spent.get();
-        outcome
+            .map_err(|fault| miss(fault, spent.get()))?;
+        }
+        download.outcome.bytes_in = spent.get();
     } else {
         let mut none = Upload { future: None };
         let info = download.head(method, &mut none, None).await;
@@ -494,14 +501,15 @@ async fn talk(
                 .shared
                 .since(Instant::now())
                 .saturating_sub(exchange.since);
-            let outcome = tunnel::run(exchange, scratch, request, response, origin_us).await;
-            return Ok((outcome, None));
+            exchange.outcome = tunnel::run(exchange, scratch, request, response, origin_us).await;
+            return Ok(None);
         }
         if websocket && download.head.status < 300 && download.client_method == Method::Connect {
             // An extended CONNECT that is told 2xx has a tunnel (RFC 8441 §5); this origin gave none.
             return Err(miss(Fault::UpgradeFailed, 0));
         }
-        download.relay(info).await.map_err(|fault| miss(fault, 0))?
-    };
-    Ok((outcome, Some(download.at)))
+        let relayed = download.relay(info).await;
+        relayed.map_err(|fault| miss(fault, 0))?;
+    }
+    Ok(Some(download.at))
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
@@ -30,6 +30,8 @@ pub struct Shared {
     pub began: Instant,
     /// No new work; what runs may end.
     pub draining: AtomicBool,
+    /// The time for that is over: what still runs is cut, and leaves its Record.
+    pub stopping: AtomicBool,
     /// Told when draining begins.
     pub drain: tokio::sync::Notify,
     /// Connections of clients, in all threads.
@@ -78,6 +80,16 @@ impl Shared {
             if *count == 0 {
                 counts.remove(&ip);
             }
+        }
+    }
+
+    /// Waits until draining begins.
+    pub async fn drained(&self) {
+        let mut told = std::pin::pin!(self.drain.notified());
+        // Registered first: should draining begin between the two, it is seen by one of them.
+        told.as_mut().enable();
+        if !self.draining.load(Ordering::Acquire) {
+            told.await;
         }
     }
 
@@ -137,11 +149,14 @@ pub struct Thread {
     /// What to add to the monotonic microseconds since the process began to get those since 1970; renewed by ticks, so that a
     /// clock that is set right is followed.
     wall: Cell<u64>,
+    /// What the monotonic clock showed when the process began, in microseconds.
+    zero: u64,
 }
 
 impl Thread {
     /// A thread with its shares of log and metrics, and a random seed of its own.
     pub fn new(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64) -> Rc<Self> {
+        let zero = monotonic_us().saturating_sub(shared.began.elapsed().as_micros() as u64);
         Rc::new(Self {
             snapshot: Reader::new(shared.slot.clone()),
             shared,
@@ -155,6 +170,7 @@ impl Thread {
             free: RefCell::default(),
             open: Cell::new(0),
             wall: Cell::new(0),
+            zero,
         })
     }
 
@@ -210,6 +226,13 @@ impl Thread {
         self.wall.get() + since
     }
 
+    /// The time, and the same in microseconds since the process began: one look at the clock, for those who need both.
+    #[inline]
+    pub fn clock(&self) -> (Instant, u64) {
+        let since = monotonic_us().saturating_sub(self.zero);
+        (self.shared.began + Duration::from_micros(since), since)
+    }
+
     /// Looks at the wall clock.
     pub fn tick(&self) {
         self.wall
@@ -229,6 +252,11 @@ impl Thread {
     /// Whether no new work is taken.
     pub fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether what still runs is to be cut.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
     }
 
     /// Clients' connections that this thread serves.
@@ -291,6 +319,18 @@ impl Drop for Presence {
         }
         self.thread.shard.connection_closed();
     }
+}
+
+/// The monotonic clock, in microseconds. The standard library's would be taken apart again at once.
+#[inline]
+fn monotonic_us() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call fills a struct of ours that outlives it; this clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
 /// Microseconds since 1970.

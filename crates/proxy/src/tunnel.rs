@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::Fault;
 use crate::forward;
-use crate::thread::Scratch;
+use crate::thread::{Scratch, Thread};
 
 /// A tunnel in which neither side says anything for so long is closed. WebSocket peers that care send pings.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -103,7 +104,9 @@ pub async fn run(
         outcome.fault = Some(Fault::ClientGone);
         return outcome;
     }
-    exchange.thread.shard.tunnel_opened();
+    // Should the exchange be left in the middle, its Record knows this much.
+    exchange.outcome = outcome;
+    let counted = Counted::new(exchange.thread);
     exchange.body.begin_tunnel();
     let last = Cell::new(Instant::now());
     let received = Cell::new(0);
@@ -137,9 +140,25 @@ pub async fn run(
         })
         .await;
     }
-    exchange.thread.shard.tunnel_closed();
+    drop(counted);
     outcome.bytes_in = received.get();
     outcome
+}
+
+/// A tunnel is counted as open until this is dropped, also when the exchange is left in the middle.
+struct Counted(Rc<Thread>);
+
+impl Counted {
+    fn new(thread: &Rc<Thread>) -> Self {
+        thread.shard.tunnel_opened();
+        Self(thread.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.shard.tunnel_closed();
+    }
 }
 
 async fn up(

@@ -1,7 +1,7 @@
 //! The worker: one thread per core, each with its own runtime, listeners and origin connections; and the process around them.
 //!
 //! The kernel spreads connections over the threads' listeners (`SO_REUSEPORT`), and a connection stays where it was accepted.
-//! Draining stops accepting, closes idle connections at once and lets requests end.
+//! Draining stops accepting, closes idle connections at once and lets requests end. Stopping cuts those that did not.
 
 use std::io;
 use std::net::SocketAddr;
@@ -115,7 +115,12 @@ pub fn run(
             tokio::time::sleep(Duration::from_millis(10)).await;
             // A connection that was busy and is idle now goes too.
             thread.wake_all();
-            thread.flush_log();
+            if thread.is_stopping() {
+                // The process will not wait for the last connection.
+                thread.flush_log_now();
+            } else {
+                thread.flush_log();
+            }
         }
         thread.origins.close_all();
         thread.flush_log_now();
@@ -168,7 +173,7 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
                     thread.shared.note_ran_out();
                     continue;
                 }
-                tokio::task::spawn_local(connection::serve(thread.clone(), presence, tcp, tls));
+                connection::serve(thread.clone(), presence, tcp, tls);
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 thread.shard.connection_refused("descriptors");

@@ -39,6 +39,8 @@ use crate::trouble::Troubles;
 
 /// Bytes of log lines that may wait for the disk.
 const LOG_QUEUE: usize = 2 << 20;
+/// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
 
@@ -82,6 +84,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         slot: Slot::new(Arc::new(snapshot)),
         began: Instant::now(),
         draining: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
         drain: tokio::sync::Notify::new(),
         open: AtomicU64::new(0),
         room,
@@ -466,11 +469,15 @@ fn wait(
         // Freeing a large configuration takes long: it is done here, not on a worker that let go of it last.
         let mut retired = Vec::new();
         let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut patience = drain;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = quit.recv() => return Ok(ExitCode::SUCCESS),
+                _ = quit.recv() => {
+                    patience = Duration::ZERO;
+                    break;
+                }
                 _ = hang_up.recv() => {
                     if let Some(document) = reload(up, data, state, shared, configured, log, &mut retired) {
                         tell_fixed(&live, &document);
@@ -489,14 +496,22 @@ fn wait(
         }
         shared.draining.store(true, Ordering::Relaxed);
         shared.drain.notify_waiters();
-        say(format_args!("Seawall stops: idle connections close now, running requests have {} s", drain.as_secs_f64()));
-        let due = Instant::now() + drain;
-        while Instant::now() < due && workers.iter().any(|worker| !worker.is_finished()) {
+        let running = || workers.iter().any(|worker| !worker.is_finished());
+        if !patience.is_zero() {
+            say(format_args!("Seawall stops: idle connections close now, running requests have {} s", patience.as_secs_f64()));
+        }
+        let due = Instant::now() + patience;
+        while Instant::now() < due && running() {
             tokio::select! {
                 _ = quit.recv() => break,
                 _ = interrupt.recv() => break,
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
+        }
+        shared.stopping.store(true, Ordering::Relaxed);
+        let due = Instant::now() + LAST_WORDS;
+        while Instant::now() < due && running() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(ExitCode::SUCCESS)
     })

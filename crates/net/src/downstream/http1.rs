@@ -1,7 +1,9 @@
 //! A client on HTTP/1.x: one exchange at a time on its connection.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use seawall_model::Fields;
@@ -18,31 +20,85 @@ use crate::stream::Stream;
 /// Bytes up to which body bytes are put behind the head in one buffer: copying them costs less than a second vector.
 const JOIN: usize = 8 * 1024;
 
+/// `100 Continue`, for a client that waits for it before it sends its body (RFC 9110 §10.1.1).
+///
+/// The body says it when it is read, the response is written beside that, and both go out on one connection: so both know how
+/// much of it is still to be said. Once the final response has begun there is no place for it.
+#[derive(Debug, Default)]
+pub struct Continue {
+    /// Bytes at the end of the line that were not written; 0 when nothing is, or is no more, to be said.
+    left: Cell<usize>,
+}
+
+impl Continue {
+    const LINE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+    /// For a client that waits for it, or does not.
+    pub fn new(waits: bool) -> Self {
+        let left = if waits { Self::LINE.len() } else { 0 };
+        Self { left: left.into() }
+    }
+
+    fn rest(&self) -> &'static [u8] {
+        let said = Self::LINE.len().saturating_sub(self.left.get());
+        Self::LINE.get(said..).unwrap_or_default()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.left.get() < Self::LINE.len()
+    }
+
+    fn poll_say(&self, stream: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.left.get() > 0 {
+            let wrote = ready!(stream.poll_write(cx, self.rest()))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.left.set(self.left.get().saturating_sub(wrote));
+        }
+        stream.poll_flush(cx)
+    }
+
+    /// What has to go out before a head with this status, which says the rest in the body's stead.
+    #[cold]
+    fn before(&self, status: u16) -> &'static [u8] {
+        let rest = self.rest();
+        let begun = self.has_begun();
+        self.left.set(0);
+        // An interim response answers nothing yet: the client still waits.
+        if begun || matches!(status, 102..=199) {
+            rest
+        } else {
+            &[]
+        }
+    }
+}
+
 /// A request's body on HTTP/1.x.
 pub struct Http1Body<'a> {
     stream: &'a Stream,
     buffer: &'a mut Buffer,
     incoming: Incoming,
-    /// The client waits for `100 Continue` (RFC 9110 §10.1.1).
-    expects: bool,
+    /// Said before the first wait for the body.
+    go_on: &'a Continue,
     waited: Duration,
     received: u64,
 }
 
 impl<'a> Http1Body<'a> {
-    /// A body framed so, the first bytes of which may lie in `buffer`.
+    /// A body framed so, the first bytes of which may lie in `buffer`. `go_on` is the response's too.
     pub fn new(
         stream: &'a Stream,
         buffer: &'a mut Buffer,
         framing: h1::Framing,
-        expects: bool,
+        go_on: &'a Continue,
     ) -> Self {
         let incoming = Incoming::new(framing);
         Self {
             stream,
             buffer,
             incoming,
-            expects,
+            go_on,
             waited: Duration::ZERO,
             received: 0,
         }
@@ -53,15 +109,8 @@ impl<'a> Http1Body<'a> {
         alarm: &mut Alarm,
         pace: BodyPace,
     ) -> Result<usize, BodyFault> {
-        if self.expects && !self.incoming.is_done() {
-            self.expects = false;
-            if self.buffer.is_empty() {
-                let sent = self
-                    .stream
-                    .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    .await;
-                sent.map_err(BodyFault::Socket)?;
-            }
+        if self.go_on.left.get() > 0 {
+            self.say_go_on(alarm).await?;
         }
         let mut began: Option<Instant> = None;
         let ready = alarm
@@ -83,6 +132,20 @@ impl<'a> Http1Body<'a> {
             }
         }
         Ok(ready)
+    }
+
+    #[cold]
+    async fn say_go_on(&mut self, alarm: &mut Alarm) -> Result<(), BodyFault> {
+        // Who sends already does not wait.
+        let waits = self.buffer.is_empty() && !self.incoming.is_done();
+        if !waits && !self.go_on.has_begun() {
+            self.go_on.left.set(0);
+            return Ok(());
+        }
+        let said = alarm
+            .within(|cx| self.go_on.poll_say(self.stream, cx))
+            .await?;
+        said.map_err(BodyFault::Socket)
     }
 
     pub(super) fn is_at_hand(&self) -> bool {
@@ -132,11 +195,17 @@ pub struct Http1Response<'a> {
     /// The connection may serve another request after this one.
     keep: bool,
     bytes: u64,
+    /// How many of `bytes` were interim responses.
+    interim_bytes: u64,
+    /// What the body may have begun to say.
+    go_on: &'a Continue,
+    /// Bytes at the front of `out` that belong to that, not to the head that follows.
+    owed: usize,
 }
 
 impl<'a> Http1Response<'a> {
-    /// To a client that spoke HTTP/1.0 (`old`) or 1.1, on a connection that may go on (`keep`).
-    pub fn new(stream: &'a Stream, old: bool, keep: bool) -> Self {
+    /// To a client that spoke HTTP/1.0 (`old`) or 1.1, on a connection that may go on (`keep`). `go_on` is the body's too.
+    pub fn new(stream: &'a Stream, old: bool, keep: bool, go_on: &'a Continue) -> Self {
         Self {
             stream,
             out: Vec::new(),
@@ -145,6 +214,9 @@ impl<'a> Http1Response<'a> {
             old,
             keep,
             bytes: 0,
+            interim_bytes: 0,
+            go_on,
+            owed: 0,
         }
     }
 
@@ -162,6 +234,10 @@ impl<'a> Http1Response<'a> {
         self.bytes
     }
 
+    pub(super) fn has_begun(&self) -> bool {
+        self.bytes != self.interim_bytes
+    }
+
     pub(super) async fn interim(
         &mut self,
         head: ResponseOut<'_>,
@@ -173,7 +249,9 @@ impl<'a> Http1Response<'a> {
         }
         self.start(head);
         self.out.extend_from_slice(b"\r\n");
-        self.flush(alarm, timeout).await
+        let sent = self.flush(alarm, timeout).await;
+        self.interim_bytes = self.bytes;
+        sent
     }
 
     pub(super) fn head(&mut self, head: ResponseOut<'_>) {
@@ -247,6 +325,7 @@ impl<'a> Http1Response<'a> {
             self.bytes += (unsent.len() + data.len()) as u64;
             let written = write_two(self.stream, unsent, data, alarm, timeout).await;
             self.sent = 0;
+            self.owed = 0;
             self.out.clear();
             written?;
             self.end_chunk(after);
@@ -308,6 +387,7 @@ impl<'a> Http1Response<'a> {
         self.bytes += unsent.len() as u64;
         let written = write_two(self.stream, unsent, &[], alarm, timeout).await;
         self.sent = 0;
+        self.owed = 0;
         self.out.clear();
         written
     }
@@ -317,7 +397,7 @@ impl<'a> Http1Response<'a> {
     }
 
     pub(super) fn take_back(&mut self) {
-        self.out.clear();
+        self.out.truncate(self.owed);
         self.sent = 0;
     }
 
@@ -337,6 +417,10 @@ impl<'a> Http1Response<'a> {
 
     fn start(&mut self, head: ResponseOut<'_>) {
         self.spare();
+        if self.go_on.left.get() > 0 {
+            self.out.extend_from_slice(self.go_on.before(head.status));
+            self.owed = self.out.len();
+        }
         h1::write_status_line(&mut self.out, head.status);
         head.write_lines(&mut self.out);
     }
@@ -392,59 +476,4 @@ pub(crate) async fn write_two(
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::outgoing::Line;
-
-    #[tokio::test]
-    #[expect(clippy::disallowed_methods, reason = "it plays a client")]
-    async fn what_a_full_socket_does_not_take_is_kept_and_sent_later() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let stream = Stream::Plain(listener.accept().await.unwrap().0.into());
-        let mut response = Http1Response::new(&stream, false, true);
-        let extra = Fields::default();
-        response.head(ResponseOut {
-            status: 200,
-            origin: None,
-            skip: 0,
-            extra: &extra,
-            last: Line::default(),
-            body: BodyOut::Unknown,
-        });
-        let mut pieces = 0;
-        while response.flush_now().unwrap() {
-            assert!(response.keep(&[b'x'; 7000], After::Wait));
-            pieces += 1;
-        }
-        let reader = tokio::spawn(async move {
-            let mut all = Vec::new();
-            client.read_to_end(&mut all).await.unwrap();
-            all
-        });
-        let mut alarm = Alarm::new(Duration::from_secs(9));
-        response
-            .flush(&mut alarm, Duration::from_secs(9))
-            .await
-            .unwrap();
-        response
-            .end(None, &mut alarm, Duration::from_secs(9))
-            .await
-            .unwrap();
-        let bytes = response.bytes();
-        drop(response);
-        drop(stream);
-        let all = reader.await.unwrap();
-        assert_eq!(all.len() as u64, bytes);
-        assert!(all.ends_with(b"x\r\n0\r\n\r\n"));
-        assert_eq!(
-            all.iter().filter(|byte| **byte == b'x').count(),
-            pieces * 7000
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! A client's stream on HTTP/2.
 
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use seawall_model::{FieldId, Fields};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{After, BodyPace, ClientGone};
 use crate::alarm::Alarm;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, MEDIUM, SMALL};
 use crate::h2::{Connection, ErrorCode, StreamGone};
 use crate::incoming::BodyFault;
 use crate::multiplex::{StreamHandle, take_body};
@@ -181,12 +181,7 @@ impl Http2Response {
         while !data.is_empty() {
             let took = alarm
                 .wait(timeout, |cx| {
-                    self.stream.poll(cx, |core, id| {
-                        match core.send_data(id, data, after == After::Last) {
-                            Ok(0) => None,
-                            took => Some(took),
-                        }
-                    })
+                    self.stream.poll_send(cx, data, after == After::Last)
                 })
                 .await?
                 .map_err(|_| ClientGone::Closed)??;
@@ -195,6 +190,30 @@ impl Http2Response {
         }
         self.ended |= after == After::Last;
         Ok(())
+    }
+
+    /// Waits until the socket takes more of a body: how many bytes of it are to be read at once then. Whoever reads no sooner
+    /// holds nothing for a client that is slow.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub async fn room(
+        &mut self,
+        alarm: &mut Alarm,
+        timeout: Duration,
+    ) -> Result<usize, ClientGone> {
+        let room = |cx: &mut Context<'_>| self.stream.poll_room(cx);
+        let windows = alarm
+            .wait(timeout, room)
+            .await?
+            .map_err(|_| ClientGone::Closed)??;
+        // Through a closed window nothing goes, but the end of a body may be all that is left: it is looked for, in small.
+        Ok(if windows > SMALL { MEDIUM } else { SMALL })
+    }
+
+    /// Whether [`Http2Response::room`] would not wait. If it would, the task is woken when that changes.
+    pub fn has_room(&self, cx: &mut Context<'_>) -> bool {
+        self.stream.poll_room(cx).is_ready()
     }
 
     pub(super) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), ClientGone> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use seawall_model::Fields;
 
 pub(crate) use http1::write_two;
-pub use http1::{Http1Body, Http1Response};
+pub use http1::{Continue, Http1Body, Http1Response};
 pub use http2::{Http2Body, Http2Response};
 
 use crate::alarm::Alarm;
@@ -309,7 +309,23 @@ impl ClientResponse<'_> {
         }
     }
 
-    /// Bytes given so far, head included (HTTP/2: before field compression is not counted, frames are).
+    /// Whether a byte of the final response may have left: no other one can be given then. Interim responses do not count.
+    pub fn has_begun(&self) -> bool {
+        match self {
+            Self::Http1(response) => response.has_begun(),
+            Self::Http2(response) => response.bytes() > 0,
+        }
+    }
+
+    /// No other request will be read after this response, and its head, if it is still to be given, says so (RFC 9112 §9.6).
+    /// On HTTP/2 other streams go on.
+    pub fn close_after(&mut self) {
+        if let Self::Http1(response) = self {
+            response.close_after();
+        }
+    }
+
+    /// Bytes given so far, interim responses and head included (HTTP/2: before field compression is not counted, frames are).
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Http1(response) => response.bytes(),

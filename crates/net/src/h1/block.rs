@@ -73,33 +73,34 @@ fn padded(bytes: &[u8]) -> [u8; BLOCK] {
     block
 }
 
-/// Fewer bytes than [`SIGHT`], and zeros behind them.
-#[inline(never)]
-pub(super) fn padded_sight(bytes: &[u8]) -> [u8; SIGHT] {
-    let mut sight = [0; SIGHT];
+/// Room for what is left when less than a [`SIGHT`] is, and for a sight at any of its bytes.
+pub(super) const LAST: usize = 2 * SIGHT;
+
+/// Puts fewer bytes than [`SIGHT`] before zeros.
+#[inline(always)]
+pub(super) fn pad(zeros: &mut [u8; LAST], bytes: &[u8]) {
     // In two pieces, which overlap: cheaper than a loop.
     match bytes.len() {
-        WINDOW.. => put_ends::<WINDOW, 8>(&mut sight, bytes),
-        BLOCK.. => put_ends::<BLOCK, BLOCK>(&mut sight, bytes),
-        8.. => put_ends::<8, 8>(&mut sight, bytes),
+        WINDOW.. => put_ends::<WINDOW>(zeros, bytes),
+        BLOCK.. => put_ends::<BLOCK>(zeros, bytes),
+        8.. => put_ends::<8>(zeros, bytes),
         _ => {
-            for (to, from) in sight.iter_mut().zip(bytes) {
+            for (to, from) in zeros.iter_mut().zip(bytes) {
                 *to = *from;
             }
         }
     }
-    sight
 }
 
 /// The first and the last bytes, each to their place.
 #[inline(always)]
-fn put_ends<const FIRST: usize, const LAST: usize>(sight: &mut [u8; SIGHT], bytes: &[u8]) {
-    if let (Some(to), Some(from)) = (sight.first_chunk_mut::<FIRST>(), bytes.first_chunk()) {
+fn put_ends<const N: usize>(to: &mut [u8], bytes: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), bytes.first_chunk()) {
         *to = *from;
     }
-    let end = sight.get_mut(..bytes.len());
+    let end = to.get_mut(..bytes.len());
     if let (Some(to), Some(from)) = (
-        end.and_then(<[u8]>::last_chunk_mut::<LAST>),
+        end.and_then(<[u8]>::last_chunk_mut::<N>),
         bytes.last_chunk(),
     ) {
         *to = *from;
@@ -109,7 +110,7 @@ fn put_ends<const FIRST: usize, const LAST: usize>(sight: &mut [u8; SIGHT], byte
 /// The place of the first byte that a window's mask tells of; [`WINDOW`] if it tells of none.
 #[inline(always)]
 pub(super) fn first_of(mask: u32) -> usize {
-    (u64::from(mask) | 1 << WINDOW).trailing_zeros() as usize
+    mask.trailing_zeros() as usize
 }
 
 /// What a reader of field lines asks about a window; each answer is a mask, bit 0 for the first byte.
@@ -168,6 +169,14 @@ impl Masks for Halves {
 #[cfg(target_arch = "x86_64")]
 pub(super) use wide::Avx2;
 
+/// Whether the processor has what [`Avx2`] takes: AVX2, and what every processor with it has to count bits with.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+}
+
 /// A window at once, on processors that have AVX2.
 #[cfg(target_arch = "x86_64")]
 mod wide {
@@ -177,55 +186,55 @@ mod wide {
         _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
     };
 
-    /// To be named only in functions with `target_feature(enable = "avx2")`.
+    /// To be named only where [`has_avx2`](super::has_avx2) was asked.
     pub struct Avx2;
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn load(window: &[u8; WINDOW]) -> __m256i {
         // SAFETY: the pointer is to as many bytes as are read, and need not be aligned.
         unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn all(byte: u8) -> __m256i {
         _mm256_set1_epi8(byte.cast_signed())
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn equal(bytes: __m256i, byte: u8) -> __m256i {
         _mm256_cmpeq_epi8(bytes, all(byte))
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn at_most(bytes: __m256i, most: u8) -> __m256i {
         _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, all(most)), bytes)
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn bits(lanes: __m256i) -> u32 {
         _mm256_movemask_epi8(lanes).cast_unsigned()
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn colons(window: &[u8; WINDOW]) -> u32 {
         bits(equal(load(window), b':'))
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn controls(window: &[u8; WINDOW]) -> u32 {
         let bytes = load(window);
         bits(_mm256_or_si256(at_most(bytes, 0x1f), equal(bytes, 0x7f)))
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn not_plain(window: &[u8; WINDOW]) -> u32 {
         let bytes = load(window);
         let letters = _mm256_add_epi8(_mm256_or_si256(bytes, all(0x20)), all(b'a'.wrapping_neg()));
@@ -237,7 +246,7 @@ mod wide {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32 {
         let bytes = _mm256_or_si256(load(window), all(0x20));
         !bits(_mm256_cmpeq_epi8(bytes, load(other)))
@@ -246,25 +255,25 @@ mod wide {
     impl Masks for Avx2 {
         #[inline(always)]
         fn colons(window: &[u8; WINDOW]) -> u32 {
-            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            // SAFETY: whoever names this type has asked `has_avx2`.
             unsafe { colons(window) }
         }
 
         #[inline(always)]
         fn controls(window: &[u8; WINDOW]) -> u32 {
-            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            // SAFETY: whoever names this type has asked `has_avx2`.
             unsafe { controls(window) }
         }
 
         #[inline(always)]
         fn not_plain(window: &[u8; WINDOW]) -> u32 {
-            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            // SAFETY: whoever names this type has asked `has_avx2`.
             unsafe { not_plain(window) }
         }
 
         #[inline(always)]
         fn differences(window: &[u8; WINDOW], other: &[u8; WINDOW]) -> u32 {
-            // SAFETY: whoever names this type has looked that the processor has AVX2.
+            // SAFETY: whoever names this type has asked `has_avx2`.
             unsafe { differences(window, other) }
         }
     }

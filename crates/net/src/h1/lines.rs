@@ -3,13 +3,13 @@
 //! The reader knows one shape of a line and takes no other. Only a head that is refused already is read again, slowly, to
 //! name the reason; in tests that second reading, and a parser by others, watch over the first.
 
+use std::sync::LazyLock;
+
 use seawall_model::head::Span;
 use seawall_model::{FieldId, Fields};
 
 use super::Reject;
-use super::block::{
-    Halves, Masks, SIGHT, WINDOW, controls, find, first_of, not_plain, padded_sight,
-};
+use super::block::{Halves, LAST, Masks, SIGHT, WINDOW, controls, find, first_of, not_plain, pad};
 
 const BARE_LF: Reject = Reject::bad("bare_lf", "RFC 9112 §2.2");
 const INCOMPLETE: Reject = Reject::bad("incomplete_head", "RFC 9112 §2.1");
@@ -40,106 +40,137 @@ pub(super) fn read_lines(
 /// are refused like malformed ones.
 ///
 /// `field-line = field-name ":" OWS field-value OWS`, and CRLF.
+#[inline]
 pub(super) fn begin_lines(
     bytes: &[u8],
     at: usize,
     most: usize,
     fields: &mut Fields,
 ) -> Result<usize, Refusal> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has what the function asks for.
-        return unsafe { begin_lines_avx2(bytes, at, most, fields) };
-    }
-    begin_lines_by::<Halves>(bytes, at, most, fields)
+    let (end, refusal) = READER(bytes, at, most, fields);
+    refusal.map_or(Ok(end), Err)
 }
 
+/// Where the lines end, and why they are refused if they are: in this form it is given back in registers.
+type Ending = (usize, Option<Refusal>);
+
+/// The reader that is best for this processor.
+static READER: LazyLock<fn(&[u8], usize, usize, &mut Fields) -> Ending> = LazyLock::new(|| {
+    #[cfg(target_arch = "x86_64")]
+    if super::block::has_avx2() {
+        // SAFETY: the processor has what the function asks for.
+        return |bytes, at, most, fields| unsafe { begin_lines_avx2(bytes, at, most, fields) };
+    }
+    begin_lines_by::<Halves>
+});
+
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn begin_lines_avx2(
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+#[inline]
+fn begin_lines_avx2(bytes: &[u8], at: usize, most: usize, fields: &mut Fields) -> Ending {
+    begin_lines_by::<super::block::Avx2>(bytes, at, most, fields)
+}
+
+/// What [`begin_lines`] does on a processor without AVX2.
+#[cfg(test)]
+pub(super) fn begin_lines_by_halves(
     bytes: &[u8],
     at: usize,
     most: usize,
     fields: &mut Fields,
 ) -> Result<usize, Refusal> {
-    begin_lines_by::<super::block::Avx2>(bytes, at, most, fields)
+    let (end, refusal) = begin_lines_by::<Halves>(bytes, at, most, fields);
+    refusal.map_or(Ok(end), Err)
 }
 
 #[inline(always)]
-fn begin_lines_by<M: Masks>(
-    bytes: &[u8],
-    mut at: usize,
-    most: usize,
-    fields: &mut Fields,
-) -> Result<usize, Refusal> {
+fn begin_lines_by<M: Masks>(bytes: &[u8], at: usize, most: usize, fields: &mut Fields) -> Ending {
+    let mut reading = fields.reading(most);
+    let mut last = [0; LAST];
+    let mut is_last = false;
+    // From where on the text is that is read.
+    let (mut base, mut at) = (0, at);
     loop {
-        at = match usual_line::<M>(bytes, at, most, fields) {
-            Some(end) => end,
-            None if matches!(bytes.get(at..), Some([b'\r', b'\n', ..])) => return Ok(at + 2),
-            None => any_line(bytes, at, most, fields)?,
-        };
+        let text = if is_last { &last } else { bytes };
+        while let Some(sight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            if let Some((id, name_len, text_end)) = usual_line::<M>(text, at, sight) {
+                if !reading.push_tidy(id, base + at, name_len, base + text_end) {
+                    return (0, Some(Refusal::TooMany));
+                }
+                at = text_end + 2;
+                continue;
+            }
+            if let Some([b'\r', b'\n', ..]) = text.get(at..) {
+                return (base + at + 2, None);
+            }
+            match any_line(text, at, base) {
+                Ok(line) if reading.push(line.id, line.name, line.value) => at = line.end,
+                Ok(_) => return (0, Some(Refusal::TooMany)),
+                Err(refusal) => return (0, Some(refusal)),
+            }
+        }
+        if is_last {
+            return (0, Some(Refusal::Malformed));
+        }
+        pad(&mut last, bytes.get(at..).unwrap_or_default());
+        base = std::mem::take(&mut at);
+        is_last = true;
     }
 }
 
-/// Reads what nearly everybody writes: a name of letters, digits and hyphens, one space, text without HTAB. Gives
-/// where the line ends, CRLF included. None for any other line, well-formed or not, and for one too many: those are for
+/// Reads what nearly everybody writes: a name of letters, digits and hyphens, one space, text without HTAB. Gives what the
+/// name is, how long it is, and where the text ends. None for any other line, well-formed or not: those are for
 /// [`any_line`].
 #[inline(always)]
 fn usual_line<M: Masks>(
     bytes: &[u8],
     at: usize,
-    most: usize,
-    fields: &mut Fields,
-) -> Option<usize> {
-    if fields.len() >= most {
-        return None;
-    }
-    let rest = bytes.get(at..)?;
-    let padded;
-    let sight: &[u8; SIGHT] = match rest.first_chunk() {
-        Some(sight) => sight,
-        None => {
-            padded = padded_sight(rest);
-            &padded
-        }
-    };
+    sight: &[u8; SIGHT],
+) -> Option<(FieldId, usize, usize)> {
     let window = sight.first_chunk()?;
-    let controls = M::controls(window);
-    let name_len = first_of(M::colons(window));
-    let seen_end = first_of(controls);
-    // So neither is there a control byte in the name.
-    if name_len >= seen_end || name_len < 2 {
+    // Where a control byte or one of the first two bytes is a colon, the lengths are wrong; then the name is none.
+    let name_end = first_of(M::colons(window) >> 2);
+    if *around(sight, name_end + 3)? != [b' '] || *around(sight, name_end + 4)? <= [b' '] {
         return None;
     }
-    // One load: the last two bytes of the name, and what is to be a colon and a space.
-    let ends = u32::from_le_bytes(*around(sight, name_len - 2)?);
-    let [first] = *around(sight, name_len + 2)?;
-    if ends >> 16 != u32::from(u16::from_le_bytes(*b": ")) || first <= b' ' {
-        return None;
-    }
-    let (text_end, [text_last, cr, lf]) = match controls {
+    let text_end = match M::controls(window) {
         0 => {
             let end = long_text_end::<M>(bytes, at + WINDOW);
-            (end, *bytes.get(end - 1..)?.first_chunk()?)
+            let ends = bytes.get(end - 1..)?.first_chunk()?;
+            at_line_end(ends)?;
+            end
         }
-        _ => (at + seen_end, *around(sight, seen_end - 1)?),
+        controls => {
+            let last = first_of(controls >> 1);
+            at_line_end(around(sight, last)?)?;
+            at + last + 1
+        }
     };
-    if u16::from_le_bytes([cr, lf]) != u16::from_le_bytes(*b"\r\n") || text_last == b' ' {
-        return None;
-    }
-    let name_end = (ends as u16).to_le_bytes();
-    let (likely, known) = FieldId::likely(name_len, *window.first()?, name_end);
-    let id = if first_of(M::differences(window, known)) > name_len {
-        likely
+    let name_len = name_end + 2;
+    let (likely, known) = FieldId::likely(name_len, *window.first()?, *around(sight, name_end)?);
+    if first_of(M::differences(window, known)) > name_len {
+        Some((likely, name_len, text_end))
     } else if first_of(M::not_plain(window)) == name_len {
-        FieldId::of_unlikely(window.get(..name_len)?)
+        let id = FieldId::of_unlikely(window.get(..name_len)?);
+        Some((id, name_len, text_end))
     } else {
-        return None;
-    };
-    let start = at + name_len + 2;
-    let value = Span::new(start, text_end - start);
-    fields.push_read(id, Span::new(at, name_len), value, true);
-    Some(text_end + 2)
+        None
+    }
+}
+
+/// Whether text ends with the first of these bytes, and the line behind it.
+#[inline(always)]
+fn at_line_end(ends: &[u8; 3]) -> Option<()> {
+    let [last, line_end @ ..] = ends;
+    (*line_end == *b"\r\n" && *last != b' ').then_some(())
+}
+
+struct Line {
+    id: FieldId,
+    name: Span,
+    value: Span,
+    /// Where it ends, CRLF included.
+    end: usize,
 }
 
 /// The bytes at a place within the window or hardly behind it, of which there are always enough in sight.
@@ -151,21 +182,26 @@ fn around<const N: usize>(sight: &[u8; SIGHT], at: usize) -> Option<&[u8; N]> {
 /// Where the first control byte is at or behind `at`.
 #[inline(always)]
 fn long_text_end<M: Masks>(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+    let (windows, _) = bytes.get(at..).unwrap_or_default().as_chunks();
+    for window in windows {
         match M::controls(window) {
             0 => at += WINDOW,
             controls => return at + first_of(controls),
         }
     }
-    find(bytes, at, controls)
+    // The last window, of which the first bytes were looked at already.
+    let left = bytes.len().saturating_sub(at);
+    let mask = bytes.last_chunk().map_or(0, M::controls);
+    let rest = u64::from(mask) >> (WINDOW - left.min(WINDOW));
+    (at + (rest | 1 << left.min(WINDOW)).trailing_zeros() as usize).min(bytes.len())
 }
 
-/// Reads any line there is, and gives where it ends. One that has not come whole is malformed.
+/// Reads any line there is. One that has not come whole is malformed.
 #[cold]
 #[inline(never)]
-fn any_line(bytes: &[u8], at: usize, most: usize, fields: &mut Fields) -> Result<usize, Refusal> {
+fn any_line(bytes: &[u8], at: usize, base: usize) -> Result<Line, Refusal> {
     let plain_end = find(bytes, at, not_plain);
-    let (name_end, start, one_space) = rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?;
+    let (name_end, start) = rare_name(bytes, plain_end).ok_or(Refusal::Malformed)?;
     let text_end = text_end(bytes, start);
     let Some([b'\r', b'\n', ..]) = bytes.get(text_end..) else {
         return Err(Refusal::Malformed);
@@ -173,24 +209,21 @@ fn any_line(bytes: &[u8], at: usize, most: usize, fields: &mut Fields) -> Result
     if name_end == at {
         return Err(Refusal::Malformed);
     }
-    if fields.len() >= most {
-        return Err(Refusal::TooMany);
-    }
     let value_end = match bytes.get(text_end - 1) {
         Some(b' ' | b'\t') => without_trailing_space(bytes, start, text_end),
         _ => text_end,
     };
-    let id = FieldId::of(bytes.get(at..name_end).unwrap_or_default());
-    let value = Span::new(start, value_end - start);
-    let is_tidy = one_space && value_end == text_end;
-    fields.push_read(id, Span::new(at, name_end - at), value, is_tidy);
-    Ok(text_end + 2)
+    Ok(Line {
+        id: FieldId::of(bytes.get(at..name_end).unwrap_or_default()),
+        name: Span::new(base + at, name_end - at),
+        value: Span::new(base + start, value_end - start),
+        end: text_end + 2,
+    })
 }
 
-/// Where a name ends that has other bytes of tokens from `plain_end` on, where the text behind its colon begins, and
-/// whether there is exactly one space between them.
+/// Where a name ends that has other bytes of tokens from `plain_end` on, and where the text behind its colon begins.
 #[cold]
-fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize, bool)> {
+fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize)> {
     let rest = bytes.get(plain_end..)?;
     let name_end = plain_end + rare_token_len(rest);
     let Some([b':', after @ ..]) = bytes.get(name_end..) else {
@@ -198,8 +231,7 @@ fn rare_name(bytes: &[u8], plain_end: usize) -> Option<(usize, usize, bool)> {
     };
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let space = after.iter().take_while(|byte| is_space(byte)).count();
-    let one_space = space == 1 && after.first() == Some(&b' ');
-    Some((name_end, name_end + 1 + space, one_space))
+    Some((name_end, name_end + 1 + space))
 }
 
 /// Where the text from `start` to `end` ends without the white space behind it.

@@ -47,6 +47,8 @@ pub struct Connection {
     /// See `outbound`.
     pub(super) round: u32,
     pub(super) contenders: usize,
+    /// The socket takes no more for now.
+    pub(super) stalled: bool,
     pub(super) guard: Guard,
     pub(super) fingerprint: Fingerprint,
     /// The last stream that we said in GOAWAY to act upon.
@@ -99,8 +101,10 @@ impl Connection {
             output,
             events: VecDeque::new(),
             waiting: VecDeque::new(),
-            round: 0,
+            // 0 is what streams begin with that were never served.
+            round: 1,
             contenders: 0,
+            stalled: false,
             guard: Guard::new(config.limits),
             fingerprint: Fingerprint::default(),
             farewell: None,
@@ -326,6 +330,23 @@ impl Connection {
         }
     }
 
+    /// The socket takes no more for now: bodies wait where they are until [`Connection::resume`].
+    pub fn stall(&mut self) {
+        self.stalled = true;
+    }
+
+    /// The socket has taken all that there was.
+    pub fn resume(&mut self) {
+        if std::mem::take(&mut self.stalled) {
+            self.wake();
+        }
+    }
+
+    /// Whether the socket is known to take no more for now.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
     /// Whether there is anything to send.
     pub fn wants_output(&self) -> bool {
         self.output.len() > 0
@@ -334,6 +355,11 @@ impl Connection {
     /// The output is above its high-water mark: a good owner makes no more of it before some is sent.
     pub fn output_is_full(&self) -> bool {
         self.output.len() >= self.config.output_high_water
+    }
+
+    /// The peer's first SETTINGS, with its limits, are here.
+    pub fn is_greeted(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     /// Streams that are not released yet.

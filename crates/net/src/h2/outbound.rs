@@ -4,17 +4,25 @@
 //! and a stream that gets nothing is told by `Writable` when to try again. Turns are taken in *rounds*: when the output
 //! has run low, all waiting streams are told at once, and while they contend none takes more than its share of the
 //! output in that round. Those that have gone without for longest are told first. So no stream starves another.
+//!
+//! A large piece goes [through](Connection::send_through): from its owner's memory to the socket, not over the output.
+//! Then it is the socket that runs full, and all streams wait where they are until it has taken everything.
+
+use std::io::IoSlice;
 
 use super::connection::Phase;
 use super::flow::{Allowed, Granted};
-use super::frame::LAST_STREAM;
+use super::frame::{HEADER, Header, LAST_STREAM, flag, kind};
 use super::hpack::Request;
 use super::output::Begun;
 use super::stream::{Stream, Writing};
 use super::{Connection, Event, Role, StreamGone, StreamId};
 
-/// The largest DATA frame that we send, whatever the peer would take: others wait behind it.
-const LARGEST_DATA: usize = 16_384;
+/// The largest content of a DATA frame that we send, whatever the peer would take: others wait behind it. With its header
+/// such a frame fills a TLS record; a byte more would begin a second one.
+const LARGEST_DATA: usize = 16_384 - HEADER;
+/// DATA frames in one write.
+const FRAMES: usize = 4;
 
 impl Connection {
     /// Server: sends a response's head; `end` when nothing follows it. `status` is 200 to 999.
@@ -117,7 +125,6 @@ impl Connection {
             .config
             .output_high_water
             .saturating_sub(self.output.len());
-        let (allowed, round) = (self.allowed.available(), self.round);
         // While others have a turn in this round, nobody takes more than a share. An empty output is free to all:
         // those others may have nothing to send, and nothing else would start a new round.
         let share = match self.contenders {
@@ -125,6 +132,96 @@ impl Connection {
             _ if self.output.len() == 0 => usize::MAX,
             others => (self.config.output_high_water / others).max(LARGEST_DATA),
         };
+        let take = self.spend(id, data.len(), budget, share)?;
+        if take == 0 && !data.is_empty() {
+            return Ok(0);
+        }
+        let ends = end && take == data.len();
+        self.put_data(id, data.get(..take).unwrap_or_default(), ends);
+        if ends {
+            self.local_end(id);
+        }
+        Ok(take)
+    }
+
+    /// As [`Connection::send_data`], past the output: `write` gets what the output holds, then the frames, and returns how many
+    /// bytes of all that the socket took. The rest is put into the output. Takes nothing while the socket is stalled.
+    pub fn send_through(
+        &mut self,
+        id: StreamId,
+        data: &[u8],
+        end: bool,
+        write: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) -> Result<usize, StreamGone> {
+        let room = if self.stalled { 0 } else { self.room_through() };
+        let take = self.spend(id, data.len(), room, usize::MAX)?;
+        let taken = data.get(..take).unwrap_or_default();
+        if taken.is_empty() {
+            return Ok(0);
+        }
+        let ends = end && take == data.len();
+        let frames = taken.len().div_ceil(LARGEST_DATA);
+        let mut headers = [[0; HEADER]; FRAMES];
+        for (at, (header, content)) in headers
+            .iter_mut()
+            .zip(taken.chunks(LARGEST_DATA))
+            .enumerate()
+        {
+            *header = data_header(id, content.len(), ends && at + 1 == frames).bytes();
+        }
+        let pending = self.output.len();
+        let mut parts = [IoSlice::new(&[]); 1 + 2 * FRAMES];
+        let all = std::iter::once(self.output.pending()).chain(framed(&headers, taken));
+        for (part, bytes) in parts.iter_mut().zip(all) {
+            *part = IoSlice::new(bytes);
+        }
+        let parts = parts.get(usize::from(pending == 0)..1 + 2 * frames);
+        let wrote = write(parts.unwrap_or_default());
+        self.output.advance(wrote.min(pending));
+        let mut skip = wrote.saturating_sub(pending);
+        for part in framed(&headers, taken) {
+            self.output.raw(part.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(part.len());
+        }
+        self.moved(frames, take);
+        if ends {
+            self.local_end(id);
+        }
+        Ok(take)
+    }
+
+    /// Whether [`Connection::send_through`] would take anything but for the peer's windows, and how much these allow. With
+    /// `None` the stream waits for its [`Event::Writable`].
+    pub fn may_send(&mut self, id: StreamId) -> Result<Option<usize>, StreamGone> {
+        let windows = self.allowed.available();
+        let windows = windows.min(self.sendable(id)?.allowed.available());
+        if windows > 0 && (self.stalled || self.room_through() == 0) {
+            self.wait(id);
+            return Ok(None);
+        }
+        Ok(Some(windows))
+    }
+
+    /// How much content goes into one write, so that no more bytes than the output's bound leave at once.
+    fn room_through(&self) -> usize {
+        let room = self
+            .config
+            .output_high_water
+            .saturating_sub(self.output.len());
+        let frames = room.div_ceil(LARGEST_DATA + HEADER);
+        room.saturating_sub(frames * HEADER)
+            .min(FRAMES * LARGEST_DATA)
+    }
+
+    /// How much of `length` bytes the stream may send, which counts as sent then. With 0 of some it waits.
+    fn spend(
+        &mut self,
+        id: StreamId,
+        length: usize,
+        budget: usize,
+        share: usize,
+    ) -> Result<usize, StreamGone> {
+        let (allowed, round) = (self.allowed.available(), self.round);
         let stream = self.sendable(id)?;
         if !stream.head_sent {
             return Err(StreamGone);
@@ -138,8 +235,8 @@ impl Connection {
             .min(allowed)
             .min(share)
             .min(stream.allowed.available());
-        let take = data.len().min(most);
-        if take == 0 && !data.is_empty() {
+        let take = length.min(most);
+        if take == 0 && length > 0 {
             self.wait(id);
             return Ok(0);
         }
@@ -150,17 +247,13 @@ impl Connection {
         stream.served = round;
         stream.allowed.spend(take);
         self.allowed.spend(take);
-        let ends = end && take == data.len();
-        self.put_data(id, data.get(..take).unwrap_or_default(), ends);
-        if ends {
-            self.local_end(id);
-        }
         Ok(take)
     }
 
     /// Tells all waiting streams to try again, if there is anything to gain.
     pub(super) fn wake(&mut self) {
         if self.waiting.is_empty()
+            || self.stalled
             || self.allowed.available() == 0
             || self.output.len() > self.config.output_high_water / 2
         {
@@ -199,17 +292,23 @@ impl Connection {
         let largest = LARGEST_DATA.min(self.peer.max_frame_size as usize);
         if data.is_empty() {
             if ends {
-                self.output.data(id, data, true);
+                self.output.data(data_header(id, 0, true), data);
             }
             return;
         }
         let frames = data.len().div_ceil(largest);
         for (at, chunk) in data.chunks(largest).enumerate() {
-            self.output.data(id, chunk, ends && at + 1 == frames);
+            self.output.data(
+                data_header(id, chunk.len(), ends && at + 1 == frames),
+                chunk,
+            );
         }
+        self.moved(frames, data.len());
+    }
+
+    fn moved(&mut self, frames: usize, bytes: usize) {
         // Each frame may be answered by WINDOW_UPDATE of stream and connection.
-        self.guard
-            .moved(frames as u32 * 2 + (data.len() / 1024) as u32);
+        self.guard.moved(frames as u32 * 2 + (bytes / 1024) as u32);
     }
 
     /// A stream on which something can be sent.
@@ -268,5 +367,20 @@ impl Connection {
             0 => 1,
             last => last + 2,
         }
+    }
+}
+
+/// Headers and contents of DATA frames, in turn.
+fn framed<'a>(headers: &'a [[u8; HEADER]], data: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let frames = headers.iter().zip(data.chunks(LARGEST_DATA));
+    frames.flat_map(|(header, content)| [&header[..], content])
+}
+
+fn data_header(stream: StreamId, length: usize, end: bool) -> Header {
+    Header {
+        length: length as u32,
+        kind: kind::DATA,
+        flags: if end { flag::END_STREAM } else { 0 },
+        stream,
     }
 }

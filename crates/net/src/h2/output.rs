@@ -84,7 +84,7 @@ impl Output {
         }
     }
 
-    /// Appends raw bytes: the client's preface.
+    /// Appends raw bytes: the client's preface, or what the socket did not take of frames that are written already.
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -116,15 +116,7 @@ impl Output {
     }
 
     /// Appends one DATA frame.
-    pub(super) fn data(&mut self, stream: StreamId, content: &[u8], end: bool) {
-        let flags = if end { flag::END_STREAM } else { 0 };
-        let length = content.len() as u32;
-        let header = Header {
-            length,
-            kind: kind::DATA,
-            flags,
-            stream,
-        };
+    pub(super) fn data(&mut self, header: Header, content: &[u8]) {
         self.bytes.extend_from_slice(&header.bytes());
         self.bytes.extend_from_slice(content);
     }
@@ -202,6 +194,16 @@ impl Output {
 mod tests {
     use super::*;
 
+    fn data(length: u32) -> Header {
+        let (kind, flags, stream) = (kind::DATA, 0, 1);
+        Header {
+            length,
+            kind,
+            flags,
+            stream,
+        }
+    }
+
     #[test]
     fn a_long_block_is_split_into_continuations() {
         let mut output = Output::default();
@@ -225,7 +227,7 @@ mod tests {
         let mut output = Output::default();
         for _ in 0..1000 {
             output.ping(true, &[0; 8]);
-            output.data(1, &[0; 1000], false);
+            output.data(data(1000), &[0; 1000]);
             assert!(output.control().acks <= 3, "{:?}", output.control());
             output.advance(output.len() - 500);
         }
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn sent_bytes_make_room() {
         let mut output = Output::default();
-        output.data(1, &[0; 60_000], false);
+        output.data(data(60_000), &[0; 60_000]);
         output.advance(50_000);
         assert_eq!(output.len(), 10_009);
         assert_eq!(output.bytes.len(), 10_009);

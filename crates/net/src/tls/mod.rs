@@ -7,8 +7,8 @@ mod accept;
 pub mod config;
 mod hello;
 
-use std::cell::RefCell;
-use std::io::{self, BufRead, Read, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -63,6 +63,8 @@ impl TlsFault {
 pub struct TlsStream {
     tcp: Tcp,
     tls: RefCell<Connection>,
+    /// The socket took some bytes since that was asked last.
+    moved: Cell<bool>,
 }
 
 impl TlsStream {
@@ -71,6 +73,7 @@ impl TlsStream {
         Self {
             tcp,
             tls: RefCell::new(tls),
+            moved: Cell::new(false),
         }
     }
 
@@ -96,6 +99,11 @@ impl TlsStream {
 
     pub(crate) fn holds_output(&self) -> bool {
         self.tls.borrow().wants_write()
+    }
+
+    /// Whether the socket took any bytes since the last time this was asked.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.take()
     }
 
     pub(crate) fn tcp(&self) -> &Tcp {
@@ -145,9 +153,18 @@ impl TlsStream {
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_parts(cx, &[IoSlice::new(bytes)])
+    }
+
+    /// Writes some of `parts`, in order.
+    pub(crate) fn poll_write_parts(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut tls = self.tls.borrow_mut();
         ready!(self.poll_drain(&mut tls, cx))?;
-        let took = tls.writer().write(bytes)?;
+        let took = tls.writer().write_vectored(parts)?;
         // What the socket does not take now stays inside, at most `HELD`; the next write or flush sends it first.
         match self.poll_drain(&mut tls, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -187,7 +204,7 @@ impl TlsStream {
         while tls.wants_write() {
             match tls.write_tls(&mut Socket { tcp: &self.tcp, cx }) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
+                Ok(_) => self.moved.set(true),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 
 use super::{OriginFault, OriginResponse, ResponseInfo};
-use crate::buffer::{Buffer, SMALL};
+use crate::buffer::{Buffer, LARGE, SMALL};
 use crate::downstream::After;
 use crate::h1::{self, Framing, HeadLimits, HeadScanner};
 use crate::incoming::Incoming;
@@ -96,13 +96,27 @@ impl OriginResponse<'_> {
     /// # Errors
     /// [`OriginFault`].
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, OriginFault>> {
+        self.poll_fill_by(LARGE, cx)
+    }
+
+    /// As [`OriginResponse::poll_fill`], reading at most about `piece` bytes at once.
+    ///
+    /// # Errors
+    /// [`OriginFault`].
+    pub fn poll_fill_by(
+        &mut self,
+        piece: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, OriginFault>> {
         match self {
             Self::Http1 {
                 stream,
                 buffer,
                 incoming,
                 ..
-            } => Poll::Ready(Ok(ready!(incoming.poll_fill(stream, buffer, cx))?)),
+            } => Poll::Ready(Ok(ready!(
+                incoming.poll_fill_by(stream, buffer, piece, cx)
+            )?)),
             Self::Http2 {
                 stream,
                 buffer,

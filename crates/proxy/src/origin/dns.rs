@@ -8,6 +8,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::Member;
+
 /// From one good answer to the next question, in milliseconds, give or take a fifth.
 const AFTER_SUCCESS_MS: u64 = 30_000;
 
@@ -106,6 +108,18 @@ impl Refresh {
         }
     }
 
+    /// Takes note of an answer, and tells `member`: its addresses, where there are other ones, and whether they are old. While
+    /// DNS fails it keeps what it has.
+    pub fn tell(&mut self, member: &Member, answer: Option<&[IpAddr]>, now: u64, random: u64) {
+        self.answered(answer, now, random);
+        // A member may know some from before this began: they hold until there is an answer.
+        if !self.addresses.is_empty() && *member.addresses() != *self.addresses {
+            member.set_addresses(&self.addresses);
+        }
+        // Before the first answer this says "failed"; with addresses it says "these are old".
+        member.set_addresses_stale(answer.is_none_or(<[IpAddr]>::is_empty));
+    }
+
     /// What `/state` tells.
     pub fn describe(&self, now: u64) -> RefreshState {
         RefreshState {
@@ -168,6 +182,7 @@ fn jittered(milliseconds: u64, random: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AddressCache;
     use super::*;
 
     /// In the middle of the jitter: none at all.
@@ -260,6 +275,33 @@ mod tests {
         );
         assert!(!refresh.is_stale());
         assert_eq!(refresh.due(), Some(now + 30_000));
+    }
+
+    /// A resolver that answers, fails, answers nothing, and answers again: what requests see meanwhile.
+    #[test]
+    fn a_member_keeps_its_addresses_while_dns_fails() {
+        let member = Member::new("http://a.test");
+        let mut seen = AddressCache::default();
+        let mut refresh = Refresh::new("a.test", 80);
+        let (old, new): (SocketAddr, SocketAddr) = (
+            "192.0.2.1:80".parse().unwrap(),
+            "192.0.2.2:80".parse().unwrap(),
+        );
+        type Step<'a> = (Option<&'a [IpAddr]>, &'a [SocketAddr], bool);
+        let script: [Step<'_>; 6] = [
+            (None, &[], true),
+            (Some(&[old.ip()]), &[old], false),
+            (None, &[old], true),
+            (Some(&[]), &[old], true),
+            (Some(&[old.ip()]), &[old], false),
+            (Some(&[new.ip()]), &[new], false),
+        ];
+        for (step, (answer, addresses, stale)) in script.into_iter().enumerate() {
+            let now = refresh.due().unwrap();
+            refresh.tell(&member, answer, now, MIDDLE);
+            assert_eq!(seen.of(&member), addresses, "step {step}");
+            assert_eq!(member.addresses_stale(), stale, "step {step}");
+        }
     }
 
     #[test]

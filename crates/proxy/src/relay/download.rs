@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::{Alarm, Elapsed};
+use seawall_net::buffer::{LARGE, MEDIUM, SMALL};
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::Upgrade;
 use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP, ResponseOut};
@@ -49,6 +50,7 @@ pub(super) struct Download<'e, 'c, 'o> {
     pub(super) at: Instant,
     /// The client asked for a WebSocket.
     pub(super) websocket: bool,
+    pub(super) outcome: &'e mut Outcome,
     /// The client was found gone while the origin was waited for.
     pub(super) client_left: bool,
 }
@@ -66,7 +68,7 @@ enum Event {
 }
 
 /// What is left to do of a response.
-enum Left {
+pub(super) enum Left {
     Nothing,
     /// What is kept must leave.
     Flush,
@@ -105,6 +107,7 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
             since: exchange.since,
             at: exchange.arrived.at,
             websocket: exchange.arrived.upgrade == Upgrade::WebSocket,
+            outcome: &mut exchange.outcome,
             client_left: false,
         }
     }
@@ -140,12 +143,23 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
     }
 
     /// Waits for more of the body, at most `idle`.
-    async fn wait_for_body(&mut self, idle: Duration) -> Result<Result<usize, OriginFault>, Fault> {
+    async fn wait_for_body(
+        &mut self,
+        idle: Duration,
+        timeout: Duration,
+    ) -> Result<Result<usize, OriginFault>, Fault> {
         let mut left = idle;
         loop {
-            let look = left.min(LOOK);
-            match self.alarm.wait(look, |cx| self.origin.poll_fill(cx)).await {
-                Ok(ready) => return Ok(ready),
+            let piece = self.room(timeout).await?;
+            let (look, began) = (left.min(LOOK), Instant::now());
+            let more = |cx: &mut Context<'_>| match &mut *self.client {
+                // Other streams may have filled its socket meanwhile.
+                ClientResponse::Http2(client) if !client.has_room(cx) => Poll::Ready(None),
+                _ => self.origin.poll_fill_by(piece, cx).map(Some),
+            };
+            match self.alarm.wait(look, more).await {
+                Ok(Some(ready)) => return Ok(ready),
+                Ok(None) => left = left.saturating_sub(began.elapsed()),
                 Err(Elapsed) if self.client.is_gone() => return Err(Fault::ClientGone),
                 Err(Elapsed) => left -= look,
             }
@@ -174,6 +188,12 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
         loop {
             let event = match first.take() {
                 Some(first) => first,
+                None if upload.future.is_none() => {
+                    let due = Instant::now() + patience;
+                    let mut waiting = false;
+                    let next = poll_fn(|cx| self.poll_head(method, due, &mut waiting, cx));
+                    next.await.map(Event::Head)
+                }
                 None => {
                     let next = |cx: &mut Context<'_>| match upload.poll(cx) {
                         Some(result) => Poll::Ready(Event::Uploaded(result)),
@@ -241,42 +261,47 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
     }
 
     /// Gives the client the head and the body. Past this point a failure can only be shown by breaking off.
+    ///
+    /// # Errors
+    /// As [`Download::end`].
+    pub(super) async fn relay(&mut self, info: ResponseInfo) -> Result<(), Fault> {
+        match self.begin(info) {
+            Ok(left) => self.rest(left).await,
+            Err(fault) => self.end(Err(fault)),
+        }
+    }
+
+    /// Notes what came of it.
+    ///
+    /// # Errors
     /// If the origin breaks off before any of it has left, it is as if it had never answered: that is the error then.
-    pub(super) async fn relay(&mut self, info: ResponseInfo) -> Result<Outcome, Fault> {
-        self.at = Instant::now();
-        let origin_us = Some(self.thread.shared.since(self.at).saturating_sub(self.since));
-        let status = self.head.status;
-        let passed = match self.begin(info) {
-            Ok(Left::Nothing) => Ok(()),
-            Ok(left) => {
-                let passed = self.rest(left).await;
-                self.at = Instant::now();
-                passed
-            }
-            Err(fault) => Err(fault),
-        };
-        let fault = passed.err();
-        match fault {
-            Some(fault) if fault != Fault::ClientGone && self.client.bytes() == 0 => {
+    pub(super) fn end(&mut self, passed: Result<(), Fault>) -> Result<(), Fault> {
+        match passed {
+            Ok(()) => {}
+            Err(fault) if fault != Fault::ClientGone && !self.client.has_begun() => {
                 self.client.take_back();
                 return Err(fault);
             }
-            Some(_) => self.client.abort(),
-            None => {}
+            Err(fault) => {
+                self.client.abort();
+                self.outcome.fault = Some(fault);
+            }
         }
-        Ok(Outcome {
-            status,
-            source: Source::Origin,
-            fault,
-            bytes_in: 0,
-            origin_us,
-            ended: Some(self.at),
-        })
+        self.outcome.status = self.head.status;
+        self.outcome.source = Source::Origin;
+        Ok(())
     }
 
     /// Gives the client the head, and the body where all of it came with the head: as far as that goes without waiting.
-    fn begin(&mut self, info: ResponseInfo) -> Result<Left, Fault> {
+    pub(super) fn begin(&mut self, info: ResponseInfo) -> Result<Left, Fault> {
+        let now;
+        (self.at, now) = self.thread.clock();
+        self.outcome.origin_us = Some(now.saturating_sub(self.since));
+        self.outcome.ended = Some((self.at, now));
         let silent = info.body == BodyOut::None;
+        if self.thread.is_draining() {
+            self.client.close_after();
+        }
         self.fields(info.names_fields);
         // To HEAD and in a 304 the length is metadata of what is not sent (RFC 9110 §8.6).
         let metadata = silent && (self.client_method == Method::Head || self.head.status == 304);
@@ -321,7 +346,18 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
     }
 
     /// What [`Download::begin`] left.
-    async fn rest(&mut self, left: Left) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// As [`Download::end`].
+    pub(super) async fn rest(&mut self, left: Left) -> Result<(), Fault> {
+        let passed = self.pass(left).await;
+        let ended = self.thread.clock();
+        self.at = ended.0;
+        self.outcome.ended = Some(ended);
+        self.end(passed)
+    }
+
+    async fn pass(&mut self, left: Left) -> Result<(), Fault> {
         let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
         match left {
             Left::Nothing => return Ok(()),
@@ -334,7 +370,8 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
         }
         loop {
             // What is kept may not wait for what the origin has not sent yet.
-            let ready = match poll_once(|cx| self.origin.poll_fill(cx)).await {
+            let piece = self.room(timeout).await?;
+            let ready = match poll_once(|cx| self.origin.poll_fill_by(piece, cx)).await {
                 Some(ready) => ready,
                 None => {
                     if !self.client.flush_now().map_err(gone)? {
@@ -342,7 +379,7 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
                             .await
                             .map_err(gone)?;
                     }
-                    self.wait_for_body(idle).await?
+                    self.wait_for_body(idle, timeout).await?
                 }
             };
             let ready = ready.map_err(|fault| match Fault::from(fault) {
@@ -372,6 +409,19 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
             sent.map_err(gone)?;
             if after == After::Last {
                 return Ok(());
+            }
+        }
+    }
+
+    /// How much of the body is to be read at once. For a client of HTTP/2 nothing is read, and no memory held, before its
+    /// connection takes more: it may have many streams, all of them slow.
+    async fn room(&mut self, timeout: Duration) -> Result<usize, Fault> {
+        match self.client {
+            ClientResponse::Http1(_) => Ok(if self.https { MEDIUM } else { LARGE }),
+            ClientResponse::Http2(_) if !self.origin.front(1).is_empty() => Ok(SMALL),
+            ClientResponse::Http2(client) => {
+                self.origin.release();
+                client.room(self.alarm, timeout).await.map_err(gone)
             }
         }
     }

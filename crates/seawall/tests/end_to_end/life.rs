@@ -63,7 +63,54 @@ fn a_request_that_does_not_end_is_cut_when_the_drain_is_over() {
     let arrival = origin.next();
     up.signal(libc::SIGTERM);
     assert_eq!(up.ended().code(), Some(0), "{}", up.log());
+    assert_eq!(up.record_of("/for-ever")["error"], "edge_shutdown");
     drop(arrival);
+}
+
+/// A new binary can be started on the old one's ports while that still ends its requests.
+#[test]
+fn a_new_up_takes_the_ports_of_one_that_drains() {
+    let origin = Held::start();
+    let ports: Vec<String> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .map(|free| free.local_addr().unwrap().to_string())
+        .collect();
+    let start = |url: &str| {
+        let folder = Folder::new();
+        let mut up = std::process::Command::new(env!("CARGO_BIN_EXE_seawall"));
+        up.arg("up").arg("--data").arg(folder.join("data"));
+        for (name, port) in ["--http", "--https", "--admin"].iter().zip(&ports) {
+            up.args([name, port.as_str()]);
+        }
+        up.args(["--dashboard", "none", "--status-page", "none"])
+            .args(["--origin", url, "--drain", "60s"])
+            .stdin(Stdio::null())
+            .stdout(folder.log())
+            .stderr(folder.log());
+        Up::spawned(folder, up)
+    };
+    let mut old = start(&origin.url());
+    let mut client = connect(old.http());
+    client
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
+    let arrival = origin.next();
+    old.signal(libc::SIGTERM);
+    for port in &ports {
+        until("the port to be free", || TcpStream::connect(port).err());
+    }
+    let site = Server::site();
+    let new = start(&site.url());
+    assert_eq!(curl(&[&new.url("/")]).status, 200);
+    assert_eq!(
+        curl(&[&format!("http://{}/readyz", new.admin())]).status,
+        200
+    );
+    arrival.answer("at last");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("at last"), "{answer}");
+    assert_eq!(old.ended().code(), Some(0), "{}", old.log());
 }
 
 #[test]
@@ -230,13 +277,14 @@ fn a_signal_to_quit_ends_it_at_once() {
     up.signal(libc::SIGQUIT);
     up.ended();
     let mut rest = Vec::new();
-    // Cut, not answered.
+    // Cut, and told so.
     let _reset = client.read_to_end(&mut rest);
     assert!(
         !rest.starts_with(b"HTTP/1.1 200"),
         "{}",
         String::from_utf8_lossy(&rest)
     );
+    assert_eq!(up.record_of("/slow")["error"], "edge_shutdown");
     drop(arrival);
 }
 

@@ -119,6 +119,15 @@ fn while_it_stops_it_is_not_ready_and_waits_for_requests_only() {
     let origin = Held::start();
     let mut up = Up::before(&origin.url());
     assert_eq!(ask(&up, "/readyz").0, 200);
+    // Who asks on a connection of its own, as many do, sees the end come.
+    let mut probe = connect(up.admin());
+    let mut ready = || {
+        let asked = probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let mut bytes = [0; 1024];
+        let length = asked.and_then(|()| probe.read(&mut bytes)).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    assert!(ready().starts_with("HTTP/1.1 200 "));
     // A handshake that never begins is no request.
     let mut silent = connect(up.https());
     let mut client = connect(up.http());
@@ -128,8 +137,11 @@ fn while_it_stops_it_is_not_ready_and_waits_for_requests_only() {
     let arrival = origin.next();
     up.signal(libc::SIGTERM);
     until("a 503", || {
-        let (status, ready) = ask(&up, "/readyz");
-        (status == 503 && ready["draining"] == true).then_some(())
+        let said = ready();
+        (said.starts_with("HTTP/1.1 503 ") && said.contains("\"draining\": true")).then_some(())
+    });
+    until("the admin port to close", || {
+        std::net::TcpStream::connect(up.admin()).err()
     });
     assert_eq!(
         silent.read(&mut [0; 16]).ok(),

@@ -6,6 +6,7 @@ mod loopback;
 mod memory;
 mod messages;
 mod mutation;
+mod through;
 
 use super::frame::{HEADER, Header, flag, kind};
 use super::inbound::PREFACE;
