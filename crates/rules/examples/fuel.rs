@@ -1,0 +1,191 @@
+//! Measures what a unit of fuel is worth: nanoseconds for each unit that an operator takes, which should be 0.5 to 2.
+//!
+//! `cargo run --release -p seawall-rules --example fuel`
+#![allow(clippy::expect_used, reason = "a program to measure with")]
+
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use seawall_model::{ConnFacts, Fuel, Network, RequestHead, RequestView};
+use seawall_rules::{Bounds, Expression, Lists, NetworkSet};
+
+const LONG: usize = 16 << 10;
+
+fn main() {
+    let words = "The quick brown fox jumps over the lazy dog 0123456789 ";
+    let prose: String = words.chars().cycle().take(LONG).collect();
+    let letters = "a".repeat(LONG);
+    let plain_path = format!("/{}", "segment/".repeat(LONG / 8));
+    let short = head(
+        "/shop/cart.php?id=17",
+        &[("user-agent", "Mozilla/5.0 (X11; Linux)")],
+    );
+    let other = [
+        ("x-one", "1"),
+        ("x-two", "2"),
+        ("accept", "*/*"),
+        ("cookie", "a=b; c=d"),
+    ];
+    let mut lines: Vec<(&str, &str)> = other.into_iter().cycle().take(40).collect();
+    lines.push(("x-prose", &prose));
+    lines.push(("x-letters", &letters));
+    let pairs = "ab".repeat(LONG / 2);
+    lines.push(("x-pairs", &pairs));
+    let rare = "qxxxxxxx_xxxxxxxz".repeat(LONG / 17);
+    lines.push(("x-rare", &rare));
+    let dense = "qz".repeat(LONG / 2);
+    lines.push(("x-dense", &dense));
+    lines.push(("cookie", &prose));
+    let long = head(&plain_path, &lines);
+    let lists = lists();
+    let equal = |text: &str| format!("eq \"{text}\"");
+    let cases: Vec<(&str, &RequestHead, String)> = vec![
+        ("short: method eq", &short, "http.request.method eq \"GET\"".into()),
+        ("short: host eq", &short, "http.host eq \"shop.example.test\"".into()),
+        ("short: host in 3", &short, "http.host in {\"a.test\" \"shop.example.test\" \"b.test\"}".into()),
+        ("short: path begins", &short, "starts_with(http.request.uri.path, \"/admin\")".into()),
+        ("short: path contains", &short, "http.request.uri.path contains \"admin\"".into()),
+        ("short: path matches", &short, "http.request.uri.path matches r\"^/api/v[0-9]+/\"".into()),
+        ("short: path matches (all)", &short, "http.request.uri.path matches r\"[0-9]{3}$\"".into()),
+        ("short: extension in", &short, "http.request.uri.path.extension in {\"css\" \"js\" \"png\"}".into()),
+        ("short: query contains", &short, "http.request.uri.query contains \"select\"".into()),
+        ("short: user agent contains", &short, "http.user_agent contains \"curl\"".into()),
+        ("short: lower(ua) contains", &short, "lower(http.user_agent) contains \"curl\"".into()),
+        ("short: uri contains", &short, "http.request.uri contains \"../\"".into()),
+        ("short: full_uri eq", &short, "http.request.full_uri eq \"x\"".into()),
+        ("short: header [0]", &short, "http.request.headers[\"x-no\"][0] eq \"1\"".into()),
+        ("short: ip eq", &short, "ip.src eq 192.0.2.1".into()),
+        ("short: ip in 3", &short, "ip.src in {192.0.2.1 10.0.0.0/8 2001:db8::/32}".into()),
+        ("short: ssl", &short, "ssl".into()),
+        ("short: ten nodes", &short, ["ssl"; 10].join(" or ")),
+        ("list of 10,000", &short, "ip.src in $small".into()),
+        ("list of 500,000", &short, "ip.src in $large".into()),
+        ("long: path begins", &long, "starts_with(http.request.uri.path, \"/admin\")".into()),
+        ("long: raw path begins", &long, "starts_with(raw.http.request.uri.path, \"/admin\")".into()),
+        ("long: query", &long, "http.request.uri.query eq \"x\"".into()),
+        ("long: extension", &long, "http.request.uri.path.extension eq \"css\"".into()),
+        ("long: uri ends", &long, "ends_with(http.request.uri, \"x\")".into()),
+        ("long: full_uri ends", &long, "ends_with(http.request.full_uri, \"x\")".into()),
+        ("long: header absent", &long, "http.request.headers[\"x-none\"][0] eq \"1\"".into()),
+        ("long: known header", &long, "http.request.headers[\"cookie\"][0] eq \"1\"".into()),
+        ("long: cookie joined", &long, "http.cookie eq \"x\"".into()),
+        ("long: eq", &long, format!("http.request.headers[\"x-prose\"][0] {}", equal(&prose))),
+        ("long: lower eq", &long, format!("lower(http.request.headers[\"x-letters\"][0]) {}", equal(&letters))),
+        ("long: in 1", &long, format!("http.request.headers[\"x-prose\"][0] in {{\"{prose}\"}}")),
+        ("long: lower in 1", &long, format!("lower(http.request.headers[\"x-letters\"][0]) in {{\"{letters}\"}}")),
+        ("long: contains", &long, "http.request.headers[\"x-prose\"][0] contains \"union select\"".into()),
+        ("long: contains 1", &long, "http.request.headers[\"x-prose\"][0] contains \"!\"".into()),
+        ("long: contains, worst", &long, "http.request.headers[\"x-letters\"][0] contains \"aaaaaaaaaaaaaaab\"".into()),
+        ("long: contains, worst 2", &long, "http.request.headers[\"x-letters\"][0] contains \"baaaaaaaaaaaaaaa\"".into()),
+        (
+            "long: contains, pairs",
+            &long,
+            "http.request.headers[\"x-pairs\"][0] contains \"abababababababba\"".into(),
+        ),
+        (
+            "long: contains, dense",
+            &long,
+            "http.request.headers[\"x-dense\"][0] contains \"aqzb\"".into(),
+        ),
+        (
+            "long: contains, denser",
+            &long,
+            "http.request.headers[\"x-dense\"][0] contains \"qzqzqzqzqzqzqzzq\"".into(),
+        ),
+        (
+            "long: contains, rare",
+            &long,
+            "http.request.headers[\"x-rare\"][0] contains \"qxxxxxxxxxxxxxxxz\"".into(),
+        ),
+        ("long: contains, worst 3", &long, "http.request.headers[\"x-letters\"][0] contains \"aaaaaaaabaaaaaaaaaaaaaaa\"".into()),
+        ("long: lower contains", &long, "lower(http.request.headers[\"x-prose\"][0]) contains \"union select\"".into()),
+        ("long: any lines contain", &long, "any(http.request.headers[\"cookie\"][*] contains \"union select\")".into()),
+        ("long: table", &long, "http.request.headers[\"x-prose\"][0] matches r\"union\\s+select\"".into()),
+        ("long: table (?i)", &long, "http.request.headers[\"x-prose\"][0] matches r\"(?i)union\\s+select|drop\\s+table|insert\\s+into\"".into()),
+        ("long: table, classes", &long, "http.request.headers[\"x-letters\"][0] matches r\"[a-z]+@[a-z]+\"".into()),
+        ("long: side by side, few", &long, "http.request.headers[\"x-prose\"][0] matches r\"select.{1,80}from\"".into()),
+        ("long: side by side, many", &long, "http.request.headers[\"x-letters\"][0] matches r\"a.{1,80}from\"".into()),
+        ("long: side by side, classes", &long, "http.request.headers[\"x-prose\"][0] matches r\"[a-z ]{40}.{30}[!?]|o.{80}x!\"".into()),
+    ];
+    println!("{:<32} {:>10} {:>10} {:>8}", "", "ns", "units", "ns/unit");
+    for (name, head, source) in &cases {
+        measure(name, head, source, &lists);
+    }
+}
+
+fn measure(name: &str, head: &RequestHead, source: &str, lists: &Lists) {
+    let bounds = Bounds {
+        source_bytes: 1 << 20,
+        ..Bounds::default()
+    };
+    let begin = Instant::now();
+    let expression = Expression::parse(source, lists, &bounds).expect(name);
+    let compiled = begin.elapsed();
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let conn = ConnFacts {
+        peer,
+        local: peer,
+        tls: None,
+    };
+    let clients: Vec<Ipv4Addr> = (0..1024u32)
+        .map(|nth| Ipv4Addr::from_bits(nth.wrapping_mul(0x9e37_79b9)))
+        .collect();
+    let views = clients
+        .iter()
+        .map(|ip| RequestView::new(head, &conn, (*ip).into(), false));
+    let views: Vec<RequestView<'_>> = views.collect();
+    let mut units = 0;
+    let mut run = |views: &[RequestView<'_>]| {
+        for view in views {
+            let mut fuel = Fuel::new(u64::MAX);
+            black_box(expression.matches(black_box(view), &mut fuel)).expect("enough fuel");
+            units = fuel.used();
+        }
+    };
+    // The first time each normalises its path.
+    run(&views);
+    let mut best = f64::INFINITY;
+    let begin = Instant::now();
+    while begin.elapsed().as_millis() < 60 {
+        for few in views.chunks(64) {
+            let round = Instant::now();
+            run(few);
+            best = best.min(round.elapsed().as_secs_f64() * 1e9 / few.len() as f64);
+        }
+    }
+    let slow = if compiled.as_millis() > 1 {
+        format!("  compiled in {compiled:.1?}")
+    } else {
+        String::new()
+    };
+    println!(
+        "{name:<32} {best:>10.1} {units:>10} {:>8.2}{slow}",
+        best / units as f64
+    );
+}
+
+fn lists() -> Lists {
+    let mut lists = Lists::new();
+    for (name, count) in [("small", 10_000u32), ("large", 500_000)] {
+        let step = u32::MAX / count;
+        let networks = (0..count).map(|nth| {
+            let address = Ipv4Addr::from_bits((nth * step) & !0xff);
+            Network::parse(&format!("{address}/24")).expect("a network")
+        });
+        lists.insert(name, Arc::new(NetworkSet::new(networks)));
+    }
+    lists
+}
+
+fn head(target: &str, lines: &[(&str, &str)]) -> RequestHead {
+    let mut head = RequestHead::default();
+    head.method_span = head.fields.store(b"GET");
+    head.target_span = head.fields.store(target.as_bytes());
+    head.authority_span = head.fields.store(b"Shop.example.test:8443");
+    for (name, value) in lines {
+        head.fields.push(name.as_bytes(), value.as_bytes());
+    }
+    head
+}
