@@ -17,7 +17,7 @@ pub mod units;
 pub mod view;
 
 pub use conn::{ConnFacts, HttpVersion, TlsFacts};
-pub use document::Document;
+pub use document::{Document, SkipSet, StageMode};
 pub use field::FieldId;
 pub use fuel::{Fuel, Spent};
 pub use head::{Fields, Method, RequestHead, ResponseHead};

@@ -16,10 +16,16 @@ pub struct Limits {
     pub hosts_per_zone: usize,
     /// Origins of a zone.
     pub origins_per_zone: usize,
+    /// Rules of a zone.
+    pub rules_per_zone: usize,
     /// Entries of `[lists]`.
     pub lists: usize,
-    /// Networks of one list.
+    /// Networks of one list, each of those in the document and those in its file.
     pub networks_per_list: usize,
+    /// Lists and networks of each of `block`, `allow` and `only`.
+    pub list_refs: usize,
+    /// Media types that a zone takes.
+    pub content_types: usize,
     /// Listen addresses, each of HTTP and HTTPS.
     pub listeners: usize,
     /// Networks of `trusted_proxies`.
@@ -40,8 +46,11 @@ impl Default for Limits {
             zones: 100_000,
             hosts_per_zone: 1_000,
             origins_per_zone: 256,
+            rules_per_zone: 1_000,
             lists: 1_000,
-            networks_per_list: 100_000,
+            networks_per_list: 1_000_000,
+            list_refs: 1_000,
+            content_types: 100,
             listeners: 64,
             trusted_proxies: 10_000,
             header_edits: 100,

@@ -1,8 +1,10 @@
 //! What is wrong with a document: all of it at once, each with where it is and what to do about it.
 //!
 //! A reader adds problems to a [`Report`] while it walks; [`Report::finish`] turns offsets into lines. The list is
-//! bounded, so that a hostile document cannot make its own error message the attack.
+//! bounded, so that a hostile document cannot make its own error message the attack. Whose problems they are, a zone's
+//! or everybody's, is kept for all of them, listed or not.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -124,6 +126,9 @@ pub struct Report {
     found: Vec<(Option<usize>, Problem)>,
     most: usize,
     more: u64,
+    zone: Option<usize>,
+    bad_zones: BTreeSet<usize>,
+    bad_platform: bool,
 }
 
 impl Report {
@@ -133,11 +138,45 @@ impl Report {
             found: Vec::new(),
             most,
             more: 0,
+            zone: None,
+            bad_zones: BTreeSet::new(),
+            bad_platform: false,
         }
+    }
+
+    /// From here on problems are those of the zone with this index; without one, of what all zones share.
+    pub fn turn_to(&mut self, zone: Option<usize>) {
+        self.zone = zone;
+    }
+
+    /// The zone whose problems are added now.
+    pub fn zone(&self) -> Option<usize> {
+        self.zone
+    }
+
+    /// The zones that have problems.
+    pub fn bad_zones(&self) -> &BTreeSet<usize> {
+        &self.bad_zones
+    }
+
+    /// Whether what all zones share has problems.
+    pub fn is_platform_bad(&self) -> bool {
+        self.bad_platform
+    }
+
+    /// As [`Report::add`], of another zone than the one that is read.
+    pub fn add_to(&mut self, zone: Option<usize>, offset: usize, say: impl FnOnce() -> Problem) {
+        let here = std::mem::replace(&mut self.zone, zone);
+        self.add(Some(offset), say);
+        self.zone = here;
     }
 
     /// Adds the problem that `say` makes; once the list is full it is counted without being made.
     pub fn add(&mut self, offset: Option<usize>, say: impl FnOnce() -> Problem) {
+        match self.zone {
+            Some(zone) => drop(self.bad_zones.insert(zone)),
+            None => self.bad_platform = true,
+        }
         if self.found.len() < self.most {
             self.found.push((offset, say()));
         } else {
@@ -219,6 +258,20 @@ mod tests {
             "first: is wrong\nsecond: is wrong (line 2)\nthird: is wrong (line 5)\nand 1 more"
         );
         assert!(Report::new(3).finish("").is_none());
+    }
+
+    #[test]
+    fn a_report_knows_whose_problems_there_are_also_when_they_are_not_listed() {
+        let mut report = Report::new(1);
+        report.turn_to(Some(4));
+        report.add(Some(0), || problem("zone[4]"));
+        report.add_to(Some(2), 1, || problem("zone[2]"));
+        assert_eq!(report.zone(), Some(4));
+        assert!(report.bad_zones().iter().eq(&[2, 4]) && !report.is_platform_bad());
+        report.turn_to(None);
+        report.add(None, || problem("schema"));
+        assert!(report.bad_zones().iter().eq(&[2, 4]) && report.is_platform_bad());
+        assert_eq!(report.finish("").unwrap().more, 2);
     }
 
     #[test]

@@ -28,9 +28,11 @@ pub struct Edge {
     pub trusted_proxies: Vec<Network>,
     /// What addresses may be connected to. Default: all three kinds.
     pub outward: Outward,
-    /// What makes `/readyz` answer 503, of `config_stale`, `safe_mode`, `origins_down`, `dns_stale`, `access_log`,
+    /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `origins_down`, `dns_stale`, `access_log`,
     /// `descriptors`. Default: none of them.
     pub unready_when: Vec<String>,
+    /// Stages that an emergency switch turns off in all zones, by name; which there are is not known here. Default: none.
+    pub kill: Vec<String>,
     /// The port at which clients reach plain HTTP. Default: that of the first listener.
     pub public_http: Option<u16>,
     /// The port at which clients reach HTTPS. Default: that of the first listener.
@@ -39,6 +41,19 @@ pub struct Edge {
     pub access_log: AccessLog,
     /// Bounds on clients.
     pub limits: EdgeLimits,
+}
+
+/// Stages that can be switched off at once: more than there are.
+const MOST_KILLED: usize = 64;
+
+/// The name of a stage, as far as it can be judged here.
+fn stage(text: &str) -> Result<String, Wrong> {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if (1..=32).contains(&text.len()) && text.bytes().all(known) {
+        return Ok(text.to_owned());
+    }
+    let what = format!("{} is no name of a stage", quote(text));
+    Err(Wrong::new(what, "write one such as \"rules\""))
 }
 
 impl Default for Edge {
@@ -53,6 +68,7 @@ impl Default for Edge {
             trusted_proxies: Vec::new(),
             outward: Outward::default(),
             unready_when: Vec::new(),
+            kill: Vec::new(),
             public_http: None,
             public_https: None,
             access_log: AccessLog::default(),
@@ -141,10 +157,16 @@ pub struct EdgeLimits {
     pub write_timeout: Duration,
     /// Client connections of this machine. Default 100,000.
     pub connections: u64,
-    /// Connections of one client address; 0 is no limit. Default 0.
+    /// Connections of one client address; 0 is no limit. Default 16,384: an office, or a load test.
     pub connections_per_client: u32,
     /// Requests of one connection; 0 is no limit. Default 0.
     pub requests_per_connection: u32,
+    /// Requests in progress, all zones together; one zone may hold at most as many as are free. Default 100,000.
+    pub requests_in_progress: u64,
+    /// Bytes of request bodies that are held while they are looked at, all zones together. Default 256 MiB.
+    pub body_memory: u64,
+    /// Client addresses whose counters are kept, all zones together. Default 1,000,000.
+    pub client_table: u64,
     /// Concurrent streams of an HTTP/2 connection. Default 128.
     pub h2_streams: u32,
     /// For a TLS handshake. Default 10 s.
@@ -165,8 +187,11 @@ impl Default for EdgeLimits {
             body_min_rate: 240,
             write_timeout: Duration::from_secs(30),
             connections: 100_000,
-            connections_per_client: 0,
+            connections_per_client: 16_384,
             requests_per_connection: 0,
+            requests_in_progress: 100_000,
+            body_memory: 256 << 20,
+            client_table: 1_000_000,
             h2_streams: 128,
             tls_handshake_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
@@ -204,6 +229,7 @@ impl Edge {
         if let Some(words) = reader.words("unready_when") {
             edge.unready_when = words.into_iter().map(str::to_owned).collect();
         }
+        put(&mut edge.kill, reader.list("kill", MOST_KILLED, stage));
         edge.public_http = reader.number("public_http");
         edge.public_https = reader.number("public_https");
         put(&mut edge.access_log, AccessLog::read(&mut reader));
@@ -257,6 +283,9 @@ impl Edge {
         }
         if !self.unready_when.is_empty() {
             entries.list("unready_when", &self.unready_when);
+        }
+        if !self.kill.is_empty() {
+            entries.list("kill", &self.kill);
         }
         entries.number_if("public_http", self.public_http.map(u64::from));
         entries.number_if("public_https", self.public_https.map(u64::from));
@@ -376,6 +405,12 @@ impl EdgeLimits {
             &mut limits.requests_per_connection,
             reader.number("requests_per_connection"),
         );
+        put(
+            &mut limits.requests_in_progress,
+            reader.number("requests_in_progress"),
+        );
+        put(&mut limits.body_memory, reader.size("body_memory"));
+        put(&mut limits.client_table, reader.number("client_table"));
         put(&mut limits.h2_streams, reader.number("h2_streams"));
         put(
             &mut limits.tls_handshake_timeout,
@@ -423,6 +458,13 @@ impl EdgeLimits {
             self.requests_per_connection,
             default.requests_per_connection,
         );
+        entries.number(
+            "requests_in_progress",
+            self.requests_in_progress,
+            default.requests_in_progress,
+        );
+        entries.size("body_memory", self.body_memory, default.body_memory);
+        entries.number("client_table", self.client_table, default.client_table);
         entries.number("h2_streams", self.h2_streams, default.h2_streams);
         entries.duration(
             "tls_handshake_timeout",

@@ -25,23 +25,28 @@ impl HeaderEdits {
     }
 
     pub(super) fn read(mut reader: Reader<'_, '_>, request: bool) -> Self {
-        let most = reader.limits.header_edits;
-        let set = pairs(&mut reader, "set", request);
-        let add = pairs(&mut reader, "add", request);
-        let remove = reader.list("remove", most, |text| {
-            check_name(text, request)?;
-            Ok(text.to_owned())
-        });
+        let edits = Self::take(&mut reader, request);
         reader.close();
+        edits
+    }
+
+    /// The keys `set`, `add` and `remove` of a table that has others too.
+    pub(super) fn take(reader: &mut Reader<'_, '_>, request: bool) -> Self {
         Self {
-            set,
-            add,
-            remove: remove.unwrap_or_default(),
+            set: pairs(reader, "set", request),
+            add: pairs(reader, "add", request),
+            remove: names(reader, "remove", request),
         }
     }
 
     pub(super) fn entries(&self) -> Entries {
         let mut entries = Entries::default();
+        self.write(&mut entries);
+        entries
+    }
+
+    /// Writes the keys `set`, `add` and `remove`, those that are not empty.
+    pub(super) fn write(&self, entries: &mut Entries) {
         for (name, pairs) in [("set", &self.set), ("add", &self.add)] {
             let mut table = Entries::default();
             for (field, value) in pairs {
@@ -49,11 +54,18 @@ impl HeaderEdits {
             }
             entries.table_if(name, table);
         }
-        if !self.remove.is_empty() {
-            entries.list("remove", &self.remove);
-        }
-        entries
+        entries.list_if("remove", &self.remove);
     }
+}
+
+/// A list of names of fields that may be edited, as they are written.
+pub(super) fn names(reader: &mut Reader<'_, '_>, name: &str, request: bool) -> Vec<String> {
+    let most = reader.limits.header_edits;
+    let names = reader.list(name, most, |text| {
+        check_name(text, request)?;
+        Ok(text.to_owned())
+    });
+    names.unwrap_or_default()
 }
 
 fn pairs(reader: &mut Reader<'_, '_>, name: &str, request: bool) -> Vec<(String, String)> {
@@ -90,8 +102,7 @@ fn pairs(reader: &mut Reader<'_, '_>, name: &str, request: bool) -> Vec<(String,
 /// (§7.6.1) nor is the edge's own to say.
 fn check_name(name: &str, request: bool) -> Result<(), Wrong> {
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{} {what}", quote(name)), help));
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+    if name.len() > 256 || !is_token(name) {
         return wrong("is no field name", "letters, digits and `-`");
     }
     match FieldId::of(name.as_bytes()) {
@@ -115,6 +126,12 @@ fn check_name(name: &str, request: bool) -> Result<(), Wrong> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether it is a token (RFC 9110 §5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(known)
 }
 
 /// A field value (RFC 9110 §5.5), in ASCII as that section asks of new fields.

@@ -7,10 +7,15 @@
 //! a document into what serves requests.
 
 mod edge;
+mod guard;
 mod headers;
 mod keys;
+mod lists;
+mod mode;
 mod origin;
 mod reader;
+mod rule;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -18,22 +23,27 @@ mod value;
 mod write;
 mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeTable;
 
 pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
+pub use guard::{Maintenance, ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneTransform};
 pub use headers::HeaderEdits;
 pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
+pub use lists::{IpList, ListRef};
+pub use mode::StageMode;
 pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, Retry, Timeouts,
 };
+pub use rule::{Rule, RuleAction, ZoneRules};
+pub use skip::SkipSet;
 pub use up::{Up, up_default};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
-use crate::network::Network;
 use crate::problem::{Problem, Problems, Report, Wrong, quote};
+use lists::ListNames;
 use reader::{Reader, put};
 use write::Entries;
 
@@ -50,7 +60,7 @@ pub struct Document {
     pub schema: u32,
     /// What holds for the edge as a whole.
     pub edge: Edge,
-    /// Lists by name, which rules refer to as `$name`.
+    /// Lists by name, which rules refer to as `$name` and zones as `"name"`.
     pub lists: BTreeMap<String, IpList>,
     /// The zones, in the order of the file.
     pub zones: Vec<Zone>,
@@ -68,13 +78,6 @@ impl Default for Document {
     }
 }
 
-/// One of `[lists]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IpList {
-    /// Its networks.
-    pub ips: Vec<Network>,
-}
-
 /// Reads a document. Pure and deterministic; time and memory are linear in `text`, whose size is checked first. Tables
 /// and lists deeper than 80 are refused by the TOML parser.
 ///
@@ -89,9 +92,34 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Document, Problems> {
 }
 
 /// As [`parse`], with what could be read even if something is wrong; defaults stand in for what could not. For those
-/// who look for further problems: a document with problems must not be served.
+/// who look for further problems: a document with problems must not be served as it is.
 pub fn parse_partly(text: &str, limits: &Limits) -> (Document, Option<Problems>) {
-    let nothing = |problems| (Document::default(), Some(problems));
+    let parsed = parse_zones(text, limits);
+    (parsed.document, parsed.problems)
+}
+
+/// A document as far as it could be read, and which parts of it are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// What could be read; defaults stand in for what could not. A zone keeps its index whatever is wrong with it.
+    pub document: Document,
+    /// All that is wrong.
+    pub problems: Option<Problems>,
+    /// The indexes in [`Document::zones`] of the zones that have problems; of two that claim one name or host, both.
+    /// Complete, also where [`Problems::more`] are not listed.
+    pub bad_zones: BTreeSet<usize>,
+    /// Whether nothing is wrong but in zones. Otherwise no zone of this document can be judged.
+    pub platform_ok: bool,
+}
+
+/// As [`parse`], zone by zone: when [`Parsed::platform_ok`] holds, the zones that are not bad may be served.
+pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
+    let nothing = |problems| Parsed {
+        document: Document::default(),
+        problems: Some(problems),
+        bad_zones: BTreeSet::new(),
+        platform_ok: false,
+    };
     if text.len() > limits.document_bytes {
         let wrong = Wrong::new(
             format!("is {} bytes long", text.len()),
@@ -105,7 +133,12 @@ pub fn parse_partly(text: &str, limits: &Limits) -> (Document, Option<Problems>)
     };
     let mut report = Report::new(limits.problems);
     let document = Document::read(root.get_ref(), &mut report, limits);
-    (document, report.finish(text))
+    Parsed {
+        document,
+        bad_zones: report.bad_zones().clone(),
+        platform_ok: !report.is_platform_bad(),
+        problems: report.finish(text),
+    }
 }
 
 fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
@@ -170,12 +203,12 @@ impl Document {
             );
         }
         put(&mut document.edge, reader.table("edge").map(Edge::read));
-        put(&mut document.lists, reader.table("lists").map(read_lists));
-        let mut claims = zone::Claims::default();
+        put(&mut document.lists, reader.table("lists").map(lists::read));
+        let (mut claims, names) = (zone::Claims::default(), ListNames::of(root));
         put(
             &mut document.zones,
             reader.tables("zone", limits.zones, |reader| {
-                Zone::read(reader, &mut claims)
+                Zone::read(reader, &mut claims, &names)
             }),
         );
         reader.close();
@@ -195,38 +228,12 @@ impl Document {
             section("[edge]", "edge", &edge);
         }
         for (name, list) in &self.lists {
-            let mut entries = Entries::default();
-            entries.list("ips", &list.ips);
             let path = format!("lists.{}", write::key(name));
-            section(&format!("[{path}]"), &path, &entries);
+            section(&format!("[{path}]"), &path, &list.entries());
         }
         for zone in &self.zones {
             section("[[zone]]", "zone", &zone.entries());
         }
         out
     }
-}
-
-fn read_lists(mut reader: Reader<'_, '_>) -> BTreeMap<String, IpList> {
-    let mut lists = BTreeMap::new();
-    let all = reader.take_all();
-    if all.len() > reader.limits.lists {
-        let what = format!("has {} entries", all.len());
-        reader.refuse_table(Wrong::new(what, format!("at most {}", reader.limits.lists)));
-    }
-    for found in all.into_iter().take(reader.limits.lists) {
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if !(1..=64).contains(&found.name.len()) || !found.name.bytes().all(known) {
-            let wrong = Wrong::new("is no name of a list", "1 to 64 of a-z, 0-9 and _");
-            reader.refuse(found.name, Some(found.offset), wrong);
-        }
-        let Some(mut list) = reader.table_of(found) else {
-            continue;
-        };
-        let most = list.limits.networks_per_list;
-        let ips = list.list("ips", most, Network::parse).unwrap_or_default();
-        list.close();
-        lists.insert(found.name.to_owned(), IpList { ips });
-    }
-    lists
 }

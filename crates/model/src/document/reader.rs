@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{self, Absent, Key, Kind};
-use super::value::{article, check_text, one_of, out_of_bounds, shown, whole};
+use super::value::{article, check_lines, check_text, one_of, out_of_bounds, shown, whole};
 use crate::limits::Limits;
 use crate::problem::{Problem, Report, Wrong, quote};
 use crate::units;
@@ -126,6 +126,11 @@ impl<'r, 't> Reader<'r, 't> {
         self.found.iter().find(|found| found.name == name).copied()
     }
 
+    /// The names of all values that are left.
+    pub(super) fn names(&self) -> Vec<&'t str> {
+        self.found.iter().map(|found| found.name).collect()
+    }
+
     /// Reports the list `name` if it is there and has no entry.
     pub(super) fn refuse_empty(&mut self, name: &str, help: &str) {
         if let Some(found) = self.peek(name)
@@ -203,8 +208,27 @@ impl<'r, 't> Reader<'r, 't> {
 
     /// The text of a value that was taken out.
     pub(super) fn text_of(&mut self, found: Found<'t>) -> Option<&'t str> {
+        let limits = self.limits;
+        self.text_that(found, |text| check_text(text, limits))
+    }
+
+    /// Text that may have several lines, and is neither blank nor longer than `most` bytes.
+    pub(super) fn lines(&mut self, name: &str, most: usize) -> Option<String> {
+        let found = self.take(name)?;
+        let text = self.text_that(found, |text| match text.trim() {
+            "" => Err(Wrong::new("is empty", missing_help(name, found.key))),
+            _ => check_lines(text, most),
+        })?;
+        Some(text.to_owned())
+    }
+
+    fn text_that(
+        &mut self,
+        found: Found<'t>,
+        check: impl FnOnce(&str) -> Result<(), Wrong>,
+    ) -> Option<&'t str> {
         match found.value {
-            DeValue::String(text) => match check_text(text, self.limits) {
+            DeValue::String(text) => match check(text) {
                 Ok(()) => Some(text.as_ref()),
                 Err(wrong) => {
                     self.refuse(found.name, Some(found.offset), wrong);
@@ -287,6 +311,19 @@ impl<'r, 't> Reader<'r, 't> {
     /// A whole number within the bounds of the table of keys.
     pub(super) fn number<T: TryFrom<u64>>(&mut self, name: &str) -> Option<T> {
         let found = self.take(name)?;
+        let Kind::Number(least, most) = found.key.kind else {
+            return None;
+        };
+        self.whole_number(found, least, most)
+    }
+
+    /// A whole number, within these bounds, of a value that was taken out.
+    pub(super) fn whole_number<T: TryFrom<u64>>(
+        &mut self,
+        found: Found<'t>,
+        least: u64,
+        most: u64,
+    ) -> Option<T> {
         let DeValue::Integer(integer) = found.value else {
             let digits = found
                 .value
@@ -299,14 +336,12 @@ impl<'r, 't> Reader<'r, 't> {
             );
             return None;
         };
-        let Kind::Number(least, most) = found.key.kind else {
-            return None;
-        };
         let number = whole(integer).filter(|number| (least..=most).contains(number));
         let number = number.and_then(|number| T::try_from(number).ok());
         if number.is_none() {
             let shown = shown(found.value);
-            self.refuse(name, Some(found.offset), out_of_bounds(&shown, least, most));
+            let wrong = out_of_bounds(&shown, least, most);
+            self.refuse(found.name, Some(found.offset), wrong);
         }
         number
     }
@@ -461,8 +496,9 @@ impl<'r, 't> Reader<'r, 't> {
         ))
     }
 
-    /// Reads each table of the list `name` by `read`.
-    pub(super) fn tables<T>(
+    /// Reads each table of the list `name` by `read`; what is no table keeps its place, by its default. The tables at
+    /// the top of the file are the zones: what is reported meanwhile is theirs.
+    pub(super) fn tables<T: Default>(
         &mut self,
         name: &str,
         most: usize,
@@ -470,7 +506,8 @@ impl<'r, 't> Reader<'r, 't> {
     ) -> Option<Vec<T>> {
         let found = self.take(name)?;
         if found.value.is_table() {
-            let help = format!("write [[{name}]], or {name} = [{{ … }}]");
+            let header = found.key.path.replace("[].", ".");
+            let help = format!("write [[{header}]], or {name} = [{{ … }}]");
             self.refuse(
                 name,
                 Some(found.offset),
@@ -484,6 +521,9 @@ impl<'r, 't> Reader<'r, 't> {
         for (nth, value) in values.iter().enumerate().take(most) {
             let offset = value.span().start;
             let numbered = format!("{name}[{nth}]");
+            if self.path.is_empty() {
+                self.report.turn_to(Some(nth));
+            }
             let Some(table) = value.get_ref().as_table() else {
                 let what = format!(
                     "{} is {}, not a table",
@@ -491,6 +531,7 @@ impl<'r, 't> Reader<'r, 't> {
                     article(value.get_ref())
                 );
                 self.refuse(&numbered, Some(offset), Wrong::new(what, "write { … }"));
+                items.push(T::default());
                 continue;
             };
             let path = self.path_to(&numbered);
@@ -503,6 +544,9 @@ impl<'r, 't> Reader<'r, 't> {
                 Some(offset),
             );
             items.push(read(reader));
+        }
+        if self.path.is_empty() {
+            self.report.turn_to(None);
         }
         Some(items)
     }

@@ -55,17 +55,57 @@ pub(super) fn out_of_bounds(
 
 /// Refuses what no value needs and what would break lines of logs.
 pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Wrong> {
-    if text.len() > limits.text_bytes {
-        let help = format!("at most {} bytes", limits.text_bytes);
+    check_length(text, limits.text_bytes)?;
+    check_controls(text, &['\t'])
+}
+
+/// As [`check_text`], for text that may have several lines.
+pub(super) fn check_lines(text: &str, most: usize) -> Result<(), Wrong> {
+    check_length(text, most)?;
+    check_controls(text, &['\t', '\r', '\n'])
+}
+
+fn check_length(text: &str, most: usize) -> Result<(), Wrong> {
+    if text.len() > most {
+        let help = format!("at most {most} bytes");
         return Err(Wrong::new(format!("is {} bytes long", text.len()), help));
     }
-    if text.chars().any(|c| c.is_control() && c != '\t') {
+    Ok(())
+}
+
+fn check_controls(text: &str, allowed: &[char]) -> Result<(), Wrong> {
+    if text
+        .chars()
+        .any(|c| c.is_control() && !allowed.contains(&c))
+    {
         return Err(Wrong::new(
             format!("{} has control characters", quote(text)),
             "leave them out",
         ));
     }
     Ok(())
+}
+
+/// Text for people: at most `most` characters, all of them visible, none that changes the order of others or has no width.
+pub(super) fn printable(text: &str, most: usize) -> Result<String, Wrong> {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if text.chars().any(unseen) {
+        let what = format!("{} has characters that cannot be seen", quote(text));
+        return Err(Wrong::new(what, "leave them out"));
+    }
+    if text.trim() != text {
+        let what = format!("{} has white space around it", quote(text));
+        return Err(Wrong::new(what, "leave it out"));
+    }
+    let length = text.chars().count();
+    if length > most {
+        let what = format!("is {length} characters long");
+        return Err(Wrong::new(what, format!("at most {most}")));
+    }
+    Ok(text.to_owned())
 }
 
 /// A value in a few words.

@@ -17,6 +17,7 @@ enum Node {
     Value(String),
     List(Vec<String>),
     Table(Entries),
+    Sections(Vec<Entries>),
 }
 
 impl Entries {
@@ -86,6 +87,20 @@ impl Entries {
         );
     }
 
+    /// A list of texts, unless it is empty.
+    pub(super) fn list_if<T: ToString>(&mut self, name: &str, values: &[T]) {
+        if !values.is_empty() {
+            self.list(name, values);
+        }
+    }
+
+    /// A list of tables, each of which is a section; none if there are none.
+    pub(super) fn sections(&mut self, name: &str, tables: Vec<Entries>) {
+        if !tables.is_empty() {
+            self.push(name, Node::Sections(tables));
+        }
+    }
+
     /// A list of tables.
     pub(super) fn tables(&mut self, name: &str, tables: &[Entries]) {
         self.push(
@@ -122,10 +137,15 @@ impl Entries {
     pub(super) fn lines(&self, path: &str, out: &mut String) {
         let mut sections = Vec::new();
         for (name, node) in &self.0 {
+            if let Node::Sections(tables) = node {
+                let header = format!("[[{path}.{}]]", key(name));
+                sections.extend(tables.iter().map(|entries| (header.clone(), entries)));
+                continue;
+            }
             let line = format!("{} = {}", key(name), node.inline());
             match node {
                 Node::Table(entries) if line.chars().count() > WIDTH => {
-                    sections.push((name, entries))
+                    sections.push((format!("[{path}.{}]", key(name)), entries))
                 }
                 Node::List(items) if line.chars().count() > WIDTH => {
                     out.push_str(&format!("{} = [\n", key(name)));
@@ -140,10 +160,9 @@ impl Entries {
                 }
             }
         }
-        for (name, entries) in sections {
-            let path = format!("{path}.{}", key(name));
-            out.push_str(&format!("\n[{path}]\n"));
-            entries.lines(&path, out);
+        for (header, entries) in sections {
+            out.push_str(&format!("\n{header}\n"));
+            entries.lines(header.trim_matches(['[', ']']), out);
         }
     }
 }
@@ -154,12 +173,20 @@ impl Node {
             Self::Value(value) => value.clone(),
             Self::List(items) => format!("[{}]", items.join(", ")),
             Self::Table(entries) => entries.inline(),
+            Self::Sections(tables) => {
+                let tables: Vec<String> = tables.iter().map(Entries::inline).collect();
+                format!("[{}]", tables.join(", "))
+            }
         }
     }
 }
 
-/// A TOML basic string. Documents hold no control characters but tabs; what a caller put in is escaped all the same.
+/// A TOML string: a literal one where a basic one would need `\`. Whatever a caller put in is escaped.
 fn text(value: &str) -> String {
+    let is_literal = |c: char| c != '\'' && !c.is_control();
+    if value.contains(['"', '\\']) && value.chars().all(is_literal) {
+        return format!("'{value}'");
+    }
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
     for c in value.chars() {
@@ -167,6 +194,7 @@ fn text(value: &str) -> String {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
             c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => out.push(c),
         }

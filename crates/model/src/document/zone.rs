@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guard::{Maintenance, ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneTransform};
 use super::headers::HeaderEdits;
+use super::lists::ListNames;
 use super::origin::{CertificateFiles, HealthCheck, Origin, Passive, Retry, Timeouts};
 use super::reader::{Reader, put};
+use super::rule::{Rule, ZoneRules};
 use super::write::Entries;
 use crate::host::HostPattern;
 use crate::problem::{Problem, Wrong, quote};
@@ -42,6 +45,22 @@ pub struct Zone {
     pub max_body: Option<u64>,
     /// Whether WebSocket upgrades are let through. Default true.
     pub websocket: bool,
+    /// What becomes of requests that an expression fits, in this order: `[[zone.rule]]`. Default: none.
+    pub rules: Vec<Rule>,
+    /// The stage `rules` as a whole: `[zone.rules]`.
+    pub rule_stage: ZoneRules,
+    /// The stage `lists`: client addresses that are refused or let through.
+    pub lists: ZoneLists,
+    /// The stage `ddos`: limits on one client address.
+    pub ddos: ZoneDdos,
+    /// The stage `body`: what request bodies may hold.
+    pub body: ZoneBody,
+    /// The stage `hygiene`: headers of responses.
+    pub hygiene: ZoneHygiene,
+    /// The stage `transform`: `redirect_https` and `request_headers`.
+    pub transform: ZoneTransform,
+    /// Whether the zone answers 503 with a page that says why.
+    pub maintenance: Maintenance,
 }
 
 impl Default for Zone {
@@ -62,6 +81,14 @@ impl Default for Zone {
             response_headers: HeaderEdits::default(),
             max_body: None,
             websocket: true,
+            rules: Vec::new(),
+            rule_stage: ZoneRules::default(),
+            lists: ZoneLists::default(),
+            ddos: ZoneDdos::default(),
+            body: ZoneBody::default(),
+            hygiene: ZoneHygiene::default(),
+            transform: ZoneTransform::default(),
+            maintenance: Maintenance::default(),
         }
     }
 }
@@ -144,6 +171,7 @@ pub(super) struct Claims {
 }
 
 struct Claim {
+    zone: Option<usize>,
     path: String,
     offset: usize,
     told: bool,
@@ -163,6 +191,7 @@ impl Claim {
             claims.insert(
                 key,
                 Self {
+                    zone: reader.report.zone(),
                     path,
                     offset,
                     told: false,
@@ -174,15 +203,18 @@ impl Claim {
         if !first.told {
             first.told = true;
             let (path, other) = (first.path.clone(), path);
-            reader
-                .report
-                .add(Some(first.offset), || Problem::new(path, wrong(&other)));
+            let say = || Problem::new(path, wrong(&other));
+            reader.report.add_to(first.zone, first.offset, say);
         }
     }
 }
 
 impl Zone {
-    pub(super) fn read(mut reader: Reader<'_, '_>, claims: &mut Claims) -> Self {
+    pub(super) fn read(
+        mut reader: Reader<'_, '_>,
+        claims: &mut Claims,
+        lists: &ListNames<'_>,
+    ) -> Self {
         let mut zone = Self {
             name: read_name(&mut reader, claims),
             ..Self::default()
@@ -217,8 +249,47 @@ impl Zone {
             .table("response_headers")
             .map(|reader| HeaderEdits::read(reader, false));
         put(&mut zone.response_headers, edits);
+        zone.read_guard(&mut reader, lists);
         reader.close();
         zone
+    }
+
+    fn read_guard(&mut self, reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) {
+        let (most, mut names) = (reader.limits.rules_per_zone, BTreeMap::new());
+        let rules = reader.tables("rule", most, |reader| Rule::read(reader, &mut names));
+        put(&mut self.rules, rules);
+        match reader.peek("rules") {
+            Some(found) if found.value.is_array() => {
+                reader.take("rules");
+                let help = "write [[zone.rule]] for each rule; [zone.rules] is the stage";
+                let wrong = Wrong::new("is a list, not a table", help);
+                reader.refuse("rules", Some(found.offset), wrong);
+            }
+            _ => put(
+                &mut self.rule_stage,
+                reader.table("rules").map(ZoneRules::read),
+            ),
+        }
+        let read = reader.table("lists");
+        put(
+            &mut self.lists,
+            read.map(|reader| ZoneLists::read(reader, lists)),
+        );
+        put(&mut self.ddos, reader.table("ddos").map(ZoneDdos::read));
+        put(&mut self.body, reader.table("body").map(ZoneBody::read));
+        put(
+            &mut self.hygiene,
+            reader.table("hygiene").map(ZoneHygiene::read),
+        );
+        put(
+            &mut self.transform,
+            reader.table("transform").map(ZoneTransform::read),
+        );
+        let read = reader.table("maintenance");
+        put(
+            &mut self.maintenance,
+            read.map(|reader| Maintenance::read(reader, lists)),
+        );
     }
 
     pub(super) fn entries(&self) -> Entries {
@@ -251,6 +322,14 @@ impl Zone {
         }
         entries.table_if("request_headers", self.request_headers.entries());
         entries.table_if("response_headers", self.response_headers.entries());
+        entries.sections("rule", self.rules.iter().map(Rule::entries).collect());
+        entries.table_if("rules", self.rule_stage.entries());
+        entries.table_if("lists", self.lists.entries());
+        entries.table_if("ddos", self.ddos.entries());
+        entries.table_if("body", self.body.entries());
+        entries.table_if("hygiene", self.hygiene.entries());
+        entries.table_if("transform", self.transform.entries());
+        entries.table_if("maintenance", self.maintenance.entries());
         entries
     }
 }

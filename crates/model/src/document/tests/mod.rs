@@ -1,6 +1,9 @@
 //! Whole documents: what is read and written back.
 
+mod hostile;
+mod partial;
 mod refused;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +23,7 @@ workers = 2
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
 outward = ["public"]
 unready_when = ["config_stale", "origins_down"]
+kill = ["rules"]
 public_http = 80
 public_https = 443
 access_log = { file = "-", rotate_at = "1MiB", keep = 2 }
@@ -36,12 +40,18 @@ write_timeout = "15s"
 connections = 1000
 connections_per_client = 10
 requests_per_connection = 500
+requests_in_progress = 5000
+body_memory = "64MiB"
+client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
 drain = "30s"
 
 [lists.office]
 ips = ["203.0.113.0/24"]
+
+[lists.bad]
+file = "lists/bad.txt"
 
 [[zone]]
 name = "example.com"
@@ -74,6 +84,94 @@ certificate = { cert = "/etc/seawall/tls/chain.pem", key = "/etc/seawall/tls/key
 min_version = "1.3"
 client = "required"
 client_ca = "clients.pem"
+
+[[zone.rule]]
+name = "no scanners"
+when = 'http.request.uri.path contains "/wp-"'
+action = "block"
+status = 404
+mode = "watch"
+
+[[zone.rule]]
+when = """
+ip.src in $office
+and not http.host eq "a.test"
+"""
+action = "skip"
+skip = ["rate", "waf"]
+
+[[zone.rule]]
+when = "true"
+action = "redirect"
+status = 308
+to = "https://example.com/x"
+keep_path = true
+keep_query = false
+
+[[zone.rule]]
+when = "true"
+action = "rewrite"
+path = "/new"
+add_prefix = "/v2"
+query = ""
+
+[[zone.rule]]
+when = "true"
+action = "rewrite"
+strip_prefix = "/api"
+
+[[zone.rule]]
+when = "true"
+action = "header"
+set = { x-a = "1" }
+add = { x-b = "1" }
+remove = ["x-c"]
+
+[[zone.rule]]
+when = "true"
+action = "weigh"
+score = 5
+
+[[zone.rule]]
+when = "true"
+action = "log"
+
+[zone.rules]
+mode = "watch"
+threshold = 20
+
+[zone.lists]
+mode = "watch"
+block = ["bad", "203.0.113.0/24", "2001:db8::1"]
+allow = ["office"]
+skip = ["bots"]
+only = ["0.0.0.0/0"]
+
+[zone.ddos]
+mode = "off"
+requests_per_client = 100
+errors_per_client = 50
+per = "1m"
+concurrent_per_client = 20
+
+[zone.body]
+mode = "watch"
+content_types = ["application/json", "text/*"]
+json_depth = 32
+
+[zone.hygiene]
+mode = "watch"
+remove = ["x-powered-by"]
+nosniff = true
+
+[zone.transform]
+mode = "off"
+
+[zone.maintenance]
+enabled = true
+message = "Back at <noon>."
+retry_after = "1h"
+allow = ["office", "192.0.2.7"]
 "#;
 
 const SMALL: &str = "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"https://b.test\" }]\n";
@@ -176,6 +274,10 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
                 " }]",
                 &format!("{}{line} }}]", if line.is_empty() { "" } else { ", " }),
             ),
+            "zone[].rule[]" => {
+                let rule = "when = \"x\"\naction = \"redirect\"\nto = \"/\"";
+                format!("{SMALL}[[zone.rule]]\n{rule}\n{line}\n")
+            }
             table if table.starts_with("zone[]") => {
                 let header = table.replacen("zone[]", "zone", 1);
                 let header = if header == "zone" {
@@ -193,7 +295,7 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
         assert_eq!(with, without, "{}", key.path);
         checked += 1;
     }
-    assert!(checked > 40, "{checked}");
+    assert!(checked > 70, "{checked}");
 }
 
 #[test]
@@ -279,13 +381,12 @@ tls    = { certificate = "self-signed" }
     let document = read(text).unwrap();
     assert_eq!(document.zones[0].health.as_ref().unwrap().path, "/healthz");
     assert!(document.lists["office"].ips[0].contains("203.0.113.9".parse().unwrap()));
-    let later =
-        format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.rule]]\nwhen = 'true'\n");
+    let later = format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.rate_limit]]\n");
     assert_eq!(
         problems(&later),
         [
             "zone[0].cache: unknown key (this build has no `cache` yet; line 19)",
-            "zone[0].rule: unknown key (this build has no `rule` yet; line 21)",
+            "zone[0].rate_limit: unknown key (this build has no `rate_limit` yet; line 21)",
         ]
     );
 }

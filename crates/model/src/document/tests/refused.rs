@@ -161,6 +161,9 @@ fn lists_have_bounds_that_are_told() {
         origins_per_zone: 1,
         lists: 1,
         networks_per_list: 1,
+        rules_per_zone: 1,
+        list_refs: 1,
+        content_types: 1,
         listeners: 0,
         trusted_proxies: 1,
         header_edits: 0,
@@ -183,6 +186,11 @@ fn lists_have_bounds_that_are_told() {
         "zone[0].health.status: has 2 entries (at most 1; ",
         "zone[0].request_headers.set: has 1 entries (at most 0; ",
         "zone[0].response_headers.remove: has 1 entries (at most 0; ",
+        "zone[0].rule: has 8 entries (at most 1; ",
+        "zone[0].lists.block: has 3 entries (at most 1; ",
+        "zone[0].maintenance.allow: has 2 entries (at most 1; ",
+        "zone[0].body.content_types: has 2 entries (at most 1; ",
+        "zone[0].hygiene.remove: has 1 entries (at most 0; ",
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
@@ -311,11 +319,11 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         (
             "schema = 1\n[edge]\n\"a\\u001b[0m.b\" = 1",
-            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, outward, unready_when, public_http, public_https, access_log, limits; line 3)",
+            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill, public_http, public_https, access_log, limits; line 3)",
         ),
         (
             "schema = 1\nlists.a = {}",
-            "lists.a.ips: is missing (Addresses and networks, such as `\"203.0.113.0/24\"`; line 2)",
+            "lists.a: has neither `ips` nor `file` (write ips = [\"203.0.113.0/24\"], or file = \"….txt\"; line 2)",
         ),
     ] {
         assert_eq!(problems(text), [says]);

@@ -1,0 +1,529 @@
+//! Rules: an expression, and what becomes of the requests that it fits. The expression stays text here; it is compiled
+//! where rules run.
+
+use std::collections::BTreeMap;
+
+use super::guard::skip_set;
+use super::headers::HeaderEdits;
+use super::mode::StageMode;
+use super::reader::{Reader, put};
+use super::skip::SkipSet;
+use super::value::{one_of, out_of_bounds, printable};
+use super::write::Entries;
+use crate::host::Host;
+use crate::problem::{Wrong, quote};
+use crate::view;
+
+/// Bytes of an expression.
+const LONGEST_WHEN: usize = 4_096;
+/// Redirects whose meaning RFC 9110 §15.4 gives; the others are no redirects of one request.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// One `[[zone.rule]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, unlike any other rule's of the zone: 1 to 100 printable characters. Default: it goes by its number.
+    pub name: Option<String>,
+    /// The expression, as it was written: at most 4096 bytes, which may be several lines.
+    pub when: String,
+    /// What becomes of the request.
+    pub action: RuleAction,
+    /// Default: enforce.
+    pub mode: StageMode,
+}
+
+/// What becomes of a request that a rule fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RuleAction {
+    /// It is told.
+    #[default]
+    Log,
+    /// Some stages are left out; at least one.
+    Skip(SkipSet),
+    /// It is refused.
+    Block {
+        /// 400 to 599. Default 403.
+        status: u16,
+    },
+    /// The client is sent elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308. Default 302.
+        status: u16,
+        /// `http://…`, `https://…`, or a path that begins with one `/`; characters of a URI only. With `keep_path` it
+        /// has no query, with either no fragment.
+        to: String,
+        /// Whether the request's path is appended to it. Default false.
+        keep_path: bool,
+        /// Whether the request's query is appended; behind `&` if `to` has a query. Default true.
+        keep_query: bool,
+    },
+    /// The target is changed: `path` or `strip_prefix` first, then `add_prefix`, then `query`. At least one is there.
+    /// Paths are in their normal form ([`view::normalise`]) and not below `/.seawall/`.
+    Rewrite {
+        /// The new path; never together with `strip_prefix`.
+        path: Option<String>,
+        /// Segments, such as `/api`, that are taken from the beginning of the path, if they are all there.
+        strip_prefix: Option<String>,
+        /// Segments, such as `/v2`, that are put before the path.
+        add_prefix: Option<String>,
+        /// The new query, without `?`; empty to remove it.
+        query: Option<String>,
+    },
+    /// The request's header is edited; at least one edit.
+    Header(HeaderEdits),
+    /// This score, 1 to 1,000, is added to the sum that [`ZoneRules::threshold`] judges.
+    Weigh(u32),
+}
+
+/// The keys that belong to one action or two, by the action.
+const OWN: &[(&str, &[&str])] = &[
+    ("skip", &["skip"]),
+    ("block", &["status"]),
+    ("redirect", &["status", "to", "keep_path", "keep_query"]),
+    ("rewrite", &["path", "strip_prefix", "add_prefix", "query"]),
+    ("header", &["set", "add", "remove"]),
+    ("weigh", &["score"]),
+];
+
+impl Rule {
+    /// Reads a rule; `names` are those of the zone's rules before it, each with where it stands.
+    pub(super) fn read(mut reader: Reader<'_, '_>, names: &mut BTreeMap<String, String>) -> Self {
+        let mut rule = Self {
+            name: read_name(&mut reader, names),
+            ..Self::default()
+        };
+        put(&mut rule.when, reader.lines("when", LONGEST_WHEN));
+        rule.mode = StageMode::read(&mut reader);
+        match reader.parsed("action", action_word) {
+            Some(word) => {
+                refuse_strangers(&mut reader, word);
+                put(&mut rule.action, RuleAction::read(&mut reader, word));
+            }
+            // What the other keys are for is not known then.
+            None => drop(reader.take_all()),
+        }
+        reader.close();
+        rule
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let mut entries = Entries::default();
+        entries.text_if("name", self.name.as_deref());
+        entries.text("when", &self.when);
+        entries.text("action", self.action.word());
+        self.action.write(&mut entries);
+        self.mode.write(&mut entries);
+        entries
+    }
+}
+
+fn read_name(reader: &mut Reader<'_, '_>, names: &mut BTreeMap<String, String>) -> Option<String> {
+    let at = reader.peek("name").map(|found| found.offset);
+    let name = reader.parsed("name", |text| match text {
+        "" => Err(Wrong::new("is empty", "leave it out, or write a name")),
+        text => printable(text, 100),
+    })?;
+    let path = reader.path_to("name");
+    match names.get(&name) {
+        Some(first) => {
+            let what = format!("{} is also {first}", quote(&name));
+            reader.refuse("name", at, Wrong::new(what, "a name belongs to one rule"));
+        }
+        None => drop(names.insert(name.clone(), path)),
+    }
+    Some(name)
+}
+
+fn action_word(text: &str) -> Result<&'static str, Wrong> {
+    if text.ends_with("challenge") {
+        return Err(Wrong::new(
+            format!("{} is no action of this build", quote(text)),
+            "it comes with bot mitigation; use \"block\" until then",
+        ));
+    }
+    one_of(text, RuleAction::WORDS)
+}
+
+/// Takes out and refuses the keys that only other actions have.
+fn refuse_strangers(reader: &mut Reader<'_, '_>, action: &str) {
+    for name in reader.names() {
+        let owners = || OWN.iter().filter(|(_, keys)| keys.contains(&name));
+        if owners().any(|(owner, _)| *owner == action) {
+            continue;
+        }
+        let Some(found) = reader.take(name) else {
+            continue;
+        };
+        let others: Vec<String> = owners().map(|(owner, _)| format!("\"{owner}\"")).collect();
+        let what = format!("has no meaning for action \"{action}\"");
+        let help = format!("remove it; it belongs to {}", others.join(" and "));
+        reader.refuse(name, Some(found.offset), Wrong::new(what, help));
+    }
+}
+
+impl RuleAction {
+    /// The words for the actions.
+    pub const WORDS: &'static [&'static str] = &[
+        "log", "skip", "block", "redirect", "rewrite", "header", "weigh",
+    ];
+
+    /// The word for this action, as documents and logs have it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Skip(_) => "skip",
+            Self::Block { .. } => "block",
+            Self::Redirect { .. } => "redirect",
+            Self::Rewrite { .. } => "rewrite",
+            Self::Header(_) => "header",
+            Self::Weigh(_) => "weigh",
+        }
+    }
+
+    /// Reads what belongs to the action `word`; nothing if that is not known.
+    fn read(reader: &mut Reader<'_, '_>, word: &str) -> Option<Self> {
+        Some(match word {
+            "skip" => {
+                reader.refuse_empty("skip", "write [\"rate\"], or another of its words");
+                must_have(reader, "skip", "write skip = [\"waf\"]");
+                Self::Skip(skip_set(reader))
+            }
+            "block" => Self::Block {
+                status: read_status(reader, 403, "400 to 599", |status| {
+                    (400..=599).contains(&status)
+                }),
+            },
+            "redirect" => read_redirect(reader),
+            "rewrite" => read_rewrite(reader),
+            "header" => read_header(reader),
+            "weigh" => {
+                must_have(reader, "score", "write score = 5");
+                Self::Weigh(reader.number("score")?)
+            }
+            _ => Self::Log,
+        })
+    }
+
+    fn write(&self, entries: &mut Entries) {
+        match self {
+            Self::Log => {}
+            Self::Skip(set) => entries.list("skip", &set.words().collect::<Vec<_>>()),
+            Self::Block { status } => entries.number("status", *status, 403),
+            Self::Redirect {
+                status,
+                to,
+                keep_path,
+                keep_query,
+            } => {
+                entries.number("status", *status, 302);
+                entries.text("to", to);
+                entries.flag("keep_path", *keep_path, false);
+                entries.flag("keep_query", *keep_query, true);
+            }
+            Self::Rewrite {
+                path,
+                strip_prefix,
+                add_prefix,
+                query,
+            } => {
+                entries.text_if("path", path.as_deref());
+                entries.text_if("strip_prefix", strip_prefix.as_deref());
+                entries.text_if("add_prefix", add_prefix.as_deref());
+                entries.text_if("query", query.as_deref());
+            }
+            Self::Header(edits) => edits.write(entries),
+            Self::Weigh(score) => entries.number_if("score", Some((*score).into())),
+        }
+    }
+}
+
+fn must_have(reader: &mut Reader<'_, '_>, name: &str, help: &str) {
+    if reader.peek(name).is_none() {
+        reader.refuse(name, None, Wrong::new("is missing", help));
+    }
+}
+
+fn read_status(
+    reader: &mut Reader<'_, '_>,
+    default: u16,
+    bounds: &str,
+    is_good: impl Fn(u16) -> bool,
+) -> u16 {
+    let Some(found) = reader.take("status") else {
+        return default;
+    };
+    match reader.whole_number(found, 100, 999) {
+        Some(status) if is_good(status) => status,
+        Some(status) => {
+            let mut wrong = out_of_bounds(&status.to_string(), "", "");
+            wrong.help = bounds.into();
+            reader.refuse("status", Some(found.offset), wrong);
+            default
+        }
+        None => default,
+    }
+}
+
+fn read_redirect(reader: &mut Reader<'_, '_>) -> RuleAction {
+    let status = read_status(reader, 302, "301, 302, 303, 307 or 308", |status| {
+        REDIRECTS.contains(&status)
+    });
+    must_have(
+        reader,
+        "to",
+        "write to = \"https://example.com/x\", or a path that begins with `/`",
+    );
+    let at = reader.peek("to").map(|found| found.offset);
+    let to = reader.parsed("to", redirect_to).unwrap_or_default();
+    let keep_path = reader.flag("keep_path").unwrap_or(false);
+    let keep_query = reader.flag("keep_query").unwrap_or(true);
+    if keep_path && to.contains('?') {
+        let help = "leave the query out, or keep_path";
+        let wrong = Wrong::new("has a query, behind which no path can stand", help);
+        reader.refuse("to", at, wrong);
+    } else if to.contains('#') && (keep_path || keep_query) {
+        let help = "leave it out, or write keep_query = false and no keep_path";
+        let wrong = Wrong::new("has a fragment, behind which nothing can stand", help);
+        reader.refuse("to", at, wrong);
+    }
+    RuleAction::Redirect {
+        status,
+        to,
+        keep_path,
+        keep_query,
+    }
+}
+
+fn read_rewrite(reader: &mut Reader<'_, '_>) -> RuleAction {
+    let keys = ["path", "strip_prefix", "add_prefix", "query"];
+    if keys.iter().all(|key| reader.peek(key).is_none()) {
+        let help = "write one or more of path, strip_prefix, add_prefix, query";
+        reader.refuse_table(Wrong::new("rewrites nothing", help));
+    }
+    if let (Some(found), Some(_)) = (reader.peek("strip_prefix"), reader.peek("path")) {
+        let wrong = Wrong::new("excludes path", "remove one of the two");
+        reader.refuse("strip_prefix", Some(found.offset), wrong);
+    }
+    RuleAction::Rewrite {
+        path: reader.parsed("path", own_path),
+        strip_prefix: reader.parsed("strip_prefix", prefix),
+        add_prefix: reader.parsed("add_prefix", prefix),
+        query: reader.parsed("query", query),
+    }
+}
+
+fn read_header(reader: &mut Reader<'_, '_>) -> RuleAction {
+    let keys = ["set", "add", "remove"];
+    // What is wrong in itself is told as such; here it counts as an edit.
+    let some = keys.iter().filter_map(|key| reader.peek(key)).any(|found| {
+        let value = found.value;
+        let is_empty = value.as_table().is_some_and(|table| table.is_empty())
+            || value.as_array().is_some_and(|array| array.is_empty());
+        !is_empty
+    });
+    if !some {
+        let help = "write one or more of set, add, remove";
+        reader.refuse_table(Wrong::new("edits nothing", help));
+    }
+    RuleAction::Header(HeaderEdits::take(reader, true))
+}
+
+/// The characters of a URI (RFC 3986 §2) but for brackets, which only hosts have.
+fn check_uri(text: &str, what: &str) -> Result<(), Wrong> {
+    let stranger = |byte: u8| !byte.is_ascii_graphic() || b"\"<>[\\]^`{|}".contains(&byte);
+    if text.bytes().any(stranger) {
+        let help = "letters, digits and -._~:/?#@!$&'()*+,;=%; the rest as %XX";
+        return Err(Wrong::new(format!("{} is no {what}", quote(text)), help));
+    }
+    Ok(())
+}
+
+/// Where a redirect leads: an absolute URL, or a path on the same host.
+fn redirect_to(text: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{} {what}", quote(text)), help));
+    if text.starts_with("//") || text.starts_with("/\\") {
+        return wrong("is another host to browsers", "write https:// and the host");
+    }
+    if text.starts_with('/') {
+        return check_uri(text, "path").map(|()| text.to_owned());
+    }
+    let help = "write https://…, http://…, or a path that begins with `/`";
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return wrong("is neither a URL nor a path", help);
+    };
+    if !["http", "https"].contains(&scheme) {
+        return wrong("has no known scheme", help);
+    }
+    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at_checked(split).unwrap_or((rest, ""));
+    if authority.contains('@') {
+        return wrong("has a user name or password", "leave it out");
+    }
+    Host::parse_with_port(authority)?;
+    check_uri(behind, "URL").map(|()| text.to_owned())
+}
+
+/// A path for origins: in its normal form, so that no other spelling is judged than the one that is sent, and none of ours.
+fn own_path(text: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str, help: String| Err(Wrong::new(format!("{} {what}", quote(text)), help));
+    if !text.starts_with('/') || text.contains(['?', '#']) {
+        let help = "it begins with `/`; a query stands in `query`";
+        return wrong("is no path", help.into());
+    }
+    // `\` is named by the normal form, which is what was meant.
+    check_uri(&text.replace('\\', "/"), "path")?;
+    let mut normal = Vec::new();
+    view::normalise(text.as_bytes(), &mut normal);
+    let normal = String::from_utf8_lossy(&normal);
+    if normal != text {
+        let help = format!("did you mean {}?", quote(&normal));
+        return wrong("is not the plain form of a path", help);
+    }
+    if normal == "/.seawall" || normal.starts_with("/.seawall/") {
+        return wrong("is the edge's own", "no origin has it".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Whole segments of a path: `/api`, `/api/v2`.
+fn prefix(text: &str) -> Result<String, Wrong> {
+    let path = own_path(text)?;
+    match path.strip_suffix('/') {
+        None => Ok(path),
+        Some("") => Err(Wrong::new(
+            "\"/\" is before every path",
+            "leave it out, or write a segment such as \"/api\"",
+        )),
+        Some(plain) => Err(Wrong::new(
+            format!("{} ends in a slash", quote(text)),
+            format!("write {}: whole segments are meant", quote(plain)),
+        )),
+    }
+}
+
+fn query(text: &str) -> Result<String, Wrong> {
+    if let Some(plain) = text.strip_prefix('?') {
+        let what = format!("{} begins with `?`", quote(text));
+        return Err(Wrong::new(what, format!("write {}", quote(plain))));
+    }
+    if text.contains('#') {
+        let what = format!("{} is no query", quote(text));
+        return Err(Wrong::new(what, "`#` ends it; write %23"));
+    }
+    check_uri(text, "query").map(|()| text.to_owned())
+}
+
+/// The stage `rules` as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneRules {
+    /// Default: enforce.
+    pub mode: StageMode,
+    /// The sum of scores at which a request is refused, 1 to 100,000. Default 10.
+    pub threshold: u32,
+}
+
+impl Default for ZoneRules {
+    fn default() -> Self {
+        Self {
+            mode: StageMode::default(),
+            threshold: 10,
+        }
+    }
+}
+
+impl ZoneRules {
+    pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut rules = Self {
+            mode: StageMode::read(&mut reader),
+            ..Self::default()
+        };
+        put(&mut rules.threshold, reader.number("threshold"));
+        reader.close();
+        rules
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let mut entries = Entries::default();
+        self.mode.write(&mut entries);
+        entries.number("threshold", self.threshold, Self::default().threshold);
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn redirects_lead_to_urls_and_paths_only() {
+        for good in [
+            "https://example.com",
+            "http://example.com:8080/a?b=c",
+            "https://[2001:db8::1]/x",
+            "/",
+            "/a/b?c#d",
+        ] {
+            assert_eq!(redirect_to(good).as_deref(), Ok(good));
+        }
+        for (bad, says) in [
+            ("", "neither a URL nor a path"),
+            ("example.com", "neither a URL nor a path"),
+            ("javascript:alert(1)", "neither a URL nor a path"),
+            ("javascript://x/%0aalert(1)", "no known scheme"),
+            ("//evil.test/x", "another host to browsers"),
+            ("/\\evil.test", "another host to browsers"),
+            ("https://u:p@a.test/", "user name or password"),
+            ("https:///x", ""),
+            ("/a b", "is no path"),
+            ("/ä", "is no path"),
+            ("/<script>", "is no path"),
+            ("https://a.test/\"", "is no URL"),
+        ] {
+            assert!(told(redirect_to(bad)).contains(says), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_are_plain_and_none_of_ours() {
+        for good in ["/", "/a/b.c", "/a%20b/", "/.seawallet"] {
+            assert_eq!(own_path(good).as_deref(), Ok(good));
+        }
+        for (bad, says) in [
+            ("", "it begins with `/`"),
+            ("a", "it begins with `/`"),
+            ("/a?b", "a query stands in `query`"),
+            ("/a b", "the rest as %XX"),
+            ("/a/../b", "did you mean \"/b\"?"),
+            ("/a//b", "did you mean \"/a/b\"?"),
+            ("/a\\b", "did you mean \"/a/b\"?"),
+            ("/%61", "did you mean \"/a\"?"),
+            ("/.seawall", "the edge's own"),
+            ("/.seawall/trace", "the edge's own"),
+            ("/.%73eawall/trace", "did you mean"),
+        ] {
+            assert!(told(own_path(bad)).contains(says), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_whole_segments() {
+        assert_eq!(prefix("/api/v2").as_deref(), Ok("/api/v2"));
+        assert!(told(prefix("/api/")).contains("write \"/api\""));
+        assert!(told(prefix("/")).contains("is before every path"));
+        assert!(prefix("api").is_err());
+    }
+
+    #[test]
+    fn queries_stand_without_their_mark() {
+        for good in ["", "a=b&c=%20", "x?y/z"] {
+            assert_eq!(query(good).as_deref(), Ok(good));
+        }
+        assert!(told(query("?a=b")).contains("write \"a=b\""));
+        assert!(told(query("a#b")).contains("%23"));
+        assert!(query("a b").is_err());
+    }
+}
