@@ -1,0 +1,129 @@
+//! One request's body on its way past the body stages.
+
+use seawall_model::document::StageMode;
+use seawall_model::{Fuel, RequestView};
+
+use crate::admitted::Admitted;
+use crate::runner::{Guard, Subject};
+use crate::stage::{Inspect, Opened};
+use crate::trail::Trail;
+use crate::verdict::{Answer, Refusal, Verdict};
+
+/// Those who look at one body.
+pub struct Inspection<'g> {
+    guard: &'g Guard,
+    /// Each with the place of its step.
+    watches: Vec<(usize, Box<dyn Inspect>)>,
+    hold: usize,
+}
+
+impl Guard {
+    /// Asks the body stages of an admitted request whether they want to see its body; none is read before. `length` is what
+    /// was announced, in bytes.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it does not go on.
+    pub fn inspect(
+        &self,
+        admitted: &Admitted<'_>,
+        length: Option<u64>,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<Option<Inspection<'_>>, Box<Refusal>> {
+        let head = admitted.head();
+        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+        let mut inspection = Inspection {
+            guard: self,
+            watches: Vec::new(),
+            hold: 0,
+        };
+        for (at, step) in self.body.iter().enumerate() {
+            let mut fuel = Fuel::new(step.def.budget.fuel);
+            let opened = self.ask(step, subject, &mut fuel, trail, |seam, fuel| {
+                seam.open(&view, length, fuel)
+            });
+            trail.fuel += fuel.used();
+            match opened? {
+                None | Some(Opened::Pass) => {}
+                Some(Opened::Verdict(verdict)) => {
+                    inspection.heed(at, verdict, trail)?;
+                }
+                Some(Opened::Watch(watch, hold)) => {
+                    inspection.watches.push((at, watch));
+                    if step.mode == StageMode::Enforce {
+                        let hold = hold.min(step.def.budget.body);
+                        inspection.hold = inspection.hold.max(hold);
+                    }
+                }
+            }
+        }
+        Ok((!inspection.watches.is_empty()).then_some(inspection))
+    }
+}
+
+impl Inspection<'_> {
+    /// Bytes of the body that should be held back, so that a body which is refused within them never begins at the origin.
+    pub const fn hold(&self) -> usize {
+        self.hold
+    }
+
+    /// Shows them the next piece; `end` with the last one, which may be empty.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the rest must not reach the origin.
+    pub fn feed(
+        &mut self,
+        piece: &[u8],
+        end: bool,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<(), Box<Refusal>> {
+        let guard = self.guard;
+        let mut at = 0;
+        while let Some((nth, watch)) = self.watches.get_mut(at) {
+            let nth = *nth;
+            let Some(step) = guard.body.get(nth) else {
+                break;
+            };
+            let kib = 1 + piece.len() as u64 / 1024;
+            let mut fuel = Fuel::new(step.def.budget.body_fuel.saturating_mul(kib));
+            let fed = guard.ask(step, subject, &mut fuel, trail, |_, fuel| {
+                watch.feed(piece, end, fuel)
+            });
+            trail.fuel += fuel.used();
+            match fed? {
+                Some(Verdict::Pass) => at += 1,
+                Some(verdict) => {
+                    self.heed(nth, verdict, trail)?;
+                    // What was only told is told once.
+                    self.watches.remove(at);
+                }
+                // It failed, or spent its fuel, and that means that the body goes on without it.
+                None => drop(self.watches.remove(at)),
+            }
+        }
+        Ok(())
+    }
+
+    fn heed(&self, at: usize, verdict: Verdict, trail: &mut Trail) -> Result<(), Box<Refusal>> {
+        let Some(step) = self.guard.body.get(at) else {
+            return Ok(());
+        };
+        let (answer, reason) = match verdict {
+            Verdict::Deny(status, reason) => (Answer::Status(status), reason),
+            Verdict::Throttle(after, reason) => (Answer::Throttle(after), reason),
+            Verdict::Respond(page, reason) => (Answer::Page(page), reason),
+            Verdict::Challenge(reason) => (Answer::Status(403), reason),
+            Verdict::Note(reason) | Verdict::Weigh(_, reason) | Verdict::Skip(_, reason) => {
+                self.guard.watched(step, &reason, trail);
+                return Ok(());
+            }
+            Verdict::Pass => return Ok(()),
+        };
+        if step.mode == StageMode::Enforce {
+            return Err(self.guard.refusal(step, answer, reason, trail));
+        }
+        self.guard.watched(step, &reason, trail);
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! How each stage is configured for the kit.
+
+use super::Case;
+
+/// The stages of this room.
+pub const CASES: &[Case] = &[
+    Case {
+        stage: "lists",
+        documents: &[
+            "[zone.lists]\nmode = '{mode}'\nblock = ['bad', '198.51.100.0/24', '2001:db8:bad::/48']\n\
+             [lists.bad]\nips = ['203.0.113.0/24']",
+            "[zone.lists]\nmode = '{mode}'\nallow = ['192.0.2.0/24', '2001:db8::/32']\nskip = ['rate', 'bots']\n\
+             block = ['0.0.0.0/0', '::/0']",
+            "[zone.lists]\nmode = '{mode}'\nonly = ['192.0.2.1']",
+        ],
+    },
+    Case {
+        stage: "ddos",
+        documents: &[
+            "[zone.ddos]\nmode = '{mode}'\nrequests_per_client = 3",
+            "[zone.ddos]\nmode = '{mode}'\nerrors_per_client = 1\nper = '1h'",
+            "[zone.ddos]\nmode = '{mode}'\nrequests_per_client = 5\nerrors_per_client = 2\nper = '1s'",
+        ],
+    },
+    Case {
+        stage: "maintenance",
+        documents: &[
+            "[zone.maintenance]\nenabled = true\nallow = ['192.0.2.1', '2001:db8::/64']",
+            "[zone.maintenance]\nenabled = true\nmessage = 'Back <soon>.'\nretry_after = '1d'",
+        ],
+    },
+    Case {
+        stage: "transform",
+        documents: &[
+            "redirect_https = true\ntransform = { mode = '{mode}' }",
+            "transform = { mode = '{mode}' }\n[zone.request_headers]\n\
+             set = { x-real-ip = 'none', cookie = '' }\nadd = { accept = 'text/plain' }\nremove = ['referer', 'x-many']",
+        ],
+    },
+    Case {
+        stage: "rules",
+        documents: &[
+            "rules = { mode = '{mode}' }\n[[zone.rule]]\n\
+             when = 'http.request.method in {\"POST\" \"DELETE\" \"\"} or http.request.uri.path contains \"admin\"'\n\
+             action = 'block'\n\
+             [[zone.rule]]\nwhen = 'lower(http.request.uri.query) contains \"select\"'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'ip.src in $office'\naction = 'skip'\nskip = ['waf']\n\
+             [lists.office]\nips = ['192.0.2.0/24']",
+            "rules = { mode = '{mode}', threshold = 5 }\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path matches \"(?i)/(a+)+b|[.]php$\"'\naction = 'weigh'\nscore = 3\n\
+             [[zone.rule]]\nwhen = 'any(http.request.headers[\"x-many\"][*] contains \"7\")'\naction = 'weigh'\nscore = 5",
+            "rules = { mode = '{mode}' }\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path ne \"/\"'\naction = 'redirect'\nto = '/'\nkeep_path = true",
+            "rules = { mode = '{mode}' }\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path ne \"/none\"'\naction = 'rewrite'\n\
+             strip_prefix = '/api'\nadd_prefix = '/v2'\nquery = 'a=b'\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path contains \"v2\"'\naction = 'rewrite'\nstrip_prefix = '/v2'\n\
+             [[zone.rule]]\nwhen = 'http.host ne \"\"'\naction = 'header'\nset = { x-host = 'some' }\nremove = ['cookie']",
+        ],
+    },
+    Case {
+        stage: "body",
+        documents: &[
+            "max_body = '100B'\nbody = { mode = '{mode}' }",
+            "[zone.body]\nmode = '{mode}'\ncontent_types = ['application/json', 'text/*']",
+            "max_body = '1MiB'\n[zone.body]\nmode = '{mode}'\njson_depth = 3",
+        ],
+    },
+    Case {
+        stage: "hygiene",
+        documents: &[
+            "[zone.hygiene]\nmode = '{mode}'\nremove = ['server', 'X-Powered-By', 'x-many']",
+            "[zone.hygiene]\nmode = '{mode}'\nnosniff = true",
+        ],
+    },
+];

@@ -1,0 +1,46 @@
+//! Where protections live: small seams, a runner that holds every stage to what it declared, and one file per stage.
+//!
+//! A stage is a guest. It says in a [`StageDef`] what it may cost and what its failures mean; the [`runner`](Guard) enforces
+//! that, and no stage implements it: fuel, panics, modes, breakers, weights, kill switches. A stage that panics costs one stage
+//! of one request; a stage that spends its budget is judged by what it declared, and never switches itself off for others.
+//!
+//! What passed is a value: only [`Guard::admit`] makes an [`Admitted`] of a client's request, and only [`Guard::clear`] a
+//! [`Cleared`] of a response. What goes to an origin, and what goes to a socket, takes nothing else.
+//!
+//! Not here: IO, sockets, which stages there are (the slice is assembled where the process is), what a page looks like.
+
+mod admitted;
+mod assemble;
+mod bounds;
+mod breaker;
+mod cleared;
+mod clients;
+mod edits;
+mod endpoint;
+mod inspection;
+pub mod kit;
+mod reference;
+mod runner;
+mod stage;
+pub mod stages;
+mod states;
+mod trail;
+mod verdict;
+
+pub use admitted::{Admitted, BackgroundMethod};
+pub use assemble::{Assembly, ZoneInput};
+pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS};
+pub use cleared::{Cleared, EdgeMade};
+pub use clients::{ClientKey, ClientTable, InProgress, Limit};
+pub use edits::{Edits, HeadEdit};
+pub use endpoint::{Answered, Answering, Asked, Endpoint, EndpointDef};
+pub use inspection::Inspection;
+pub use reference::{endpoints_markdown, stages_markdown};
+pub use runner::{Guard, Scope, Subject};
+pub use stage::{
+    BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,
+    ResponseView, Seam, Seams, Stage, StageDef, Transform,
+};
+pub use states::{StageCounts, States, ZoneId};
+pub use trail::{Entry, Trail};
+pub use verdict::{Answer, Page, Reason, Refusal, Reviewed, Transformed, Verdict};

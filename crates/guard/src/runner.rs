@@ -1,0 +1,596 @@
+//! The runner: asks each stage in order, and holds it to what it declared.
+//!
+//! Fuel, panics, modes, breakers, weights and skips are enforced here and nowhere else. Where nothing is configured a zone's
+//! guard has no steps, and costs a request a few instructions.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use seawall_model::document::{SkipSet, StageMode};
+use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, ResponseHead, Spent};
+
+use crate::admitted::Admitted;
+use crate::bounds::AtOnce;
+use crate::breaker::{Breaker, Pass};
+use crate::cleared::Cleared;
+use crate::edits::{Edits, HeadEdit};
+use crate::stage::{
+    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, ResponseView, Stage, StageDef, Transform,
+};
+use crate::states::{StageCounts, States, ZoneId};
+use crate::trail::Trail;
+use crate::verdict::{Answer, Reason, Refusal, Reviewed, Transformed, Verdict};
+
+/// Rules of one stage whose breakers are open before the stage as a whole is left out.
+const RULES_OPEN: usize = 3;
+
+/// Who asks, and when: what the runner knows of a request beside its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The connection.
+    pub conn: &'a ConnFacts,
+    /// The client's address by the trust rules, canonical.
+    pub client: IpAddr,
+    /// The client speaks HTTPS.
+    pub https: bool,
+    /// Milliseconds since the process began.
+    pub now: u64,
+    /// The stages that judge it.
+    pub scope: Scope,
+}
+
+/// Some of the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope(u32);
+
+impl Scope {
+    /// All of them.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Those of `stages` that have one of these names.
+    pub fn of(stages: &[&'static StageDef], names: &[&str]) -> Self {
+        let places = stages.iter().enumerate().take(32);
+        let named = places.filter(|(_, stage)| names.contains(&stage.name));
+        Self(named.fold(0, |all, (place, _)| all | 1 << place))
+    }
+
+    pub(crate) fn of_places(places: impl Iterator<Item = u8>) -> Self {
+        Self(places.fold(0, |all, place| all | 1 << place))
+    }
+
+    const fn has(self, place: u8) -> bool {
+        self.0 & (1 << place) != 0
+    }
+}
+
+/// A zone's stages, ready to judge.
+pub struct Guard {
+    zone: ZoneId,
+    states: Arc<States>,
+    pub(crate) head: Vec<Step<HeadSeam>>,
+    pub(crate) body: Vec<Step<Box<dyn BodyStage>>>,
+    pub(crate) response: Vec<Step<Box<dyn ResponseStage>>>,
+    thresholds: Vec<(u8, u32)>,
+    pub(crate) at_once: Option<AtOnce>,
+}
+
+/// One part of a stage.
+pub(crate) struct Step<S> {
+    pub(crate) def: &'static StageDef,
+    /// The stage's place in the slice.
+    pub(crate) place: u8,
+    pub(crate) mode: StageMode,
+    pub(crate) breaker: Arc<Breaker>,
+    /// Of the stage as a whole, where the part is a rule of it.
+    pub(crate) of_stage: Option<Arc<Breaker>>,
+    pub(crate) seam: S,
+}
+
+impl Step<()> {
+    pub(crate) fn with<S>(self, seam: S) -> Step<S> {
+        Step {
+            def: self.def,
+            place: self.place,
+            mode: self.mode,
+            breaker: self.breaker,
+            of_stage: self.of_stage,
+            seam,
+        }
+    }
+}
+
+/// What judges heads, in order.
+pub(crate) enum HeadSeam {
+    Transform(Box<dyn Transform>),
+    Judge(Box<dyn Stage>),
+}
+
+/// What either of them said.
+enum Said {
+    Judged(Verdict),
+    Transformed(Transformed),
+}
+
+/// Where a request stands among the steps.
+struct Run {
+    at: usize,
+    place: u8,
+    fuel: Fuel,
+    score: u32,
+    skip: SkipSet,
+}
+
+type Refused = Box<Refusal>;
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages: Vec<_> = self.stages().collect();
+        f.debug_struct("Guard").field("stages", &stages).finish()
+    }
+}
+
+impl Guard {
+    pub(crate) fn new(zone: ZoneId, states: Arc<States>) -> Self {
+        Self {
+            zone,
+            states,
+            head: Vec::new(),
+            body: Vec::new(),
+            response: Vec::new(),
+            thresholds: Vec::new(),
+            at_once: None,
+        }
+    }
+
+    pub(crate) fn threshold(&mut self, place: u8, score: u32) {
+        self.thresholds.push((place, score));
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.head.shrink_to_fit();
+        self.body.shrink_to_fit();
+        self.response.shrink_to_fit();
+        self.thresholds.shrink_to_fit();
+    }
+
+    pub(crate) fn states(&self) -> &Arc<States> {
+        &self.states
+    }
+
+    /// The zone that it guards.
+    pub const fn zone(&self) -> ZoneId {
+        self.zone
+    }
+
+    /// The stages that have something to do here, by name, with their modes: a stage goes as far as the furthest of its parts.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, StageMode)> {
+        let heads = self
+            .head
+            .iter()
+            .map(|step| (step.place, step.def.name, step.mode));
+        let bodies = self
+            .body
+            .iter()
+            .map(|step| (step.place, step.def.name, step.mode));
+        let responses = self
+            .response
+            .iter()
+            .map(|step| (step.place, step.def.name, step.mode));
+        let mut all: Vec<_> = heads.chain(bodies).chain(responses).collect();
+        all.sort_by_key(|(place, _, mode)| (*place, std::cmp::Reverse(*mode)));
+        all.dedup_by_key(|(place, ..)| *place);
+        all.into_iter().map(|(_, name, mode)| (name, mode))
+    }
+
+    /// Whether bodies of requests, or responses, are looked at by anybody.
+    pub fn has_body_stages(&self) -> bool {
+        !self.body.is_empty()
+    }
+
+    /// Lets the stages judge a request, and change it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it does not go on.
+    #[inline]
+    pub fn admit<'r>(
+        &self,
+        head: &'r mut RequestHead,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<Admitted<'r>, Refused> {
+        if !self.head.is_empty() {
+            self.judge(head, subject, trail)?;
+        }
+        Ok(Admitted::client(head, self.zone))
+    }
+
+    fn judge(
+        &self,
+        head: &mut RequestHead,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<(), Refused> {
+        self.states.set_now(subject.now);
+        let mut run = Run {
+            at: 0,
+            place: u8::MAX,
+            fuel: Fuel::new(0),
+            score: 0,
+            skip: SkipSet::NONE,
+        };
+        let judged = loop {
+            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            match self.until_edit(&view, subject, &mut run, trail) {
+                Ok(None) => break Ok(()),
+                Ok(Some(edit)) => edit.apply(head),
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        trail.fuel += run.fuel.used();
+        judged
+    }
+
+    /// Asks the steps in order, to their end or to the first that changes the head.
+    fn until_edit(
+        &self,
+        view: &RequestView<'_>,
+        subject: &Subject<'_>,
+        run: &mut Run,
+        trail: &mut Trail,
+    ) -> Result<Option<Arc<HeadEdit>>, Refused> {
+        while let Some(step) = self.head.get(run.at) {
+            run.at += 1;
+            if step.place != run.place {
+                self.weigh(run, trail)?;
+                trail.fuel += run.fuel.used();
+                run.place = step.place;
+                run.fuel = Fuel::new(step.def.budget.fuel);
+            }
+            let skipped = step.def.skipped_by;
+            if !subject.scope.has(step.place) || (!skipped.is_empty() && run.skip.contains(skipped))
+            {
+                continue;
+            }
+            let said = self.ask(step, subject, &mut run.fuel, trail, |seam, fuel| {
+                Ok(match seam {
+                    HeadSeam::Judge(stage) => Said::Judged(stage.judge(view, fuel)?),
+                    HeadSeam::Transform(stage) => Said::Transformed(stage.transform(view, fuel)?),
+                })
+            })?;
+            match said {
+                None | Some(Said::Judged(Verdict::Pass) | Said::Transformed(Transformed::Same)) => {
+                }
+                Some(Said::Judged(verdict)) => self.heed(step, verdict, run, trail)?,
+                Some(Said::Transformed(change)) => {
+                    if let Some(edit) = self.change(step, change, trail)? {
+                        return Ok(Some(edit));
+                    }
+                }
+            }
+        }
+        self.weigh(run, trail)?;
+        Ok(None)
+    }
+
+    /// Asks one step, within its fuel, whatever it does.
+    pub(crate) fn ask<S, T>(
+        &self,
+        step: &Step<S>,
+        subject: &Subject<'_>,
+        fuel: &mut Fuel,
+        trail: &mut Trail,
+        ask: impl FnOnce(&S, &mut Fuel) -> Result<T, Spent>,
+    ) -> Result<Option<T>, Refused> {
+        if self.states.is_killed(step.place) {
+            return self.killed(step, trail);
+        }
+        let pass = step.breaker.pass(subject.now);
+        let of_stage = match &step.of_stage {
+            Some(breaker) => breaker.pass(subject.now),
+            None => Pass::Closed,
+        };
+        if pass == Pass::Open || of_stage == Pass::Open {
+            return self.failed(step, trail);
+        }
+        // The seam is only read, and what it was given is thrown away when it panics.
+        match catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel))) {
+            Ok(said) => {
+                if pass == Pass::Trial {
+                    step.breaker.mended();
+                }
+                if let (Pass::Trial, Some(breaker)) = (of_stage, &step.of_stage) {
+                    breaker.mended();
+                }
+                match said {
+                    Ok(said) => Ok(Some(said)),
+                    Err(Spent) => self.spent(step, trail),
+                }
+            }
+            Err(_) => {
+                self.fault(step, subject);
+                self.failed(step, trail)
+            }
+        }
+    }
+
+    /// An emergency switch is on it. What that means does not depend on the zone's mode, but a stage that only watches closes
+    /// nothing.
+    #[cold]
+    fn killed<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
+        if step.def.on_kill == OnKill::Closed && step.mode == StageMode::Enforce {
+            return Err(self.refuse(step.def, step.place, Reason::plain("killed"), trail));
+        }
+        Ok(None)
+    }
+
+    #[cold]
+    fn spent<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
+        self.states.count(step.place, |counts| &counts.spent);
+        let reason = Reason::plain("spent");
+        if step.def.on_spent == OnSpent::Deny && step.mode == StageMode::Enforce {
+            return Err(self.refusal(step, Answer::Status(403), reason, trail));
+        }
+        trail.add(step.def.name, &reason, StageMode::Watch);
+        Ok(None)
+    }
+
+    #[cold]
+    fn fault<S>(&self, step: &Step<S>, subject: &Subject<'_>) {
+        self.states.count(step.place, |counts| &counts.faults);
+        if !step.breaker.fault(subject.client, subject.now) {
+            return;
+        }
+        self.states.count(step.place, |counts| &counts.opened);
+        if let Some(of_stage) = &step.of_stage {
+            let open =
+                |other: &&Step<HeadSeam>| other.place == step.place && other.breaker.is_open();
+            if self.head.iter().filter(open).count() >= RULES_OPEN {
+                of_stage.open(subject.now);
+            }
+        }
+    }
+
+    /// It failed, or is left out because it did.
+    #[cold]
+    fn failed<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
+        let reason = Reason::plain("fault");
+        if step.def.on_fault == OnFault::Closed && step.mode == StageMode::Enforce {
+            return Err(self.refuse(step.def, step.place, reason, trail));
+        }
+        trail.add(step.def.name, &reason, StageMode::Watch);
+        Ok(None)
+    }
+
+    /// Does what a verdict says, where the mode allows it.
+    fn heed(
+        &self,
+        step: &Step<HeadSeam>,
+        verdict: Verdict,
+        run: &mut Run,
+        trail: &mut Trail,
+    ) -> Result<(), Refused> {
+        let enforced = step.mode == StageMode::Enforce;
+        let (reason, answer) = match verdict {
+            Verdict::Pass => return Ok(()),
+            Verdict::Note(reason) => (reason, None),
+            Verdict::Weigh(score, reason) => {
+                if enforced {
+                    run.score = run.score.saturating_add(score);
+                }
+                (reason, None)
+            }
+            Verdict::Skip(set, reason) => {
+                if enforced {
+                    run.skip = run.skip | set;
+                }
+                (reason, None)
+            }
+            // No challenge can be made yet: who would get one is refused.
+            Verdict::Challenge(reason) => (reason, Some(Answer::Status(403))),
+            Verdict::Deny(status, reason) => (reason, Some(Answer::Status(status))),
+            Verdict::Throttle(after, reason) => (reason, Some(Answer::Throttle(after))),
+            Verdict::Respond(page, reason) => (reason, Some(Answer::Page(page))),
+        };
+        match answer {
+            Some(answer) if enforced => Err(self.refusal(step, answer, reason, trail)),
+            answer => {
+                let which: fn(&StageCounts) -> &AtomicU64 = match answer {
+                    Some(_) => |counts| &counts.watched,
+                    None => |counts| &counts.noted,
+                };
+                self.states.count(step.place, which);
+                trail.add(step.def.name, &reason, step.mode);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the change that a transform wants, where the mode allows it.
+    fn change(
+        &self,
+        step: &Step<HeadSeam>,
+        change: Transformed,
+        trail: &mut Trail,
+    ) -> Result<Option<Arc<HeadEdit>>, Refused> {
+        let enforced = step.mode == StageMode::Enforce;
+        match change {
+            Transformed::Same => Ok(None),
+            Transformed::Edit(edit, reason) => {
+                if let Some(reason) = reason {
+                    self.states.count(step.place, |counts| &counts.noted);
+                    trail.add(step.def.name, &reason, step.mode);
+                }
+                Ok(enforced.then_some(edit))
+            }
+            Transformed::Respond(page, reason) if enforced => {
+                Err(self.refusal(step, Answer::Page(page), reason, trail))
+            }
+            Transformed::Respond(_, reason) => {
+                self.states.count(step.place, |counts| &counts.watched);
+                trail.add(step.def.name, &reason, step.mode);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Compares the scores of the stage that ends here with the zone's threshold.
+    fn weigh(&self, run: &mut Run, trail: &mut Trail) -> Result<(), Refused> {
+        let score = std::mem::take(&mut run.score);
+        if score == 0 {
+            return Ok(());
+        }
+        let threshold = self
+            .thresholds
+            .iter()
+            .find(|(place, _)| *place == run.place);
+        let def = self.head.iter().find(|step| step.place == run.place);
+        match (threshold, def) {
+            (Some((_, threshold)), Some(step)) if score >= *threshold => {
+                let reason = Reason::about("score", score.to_string().into());
+                Err(self.refusal(step, Answer::Status(403), reason, trail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn refusal<S>(
+        &self,
+        step: &Step<S>,
+        answer: Answer,
+        reason: Reason,
+        trail: &mut Trail,
+    ) -> Refused {
+        self.states.count(step.place, |counts| &counts.refused);
+        trail.decide(step.def.name, &reason);
+        Box::new(Refusal {
+            stage: step.def.name,
+            reason,
+            answer,
+            failed: false,
+        })
+    }
+
+    /// Refuses because a stage that is to be closed then is not there.
+    fn refuse(
+        &self,
+        def: &'static StageDef,
+        place: u8,
+        reason: Reason,
+        trail: &mut Trail,
+    ) -> Refused {
+        self.states.count(place, |counts| &counts.refused);
+        trail.decide(def.name, &reason);
+        Box::new(Refusal {
+            stage: def.name,
+            reason,
+            answer: Answer::Status(503),
+            failed: true,
+        })
+    }
+
+    pub(crate) fn watched<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
+        self.states.count(step.place, |counts| &counts.watched);
+        trail.add(step.def.name, reason, StageMode::Watch);
+    }
+
+    /// Judges a request that was admitted, and still goes on, once more: by stages that say that they can.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it would not be admitted any more.
+    pub fn judge_again(&self, head: &RequestHead, subject: &Subject<'_>) -> Result<(), Refused> {
+        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+        let mut trail = Trail::default();
+        let mut run = Run {
+            at: 0,
+            place: u8::MAX,
+            fuel: Fuel::new(0),
+            score: 0,
+            skip: SkipSet::NONE,
+        };
+        for step in &self.head {
+            let HeadSeam::Judge(stage) = &step.seam else {
+                continue;
+            };
+            if step.place != run.place {
+                self.weigh(&mut run, &mut trail)?;
+                run.place = step.place;
+                run.fuel = Fuel::new(step.def.budget.fuel);
+            }
+            let skipped = step.def.skipped_by;
+            if !step.def.asks_again || (!skipped.is_empty() && run.skip.contains(skipped)) {
+                continue;
+            }
+            let said = self.ask(step, subject, &mut run.fuel, &mut trail, |_, fuel| {
+                stage.judge(&view, fuel)
+            })?;
+            if let Some(verdict) = said {
+                self.heed(step, verdict, &mut run, &mut trail)?;
+            }
+        }
+        self.weigh(&mut run, &mut trail)
+    }
+
+    /// Lets the stages judge a response, and change it. `body` is what of its body came with the head.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it does not go to the client.
+    #[inline]
+    pub fn clear<'r>(
+        &self,
+        head: &'r mut ResponseHead,
+        body: &[u8],
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<Cleared<'r>, Refused> {
+        if !self.response.is_empty() {
+            self.states.set_now(subject.now);
+        }
+        for step in &self.response {
+            if let Some(edits) = self.review(step, head, body, subject, trail)? {
+                edits.apply(&mut head.fields);
+            }
+        }
+        Ok(Cleared::origin(head.status, &head.fields))
+    }
+
+    fn review(
+        &self,
+        step: &Step<Box<dyn ResponseStage>>,
+        head: &ResponseHead,
+        body: &[u8],
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+    ) -> Result<Option<Arc<Edits>>, Refused> {
+        let most = step.def.budget.body;
+        let view = ResponseView {
+            head,
+            body: body.get(..most).unwrap_or(body),
+            client: subject.client,
+        };
+        let mut fuel = Fuel::new(step.def.budget.fuel);
+        let said = self.ask(step, subject, &mut fuel, trail, |seam, fuel| {
+            seam.review(&view, fuel)
+        });
+        trail.fuel += fuel.used();
+        let enforced = step.mode == StageMode::Enforce;
+        match said?.unwrap_or_default() {
+            Reviewed::Same => Ok(None),
+            Reviewed::Edit(edits, reason) => {
+                if let Some(reason) = reason {
+                    self.states.count(step.place, |counts| &counts.noted);
+                    trail.add(step.def.name, &reason, step.mode);
+                }
+                Ok(enforced.then_some(edits))
+            }
+            Reviewed::Deny(status, reason) if enforced => {
+                Err(self.refusal(step, Answer::Status(status), reason, trail))
+            }
+            Reviewed::Deny(_, reason) => {
+                self.watched(step, &reason, trail);
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The rules of a zone's owner: conditions on requests, and what becomes of those that fit.
+//!
+//! Each rule is a part of the stage by itself, in the order of the file, with its own mode and its own breaker; what one of
+//! them changed is what the next one sees. Not here: the language of conditions, which is a room of its own.
+
+mod going;
+
+use std::sync::Arc;
+
+use seawall_model::document::{Rule, RuleAction, SkipSet};
+use seawall_model::{Fuel, RequestView, Spent, Wrong};
+use seawall_rules::{Error, Expression};
+
+use super::transform;
+use crate::assemble::ZoneInput;
+use crate::edits::HeadEdit;
+use crate::stage::{
+    Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Stage, StageDef, Transform,
+};
+use crate::verdict::{Reason, Transformed, Verdict};
+use going::{Redirect, Rewrite};
+
+/// The stage `rules`.
+pub static DEF: StageDef = StageDef {
+    name: "rules",
+    what: "Does what the zone's rules say of the requests that their conditions fit.",
+    // A condition on the path costs some ten units, one with a pattern over a long header some thousand.
+    budget: Budget {
+        fuel: 200_000,
+        body_fuel: 0,
+        body: 0,
+    },
+    on_spent: OnSpent::Deny,
+    on_fault: OnFault::Open,
+    on_kill: OnKill::Off,
+    needs: &["the lists of the document"],
+    reasons: &[
+        ReasonDef {
+            name: "log",
+            what: "A rule with the action `log` fits.",
+        },
+        ReasonDef {
+            name: "skip",
+            what: "A rule leaves stages out for this request.",
+        },
+        ReasonDef {
+            name: "block",
+            what: "A rule refuses this request.",
+        },
+        ReasonDef {
+            name: "weigh",
+            what: "A rule adds its score to the sum that the zone's threshold judges.",
+        },
+        ReasonDef {
+            name: "redirect",
+            what: "A rule sends the client elsewhere.",
+        },
+        ReasonDef {
+            name: "rewrite",
+            what: "A rule changed the target of this request.",
+        },
+        ReasonDef {
+            name: "header",
+            what: "A rule edited the header of this request.",
+        },
+    ],
+    asks_again: true,
+    skipped_by: SkipSet::NONE,
+    build,
+};
+
+/// A rule that judges.
+struct Judging {
+    when: Expression,
+    verdict: Verdict,
+}
+
+/// A rule that edits fields.
+struct Header {
+    when: Expression,
+    edit: Arc<HeadEdit>,
+    reason: Reason,
+}
+
+fn build(input: &mut ZoneInput<'_>) -> Seams {
+    let zone = input.zone;
+    let mut seams = Seams::new(zone.rule_stage.mode);
+    let weighs = |rule: &Rule| matches!(rule.action, RuleAction::Weigh(_));
+    if zone.rules.iter().any(weighs) {
+        seams.threshold = Some(zone.rule_stage.threshold);
+    }
+    for (nth, rule) in zone.rules.iter().enumerate() {
+        match Expression::parse(&rule.when, input.lists, input.bounds) {
+            Ok(when) => {
+                let name: Arc<str> = match &rule.name {
+                    Some(name) => name.as_str().into(),
+                    None => format!("#{}", nth + 1).into(),
+                };
+                let seam = part(when, &rule.action, &name);
+                seams.parts.push((seam, rule.mode, Some(name)));
+            }
+            Err(error) => input.problem(&format!("rule[{nth}].when"), wrong(&error, &rule.when)),
+        }
+    }
+    seams
+}
+
+fn part(when: Expression, action: &RuleAction, name: &Arc<str>) -> Seam {
+    let reason = Reason::about(action.word(), name.clone());
+    let verdict = match action {
+        RuleAction::Log => Verdict::Note(reason),
+        RuleAction::Skip(set) => Verdict::Skip(*set, reason),
+        RuleAction::Block { status } => Verdict::Deny(*status, reason),
+        RuleAction::Weigh(score) => Verdict::Weigh(*score, reason),
+        RuleAction::Redirect {
+            status,
+            to,
+            keep_path,
+            keep_query,
+        } => {
+            return Seam::Transform(Box::new(Redirect {
+                when,
+                status: *status,
+                to: to.as_bytes().into(),
+                keep_path: *keep_path,
+                keep_query: *keep_query,
+                reason,
+            }));
+        }
+        RuleAction::Rewrite {
+            path,
+            strip_prefix,
+            add_prefix,
+            query,
+        } => {
+            let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().into());
+            return Seam::Transform(Box::new(Rewrite {
+                when,
+                path: bytes(path),
+                strip_prefix: bytes(strip_prefix),
+                add_prefix: bytes(add_prefix),
+                query: bytes(query),
+                reason,
+            }));
+        }
+        RuleAction::Header(edits) => {
+            let edit = HeadEdit {
+                target: None,
+                fields: transform::edits(edits),
+            };
+            return Seam::Transform(Box::new(Header {
+                when,
+                edit: Arc::new(edit),
+                reason,
+            }));
+        }
+    };
+    Seam::Judge(Box::new(Judging { when, verdict }))
+}
+
+/// What is wrong with a condition: with its place in words, and below it the line with a mark under the place. The help
+/// follows, in a line of its own.
+fn wrong(error: &Error, source: &str) -> Wrong {
+    let mut at = error.at.min(source.len());
+    while !source.is_char_boundary(at) {
+        at -= 1;
+    }
+    let (before, _) = source.split_at_checked(at).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    let front = before.rsplit('\n').next().unwrap_or_default();
+    let place = match (line, source.contains('\n')) {
+        (_, false) => format!("column {}", front.chars().count() + 1),
+        (line, true) => format!("line {line}, column {}", front.chars().count() + 1),
+    };
+    let mut what = format!("{}, at {place}:", error.what);
+    for shown in error.render(source).lines() {
+        what.push_str("\n    ");
+        what.push_str(shown);
+    }
+    if !error.help.is_empty() {
+        what.push_str("\n   ");
+    }
+    Wrong::new(what, error.help.clone())
+}
+
+impl Stage for Judging {
+    fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent> {
+        Ok(match self.when.matches(request, fuel)? {
+            true => self.verdict.clone(),
+            false => Verdict::Pass,
+        })
+    }
+}
+
+impl Transform for Header {
+    fn transform(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Transformed, Spent> {
+        if !self.when.matches(request, fuel)? {
+            return Ok(Transformed::Same);
+        }
+        fuel.spend(transform::cost(&self.edit.fields, &request.head.fields))?;
+        Ok(Transformed::Edit(
+            self.edit.clone(),
+            Some(self.reason.clone()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::places::Place;
+
+    fn place(rules: &str) -> Place {
+        Place::of(&DEF, rules)
+    }
+
+    fn told(place: &Place, target: &str) -> String {
+        place.asked("GET", target, &[]).0
+    }
+
+    #[test]
+    fn rules_act_in_the_order_of_the_file() {
+        let place = place(
+            r#"
+            [[zone.rule]]
+            name = "api is told"
+            when = 'starts_with(http.request.uri.path, "/api")'
+            action = "log"
+            [[zone.rule]]
+            when = 'http.request.uri.path eq "/api/old"'
+            action = "block"
+            status = 410
+            [[zone.rule]]
+            when = 'ip.src in $office'
+            action = "skip"
+            skip = ["waf"]
+            [lists.office]
+            ips = ["192.0.2.0/24"]
+            "#,
+        );
+        assert_eq!(
+            told(&place, "/api/new"),
+            "rules/log(api is told) rules/skip(#3)"
+        );
+        assert_eq!(
+            told(&place, "/api/old"),
+            "410 rules/log(api is told) rules/block(#2)"
+        );
+        let other = place.asked_from("198.51.100.1", "GET", "/%61pi/old", &[]).0;
+        assert_eq!(other, "410 rules/log(api is told) rules/block(#2)");
+        assert_eq!(place.asked_from("198.51.100.1", "GET", "/", &[]).0, "");
+    }
+
+    #[test]
+    fn scores_are_summed_and_compared_with_the_threshold() {
+        let place = place(
+            r#"
+            [[zone.rule]]
+            when = 'http.request.method eq "POST"'
+            action = "weigh"
+            score = 3
+            [[zone.rule]]
+            when = 'http.request.uri.path eq "/login"'
+            action = "weigh"
+            score = 4
+            [zone.rules]
+            threshold = 7
+            "#,
+        );
+        assert_eq!(place.asked("POST", "/", &[]).0, "rules/weigh(#1)");
+        assert_eq!(place.asked("GET", "/login", &[]).0, "rules/weigh(#2)");
+        let both = place.asked("POST", "/login", &[]).0;
+        assert_eq!(both, "403 rules/weigh(#1) rules/weigh(#2) rules/score(7)");
+    }
+
+    #[test]
+    fn headers_are_edited_and_later_rules_see_that() {
+        let place = place(
+            r#"
+            [[zone.rule]]
+            when = 'http.request.uri.path eq "/a"'
+            action = "header"
+            set = { x-kind = "a" }
+            remove = ["cookie"]
+            [[zone.rule]]
+            when = 'any(http.request.headers["x-kind"][*] eq "a")'
+            action = "log"
+            "#,
+        );
+        let (told, got) = place.asked("GET", "/a", &[("cookie", "x"), ("X-Kind", "b")]);
+        assert_eq!(told, "rules/header(#1) rules/log(#2)");
+        assert_eq!(got, "/a\nx-kind: a\n");
+        let (told, got) = place.asked("GET", "/b", &[("cookie", "x")]);
+        assert_eq!((told.as_str(), got.as_str()), ("", "/b\ncookie: x\n"));
+    }
+
+    #[test]
+    fn a_rule_has_its_mode_and_goes_no_further_than_the_stage() {
+        let rules = |stage: &str, rule: &str| {
+            let text = format!(
+                "rules = {{ mode = '{stage}' }}\n[[zone.rule]]\nmode = '{rule}'\n\
+                 when = 'http.request.method eq \"GET\"'\naction = 'block'"
+            );
+            told(&place(&text), "/")
+        };
+        assert_eq!(rules("enforce", "enforce"), "403 rules/block(#1)");
+        assert_eq!(rules("enforce", "watch"), "rules/block(#1)?");
+        assert_eq!(rules("watch", "enforce"), "rules/block(#1)?");
+        assert_eq!(rules("enforce", "off"), "");
+        assert_eq!(rules("off", "enforce"), "");
+        assert!(place("").is_unguarded());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_condition_is_pointed_at() {
+        let text = r#"
+            [[zone.rule]]
+            when = 'http.request.method eq "GET"'
+            action = "log"
+            [[zone.rule]]
+            when = """
+            http.request.method eq "GET"
+            and http.host is "a"
+"""
+            action = "log"
+            [[zone.rule]]
+            when = 'nonsense'
+            action = "log"
+        "#;
+        let place = Place::made(&DEF, text, true);
+        assert_eq!(place.problems.len(), 2);
+        let first = &place.problems[0];
+        assert!(first.starts_with("zone[0].rule[1].when: "), "{first}");
+        assert!(first.contains(", at line 2, column 27:\n"), "{first}");
+        let mut lines = first.lines().skip(1);
+        let line = lines.next().unwrap();
+        let marks = lines.next().unwrap();
+        let column = marks.find('^').unwrap();
+        let pointed_at = line.get(column..).unwrap();
+        assert!(pointed_at.starts_with("is"), "{first}");
+        let second = &place.problems[1];
+        assert!(second.starts_with("zone[0].rule[2].when: "), "{second}");
+        assert!(
+            second.contains(", at column 1:\n    nonsense\n    ^"),
+            "{second}"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! Rules that change where a request goes: the client elsewhere, or the request to another target.
+//!
+//! Conditions and prefixes look at the normal form of a path, so that no other spelling of it goes round them; a path that is
+//! changed is built from the normal form, one that is not stays as the client spelt it.
+
+use std::sync::Arc;
+
+use seawall_model::{Fuel, RequestView, Spent};
+use seawall_rules::Expression;
+
+use crate::edits::HeadEdit;
+use crate::stage::Transform;
+use crate::stages::targets;
+use crate::verdict::{Page, Reason, Transformed};
+
+/// A rule that sends the client elsewhere.
+pub(super) struct Redirect {
+    pub(super) when: Expression,
+    pub(super) status: u16,
+    /// A URL, or a path that begins with one `/`.
+    pub(super) to: Box<[u8]>,
+    pub(super) keep_path: bool,
+    pub(super) keep_query: bool,
+    pub(super) reason: Reason,
+}
+
+/// A rule that changes the target.
+pub(super) struct Rewrite {
+    pub(super) when: Expression,
+    pub(super) path: Option<Box<[u8]>>,
+    pub(super) strip_prefix: Option<Box<[u8]>>,
+    pub(super) add_prefix: Option<Box<[u8]>>,
+    pub(super) query: Option<Box<[u8]>>,
+    pub(super) reason: Reason,
+}
+
+/// What it costs to put a target together, with so many units for each byte.
+fn cost(request: &RequestView<'_>, each: u64) -> u64 {
+    100 + each * request.head.target().len() as u64
+}
+
+impl Redirect {
+    fn location(&self, request: &RequestView<'_>) -> Vec<u8> {
+        let mut location = self.to.to_vec();
+        let path = request.head.path();
+        // `*` has no place in a URL.
+        if self.keep_path && path.starts_with(b"/") {
+            if location.last() == Some(&b'/') {
+                location.pop();
+            }
+            targets::append(&mut location, path);
+            if self.to.starts_with(b"/") {
+                // `//host` would be another host to the client (RFC 3986 §4.2).
+                let slashes = location.iter().take_while(|byte| **byte == b'/').count();
+                location.drain(..slashes.saturating_sub(1));
+            }
+        }
+        let query = request.query();
+        if self.keep_query && !query.is_empty() {
+            let has_query = self.to.contains(&b'?');
+            location.push(if has_query { b'&' } else { b'?' });
+            targets::append(&mut location, query);
+        }
+        location
+    }
+}
+
+impl Transform for Redirect {
+    fn transform(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Transformed, Spent> {
+        if !self.when.matches(request, fuel)? {
+            return Ok(Transformed::Same);
+        }
+        fuel.spend(cost(request, 2))?;
+        let page = Page::Redirect {
+            status: self.status,
+            location: self.location(request),
+        };
+        Ok(Transformed::Respond(page, self.reason.clone()))
+    }
+}
+
+impl Rewrite {
+    /// The new path, if it is another one.
+    fn path(&self, request: &RequestView<'_>) -> Option<Vec<u8>> {
+        let normal = request.path();
+        let stripped = self.strip_prefix.as_deref().and_then(|prefix| {
+            let rest = normal.strip_prefix(prefix)?;
+            (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
+        });
+        let path = match (&self.path, stripped) {
+            (Some(path), _) => Some(path.as_ref()),
+            (None, Some(b"")) => Some(&b"/"[..]),
+            (None, rest) => rest,
+        };
+        match (&self.add_prefix, path) {
+            (None, None) => None,
+            (None, Some(path)) => Some(path.to_vec()),
+            (Some(prefix), path) => Some([prefix, path.unwrap_or(normal)].concat()),
+        }
+    }
+
+    /// The new target; none where it stays as it is, or would be one of the edge's own.
+    fn target(&self, request: &RequestView<'_>) -> Option<Vec<u8>> {
+        let (before, raw) = (request.head.target(), request.head.path());
+        if !raw.starts_with(b"/") {
+            return None;
+        }
+        let mut target = match self.path(request) {
+            Some(path) if targets::is_the_edges(&path) => return None,
+            Some(path) => path,
+            None if raw.starts_with(b"//") => request.path().to_vec(),
+            None => raw.to_vec(),
+        };
+        match self.query.as_deref() {
+            // With its `?`, which may be there without a query.
+            None => target.extend_from_slice(before.get(raw.len()..).unwrap_or_default()),
+            Some(b"") => {}
+            Some(query) => {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+        }
+        (target != before).then_some(target)
+    }
+}
+
+impl Transform for Rewrite {
+    fn transform(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Transformed, Spent> {
+        if !self.when.matches(request, fuel)? {
+            return Ok(Transformed::Same);
+        }
+        // Decoded again and again, to see whether it is one of ours.
+        fuel.spend(cost(request, 5))?;
+        let Some(target) = self.target(request) else {
+            return Ok(Transformed::Same);
+        };
+        let edit = HeadEdit {
+            target: Some(target),
+            ..HeadEdit::default()
+        };
+        Ok(Transformed::Edit(Arc::new(edit), Some(self.reason.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::stages::places::Place;
+    use crate::stages::rules::DEF;
+    use crate::verdict::{Answer, Page};
+
+    const ALWAYS: &str = "[[zone.rule]]\nwhen = 'http.request.uri.path ne \"/never\"'\n";
+
+    fn location(keys: &str, target: &str) -> String {
+        let place = Place::of(&DEF, &format!("{ALWAYS}action = 'redirect'\n{keys}"));
+        let refusal = place.refused("192.0.2.1", "GET", target).unwrap();
+        assert_eq!(refusal.reason.name, "redirect");
+        match refusal.answer {
+            Answer::Page(Page::Redirect { status, location }) => {
+                format!("{status} {}", String::from_utf8(location).unwrap())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn redirects_keep_what_they_are_told_to_keep() {
+        for (keys, target, expected) in [
+            ("to = '/new'", "/old?a=b", "302 /new?a=b"),
+            ("to = '/new'", "/old", "302 /new"),
+            ("to = '/new'", "/old?", "302 /new"),
+            ("to = '/new?x=y'", "/old?a=b", "302 /new?x=y&a=b"),
+            ("to = '/new'\nkeep_query = false", "/old?a=b", "302 /new"),
+            (
+                "to = 'https://b.test'\nkeep_path = true",
+                "/x?y",
+                "302 https://b.test/x?y",
+            ),
+            (
+                "to = 'https://b.test/z/'\nkeep_path = true",
+                "/x",
+                "302 https://b.test/z/x",
+            ),
+            (
+                "to = 'https://b.test/z'\nkeep_path = true",
+                "/x//y",
+                "302 https://b.test/z/x//y",
+            ),
+            (
+                "to = 'https://b.test'\nstatus = 308",
+                "/x?y",
+                "308 https://b.test?y",
+            ),
+            ("to = '/new'\nkeep_path = true", "/old", "302 /new/old"),
+        ] {
+            assert_eq!(location(keys, target), expected, "{keys} {target}");
+        }
+    }
+
+    #[test]
+    fn no_path_makes_another_host_of_a_redirect() {
+        for (keys, target, expected) in [
+            (
+                "to = '/'\nkeep_path = true",
+                "//evil.test/x",
+                "302 /evil.test/x",
+            ),
+            (
+                "to = '/'\nkeep_path = true",
+                "///evil.test",
+                "302 /evil.test",
+            ),
+            (
+                "to = '/'\nkeep_path = true",
+                "/\\evil.test",
+                "302 /%5Cevil.test",
+            ),
+            (
+                "to = '/'\nkeep_path = true",
+                "/.//evil.test",
+                "302 /.//evil.test",
+            ),
+            (
+                "to = '/a'\nkeep_path = true",
+                "//evil.test",
+                "302 /a//evil.test",
+            ),
+            (
+                "to = 'https://b.test'\nkeep_path = true",
+                "*",
+                "302 https://b.test",
+            ),
+            (
+                "to = 'https://b.test'\nkeep_path = true",
+                "//evil.test",
+                "302 https://b.test//evil.test",
+            ),
+            (
+                "to = 'https://b.test'\nkeep_path = true",
+                "/@evil.test",
+                "302 https://b.test/@evil.test",
+            ),
+        ] {
+            assert_eq!(location(keys, target), expected, "{keys} {target}");
+        }
+    }
+
+    fn rewritten(keys: &str, target: &str) -> String {
+        let place = Place::of(&DEF, &format!("{ALWAYS}action = 'rewrite'\n{keys}"));
+        let (told, got) = place.asked("GET", target, &[]);
+        let got = got.trim_end();
+        let expected = if got == target {
+            ""
+        } else {
+            "rules/rewrite(#1)"
+        };
+        assert_eq!(told, expected, "it is told if it did something");
+        got.to_owned()
+    }
+
+    #[test]
+    fn rewrites_change_path_and_query() {
+        for (keys, target, expected) in [
+            ("path = '/new'", "/old?a=b", "/new?a=b"),
+            ("path = '/new'\nquery = ''", "/old?a=b", "/new"),
+            ("path = '/new'\nadd_prefix = '/v2'", "/old", "/v2/new"),
+            ("query = 'x=1'", "/old?a=b", "/old?x=1"),
+            ("query = 'x=1'", "/%6Fld", "/%6Fld?x=1"),
+            ("query = ''", "/old?", "/old"),
+            ("strip_prefix = '/api'", "/api/x?y", "/x?y"),
+            ("strip_prefix = '/api'", "/api", "/"),
+            ("strip_prefix = '/api'", "/api/", "/"),
+            ("strip_prefix = '/api'", "/apis/x", "/apis/x"),
+            (
+                "strip_prefix = '/api'\nadd_prefix = '/v2'",
+                "/api/x",
+                "/v2/x",
+            ),
+            ("strip_prefix = '/api'\nadd_prefix = '/v2'", "/x", "/v2/x"),
+            ("add_prefix = '/v2'", "/", "/v2/"),
+            ("add_prefix = '/v2'", "*", "*"),
+        ] {
+            assert_eq!(rewritten(keys, target), expected, "{keys} {target}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_goes_round_a_rewrite_or_makes_more_of_it() {
+        for (target, expected) in [
+            ("/%61pi/x", "/x"),
+            ("//api//x", "/x"),
+            ("/a/../api/x", "/x"),
+            ("/api/../secret", "/api/../secret"),
+            ("/api%2fx", "/api%2fx"),
+            ("/api//evil.test", "/evil.test"),
+            ("/api/\\evil.test", "/evil.test"),
+            ("/api/.seawall/trace", "/api/.seawall/trace"),
+            ("/api/%252eSeawall;x/trace", "/api/%252eSeawall;x/trace"),
+            ("/api/.seawall", "/api/.seawall"),
+        ] {
+            assert_eq!(
+                rewritten("strip_prefix = '/api'", target),
+                expected,
+                "{target}"
+            );
+        }
+        assert_eq!(rewritten("query = 'x'", "//a/b"), "/a/b?x");
+    }
+
+    #[test]
+    fn later_rules_see_the_new_target() {
+        let rules = format!(
+            "{ALWAYS}action = 'rewrite'\nstrip_prefix = '/api'\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path eq \"/x\"'\naction = 'block'"
+        );
+        let place = Place::of(&DEF, &rules);
+        let told = place.asked("GET", "/api/x", &[]).0;
+        assert_eq!(told, "403 rules/rewrite(#1) rules/block(#2)");
+    }
+}

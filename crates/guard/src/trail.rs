@@ -1,0 +1,96 @@
+//! What the stages said of one request on its way, for its Record.
+
+use seawall_model::document::StageMode;
+
+use crate::verdict::{Reason, Refusal};
+
+/// Entries kept; what more is said of a request is only counted in the metrics.
+const MOST: usize = 16;
+
+/// One thing that was said.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// By which stage.
+    pub stage: &'static str,
+    /// Why.
+    pub reason: Reason,
+    /// Whether it was done, or only told.
+    pub mode: StageMode,
+}
+
+/// What was said of one request, in order. Empty for nearly all of them.
+#[derive(Debug, Default)]
+pub struct Trail {
+    entries: Vec<Entry>,
+    refused: bool,
+    /// Fuel that the stages used.
+    pub fuel: u64,
+}
+
+impl Trail {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.refused = false;
+        self.fuel = 0;
+    }
+
+    /// What was said.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The Record's `verdict`: `stage/reason` of what decided, or of what was said last where nothing did.
+    pub fn write_verdict(&self, out: &mut String) {
+        if let Some(last) = self.entries.last() {
+            out.push_str(last.stage);
+            out.push('/');
+            out.push_str(last.reason.name);
+        }
+    }
+
+    /// The Record's `stages`: all of it, as `stage/reason(about)`, with `?` behind what was only told, where it would have
+    /// been done.
+    pub fn write_stages(&self, out: &mut String) {
+        for entry in &self.entries {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            out.push_str(entry.stage);
+            out.push('/');
+            out.push_str(entry.reason.name);
+            if let Some(about) = &entry.reason.about {
+                out.push('(');
+                out.push_str(about);
+                out.push(')');
+            }
+            if entry.mode == StageMode::Watch {
+                out.push('?');
+            }
+        }
+    }
+
+    /// Notes a refusal that no stage's step made, such as for want of a share; one that is noted already is not noted again.
+    pub fn turned_away(&mut self, refusal: &Refusal) {
+        if !self.refused {
+            self.decide(refusal.stage, &refusal.reason);
+        }
+    }
+
+    pub(crate) fn add(&mut self, stage: &'static str, reason: &Reason, mode: StageMode) {
+        if self.entries.len() < MOST && !self.refused {
+            self.entries.push(Entry {
+                stage,
+                reason: reason.clone(),
+                mode,
+            });
+        }
+    }
+
+    /// What decided is there whatever was said before.
+    pub(crate) fn decide(&mut self, stage: &'static str, reason: &Reason) {
+        self.entries.truncate(MOST - 1);
+        self.add(stage, reason, StageMode::Enforce);
+        self.refused = true;
+    }
+}
