@@ -15,7 +15,31 @@ pub fn pages() -> Vec<(&'static str, String)> {
             seawall_model::document::reference_markdown(),
         ),
         ("metrics.md", seawall_telemetry::reference_markdown()),
+        (
+            "stages.md",
+            seawall_guard::stages_markdown(seawall_proxy::stages::STAGES),
+        ),
+        (
+            "endpoints.md",
+            seawall_guard::endpoints_markdown(seawall_proxy::ENDPOINTS),
+        ),
+        ("errors.md", seawall_proxy::errors_markdown()),
+        ("rules.md", seawall_rules::reference_markdown()),
+        ("commands.md", commands()),
     ]
+}
+
+/// The help of each command, as it is printed.
+fn commands() -> String {
+    let mut out = String::from("# Commands\n");
+    for (name, help) in seawall::help() {
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        out.push_str(&format!(
+            "\n## {name}\n\n```text\n{}\n```\n",
+            lines.join("\n").trim_end()
+        ));
+    }
+    out
 }
 
 /// Where the pages are.

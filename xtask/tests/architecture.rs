@@ -19,7 +19,7 @@ use serde_json::Value;
 /// The rooms that are shipped, each with its level: a room knows only rooms of lower levels, never one beside it.
 ///
 /// Rooms of later versions have their place already, so that opening one is a line in its manifest and none here.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 18] = [
     ("seawall-model", 0),
     ("seawall-rules", 1),
     ("seawall-waf", 1),
@@ -37,6 +37,7 @@ const LEVELS: [(&str, u8); 17] = [
     ("seawall", 6),
     // Never shipped: nothing shipped depends on them, except to test itself.
     ("seawall-harness", u8::MAX),
+    ("seawall-saboteur", u8::MAX),
     ("xtask", u8::MAX),
 ];
 
@@ -443,4 +444,31 @@ fn toml_file(path: &Path) -> toml::Value {
 
 fn assert_nothing(found: &[String], what: &str) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+/// Only admitted requests reach an origin, and only cleared responses a client: the two types that sockets are written from are
+/// made in one file each, of an `Admitted` and of a `Cleared` alone.
+#[test]
+fn only_two_doors_lead_out() {
+    let mut wrong = Vec::new();
+    let mut doors = 0;
+    for file in sources(&["crates/proxy/src/*.rs", "crates/seawall/src/*.rs"]) {
+        let text = read(&file);
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_door = file.ends_with("crates/proxy/src/outgoing.rs");
+        for made in ["RequestOut {", "ResponseOut {"] {
+            // A function's result is no value that is made.
+            let values = code
+                .match_indices(made)
+                .filter(|(at, _)| !code.get(..*at).unwrap_or_default().ends_with("-> "))
+                .count();
+            if is_door {
+                doors += values;
+            } else if values > 0 {
+                wrong.push(format!("{}: makes a {made} …", file.display()));
+            }
+        }
+    }
+    assert_eq!(doors, 2, "crates/proxy/src/outgoing.rs makes one of each");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

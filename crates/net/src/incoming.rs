@@ -27,9 +27,6 @@ pub enum BodyFault {
     /// Nothing came, or too little, for too long.
     #[error("the body came too slowly")]
     Slow,
-    /// The body is larger than the zone allows.
-    #[error("the body is larger than allowed")]
-    TooLarge,
     /// The stream was reset (HTTP/2 error code).
     #[error("the stream was reset with code {0}")]
     Reset(u32),

@@ -2,11 +2,14 @@
 //!
 //! It runs beside the workers, on a thread of its own: a worker that is busy does not keep anyone from looking.
 
+mod stages;
+
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_guard::States;
 use seawall_model::{RequestHead, without_port};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
@@ -33,6 +36,8 @@ pub struct Admin {
     pub shared: Arc<Shared>,
     /// The metrics.
     pub registry: Arc<Registry>,
+    /// What the stages keep.
+    pub guard: Arc<States>,
     /// The access log's health.
     pub log: Arc<seawall_telemetry::log::Status>,
     /// When the live configuration went live, in milliseconds since the process began.
@@ -176,6 +181,7 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
         b"/metrics" => {
             let mut content = String::new();
             seawall_telemetry::render(&admin.registry, &mut content);
+            stages::render(&admin.guard, &mut content);
             Answer {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -223,6 +229,9 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if down {
         degraded.push("origins_down");
     }
+    if !admin.guard.open_breakers().is_empty() {
+        degraded.push("breakers_open");
+    }
     if snapshot
         .zones
         .iter()
@@ -269,6 +278,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
             "last_good": &*zone.version,
             "origins": origins,
             "all_used_again": pool.panicking,
+            "stages": stages::of_zone(&zone.guard),
         });
         zones.insert(zone.name.to_string(), value);
     }
@@ -284,8 +294,10 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "zones_total": snapshot.zones.len(),
         "next_page": if more { Value::from(page + 1) } else { Value::Null },
         "quarantined": [],
-        "breakers": [],
-        "stages": [],
+        "breakers": stages::breakers(&admin.guard, &snapshot, now),
+        "stages": stages::counts(&admin.guard),
+        "killed": admin.guard.killed().collect::<Vec<_>>(),
+        "clients_counted": admin.guard.clients.len(),
         "degraded": degraded(admin),
         "connections": admin.registry.connections_open(),
         "access_log": {

@@ -1,24 +1,59 @@
-//! What is ours on every zone: paths below `/.seawall/`, answered by the edge alone.
+//! What is ours on every zone: the endpoints below `/.seawall/`, answered by the edge alone.
 //!
-//! The path is matched after normalising it, so that no spelling of it ever reaches an origin.
+//! The path is matched in the most generous reading that an origin could have of it, so that no spelling of it ever reaches one.
 
-use std::fmt::Write;
+mod pages;
+mod trace;
 
-use seawall_model::RequestHead;
+use seawall_guard::EndpointDef;
+use seawall_model::Method;
 
-use crate::exchange::Exchange;
-use crate::snapshot::Zone;
-use crate::thread::unix_us;
+pub use pages::{Told, page_of, render};
+
+/// Stages that judge whoever asks for an endpoint, as far as there are any.
+pub const FIRST: &[&str] = &["lists", "ddos", "rate"];
+
+/// All endpoints.
+pub static ENDPOINTS: &[EndpointDef] = &[
+    EndpointDef {
+        path: "/.seawall/trace",
+        methods: &[Method::Get, Method::Head],
+        what: "Where and how a request arrived, as `key=value` lines: location, version, ray, ip, http, tls, time.",
+        stages: FIRST,
+        handler: &trace::Trace,
+    },
+    EndpointDef {
+        path: "/.seawall/pages/error",
+        methods: &[Method::Get, Method::Head],
+        what: "The page that visitors see when the site's own server fails, as a sample.",
+        stages: FIRST,
+        handler: &pages::Sample(pages::ERROR),
+    },
+    EndpointDef {
+        path: "/.seawall/pages/refused",
+        methods: &[Method::Get, Method::Head],
+        what: "The page that clients see whose request a stage refused, as a sample.",
+        stages: FIRST,
+        handler: &pages::Sample(pages::REFUSED),
+    },
+    EndpointDef {
+        path: "/.seawall/pages/maintenance",
+        methods: &[Method::Get, Method::Head],
+        what: "The page that visitors see while the site is in maintenance, as a sample.",
+        stages: FIRST,
+        handler: &pages::Sample(pages::MAINTENANCE),
+    },
+];
 
 /// Where a path leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Place {
     /// Not to us.
     Elsewhere,
     /// To us, but nothing lives there.
     Unknown,
-    /// `/.seawall/trace`.
-    Trace,
+    /// To this endpoint.
+    Known(&'static EndpointDef),
 }
 
 /// Where `path` leads.
@@ -27,11 +62,11 @@ pub fn find(path: &[u8]) -> Place {
         return Place::Elsewhere;
     }
     let normal = normalised(path);
-    match normal.as_slice() {
-        b"/.seawall/trace" => Place::Trace,
-        b"/.seawall" => Place::Unknown,
-        other if other.starts_with(b"/.seawall/") => Place::Unknown,
-        _ => Place::Elsewhere,
+    let known = |endpoint: &&EndpointDef| endpoint.path.as_bytes() == normal.as_slice();
+    match ENDPOINTS.iter().find(known) {
+        Some(endpoint) => Place::Known(endpoint),
+        None if normal == b"/.seawall" || normal.starts_with(b"/.seawall/") => Place::Unknown,
+        None => Place::Elsewhere,
     }
 }
 
@@ -102,34 +137,6 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// What `/.seawall/trace` says: `key=value` lines.
-pub fn trace(exchange: &Exchange<'_, '_>, zone: &Zone, request: &RequestHead) -> String {
-    let mut ray = Vec::new();
-    exchange
-        .ray
-        .write(&exchange.snapshot.edge.location, &mut ray);
-    let tls = exchange
-        .peer
-        .facts
-        .tls
-        .as_ref()
-        .map_or("off", |tls| tls.version);
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "location={}\nversion={}\nray={}\nip={}\nhttp={}\ntls={}\ntime={}\n",
-        exchange.snapshot.edge.location,
-        zone.version,
-        String::from_utf8_lossy(&ray),
-        exchange.client.ip,
-        request.version.name(),
-        tls,
-        exchange.thread.rfc3339(unix_us()),
-    );
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,10 +157,12 @@ mod tests {
             "/.seawall/trace/",
             "/.seawall/x/../trace",
         ] {
-            assert_eq!(find(path.as_bytes()), Place::Trace, "{path}");
+            let found = find(path.as_bytes());
+            let is_trace = matches!(found, Place::Known(known) if known.path == "/.seawall/trace");
+            assert!(is_trace, "{path}");
         }
-        assert_eq!(find(b"/.seawall"), Place::Unknown);
-        assert_eq!(find(b"/.seawall/other"), Place::Unknown);
+        assert!(matches!(find(b"/.seawall"), Place::Unknown));
+        assert!(matches!(find(b"/.seawall/other"), Place::Unknown));
         for path in [
             "/",
             "/seawall/trace",
@@ -162,7 +171,21 @@ mod tests {
             "/.well-known/x",
             "*",
         ] {
-            assert_eq!(find(path.as_bytes()), Place::Elsewhere, "{path}");
+            assert!(matches!(find(path.as_bytes()), Place::Elsewhere), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_is_ours_in_normal_form_and_guarded() {
+        for endpoint in ENDPOINTS {
+            assert!(endpoint.path.starts_with("/.seawall/"), "{}", endpoint.path);
+            assert_eq!(
+                normalised(endpoint.path.as_bytes()),
+                endpoint.path.as_bytes()
+            );
+            for stage in ["lists", "ddos", "rate"] {
+                assert!(endpoint.stages.contains(&stage), "{}", endpoint.path);
+            }
         }
     }
 }

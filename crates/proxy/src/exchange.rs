@@ -4,27 +4,30 @@
 //! [`Outcome`], and [`run`] makes one Record of it. Nothing here fails: every path ends in a response or an aborted connection.
 //! The way to the origin and back is in [`relay`](crate::relay).
 
+mod answers;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use seawall_model::{FieldId, Method, without_port};
+use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject};
+use seawall_model::{FieldId, Method, RequestHead, without_port};
 use seawall_net::alarm::Alarm;
-use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
+use seawall_net::downstream::{ClientBody, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::multiplex::StreamHandle;
-use seawall_net::outgoing::{BodyOut, Line, ResponseOut};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::forward::{self, Client, Peer};
-use crate::page::{self, Page};
+use crate::shares::Share;
 use crate::snapshot::{Place, Snapshot, Zone};
-use crate::thread::{Scratch, Thread, unix_us};
-use crate::{endpoint, relay, sample};
+use crate::standing::Standing;
+use crate::thread::{Parts, Scratch, Thread};
+use crate::{endpoint, relay};
 
 /// What the codec says of a request beside its head.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,16 @@ pub struct Exchange<'a, 'c> {
     pub alarm: &'a mut Alarm,
     /// What came of it so far.
     pub outcome: Outcome,
+    /// Those who look at the body.
+    pub inspection: Option<Inspection<'a>>,
+    /// A stage's refusal of the body or of the response, on its way to being told.
+    pub refusal: Option<Box<Refusal>>,
+    /// Whether it still stands, when the configuration changes.
+    pub standing: Standing<'a>,
+    /// The head as it came, where it may be judged once more.
+    pub original: Option<Box<RequestHead>>,
+    /// The client's request is counted as in progress, where that is limited.
+    in_progress: Option<InProgress>,
 }
 
 /// Serves one request and writes its Record; tells until when its connection may be idle then.
@@ -116,7 +129,7 @@ pub async fn run<'c>(
     let snapshot: &Snapshot = &held;
     let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
     let ray = thread.next_ray();
-    forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.ray_line);
+    forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.parts.ray_line);
     let zone = snapshot.zone(scratch.request.authority());
     let since = arrived.since;
     let mut exchange = Exchange {
@@ -131,27 +144,40 @@ pub async fn run<'c>(
         response,
         alarm,
         outcome: Outcome::default(),
+        inspection: None,
+        refusal: None,
+        standing: Standing::new(thread, &peer.facts, client.ip, client.https),
+        original: None,
+        in_progress: None,
     };
     let due = zone
         .and_then(|zone| zone.timeouts.total)
         .map(|total| arrived.at + total);
     // In one place only: there it can be inlined.
-    let answered = unless(pin!(exchange.answer(zone, scratch)), thread, due, gone).await;
+    let answered = unless(
+        pin!(exchange.answer(zone, &mut scratch.request, &mut scratch.parts)),
+        thread,
+        due,
+        gone,
+    )
+    .await;
     match answered {
         Ok(()) => {}
         Err(interrupted) if interrupted.is_answered() && !exchange.response.has_begun() => {
             exchange.response.take_back();
-            Box::pin(exchange.refuse(interrupted.into(), zone, scratch)).await
+            let (head, parts) = (&scratch.request, &mut scratch.parts);
+            Box::pin(exchange.refuse(interrupted.into(), zone, head, parts)).await
         }
         Err(interrupted) => {
             exchange.response.abort();
             exchange.outcome.fail(interrupted.into());
             exchange.outcome.ended = None;
-            if exchange.response.has_begun() && scratch.response.status > 0 {
-                exchange.outcome.status = scratch.response.status;
+            if exchange.response.has_begun() && scratch.parts.response.status > 0 {
+                exchange.outcome.status = scratch.parts.response.status;
             }
         }
     }
+    scratch.parts.tell();
     let outcome = &exchange.outcome;
     let bytes_out = exchange.response.bytes();
     let (ended, ended_us) = outcome.ended.unwrap_or_else(|| thread.clock());
@@ -174,8 +200,8 @@ pub async fn run<'c>(
         duration_us: ended_us.saturating_sub(since),
         origin_us: outcome.origin_us,
         cache: "",
-        verdict: "",
-        stages: "",
+        verdict: &scratch.parts.verdict,
+        stages: &scratch.parts.stages,
         http: scratch.request.version,
         tls: peer.facts.tls.as_ref().map_or("", |tls| tls.version),
         ja4: "",
@@ -251,60 +277,140 @@ async fn unless(
     .await
 }
 
-impl Exchange<'_, '_> {
+impl<'a> Exchange<'a, '_> {
     /// Whether there is nothing to upload and nothing to upgrade.
     pub fn is_plain(&self) -> bool {
         self.arrived.upgrade != Upgrade::WebSocket && self.body.is_done()
     }
 
-    async fn answer(&mut self, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) {
+    async fn answer(
+        &mut self,
+        zone: Option<&'a Arc<Zone>>,
+        request: &mut RequestHead,
+        parts: &mut Parts,
+    ) {
         let Some(zone) = zone else {
-            return Box::pin(self.refuse(Fault::UnknownHost, None, scratch)).await;
+            return Box::pin(self.refuse(Fault::UnknownHost, None, request, parts)).await;
         };
-        if let Err(fault) = self.admit(zone, scratch) {
-            return Box::pin(self.refuse(fault, Some(zone), scratch)).await;
+        if let Err(fault) = self.check(zone, request) {
+            return Box::pin(self.refuse(fault, Some(zone), request, parts)).await;
         }
-        match endpoint::find(scratch.request.path()) {
+        let share = match self.share(zone) {
+            Ok(share) => share,
+            Err(refusal) => {
+                return Box::pin(self.turn_away(&refusal, zone, request, parts)).await;
+            }
+        };
+        // Before any stage looks: a client must not be able to name, and so remove, what a stage or the edge sets.
+        if self.arrived.names_fields {
+            forward::drop_connection_named(&mut request.fields);
+        }
+        let place = endpoint::find(request.path());
+        let subject = self.subject(zone, place);
+        // The head as it came, for those who are judged again later; judging may change it.
+        if self.arrived.upgrade == Upgrade::WebSocket {
+            self.original = Some(Box::new(request.clone()));
+        }
+        let judged = zone.guard.admit(request, &subject, parts.trail.get_mut());
+        share.burn(parts.trail.get_mut().fuel);
+        let admitted = match judged {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                return Box::pin(self.turn_away(&refusal, zone, request, parts)).await;
+            }
+        };
+        match place {
+            // A redirect to HTTPS is a stage's, which may be off: what needs TLS does not go on without.
+            endpoint::Place::Elsewhere if zone.needs_tls && self.peer.facts.tls.is_none() => {
+                let head = admitted.head();
+                return Box::pin(self.refuse(Fault::NeedsTls, Some(zone), head, parts)).await;
+            }
             endpoint::Place::Elsewhere => {}
             endpoint::Place::Unknown => {
-                return Box::pin(self.refuse(Fault::NoEndpoint, Some(zone), scratch)).await;
+                let head = admitted.head();
+                return Box::pin(self.refuse(Fault::NoEndpoint, Some(zone), head, parts)).await;
             }
-            endpoint::Place::Trace => {
-                let text = endpoint::trace(self, zone, &scratch.request);
-                let given = self.give(
-                    200,
-                    "text/plain; charset=utf-8",
-                    text.as_bytes(),
-                    Some(zone),
-                    scratch,
-                );
-                return Box::pin(given).await;
+            endpoint::Place::Known(known) => {
+                return Box::pin(self.endpoint(known, zone, admitted.head(), parts)).await;
             }
-        }
-        if zone.redirect_https && !self.client.https {
-            return Box::pin(self.redirect_https(zone, scratch)).await;
-        }
-        // Before the zone's edits: a client must not be able to name, and so remove, what the edge sets.
-        if self.arrived.names_fields {
-            forward::drop_connection_named(&mut scratch.request.fields);
-        }
-        if !zone.request_edits.is_empty() {
-            zone.request_edits.apply(&mut scratch.request.fields);
         }
         if let Some(origin) = zone.origins.first()
             && matches!(origin.at, Place::Sample)
         {
-            return Box::pin(self.sample(zone, scratch)).await;
+            return Box::pin(self.sample(zone, admitted.head(), parts)).await;
         }
-        if let Err(failed) = relay::relay(self, zone, scratch).await {
+        if zone.guard.has_body_stages()
+            && let Err(refusal) = self.inspect(zone, &admitted, &subject, parts)
+        {
+            return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
+        }
+        if let Err(failed) = relay::relay(self, zone, &admitted, parts).await {
             self.outcome.bytes_in = failed.bytes_in;
-            Box::pin(self.refuse(failed.fault, Some(zone), scratch)).await;
+            let refusal = self.refusal.take();
+            match refusal {
+                Some(refusal) => {
+                    Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await
+                }
+                None => {
+                    let refused = self.refuse(failed.fault, Some(zone), admitted.head(), parts);
+                    Box::pin(refused).await
+                }
+            };
         }
     }
 
+    /// What the stages are told of this request.
+    pub fn subject(&self, zone: &Zone, place: endpoint::Place) -> Subject<'a> {
+        let scope = match place {
+            endpoint::Place::Elsewhere => Scope::ALL,
+            endpoint::Place::Known(known) => zone.guard.scope(known.stages),
+            endpoint::Place::Unknown => zone.guard.scope(endpoint::FIRST),
+        };
+        Subject {
+            conn: &self.peer.facts,
+            client: self.client.ip,
+            https: self.client.https,
+            now: self.since / 1_000,
+            scope,
+        }
+    }
+
+    /// Takes this request's part of the zone's shares.
+    fn share(&mut self, zone: &Arc<Zone>) -> Result<Share<'a>, Box<Refusal>> {
+        let share = self.peer.share(self.thread, zone);
+        let share = share.and_then(|share| Share::take(self.thread, share, &zone.guard));
+        let Some(share) = share else {
+            // Closing makes room for connections of other zones.
+            self.response.close_after();
+            return Err(zone.guard.busy());
+        };
+        let client = zone.guard.enter(self.client.ip, self.since / 1_000)?;
+        self.in_progress = client;
+        Ok(share)
+    }
+
+    /// Asks whether anybody wants to see the body.
+    fn inspect(
+        &mut self,
+        zone: &'a Arc<Zone>,
+        admitted: &Admitted<'_>,
+        subject: &Subject<'_>,
+        parts: &mut Parts,
+    ) -> Result<(), Box<Refusal>> {
+        if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket {
+            return Ok(());
+        }
+        let length = match self.arrived.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let trail = parts.trail.get_mut();
+        self.inspection = zone.guard.inspect(admitted, length, subject, trail)?;
+        Ok(())
+    }
+
     /// What is refused whatever the zone's origin is.
-    fn admit(&self, zone: &Arc<Zone>, scratch: &Scratch) -> Result<(), Fault> {
-        let request = &scratch.request;
+    fn check(&self, zone: &Arc<Zone>, request: &RequestHead) -> Result<(), Fault> {
         if let Some(tls) = &self.peer.facts.tls
             && !tls.server_name.is_empty()
             && !without_port(request.authority()).eq_ignore_ascii_case(tls.server_name.as_bytes())
@@ -333,11 +439,6 @@ impl Exchange<'_, '_> {
             Method::Trace => return Err(Fault::NoTrace),
             _ => {}
         }
-        if let (Some(most), Framing::Length(length)) = (zone.max_body, self.arrived.framing)
-            && length > most
-        {
-            return Err(Fault::BodyTooLarge);
-        }
         if forward::came_round(request, &self.thread.shared.node) {
             return Err(Fault::Loop);
         }
@@ -346,182 +447,5 @@ impl Exchange<'_, '_> {
             return Err(Fault::NoWebSocket);
         }
         Ok(())
-    }
-
-    async fn sample(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) {
-        match sample::answer(scratch.request.path()) {
-            Some(found) => {
-                self.give(200, found.content_type, found.body, Some(zone), scratch)
-                    .await
-            }
-            None => {
-                let text = b"The sample site has no such page.\n";
-                self.give(404, "text/plain; charset=utf-8", text, Some(zone), scratch)
-                    .await
-            }
-        }
-    }
-
-    async fn redirect_https(&mut self, zone: &Arc<Zone>, scratch: &mut Scratch) {
-        let mut location = b"https://".to_vec();
-        location.extend_from_slice(without_port(scratch.request.authority()));
-        let port = self.snapshot.edge.public_https;
-        if port != 443 {
-            location.extend_from_slice(format!(":{port}").as_bytes());
-        }
-        location.extend_from_slice(scratch.request.target());
-        // 308 keeps the method; a GET gets the 301 that every client knows.
-        let plain = matches!(scratch.request.method, Method::Get | Method::Head);
-        scratch.to_client.clear();
-        scratch.to_client.push_known(FieldId::Location, &location);
-        let status = if plain { 301 } else { 308 };
-        self.send(
-            status,
-            "text/plain; charset=utf-8",
-            b"This site speaks HTTPS only.\n",
-            zone,
-            scratch,
-        )
-        .await
-    }
-
-    /// Gives an answer of the edge's own.
-    async fn give(
-        &mut self,
-        status: u16,
-        content_type: &str,
-        content: &[u8],
-        zone: Option<&Arc<Zone>>,
-        scratch: &mut Scratch,
-    ) {
-        scratch.to_client.clear();
-        match zone {
-            Some(zone) => {
-                self.send(status, content_type, content, zone, scratch)
-                    .await
-            }
-            None => self.write(status, content_type, content, scratch).await,
-        }
-    }
-
-    async fn send(
-        &mut self,
-        status: u16,
-        content_type: &str,
-        content: &[u8],
-        zone: &Arc<Zone>,
-        scratch: &mut Scratch,
-    ) {
-        if self.client.https
-            && let Some(hsts) = &zone.hsts
-        {
-            scratch
-                .to_client
-                .push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
-        }
-        self.write(status, content_type, content, scratch).await
-    }
-
-    async fn write(
-        &mut self,
-        status: u16,
-        content_type: &str,
-        content: &[u8],
-        scratch: &mut Scratch,
-    ) {
-        let Scratch {
-            to_client,
-            ray_line,
-            ..
-        } = scratch;
-        to_client.push_known(FieldId::ContentType, content_type.as_bytes());
-        to_client.push_known(FieldId::CacheControl, b"no-store");
-        to_client.push_known(FieldId::Date, &self.thread.http_date(unix_us() / 1_000_000));
-        let silent = scratch.request.method == Method::Head;
-        let head = ResponseOut {
-            status,
-            origin: None,
-            skip: 0,
-            extra: to_client,
-            last: Line(ray_line),
-            body: BodyOut::Length(content.len() as u64),
-        };
-        let sent = self
-            .write_all(head, if silent { &[] } else { content })
-            .await;
-        self.outcome.status = status;
-        self.outcome.source = Source::Edge;
-        if sent.is_err() {
-            self.outcome.fault = Some(Fault::ClientGone);
-        }
-    }
-
-    async fn write_all(&mut self, head: ResponseOut<'_>, content: &[u8]) -> Result<(), ClientGone> {
-        let timeout = self.snapshot.edge.write_timeout;
-        if !self.body.is_done() || self.thread.is_draining() {
-            self.response.close_after();
-        }
-        if content.is_empty() {
-            return self.response.head_alone(head, self.alarm, timeout).await;
-        }
-        self.response.head(head)?;
-        self.response
-            .body(content, After::Last, self.alarm, timeout)
-            .await
-    }
-
-    /// Answers with an error page, unless the client is gone.
-    pub async fn refuse(&mut self, fault: Fault, zone: Option<&Arc<Zone>>, scratch: &mut Scratch) {
-        let answer = fault.answer();
-        if fault == Fault::ClientGone {
-            self.response.abort();
-            return self.outcome.fail(fault);
-        }
-        if fault == Fault::NoConnect
-            && let ClientResponse::Http1(response) = self.response
-        {
-            // What follows may be meant for a tunnel, not for us.
-            response.close_after();
-        }
-        let mut ray = Vec::new();
-        self.ray.write(&self.snapshot.edge.location, &mut ray);
-        let page = Page {
-            status: answer.status,
-            who: answer.who,
-            what: answer.what,
-            help: answer.help,
-            ray: &String::from_utf8_lossy(&ray),
-            location: &self.snapshot.edge.location,
-            host: scratch.request.authority(),
-            time: &self.thread.rfc3339(unix_us()),
-        };
-        let mut content = Vec::new();
-        let accept = scratch.request.fields.first(FieldId::Accept);
-        let content_type = page::render(&page, accept, &mut content);
-        scratch.to_client.clear();
-        scratch.to_client.push_known(
-            FieldId::ProxyStatus,
-            format!("seawall; error={}", answer.proxy_status).as_bytes(),
-        );
-        scratch.to_client.append(
-            b"content-security-policy",
-            page::CONTENT_SECURITY_POLICY.as_bytes(),
-        );
-        if answer.status == 405 {
-            scratch
-                .to_client
-                .append(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-        }
-        self.outcome.fail(fault);
-        match zone {
-            Some(zone) => {
-                self.send(answer.status, content_type, &content, zone, scratch)
-                    .await
-            }
-            None => {
-                self.write(answer.status, content_type, &content, scratch)
-                    .await;
-            }
-        }
     }
 }

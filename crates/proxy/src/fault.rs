@@ -3,6 +3,8 @@
 //! Three readers: the visitor (plain words on the page), machines (`Proxy-Status`, RFC 9209), and the owner (the Record's
 //! `error`). From each of them one can tell whether the client, the edge or the origin failed.
 
+mod reference;
+
 use seawall_net::h1::Reject;
 use seawall_net::incoming::BodyFault;
 use seawall_net::outward::ConnectFault;
@@ -12,6 +14,8 @@ use seawall_telemetry::Slugs;
 
 use crate::origin::Outcome;
 use crate::page::Fault as Who;
+
+pub use reference::reference_markdown;
 
 /// What went wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +37,6 @@ pub enum Fault {
     NoConnect,
     /// `TRACE`, which would show fields that the edge added.
     NoTrace,
-    /// The body is larger than the zone allows.
-    BodyTooLarge,
     /// The client's head came too slowly.
     SlowHead,
     /// The client's body came too slowly.
@@ -47,6 +49,12 @@ pub enum Fault {
     NoWebSocket,
     /// The path is ours, and nothing lives there.
     NoEndpoint,
+    /// The path is an endpoint's, which does not take this method.
+    EndpointMethod,
+    /// A stage refused the body, or the response: what it said is told in place of this.
+    TurnedAway,
+    /// The configuration that admitted the request has changed, and would not admit it now.
+    Withdrawn,
     /// The request came round.
     Loop,
     /// We ran into an error of our own.
@@ -223,13 +231,15 @@ pub const SLUGS: &[&str] = &[
     "misdirected_tls",
     "connect_refused",
     "trace_refused",
-    "body_too_large",
     "slow_head",
     "slow_body",
     "broken_body",
     "client_gone",
     "websocket_off",
     "no_endpoint",
+    "endpoint_method",
+    "turned_away",
+    "withdrawn",
     "proxy_loop_detected",
     "proxy_internal_error",
     "connection_limit_reached",
@@ -319,12 +329,6 @@ impl Fault {
                 "TRACE is not served here.",
                 "Use /.seawall/trace instead.",
             ),
-            Self::BodyTooLarge => client(
-                413,
-                "body_too_large",
-                "The upload is larger than this site allows.",
-                "Send less at once. If you own this site: raise max_body of the zone.",
-            ),
             Self::SlowHead => client(
                 408,
                 "slow_head",
@@ -355,6 +359,24 @@ impl Fault {
                 "no_endpoint",
                 "Nothing lives at this path.",
                 "Paths below /.seawall/ belong to the edge.",
+            ),
+            Self::EndpointMethod => client(
+                405,
+                "endpoint_method",
+                "This path does not take that method.",
+                "Ask with GET.",
+            ),
+            Self::TurnedAway => client(
+                403,
+                "turned_away",
+                "This site's protection refused the request.",
+                OWNER,
+            ),
+            Self::Withdrawn => client(
+                403,
+                "withdrawn",
+                "What was allowed before is not allowed any more.",
+                OWNER,
             ),
             Self::Loop => edge(
                 508,
@@ -551,7 +573,6 @@ pub fn of_body(fault: &BodyFault) -> Fault {
     match fault {
         BodyFault::Framing(reason) => Fault::BrokenBody(reason),
         BodyFault::Slow => Fault::SlowBody,
-        BodyFault::TooLarge => Fault::BodyTooLarge,
         BodyFault::Closed | BodyFault::Socket(_) | BodyFault::Reset(_) => Fault::ClientGone,
     }
 }

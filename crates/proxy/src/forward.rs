@@ -13,7 +13,9 @@ use seawall_net::h1::connection_named;
 use seawall_net::outgoing::{Prepared, REQUEST_SKIP};
 use seawall_telemetry::Ray;
 
-use crate::snapshot::Snapshot;
+use crate::shares::{ConnectionShare, ZoneShare};
+use crate::snapshot::{Snapshot, Zone};
+use crate::thread::Thread;
 
 /// Forwarding fields of others: replaced by ours.
 const FORWARDING: u64 = FieldId::XForwardedFor.bit()
@@ -100,6 +102,8 @@ pub struct Peer {
     pub facts: ConnFacts,
     /// What was added to the last request.
     last: RefCell<Option<(Key, Rc<Prepared>)>>,
+    /// Whose connection it is counted as.
+    share: RefCell<Option<ConnectionShare>>,
 }
 
 /// What the common fields depend on, beside the connection.
@@ -114,11 +118,26 @@ impl From<ConnFacts> for Peer {
         Self {
             facts,
             last: RefCell::default(),
+            share: RefCell::default(),
         }
     }
 }
 
 impl Peer {
+    /// The share of the zone that is asked for, as whose the connection counts from now on; none if that zone has too many.
+    #[inline]
+    pub fn share(&self, thread: &Rc<Thread>, zone: &Zone) -> Option<Rc<ZoneShare>> {
+        if let Some(known) = &*self.share.borrow()
+            && known.share().zone() == zone.id
+        {
+            return Some(known.share().clone());
+        }
+        let taken = ConnectionShare::take(thread, zone.id)?;
+        let share = taken.share().clone();
+        *self.share.borrow_mut() = Some(taken);
+        Some(share)
+    }
+
     /// What is added to every request like this one. Requests on one connection nearly always name the same host, so it is
     /// kept; not behind a trusted proxy, where each request may be another client's.
     pub fn common(&self, head: &RequestHead, client: Client, node: &str) -> Rc<Prepared> {

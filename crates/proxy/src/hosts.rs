@@ -51,16 +51,18 @@ pub struct HostTable {
 }
 
 impl HostTable {
-    /// `pattern` belongs to `zone`. The document was checked: no pattern comes twice.
-    pub fn insert(&mut self, pattern: &HostPattern, zone: u32) {
-        match pattern {
-            HostPattern::Exact(host) => {
-                self.exact.insert(host.as_bytes().into(), zone);
+    /// These patterns belong to `zone`, but for those that belong to one before it.
+    pub fn claim(&mut self, patterns: &[HostPattern], zone: u32) {
+        for pattern in patterns {
+            match pattern {
+                HostPattern::Exact(host) => {
+                    self.exact.entry(host.as_bytes().into()).or_insert(zone);
+                }
+                HostPattern::Under(name) => {
+                    self.under.entry(name.as_bytes().into()).or_insert(zone);
+                }
+                HostPattern::Any => drop(self.any.get_or_insert(zone)),
             }
-            HostPattern::Under(name) => {
-                self.under.insert(name.as_bytes().into(), zone);
-            }
-            HostPattern::Any => self.any = Some(zone),
         }
     }
 
@@ -105,7 +107,7 @@ mod tests {
     fn table(patterns: &[&str]) -> HostTable {
         let mut table = HostTable::default();
         for (zone, pattern) in patterns.iter().enumerate() {
-            table.insert(&HostPattern::parse(pattern).unwrap(), zone as u32);
+            table.claim(&[HostPattern::parse(pattern).unwrap()], zone as u32);
         }
         table
     }
@@ -130,6 +132,14 @@ mod tests {
             assert!(found == zone || host == ".a.test", "{host}: {found:?}");
         }
         assert_eq!(table.find(&[b'a'; 4000]), None);
+    }
+
+    #[test]
+    fn who_claims_a_host_first_has_it() {
+        let table = table(&["a.test", "a.test", "*.b.test", "*.b.test", "*", "*"]);
+        for (host, zone) in [("a.test", 0), ("x.b.test", 2), ("other.test", 4)] {
+            assert_eq!(table.find(host.as_bytes()), Some(zone), "{host}");
+        }
     }
 
     #[test]

@@ -7,28 +7,53 @@ use std::path::{Path, PathBuf};
 use seawall_model::Document;
 use seawall_model::document::Certificate;
 
+use crate::compile::digest::{Bytes, Digest};
+
 /// A certificate bundle of all public authorities is below 300 KiB; what is far larger is not PEM.
 const LARGEST: u64 = 4 << 20;
+/// A million networks with a comment each.
+const LARGEST_LIST: u64 = 64 << 20;
+/// All of them together: a hundred thousand certificates and keys, or sixteen of the largest lists.
+const ALL: u64 = 1 << 30;
 
 /// Files by path, and the certificate for zones that have none of their own.
 #[derive(Debug, Default)]
 pub struct Materials {
-    files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
-    /// PEM of the self-signed certificate and of its key.
-    pub self_signed: Option<(String, String)>,
+    files: BTreeMap<PathBuf, Result<Material, String>>,
+    self_signed: Option<(String, String)>,
+    self_signed_content: u64,
+}
+
+#[derive(Debug)]
+struct Material {
+    bytes: Vec<u8>,
+    content: u64,
 }
 
 impl Materials {
     /// Reads all files that the document names. Relative paths are meant from `base`. What cannot be read is remembered, and
-    /// told when something asks for it.
+    /// told when something asks for it. `self_signed` is PEM of a certificate and of its key.
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
         let mut files = BTreeMap::new();
-        for path in named(document) {
-            files
-                .entry(path.clone())
-                .or_insert_with(|| read(&base.join(path)));
+        let mut left = ALL;
+        let lists = document.lists.values();
+        let lists = lists
+            .filter_map(|list| Some((list.file.as_ref()?, LARGEST_LIST)))
+            .chain(named(document).map(|path| (path, LARGEST)));
+        for (path, most) in lists {
+            files.entry(path.clone()).or_insert_with(|| {
+                let bytes = read(&base.join(path), most, left)?;
+                left -= bytes.len() as u64;
+                let content = Digest::of(&Bytes(&bytes));
+                Ok(Material { bytes, content })
+            });
         }
-        Self { files, self_signed }
+        let self_signed_content = Digest::of(&self_signed);
+        Self {
+            files,
+            self_signed,
+            self_signed_content,
+        }
     }
 
     /// The content of a file.
@@ -37,37 +62,112 @@ impl Materials {
     /// Why it could not be read.
     pub fn file(&self, path: &Path) -> Result<&[u8], String> {
         match self.files.get(path) {
-            Some(Ok(bytes)) => Ok(bytes),
+            Some(Ok(material)) => Ok(&material.bytes),
             Some(Err(why)) => Err(why.clone()),
             None => Err("was not read".into()),
         }
     }
+
+    /// A number for the content of a file: it changes when that does.
+    pub fn content(&self, path: &Path) -> u64 {
+        match self.files.get(path) {
+            Some(Ok(material)) => material.content,
+            _ => 0,
+        }
+    }
+
+    /// PEM of the certificate for zones that have none of their own, and of its key.
+    pub fn self_signed(&self) -> Option<(&str, &str)> {
+        let (certificate, key) = self.self_signed.as_ref()?;
+        Some((certificate, key))
+    }
+
+    /// A number for it: it changes when that does.
+    pub fn self_signed_content(&self) -> u64 {
+        self.self_signed_content
+    }
 }
 
+/// The files that zones name.
 fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
-    document.zones.iter().flat_map(|zone| {
-        let own = match &zone.tls.certificate {
-            Certificate::Files(files) => vec![&files.cert, &files.key],
-            Certificate::SelfSigned | Certificate::Acme => Vec::new(),
-        };
-        let origins = zone.origins.iter().flat_map(|origin| {
-            let ours = origin
-                .client_certificate
-                .iter()
-                .flat_map(|files| [&files.cert, &files.key]);
-            origin.ca.iter().chain(ours)
-        });
-        own.into_iter().chain(&zone.tls.client_ca).chain(origins)
-    })
+    document.zones.iter().flat_map(of_zone)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+/// The files that one zone names, in a fixed order.
+pub fn of_zone(zone: &seawall_model::document::Zone) -> impl Iterator<Item = &PathBuf> {
+    let own = match &zone.tls.certificate {
+        Certificate::Files(files) => [Some(&files.cert), Some(&files.key)],
+        Certificate::SelfSigned | Certificate::Acme => [None, None],
+    };
+    let origins = zone.origins.iter().flat_map(|origin| {
+        let ours = origin
+            .client_certificate
+            .iter()
+            .flat_map(|files| [&files.cert, &files.key]);
+        origin.ca.iter().chain(ours)
+    });
+    own.into_iter()
+        .flatten()
+        .chain(&zone.tls.client_ca)
+        .chain(origins)
+}
+
+fn read(path: &Path, most: u64, left: u64) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    // A pipe would keep us waiting for whoever writes to it, and a device may never end.
+    if !std::fs::metadata(path).map_err(told)?.is_file() {
+        return Err(format!("{shown} is no regular file"));
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(told)?;
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(told)?;
-    if bytes.len() as u64 >= LARGEST {
-        return Err(format!("{} is larger than 4 MiB", path.display()));
+    let bound = most.min(left);
+    file.take(bound + 1).read_to_end(&mut bytes).map_err(told)?;
+    match bytes.len() as u64 {
+        length if length > most => Err(format!("{shown} is larger than {} MiB", most >> 20)),
+        length if length > left => Err(format!(
+            "{shown} and the files before it are larger than {} MiB together",
+            ALL >> 20
+        )),
+        _ => Ok(bytes),
     }
-    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::{Limits, document};
+
+    use super::*;
+
+    fn document(file: &str) -> Document {
+        let text = format!("schema = 1\n[lists.a]\nfile = \"{file}\"\n");
+        document::parse(&text, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_when_it_is_asked_for() {
+        let folder = std::env::temp_dir().join(format!("seawall-materials-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("good.txt"), "192.0.2.1\n").unwrap();
+        let at = |file: &str| Materials::load(&document(file), &folder, None);
+        let good = at("good.txt");
+        assert_eq!(good.file(Path::new("good.txt")).unwrap(), b"192.0.2.1\n");
+        let before = good.content(Path::new("good.txt"));
+        std::fs::write(folder.join("good.txt"), "192.0.2.2\n").unwrap();
+        assert_ne!(at("good.txt").content(Path::new("good.txt")), before);
+        for (file, says) in [
+            ("none.txt", "cannot be read"),
+            ("/dev/zero", "is no regular file"),
+            (".", "is no regular file"),
+        ] {
+            let told = at(file).file(Path::new(file)).unwrap_err();
+            assert!(told.contains(says), "{told}");
+        }
+        let large = folder.join("large.txt");
+        let made = std::fs::File::create(&large).unwrap();
+        made.set_len(LARGEST_LIST + 1).unwrap();
+        let told = at("large.txt").file(Path::new("large.txt")).unwrap_err();
+        assert!(told.ends_with("is larger than 64 MiB"), "{told}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -16,7 +16,7 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe
 const TEMPLATE: &str = include_str!("../assets/error.html");
 
 /// Of each text that comes from outside, so many characters are shown.
-const LONGEST: usize = 255;
+const LONGEST: usize = 500;
 
 /// Where on the way it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Fault {
     Origin,
     /// With the request itself.
     Client,
+    /// Nothing failed: the site's owner is at work on it.
+    Maintenance,
 }
 
 impl Fault {
@@ -36,6 +38,7 @@ impl Fault {
             Self::Edge => "edge",
             Self::Origin => "origin",
             Self::Client => "client",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -46,6 +49,7 @@ impl Fault {
             }
             Self::Origin => "You and the edge are fine; the fault lies with the site's own server.",
             Self::Client => "The edge is fine, but could not accept this request as it was sent.",
+            Self::Maintenance => "Nothing is broken: the site's owner is at work on it.",
         }
     }
 
@@ -67,6 +71,11 @@ impl Fault {
                 Station::Working,
                 Station::Idle("Not asked"),
             ],
+            Self::Maintenance => [
+                Station::Working,
+                Station::Working,
+                Station::Idle("Maintenance"),
+            ],
         }
     }
 }
@@ -79,9 +88,9 @@ pub struct Page<'a> {
     /// Who failed.
     pub who: Fault,
     /// What happened, a sentence in plain words.
-    pub what: &'static str,
+    pub what: &'a str,
     /// What the reader can do, a sentence or two in plain words.
-    pub help: &'static str,
+    pub help: &'a str,
     /// The ray id, with its location.
     pub ray: &'a str,
     /// The edge's location.
@@ -206,18 +215,12 @@ impl Page<'_> {
     fn text(&self, out: &mut Vec<u8>) {
         let [you, edge, origin] = self.who.stations();
         out.extend_from_slice(self.status.to_string().as_bytes());
-        append(
-            out,
-            &[
-                " ",
-                title(self.status),
-                "\n\n",
-                self.what,
-                "\n",
-                self.help,
-                "\n\n",
-            ],
-        );
+        append(out, &[" ", title(self.status), "\n\n"]);
+        for said in [self.what, self.help] {
+            write_clean(out, said.as_bytes(), in_text);
+            append(out, &["\n"]);
+        }
+        append(out, &["\n"]);
         append(out, &[you.mark(), " You: ", you.word(), "\n"]);
         append(out, &[edge.mark(), " Edge ("]);
         write_clean(out, self.location.as_bytes(), in_text);

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_guard::{Admitted, BackgroundMethod};
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
-use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
+use seawall_net::outgoing::{BodyOut, Line, Prepared};
 use seawall_net::outward::{self, ConnectFault};
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::origin::{Member, Refresh};
+use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
 
@@ -186,23 +188,29 @@ async fn ask(
     };
     let own = format!("{host}:{port}");
     let mut extra = Fields::default();
-    extra.push_known(FieldId::UserAgent, b"seawall-health");
     extra.push_known(FieldId::Connection, b"close");
-    let head = RequestOut {
-        method: b"GET",
+    let authority = (probe.host.as_deref().map(str::as_bytes))
+        .or(origin.host.as_deref())
+        .or(probe.first_host.as_deref().map(str::as_bytes))
+        .unwrap_or(own.as_bytes());
+    let admitted = Admitted::background(
+        zone.id,
+        BackgroundMethod::Get,
+        authority,
+        probe.path.as_bytes(),
+        b"seawall-health",
+    );
+    let said = Said {
+        method: None,
         scheme: if tls.is_some() { "https" } else { "http" },
-        authority: (probe.host.as_deref().map(str::as_bytes))
-            .or(origin.host.as_deref())
-            .or(probe.first_host.as_deref().map(str::as_bytes))
-            .unwrap_or(own.as_bytes()),
-        target: probe.path.as_bytes(),
-        client: &Fields::default(),
+        authority: None,
         skip: 0,
         common: &Prepared::default(),
         extra: &extra,
         last: Line::default(),
         body: BodyOut::None,
     };
+    let head = outgoing::request(&admitted, said);
     let mut connection = OriginConnection::Http1(Box::new(Http1Connection::new(stream)));
     let (mut request, mut response) = connection.split();
     request.head(&head, alarm, probe.timeout).await.ok()?;

@@ -3,14 +3,16 @@
 
 use std::rc::Rc;
 
+use seawall_guard::{Cleared, EdgeMade};
 use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientResponse};
-use seawall_net::outgoing::{BodyOut, Line, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 
 use crate::fault::Fault;
 use crate::forward;
+use crate::outgoing;
 use crate::page::{self, Page};
 use crate::thread::{Thread, unix_us};
 
@@ -57,14 +59,8 @@ pub async fn refuse(
     extra.push_known(FieldId::ProxyStatus, said.as_bytes());
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut text);
     let body = BodyOut::Length(content.len() as u64);
-    let head = ResponseOut {
-        status: answer.status,
-        origin: None,
-        skip: 0,
-        extra: &extra,
-        last: Line(&text),
-        body,
-    };
+    let cleared = Cleared::edge_made(EdgeMade::Page, answer.status, None);
+    let head = outgoing::response(cleared, 0, &extra, Line(&text), body);
     let timeout = snapshot.edge.write_timeout;
     if response.head(head).is_ok() {
         // A client that does not take it is closed all the same.

@@ -11,7 +11,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seawall_model::{FieldId, Fields, Method, RequestHead};
+use seawall_guard::Admitted;
+use seawall_model::{FieldId, Method, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
@@ -21,15 +22,17 @@ use seawall_net::upstream::{
 use tokio::time::Instant;
 
 use download::{Download, Left};
-use upload::{Upload, upload};
+use upload::{Look, Upload, upload};
 
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
 use crate::lend::{Lent, Need, lend_kept, lend_new};
 use crate::origin::{Attempt, Lease, Outcome as OriginOutcome, Retry, Tried};
+use crate::outgoing::{self, Said};
+use crate::shares::Hold;
 use crate::snapshot::{Origin, Zone};
-use crate::thread::Scratch;
+use crate::thread::Parts;
 use crate::tunnel;
 
 /// An exchange with an origin that failed before the client saw anything.
@@ -87,9 +90,10 @@ impl Miss {
 pub async fn relay(
     exchange: &mut Exchange<'_, '_>,
     zone: &Arc<Zone>,
-    scratch: &mut Scratch,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
 ) -> Result<(), Failed> {
-    let common = prepare(exchange, scratch);
+    let common = prepare(exchange, admitted, parts);
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
     zone.pool.budget().count_request(now);
@@ -116,19 +120,19 @@ pub async fn relay(
         let lease = Lease::new(picked.member);
         let index = picked.index;
         made += 1;
-        let need = need(exchange, &scratch.request);
+        let need = need(exchange, admitted.head());
         let lent = lend_kept(thread, origin, lease.member(), need, fresh);
         let attempted = match lent {
             Some(Lent::Http1 { connection, used }) if exchange.is_plain() => {
                 plain(
-                    exchange, zone, origin, &lease, &common, scratch, connection, used,
+                    exchange, zone, origin, &lease, &common, admitted, parts, connection, used,
                 )
                 .await
             }
             // Boxed, as all that is not the common way: a request pays for the size of its future.
             lent => {
                 Box::pin(attempt(
-                    exchange, zone, origin, &lease, lent, need, &common, scratch,
+                    exchange, zone, origin, &lease, lent, need, &common, admitted, parts,
                 ))
                 .await
             }
@@ -157,7 +161,7 @@ pub async fn relay(
         };
         now = thread.shared.now();
         let attempt = Attempt {
-            method: scratch.request.method,
+            method: admitted.head().method,
             made: if miss.stale { made - 1 } else { made },
             outcome: miss.fault.outcome(),
             request_sent: miss.sent,
@@ -168,7 +172,7 @@ pub async fn relay(
             // It says nothing about the origin. Once, on a connection of its own, is no storm.
             if !fresh
                 && !attempt.body_spent
-                && (scratch.request.method.is_idempotent() || !miss.sent)
+                && (admitted.head().method.is_idempotent() || !miss.sent)
             {
                 thread.shard.retried("stale");
                 fresh = true;
@@ -177,6 +181,13 @@ pub async fn relay(
             }
         } else {
             note(exchange, zone, index, miss.fault.outcome(), now);
+        }
+        if matches!(miss.fault, Fault::TurnedAway | Fault::Withdrawn) {
+            // A stage said so, and would say it of any other origin's answer.
+            return Err(Failed {
+                fault: miss.fault,
+                bytes_in: miss.spent,
+            });
         }
         match zone.pool.may_retry(&attempt, now) {
             Retry::Yes => {
@@ -205,17 +216,21 @@ fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOut
 }
 
 /// Works out what we add to the request, once for all attempts: the common part is returned.
-fn prepare(exchange: &Exchange<'_, '_>, scratch: &mut Scratch) -> Rc<Prepared> {
-    let Scratch {
-        request, to_origin, ..
-    } = scratch;
+fn prepare(
+    exchange: &Exchange<'_, '_>,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
+) -> Rc<Prepared> {
+    let to_origin = &mut parts.to_origin;
     to_origin.clear();
     if exchange.arrived.te_trailers {
         to_origin.push_known(FieldId::Te, b"trailers");
     }
-    exchange
-        .peer
-        .common(request, exchange.client, &exchange.thread.shared.node)
+    exchange.peer.common(
+        admitted.head(),
+        exchange.client,
+        &exchange.thread.shared.node,
+    )
 }
 
 /// Which HTTP this request needs of the origin.
@@ -246,21 +261,30 @@ async fn plain(
     origin: &Origin,
     lease: &Lease,
     common: &Prepared,
-    scratch: &mut Scratch,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
     mut connection: Box<Http1Connection>,
     used: bool,
 ) -> Result<(), Miss> {
     let (mut request, mut response) = connection.split();
     let timeouts = &zone.timeouts;
-    if !send_head(exchange, origin, common, scratch, &mut request, used)? {
+    if !send_head(
+        exchange,
+        origin,
+        common,
+        admitted,
+        parts,
+        &mut request,
+        used,
+    )? {
         let left = request.flush(exchange.alarm, timeouts.idle);
         let left = Box::pin(left).await;
         left.map_err(|fault| Miss::while_sending(fault, used))?;
     }
     // The clock was read when the request came, a moment ago.
     let due = exchange.arrived.at + timeouts.header;
-    let method = scratch.request.method;
-    let mut download = Download::new(exchange, zone, scratch, &mut response);
+    let method = admitted.head().method;
+    let mut download = Download::new(exchange, zone, admitted, parts, &mut response);
     let mut waiting = false;
     let first = poll_fn(|cx| download.poll_head(method, due, &mut waiting, cx)).await;
     let info = match first {
@@ -303,7 +327,8 @@ async fn attempt(
     lent: Option<Lent>,
     need: Need,
     common: &Prepared,
-    scratch: &mut Scratch,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
 ) -> Result<(), Miss> {
     let thread = exchange.thread;
     let member = lease.member();
@@ -320,14 +345,7 @@ async fn attempt(
         Lent::Http1 { connection, used } => (OriginConnection::Http1(connection), used),
         Lent::Http2(_) if websocket => return Err(Miss::before_sending(Fault::UpgradeFailed)),
         Lent::Http2(shared) => {
-            let head = request_out(
-                exchange,
-                origin,
-                &scratch.request,
-                common,
-                &scratch.to_origin,
-                &scratch.ray_line,
-            );
+            let head = request_out(exchange, origin, admitted, common, parts);
             match open_stream(&shared, &head, None) {
                 Some(stream) => (OriginConnection::Http2(stream), false),
                 None => {
@@ -345,7 +363,8 @@ async fn attempt(
         zone,
         origin,
         common,
-        scratch,
+        admitted,
+        parts,
         &mut request,
         &mut response,
         used,
@@ -366,41 +385,35 @@ async fn attempt(
 fn request_out<'a>(
     exchange: &Exchange<'_, '_>,
     origin: &'a Origin,
-    request: &'a RequestHead,
+    admitted: &'a Admitted<'_>,
     common: &'a Prepared,
-    extra: &'a Fields,
-    ray_line: &'a [u8],
+    parts: &'a Parts,
 ) -> RequestOut<'a> {
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     let tls = matches!(
         &origin.at,
         crate::snapshot::Place::Server { tls: Some(_), .. }
     );
-    RequestOut {
-        method: if websocket {
-            b"GET"
-        } else {
-            request.method_bytes()
-        },
+    let said = Said {
+        method: websocket.then_some(b"GET"),
         scheme: if tls { "https" } else { "http" },
-        authority: origin.host.as_deref().unwrap_or(request.authority()),
-        target: request.target(),
-        client: &request.fields,
+        authority: origin.host.as_deref(),
         skip: forward::SKIP,
         common,
-        extra,
-        last: Line(ray_line),
+        extra: &parts.to_origin,
+        last: Line(&parts.ray_line),
         body: match exchange.arrived.framing {
             _ if websocket => BodyOut::None,
             Framing::Length(length) => BodyOut::Length(length),
             Framing::Chunked => BodyOut::Unknown,
             // A method that has a meaning for content says that there is none (RFC 9110 §8.6).
-            Framing::None | Framing::UntilClose => match request.method {
+            Framing::None | Framing::UntilClose => match admitted.head().method {
                 Method::Post | Method::Put | Method::Patch => BodyOut::Length(0),
                 _ => BodyOut::None,
             },
         },
-    }
+    };
+    outgoing::request(admitted, said)
 }
 
 /// Sends the request's head, as far as the socket takes it at once; tells whether that was all.
@@ -408,18 +421,12 @@ fn send_head(
     exchange: &mut Exchange<'_, '_>,
     origin: &Origin,
     common: &Prepared,
-    scratch: &Scratch,
+    admitted: &Admitted<'_>,
+    parts: &Parts,
     request: &mut OriginRequest<'_>,
     used: bool,
 ) -> Result<bool, Miss> {
-    let head = request_out(
-        exchange,
-        origin,
-        &scratch.request,
-        common,
-        &scratch.to_origin,
-        &scratch.ray_line,
-    );
+    let head = request_out(exchange, origin, admitted, common, parts);
     let sent = request.head_now(&head, exchange.response.spare());
     sent.map_err(|fault| Miss::while_sending(fault, used))
 }
@@ -434,7 +441,8 @@ async fn talk(
     zone: &Arc<Zone>,
     origin: &Origin,
     common: &Prepared,
-    scratch: &mut Scratch,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
     request: &mut OriginRequest<'_>,
     response: &mut OriginResponse<'_>,
     used: bool,
@@ -442,33 +450,47 @@ async fn talk(
     let websocket = exchange.arrived.upgrade == Upgrade::WebSocket;
     if websocket {
         tunnel::handshake_fields(
-            &scratch.request,
+            admitted.head(),
             exchange.thread.random(),
-            &mut scratch.to_origin,
+            &mut parts.to_origin,
         );
     }
     let idle = zone.timeouts.idle;
     let method = if websocket {
         Method::Get
     } else {
-        scratch.request.method
+        admitted.head().method
     };
-    if !send_head(exchange, origin, common, scratch, request, used)? {
+    if !send_head(exchange, origin, common, admitted, parts, request, used)? {
         let left = request.flush(exchange.alarm, idle).await;
         left.map_err(|fault| Miss::while_sending(fault, used))?;
     }
     let spent = Cell::new(0);
     let pace = exchange.snapshot.edge.pace;
     let miss = |fault: Fault, spent: u64| Miss::after_sending(fault, used, spent);
-    let mut download = Download::new(exchange, zone, scratch, response);
+    let thread = exchange.thread;
+    let content_length = match exchange.arrived.framing {
+        Framing::Length(length) => Some(length),
+        _ => None,
+    };
+    let mut download = Download::new(exchange, zone, admitted, parts, response);
     let body = download
         .body
         .take()
         .filter(|body| !websocket && !body.is_done());
     if let Some(body) = body {
         let mut alarm = Alarm::new(idle);
-        let most = zone.max_body.unwrap_or(u64::MAX);
-        let upload = upload(body, request, &mut alarm, pace, idle, most, &spent);
+        let look = Look {
+            inspection: download.inspection.take(),
+            subject: download.subject,
+            trail: download.trail,
+            length: content_length,
+            guard: &zone.guard,
+            hold: Hold::new(thread, zone.id),
+            standing: download.standing,
+            head: download.request,
+        };
+        let upload = upload(body, request, &mut alarm, pace, idle, look, &spent);
         let mut upload = Upload {
             future: Some(Box::pin(upload)),
         };
@@ -501,7 +523,10 @@ async fn talk(
                 .shared
                 .since(Instant::now())
                 .saturating_sub(exchange.since);
-            exchange.outcome = tunnel::run(exchange, scratch, request, response, origin_us).await;
+            let tunnel = tunnel::run(
+                exchange, zone, admitted, parts, request, response, origin_us,
+            );
+            exchange.outcome = tunnel.await.map_err(|fault| miss(fault, 0))?;
             return Ok(None);
         }
         if websocket && download.head.status < 300 && download.client_method == Method::Connect {

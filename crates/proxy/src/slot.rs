@@ -64,6 +64,12 @@ impl Reader {
         }
     }
 
+    /// A number that changes with each swap.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.slot.generation.load(Ordering::Relaxed)
+    }
+
     /// Looks at the live snapshot, without holding it.
     pub fn with<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
         let generation = self.slot.generation.load(Ordering::Acquire);

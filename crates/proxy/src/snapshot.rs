@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use seawall_guard::{Edits, Guard, ZoneId};
 use seawall_model::document::Protocol as OriginProtocol;
-use seawall_model::{Fields, Network};
+use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
+use seawall_rules::NetworkSet;
 use seawall_telemetry::ZoneSlot;
 
 use crate::hosts::HostTable;
@@ -21,7 +23,7 @@ use crate::origin::Pool;
 /// A configuration as it serves.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Which it is, for Records and `/state`: a short hash of the document.
+    /// Which it is, for `/state`: a short hash of what holds for all zones, and of each zone's version.
     pub version: Box<str>,
     /// The zones.
     pub zones: Box<[Arc<Zone>]>,
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub hosts: HostTable,
     /// What holds for all zones.
     pub edge: Edge,
+    /// Lists of networks, sorted by name.
+    pub lists: Box<[List]>,
 }
 
 impl Snapshot {
@@ -36,6 +40,23 @@ impl Snapshot {
     pub fn zone(&self, authority: &[u8]) -> Option<&Arc<Zone>> {
         self.zones.get(self.hosts.find(authority)? as usize)
     }
+
+    /// A list by its name.
+    pub fn list(&self, name: &str) -> Option<&List> {
+        let found = self.lists.binary_search_by(|list| (*list.name).cmp(name));
+        self.lists.get(found.ok()?)
+    }
+}
+
+/// A list of networks.
+#[derive(Debug)]
+pub struct List {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it was made of, as a number.
+    pub content: u64,
+    /// Its networks.
+    pub networks: Arc<NetworkSet>,
 }
 
 /// What holds for all zones.
@@ -67,8 +88,16 @@ pub struct Edge {
     pub connections_per_client: u32,
     /// Requests on one connection; 0 is no bound.
     pub requests_per_connection: u32,
+    /// Requests in progress, all zones together.
+    pub requests_in_progress: u64,
+    /// Bytes of request bodies that are held while they are looked at, all zones together.
+    pub body_memory: u64,
+    /// Client addresses whose counters are kept, all zones together.
+    pub client_table: u64,
     /// Streams at once on one HTTP/2 connection.
     pub h2_streams: u32,
+    /// Stages that are switched off in all zones, also in those that stay as they were.
+    pub kill: Box<[String]>,
     /// The HTTPS port that clients see, for redirects; none is 443.
     pub public_https: u16,
     /// Degradations that make `/readyz` say no.
@@ -78,12 +107,18 @@ pub struct Edge {
 /// One zone.
 #[derive(Debug)]
 pub struct Zone {
+    /// Its stable id: what outlives a snapshot is kept by it.
+    pub id: ZoneId,
     /// Its name.
     pub name: Box<str>,
+    /// All that it was made of, as a number: a zone that is made of the same is this one.
+    pub content: u64,
     /// Its place in metrics.
     pub slot: ZoneSlot,
-    /// Its version, for Records.
+    /// Its version, for Records: a short hash of what its owner wrote, its lists and files included.
     pub version: Box<str>,
+    /// The hosts that it asks for. A snapshot may give some to another zone.
+    pub hosts: Box<[HostPattern]>,
     /// Location, name and version as Records write them.
     pub place: Box<[u8]>,
     /// Its origins' state.
@@ -92,6 +127,8 @@ pub struct Zone {
     pub origins: Box<[Origin]>,
     /// TLS towards clients; none when no certificate could be had.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What judges its requests and responses.
+    pub guard: Guard,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
     pub strict_tls: bool,
     /// A client without a certificate is refused, so cleartext is.
@@ -100,12 +137,8 @@ pub struct Zone {
     pub redirect_https: bool,
     /// `Strict-Transport-Security`, ready to be sent.
     pub hsts: Option<Box<str>>,
-    /// What is changed in requests.
-    pub request_edits: Edits,
     /// What is changed in responses.
     pub response_edits: Edits,
-    /// The largest request body, in bytes.
-    pub max_body: Option<u64>,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.
@@ -163,32 +196,6 @@ pub struct OriginTls {
     pub any: Arc<ClientConfig>,
     /// For WebSocket, which needs HTTP/1.1.
     pub http1: Arc<ClientConfig>,
-}
-
-/// Changes of a head's fields.
-#[derive(Clone, Debug, Default)]
-pub struct Edits {
-    /// Names taken out: those removed and those set.
-    pub remove: Box<[Box<[u8]>]>,
-    /// Fields put in.
-    pub put: Fields,
-}
-
-impl Edits {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.put.is_empty()
-    }
-
-    /// Makes the changes.
-    pub fn apply(&self, fields: &mut Fields) {
-        for name in &self.remove {
-            fields.remove_named(name);
-        }
-        for field in self.put.iter() {
-            fields.push(field.name, field.value);
-        }
-    }
 }
 
 /// How origins are probed.

@@ -1,14 +1,18 @@
-//! What outlives a snapshot: members of pools, metrics slots, ticket keys. Keyed by stable names, so that a swap finds it again.
+//! What outlives a snapshot: the guard's State, members of pools, metrics slots, ticket keys. Keyed by zones' stable ids, so that
+//! a swap finds it again and a new zone never finds an old one's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustls::server::ProducesTickets;
+use seawall_guard::{StageDef, States, ZoneId};
 use seawall_net::outward::Outward;
-use seawall_net::tls::config::{MaterialFault, ticketer};
 use seawall_telemetry::Registry;
 
+use crate::compile::Refused;
 use crate::origin::Members;
+use crate::snapshot::Snapshot;
+use crate::tickets::Tickets;
+use crate::zone_ids::ZoneIds;
 
 /// What outlives a snapshot.
 pub struct State {
@@ -16,43 +20,56 @@ pub struct State {
     pub members: Members,
     /// Metrics.
     pub registry: Arc<Registry>,
-    tickets: Mutex<HashMap<Box<str>, Arc<dyn ProducesTickets>>>,
+    /// What stages keep.
+    pub guard: Arc<States>,
+    /// Zones' ids, by their names.
+    pub zone_ids: ZoneIds,
+    /// All stages, in their order.
+    pub stages: &'static [&'static StageDef],
+    tickets: Mutex<HashMap<ZoneId, Arc<Tickets>>>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     https_port: OnceLock<u16>,
 }
 
 impl State {
-    /// Nothing is known yet.
-    pub fn new(registry: Arc<Registry>) -> Self {
+    /// Nothing is known yet. `stages` are all stages, in their order.
+    pub fn new(registry: Arc<Registry>, stages: &'static [&'static StageDef]) -> Self {
         Self {
             members: Members::new(),
             registry,
+            // How many clients are counted says the first snapshot that settles.
+            guard: Arc::new(States::new(stages.iter().map(|stage| stage.name), 0)),
+            zone_ids: ZoneIds::default(),
+            stages,
             tickets: Mutex::default(),
             own_listeners: Mutex::default(),
             https_port: OnceLock::new(),
         }
     }
 
-    /// The ticket keys of a zone.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
-    pub fn tickets(&self, zone: &str) -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = tickets.get(zone) {
-            return Ok(known.clone());
-        }
-        let made = ticketer()?;
-        tickets.insert(zone.into(), made.clone());
-        Ok(made)
+    /// The session tickets of a zone.
+    pub(crate) fn tickets(&self, zone: ZoneId) -> Arc<Tickets> {
+        locked(&self.tickets).entry(zone).or_default().clone()
+    }
+
+    /// What is live from now on, and the zones that were refused on the way: what belongs to no zone any more is forgotten. A
+    /// refused zone keeps its id, for its document still names it; a zone that went and comes back later is a new one.
+    pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
+        let names: HashSet<&str> = live.zones.iter().map(|zone| &*zone.name).collect();
+        let ids: HashSet<ZoneId> = live.zones.iter().map(|zone| zone.id).collect();
+        let named = refused.iter().map(|refused| refused.name.as_str());
+        self.zone_ids
+            .retain(&names.into_iter().chain(named).collect());
+        locked(&self.tickets).retain(|id, _| ids.contains(id));
+        let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
+        self.guard.clients.set_most(clients);
+        self.guard.kill(&live.edge.kill);
+        self.guard.sweep();
     }
 
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
-        *self
-            .own_listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = listeners;
+        *locked(&self.own_listeners) = listeners;
     }
 
     /// The port of the first HTTPS listener, for redirects to it. The first one said holds.
@@ -68,12 +85,11 @@ impl State {
     /// An address policy that knows our own listeners.
     pub fn outward(&self, public: bool, private: bool, loopback: bool) -> Arc<Outward> {
         let outward = Outward::new(public, private, loopback);
-        outward.set_own(
-            self.own_listeners
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        );
+        outward.set_own(locked(&self.own_listeners).clone());
         Arc::new(outward)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

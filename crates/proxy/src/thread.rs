@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use seawall_guard::Trail;
 use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
 use tokio::time::Instant;
 
 use crate::lend::OriginConnections;
+use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
 
 /// How many sets of heads a thread keeps for the next requests.
@@ -36,6 +38,8 @@ pub struct Shared {
     pub drain: tokio::sync::Notify,
     /// Connections of clients, in all threads.
     pub open: AtomicU64,
+    /// Worker threads.
+    pub threads: usize,
     /// Connections of clients that there are descriptors for, each with one to an origin beside it.
     pub room: u64,
     /// When descriptors ran out last, in milliseconds since the process began; 0 when they never did.
@@ -115,6 +119,13 @@ impl Shared {
 pub struct Scratch {
     /// What the client sent.
     pub request: RequestHead,
+    /// All else.
+    pub parts: Parts,
+}
+
+/// What an exchange works with beside the request's head, which nobody may change once it was admitted.
+#[derive(Default)]
+pub struct Parts {
     /// What the origin answered.
     pub response: ResponseHead,
     /// What we add to the request.
@@ -123,6 +134,37 @@ pub struct Scratch {
     pub to_client: Fields,
     /// `Seawall-Ray` as a line.
     pub ray_line: Vec<u8>,
+    /// What the stages said. An upload and the response beside it both add to it.
+    pub trail: RefCell<Trail>,
+    /// The Record's `verdict`.
+    pub verdict: String,
+    /// The Record's `stages`.
+    pub stages: String,
+}
+
+impl Parts {
+    /// Writes down what the stages said, for the Record.
+    #[inline]
+    pub fn tell(&mut self) {
+        let trail = self.trail.get_mut();
+        if !trail.entries().is_empty() {
+            trail.write_verdict(&mut self.verdict);
+            trail.write_stages(&mut self.stages);
+        }
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.response.clear();
+        self.to_origin.clear();
+        self.to_client.clear();
+        let trail = self.trail.get_mut();
+        if !trail.entries().is_empty() {
+            self.verdict.clear();
+            self.stages.clear();
+        }
+        trail.clear();
+    }
 }
 
 /// One worker thread.
@@ -139,6 +181,8 @@ pub struct Thread {
     pub shard: Shard,
     /// Its connections to origins.
     pub origins: OriginConnections,
+    /// What zones hold of what this thread has.
+    pub shares: Shares,
     log: RefCell<LogBuffer>,
     stamp: RefCell<Stamp>,
     rays: RefCell<Rays>,
@@ -162,6 +206,7 @@ impl Thread {
             shared,
             shard,
             origins: OriginConnections::default(),
+            shares: Shares::default(),
             log: RefCell::new(log),
             stamp: RefCell::new(Stamp::new()),
             rays: RefCell::new(Rays::new(seed)),
@@ -192,13 +237,11 @@ impl Thread {
     /// Takes heads back.
     pub fn give_scratch(&self, mut scratch: Box<Scratch>) {
         let mut kept = self.scratch.borrow_mut();
-        let large =
-            scratch.request.fields.raw().len() + scratch.response.fields.raw().len() > 32 * 1024;
+        let large = scratch.request.fields.raw().len() + scratch.parts.response.fields.raw().len()
+            > 32 * 1024;
         if kept.len() < KEEP_SCRATCH && !large {
             scratch.request.clear();
-            scratch.response.clear();
-            scratch.to_origin.clear();
-            scratch.to_client.clear();
+            scratch.parts.clear();
             kept.push(scratch);
         }
     }
@@ -233,8 +276,18 @@ impl Thread {
         (self.shared.began + Duration::from_micros(since), since)
     }
 
-    /// Looks at the wall clock.
+    /// Looks at the wall clock, and at what this thread has to share out.
     pub fn tick(&self) {
+        let threads = self.shared.threads.max(1);
+        let part = |whole: u64| usize::try_from(whole).unwrap_or(usize::MAX) / threads;
+        let bounds = self.snapshot.with(|snapshot| Bounds {
+            requests: part(snapshot.edge.requests_in_progress),
+            connections: part(snapshot.edge.connections),
+            body: part(snapshot.edge.body_memory),
+            fuel: FUEL_PER_SECOND,
+        });
+        self.shares.set_bounds(bounds);
+        self.shares.tick(self.shared.now() / 1_000);
         self.wall
             .set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
     }

@@ -7,19 +7,24 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use seawall_guard::Admitted;
 use seawall_model::{FieldId, Fields, HttpVersion, RequestHead};
 use seawall_net::alarm::{Alarm, Elapsed};
 use seawall_net::downstream::{After, BodyPace, ClientBody, ClientResponse};
 use seawall_net::incoming::BodyFault;
-use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_net::upstream::{OriginRequest, OriginResponse};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
 
+use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::Fault;
 use crate::forward;
-use crate::thread::{Scratch, Thread};
+use crate::outgoing;
+use crate::snapshot::Zone;
+use crate::standing;
+use crate::thread::{Parts, Thread};
 
 /// A tunnel in which neither side says anything for so long is closed. WebSocket peers that care send pings.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -59,19 +64,26 @@ fn key(random: u64) -> [u8; 24] {
 }
 
 /// Runs the tunnel to its end.
+///
+/// # Errors
+/// [`Fault::TurnedAway`] before it began: a stage refused the origin's answer.
 pub async fn run(
     exchange: &mut Exchange<'_, '_>,
-    scratch: &mut Scratch,
+    zone: &Zone,
+    admitted: &Admitted<'_>,
+    parts: &mut Parts,
     request: &mut OriginRequest<'_>,
     response: &mut OriginResponse<'_>,
     origin_us: u64,
-) -> Outcome {
-    let Scratch {
+) -> Result<Outcome, Fault> {
+    let subject = exchange.subject(zone, Place::Elsewhere);
+    let Parts {
         response: head,
         to_client,
         ray_line,
+        trail,
         ..
-    } = scratch;
+    } = parts;
     forward::drop_connection_named(&mut head.fields);
     to_client.clear();
     let http1 = matches!(exchange.response, ClientResponse::Http1(_));
@@ -80,14 +92,15 @@ pub async fn run(
     } else {
         head.fields.remove(FieldId::SecWebSocketAccept);
     }
-    let out = ResponseOut {
-        status: 101,
-        origin: Some(&head.fields),
-        skip: RESPONSE_SKIP,
-        extra: to_client,
-        last: Line(ray_line),
-        body: BodyOut::Unknown,
+    let cleared = match zone.guard.clear(head, &[], &subject, trail.get_mut()) {
+        Ok(cleared) => cleared,
+        Err(refusal) => {
+            exchange.refusal = Some(refusal);
+            return Err(Fault::TurnedAway);
+        }
     };
+    let last = Line(ray_line);
+    let out = outgoing::response(cleared, RESPONSE_SKIP, to_client, last, BodyOut::Unknown);
     let timeout = exchange.snapshot.edge.write_timeout;
     let mut outcome = Outcome {
         status: 101,
@@ -102,7 +115,7 @@ pub async fn run(
         .is_err()
     {
         outcome.fault = Some(Fault::ClientGone);
-        return outcome;
+        return Ok(outcome);
     }
     // Should the exchange be left in the middle, its Record knows this much.
     exchange.outcome = outcome;
@@ -111,7 +124,9 @@ pub async fn run(
     let last = Cell::new(Instant::now());
     let received = Cell::new(0);
     let mut upload_alarm = Alarm::new(SILENCE);
-    {
+    let judged = exchange.original.as_deref().unwrap_or(admitted.head());
+    let mut look = tokio::time::interval(standing::LOOK);
+    let withdrawn = {
         let mut up = pin!(up(
             exchange.body,
             request,
@@ -133,16 +148,24 @@ pub async fn run(
                 up_done = true;
             }
             if down.as_mut().poll(cx).is_ready() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+                return Poll::Ready(false);
             }
+            while look.poll_tick(cx).is_ready() {
+                if !exchange.standing.holds(judged) {
+                    return Poll::Ready(true);
+                }
+            }
+            Poll::Pending
         })
-        .await;
-    }
+        .await
+    };
     drop(counted);
     outcome.bytes_in = received.get();
-    outcome
+    if withdrawn {
+        exchange.response.abort();
+        outcome.fault = Some(Fault::Withdrawn);
+    }
+    Ok(outcome)
 }
 
 /// A tunnel is counted as open until this is dropped, also when the exchange is left in the middle.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use seawall_guard::StageDef;
 use seawall_model::{Problem, Problems};
 use serde_json::json;
 
@@ -11,8 +12,8 @@ use crate::file;
 use crate::say::say;
 
 /// Checks a file. Exit 0 when it is good, 1 when not.
-pub fn run(check: &Check) -> ExitCode {
-    let problems = problems(&check.file);
+pub fn run(check: &Check, stages: &'static [&'static StageDef]) -> ExitCode {
+    let problems = problems(&check.file, stages);
     if check.json {
         let list: Vec<_> = problems
             .iter()
@@ -47,8 +48,8 @@ fn as_json(problem: &Problem) -> serde_json::Value {
     })
 }
 
-fn problems(file: &Path) -> Option<Problems> {
-    file::read(file)
-        .and_then(|document| file::try_compile(&document, file))
-        .err()
+fn problems(file: &Path, stages: &'static [&'static StageDef]) -> Option<Problems> {
+    let found = file::problems(&file::read(file), file::folder(file), stages);
+    let any = !found.list.is_empty() || found.more > 0;
+    any.then_some(found)
 }

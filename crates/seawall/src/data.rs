@@ -1,15 +1,22 @@
 //! The data folder: who runs on it, what it serves, and what outlives a restart.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use seawall_guard::ZoneId;
 use seawall_net::tls::config::self_signed;
 
 use crate::say::complain;
+
+/// Names of zones and their ids.
+const ZONE_IDS: &str = "zone-ids.json";
+/// A hundred thousand zones with the longest names.
+const LARGEST_ZONE_IDS: u64 = 64 << 20;
 
 /// A data folder, held by this process until it ends.
 pub struct Data {
@@ -123,6 +130,54 @@ impl Data {
         Ok((certificate, key))
     }
 
+    /// The zones' ids that an earlier process kept, by their names. What cannot be used is said: those zones are new ones then.
+    pub fn zone_ids(&self) -> Vec<(String, ZoneId)> {
+        let path = self.path(ZONE_IDS);
+        let mut text = String::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(LARGEST_ZONE_IDS).read_to_string(&mut text));
+        match read {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                complain(format_args!(
+                    "{} cannot be read: {error}; zones get new ids",
+                    path.display()
+                ));
+                return Vec::new();
+            }
+        }
+        let kept: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_else(|error| {
+            complain(format_args!(
+                "{} is broken: {error}; zones get new ids",
+                path.display()
+            ));
+            BTreeMap::new()
+        });
+        let ids = kept.into_iter().map(|(name, id)| {
+            // What is no number is nobody's id, which is left out and counted with the others.
+            let is_whole = id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let id = is_whole
+                .then(|| u64::from_str_radix(&id, 16).ok())
+                .flatten();
+            (name, ZoneId(id.unwrap_or_default()))
+        });
+        ids.collect()
+    }
+
+    /// Keeps the zones' ids for the processes to come, where they are not those that are kept already.
+    pub fn keep_zone_ids(&self, ids: &BTreeMap<String, ZoneId>) {
+        let texts: BTreeMap<&str, String> = ids
+            .iter()
+            .map(|(name, id)| (name.as_str(), format!("{:016x}", id.0)))
+            .collect();
+        let text = format!("{:#}\n", serde_json::json!(texts));
+        let kept = fs::read(self.path(ZONE_IDS));
+        if !kept.is_ok_and(|kept| kept == text.as_bytes()) {
+            self.keep(ZONE_IDS, text.as_bytes(), 0o644);
+        }
+    }
+
     /// This installation's name in `CDN-Loop`: random, made once.
     pub fn node(&self) -> Result<String> {
         if let Ok(node) = fs::read_to_string(self.path("node"))
@@ -144,4 +199,37 @@ pub fn random() -> Result<u64> {
         .and_then(|mut source| source.read_exact(&mut bytes))
         .context("no randomness")?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_kept_and_what_is_broken_does_no_harm() {
+        let folder = std::env::temp_dir().join(format!("seawall-data-{}", std::process::id()));
+        let data = Data::open(&folder).unwrap();
+        assert_eq!(data.zone_ids(), []);
+        let ids = BTreeMap::from([
+            ("a.test".to_string(), ZoneId(7)),
+            ("b".into(), ZoneId(u64::MAX)),
+        ]);
+        data.keep_zone_ids(&ids);
+        assert!(data.zone_ids().into_iter().eq(ids));
+        for (broken, read) in [
+            ("{", vec![]),
+            ("[]", vec![]),
+            ("{\"a\": 1}", vec![]),
+            (
+                "{\"a\": \"+000000000000001\"}",
+                vec![("a".to_string(), ZoneId(0))],
+            ),
+            ("{\"a\": \"\"}", vec![("a".to_string(), ZoneId(0))]),
+        ] {
+            fs::write(data.path(ZONE_IDS), broken).unwrap();
+            assert_eq!(data.zone_ids(), read, "{broken}");
+        }
+        drop(data);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -1,48 +1,133 @@
-//! The configuration file, and all that is wrong with it.
+//! The configuration file: read, compiled, and all that is wrong with it. A check, a start and a reload all go this way.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use seawall_model::document::{self, Document};
+use seawall_guard::StageDef;
+use seawall_model::document::{self, Document, Parsed};
 use seawall_model::{Limits, Problem, Problems, Wrong};
-use seawall_proxy::compile::compile;
+use seawall_net::tls::config::self_signed;
+use seawall_proxy::compile::{self, Compiled, Sources};
 use seawall_proxy::materials::Materials;
+use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 
 use crate::process::registry;
 
 /// Reads and parses a file.
-///
-/// # Errors
-/// All problems: where parsing finds some, those that compiling would find in the rest are told with them.
-pub fn read(file: &Path) -> Result<Document, Problems> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        let what = format!("{} cannot be read: {error}", file.display());
-        Problems::one(Problem::new(
-            "document",
-            Wrong::new(what, "name a readable text file"),
-        ))
-    })?;
-    match document::parse_partly(&text, &Limits::default()) {
-        (document, None) => Ok(document),
-        (document, Some(mut problems)) => {
-            if let Err(others) = try_compile(&document, file) {
-                problems.add(others);
-            }
-            Err(problems)
+pub fn read(file: &Path) -> Parsed {
+    let limits = Limits::default();
+    let most = limits.document_bytes as u64;
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(most + 1).read_to_end(&mut text));
+    let shown = file.display();
+    if let Err(error) = read {
+        return unreadable(&format!("{shown} cannot be read: {error}"));
+    }
+    if text.len() as u64 > most {
+        let wrong = Wrong::new("is too long", format!("at most {most} bytes"));
+        return bad(Problems::one(Problem::new("document", wrong)));
+    }
+    let Ok(text) = String::from_utf8(text) else {
+        return unreadable(&format!("{shown} is no UTF-8 text"));
+    };
+    document::parse_zones(&text, &limits)
+}
+
+fn unreadable(what: &str) -> Parsed {
+    let wrong = Wrong::new(what, "name a readable text file");
+    bad(Problems::one(Problem::new("document", wrong)))
+}
+
+/// Nothing but these problems.
+pub fn bad(problems: Problems) -> Parsed {
+    Parsed {
+        document: Document::default(),
+        problems: Some(problems),
+        bad_zones: Default::default(),
+        platform_ok: false,
+    }
+}
+
+/// Compiles what was parsed; relative paths in it begin at `base`. The problems that are returned are all that there are.
+pub fn compile(
+    parsed: &Parsed,
+    base: &Path,
+    self_signed: (String, String),
+    state: &State,
+    live: Option<&Snapshot>,
+) -> Compiled {
+    let limits = Limits::default();
+    let materials = Materials::load(&parsed.document, base, Some(self_signed));
+    let mut compiled = compile::compile(&Sources::new(parsed, &materials), &limits, state, live);
+    if let Some(told) = &parsed.problems {
+        let further = std::mem::replace(&mut compiled.problems, told.clone());
+        join(&mut compiled.problems, further, limits.problems);
+    }
+    compiled
+}
+
+/// Compiles what was parsed to see whether it can be done, and forgets what came of it but for the problems.
+pub fn problems(parsed: &Parsed, base: &Path, stages: &'static [&'static StageDef]) -> Problems {
+    match self_signed(vec!["localhost".into()]) {
+        Ok(pem) => {
+            let state = State::new(registry(), stages);
+            compile(parsed, base, pem, &state, None).problems
+        }
+        Err(error) => {
+            let wrong = Wrong::new(error.to_string(), "");
+            Problems::one(Problem::new("document", wrong))
         }
     }
 }
 
-/// Compiles a document of this file to see whether it can be done, and forgets what came of it.
-///
-/// # Errors
-/// All problems that compiling finds.
-pub fn try_compile(document: &Document, file: &Path) -> Result<(), Problems> {
-    let materials = Materials::load(document, folder(file), None);
-    compile(document, &materials, &State::new(registry())).map(|_| ())
+/// Adds what compiling found to what parsing had told. Where a value could not be read another one stood in for it, of which
+/// there is nothing to be said.
+fn join(told: &mut Problems, further: Problems, most: usize) {
+    let known: HashSet<&str> = told
+        .list
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    let mut new: Vec<Problem> = further
+        .list
+        .into_iter()
+        .filter(|problem| !known.contains(problem.path.as_str()))
+        .collect();
+    let room = most.saturating_sub(told.list.len());
+    told.more += further.more + new.len().saturating_sub(room) as u64;
+    new.truncate(room);
+    told.list.extend(new);
 }
 
 /// Where relative paths in a file begin.
 pub fn folder(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(paths: &[&str]) -> Problems {
+        let wrong = Wrong::new("is wrong", "");
+        Problems {
+            list: paths
+                .iter()
+                .map(|path| Problem::new(*path, wrong.clone()))
+                .collect(),
+            more: 1,
+        }
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_and_there_is_an_end() {
+        let mut told = problems_of(&["a", "b"]);
+        join(&mut told, problems_of(&["b", "c", "d", "e"]), 4);
+        let paths: Vec<&str> = told.list.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(paths, ["a", "b", "c", "d"]);
+        assert_eq!(told.more, 3);
+    }
 }

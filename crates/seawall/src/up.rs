@@ -5,7 +5,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,14 +13,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use seawall_model::document::{AccessLog as LogChoice, Certificate, Up as UpDocument, up_default};
-use seawall_model::{Document, HostPattern, Limits};
+use seawall_guard::StageDef;
+use seawall_model::Document;
+use seawall_model::document::{AccessLog as LogChoice, Certificate};
 use seawall_proxy::admin::{self, Admin};
-use seawall_proxy::compile::compile;
-use seawall_proxy::materials::Materials;
 use seawall_proxy::prober;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
 use seawall_proxy::worker::{self, Listener};
@@ -31,8 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cli::{Listen, Up};
+use crate::configure::{self, Configuration, tell_fixed, tell_refused};
 use crate::data::{Data, random};
-use crate::file;
 use crate::process::{VERSION, raise_descriptors, registry, room, small_pages};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
@@ -48,36 +45,46 @@ const FEW_DESCRIPTORS: u64 = 4096;
 ///
 /// # Errors
 /// Whatever keeps it from serving, with what can be done.
-pub fn run(up: &Up) -> Result<ExitCode> {
+pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     small_pages();
-    let document = match document(up) {
-        Ok(document) => document,
-        Err(problems) => return Ok(told(&problems)),
-    };
+    let parsed = configure::parsed(up);
+    if let Some(problems) = configure::hopeless(up, &parsed, stages) {
+        return Ok(told(&problems));
+    }
     let data = Data::open(&up.data)?;
     let registry = registry();
-    let state = State::new(registry.clone());
+    let state = State::new(registry.clone(), stages);
+    let configuration = Configuration {
+        up,
+        data: &data,
+        state: &state,
+    };
+    configuration.resume();
+    let document = &parsed.document;
     let workers = up
         .workers
         .or(document.edge.workers)
         .unwrap_or_else(cores)
         .clamp(1, 1024);
-    let listening = listen(up, &document, workers)?;
+    let listening = listen(up, document, workers)?;
     state.set_own_listeners(listening.all());
     if let Some(https) = listening.served.https.first() {
         state.set_https_port(https.port());
     }
-    let snapshot = match snapshot(up, &document, &data, &state) {
-        Ok(snapshot) => snapshot,
-        Err(problems) => return Ok(told(&problems)),
+    let compiled = configuration.compile(&parsed, None);
+    let Some(snapshot) = compiled.snapshot else {
+        return Ok(told(&compiled.problems));
     };
+    tell_refused(&compiled.problems, &compiled.refused);
+    configuration.settle(&snapshot, &compiled.refused);
+    let zones = snapshot.zones.len();
     let descriptors = raise_descriptors();
     let room = room(
         descriptors,
         workers,
         listening.threads.iter().map(Vec::len).sum(),
     );
-    let log = AccessLog::open(log_config(&document, &data))
+    let log = AccessLog::open(log_config(document, &data))
         .context("the access log's writer cannot be started")?;
     registry.watch_log(log.status());
     let shared = Arc::new(Shared {
@@ -87,6 +94,7 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         stopping: AtomicBool::new(false),
         drain: tokio::sync::Notify::new(),
         open: AtomicU64::new(0),
+        threads: workers,
         room,
         ran_out: AtomicU64::new(0),
         node: data.node()?.into(),
@@ -98,9 +106,9 @@ pub fn run(up: &Up) -> Result<ExitCode> {
         threads,
         admin,
     } = listening;
-    beside(&shared, &registry, &log, &configured, admin)?;
+    beside(&shared, &state, &log, &configured, admin)?;
     let workers = start(&shared, &registry, &log, threads)?;
-    announce(up, &document, &data, &served);
+    announce(up, document, zones, &data, &served);
     if descriptors < FEW_DESCRIPTORS {
         say(format_args!(
             "  note       only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
@@ -108,15 +116,13 @@ pub fn run(up: &Up) -> Result<ExitCode> {
     }
     let drain = up.drain.unwrap_or(document.edge.limits.drain);
     let stopped = wait(
-        up,
-        &data,
-        &state,
+        &configuration,
         &shared,
         &configured,
         &log,
         workers,
         drain,
-        document,
+        parsed.document,
     );
     data.forget();
     // What is logged up to here is written; a disk that hangs does not keep us.
@@ -133,52 +139,6 @@ fn told(problems: &seawall_model::Problems) -> ExitCode {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
-fn document(up: &Up) -> Result<Document, seawall_model::Problems> {
-    let mut document = match &up.config {
-        Some(file) => file::read(file)?,
-        None => {
-            let flags = UpDocument {
-                origin: up.origin.as_deref(),
-                hosts: &up.host,
-                acme: up.acme.is_some(),
-            };
-            up_default(&flags, &Limits::default())?
-        }
-    };
-    if let Some(location) = &up.location {
-        document.edge.location.clone_from(location);
-    }
-    Ok(document)
-}
-
-fn snapshot(
-    up: &Up,
-    document: &Document,
-    data: &Data,
-    state: &State,
-) -> Result<Snapshot, seawall_model::Problems> {
-    let mut names = vec!["localhost".to_string()];
-    for zone in &document.zones {
-        names.extend(
-            zone.hosts
-                .iter()
-                .filter(|host| **host != HostPattern::Any)
-                .map(ToString::to_string),
-        );
-    }
-    let self_signed = data.self_signed(names).map_err(|error| {
-        let wrong = seawall_model::Wrong::new(
-            format!("self-signed certificate: {error:#}"),
-            "see the data folder",
-        );
-        seawall_model::Problems::one(seawall_model::Problem::new("document", wrong))
-    })?;
-    let base = up.config.as_deref().map_or(Path::new("."), file::folder);
-    let materials = Materials::load(document, base, Some(self_signed));
-    compile(document, &materials, state)
 }
 
 fn log_config(document: &Document, data: &Data) -> LogConfig {
@@ -311,14 +271,15 @@ fn cannot_listen(address: SocketAddr, flag: &str, error: &std::io::Error) -> any
 /// Starts the thread beside the workers: admin port, DNS, probes.
 fn beside(
     shared: &Arc<Shared>,
-    registry: &Arc<Registry>,
+    state: &State,
     log: &AccessLog,
     configured: &Arc<AtomicU64>,
     listener: Option<TcpListener>,
 ) -> Result<()> {
+    let guard = state.guard.clone();
     let (shared, registry, status, configured) = (
         shared.clone(),
-        registry.clone(),
+        state.registry.clone(),
         log.status().clone(),
         configured.clone(),
     );
@@ -337,6 +298,7 @@ fn beside(
                     let admin = Admin {
                         shared: shared.clone(),
                         registry,
+                        guard,
                         log: status,
                         configured,
                     };
@@ -365,7 +327,7 @@ fn start(
 }
 
 /// Writes `up.json` and prints one line per listener.
-fn announce(up: &Up, document: &Document, data: &Data, served: &Served) {
+fn announce(up: &Up, document: &Document, zones: usize, data: &Data, served: &Served) {
     let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
     let mut json = Map::new();
     let mut put = |key: &str, value: Option<String>| {
@@ -384,7 +346,7 @@ fn announce(up: &Up, document: &Document, data: &Data, served: &Served) {
     );
     say(format_args!(
         "Seawall {VERSION} serves {}",
-        serves(up, document)
+        serves(up, zones)
     ));
     for address in &served.http {
         say(format_args!("  http       http://{}", shown(*address)));
@@ -424,9 +386,9 @@ fn announce(up: &Up, document: &Document, data: &Data, served: &Served) {
     say(format_args!("  data       {}", data.path("").display()));
 }
 
-fn serves(up: &Up, document: &Document) -> String {
+fn serves(up: &Up, zones: usize) -> String {
     match (&up.config, &up.origin) {
-        (Some(file), _) => format!("{} zone(s) of {}", document.zones.len(), file.display()),
+        (Some(file), _) => format!("{zones} zone(s) of {}", file.display()),
         (None, Some(origin)) => origin.clone(),
         (None, None) => "its sample site (put your own behind it with --origin URL)".into(),
     }
@@ -440,14 +402,8 @@ fn shown(address: SocketAddr) -> String {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of the process, used by signals"
-)]
 fn wait(
-    up: &Up,
-    data: &Data,
-    state: &State,
+    configuration: &Configuration<'_>,
     shared: &Arc<Shared>,
     configured: &AtomicU64,
     log: &AccessLog,
@@ -479,7 +435,8 @@ fn wait(
                     break;
                 }
                 _ = hang_up.recv() => {
-                    if let Some(document) = reload(up, data, state, shared, configured, log, &mut retired) {
+                    log.reopen();
+                    if let Some(document) = configuration.reload(shared, configured, &mut retired) {
                         tell_fixed(&live, &document);
                         live = document;
                     }
@@ -487,7 +444,12 @@ fn wait(
                 _ = upgrade.recv() => complain("an upgrade without a restart is not in this build"),
                 _ = look.tick() => {
                     troubles.look(shared);
+                    let before = retired.len();
                     retired.retain(|old| Arc::strong_count(old) > 1);
+                    if retired.len() < before {
+                        // What only those held.
+                        configuration.state.guard.sweep();
+                    }
                     if let Some(worker) = workers.iter().find(|worker| worker.is_finished()) {
                         bail!("{} ended by itself", worker.thread().name().unwrap_or("a worker"));
                     }
@@ -498,7 +460,10 @@ fn wait(
         shared.drain.notify_waiters();
         let running = || workers.iter().any(|worker| !worker.is_finished());
         if !patience.is_zero() {
-            say(format_args!("Seawall stops: idle connections close now, running requests have {} s", patience.as_secs_f64()));
+            say(format_args!(
+                "Seawall stops: idle connections close now, running requests have {} s",
+                patience.as_secs_f64()
+            ));
         }
         let due = Instant::now() + patience;
         while Instant::now() < due && running() {
@@ -515,54 +480,4 @@ fn wait(
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Says what a reload leaves as it is: sockets, threads and the log's place are set up once.
-fn tell_fixed(live: &Document, new: &Document) {
-    let (old, new) = (&live.edge, &new.edge);
-    let fixed = [
-        ("http", old.http != new.http),
-        ("https", old.https != new.https),
-        ("admin", old.admin != new.admin),
-        ("workers", old.workers != new.workers),
-        ("access_log", old.access_log != new.access_log),
-        ("limits.drain", old.limits.drain != new.limits.drain),
-    ];
-    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-        say(format_args!(
-            "  note       [edge] {key} changed: it takes effect at the next start"
-        ));
-    }
-}
-
-/// Compiles anew and swaps, or tells all problems and changes nothing. What went live is returned.
-fn reload(
-    up: &Up,
-    data: &Data,
-    state: &State,
-    shared: &Shared,
-    configured: &AtomicU64,
-    log: &AccessLog,
-    retired: &mut Vec<Arc<Snapshot>>,
-) -> Option<Document> {
-    log.reopen();
-    let made =
-        document(up).and_then(|document| Ok((snapshot(up, &document, data, state)?, document)));
-    match made {
-        Ok((snapshot, document)) => {
-            say(format_args!(
-                "Seawall reloaded: version {}",
-                snapshot.version
-            ));
-            configured.store(shared.now(), Ordering::Relaxed);
-            retired.push(shared.slot.swap(Arc::new(snapshot)));
-            Some(document)
-        }
-        Err(problems) => {
-            complain(format_args!(
-                "not reloaded, what is live stays live:\n{problems}"
-            ));
-            None
-        }
-    }
 }

@@ -18,6 +18,8 @@ pub mod stamp;
 
 pub use log::{AccessLog, LogBuffer, LogConfig, LogError, LogTarget};
 pub use metrics::render::{reference_markdown, render};
-pub use metrics::{BuildInfo, Registry, Shard, Slugs, ZoneSlot};
+pub use metrics::{
+    BuildInfo, Registry, STAGE_METRICS, Shard, Slugs, StageFigure, StageMetric, ZoneSlot,
+};
 pub use record::{Ray, Rays, Record, Source};
 pub use stamp::Stamp;

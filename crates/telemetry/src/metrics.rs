@@ -12,6 +12,7 @@
 pub mod histogram;
 pub mod render;
 mod shard;
+mod stages;
 pub mod table;
 mod zones;
 
@@ -21,6 +22,7 @@ use std::time::Instant;
 use crate::log;
 pub use shard::Shard;
 use shard::{Cells, Layout};
+pub use stages::{STAGE_METRICS, StageFigure, StageMetric};
 use zones::Zones;
 pub use zones::{MAX_ZONES, ZoneSlot};
 

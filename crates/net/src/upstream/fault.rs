@@ -50,7 +50,7 @@ impl From<BodyFault> for OriginFault {
             BodyFault::Closed => Self::Closed,
             BodyFault::Socket(error) => Self::Socket(error),
             BodyFault::Framing(reason) => Self::Malformed(reason),
-            BodyFault::Slow | BodyFault::TooLarge => Self::Slow,
+            BodyFault::Slow => Self::Slow,
             BodyFault::Reset(code) => Self::Reset(code),
         }
     }

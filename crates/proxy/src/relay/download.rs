@@ -1,26 +1,31 @@
 //! The way of a response: its heads, interim ones too, and its body. Past the final head a failure can only be shown by
 //! breaking off.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use seawall_model::{FieldId, Fields, Method, ResponseHead};
+use seawall_guard::{Admitted, Cleared, EdgeMade, Inspection, Refusal, Subject, Trail};
+use seawall_model::{FieldId, Fields, Method, RequestHead, ResponseHead};
 use seawall_net::alarm::{Alarm, Elapsed};
 use seawall_net::buffer::{LARGE, MEDIUM, SMALL};
 use seawall_net::downstream::{After, ClientBody, ClientGone, ClientResponse};
 use seawall_net::h1::Upgrade;
-use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP, ResponseOut};
+use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_net::upstream::{OriginFault, OriginResponse, ResponseInfo};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
 
 use super::upload::{Upload, UploadFault};
+use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
+use crate::outgoing;
 use crate::snapshot::{Snapshot, Zone};
-use crate::thread::{Scratch, Thread, unix_us};
+use crate::standing::Standing;
+use crate::thread::{Parts, Thread, unix_us};
 
 /// Interim responses of one exchange; an origin that sends more is broken.
 const INTERIM: u32 = 32;
@@ -30,7 +35,7 @@ const EARLY_ANSWER: Duration = Duration::from_secs(2);
 const UPLOADING: Duration = Duration::from_secs(24 * 3600);
 
 /// The way from the origin to the client.
-pub(super) struct Download<'e, 'c, 'o> {
+pub(super) struct Download<'e, 'a, 'c, 'o> {
     pub(super) thread: &'e Thread,
     pub(super) snapshot: &'e Snapshot,
     pub(super) zone: &'e Zone,
@@ -51,8 +56,17 @@ pub(super) struct Download<'e, 'c, 'o> {
     /// The client asked for a WebSocket.
     pub(super) websocket: bool,
     pub(super) outcome: &'e mut Outcome,
-    /// The client was found gone while the origin was waited for.
-    pub(super) client_left: bool,
+    /// Those who look at the request's body, until an upload takes them.
+    pub(super) inspection: Option<&'e mut Inspection<'a>>,
+    /// Where a stage's refusal is put.
+    pub(super) refusal: &'e mut Option<Box<Refusal>>,
+    pub(super) standing: &'e Standing<'a>,
+    /// The request, as it may be judged once more.
+    pub(super) request: &'e RequestHead,
+    pub(super) subject: Subject<'e>,
+    pub(super) trail: &'e RefCell<Trail>,
+    /// While the origin was waited for it was found that nobody waits any more.
+    pub(super) given_up: Option<Fault>,
 }
 
 /// How often it is looked whether the client is still there, while the origin is waited for: work for those who left is what
@@ -83,32 +97,40 @@ fn gone(gone: ClientGone) -> Fault {
     }
 }
 
-impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
+impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     /// The way of this exchange's response, from `origin`.
     pub(super) fn new(
-        exchange: &'e mut Exchange<'_, 'c>,
+        exchange: &'e mut Exchange<'a, 'c>,
         zone: &'e Zone,
-        scratch: &'e mut Scratch,
+        admitted: &'e Admitted<'_>,
+        parts: &'e mut Parts,
         origin: &'e mut OriginResponse<'o>,
     ) -> Self {
+        let subject = exchange.subject(zone, Place::Elsewhere);
         Self {
             thread: exchange.thread,
             snapshot: exchange.snapshot,
             zone,
             https: exchange.client.https,
-            client_method: scratch.request.method,
+            client_method: admitted.head().method,
             body: Some(exchange.body),
             client: exchange.response,
             alarm: exchange.alarm,
-            head: &mut scratch.response,
-            to_client: &mut scratch.to_client,
-            ray_line: &scratch.ray_line,
+            head: &mut parts.response,
+            to_client: &mut parts.to_client,
+            ray_line: &parts.ray_line,
             origin,
             since: exchange.since,
             at: exchange.arrived.at,
             websocket: exchange.arrived.upgrade == Upgrade::WebSocket,
             outcome: &mut exchange.outcome,
-            client_left: false,
+            inspection: exchange.inspection.as_mut(),
+            refusal: &mut exchange.refusal,
+            standing: &exchange.standing,
+            request: exchange.original.as_deref().unwrap_or(admitted.head()),
+            subject,
+            trail: &parts.trail,
+            given_up: None,
         }
     }
 
@@ -131,8 +153,8 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
                 }
                 while self.alarm.poll(cx).is_ready() {
                     let now = Instant::now();
-                    self.client_left = self.client.is_gone();
-                    if self.client_left || now >= due {
+                    self.given_up = self.given_up();
+                    if self.given_up.is_some() || now >= due {
                         return Poll::Ready(Err(Elapsed));
                     }
                     self.alarm.set_at(due.min(now + LOOK));
@@ -140,6 +162,14 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Why nobody waits for the response any more.
+    fn given_up(&self) -> Option<Fault> {
+        if self.client.is_gone() {
+            return Some(Fault::ClientGone);
+        }
+        (!self.standing.holds(self.request)).then_some(Fault::Withdrawn)
     }
 
     /// Waits for more of the body, at most `idle`.
@@ -160,8 +190,12 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
             match self.alarm.wait(look, more).await {
                 Ok(Some(ready)) => return Ok(ready),
                 Ok(None) => left = left.saturating_sub(began.elapsed()),
-                Err(Elapsed) if self.client.is_gone() => return Err(Fault::ClientGone),
-                Err(Elapsed) => left -= look,
+                Err(Elapsed) => {
+                    if let Some(fault) = self.given_up() {
+                        return Err(fault);
+                    }
+                    left -= look;
+                }
             }
             if left.is_zero() {
                 return Err(Fault::OriginStalled);
@@ -206,12 +240,19 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
                 }
             };
             match event {
-                Err(Elapsed) if self.client_left => return Err(Fault::ClientGone),
-                Err(Elapsed) => return Err(broken.unwrap_or(Fault::OriginTimeout)),
+                Err(Elapsed) => {
+                    let late = broken.unwrap_or(Fault::OriginTimeout);
+                    return Err(self.given_up.unwrap_or(late));
+                }
                 Ok(Event::Uploaded(Ok(()))) => patience = self.zone.timeouts.header,
                 Ok(Event::Uploaded(Err(UploadFault::Client(fault)))) => {
                     return Err(fault::of_body(&fault));
                 }
+                Ok(Event::Uploaded(Err(UploadFault::Refused(refusal)))) => {
+                    *self.refusal = Some(refusal);
+                    return Err(Fault::TurnedAway);
+                }
+                Ok(Event::Uploaded(Err(UploadFault::Withdrawn))) => return Err(Fault::Withdrawn),
                 Ok(Event::Uploaded(Err(UploadFault::Origin(fault)))) => {
                     // It may have answered before it closed: a 413, say.
                     broken = Some(fault.into());
@@ -245,14 +286,10 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
         }
         forward::drop_connection_named(&mut self.head.fields);
         self.to_client.clear();
-        let head = ResponseOut {
-            status: self.head.status,
-            origin: Some(&self.head.fields),
-            skip: RESPONSE_SKIP,
-            extra: self.to_client,
-            last: Line::default(),
-            body: BodyOut::None,
-        };
+        let fields = Some(&self.head.fields);
+        let cleared = Cleared::edge_made(EdgeMade::Interim, self.head.status, fields);
+        let (ours, last) = (&*self.to_client, Line::default());
+        let head = outgoing::response(cleared, RESPONSE_SKIP, ours, last, BodyOut::None);
         let sent = self
             .client
             .interim(head, self.alarm, self.snapshot.edge.write_timeout)
@@ -314,20 +351,25 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
             BodyOut::None if !metadata && self.head.status != 204 => BodyOut::Length(0),
             body => body,
         };
-        let head = ResponseOut {
-            status: self.head.status,
-            origin: Some(&self.head.fields),
-            skip,
-            extra: self.to_client,
-            last: Line(self.ray_line),
-            body,
+        let whole = self.origin.whole();
+        let lies_ready = self.origin.front(whole.unwrap_or(0));
+        let mut trail = self.trail.borrow_mut();
+        let guard = &self.zone.guard;
+        let cleared = match guard.clear(self.head, lies_ready, &self.subject, &mut trail) {
+            Ok(cleared) => cleared,
+            Err(refusal) => {
+                *self.refusal = Some(refusal);
+                return Err(Fault::TurnedAway);
+            }
         };
+        let (ours, last) = (&*self.to_client, Line(self.ray_line));
+        let head = outgoing::response(cleared, skip, ours, last, body);
         if silent || body == BodyOut::Length(0) {
             self.client.keep_head_alone(head).map_err(gone)?;
             return self.leave();
         }
         self.client.head(head).map_err(gone)?;
-        match self.origin.whole() {
+        match whole {
             Some(whole) if self.client.keep(self.origin.front(whole), After::Last) => {
                 self.origin.consume(whole);
                 self.leave()
@@ -369,6 +411,9 @@ impl<'e, 'c, 'o> Download<'e, 'c, 'o> {
             Left::Body => {}
         }
         loop {
+            if !self.standing.holds(self.request) {
+                return Err(Fault::Withdrawn);
+            }
             // What is kept may not wait for what the origin has not sent yet.
             let piece = self.room(timeout).await?;
             let ready = match poll_once(|cx| self.origin.poll_fill_by(piece, cx)).await {

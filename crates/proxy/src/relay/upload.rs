@@ -1,15 +1,20 @@
 //! The way of a request's body, beside the response's: it runs in the same task and ends when the origin has answered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use seawall_guard::{Guard, Inspection, Refusal, Subject, Trail};
+use seawall_model::RequestHead;
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, BodyPace, ClientBody};
 use seawall_net::incoming::BodyFault;
 use seawall_net::upstream::{OriginFault, OriginRequest};
+
+use crate::shares::Hold;
+use crate::standing::Standing;
 
 type Uploading<'u> = Pin<Box<dyn Future<Output = Result<(), UploadFault>> + 'u>>;
 
@@ -32,41 +37,101 @@ impl Upload<'_> {
     }
 }
 
-/// Which side ended an upload.
+/// What ended an upload.
 pub(super) enum UploadFault {
     /// The client did not send what it should.
     Client(BodyFault),
     /// The origin did not take it.
     Origin(OriginFault),
+    /// A stage refused it, or there is no room to hold it back.
+    Refused(Box<Refusal>),
+    /// The request would not be admitted any more.
+    Withdrawn,
 }
 
-/// Passes the request's body to the origin. `spent` follows how much of it was taken from the client; `most` bounds that.
+/// Who looks at a body on its way.
+pub(super) struct Look<'l, 'a> {
+    /// Body stages, where there are any.
+    pub(super) inspection: Option<&'l mut Inspection<'a>>,
+    pub(super) subject: Subject<'l>,
+    pub(super) trail: &'l RefCell<Trail>,
+    /// What was announced.
+    pub(super) length: Option<u64>,
+    pub(super) guard: &'l Guard,
+    /// What is held back, as the zone's share allows.
+    pub(super) hold: Hold<'l>,
+    pub(super) standing: &'l Standing<'a>,
+    /// The request, as it may be judged once more.
+    pub(super) head: &'l RequestHead,
+}
+
+impl Look<'_, '_> {
+    /// Shows a piece to those who look; `spent` is how much there was with it.
+    fn at(&mut self, piece: &[u8], spent: u64) -> Result<(), UploadFault> {
+        if !self.standing.holds(self.head) {
+            return Err(UploadFault::Withdrawn);
+        }
+        let Some(inspection) = &mut self.inspection else {
+            return Ok(());
+        };
+        // Without an announced length the end comes by itself, as an empty piece.
+        let end = piece.is_empty() || self.length == Some(spent);
+        inspection
+            .feed(piece, end, &self.subject, &mut self.trail.borrow_mut())
+            .map_err(UploadFault::Refused)
+    }
+
+    /// How many bytes are held back before any of them goes on.
+    fn holds(&self) -> usize {
+        let held = self.inspection.as_ref().map(|inspection| inspection.hold());
+        held.unwrap_or(0)
+    }
+}
+
+/// Passes the request's body to the origin. `spent` follows how much of it was taken from the client. Each piece goes on only
+/// when those who look have let it pass, so the last one does not if the whole is refused.
 pub(super) async fn upload(
     body: &mut ClientBody<'_>,
     request: &mut OriginRequest<'_>,
     alarm: &mut Alarm,
     pace: BodyPace,
     idle: Duration,
-    most: u64,
+    mut look: Look<'_, '_>,
     spent: &Cell<u64>,
 ) -> Result<(), UploadFault> {
-    if !body.is_at_hand() {
+    let mut held = Vec::new();
+    let most = look.holds();
+    if most == 0 && !body.is_at_hand() {
         // The body may be long in coming. The origin can begin without it, or refuse it.
         request
             .flush(alarm, idle)
             .await
             .map_err(UploadFault::Origin)?;
     }
+    let mut holding = most > 0;
     loop {
         alarm.set(pace.idle);
         let ready = body.fill(alarm, pace).await.map_err(UploadFault::Client)?;
+        spent.set(spent.get() + ready as u64);
+        look.at(body.front(ready), spent.get())?;
+        let ended = ready == 0 || look.length == Some(spent.get());
+        if holding {
+            if !ended && held.len() + ready <= most {
+                if !look.hold.more(ready) {
+                    return Err(UploadFault::Refused(look.guard.busy()));
+                }
+                held.extend_from_slice(body.front(ready));
+                body.consume(ready);
+                continue;
+            }
+            holding = false;
+            let sent = give(request, &held, alarm, idle).await;
+            sent.map_err(UploadFault::Origin)?;
+            held = Vec::new();
+        }
         if ready == 0 {
             let ended = request.end(body.trailers(), alarm, idle).await;
             return ended.map_err(UploadFault::Origin);
-        }
-        spent.set(spent.get() + ready as u64);
-        if spent.get() > most {
-            return Err(UploadFault::Client(BodyFault::TooLarge));
         }
         let sent = request
             .body(body.front(ready), After::Wait, alarm, idle)
@@ -74,4 +139,16 @@ pub(super) async fn upload(
         sent.map_err(UploadFault::Origin)?;
         body.consume(ready);
     }
+}
+
+async fn give(
+    request: &mut OriginRequest<'_>,
+    held: &[u8],
+    alarm: &mut Alarm,
+    idle: Duration,
+) -> Result<(), OriginFault> {
+    if held.is_empty() {
+        return Ok(());
+    }
+    request.body(held, After::More, alarm, idle).await
 }

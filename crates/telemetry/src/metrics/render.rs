@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::STAGE_METRICS;
 use super::histogram::{self, Histogram, Sums};
 use super::shard::{Cells, HTTP_VERSIONS, STATUS_CLASSES, ZoneCounts};
 use super::table::{METRICS, Metric, MetricDef};
@@ -71,6 +72,11 @@ pub fn reference_markdown() -> String {
             labels.join(", "),
             def.help
         );
+    }
+    for def in STAGE_METRICS {
+        let label = if def.figure.is_some() { "`stage`" } else { "" };
+        let (name, kind, help) = (def.name, def.kind.name(), def.help);
+        let _ = writeln!(out, "| `{name}` | {kind} | {label} | {help} |");
     }
     out
 }

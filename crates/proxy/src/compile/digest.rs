@@ -1,0 +1,468 @@
+//! What something is, as a number: zones of two documents that have the same number are the same zone, and are compiled once.
+//!
+//! Everything is taken apart field by field, without `..`: a field that is added to a document and forgotten here does not
+//! compile. The number is the same on every machine and in every process. It tells changes apart, not forgeries: who can choose
+//! both documents may find two that share one, and harms only the zone that is his.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seawall_model::document::{
+    AccessLog, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits, HeaderEdits,
+    HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outward, Passive,
+    Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
+    ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+};
+use seawall_model::{Host, HostPattern, Network};
+
+/// An odd number without a pattern: the fraction of the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A number that grows out of all that is added, in its order.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0x243f_6a88_85a3_08d3)
+    }
+}
+
+impl Digest {
+    /// The number of one thing.
+    pub fn of(thing: &(impl Fold + ?Sized)) -> u64 {
+        let mut digest = Self::default();
+        digest.add(thing);
+        digest.finish()
+    }
+
+    /// Adds a thing.
+    pub fn add(&mut self, thing: &(impl Fold + ?Sized)) {
+        thing.fold(self);
+    }
+
+    /// Adds a number: both halves of the product, so that no bit is lost upwards.
+    #[inline]
+    pub fn number(&mut self, number: u64) {
+        let product = u128::from(self.0 ^ number).wrapping_mul(u128::from(SPREAD));
+        self.0 = (product as u64 ^ (product >> 64) as u64)
+            .rotate_left(23)
+            .wrapping_add(SPREAD);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.number(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let last = rest.iter().rev();
+            self.number(last.fold(0, |all, byte| all << 8 | u64::from(*byte)));
+        }
+    }
+
+    /// The number.
+    pub fn finish(self) -> u64 {
+        let mixed = (self.0 ^ self.0 >> 32).wrapping_mul(SPREAD);
+        mixed ^ mixed >> 29
+    }
+
+    /// The number as versions are written: 12 hexadecimal digits.
+    pub fn version(number: u64) -> Box<str> {
+        format!("{:012x}", number >> 16).into()
+    }
+}
+
+/// What can be added to a digest.
+pub trait Fold {
+    /// Adds it.
+    fn fold(&self, digest: &mut Digest);
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {
+        $(impl Fold for $type {
+            #[inline]
+            fn fold(&self, digest: &mut Digest) {
+                digest.number(u64::from(*self));
+            }
+        })*
+    };
+}
+
+numbers!(bool u8 u16 u32 u64);
+
+impl Fold for usize {
+    fn fold(&self, digest: &mut Digest) {
+        digest.number(*self as u64);
+    }
+}
+
+impl Fold for str {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.as_bytes());
+    }
+}
+
+impl Fold for String {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.as_bytes());
+    }
+}
+
+impl Fold for PathBuf {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.as_os_str().as_encoded_bytes());
+    }
+}
+
+/// Bytes, as what a file holds.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Fold for Bytes<'_> {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.0);
+    }
+}
+
+impl Fold for Duration {
+    fn fold(&self, digest: &mut Digest) {
+        digest.number(self.as_secs());
+        digest.number(self.subsec_nanos().into());
+    }
+}
+
+impl Fold for IpAddr {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::V4(v4) => digest.number(v4.to_bits().into()),
+            Self::V6(v6) => {
+                let bits = v6.to_bits();
+                digest.number(1 << 32);
+                digest.number((bits >> 64) as u64);
+                digest.number(bits as u64);
+            }
+        }
+    }
+}
+
+impl Fold for std::net::SocketAddr {
+    fn fold(&self, digest: &mut Digest) {
+        self.ip().fold(digest);
+        self.port().fold(digest);
+    }
+}
+
+impl<T: Fold> Fold for Option<T> {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            None => digest.number(0),
+            Some(thing) => {
+                digest.number(1);
+                thing.fold(digest);
+            }
+        }
+    }
+}
+
+impl<T: Fold> Fold for Vec<T> {
+    fn fold(&self, digest: &mut Digest) {
+        self.len().fold(digest);
+        for thing in self {
+            thing.fold(digest);
+        }
+    }
+}
+
+impl<A: Fold, B: Fold> Fold for (A, B) {
+    fn fold(&self, digest: &mut Digest) {
+        self.0.fold(digest);
+        self.1.fold(digest);
+    }
+}
+
+impl Fold for RangeInclusive<u16> {
+    fn fold(&self, digest: &mut Digest) {
+        self.start().fold(digest);
+        self.end().fold(digest);
+    }
+}
+
+impl Fold for Network {
+    fn fold(&self, digest: &mut Digest) {
+        self.address().fold(digest);
+        self.prefix().fold(digest);
+    }
+}
+
+/// Structs, by all of their fields.
+macro_rules! structs {
+    ($($type:ident { $($field:ident),* $(,)? })*) => {
+        $(impl Fold for $type {
+            fn fold(&self, digest: &mut Digest) {
+                let $type { $($field),* } = self;
+                $($field.fold(digest);)*
+            }
+        })*
+    };
+}
+
+structs! {
+    Zone {
+        name, hosts, origins, health, passive, timeouts, retry, tls, redirect_https, hsts,
+        request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
+        body, hygiene, transform, maintenance,
+    }
+    Origin { url, weight, protocol, host, sni, verify, ca, client_certificate }
+    CertificateFiles { cert, key }
+    HealthCheck { path, every, timeout, status, host, healthy_after, unhealthy_after }
+    Passive { failures, eject_for }
+    Timeouts { connect, header, idle, total }
+    Retry { attempts, budget_percent }
+    Tls { certificate, min_version, client, client_ca }
+    Hsts { max_age, include_subdomains, preload }
+    HeaderEdits { set, add, remove }
+    Rule { name, when, action, mode }
+    ZoneRules { mode, threshold }
+    ZoneLists { mode, block, allow, skip, only }
+    ZoneDdos { mode, requests_per_client, errors_per_client, per, concurrent_per_client }
+    ZoneBody { mode, content_types, json_depth }
+    ZoneHygiene { mode, remove, nosniff }
+    ZoneTransform { mode }
+    Maintenance { enabled, message, retry_after, allow }
+    IpList { ips, file }
+    Edge {
+        location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill,
+        public_http,
+        public_https, access_log, limits,
+    }
+    Outward { public, private, loopback }
+    LogFile { file, rotate_at, keep }
+    EdgeLimits {
+        head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
+        body_min_rate, write_timeout, connections, connections_per_client,
+        requests_per_connection, requests_in_progress, body_memory, client_table, h2_streams,
+        tls_handshake_timeout, drain,
+    }
+}
+
+/// Enums without fields, by the order in which they stand here.
+macro_rules! words {
+    ($($type:ident { $($word:ident = $number:literal),* $(,)? })*) => {
+        $(impl Fold for $type {
+            fn fold(&self, digest: &mut Digest) {
+                digest.number(match self {
+                    $(Self::$word => $number,)*
+                });
+            }
+        })*
+    };
+}
+
+words! {
+    Protocol { Auto = 0, Http1 = 1, Http2 = 2 }
+    TlsVersion { Tls12 = 0, Tls13 = 1 }
+    ClientCertificates { Off = 0, Optional = 1, Required = 2 }
+    StageMode { Off = 0, Watch = 1, Enforce = 2 }
+}
+
+impl Fold for SkipSet {
+    fn fold(&self, digest: &mut Digest) {
+        for word in self.words() {
+            word.fold(digest);
+        }
+        digest.number(u64::MAX);
+    }
+}
+
+impl Fold for HostPattern {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Any => digest.number(0),
+            Self::Exact(host) => {
+                digest.number(1);
+                host.fold(digest);
+            }
+            Self::Under(name) => {
+                digest.number(2);
+                name.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for OriginUrl {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Sample => digest.number(0),
+            Self::Server { tls, host, port } => {
+                digest.number(1);
+                tls.fold(digest);
+                match host {
+                    Host::Name(name) => name.fold(digest),
+                    Host::Ip(ip) => {
+                        digest.number(u64::MAX);
+                        ip.fold(digest);
+                    }
+                }
+                port.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for ListRef {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Named(name) => {
+                digest.number(0);
+                name.fold(digest);
+            }
+            Self::Network(network) => {
+                digest.number(1);
+                network.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for Certificate {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::SelfSigned => digest.number(0),
+            Self::Acme => digest.number(1),
+            Self::Files(files) => {
+                digest.number(2);
+                files.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for AccessLog {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Off => digest.number(0),
+            Self::File(file) => {
+                digest.number(1);
+                file.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for RuleAction {
+    fn fold(&self, digest: &mut Digest) {
+        self.word().fold(digest);
+        match self {
+            Self::Log => {}
+            Self::Skip(set) => set.fold(digest),
+            Self::Block { status } => status.fold(digest),
+            Self::Redirect {
+                status,
+                to,
+                keep_path,
+                keep_query,
+            } => {
+                status.fold(digest);
+                to.fold(digest);
+                keep_path.fold(digest);
+                keep_query.fold(digest);
+            }
+            Self::Rewrite {
+                path,
+                strip_prefix,
+                add_prefix,
+                query,
+            } => {
+                path.fold(digest);
+                strip_prefix.fold(digest);
+                add_prefix.fold(digest);
+                query.fold(digest);
+            }
+            Self::Header(edits) => edits.fold(digest),
+            Self::Weigh(score) => score.fold(digest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::{Limits, document};
+
+    use super::*;
+
+    fn zone(more: &str) -> u64 {
+        let text = format!(
+            "schema = 1\n[lists.a]\nips = []\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\n\
+             origin = [{{ url = \"http://192.0.2.1\" }}]\n{more}\n"
+        );
+        let document = document::parse(&text, &Limits::default()).unwrap();
+        Digest::of(document.zones.first().unwrap())
+    }
+
+    #[test]
+    fn every_kind_of_change_shows() {
+        let changes = [
+            "",
+            "websocket = false",
+            "redirect_https = true",
+            "max_body = \"1KiB\"",
+            "health = { }",
+            "health = { path = \"/x\" }",
+            "retry = { attempts = 3 }",
+            "timeouts = { total = \"9s\" }",
+            "tls = { min_version = \"1.3\" }",
+            "tls = { certificate = \"acme\" }",
+            "hsts = { }",
+            "request_headers = { set = { x = \"y\" } }",
+            "request_headers = { add = { x = \"y\" } }",
+            "response_headers = { set = { x = \"y\" } }",
+            "[zone.lists]\nblock = [\"a\"]",
+            "[zone.lists]\nallow = [\"a\"]",
+            "[zone.lists]\nallow = [\"a\"]\nskip = [\"waf\"]",
+            "[zone.lists]\nblock = [\"192.0.2.0/24\"]",
+            "[zone.ddos]\nrequests_per_client = 5",
+            "[zone.ddos]\nmode = \"watch\"",
+            "[zone.body]\njson_depth = 5",
+            "[zone.hygiene]\nnosniff = true",
+            "[zone.maintenance]\nenabled = true",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"log\"",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"block\"",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"block\"\nstatus = 404",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"rewrite\"\npath = \"/a\"",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"rewrite\"\nstrip_prefix = \"/a\"",
+            "[[zone.rule]]\nwhen = 'ssl'\naction = \"rewrite\"\nadd_prefix = \"/a\"",
+        ];
+        let mut seen = std::collections::BTreeMap::new();
+        for change in changes {
+            assert_eq!(zone(change), zone(change));
+            if let Some(other) = seen.insert(zone(change), change) {
+                panic!("{change:?} and {other:?} are the same");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_do_not_run_into_one_another() {
+        let two = |a: &str, b: &str| Digest::of(&(a.to_owned(), b.to_owned()));
+        assert_ne!(two("ab", "c"), two("a", "bc"));
+        assert_ne!(two("", "a"), two("a", ""));
+        assert_ne!(Digest::of("a"), Digest::of("a\0"));
+        let files: Vec<Vec<u8>> = (0..40).map(|length| vec![0; length]).collect();
+        let numbers: std::collections::BTreeSet<u64> =
+            files.iter().map(|file| Digest::of(&Bytes(file))).collect();
+        assert_eq!(numbers.len(), files.len());
+    }
+
+    /// Versions stand in Records and in other machines' reports: they do not change by themselves.
+    #[test]
+    fn the_number_is_the_same_everywhere() {
+        assert_eq!(&*Digest::version(Digest::of("seawall")), VERSION_OF_SEAWALL);
+    }
+
+    const VERSION_OF_SEAWALL: &str = "2061018a0e6d";
+}

@@ -1,0 +1,260 @@
+//! TLS towards clients and origins. What costs time, keys and authorities, is parsed once for all zones that name the same files;
+//! each zone has its own ticket keys and each origin its own sessions, so that nothing of one zone opens anything of another.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::server::ProducesTickets;
+use rustls::{ClientConfig, ServerConfig};
+use seawall_model::document::{
+    Certificate, CertificateFiles, ClientCertificates, Origin as OriginDocument, Protocol, Tls,
+    TlsVersion,
+};
+use seawall_model::{Host, Wrong, without_port};
+use seawall_net::tls::config::{
+    self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants,
+};
+
+use crate::materials::Materials;
+use crate::snapshot::OriginTls;
+use crate::tickets::Tickets;
+
+/// Sessions kept for one origin: it has one name, and this is what rustls keeps for one.
+const SESSIONS: usize = 8;
+
+const READABLE: &str = "name a PEM file that this user may read";
+const TOGETHER: &str = "certificate and key must belong together";
+
+/// What is wrong, each with its key below that of the zone or origin.
+type Wrongs = Vec<(String, Wrong)>;
+type Files<'a> = Option<(&'a Path, &'a Path)>;
+/// Certificate, TLS 1.3 only, whether clients show certificates, and who signs those.
+type ServerKey<'a> = (Files<'a>, bool, u8, Option<&'a Path>);
+/// Authorities, whether they count, our certificate, and the protocol.
+type OriginKey<'a> = (Option<&'a Path>, bool, Files<'a>, u8);
+
+/// What was made so far.
+pub(super) struct Shelf<'a> {
+    materials: &'a Materials,
+    servers: HashMap<ServerKey<'a>, Result<Arc<ServerConfig>, Wrongs>>,
+    origins: HashMap<OriginKey<'a>, Result<[Arc<ClientConfig>; 2], Wrongs>>,
+}
+
+impl<'a> Shelf<'a> {
+    /// Nothing yet.
+    pub fn new(materials: &'a Materials) -> Self {
+        Self {
+            materials,
+            servers: HashMap::new(),
+            origins: HashMap::new(),
+        }
+    }
+
+    /// A zone's TLS towards clients.
+    pub fn server(&mut self, tls: &'a Tls) -> Result<Arc<ServerConfig>, &Wrongs> {
+        let files = match &tls.certificate {
+            Certificate::Files(files) => Some((files.cert.as_path(), files.key.as_path())),
+            Certificate::SelfSigned | Certificate::Acme => None,
+        };
+        let only_tls13 = tls.min_version == TlsVersion::Tls13;
+        let key = (
+            files,
+            only_tls13,
+            tls.client as u8,
+            tls.client_ca.as_deref(),
+        );
+        let materials = self.materials;
+        let made = self.servers.entry(key);
+        made.or_insert_with(|| server(tls, materials))
+            .as_ref()
+            .map(Arc::clone)
+    }
+
+    /// TLS towards an origin; `https://` is what its URL says. Problems have their keys below that of the origin.
+    pub fn origin(&mut self, origin: &'a OriginDocument, host: &Host) -> Result<OriginTls, Wrongs> {
+        let named = origin
+            .sni
+            .clone()
+            .or_else(|| origin.host.as_deref().map(host_only));
+        let name = match (named, host) {
+            (Some(named), _) => ServerName::try_from(named),
+            (None, Host::Name(name)) => ServerName::try_from(name.clone()),
+            (None, Host::Ip(ip)) => Ok(ServerName::from(*ip)),
+        };
+        let Ok(name) = name else {
+            let wrong = Wrong::new("is no server name", "write a host name");
+            return Err(vec![(".sni".into(), wrong)]);
+        };
+        let files = origin.client_certificate.as_ref();
+        let key = (
+            origin.ca.as_deref(),
+            origin.verify,
+            files.map(|files| (files.cert.as_path(), files.key.as_path())),
+            origin.protocol as u8,
+        );
+        let materials = self.materials;
+        let made = self.origins.entry(key);
+        match made.or_insert_with(|| client(origin, materials)) {
+            Err(wrongs) => Err(wrongs.clone()),
+            Ok([any, http1]) => {
+                let sessions = Resumption::in_memory_sessions(SESSIONS);
+                let own = |shared: &Arc<ClientConfig>| {
+                    let mut own = ClientConfig::clone(shared);
+                    own.resumption = sessions.clone();
+                    Arc::new(own)
+                };
+                Ok(OriginTls {
+                    name,
+                    any: own(any),
+                    http1: own(http1),
+                })
+            }
+        }
+    }
+}
+
+/// A zone's configuration with ticket keys of its own: a ticket of another zone cannot be opened with them.
+pub(super) fn with_tickets(
+    shared: &ServerConfig,
+    tickets: Arc<dyn ProducesTickets>,
+) -> Arc<ServerConfig> {
+    let mut own = shared.clone();
+    own.ticketer = tickets;
+    Arc::new(own)
+}
+
+fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs> {
+    let mut wrongs = Wrongs::new();
+    let identity = match &tls.certificate {
+        Certificate::Files(files) => identity(".tls.certificate", files, materials, &mut wrongs),
+        Certificate::SelfSigned | Certificate::Acme => {
+            let pem = materials.self_signed();
+            let made = pem.map(|(certificate, key)| {
+                Identity::from_pem(certificate.as_bytes(), key.as_bytes())
+            });
+            match made {
+                Some(Ok(identity)) => Some(identity),
+                _ => {
+                    let wrong = Wrong::new("no self-signed certificate could be made", "");
+                    wrongs.push((".tls.certificate".into(), wrong));
+                    None
+                }
+            }
+        }
+    };
+    let client_authorities = match &tls.client_ca {
+        Some(path) if tls.client != ClientCertificates::Off => {
+            pem(".tls.client_ca", path, materials, &mut wrongs)
+        }
+        _ => Some(&[][..]),
+    };
+    let (Some(identity), Some(client_authorities)) = (identity, client_authorities) else {
+        return Err(wrongs);
+    };
+    let made = config::server(ServerWants {
+        identity,
+        only_tls13: tls.min_version == TlsVersion::Tls13,
+        client: match tls.client {
+            ClientCertificates::Off => ClientCertificate::Off,
+            ClientCertificates::Optional => ClientCertificate::Optional,
+            ClientCertificates::Required => ClientCertificate::Required,
+        },
+        client_authorities,
+        ticketer: Arc::new(Tickets::default()),
+    });
+    made.map_err(|fault| {
+        let (key, help) = match fault {
+            MaterialFault::Authorities(_) | MaterialFault::Certificate(_) => (
+                ".tls.client_ca",
+                "the file must hold the authorities' certificates, as PEM",
+            ),
+            _ => (".tls.certificate", TOGETHER),
+        };
+        vec![(key.into(), Wrong::new(fault.to_string(), help))]
+    })
+}
+
+/// For requests of either version of HTTP, and for those that need HTTP/1.1.
+fn client(
+    origin: &OriginDocument,
+    materials: &Materials,
+) -> Result<[Arc<ClientConfig>; 2], Wrongs> {
+    let mut wrongs = Wrongs::new();
+    let authorities = match &origin.ca {
+        None => Some(&[][..]),
+        Some(path) => pem(".ca", path, materials, &mut wrongs),
+    };
+    let identity = match &origin.client_certificate {
+        None => Some(None),
+        Some(files) => identity(".client_certificate", files, materials, &mut wrongs).map(Some),
+    };
+    let (Some(authorities), Some(identity)) = (authorities, identity) else {
+        return Err(wrongs);
+    };
+    let wants = |http2: bool, http1: bool| OriginWants {
+        authorities,
+        unverified: !origin.verify,
+        identity: identity.clone(),
+        http2,
+        http1,
+    };
+    let any = match origin.protocol {
+        Protocol::Auto => wants(true, true),
+        Protocol::Http1 => wants(false, true),
+        Protocol::Http2 => wants(true, false),
+    };
+    let made = config::origin(any).and_then(|any| Ok([any, config::origin(wants(false, true))?]));
+    made.map_err(|fault| {
+        let key = match fault {
+            MaterialFault::Certificate(_) => ".ca",
+            _ => "",
+        };
+        vec![(key.into(), Wrong::new(fault.to_string(), TOGETHER))]
+    })
+}
+
+fn pem<'m>(
+    key: &str,
+    path: &Path,
+    materials: &'m Materials,
+    wrongs: &mut Wrongs,
+) -> Option<&'m [u8]> {
+    match materials.file(path) {
+        Ok(bytes) => Some(bytes),
+        Err(why) => {
+            wrongs.push((key.into(), Wrong::new(why, READABLE)));
+            None
+        }
+    }
+}
+
+fn identity(
+    key: &str,
+    files: &CertificateFiles,
+    materials: &Materials,
+    wrongs: &mut Wrongs,
+) -> Option<Identity> {
+    let certificate = pem(&format!("{key}.cert"), &files.cert, materials, wrongs);
+    let private = pem(&format!("{key}.key"), &files.key, materials, wrongs);
+    match Identity::from_pem(certificate?, private?) {
+        Ok(identity) => Some(identity),
+        Err(fault) => {
+            let which = if matches!(fault, MaterialFault::Key(_)) {
+                "key"
+            } else {
+                "cert"
+            };
+            let wrong = Wrong::new(fault.to_string(), "the file must be PEM");
+            wrongs.push((format!("{key}.{which}"), wrong));
+            None
+        }
+    }
+}
+
+/// The host of `host[:port]`.
+fn host_only(authority: &str) -> String {
+    String::from_utf8_lossy(without_port(authority.as_bytes())).into_owned()
+}

@@ -1,0 +1,330 @@
+//! One zone: what of it can be wrong is found first; only a zone without problems gets a place in State.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use seawall_guard::{Assembly, Edits, Guard, States, ZoneId};
+use seawall_model::document::{
+    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, TlsVersion,
+    Zone as ZoneDocument,
+};
+use seawall_model::{Fields, Host, HostPattern, Problem};
+use seawall_rules::Bounds;
+use seawall_telemetry::record::place;
+
+use super::digest::Digest;
+use super::lists::Lists;
+use super::tls::{Shelf, with_tickets};
+use crate::materials::{Materials, of_zone};
+use crate::origin::{Active, Passive, Pool, RetrySettings, Settings};
+use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
+use crate::state::State;
+
+/// Compiles zones, one after the other.
+pub(super) struct ZoneCompiler<'a> {
+    pub location: &'a str,
+    pub materials: &'a Materials,
+    pub state: &'a State,
+    pub lists: &'a Lists,
+    pub bounds: Bounds,
+    /// The port at which clients reach HTTPS.
+    pub https_port: u16,
+    /// Where a guard that will never serve leaves its traces.
+    pub nowhere: Arc<States>,
+    pub shelf: Shelf<'a>,
+}
+
+/// All that a zone is made of, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// What its owner wrote, its lists and its files included: its version.
+    pub version: u64,
+    /// That, and what of this machine went in: what has the same number need not be compiled again.
+    pub content: u64,
+}
+
+/// What of a zone may have problems.
+struct Parts {
+    origins: Box<[Origin]>,
+    tls: Option<Arc<ServerConfig>>,
+    guard: Guard,
+}
+
+impl<'a> ZoneCompiler<'a> {
+    /// What a zone is made of.
+    pub fn made(&self, zone: &ZoneDocument) -> Made {
+        let mut digest = Digest::default();
+        digest.add(zone);
+        self.lists.add_those_of(zone, &mut digest);
+        for file in of_zone(zone) {
+            digest.number(self.materials.content(file));
+        }
+        let version = digest.finish();
+        digest.add(self.location);
+        digest.add(&self.https_port);
+        digest.number(self.materials.self_signed_content());
+        Made {
+            version,
+            content: digest.finish(),
+        }
+    }
+
+    /// All problems of a zone that is not going to serve.
+    pub fn check(&mut self, index: usize, zone: &'a ZoneDocument) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let nowhere = self.nowhere.clone();
+        self.parts(index, zone, ZoneId::default(), &nowhere, &mut problems);
+        problems
+    }
+
+    /// The zone, ready to serve.
+    pub fn zone(
+        &mut self,
+        index: usize,
+        zone: &'a ZoneDocument,
+        made: Made,
+    ) -> Result<Zone, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let id = self.state.zone_ids.of(&zone.name);
+        let states = &self.state.guard;
+        let parts = self.parts(index, zone, id, states, &mut problems);
+        if problems.is_empty() {
+            Ok(self.finish(zone, id, made, parts))
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn parts(
+        &mut self,
+        index: usize,
+        zone: &'a ZoneDocument,
+        id: ZoneId,
+        states: &Arc<States>,
+        problems: &mut Vec<Problem>,
+    ) -> Parts {
+        let path = format!("zone[{index}]");
+        let origins = zone.origins.iter().enumerate();
+        let origins = origins
+            .map(|(nth, origin)| self.origin(&path, nth, origin, problems))
+            .collect();
+        let tls = match self.shelf.server(&zone.tls) {
+            Ok(shared) => Some(shared),
+            Err(wrongs) => {
+                let wrongs = wrongs.iter().cloned();
+                problems
+                    .extend(wrongs.map(|(key, wrong)| Problem::new(path.clone() + &key, wrong)));
+                None
+            }
+        };
+        let assembly = Assembly {
+            stages: self.state.stages,
+            lists: &self.lists.rules,
+            bounds: &self.bounds,
+            https_port: self.https_port,
+            states,
+        };
+        Parts {
+            origins,
+            tls,
+            guard: assembly.guard(zone, id, &path, problems),
+        }
+    }
+
+    fn origin(
+        &mut self,
+        path: &str,
+        nth: usize,
+        origin: &'a OriginDocument,
+        problems: &mut Vec<Problem>,
+    ) -> Origin {
+        let at = match &origin.url {
+            OriginUrl::Sample => Place::Sample,
+            OriginUrl::Server { tls, host, port } => {
+                let tls = tls.then(|| self.shelf.origin(origin, host));
+                let tls = tls.and_then(|made| {
+                    let told =
+                        |(key, wrong)| Problem::new(format!("{path}.origin[{nth}]{key}"), wrong);
+                    made.map_err(|wrongs| problems.extend(wrongs.into_iter().map(told)))
+                        .ok()
+                });
+                Place::Server {
+                    host: match host {
+                        Host::Name(name) => name.as_str().into(),
+                        Host::Ip(ip) => ip.to_string().into(),
+                    },
+                    port: *port,
+                    tls,
+                }
+            }
+        };
+        Origin {
+            at,
+            host: origin.host.as_deref().map(|host| host.as_bytes().into()),
+            protocol: origin.protocol,
+        }
+    }
+
+    fn finish(&self, zone: &ZoneDocument, id: ZoneId, made: Made, parts: Parts) -> Zone {
+        // What outlives a configuration is found again by this.
+        let scope = format!("{:016x}", id.0);
+        let version = Digest::version(made.version);
+        let tls = parts.tls;
+        Zone {
+            id,
+            content: made.content,
+            slot: self.state.registry.zone_slot(&scope, &zone.name),
+            place: place(self.location, &zone.name, &version),
+            name: zone.name.as_str().into(),
+            version,
+            hosts: zone.hosts.clone().into(),
+            pool: Arc::new(self.pool(zone, &scope)),
+            origins: parts.origins,
+            tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
+            guard: parts.guard,
+            strict_tls: zone.tls.client != ClientCertificates::Off
+                || zone.tls.min_version != TlsVersion::default(),
+            needs_tls: zone.tls.client == ClientCertificates::Required,
+            redirect_https: zone.redirect_https,
+            hsts: zone.hsts.as_ref().map(hsts),
+            response_edits: edits(&zone.response_headers),
+            websocket: zone.websocket,
+            timeouts: Timeouts {
+                connect: zone.timeouts.connect,
+                header: zone.timeouts.header,
+                idle: zone.timeouts.idle,
+                total: zone.timeouts.total,
+            },
+            probe: zone.health.as_ref().map(|health| Probe {
+                path: health.path.as_str().into(),
+                host: health.host.as_deref().map(Into::into),
+                first_host: first_host(zone).map(Into::into),
+                every: health.every,
+                timeout: health.timeout,
+                good: health.status.clone().into(),
+            }),
+        }
+    }
+
+    fn pool(&self, zone: &ZoneDocument, scope: &str) -> Pool {
+        let active = zone.health.as_ref().map(|health| Active {
+            healthy_after: health.healthy_after.into(),
+            unhealthy_after: health.unhealthy_after.into(),
+        });
+        let settings = Settings {
+            active,
+            passive: Passive {
+                failures: zone.passive.failures.into(),
+                eject_for_ms: millis(zone.passive.eject_for),
+            },
+            retry: RetrySettings {
+                budget_percent: zone.retry.budget_percent.into(),
+                attempts: zone.retry.attempts.into(),
+                ..RetrySettings::default()
+            },
+        };
+        // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
+        let ids: Vec<String> = zone
+            .origins
+            .iter()
+            .map(|origin| self.origin_id(origin))
+            .collect();
+        let origins = ids
+            .iter()
+            .zip(&zone.origins)
+            .map(|(id, origin)| (id.as_str(), origin.weight.into()));
+        let pool = Pool::new(scope, origins, settings, &self.state.members);
+        // An address needs no resolver: the first request finds it.
+        for (member, origin) in pool.members().zip(&zone.origins) {
+            if let OriginUrl::Server {
+                host: Host::Ip(ip),
+                port,
+                ..
+            } = &origin.url
+            {
+                let address = SocketAddr::new(*ip, *port);
+                if *member.addresses() != [address] {
+                    member.set_addresses(&[address]);
+                }
+            }
+        }
+        pool
+    }
+
+    /// What an origin is, as one text: its URL and all that decides how its connections are made.
+    fn origin_id(&self, origin: &OriginDocument) -> String {
+        let mut id = origin.url.to_string();
+        if origin.url.is_tls() {
+            let mut digest = Digest::default();
+            let OriginDocument {
+                url: _,
+                weight: _,
+                protocol,
+                host,
+                sni,
+                verify,
+                ca,
+                client_certificate,
+            } = origin;
+            digest.add(protocol);
+            digest.add(host);
+            digest.add(sni);
+            digest.add(verify);
+            digest.add(ca);
+            digest.add(client_certificate);
+            let ours = client_certificate
+                .iter()
+                .flat_map(|files| [&files.cert, &files.key]);
+            for file in ca.iter().chain(ours) {
+                digest.number(self.materials.content(file));
+            }
+            id.push('#');
+            id.push_str(&Digest::version(digest.finish()));
+        }
+        id
+    }
+}
+
+/// The first host of a zone that is one name.
+fn first_host(zone: &ZoneDocument) -> Option<String> {
+    zone.hosts.iter().find_map(|pattern| match pattern {
+        HostPattern::Exact(host) => Some(host.clone()),
+        HostPattern::Under(_) | HostPattern::Any => None,
+    })
+}
+
+fn hsts(hsts: &Hsts) -> Box<str> {
+    let mut value = format!("max-age={}", hsts.max_age.as_secs());
+    if hsts.include_subdomains {
+        value.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        value.push_str("; preload");
+    }
+    value.into()
+}
+
+fn edits(edits: &HeaderEdits) -> Edits {
+    let mut put = Fields::default();
+    let mut remove: Vec<Box<[u8]>> = Vec::new();
+    for name in &edits.remove {
+        remove.push(name.as_bytes().into());
+    }
+    for (name, value) in &edits.set {
+        remove.push(name.as_bytes().into());
+        put.push(name.as_bytes(), value.as_bytes());
+    }
+    for (name, value) in &edits.add {
+        put.push(name.as_bytes(), value.as_bytes());
+    }
+    Edits {
+        remove: remove.into(),
+        put,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,62 @@
+//! Whether a request that was admitted long ago still would be: tunnels and streams outlive the configuration that let them in.
+//!
+//! When another configuration is live, the stages that can do so judge the request once more, as it came. The first look costs a
+//! load; judging happens once for each swap.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use seawall_guard::{Scope, Subject};
+use seawall_model::{ConnFacts, RequestHead};
+
+use crate::thread::Thread;
+
+/// How often a tunnel that is silent looks: a ban must close it within ten seconds.
+pub const LOOK: Duration = Duration::from_secs(3);
+
+/// Who was admitted, and under which configuration.
+pub struct Standing<'a> {
+    thread: &'a Thread,
+    conn: &'a ConnFacts,
+    client: IpAddr,
+    https: bool,
+    judged: Cell<u64>,
+}
+
+impl<'a> Standing<'a> {
+    /// Admitted just now.
+    pub fn new(thread: &'a Thread, conn: &'a ConnFacts, client: IpAddr, https: bool) -> Self {
+        Self {
+            thread,
+            conn,
+            client,
+            https,
+            judged: Cell::new(thread.snapshot.generation()),
+        }
+    }
+
+    /// Whether the request would still be admitted.
+    #[inline]
+    pub fn holds(&self, head: &RequestHead) -> bool {
+        let live = self.thread.snapshot.generation();
+        live == self.judged.get() || self.judge(head, live)
+    }
+
+    #[cold]
+    fn judge(&self, head: &RequestHead, live: u64) -> bool {
+        self.judged.set(live);
+        let snapshot = self.thread.snapshot.load();
+        let Some(zone) = snapshot.zone(head.authority()) else {
+            return false;
+        };
+        let subject = Subject {
+            conn: self.conn,
+            client: self.client,
+            https: self.https,
+            now: self.thread.shared.now(),
+            scope: Scope::ALL,
+        };
+        zone.guard.judge_again(head, &subject).is_ok()
+    }
+}

@@ -1,0 +1,50 @@
+//! A zone's session tickets (RFC 5077, RFC 8446 §4.6.1), whose keys are made when a client first needs them: a configuration with
+//! a hundred thousand zones draws no randomness for those that nobody asks for.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::server::ProducesTickets;
+use seawall_net::tls::config::ticketer;
+
+/// Tickets with keys of their own, which rotate by themselves.
+#[derive(Debug, Default)]
+pub struct Tickets(OnceLock<Option<Arc<dyn ProducesTickets>>>);
+
+impl Tickets {
+    /// None when the system gives no randomness: then there are no tickets, and every handshake is a whole one.
+    fn keys(&self) -> Option<&Arc<dyn ProducesTickets>> {
+        self.0.get_or_init(|| ticketer().ok()).as_ref()
+    }
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        self.keys().is_some_and(|keys| keys.enabled())
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.keys().map_or(0, |keys| keys.lifetime())
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.keys()?.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.keys()?.decrypt(cipher)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_opens_with_its_own_keys_only() {
+        let (ours, theirs) = (Tickets::default(), Tickets::default());
+        let ticket = ours.encrypt(b"session").unwrap();
+        assert_eq!(ours.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        assert_eq!(theirs.decrypt(&ticket), None);
+        assert!(ours.enabled() && ours.lifetime() > 0);
+    }
+}

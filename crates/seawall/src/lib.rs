@@ -1,0 +1,60 @@
+//! Command line, roles, wiring. It knows all rooms and is known by none.
+//!
+//! A library beside its binary only so that another binary, which is never shipped, can be this one with further stages.
+
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a closed terminal must not end the process: use `say`"
+)]
+
+mod check;
+mod cli;
+mod configure;
+mod data;
+mod file;
+mod process;
+mod say;
+mod trouble;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use seawall_guard::StageDef;
+
+/// Allocation is on the path of every connection; this one is quick and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs the command line with these stages, in their order.
+pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
+    let result = match cli::Cli::parse().command {
+        cli::Command::Up(up) => up::run(&up, stages),
+        cli::Command::Check(check) => Ok(check::run(&check, stages)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            say::complain(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The help of the command and of each subcommand, as it is printed: for the reference.
+pub fn help() -> Vec<(String, String)> {
+    let mut command = cli::Cli::command();
+    command.build();
+    let mut pages = vec![("seawall".to_owned(), command.render_long_help().to_string())];
+    for sub in command.get_subcommands_mut() {
+        let name = sub.get_name().to_owned();
+        if name != "help" {
+            pages.push((
+                format!("seawall {name}"),
+                sub.render_long_help().to_string(),
+            ));
+        }
+    }
+    pages
+}
