@@ -33,8 +33,18 @@ impl Guard {
         self.head.is_empty() && self.body.is_empty()
     }
 
+    /// Whether a request's head may become another one on its way past the stages.
+    #[inline]
+    pub fn changes_heads(&self) -> bool {
+        self.changes_heads
+    }
+
     /// The refusal of what goes beyond the zone's share of what all zones have together.
     pub fn busy(&self) -> Box<Refusal> {
+        let place = self.states().counts().position(|(name, _)| name == STAGE);
+        if let Some(place) = place {
+            self.states().count(place as u8, |counts| &counts.refused);
+        }
         Box::new(Refusal {
             stage: STAGE,
             reason: Reason::plain("busy"),

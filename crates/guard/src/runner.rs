@@ -72,6 +72,7 @@ pub struct Guard {
     pub(crate) head: Vec<Step<HeadSeam>>,
     pub(crate) body: Vec<Step<Box<dyn BodyStage>>>,
     pub(crate) response: Vec<Step<Box<dyn ResponseStage>>>,
+    pub(crate) changes_heads: bool,
     thresholds: Vec<(u8, u32)>,
     pub(crate) at_once: Option<AtOnce>,
 }
@@ -120,6 +121,21 @@ struct Run {
     fuel: Fuel,
     score: u32,
     skip: SkipSet,
+    /// It is judged once more.
+    again: bool,
+}
+
+impl Run {
+    const fn new(again: bool) -> Self {
+        Self {
+            at: 0,
+            place: u8::MAX,
+            fuel: Fuel::new(0),
+            score: 0,
+            skip: SkipSet::NONE,
+            again,
+        }
+    }
 }
 
 type Refused = Box<Refusal>;
@@ -139,6 +155,7 @@ impl Guard {
             head: Vec::new(),
             body: Vec::new(),
             response: Vec::new(),
+            changes_heads: false,
             thresholds: Vec::new(),
             at_once: None,
         }
@@ -149,6 +166,8 @@ impl Guard {
     }
 
     pub(crate) fn finish(&mut self) {
+        let changes = |step: &Step<HeadSeam>| matches!(step.seam, HeadSeam::Transform(_));
+        self.changes_heads = self.head.iter().any(changes);
         self.head.shrink_to_fit();
         self.body.shrink_to_fit();
         self.response.shrink_to_fit();
@@ -213,13 +232,7 @@ impl Guard {
         trail: &mut Trail,
     ) -> Result<(), Refused> {
         self.states.set_now(subject.now);
-        let mut run = Run {
-            at: 0,
-            place: u8::MAX,
-            fuel: Fuel::new(0),
-            score: 0,
-            skip: SkipSet::NONE,
-        };
+        let mut run = Run::new(false);
         let judged = loop {
             let view = RequestView::new(head, subject.conn, subject.client, subject.https);
             match self.until_edit(&view, subject, &mut run, trail) {
@@ -249,8 +262,10 @@ impl Guard {
                 run.fuel = Fuel::new(step.def.budget.fuel);
             }
             let skipped = step.def.skipped_by;
-            if !subject.scope.has(step.place) || (!skipped.is_empty() && run.skip.contains(skipped))
-            {
+            let is_skipped = !skipped.is_empty() && run.skip.contains(skipped);
+            let is_judge = matches!(step.seam, HeadSeam::Judge(_));
+            let was_asked = run.again && is_judge && !step.def.asks_again;
+            if !subject.scope.has(step.place) || is_skipped || was_asked {
                 continue;
             }
             let said = self.ask(step, subject, &mut run.fuel, trail, |seam, fuel| {
@@ -263,6 +278,7 @@ impl Guard {
                 None | Some(Said::Judged(Verdict::Pass) | Said::Transformed(Transformed::Same)) => {
                 }
                 Some(Said::Judged(verdict)) => self.heed(step, verdict, run, trail)?,
+                Some(Said::Transformed(Transformed::Respond(..))) if run.again => {}
                 Some(Said::Transformed(change)) => {
                     if let Some(edit) = self.change(step, change, trail)? {
                         return Ok(Some(edit));
@@ -495,41 +511,25 @@ impl Guard {
         trail.add(step.def.name, reason, StageMode::Watch);
     }
 
-    /// Judges a request that was admitted, and still goes on, once more: by stages that say that they can.
+    /// Judges a request that was admitted, and still goes on, once more: by stages that say that they can. `head` is as it came;
+    /// what changes heads changes it here too, so that it is judged as a new one would be. Who would be sent elsewhere may stay.
     ///
     /// # Errors
     /// [`Refusal`]: it would not be admitted any more.
     pub fn judge_again(&self, head: &RequestHead, subject: &Subject<'_>) -> Result<(), Refused> {
-        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
         let mut trail = Trail::default();
-        let mut run = Run {
-            at: 0,
-            place: u8::MAX,
-            fuel: Fuel::new(0),
-            score: 0,
-            skip: SkipSet::NONE,
-        };
-        for step in &self.head {
-            let HeadSeam::Judge(stage) = &step.seam else {
-                continue;
+        let mut run = Run::new(true);
+        let mut changed = None;
+        loop {
+            let head = changed.as_ref().unwrap_or(head);
+            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            let Some(edit) = self.until_edit(&view, subject, &mut run, &mut trail)? else {
+                return Ok(());
             };
-            if step.place != run.place {
-                self.weigh(&mut run, &mut trail)?;
-                run.place = step.place;
-                run.fuel = Fuel::new(step.def.budget.fuel);
-            }
-            let skipped = step.def.skipped_by;
-            if !step.def.asks_again || (!skipped.is_empty() && run.skip.contains(skipped)) {
-                continue;
-            }
-            let said = self.ask(step, subject, &mut run.fuel, &mut trail, |_, fuel| {
-                stage.judge(&view, fuel)
-            })?;
-            if let Some(verdict) = said {
-                self.heed(step, verdict, &mut run, &mut trail)?;
-            }
+            let mut next = head.clone();
+            edit.apply(&mut next);
+            changed = Some(next);
         }
-        self.weigh(&mut run, &mut trail)
     }
 
     /// Lets the stages judge a response, and change it. `body` is what of its body came with the head.

@@ -40,9 +40,9 @@ impl Trail {
         &self.entries
     }
 
-    /// The Record's `verdict`: `stage/reason` of what decided, or of what was said last where nothing did.
+    /// The Record's `verdict`: `stage/reason` of what refused it; nothing if it was let through.
     pub fn write_verdict(&self, out: &mut String) {
-        if let Some(last) = self.entries.last() {
+        if let (true, Some(last)) = (self.refused, self.entries.last()) {
             out.push_str(last.stage);
             out.push('/');
             out.push_str(last.reason.name);

@@ -11,8 +11,8 @@ use crate::answer::{Answer, bytes_of, pattern};
 use crate::client::{Connection, Target};
 use crate::client_h2::ClientH2;
 use crate::expect;
-use crate::scenario::{Get, Lines, Raw, TunnelStep, Via};
-use crate::world::{Kept, Unread, World};
+use crate::scenario::{Get, Lines, Raw, Through, TunnelStep, Via};
+use crate::world::{Kept, KeptTunnel, Unread, World};
 
 /// How long a connection that should stay open is watched.
 pub(crate) const WATCH: Duration = Duration::from_millis(150);
@@ -77,7 +77,9 @@ async fn send(world: &World, step: &Get, url: &Url, via: Via, sni: &str) -> Resu
     if let Some(name) = &step.tickets {
         target = world.with_tickets(target, name);
     }
-    let kept = match &step.connection {
+    let connection = step.connection.as_deref();
+    let connection = connection.map(|name| world.fill(name)).transpose()?;
+    let kept = match &connection {
         Some(name) => world.connections.lock().await.remove(name),
         None => None,
     };
@@ -119,8 +121,8 @@ async fn send(world: &World, step: &Get, url: &Url, via: Via, sni: &str) -> Resu
             if resumed { "" } else { "not " }
         );
     }
-    if let Some(name) = &step.connection {
-        world.connections.lock().await.insert(name.clone(), kept);
+    if let Some(name) = connection {
+        world.connections.lock().await.insert(name, kept);
     }
     Ok(answer)
 }
@@ -240,6 +242,10 @@ pub async fn raw(world: &World, step: &Raw) -> Result<()> {
         connection.closed().await?;
         return Ok(());
     }
+    if step.unjudged {
+        connection.closed().await?;
+        return Ok(());
+    }
     if step.expect_nothing {
         let answer = connection.response("GET").await?;
         if let Some(answer) = answer {
@@ -345,6 +351,7 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
                 connection.send(part).await;
                 heard.extend(connection.raw(part.len()).await?);
             }
+            keep_tunnel(world, step, KeptTunnel::H1(connection)).await;
             heard
         }
         Via::H2 | Via::H2c => {
@@ -366,6 +373,7 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
                 tunnel.send(part, false).await?;
                 heard.extend(tunnel.receive(part.len()).await?);
             }
+            keep_tunnel(world, step, KeptTunnel::H2(connection, tunnel.into())).await;
             heard
         }
     };
@@ -375,5 +383,40 @@ pub async fn tunnel(world: &World, step: &TunnelStep) -> Result<()> {
         say.len(),
         heard.len()
     );
+    Ok(())
+}
+
+async fn keep_tunnel(world: &World, step: &TunnelStep, tunnel: KeptTunnel) {
+    if let Some(name) = &step.keep {
+        world.tunnels.lock().await.insert(name.clone(), tunnel);
+    }
+}
+
+/// Goes on with a tunnel that was kept.
+pub async fn through(world: &World, step: &Through) -> Result<()> {
+    let name = world.fill(&step.tunnel)?;
+    let kept = world.tunnels.lock().await.remove(&name);
+    let mut kept = kept.with_context(|| format!("no tunnel was kept as {name}"))?;
+    let say = step.say.as_bytes();
+    let heard = match &mut kept {
+        KeptTunnel::H1(connection) => {
+            connection.send(say).await;
+            connection.raw(say.len()).await?
+        }
+        KeptTunnel::H2(_, tunnel) => {
+            tunnel.send(say, false).await?;
+            tunnel.receive(say.len()).await?
+        }
+    };
+    ensure!(heard == say, "said {:?}, heard {heard:?}", step.say);
+    if !step.ends {
+        world.tunnels.lock().await.insert(name, kept);
+        return Ok(());
+    }
+    let more = match &mut kept {
+        KeptTunnel::H1(connection) => connection.closed().await?,
+        KeptTunnel::H2(_, tunnel) => tunnel.receive(1).await?,
+    };
+    ensure!(more.is_empty(), "more came before the end: {more:?}");
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Judgement: of a response, and of everything that can be looked at behind it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::answer::{Answer, bytes_of, leaves_pattern};
 use crate::edge::{Record, metric};
 use crate::patience::until;
-use crate::scenario::{Expect, Expected, Lines};
+use crate::scenario::{Condition, Expect, Expected, Lines, Until};
 use crate::world::World;
 
 /// Judges a response by what its step says.
@@ -197,6 +199,21 @@ async fn at_origin(world: &World, name: &str, expect: &Expect) -> Result<()> {
             "{name} had {most} streams at once, not {condition:?}"
         );
     }
+    if let Some(condition) = expect.whole {
+        let holds = || condition.holds(origin.whole() as f64).then_some(());
+        until("whole requests at the origin", holds)
+            .await
+            .with_context(|| format!("{name} saw {}, not {condition:?}", origin.whole()))?;
+    }
+    for part in &expect.received.0 {
+        let part = bytes_of(&world.fill(part)?);
+        let received = || origin.received(&part).then_some(());
+        until("bytes at the origin", received).await?;
+    }
+    for part in &expect.never_received.0 {
+        let part = bytes_of(&world.fill(part)?);
+        ensure!(!origin.received(&part), "{name} received {part:?}");
+    }
     let texts = || -> Vec<String> {
         origin
             .seen()
@@ -248,16 +265,46 @@ async fn at_origin(world: &World, name: &str, expect: &Expect) -> Result<()> {
     Ok(())
 }
 
+/// What is still wanting for an `until` to hold, if anything is.
+pub async fn wanting(world: &World, until: &Until) -> Result<Option<String>> {
+    if let (Some(name), Some(condition)) = (&until.origin, until.requests) {
+        let seen = world.origin(name)?.requests();
+        if !condition.holds(seen as f64) {
+            return Ok(Some(format!(
+                "{name} saw {seen} requests, not {condition:?}"
+            )));
+        }
+    }
+    if !until.some_record.is_empty() {
+        let records = world.edge.records();
+        let mut fitting = records
+            .iter()
+            .map(|record| has_fields(world, record, &until.some_record));
+        if !fitting.any(|fits| fits.is_ok()) {
+            return Ok(Some(format!("no record has {:?}", until.some_record)));
+        }
+    }
+    if !until.metrics.is_empty() {
+        let text = world.edge.admin("/metrics").await?.text();
+        return Ok(wrong_metric(&text, &until.metrics));
+    }
+    Ok(None)
+}
+
+fn wrong_metric(text: &str, wanted: &BTreeMap<String, Condition>) -> Option<String> {
+    wanted.iter().find_map(|(selector, condition)| {
+        let value = metric(text, selector);
+        (!value.is_some_and(|value| condition.holds(value)))
+            .then(|| format!("{selector} is {value:?}, not {condition:?}"))
+    })
+}
+
 async fn at_admin(world: &World, expect: &Expect) -> Result<()> {
     if !expect.metrics.is_empty() {
         let start = std::time::Instant::now();
         loop {
             let text = world.edge.admin("/metrics").await?.text();
-            let wrong = expect.metrics.iter().find_map(|(selector, condition)| {
-                let value = metric(&text, selector);
-                (!value.is_some_and(|value| condition.holds(value)))
-                    .then(|| format!("{selector} is {value:?}, not {condition:?}"))
-            });
+            let wrong = wrong_metric(&text, &expect.metrics);
             match wrong {
                 None => break,
                 Some(wrong) if start.elapsed() > crate::patience::patience() => {
@@ -296,11 +343,7 @@ async fn at_admin(world: &World, expect: &Expect) -> Result<()> {
     Ok(())
 }
 
-fn has_fields(
-    world: &World,
-    record: &Record,
-    wanted: &std::collections::BTreeMap<String, Value>,
-) -> Result<()> {
+fn has_fields(world: &World, record: &Record, wanted: &BTreeMap<String, Value>) -> Result<()> {
     for (name, value) in wanted {
         let value = match value {
             Value::String(text) => Value::String(world.fill(text)?),

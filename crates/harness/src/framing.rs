@@ -31,7 +31,7 @@ pub struct Tally {
 /// Plays a table against one edge with one origin `o`.
 pub async fn play(binary: &Path, corpus: &Corpus) -> Result<Tally> {
     let kinds = BTreeMap::from([("o".to_owned(), OriginKind::default())]);
-    let world = World::with(binary, &kinds, &corpus.config, &[]).await?;
+    let world = World::with(binary, &kinds, &BTreeMap::new(), &corpus.config, &[]).await?;
     let origin = world.origin("o")?;
     let http = Target {
         address: world.edge.http,

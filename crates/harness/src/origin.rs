@@ -222,6 +222,22 @@ impl Origin {
         self.shared.lock().seen.len()
     }
 
+    /// Requests that came with the whole of their body.
+    pub fn whole(&self) -> usize {
+        let state = self.shared.lock();
+        state.seen.iter().filter(|seen| seen.whole).count()
+    }
+
+    /// Whether these bytes came, within whatever it was (HTTP/1.1).
+    pub fn received(&self, bytes: &[u8]) -> bool {
+        let state = self.shared.lock();
+        let mut connections = state.connections.iter();
+        connections.any(|connection| {
+            let mut windows = connection.bytes.windows(bytes.len().max(1));
+            windows.any(|window| window == bytes)
+        })
+    }
+
     /// The most streams that any connection had at once.
     pub fn most_streams(&self) -> usize {
         self.shared.lock().most_streams

@@ -91,32 +91,29 @@ fn one<'a>(
             Step::Raw(raw) => exchange::raw(world, raw).await?,
             Step::Frames(frames) => exchange_frames::frames(world, frames).await?,
             Step::Tunnel(tunnel) => exchange::tunnel(world, tunnel).await?,
+            Step::Through(step) => exchange::through(world, step).await?,
             Step::Together(steps) => together(world, scenario, steps).await?,
             Step::Repeat(repeat) => {
-                for turn in 0..repeat.times {
-                    for step in &repeat.play {
-                        one(world, scenario, step)
-                            .await
-                            .with_context(|| format!("turn {turn}: {}", brief(step)))?;
-                    }
+                for turn in 1..=repeat.times {
+                    world.keep("turn", turn.to_string());
+                    all(world, scenario, &repeat.play)
+                        .await
+                        .with_context(|| format!("turn {turn}"))?;
+                }
+            }
+            Step::Each(each) => {
+                for value in &each.of {
+                    world.keep(&each.name, world.fill(value)?);
+                    all(world, scenario, &each.play)
+                        .await
+                        .with_context(|| format!("with {} {value:?}", each.name))?;
                 }
             }
             Step::Until(until) => {
-                let origin = world.origin(&until.origin)?;
                 let start = std::time::Instant::now();
-                while !until.requests.holds(origin.requests() as f64) {
-                    let seen = origin.requests();
-                    ensure!(
-                        start.elapsed() < patience(),
-                        "{} saw {seen} requests, not {:?}",
-                        until.origin,
-                        until.requests
-                    );
-                    for step in &until.play {
-                        one(world, scenario, step)
-                            .await
-                            .with_context(|| brief(step))?;
-                    }
+                while let Some(wanting) = expect::wanting(world, until).await? {
+                    ensure!(start.elapsed() < patience(), "{wanting}");
+                    all(world, scenario, &until.play).await?;
                 }
             }
             Step::Begin(begin) => {
@@ -127,6 +124,7 @@ fn one<'a>(
             Step::Release(release) => world.origin(&release.at)?.open_gate(&release.gate),
             Step::Forget(name) => world.origin(name)?.forget(),
             Step::Expect(expected) => expect::everything(world, expected).await?,
+            Step::Write(write) => world.write(&write.file, &write.text)?,
             Step::Apply(apply) => change(world, scenario, apply).await?,
             Step::Signal(name) => world.edge.signal(name).await?,
             Step::Ends(code) => {
@@ -141,20 +139,22 @@ fn one<'a>(
     })
 }
 
+async fn all(world: &Arc<World>, scenario: &Scenario, steps: &[Step]) -> Result<()> {
+    for step in steps {
+        one(world, scenario, step)
+            .await
+            .with_context(|| brief(step))?;
+    }
+    Ok(())
+}
+
 fn spawn(
     world: &Arc<World>,
     scenario: &Scenario,
     steps: Vec<Step>,
 ) -> tokio::task::JoinHandle<Result<()>> {
     let (world, scenario) = (world.clone(), scenario.clone());
-    tokio::task::spawn_local(async move {
-        for step in &steps {
-            one(&world, &scenario, step)
-                .await
-                .with_context(|| brief(step))?;
-        }
-        Ok(())
-    })
+    tokio::task::spawn_local(async move { all(&world, &scenario, &steps).await })
 }
 
 async fn together(world: &Arc<World>, scenario: &Scenario, steps: &[Step]) -> Result<()> {

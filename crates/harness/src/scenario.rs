@@ -28,6 +28,9 @@ pub struct Scenario {
     /// Configurations for `apply`.
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
+    /// Files that are written before the edge starts; `${name}` is the path of each.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     #[serde(default)]
     pub origins: BTreeMap<String, OriginKind>,
     pub play: Vec<Step>,
@@ -69,10 +72,15 @@ pub enum Step {
     Frames(Box<Frames>),
     /// An upgrade or extended CONNECT, and what is said through it.
     Tunnel(Box<TunnelStep>),
+    /// Says more through a tunnel that was kept, or waits until the edge closes it.
+    Through(Through),
     /// All of these at once; the next step begins when all have ended.
     Together(Vec<Step>),
+    /// Plays steps so many times; `${turn}` counts from 1.
     Repeat(Repeat),
-    /// Plays steps again and again until an origin has seen so many requests.
+    /// Plays steps once with each of some values.
+    Each(Each),
+    /// Plays steps again and again until something holds.
     Until(Until),
     /// Begins a step and goes on; it is awaited at the end of the script, or by `join`.
     Begin(Box<Begin>),
@@ -83,6 +91,8 @@ pub enum Step {
     /// An origin forgets what it saw.
     Forget(String),
     Expect(Box<Expect>),
+    /// Writes one of `files` anew.
+    Write(Write),
     Apply(Apply),
     /// A signal to `seawall up`, by name without SIG.
     Signal(String),
@@ -222,6 +232,8 @@ pub struct Raw {
     pub expect_closed: Option<bool>,
     /// No response at all, and the connection is closed.
     pub expect_nothing: bool,
+    /// Whatever comes until the edge closes is read and not judged.
+    pub unjudged: bool,
     #[serde(flatten)]
     pub expected: Expected,
 }
@@ -335,6 +347,19 @@ pub struct TunnelStep {
     pub say: Option<String>,
     pub say_size: usize,
     pub has: Lines,
+    /// Keeps it open under this name, for `through`.
+    pub keep: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Through {
+    /// The name under which the tunnel was kept.
+    pub tunnel: String,
+    /// Must come back.
+    pub say: String,
+    /// The edge closes it, before patience runs out.
+    pub ends: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -347,8 +372,24 @@ pub struct Repeat {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Until {
-    pub origin: String,
-    pub requests: Condition,
+    /// An origin has seen so many requests …
+    pub origin: Option<String>,
+    pub requests: Option<Condition>,
+    /// … or some record has all these fields …
+    #[serde(default)]
+    pub some_record: BTreeMap<String, serde_json::Value>,
+    /// … or the metrics are so.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, Condition>,
+    pub play: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Each {
+    /// The variable that stands for the value.
+    pub name: String,
+    pub of: Vec<String>,
     pub play: Vec<Step>,
 }
 
@@ -384,6 +425,12 @@ pub struct Expect {
     pub keep: Lines,
     /// The body of the last request is so many bytes of the known pattern.
     pub saw_pattern: Option<usize>,
+    /// Requests that came with the whole of their body.
+    pub whole: Option<Condition>,
+    /// None of it came over any connection, not even as a part of a request that was broken off (HTTP/1.1).
+    pub never_received: Strings,
+    /// Each came over some connection (HTTP/1.1).
+    pub received: Strings,
     /// Fields of the last response's record; a text that begins with `~` must be contained.
     pub record: BTreeMap<String, serde_json::Value>,
     /// Some record has all these fields.
@@ -405,6 +452,14 @@ pub struct AdminExpect {
     pub status: Option<Statuses>,
     #[serde(default)]
     pub contains: Strings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// A name from `files`.
+    pub file: String,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -2,8 +2,8 @@
 //!
 //! Variables: `${o}` and `${o.port}` (origin `o`), `${closed}` (an address that refuses), `${ca}` and `${stranger_ca}`
 //! (files with an authority's certificate), `${cert NAME}` and `${key NAME}` (a certificate for a name, signed by `ca`),
-//! `${dir}` (a folder), `${http}`, `${https}`, `${admin}` with `.port` (the edge, once it runs), `${repeat TEXT N}`, and
-//! what a step kept.
+//! `${dir}` (a folder), the name of each of `files` (its path), `${http}`, `${https}`, `${admin}` with `.port` (the edge,
+//! once it runs), `${repeat TEXT N}`, `${turn}` (in a `repeat`), the name of an `each`, and what a step kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::answer::Answer;
 use crate::certificate::{self, Authority, Tickets};
 use crate::client::{Connection, Target};
-use crate::client_h2::ClientH2;
+use crate::client_h2::{ClientH2, Tunnel};
 use crate::edge::Edge;
 use crate::frames::FrameClient;
 use crate::origin::{Origin, Speaks};
@@ -29,6 +29,14 @@ use crate::temp::TempFolder;
 pub enum Kept {
     H1(Connection),
     H2(ClientH2),
+}
+
+/// A tunnel that a script keeps under a name.
+#[derive(Debug)]
+pub enum KeptTunnel {
+    H1(Connection),
+    /// With the connection that carries it.
+    H2(ClientH2, Box<Tunnel>),
 }
 
 /// A connection that nobody reads.
@@ -45,6 +53,8 @@ pub struct World {
     pub origins: BTreeMap<String, Origin>,
     pub connections: tokio::sync::Mutex<HashMap<String, Kept>>,
     pub begun: tokio::sync::Mutex<HashMap<String, JoinHandle<Result<()>>>>,
+    /// Tunnels that a script goes on with.
+    pub tunnels: tokio::sync::Mutex<HashMap<String, KeptTunnel>>,
     /// Connections that nobody reads, kept open to the end.
     pub unread: Mutex<Vec<Unread>>,
     /// Configurations that hold session tickets, by name: a ticket is shown only by the configuration that got it.
@@ -63,12 +73,20 @@ struct Texts(Mutex<BTreeMap<String, String>>);
 impl World {
     /// Starts the origins, then the edge.
     pub async fn build(binary: &Path, scenario: &Scenario) -> Result<Self> {
-        Self::with(binary, &scenario.origins, &scenario.config, &scenario.flags).await
+        let Scenario {
+            origins,
+            files,
+            config,
+            flags,
+            ..
+        } = scenario;
+        Self::with(binary, origins, files, config, flags).await
     }
 
     pub async fn with(
         binary: &Path,
         kinds: &BTreeMap<String, OriginKind>,
+        files: &BTreeMap<String, String>,
         config: &str,
         flags: &[String],
     ) -> Result<Self> {
@@ -102,6 +120,10 @@ impl World {
             }
             origins.insert(name.clone(), origin);
         }
+        for (name, text) in files {
+            let path = scratch.write(name, texts.fill(text, &scratch)?)?;
+            texts.set(name, path.display().to_string());
+        }
         let config = texts.fill(config, &scratch)?;
         let flags = flags
             .iter()
@@ -121,6 +143,7 @@ impl World {
             origins,
             connections: HashMap::new().into(),
             begun: HashMap::new().into(),
+            tunnels: HashMap::new().into(),
             unread: Mutex::default(),
             tickets: Mutex::default(),
             last: Mutex::default(),
@@ -144,6 +167,12 @@ impl World {
 
     pub fn keep(&self, name: &str, text: String) {
         self.texts.set(name, text);
+    }
+
+    /// Writes a file that texts can name.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        self.scratch.write(name, self.fill(text)?)?;
+        Ok(())
     }
 
     pub fn last(&self) -> Option<Answer> {

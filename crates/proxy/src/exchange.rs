@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject};
+use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject, ZoneId};
 use seawall_model::{FieldId, Method, RequestHead, without_port};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{ClientBody, ClientResponse};
@@ -219,7 +219,10 @@ pub async fn run<'c>(
             .unwrap_or_default(),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
-    thread.record(&record, zone.map_or(ZoneSlot::NONE, |zone| zone.slot));
+    let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
+        (zone.slot, zone.id)
+    });
+    thread.record(&record, slot, id);
     ended + snapshot.edge.idle_timeout
 }
 
@@ -308,7 +311,7 @@ impl<'a> Exchange<'a, '_> {
         let place = endpoint::find(request.path());
         let subject = self.subject(zone, place);
         // The head as it came, for those who are judged again later; judging may change it.
-        if self.arrived.upgrade == Upgrade::WebSocket {
+        if self.arrived.upgrade == Upgrade::WebSocket || zone.guard.changes_heads() {
             self.original = Some(Box::new(request.clone()));
         }
         let judged = zone.guard.admit(request, &subject, parts.trail.get_mut());
@@ -339,10 +342,13 @@ impl<'a> Exchange<'a, '_> {
         {
             return Box::pin(self.sample(zone, admitted.head(), parts)).await;
         }
-        if zone.guard.has_body_stages()
-            && let Err(refusal) = self.inspect(zone, &admitted, &subject, parts)
-        {
-            return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
+        if zone.guard.has_body_stages() {
+            let before = parts.trail.get_mut().fuel;
+            let inspected = self.inspect(zone, &admitted, &subject, parts);
+            share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
+            if let Err(refusal) = inspected {
+                return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
+            }
         }
         if let Err(failed) = relay::relay(self, zone, &admitted, parts).await {
             self.outcome.bytes_in = failed.bytes_in;

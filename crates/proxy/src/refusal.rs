@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use seawall_guard::{Cleared, EdgeMade};
+use seawall_guard::{Cleared, EdgeMade, ZoneId};
 use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientResponse};
@@ -151,5 +151,5 @@ fn record(
         error,
         place: b"",
     };
-    thread.record(&record, ZoneSlot::NONE);
+    thread.record(&record, ZoneSlot::NONE, ZoneId::default());
 }

@@ -37,21 +37,24 @@ pub enum Bounded {
     Body,
     /// Fuel of stages in this second.
     Fuel,
+    /// Lines of the access log in this second, while it cannot keep up.
+    Rows,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 #[derive(Debug, Default)]
 struct Held([Cell<usize>; KINDS]);
 
 impl Held {
     fn of(&self, what: Bounded) -> &Cell<usize> {
-        let [requests, connections, body, fuel] = &self.0;
+        let [requests, connections, body, fuel, rows] = &self.0;
         match what {
             Bounded::Requests => requests,
             Bounded::Connections => connections,
             Bounded::Body => body,
             Bounded::Fuel => fuel,
+            Bounded::Rows => rows,
         }
     }
 
@@ -128,6 +131,7 @@ impl Shares {
             Bounded::Connections => bounds.connections,
             Bounded::Body => bounds.body,
             Bounded::Fuel => bounds.fuel,
+            Bounded::Rows => ROWS_PER_SECOND,
         }
     }
 
@@ -155,6 +159,26 @@ impl Shares {
         self.all.add(what, amount);
     }
 
+    /// One more line of the access log, while that cannot keep up, if the zone may have one.
+    pub fn take_row(&self, zone: ZoneId) -> bool {
+        self.take(&self.zone(zone), Bounded::Rows, 1)
+    }
+
+    /// Notes fuel that stages of this zone used, where its share is not at hand.
+    pub fn burn_for(&self, zone: ZoneId, fuel: u64) {
+        if fuel > 0 {
+            self.burn(&self.zone(zone), fuel);
+        }
+    }
+
+    #[inline]
+    fn burn(&self, share: &ZoneShare, fuel: u64) {
+        if fuel > 0 {
+            let fuel = usize::try_from(fuel).unwrap_or(usize::MAX);
+            self.spend(share, Bounded::Fuel, fuel);
+        }
+    }
+
     /// Gives back what was taken.
     #[inline]
     pub fn give(&self, share: &ZoneShare, what: Bounded, amount: usize) {
@@ -167,14 +191,21 @@ impl Shares {
         if self.second.replace(second) == second {
             return;
         }
-        self.all.of(Bounded::Fuel).set(0);
+        let fresh = [Bounded::Fuel, Bounded::Rows];
+        for what in fresh {
+            self.all.of(what).set(0);
+        }
         self.zones.borrow_mut().retain(|_, share| {
-            share.held.of(Bounded::Fuel).set(0);
+            for what in fresh {
+                share.held.of(what).set(0);
+            }
             Rc::strong_count(share) > 1 || !share.held.is_empty()
         });
     }
 }
 
+/// Lines that a thread still writes in a second while the log cannot keep up.
+const ROWS_PER_SECOND: usize = 2_000;
 /// Of a thread's time, what stages may use: half of it. The rest is for moving bytes.
 pub const FUEL_PER_SECOND: usize = 500_000_000;
 
@@ -198,10 +229,7 @@ impl<'a> Share<'a> {
     /// Notes the fuel that stages used.
     #[inline]
     pub fn burn(&self, fuel: u64) {
-        if fuel > 0 {
-            let fuel = usize::try_from(fuel).unwrap_or(usize::MAX);
-            self.shares.spend(&self.share, Bounded::Fuel, fuel);
-        }
+        self.shares.burn(&self.share, fuel);
     }
 }
 
@@ -268,6 +296,11 @@ impl<'a> Hold<'a> {
         }
         took
     }
+
+    /// Notes the fuel that stages used on the body.
+    pub fn burn(&self, fuel: u64) {
+        self.shares.burn(&self.share, fuel);
+    }
 }
 
 impl Drop for Hold<'_> {
@@ -314,6 +347,41 @@ mod tests {
             shares.give(&greedy, Bounded::Requests, 1);
         }
         assert!(shares.take(&other, Bounded::Requests, 1));
+    }
+
+    #[test]
+    fn a_body_holds_and_burns_as_its_zone_and_gives_back_what_it_held() {
+        let shares = shares();
+        let zone = shares.zone(ZoneId(1));
+        let mut hold = Hold {
+            shares: &shares,
+            share: zone.clone(),
+            held: 0,
+        };
+        assert!(hold.more(30) && hold.more(20));
+        assert!(!hold.more(1), "half is what one zone may hold");
+        hold.burn(60);
+        assert!(!shares.may(&zone, Bounded::Fuel, 1));
+        drop(hold);
+        assert!(shares.may(&zone, Bounded::Body, 50));
+        assert!(
+            !shares.may(&zone, Bounded::Fuel, 1),
+            "what is burnt is gone"
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_keep_up_has_lines_of_every_zone() {
+        let shares = shares();
+        let written = |zone| {
+            (0..10_000)
+                .filter(|_| shares.take_row(ZoneId(zone)))
+                .count()
+        };
+        assert_eq!(written(1), ROWS_PER_SECOND / 2);
+        assert_eq!(written(2), ROWS_PER_SECOND / 4);
+        shares.tick(1);
+        assert!(shares.take_row(ZoneId(1)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use seawall_guard::Trail;
+use seawall_guard::{Trail, ZoneId};
 use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
 use tokio::time::Instant;
@@ -247,11 +247,15 @@ impl Thread {
     }
 
     /// Writes a request's Record: its line and its counts.
-    pub fn record(&self, record: &Record<'_>, zone: ZoneSlot) {
+    ///
+    /// Where the log cannot keep up, each zone has its share of the lines that are still written.
+    pub fn record(&self, record: &Record<'_>, zone: ZoneSlot, id: ZoneId) {
         self.shard.observe(record, zone);
-        self.log
-            .borrow_mut()
-            .write(record, &mut self.stamp.borrow_mut());
+        let mut log = self.log.borrow_mut();
+        if log.is_pressed() && !self.shares.take_row(id) {
+            return log.leave_out();
+        }
+        log.write(record, &mut self.stamp.borrow_mut());
     }
 
     /// The time as an HTTP-date (RFC 9110 §5.6.7).

@@ -38,6 +38,8 @@ use crate::trouble::Troubles;
 const LOG_QUEUE: usize = 2 << 20;
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Seconds after which clients that were not seen for long are forgotten.
+const SWEEP: u64 = 60;
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
 
@@ -425,6 +427,7 @@ fn wait(
         // Freeing a large configuration takes long: it is done here, not on a worker that let go of it last.
         let mut retired = Vec::new();
         let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut looks = 0u64;
         let mut patience = drain;
         loop {
             tokio::select! {
@@ -444,6 +447,10 @@ fn wait(
                 _ = upgrade.recv() => complain("an upgrade without a restart is not in this build"),
                 _ = look.tick() => {
                     troubles.look(shared);
+                    looks += 1;
+                    if looks.is_multiple_of(SWEEP) {
+                        configuration.state.guard.clients.sweep(shared.now());
+                    }
                     let before = retired.len();
                     retired.retain(|old| Arc::strong_count(old) > 1);
                     if retired.len() < before {

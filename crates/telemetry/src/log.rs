@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -97,6 +97,9 @@ pub struct Status {
     written: AtomicU64,
     dropped: AtomicU64,
     failures: AtomicU64,
+    /// Blocks on their way, and how many may be.
+    waiting: AtomicUsize,
+    room: AtomicUsize,
     problem: Mutex<Option<String>>,
 }
 
@@ -119,6 +122,12 @@ impl Status {
     /// What is wrong now, in words; none when all is well.
     pub fn problem(&self) -> Option<String> {
         held(&self.problem).clone()
+    }
+
+    /// Whether more than half of the queue is full: lines come faster than they can be written, and some will be lost.
+    #[inline]
+    pub fn is_pressed(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) * 2 > self.room.load(Ordering::Relaxed)
     }
 
     fn fail(&self, error: &LogError) {
@@ -170,6 +179,7 @@ impl AccessLog {
             status.fail(&error);
             closed
         });
+        status.room.store(blocks, Ordering::Relaxed);
         let (queue, blocks_to_write) = mpsc::sync_channel(blocks);
         let orders = Arc::new(Orders::default());
         let writer = Writer::new(
@@ -308,6 +318,19 @@ impl LogBuffer {
         }
     }
 
+    /// Whether lines come faster than they can be written.
+    #[inline]
+    pub fn is_pressed(&self) -> bool {
+        self.status.is_pressed()
+    }
+
+    /// A line was left out, and is counted as dropped.
+    pub fn leave_out(&mut self) {
+        if self.sink.is_some() {
+            self.status.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Hands the block over when its first line is older than [`BLOCK_AGE_US`]; `now` in unix microseconds. To be called
     /// some four times a second.
     pub fn flush_if_older(&mut self, now: u64) {
@@ -350,6 +373,7 @@ impl LogBuffer {
     /// Takes the block out and puts an empty one in its place.
     fn take_block(&mut self) -> Option<Block> {
         let sink = self.sink.as_ref()?;
+        self.status.waiting.fetch_add(1, Ordering::Relaxed);
         Some(Block {
             bytes: std::mem::replace(&mut self.block, sink.empty.try_recv().unwrap_or_default()),
             lines: std::mem::take(&mut self.lines),
@@ -423,6 +447,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        self.status.waiting.fetch_sub(1, Ordering::Relaxed);
         if self.lines > 0 {
             self.status.dropped.fetch_add(self.lines, Ordering::Relaxed);
         }

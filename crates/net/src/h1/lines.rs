@@ -54,8 +54,10 @@ pub(super) fn begin_lines(
 /// Where the lines end, and why they are refused if they are: in this form it is given back in registers.
 type Ending = (usize, Option<Refusal>);
 
+type ReadLines = fn(&[u8], usize, usize, &mut Fields) -> Ending;
+
 /// The reader that is best for this processor.
-static READER: LazyLock<fn(&[u8], usize, usize, &mut Fields) -> Ending> = LazyLock::new(|| {
+static READER: LazyLock<ReadLines> = LazyLock::new(|| {
     #[cfg(target_arch = "x86_64")]
     if super::block::has_avx2() {
         // SAFETY: the processor has what the function asks for.

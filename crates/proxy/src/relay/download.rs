@@ -355,7 +355,11 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         let lies_ready = self.origin.front(whole.unwrap_or(0));
         let mut trail = self.trail.borrow_mut();
         let guard = &self.zone.guard;
-        let cleared = match guard.clear(self.head, lies_ready, &self.subject, &mut trail) {
+        let before = trail.fuel;
+        let cleared = guard.clear(self.head, lies_ready, &self.subject, &mut trail);
+        let used = trail.fuel.saturating_sub(before);
+        self.thread.shares.burn_for(guard.zone(), used);
+        let cleared = match cleared {
             Ok(cleared) => cleared,
             Err(refusal) => {
                 *self.refusal = Some(refusal);

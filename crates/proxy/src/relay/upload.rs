@@ -76,9 +76,11 @@ impl Look<'_, '_> {
         };
         // Without an announced length the end comes by itself, as an empty piece.
         let end = piece.is_empty() || self.length == Some(spent);
-        inspection
-            .feed(piece, end, &self.subject, &mut self.trail.borrow_mut())
-            .map_err(UploadFault::Refused)
+        let mut trail = self.trail.borrow_mut();
+        let before = trail.fuel;
+        let fed = inspection.feed(piece, end, &self.subject, &mut trail);
+        self.hold.burn(trail.fuel.saturating_sub(before));
+        fed.map_err(UploadFault::Refused)
     }
 
     /// How many bytes are held back before any of them goes on.

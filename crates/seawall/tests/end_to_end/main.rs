@@ -13,10 +13,12 @@
 
 mod bodies;
 mod check;
+mod guard;
 mod life;
 mod observe;
 mod origin;
 mod protocols;
+mod reload;
 mod site;
 mod tools;
 mod trouble;

@@ -413,6 +413,7 @@ fn a_slow_reader_costs_lines_and_never_time() {
     let dropped = log.status().dropped_lines();
     assert!(dropped > 10_000, "{dropped}");
     let status = Arc::clone(log.status());
+    assert!(status.is_pressed());
     // The writer hangs in its write; closing has a bound all the same.
     let started = Instant::now();
     let mut reading = fs::OpenOptions::new().read(true).open(&path).unwrap();

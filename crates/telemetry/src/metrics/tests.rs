@@ -366,7 +366,10 @@ fn all_metrics_are_on_the_page_and_in_the_reference() {
         );
     }
     assert_eq!(names.len(), METRICS.len());
-    assert_eq!(reference.lines().count(), METRICS.len() + 2);
+    assert_eq!(
+        reference.lines().count(),
+        METRICS.len() + crate::STAGE_METRICS.len() + 2
+    );
     let resident = samples(&live)["seawall_resident_bytes"];
     assert!(resident > 100_000.0, "{resident}");
 }
