@@ -1,13 +1,14 @@
 //! The stages that a request meets, in this order: their one list, from which guards, `/state` and the reference come.
 
 use seawall_guard::StageDef;
-use seawall_guard::stages::{body, ddos, hygiene, lists, maintenance, rules, transform};
+use seawall_guard::stages::{body, ddos, hotlink, hygiene, lists, maintenance, rules, transform};
 
 /// All stages, in order.
 pub static STAGES: &[&StageDef] = &[
     &lists::DEF,
     &ddos::DEF,
     &maintenance::DEF,
+    &hotlink::DEF,
     &transform::DEF,
     &rules::DEF,
     &body::DEF,

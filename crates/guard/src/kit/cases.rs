@@ -30,6 +30,13 @@ pub const CASES: &[Case] = &[
         ],
     },
     Case {
+        stage: "hotlink",
+        documents: &[
+            "[zone.hotlink]\nmode = '{mode}'\nenabled = true",
+            "[zone.hotlink]\nmode = '{mode}'\nenabled = true\nextensions = ['', 'html', 'php']\nallow = ['*.friend.test']",
+        ],
+    },
+    Case {
         stage: "transform",
         documents: &[
             "redirect_https = true\ntransform = { mode = '{mode}' }",

@@ -3,6 +3,7 @@
 mod addresses;
 pub mod body;
 pub mod ddos;
+pub mod hotlink;
 pub mod hygiene;
 mod json;
 pub mod lists;

@@ -9,6 +9,7 @@ use super::reader::{Reader, put};
 use super::skip::SkipSet;
 use super::write::Entries;
 use super::{headers, value};
+use crate::host::HostPattern;
 use crate::problem::{Wrong, quote};
 
 /// The stage `lists`: client addresses that are refused or let through.
@@ -212,6 +213,77 @@ fn media_type(text: &str) -> Result<String, Wrong> {
         }
         _ => wrong("write one such as \"application/json\" or \"text/*\"".into()),
     }
+}
+
+/// The stage `hotlink`: files that pages of other sites may not embed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneHotlink {
+    /// Default: enforce.
+    pub mode: StageMode,
+    /// Whether it is asked for. Default false.
+    pub enabled: bool,
+    /// What follows the last dot of the files' names, in lower case; empty for those without one. Default: pictures and films.
+    pub extensions: Vec<String>,
+    /// Sites that may embed them, beside the zone's own hosts. Default: none.
+    pub allow: Vec<HostPattern>,
+}
+
+/// Extensions, and sites, of one zone.
+const MOST_HOTLINKS: usize = 100;
+
+impl Default for ZoneHotlink {
+    fn default() -> Self {
+        let extensions = [
+            "avif", "gif", "ico", "jpeg", "jpg", "mp4", "png", "svg", "webm", "webp",
+        ];
+        Self {
+            mode: StageMode::default(),
+            enabled: false,
+            extensions: extensions.map(str::to_owned).to_vec(),
+            allow: Vec::new(),
+        }
+    }
+}
+
+impl ZoneHotlink {
+    pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
+        let mut hotlink = Self {
+            mode: StageMode::read(&mut reader),
+            ..Self::default()
+        };
+        put(&mut hotlink.enabled, reader.flag("enabled"));
+        put(
+            &mut hotlink.extensions,
+            reader.list("extensions", MOST_HOTLINKS, extension),
+        );
+        put(
+            &mut hotlink.allow,
+            reader.list("allow", MOST_HOTLINKS, HostPattern::parse),
+        );
+        reader.close();
+        hotlink
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let mut entries = Entries::default();
+        self.mode.write(&mut entries);
+        entries.flag("enabled", self.enabled, false);
+        if self.extensions != Self::default().extensions {
+            entries.list("extensions", &self.extensions);
+        }
+        entries.list_if("allow", &self.allow);
+        entries
+    }
+}
+
+/// An extension as it stands in a path: up to 16 letters and digits.
+fn extension(text: &str) -> Result<String, Wrong> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if text.len() <= 16 && text.bytes().all(known) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let what = format!("{} is no extension", quote(text));
+    Err(Wrong::new(what, "write one such as \"png\", without a dot"))
 }
 
 /// The stage `hygiene`: what the header of a response should not, or should hold.

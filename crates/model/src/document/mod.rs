@@ -28,7 +28,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
-pub use guard::{Maintenance, ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneTransform};
+pub use guard::{
+    Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
+};
 pub use headers::HeaderEdits;
 pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
 pub use lists::{IpList, ListRef};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::guard::{Maintenance, ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneTransform};
+use super::guard::{
+    Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
+};
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
 use super::origin::{CertificateFiles, HealthCheck, Origin, Passive, Retry, Timeouts};
@@ -55,6 +57,8 @@ pub struct Zone {
     pub ddos: ZoneDdos,
     /// The stage `body`: what request bodies may hold.
     pub body: ZoneBody,
+    /// The stage `hotlink`: files that other sites embed.
+    pub hotlink: ZoneHotlink,
     /// The stage `hygiene`: headers of responses.
     pub hygiene: ZoneHygiene,
     /// The stage `transform`: `redirect_https` and `request_headers`.
@@ -86,6 +90,7 @@ impl Default for Zone {
             lists: ZoneLists::default(),
             ddos: ZoneDdos::default(),
             body: ZoneBody::default(),
+            hotlink: ZoneHotlink::default(),
             hygiene: ZoneHygiene::default(),
             transform: ZoneTransform::default(),
             maintenance: Maintenance::default(),
@@ -278,6 +283,10 @@ impl Zone {
         put(&mut self.ddos, reader.table("ddos").map(ZoneDdos::read));
         put(&mut self.body, reader.table("body").map(ZoneBody::read));
         put(
+            &mut self.hotlink,
+            reader.table("hotlink").map(ZoneHotlink::read),
+        );
+        put(
             &mut self.hygiene,
             reader.table("hygiene").map(ZoneHygiene::read),
         );
@@ -327,6 +336,7 @@ impl Zone {
         entries.table_if("lists", self.lists.entries());
         entries.table_if("ddos", self.ddos.entries());
         entries.table_if("body", self.body.entries());
+        entries.table_if("hotlink", self.hotlink.entries());
         entries.table_if("hygiene", self.hygiene.entries());
         entries.table_if("transform", self.transform.entries());
         entries.table_if("maintenance", self.maintenance.entries());

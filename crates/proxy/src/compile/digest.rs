@@ -13,7 +13,7 @@ use seawall_model::document::{
     AccessLog, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits, HeaderEdits,
     HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outward, Passive,
     Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
-    ZoneBody, ZoneDdos, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -214,7 +214,7 @@ structs! {
     Zone {
         name, hosts, origins, health, passive, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
-        body, hygiene, transform, maintenance,
+        body, hotlink, hygiene, transform, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, client_certificate }
     CertificateFiles { cert, key }
@@ -230,6 +230,7 @@ structs! {
     ZoneLists { mode, block, allow, skip, only }
     ZoneDdos { mode, requests_per_client, errors_per_client, per, concurrent_per_client }
     ZoneBody { mode, content_types, json_depth }
+    ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
     Maintenance { enabled, message, retry_after, allow }
@@ -428,6 +429,7 @@ mod tests {
             "[zone.ddos]\nrequests_per_client = 5",
             "[zone.ddos]\nmode = \"watch\"",
             "[zone.body]\njson_depth = 5",
+            "[zone.hotlink]\nenabled = true",
             "[zone.hygiene]\nnosniff = true",
             "[zone.maintenance]\nenabled = true",
             "[[zone.rule]]\nwhen = 'ssl'\naction = \"log\"",

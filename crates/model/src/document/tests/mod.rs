@@ -159,6 +159,12 @@ mode = "watch"
 content_types = ["application/json", "text/*"]
 json_depth = 32
 
+[zone.hotlink]
+mode = "watch"
+enabled = true
+extensions = ["png"]
+allow = ["*.friend.test"]
+
 [zone.hygiene]
 mode = "watch"
 remove = ["x-powered-by"]

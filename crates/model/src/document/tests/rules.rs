@@ -350,6 +350,14 @@ fn the_other_stages_have_bounds_and_help() {
             "zone[0].body.content_types[0]: \"json\" is no media type",
         ),
         (
+            "hotlink.extensions = ['a.b']",
+            "zone[0].hotlink.extensions[0]: \"a.b\" is no extension",
+        ),
+        (
+            "hotlink.allow = ['a b']",
+            "zone[0].hotlink.allow[0]: \"a b\"",
+        ),
+        (
             "hygiene.remove = ['via']",
             "zone[0].hygiene.remove[0]: \"via\" protects from loops",
         ),
