@@ -121,11 +121,12 @@ impl Breaker {
     }
 }
 
-/// 24 bits that stand for a client's network: its /24, or /48 for IPv6; never 0.
+/// 24 bits that stand for a client's network: its /24, or /32 for IPv6, which is what one
+/// owner has; never 0.
 fn network(client: IpAddr) -> u64 {
     let bits = match client.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
-        IpAddr::V6(v6) => (v6.to_bits() >> 80) as u64 | 1 << 63,
+        IpAddr::V6(v6) => (v6.to_bits() >> 96) as u64 | 1 << 63,
     };
     (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).max(1)
 }

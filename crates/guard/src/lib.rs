@@ -20,6 +20,7 @@ mod endpoint;
 mod inspection;
 pub mod kit;
 mod reference;
+mod reserved;
 mod runner;
 mod stage;
 pub mod stages;
@@ -36,6 +37,7 @@ pub use edits::{Edits, HeadEdit};
 pub use endpoint::{Answered, Answering, Asked, Endpoint, EndpointDef};
 pub use inspection::Inspection;
 pub use reference::{endpoints_markdown, stages_markdown};
+pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
 pub use stage::{
     BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,

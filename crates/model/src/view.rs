@@ -43,14 +43,14 @@ impl<'r> RequestView<'r> {
         without_port(self.head.authority())
     }
 
-    /// The path as rules see it: normalised ([`normalise`]), because an origin may well do so too, and a rule that looked at the
-    /// client's spelling could be gone round.
+    /// The path as rules see it: normalised, and with encoded slashes as slashes ([`normalise_generously`]), because an origin may
+    /// well read it so, and a rule that looked at the client's spelling could be gone round.
     pub fn path(&self) -> &[u8] {
         let raw = self.head.path();
         let normal = self.normal.get_or_init(|| {
             may_change(raw).then(|| {
                 let mut out = Vec::with_capacity(raw.len());
-                normalise(raw, &mut out);
+                normalise_generously(raw, &mut out);
                 out.into()
             })
         });
@@ -86,6 +86,15 @@ fn may_change(path: &[u8]) -> bool {
 /// case, dot segments resolved; `\` is `/` and empty segments fall away, as browsers and many servers have it (WHATWG URL
 /// §4.4). Linear. What begins with no `/` is left as it is.
 pub fn normalise(path: &[u8], out: &mut Vec<u8>) {
+    normal(path, false, out);
+}
+
+/// The same, with `%2F` and `%5C` as slashes before dot segments are resolved, as nginx and others read them.
+pub fn normalise_generously(path: &[u8], out: &mut Vec<u8>) {
+    normal(path, true, out);
+}
+
+fn normal(path: &[u8], generous: bool, out: &mut Vec<u8>) {
     let start = out.len();
     if path.first() != Some(&b'/') {
         out.extend_from_slice(path);
@@ -117,6 +126,8 @@ pub fn normalise(path: &[u8], out: &mut Vec<u8>) {
                     let decoded = h << 4 | l;
                     if is_unreserved(decoded) {
                         decoded
+                    } else if generous && matches!(decoded, b'/' | b'\\') {
+                        b'/'
                     } else {
                         let upper = [b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()];
                         out.extend_from_slice(&upper);
@@ -167,6 +178,21 @@ mod tests {
         let mut out = b"x".to_vec();
         normalise(path.as_bytes(), &mut out);
         String::from_utf8(out.split_off(1)).unwrap()
+    }
+
+    #[test]
+    fn encoded_slashes_hide_nothing_from_rules() {
+        for (path, expected) in [
+            ("/%2fadmin/", "/admin/"),
+            ("/x/..%2fadmin", "/admin"),
+            ("/x%2f..%5Cadmin", "/admin"),
+            ("/%2Fadmin%2fsecret.txt", "/admin/secret.txt"),
+            ("/a%252fb", "/a%252fb"),
+        ] {
+            let mut out = Vec::new();
+            normalise_generously(path.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{path}");
+        }
     }
 
     #[test]

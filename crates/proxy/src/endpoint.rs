@@ -5,7 +5,7 @@
 mod pages;
 mod trace;
 
-use seawall_guard::EndpointDef;
+use seawall_guard::{EndpointDef, is_reserved};
 use seawall_model::Method;
 
 pub use pages::{Told, page_of, render};
@@ -61,13 +61,15 @@ pub fn find(path: &[u8]) -> Place {
     if !may_be_ours(path) {
         return Place::Elsewhere;
     }
+    if !is_reserved(path) {
+        return Place::Elsewhere;
+    }
     let normal = normalised(path);
     let known = |endpoint: &&EndpointDef| endpoint.path.as_bytes() == normal.as_slice();
-    match ENDPOINTS.iter().find(known) {
-        Some(endpoint) => Place::Known(endpoint),
-        None if normal == b"/.seawall" || normal.starts_with(b"/.seawall/") => Place::Unknown,
-        None => Place::Elsewhere,
-    }
+    ENDPOINTS
+        .iter()
+        .find(known)
+        .map_or(Place::Unknown, Place::Known)
 }
 
 /// A path that has neither `/.` nor anything that could decode to it is not ours: one look decides for nearly all.

@@ -146,7 +146,13 @@ pub async fn run<'c>(
         outcome: Outcome::default(),
         inspection: None,
         refusal: None,
-        standing: Standing::new(thread, &peer.facts, client.ip, client.https),
+        standing: Standing::new(
+            thread,
+            &peer.facts,
+            client.ip,
+            client.https,
+            zone.map_or(0, |zone| zone.content),
+        ),
         original: None,
         in_progress: None,
     };
@@ -182,6 +188,8 @@ pub async fn run<'c>(
     let bytes_out = exchange.response.bytes();
     let (ended, ended_us) = outcome.ended.unwrap_or_else(|| thread.clock());
     let zone = zone.map(|zone| &**zone);
+    // As the client asked it, whatever stages made of it.
+    let asked = exchange.original.as_deref().unwrap_or(&scratch.request);
     let record = Record {
         time: thread.unix_us(since),
         ray,
@@ -192,7 +200,7 @@ pub async fn run<'c>(
         client_ip: client.ip,
         method: scratch.request.method_bytes(),
         host: scratch.request.authority(),
-        path: scratch.request.target(),
+        path: asked.target(),
         status: outcome.status,
         source: outcome.source,
         bytes_in: arrived.head_bytes + outcome.bytes_in,

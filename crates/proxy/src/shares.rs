@@ -175,7 +175,11 @@ impl Shares {
     fn burn(&self, share: &ZoneShare, fuel: u64) {
         if fuel > 0 {
             let fuel = usize::try_from(fuel).unwrap_or(usize::MAX);
-            self.spend(share, Bounded::Fuel, fuel);
+            let held = share.held.of(Bounded::Fuel).get();
+            share.held.add(Bounded::Fuel, fuel);
+            // What a zone overdraws, as a long upload may, is its own: it takes no more than half of all from the others.
+            let part = (self.bound(Bounded::Fuel) / 2).saturating_sub(held);
+            self.all.add(Bounded::Fuel, fuel.min(part));
         }
     }
 

@@ -22,17 +22,28 @@ pub struct Standing<'a> {
     client: IpAddr,
     https: bool,
     judged: Cell<u64>,
+    /// What the zone was made of.
+    content: u64,
 }
 
 impl<'a> Standing<'a> {
     /// Admitted just now.
-    pub fn new(thread: &'a Thread, conn: &'a ConnFacts, client: IpAddr, https: bool) -> Self {
+    ///
+    /// `content` tells what the zone was made of: as long as that is the same, there is nothing to judge anew.
+    pub fn new(
+        thread: &'a Thread,
+        conn: &'a ConnFacts,
+        client: IpAddr,
+        https: bool,
+        content: u64,
+    ) -> Self {
         Self {
             thread,
             conn,
             client,
             https,
             judged: Cell::new(thread.snapshot.generation()),
+            content,
         }
     }
 
@@ -50,6 +61,9 @@ impl<'a> Standing<'a> {
         let Some(zone) = snapshot.zone(head.authority()) else {
             return false;
         };
+        if zone.content == self.content && snapshot.edge.kill.is_empty() {
+            return true;
+        }
         let subject = Subject {
             conn: self.conn,
             client: self.client,

@@ -8,7 +8,7 @@ thread_local! {
 }
 
 /// More than this is given back: one request with a huge head must not hold its memory in every thread.
-const MOST_KEPT: usize = 64 << 10;
+const MOST_KEPT: usize = 128 << 10;
 
 /// A text that is being made. Nothing is taken from the thread until somebody writes.
 #[derive(Debug, Default)]

@@ -191,8 +191,8 @@ impl Text {
     }
 }
 
-/// Bytes of the target for one unit where a view splits it from the path, which it does byte by byte.
-const SPLIT: u64 = 3;
+/// Bytes of the target for one unit where a view splits it from the path.
+const SPLIT: u64 = 32;
 /// Bytes for one unit where one is looked for.
 const FOUND: u64 = 128;
 /// Bytes for one unit where they are copied.
@@ -208,6 +208,8 @@ impl Plain {
     ) -> Result<Read<'v>, Spent> {
         let target = || view.head.target();
         let read = match self {
+            // An extended CONNECT (RFC 8441) is a GET to the origin, and is judged as what it is there.
+            Self::Method if view.head.protocol() == b"websocket" => b"GET",
             Self::Method => view.head.method_bytes(),
             Self::Version => view.head.version.name().as_bytes(),
             Self::Host => {

@@ -43,7 +43,7 @@ const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
 
 /// Flags of `up`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Up {
     /// The site to put Seawall in front of, as http://HOST:PORT or https://HOST:PORT
     #[arg(

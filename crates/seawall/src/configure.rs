@@ -4,6 +4,7 @@
 //! Not here: sockets and threads, which are set up once ([`up`](crate::up)).
 
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use seawall_proxy::compile::{Compiled, Refused};
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
+use tokio::sync::mpsc;
 
 use crate::cli::Up;
 use crate::data::Data;
@@ -67,16 +69,23 @@ fn base(up: &Up) -> &Path {
 }
 
 /// Where configurations come from and what they leave behind.
-pub struct Configuration<'a> {
+#[derive(Clone)]
+pub struct Configuration {
     /// The flags.
-    pub up: &'a Up,
+    pub up: Arc<Up>,
     /// The data folder.
-    pub data: &'a Data,
+    pub data: Arc<Data>,
     /// What outlives a snapshot.
-    pub state: &'a State,
+    pub state: Arc<State>,
 }
 
-impl Configuration<'_> {
+/// What was read and compiled, and is not live yet.
+pub struct Prepared {
+    parsed: Parsed,
+    compiled: Compiled,
+}
+
+impl Configuration {
     /// Takes what an earlier process left for this one.
     pub fn resume(&self) {
         let kept = self.data.zone_ids();
@@ -98,7 +107,9 @@ impl Configuration<'_> {
             names.extend(named.map(ToString::to_string));
         }
         match self.data.self_signed(names) {
-            Ok(self_signed) => file::compile(parsed, base(self.up), self_signed, self.state, live),
+            Ok(self_signed) => {
+                file::compile(parsed, base(&self.up), self_signed, &self.state, live)
+            }
             Err(error) => {
                 let what = format!("self-signed certificate: {error:#}");
                 let wrong = Wrong::new(what, "see the data folder");
@@ -117,16 +128,36 @@ impl Configuration<'_> {
         self.data.keep_zone_ids(&self.state.zone_ids.all());
     }
 
-    /// Reads and compiles anew and swaps what is good, or tells all problems and changes nothing. The document that went live
-    /// is returned.
-    pub fn reload(
+    /// Reads and compiles anew, on a thread of its own: that may take long, and whoever waits for signals must hear them. What
+    /// comes of it is sent; nothing when it panicked.
+    pub fn prepare(&self, live: Arc<Snapshot>, done: mpsc::Sender<Option<Prepared>>) {
+        let configuration = self.clone();
+        let prepare = move || {
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                let parsed = parsed(&configuration.up);
+                let compiled = configuration.compile(&parsed, Some(&live));
+                Prepared { parsed, compiled }
+            }));
+            // Nobody waits any more when the process ends.
+            let _ = done.blocking_send(made.ok());
+        };
+        let thread = std::thread::Builder::new().name("reload".into());
+        if let Err(error) = thread.spawn(prepare) {
+            complain(format_args!(
+                "not reloaded: no thread to compile on: {error}"
+            ));
+        }
+    }
+
+    /// Swaps what is good, or tells all problems and changes nothing. The document that went live is returned.
+    pub fn put_live(
         &self,
+        prepared: Prepared,
         shared: &Shared,
         configured: &AtomicU64,
         retired: &mut Vec<Arc<Snapshot>>,
     ) -> Option<Document> {
-        let parsed = parsed(self.up);
-        let compiled = self.compile(&parsed, Some(&shared.slot.load()));
+        let Prepared { parsed, compiled } = prepared;
         let Compiled {
             snapshot,
             problems,

@@ -53,13 +53,13 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     if let Some(problems) = configure::hopeless(up, &parsed, stages) {
         return Ok(told(&problems));
     }
-    let data = Data::open(&up.data)?;
+    let data = Arc::new(Data::open(&up.data)?);
     let registry = registry();
-    let state = State::new(registry.clone(), stages);
+    let state = Arc::new(State::new(registry.clone(), stages));
     let configuration = Configuration {
-        up,
-        data: &data,
-        state: &state,
+        up: Arc::new(up.clone()),
+        data: data.clone(),
+        state: state.clone(),
     };
     configuration.resume();
     let document = &parsed.document;
@@ -405,7 +405,7 @@ fn shown(address: SocketAddr) -> String {
 }
 
 fn wait(
-    configuration: &Configuration<'_>,
+    configuration: &Configuration,
     shared: &Arc<Shared>,
     configured: &AtomicU64,
     log: &AccessLog,
@@ -428,6 +428,8 @@ fn wait(
         let mut retired = Vec::new();
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
+        let (done, mut prepared) = tokio::sync::mpsc::channel(1);
+        let mut waiting = 0usize;
         let mut patience = drain;
         loop {
             tokio::select! {
@@ -439,9 +441,27 @@ fn wait(
                 }
                 _ = hang_up.recv() => {
                     log.reopen();
-                    if let Some(document) = configuration.reload(shared, configured, &mut retired) {
-                        tell_fixed(&live, &document);
-                        live = document;
+                    // One at a time; what comes meanwhile is one more, afterwards.
+                    waiting += 1;
+                    if waiting == 1 {
+                        configuration.prepare(shared.slot.load(), done.clone());
+                    }
+                }
+                Some(made) = prepared.recv() => {
+                    match made {
+                        Some(made) => {
+                            if let Some(document) =
+                                configuration.put_live(made, shared, configured, &mut retired)
+                            {
+                                tell_fixed(&live, &document);
+                                live = document;
+                            }
+                        }
+                        None => complain("not reloaded: compiling failed; please report it"),
+                    }
+                    waiting = usize::from(waiting > 1);
+                    if waiting == 1 {
+                        configuration.prepare(shared.slot.load(), done.clone());
                     }
                 }
                 _ = upgrade.recv() => complain("an upgrade without a restart is not in this build"),

@@ -12,6 +12,7 @@ use super::host;
 /// One run under callgrind.
 pub struct Callgrind {
     folder: PathBuf,
+    each_instruction: bool,
 }
 
 impl Callgrind {
@@ -21,7 +22,16 @@ impl Callgrind {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            each_instruction: false,
+        })
+    }
+
+    /// Profiles will have a line for each instruction, with its address, and all names in full.
+    pub fn by_instruction(mut self) -> Self {
+        self.each_instruction = true;
+        self
     }
 
     /// The same command under callgrind.
@@ -29,6 +39,10 @@ impl Callgrind {
         let mut wrapped = Command::new(host::find_tool("valgrind").context("valgrind is missing")?);
         // A supervisor may start its worker as a child.
         wrapped.args(["--tool=callgrind", "--trace-children=yes"]);
+        if self.each_instruction {
+            wrapped.args(["--dump-instr=yes", "--compress-strings=no"]);
+            wrapped.arg("--compress-pos=no");
+        }
         wrapped.arg(format!("--callgrind-out-file={}/%p", self.folder.display()));
         wrapped.arg(command.get_program()).args(command.get_args());
         Ok(wrapped)
@@ -56,7 +70,8 @@ impl Callgrind {
         Ok(())
     }
 
-    fn profiles(&self) -> Result<Vec<PathBuf>> {
+    /// The profiles, one of each process.
+    pub fn profiles(&self) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(&self.folder)?;
         entries.map(|entry| Ok(entry?.path())).collect()
     }

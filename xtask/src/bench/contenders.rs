@@ -78,8 +78,11 @@ impl Yard {
     }
 
     /// Ours first, when it is measured at all.
-    pub fn contenders(&self, with_relay: bool) -> Vec<Contender> {
-        let mut all = vec![Contender::Nginx, Contender::Haproxy];
+    pub fn contenders(&self, with_peers: bool, with_relay: bool) -> Vec<Contender> {
+        let mut all = Vec::new();
+        if with_peers {
+            all.extend([Contender::Nginx, Contender::Haproxy]);
+        }
         if self.seawall.is_some() {
             all.insert(0, Contender::Seawall);
         }
@@ -89,6 +92,11 @@ impl Yard {
         all
     }
 
+    /// Our binary, when it is measured.
+    pub fn binary(&self) -> Option<&Path> {
+        self.seawall.as_deref()
+    }
+
     /// For the output of tools.
     pub fn scratch(&self) -> &Path {
         &self.folder.path
@@ -96,6 +104,16 @@ impl Yard {
 
     /// Starts one contender, waits until it serves, and checks what it serves.
     pub fn start(&self, who: Contender, under: Option<&Callgrind>) -> Result<Running> {
+        self.start_with(who, under, "seawall.toml")
+    }
+
+    /// The same, where we are configured by another template.
+    pub fn start_with(
+        &self,
+        who: Contender,
+        under: Option<&Callgrind>,
+        template: &str,
+    ) -> Result<Running> {
         let [http, https] = free_ports()?;
         let dir = &self.folder.path;
         let values = [
@@ -106,6 +124,8 @@ impl Yard {
             ("cert", dir.join("cert.pem").display().to_string()),
             ("key", dir.join("key.pem").display().to_string()),
             ("pem", dir.join("both.pem").display().to_string()),
+            ("blocked", networks(198, 18)),
+            ("allowed", networks(198, 51)),
         ];
         let data = dir.join("seawall-data");
         let command = match who {
@@ -131,7 +151,7 @@ impl Yard {
                 command
                     .arg("up")
                     .arg("--config")
-                    .arg(render("seawall.toml", &values, dir)?);
+                    .arg(render(template, &values, dir)?);
                 command.arg("--data").arg(&data).args(["--workers", "1"]);
                 command.args([
                     "--http",
@@ -387,6 +407,15 @@ fn make_certificate(dir: &Path, cpu: usize) -> Result<()> {
     Ok(())
 }
 
+/// A thousand networks that nobody here comes from, as a list of a document.
+fn networks(first: u8, second: u8) -> String {
+    let all = (0..1_000_u16).map(|nth| {
+        let [high, low] = nth.to_be_bytes();
+        format!("\"{first}.{}.{low}.0/25\"", second + 2 * high)
+    });
+    all.collect::<Vec<_>>().join(", ")
+}
+
 /// Ports that were free a moment ago: the peers cannot say which one they were given.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::new();
@@ -457,9 +486,17 @@ mod tests {
 
     #[test]
     fn every_template_is_filled_by_what_start_gives() {
-        let names = ["dir", "http", "https", "origin", "cert", "key", "pem"];
+        let names = [
+            "dir", "http", "https", "origin", "cert", "key", "pem", "blocked", "allowed",
+        ];
         let values = names.map(|name| (name, "1".to_owned()));
-        for template in ["origin.conf", "nginx.conf", "haproxy.cfg", "seawall.toml"] {
+        for template in [
+            "origin.conf",
+            "nginx.conf",
+            "haproxy.cfg",
+            "seawall.toml",
+            "guard.toml",
+        ] {
             let text = fs::read_to_string(super::super::workspace().join("bench").join(template))
                 .expect("template");
             fill(&text, &values).expect(template);

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::callgrind::Callgrind;
 use super::clients::{self, Held};
 use super::contenders::{Contender, Running, Yard};
+use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
-use super::rows::{File, Protocol, Row, Work};
-use super::{host, output_folder};
+use super::rows::{File, Guarded, Protocol, Row, Work};
+use super::{host, output_folder, programs};
 
 /// How long and how often.
 pub struct Plan {
@@ -22,6 +23,7 @@ pub struct Plan {
 }
 
 /// What came out of one row.
+#[derive(Default)]
 pub struct RowResult {
     /// In the order of the contenders; each has as many values as there are pairs.
     pub figures: Vec<Figures>,
@@ -51,6 +53,23 @@ pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Res
         Work::Instructions(protocol) => each(row, contenders, |who, _| {
             instructions(yard, row, who, protocol)
         }),
+        Work::Guard(guarded) => each(row, contenders, |_, notes| {
+            guard_instructions(yard, row, guarded, notes)
+        }),
+        Work::Program(program) => {
+            let runs = plan.pairs.min(programs::MOST_RUNS);
+            let mut result = RowResult::default();
+            if contenders.contains(&Contender::Seawall) {
+                let (values, notes) = programs::measure(yard, program, runs)?;
+                result.notes = notes;
+                result.figures.push(Figures {
+                    who: Contender::Seawall,
+                    values,
+                    rates: Vec::new(),
+                });
+            }
+            Ok(result)
+        }
     }
 }
 
@@ -319,6 +338,50 @@ fn instructions(yard: &Yard, row: &Row, who: Contender, protocol: Protocol) -> R
         bail!("two runs give two counts")
     };
     Ok((long as f64 - short as f64) / (LONG - SHORT) as f64)
+}
+
+/// Instructions per request that are the guard's, in the same way.
+fn guard_instructions(
+    yard: &Yard,
+    row: &Row,
+    guarded: Guarded,
+    notes: &mut Vec<String>,
+) -> Result<f64> {
+    let mut counts: Vec<Vec<(Part, f64)>> = Vec::new();
+    for requests in [SHORT, LONG] {
+        let callgrind = Callgrind::new(yard.scratch().join("callgrind"))?.by_instruction();
+        let running = yard.start_with(Contender::Seawall, Some(&callgrind), guarded.template())?;
+        let asking = Asking {
+            protocol: Protocol::Http1,
+            file: File::OneKib,
+            requests,
+            connections: 8,
+            streams: 1,
+        };
+        load::h2load(yard, &running, &asking)?;
+        running.stop()?;
+        let binary = yard.binary().context("ours is measured")?;
+        counts.push(guard::count(
+            &callgrind.profiles()?,
+            binary,
+            yard.scratch(),
+        )?);
+        callgrind.keep(&output_folder().join(format!("callgrind.{}.seawall", row.name)))?;
+    }
+    let [short, long] = &counts[..] else {
+        bail!("two runs give two counts")
+    };
+    let each = |(part, long): &(Part, f64)| {
+        let short = short.iter().find(|(other, _)| other == part);
+        let more = long - short.map_or(0.0, |(_, count)| *count);
+        (*part, more / (LONG - SHORT) as f64)
+    };
+    let parts: Vec<(Part, f64)> = long.iter().map(each).collect();
+    let told = parts
+        .iter()
+        .map(|(part, count)| format!("{part} {:.0}", count.round() + 0.0));
+    notes.push(told.collect::<Vec<_>>().join(", "));
+    Ok(parts.iter().map(|(_, count)| count).sum())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what a request costs in Seawall, beside nginx, HAProxy and a bare byte relay.
 //!
-//! One row per kind of work ([`rows`]). Each contender has one worker on one core; origin and load generator share the
+//! One row per kind of work ([`rows`]), and rows of what only we have: the guard, lists, compiling, fuel. Each contender has one worker on one core; origin and load generator share the
 //! other. The method and its pitfalls are in `bench/README.md`; the peers' configurations stand beside it as templates.
 //!
 //! Not here: latency under overload and scaling over cores. This bench asks for CPU time and memory alone.
@@ -8,10 +8,12 @@
 mod callgrind;
 mod clients;
 mod contenders;
+mod guard;
 mod host;
 mod load;
 mod measure;
 mod process;
+mod programs;
 mod relay;
 mod report;
 mod rows;
@@ -57,6 +59,10 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     host::require_tools()?;
     let ours = options.our_binary()?;
     let results_file = options.results_file()?;
+    if ours.is_some() {
+        // Before this thread is bound to one core.
+        programs::build(&options.rows)?;
+    }
     host::note_interruptions();
     host::raise_descriptor_limit();
     let cpus = host::Cpus::choose()?;
@@ -72,7 +78,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut kept = std::fs::File::create(&results_file)?;
     let mut missed = false;
     for row in &options.rows {
-        let contenders = yard.contenders(row.with_relay());
+        let contenders = yard.contenders(row.has_peers(), row.with_relay());
         let result = measure::row(&yard, row, &contenders, &plan)
             .with_context(|| format!("row {}", row.name))?;
         let line = report::json(row, &result);

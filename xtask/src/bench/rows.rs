@@ -30,6 +30,55 @@ pub enum Work {
     Resident,
     /// User-space instructions per request.
     Instructions(Protocol),
+    /// User-space instructions per request that the guard takes of them.
+    Guard(Guarded),
+    /// What a program of ours prints about itself.
+    Program(Program),
+}
+
+/// How the zone is configured whose guard is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guarded {
+    /// The default stages, with nothing to do.
+    Idle,
+    /// Lists, limits, rules and hygiene.
+    Configured,
+}
+
+impl Guarded {
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Idle => "seawall.toml",
+            Self::Configured => "guard.toml",
+        }
+    }
+}
+
+/// An example of one of the rooms, which measures what no client sees by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// Lookups in a set of networks: the slowest of its medians.
+    Networks,
+    /// Compiling a document from nothing.
+    CompileCold,
+    /// Compiling a document of which one zone changed.
+    CompileOne,
+    /// What fuel is worth in the stages: the furthest from 1 ns, as a factor.
+    FuelOfStages,
+    /// The same, of the language of rules.
+    FuelOfRules,
+}
+
+impl Program {
+    /// Package and example.
+    pub fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Networks => ("seawall-rules", "networks"),
+            Self::CompileCold | Self::CompileOne => ("seawall-proxy", "compile"),
+            Self::FuelOfStages => ("seawall-guard", "fuel"),
+            Self::FuelOfRules => ("seawall-rules", "fuel"),
+        }
+    }
 }
 
 /// A file that the origin serves.
@@ -76,6 +125,19 @@ impl Row {
     /// The relay has no TLS and no memory worth comparing: it bounds the plain rows alone.
     pub fn with_relay(&self) -> bool {
         matches!(self.work, Work::PlainRequests { .. })
+    }
+
+    /// What only we have, or only our own programs tell, has no peers.
+    pub fn has_peers(&self) -> bool {
+        !matches!(self.work, Work::Guard(_) | Work::Program(_))
+    }
+
+    /// The program of ours that measures it.
+    pub fn program(&self) -> Option<Program> {
+        match self.work {
+            Work::Program(program) => Some(program),
+            _ => None,
+        }
     }
 
     /// Factor from CPU microseconds per request to the row's unit.
@@ -188,5 +250,54 @@ pub const ROWS: &[Row] = &[
         work: Work::Instructions(Protocol::Http2),
         unit: "instructions/request",
         targets: &[],
+    },
+    Row {
+        name: "guard-idle",
+        what: "of these, the guard's: default stages with nothing to do, HTTP/1.1, 8 connections (callgrind)",
+        work: Work::Guard(Guarded::Idle),
+        unit: "instructions/request",
+        targets: &[Target::AtMost(1_500.0)],
+    },
+    Row {
+        name: "guard-configured",
+        what: "the same with lists of 2,000 networks, 20 rules, limits and hygiene (callgrind)",
+        work: Work::Guard(Guarded::Configured),
+        unit: "instructions/request",
+        targets: &[],
+    },
+    Row {
+        name: "list-lookup",
+        what: "an address in 1,000,000 prefixes: the slowest of IPv4 and IPv6, hits and misses",
+        work: Work::Program(Program::Networks),
+        unit: "ns/lookup",
+        targets: &[Target::AtMost(200.0)],
+    },
+    Row {
+        name: "compile",
+        what: "a document of 10,000 zones, from nothing, on one core",
+        work: Work::Program(Program::CompileCold),
+        unit: "ms",
+        targets: &[Target::AtMost(200.0)],
+    },
+    Row {
+        name: "compile-one-zone",
+        what: "the same document when one zone of it changed",
+        work: Work::Program(Program::CompileOne),
+        unit: "ms",
+        targets: &[],
+    },
+    Row {
+        name: "fuel-stages",
+        what: "ns per unit of fuel in the stages: the furthest from 1, as a factor",
+        work: Work::Program(Program::FuelOfStages),
+        unit: "times",
+        targets: &[Target::AtMost(2.0)],
+    },
+    Row {
+        name: "fuel-rules",
+        what: "ns per unit of fuel in the language of rules: the furthest from 1, as a factor",
+        work: Work::Program(Program::FuelOfRules),
+        unit: "times",
+        targets: &[Target::AtMost(2.0)],
     },
 ];

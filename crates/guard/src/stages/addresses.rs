@@ -11,8 +11,10 @@ use seawall_rules::NetworkSet;
 use crate::assemble::ZoneInput;
 use crate::verdict::Reason;
 
-/// What it costs to look into one set: a lookup among a million prefixes takes less than 200 ns, most sets are small.
-const LOOKUP: u64 = 100;
+/// What it costs to look into a set: some tens of nanoseconds where it lies in a processor's own cache, 200 among a million.
+fn lookup(set: &NetworkSet) -> u64 {
+    20 + 10 * u64::from((set.bytes() / 512).checked_ilog2().unwrap_or(0))
+}
 
 /// Some clients.
 #[derive(Debug, Default)]
@@ -67,13 +69,13 @@ impl Addresses {
     /// [`Spent`].
     pub(super) fn find(&self, ip: IpAddr, fuel: &mut Fuel) -> Result<Option<Found<'_>>, Spent> {
         if !self.networks.is_empty() {
-            fuel.spend(LOOKUP)?;
+            fuel.spend(lookup(&self.networks))?;
             if self.networks.contains(ip) {
                 return Ok(Some(Found::Network));
             }
         }
         for (name, set) in &self.lists {
-            fuel.spend(LOOKUP)?;
+            fuel.spend(lookup(set))?;
             if set.contains(ip) {
                 return Ok(Some(Found::List(name)));
             }

@@ -19,7 +19,7 @@ use crate::states::{States, ZoneId};
 use crate::verdict::{Reason, Reviewed, Verdict};
 
 /// A lock, a hash and a lookup, where many threads want the same.
-const COUNT: u64 = 500;
+const COUNT: u64 = 100;
 
 /// The stage `ddos`.
 pub static DEF: StageDef = StageDef {

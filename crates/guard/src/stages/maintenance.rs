@@ -65,6 +65,8 @@ impl Stage for Closed {
         if self.allow.find(request.client, fuel)?.is_some() {
             return Ok(Verdict::Pass);
         }
+        // Most of it is the runner's, which tells why.
+        fuel.spend(80)?;
         let page = Page::Maintenance {
             message: self.message.clone(),
             retry_after: self.retry_after,

@@ -40,3 +40,21 @@ fn lines_keep_their_order_and_can_be_asked_by_id_or_name() {
     fields.remove_named(b"X-One");
     assert_eq!(fields.len(), 1);
 }
+
+#[test]
+fn the_path_ends_at_the_first_question_mark_wherever_it_is() {
+    let mut head = RequestHead::default();
+    for length in 0..100 {
+        for at in 0..=length {
+            head.clear();
+            let path = vec![b'a'; at];
+            let mut target = path.clone();
+            if at < length {
+                target.push(b'?');
+                target.resize(length, b'?');
+            }
+            head.target_span = head.fields.store(&target);
+            assert_eq!(head.path(), path, "{at} of {length}");
+        }
+    }
+}

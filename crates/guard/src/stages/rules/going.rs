@@ -1,14 +1,17 @@
 //! Rules that change where a request goes: the client elsewhere, or the request to another target.
 //!
-//! Conditions and prefixes look at the normal form of a path, so that no other spelling of it goes round them; a path that is
-//! changed is built from the normal form, one that is not stays as the client spelt it.
+//! Conditions and prefixes look at a normal form of a path, so that no other spelling of it goes round them. A path that is
+//! changed is built from the normal form that keeps encoded slashes, one that is not stays as the client spelt it; one in which
+//! encoded slashes hide dot segments gets and loses no prefix, for nobody knows where that would lead.
 
 use std::sync::Arc;
 
+use seawall_model::view::{normalise, normalise_generously};
 use seawall_model::{Fuel, RequestView, Spent};
 use seawall_rules::Expression;
 
 use crate::edits::HeadEdit;
+use crate::reserved::is_reserved;
 use crate::stage::Transform;
 use crate::stages::targets;
 use crate::verdict::{Page, Reason, Transformed};
@@ -70,7 +73,7 @@ impl Transform for Redirect {
         if !self.when.matches(request, fuel)? {
             return Ok(Transformed::Same);
         }
-        fuel.spend(cost(request, 2))?;
+        fuel.spend(cost(request, 1))?;
         let page = Page::Redirect {
             status: self.status,
             location: self.location(request),
@@ -82,7 +85,9 @@ impl Transform for Redirect {
 impl Rewrite {
     /// The new path, if it is another one.
     fn path(&self, request: &RequestView<'_>) -> Option<Vec<u8>> {
-        let normal = request.path();
+        let mut normal = Vec::new();
+        normalise(request.head.path(), &mut normal);
+        let normal = normal.as_slice();
         let stripped = self.strip_prefix.as_deref().and_then(|prefix| {
             let rest = normal.strip_prefix(prefix)?;
             (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
@@ -99,16 +104,37 @@ impl Rewrite {
         }
     }
 
+    /// Whether an origin that decodes slashes would find dot segments that are none before: with a prefix before them or without
+    /// one they would lead elsewhere.
+    fn hides_dots(&self, raw: &[u8]) -> bool {
+        if !raw.contains(&b'%') || (self.strip_prefix.is_none() && self.add_prefix.is_none()) {
+            return false;
+        }
+        let (mut plain, mut generous) = (Vec::new(), Vec::new());
+        normalise(raw, &mut plain);
+        normalise_generously(raw, &mut generous);
+        let count = |path: &[u8]| path.split(|byte| *byte == b'/').count();
+        let slashes = plain
+            .windows(3)
+            .filter(|three| matches!(*three, b"%2F" | b"%5C"))
+            .count();
+        count(&generous) != count(&plain) + slashes
+    }
+
     /// The new target; none where it stays as it is, or would be one of the edge's own.
     fn target(&self, request: &RequestView<'_>) -> Option<Vec<u8>> {
         let (before, raw) = (request.head.target(), request.head.path());
-        if !raw.starts_with(b"/") {
+        if !raw.starts_with(b"/") || self.hides_dots(raw) {
             return None;
         }
         let mut target = match self.path(request) {
-            Some(path) if targets::is_the_edges(&path) => return None,
+            Some(path) if is_reserved(&path) => return None,
             Some(path) => path,
-            None if raw.starts_with(b"//") => request.path().to_vec(),
+            None if raw.starts_with(b"//") => {
+                let mut normal = Vec::new();
+                normalise(raw, &mut normal);
+                normal
+            }
             None => raw.to_vec(),
         };
         match self.query.as_deref() {
@@ -130,7 +156,7 @@ impl Transform for Rewrite {
             return Ok(Transformed::Same);
         }
         // Decoded again and again, to see whether it is one of ours.
-        fuel.spend(cost(request, 5))?;
+        fuel.spend(cost(request, 4))?;
         let Some(target) = self.target(request) else {
             return Ok(Transformed::Same);
         };

@@ -1,0 +1,201 @@
+//! Rows that a program of ours measures: examples of the rooms, built as what people run is, and read by what they print.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::contenders::Yard;
+use super::process::run_tool;
+use super::rows::{Program, Row};
+use super::workspace;
+
+/// More runs than this tell nothing more: the programs take medians themselves.
+pub const MOST_RUNS: usize = 3;
+
+/// Builds the programs that these rows need, with the profile of releases.
+pub fn build(rows: &[&Row]) -> Result<()> {
+    let mut places: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.program())
+        .map(Program::place)
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    for (package, example) in places {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        command.args(["build", "--quiet", "--release", "--locked"]);
+        command.args(["--package", package, "--example", example]);
+        let status = command.current_dir(workspace()).status()?;
+        if !status.success() {
+            bail!("the example {example} of {package} does not build");
+        }
+        // Examples of two packages may have one name.
+        std::fs::copy(built(example), kept(package, example))?;
+    }
+    Ok(())
+}
+
+/// The row's value in each run, and what a reader should know beside.
+pub fn measure(yard: &Yard, program: Program, runs: usize) -> Result<(Vec<f64>, Vec<String>)> {
+    let runs = match program {
+        Program::FuelOfStages | Program::FuelOfRules => 1,
+        _ => runs.max(1),
+    };
+    let mut read = Vec::new();
+    for _ in 0..runs {
+        read.push(read_one(program, &run(yard, program)?)?);
+    }
+    let values = read.iter().map(|(value, _)| *value).collect();
+    let notes = read.into_iter().next().map(|(_, notes)| notes);
+    Ok((values, notes.unwrap_or_default()))
+}
+
+fn run(yard: &Yard, program: Program) -> Result<String> {
+    let (package, example) = program.place();
+    let mut command = Command::new(kept(package, example));
+    // SAFETY: one system call that is safe between fork and exec.
+    unsafe {
+        // As the edge does for itself: its memory comes in small pages, and lookups pay for that.
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let patience = Duration::from_secs(180);
+    run_tool(example, command, yard.cpus.proxy, patience, yard.scratch())
+}
+
+fn release() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target
+        .unwrap_or_else(|| workspace().join("target"))
+        .join("release")
+}
+
+fn built(example: &str) -> PathBuf {
+    release().join("examples").join(example)
+}
+
+fn kept(package: &str, example: &str) -> PathBuf {
+    release().join(format!("bench-{package}-{example}"))
+}
+
+/// Value and notes of one run.
+fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
+    match program {
+        Program::Networks => networks(printed),
+        Program::CompileCold => compile(printed, "cold"),
+        Program::CompileOne => compile(printed, "one zone changed"),
+        Program::FuelOfStages | Program::FuelOfRules => fuel(printed),
+    }
+    .with_context(|| format!("{program:?} printed:\n{printed}"))
+}
+
+/// From lines as `IPv4 hits: 90 ns a lookup`.
+fn networks(printed: &str) -> Result<(f64, Vec<String>)> {
+    let mut worst: Option<f64> = None;
+    let mut told = Vec::new();
+    for line in printed.lines() {
+        let Some(figure) = line.strip_suffix(" ns a lookup") else {
+            continue;
+        };
+        let (_, nanos) = figure.split_once(": ").context("no figure")?;
+        let nanos: f64 = nanos.parse()?;
+        worst = Some(worst.map_or(nanos, |worst| worst.max(nanos)));
+        told.push(figure.to_owned());
+    }
+    let first = printed.lines().next().unwrap_or_default().to_owned();
+    let notes = vec![format!("{} ns", told.join(", ")), first];
+    Ok((worst.context("no lookup")?, notes))
+}
+
+/// From lines as `10000 plain zones, cold: 90.5 ms`: those of plain zones are the row's, the others notes.
+fn compile(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
+    let mut value = None;
+    let mut notes = Vec::new();
+    for line in printed.lines().filter_map(|line| line.strip_suffix(" ms")) {
+        let Some((what, millis)) = line.split_once(": ") else {
+            continue;
+        };
+        let Some(zones) = what.strip_suffix(wanted) else {
+            continue;
+        };
+        if zones.contains(" plain ") {
+            value = Some(millis.parse()?);
+        } else {
+            notes.push(format!("{what}: {millis} ms"));
+        }
+    }
+    Ok((value.context("no plain zones")?, notes))
+}
+
+/// From lines that end in nanoseconds, units, and nanoseconds for each unit.
+fn fuel(printed: &str) -> Result<(f64, Vec<String>)> {
+    let mut worst: f64 = 1.0;
+    let mut off = Vec::new();
+    let mut count = 0;
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+    for line in printed.lines() {
+        // Behind the figures may be a remark.
+        let figures = line.get(32..).unwrap_or_default();
+        let mut words = figures.split_whitespace().map(str::parse::<f64>);
+        let (Some(Ok(_)), Some(Ok(_)), Some(Ok(each))) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        count += 1;
+        (least, most) = (least.min(each), most.max(each));
+        worst = worst.max(each).max(1.0 / each.max(0.001));
+        if !(0.5..=2.0).contains(&each) {
+            off.push(format!("OFF: {} {each:.2} ns a unit", line[..32].trim()));
+        }
+    }
+    if count == 0 {
+        bail!("no figures");
+    }
+    off.insert(
+        0,
+        format!("{count} kinds of work, {least:.2} to {most:.2} ns a unit"),
+    );
+    Ok((worst, off))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookups_are_judged_by_the_slowest() {
+        let printed = "built of 5\nIPv4 hits: 90 ns a lookup\nIPv6 hits: 120 ns a lookup\n";
+        let (value, notes) = networks(printed).expect("parses");
+        assert_eq!(value, 120.0);
+        assert_eq!(notes[0], "IPv4 hits: 90, IPv6 hits: 120 ns");
+        assert!(networks("nothing").is_err());
+    }
+
+    #[test]
+    fn compiling_is_judged_by_plain_zones() {
+        let printed = "  parsed 12 bytes in 3ms\n10 plain zones, cold: 90.5 ms\n\
+            10 plain zones, one zone changed: 2.5 ms\n10 guarded zones, cold: 190.5 ms\n";
+        let (value, notes) = compile(printed, "cold").expect("parses");
+        assert_eq!(value, 90.5);
+        assert_eq!(notes, ["10 guarded zones, cold: 190.5 ms"]);
+        assert_eq!(compile(printed, "one zone changed").expect("parses").0, 2.5);
+    }
+
+    #[test]
+    fn fuel_is_judged_by_the_furthest_from_one() {
+        let row = |name: &str, figures: &str| format!("{name:<32} {figures}\n");
+        let printed = row("", "ns units ns/unit")
+            + &row("cheap", "11.6 11 0.40")
+            + &row("right", "20.8 15 1.39 compiled in 3ms");
+        let (value, notes) = fuel(&printed).expect("parses");
+        assert_eq!(value, 2.5);
+        assert_eq!(notes[0], "2 kinds of work, 0.40 to 1.39 ns a unit");
+        assert_eq!(notes[1], "OFF: cheap 0.40 ns a unit");
+        assert!(fuel("").is_err());
+    }
+}
