@@ -197,6 +197,8 @@ const SPLIT: u64 = 32;
 const FOUND: u64 = 128;
 /// Bytes for one unit where they are copied.
 const COPIED: u64 = 24;
+/// The same where several lines become one text, which is longer than what a cache near by holds.
+const JOINED: u64 = 7;
 
 impl Plain {
     #[inline]
@@ -308,10 +310,10 @@ fn joined<'v>(
         return Ok(Read::There(first));
     };
     let out = scratch.start();
-    fuel.spend(10 + first.len() as u64 / COPIED)?;
+    fuel.spend(10 + first.len() as u64 / JOINED)?;
     out.extend_from_slice(first);
     loop {
-        fuel.spend(2 + line.len() as u64 / COPIED)?;
+        fuel.spend(2 + line.len() as u64 / JOINED)?;
         out.extend_from_slice(with);
         out.extend_from_slice(line);
         line = match lines.next() {
