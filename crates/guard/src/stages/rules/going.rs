@@ -297,7 +297,11 @@ mod tests {
             ("strip_prefix = '/api'", "/api/", "/"),
             ("strip_prefix = '/api'", "/apis/x", "/apis/x"),
             ("strip_prefix = '/api'", "/api/a%2fb", "/a%2Fb"),
-            ("strip_prefix = '/api'", "/api/..%2fsecret", "/api/..%2fsecret"),
+            (
+                "strip_prefix = '/api'",
+                "/api/..%2fsecret",
+                "/api/..%2fsecret",
+            ),
             ("add_prefix = '/v2'", "/a%5c..%5c..%5cb", "/a%5c..%5c..%5cb"),
             ("add_prefix = '/v2'", "/a%2f..b", "/v2/a%2F..b"),
             (
