@@ -42,7 +42,7 @@ pub(crate) fn text(scan: &mut Scanner<'_>) -> Result<Option<Literal>, Error> {
     if !scan.rest().starts_with('r') || !quote {
         return Ok(None);
     }
-    scan.skip(hashes + 2);
+    scan.advance(hashes + 2);
     if hashes > MOST_HASHES {
         return Err(scan.error_since(
             at,
@@ -64,7 +64,7 @@ fn raw(scan: &mut Scanner<'_>, at: usize, hashes: usize) -> Result<Literal, Erro
             format!("end it with {end}"),
         ));
     };
-    scan.skip(content.len() + end.len());
+    scan.advance(content.len() + end.len());
     Ok(Literal {
         bytes: content.into(),
         at,
@@ -89,7 +89,7 @@ fn quoted(scan: &mut Scanner<'_>, at: usize) -> Result<Literal, Error> {
             ));
         };
         bytes.extend_from_slice(piece.as_bytes());
-        scan.skip(piece.len());
+        scan.advance(piece.len());
         if scan.eat("\"") {
             break;
         }
@@ -136,7 +136,7 @@ fn escape(scan: &mut Scanner<'_>) -> Result<u8, Error> {
             ));
         }
     };
-    scan.skip(len);
+    scan.advance(len);
     Ok(byte)
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn number(scan: &mut Scanner<'_>) -> Result<Option<i64>, Error> {
     }
     let glued = scan.peek_run(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !glued.is_empty() {
-        scan.skip(glued.len());
+        scan.advance(glued.len());
         let text = quote(scan.since(at));
         return Err(scan.error_since(at, format!("{text} is no number"), "write digits alone"));
     }
@@ -225,6 +225,6 @@ fn network(scan: &mut Scanner<'_>) -> Result<Network, Error> {
         };
         return Err(scan.error("an address is missing here", help));
     }
-    scan.skip(text.len());
+    scan.advance(text.len());
     Network::parse(text).map_err(|wrong| scan.error_since(at, wrong.what, wrong.help))
 }

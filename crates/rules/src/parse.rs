@@ -239,7 +239,7 @@ impl<'p> Parser<'p> {
             return Err(self.scan.error(what, help.unwrap_or_else(fitting)));
         };
         if self.scan.at() == at {
-            self.scan.skip(word.len());
+            self.scan.advance(word.len());
         }
         if !operator.kinds.contains(&kind) {
             let text = self.scan.since(at);
@@ -284,7 +284,7 @@ impl<'p> Parser<'p> {
             return false;
         };
         if self.scan.peek_word() == operator.name {
-            self.scan.skip(operator.name.len());
+            self.scan.advance(operator.name.len());
             return true;
         }
         operator.symbol.is_some_and(|symbol| self.scan.eat(symbol))

@@ -44,7 +44,7 @@ impl<'s> Scanner<'s> {
         self.at >= self.source.len()
     }
 
-    pub(crate) const fn skip(&mut self, bytes: usize) {
+    pub(crate) const fn advance(&mut self, bytes: usize) {
         self.at += bytes;
     }
 

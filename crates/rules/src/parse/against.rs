@@ -170,7 +170,7 @@ impl Parser<'_> {
     /// `$name`
     fn list(&mut self) -> Result<Arc<NetworkSet>, Error> {
         let at = self.scan.at();
-        self.scan.skip(1);
+        self.scan.advance(1);
         let name = self
             .scan
             .run(|byte| crate::scan::is_word(byte) || byte == b'-');

@@ -80,7 +80,7 @@ impl Parser<'_> {
         self.scan.space();
         let operand = if self.scan.next() == Some('(') {
             let open = self.scan.at();
-            self.scan.skip(1);
+            self.scan.advance(1);
             let Some(call) = call(name) else {
                 return Err(self.unknown(at, name, true));
             };
