@@ -216,3 +216,62 @@ fn a_shortcut_ranks_as_the_list_does() {
     assert_eq!(Shortcut::new(&[1, 2]), Shortcut::default());
     assert_eq!(Shortcut::default().rank(1), None);
 }
+
+#[test]
+fn many_parts_of_64s_contain_what_their_networks_contain() {
+    let mut numbers = Numbers(0x5eed);
+    let mut networks = std::collections::HashSet::new();
+    let mut asked = vec![0, 1, u128::MAX - 1, u128::MAX];
+    for nth in 0..100_000u32 {
+        // Most /64s have few networks, some have so many that they fill blocks, the first and the last one among them.
+        let upper = match nth % 10 {
+            0 => u64::MAX,
+            1 => 0,
+            2..5 => numbers.next() % 50 << 57,
+            _ => numbers.next(),
+        };
+        let prefix = 65 + (numbers.next() % 64) as u32;
+        let mask = u128::MAX << (128 - prefix);
+        let lower = if nth % 1_000 == 0 {
+            u64::MAX
+        } else {
+            numbers.next()
+        };
+        let first = (u128::from(upper) << 64 | u128::from(lower)) & mask;
+        // Short ones would make whole /64s of the crowded ones.
+        if prefix < 80 && nth % 10 < 5 {
+            continue;
+        }
+        networks.insert((first, prefix));
+        let last = first | !mask;
+        asked.extend([first, last, first.wrapping_sub(1), last.wrapping_add(1)]);
+        asked.push(u128::from(upper) << 64 | u128::from(numbers.next()));
+    }
+    let made = networks.iter().map(|(first, prefix)| {
+        let text = format!("{}/{prefix}", std::net::Ipv6Addr::from_bits(*first));
+        Network::parse(&text).unwrap()
+    });
+    let set = NetworkSet::new(made);
+    let (mut inside, mut direct) = (0, 0);
+    for bits in &asked {
+        let ip = std::net::Ipv6Addr::from_bits(*bits);
+        if ip.to_ipv4_mapped().is_some() {
+            continue;
+        }
+        let naive = (65..=128u32)
+            .any(|prefix| networks.contains(&(*bits & u128::MAX << (128 - prefix), prefix)));
+        assert_eq!(set.contains(IpAddr::V6(ip)), naive, "{ip}");
+        inside += usize::from(naive);
+        direct += usize::from(set.v6_within.directly(*bits).is_some());
+    }
+    // Both ways were gone.
+    assert!(
+        inside > 100_000 && inside < asked.len() - 100_000,
+        "{inside}"
+    );
+    assert!(
+        direct > 100_000 && direct < asked.len() - 10_000,
+        "{direct} of {}",
+        asked.len()
+    );
+}
