@@ -20,7 +20,7 @@ pub struct NetworkSet {
     /// The states of all /64s, by their upper halves.
     v6_upper: States,
     /// What lies within the /64s that are partly inside.
-    v6_within: Within,
+    v6_within: Edges<u128>,
     networks: usize,
 }
 
@@ -51,7 +51,7 @@ impl NetworkSet {
                 let bits = ip.to_bits();
                 match self.v6_upper.of((bits >> 64) as u64) {
                     INSIDE => true,
-                    PARTLY => self.v6_within.has(bits),
+                    PARTLY => self.v6_within.rank(bits) % 2 == 1,
                     _ => false,
                 }
             }
@@ -132,7 +132,7 @@ impl Ranges {
         NetworkSet {
             v4: edges.finish(),
             v6_upper: upper.finish(),
-            v6_within: Within::new(within.finish()),
+            v6_within: within.finish(),
             networks,
         }
     }
@@ -291,53 +291,6 @@ impl States {
 
     fn bytes(&self) -> usize {
         self.firsts.bytes() + self.shortcut.bytes() + size_of_val(&*self.runs)
-    }
-}
-
-/// What lies within the /64s that are partly inside, with a way past the upper nodes of the tree.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Within {
-    /// The upper halves of the first edges of the lowest blocks.
-    shortcut: Shortcut,
-    edges: Edges<u128>,
-}
-
-impl Within {
-    fn new(edges: Edges<u128>) -> Self {
-        let lowest = edges.levels.last();
-        let firsts: Vec<u64> = lowest
-            .iter()
-            .flat_map(|blocks| blocks.iter())
-            .map(|Block([first, ..])| (first >> 64) as u64)
-            .collect();
-        Self {
-            shortcut: Shortcut::new(&firsts),
-            edges,
-        }
-    }
-
-    #[inline]
-    fn has(&self, bits: u128) -> bool {
-        let rank = match self.directly(bits) {
-            Some(rank) => rank,
-            None => self.edges.rank(bits),
-        };
-        rank % 2 == 1
-    }
-
-    /// The rank within its block, in which it is even or odd as in all; none where the tree is to be asked. All blocks behind
-    /// the one that is looked at begin in a /64 behind; it is the right one if it begins at or below the address.
-    #[inline]
-    fn directly(&self, bits: u128) -> Option<usize> {
-        let block = self.shortcut.rank((bits >> 64) as u64)?.checked_sub(1)?;
-        let Block(keys) = self.edges.levels.last()?.get(block)?;
-        // The greatest address would count what fills the last block up.
-        let rank = bits.at_or_below(keys);
-        (rank > 0 && bits < u128::MAX).then_some(rank)
-    }
-
-    fn bytes(&self) -> usize {
-        self.edges.bytes() + self.shortcut.bytes()
     }
 }
 
