@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use seawall_guard::stages::{body, ddos, hygiene, lists, maintenance, rules, transform};
 use seawall_guard::{Assembly, Guard, Scope, StageDef, States, Subject, Trail, ZoneId, kit};
 use seawall_model::{RequestHead, ResponseHead};
-use seawall_rules::Bounds;
+use seawall_rules::{Bounds, Patterns};
 
 /// What is done, and what is asked for.
 struct Case {
@@ -154,7 +154,13 @@ fn guard(case: &Case) -> Guard {
     };
     let mut problems = Vec::new();
     let zone = document.zones.first().expect("there is one");
-    let guard = assembly.guard(zone, ZoneId(1), "zone[0]", &mut problems);
+    let guard = assembly.guard(
+        zone,
+        ZoneId(1),
+        "zone[0]",
+        &mut Patterns::unbounded(),
+        &mut problems,
+    );
     assert!(problems.is_empty(), "{problems:?}");
     guard
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_model::document::{StageMode, Zone};
 use seawall_model::{Problem, Wrong};
-use seawall_rules::{Bounds, Lists};
+use seawall_rules::{Bounds, Lists, Patterns};
 
 use crate::bounds::AtOnce;
 use crate::runner::{Guard, HeadSeam, Step};
@@ -24,6 +24,8 @@ pub struct ZoneInput<'a> {
     pub lists: &'a Lists,
     /// Bounds on rules.
     pub bounds: &'a Bounds,
+    /// Patterns, shared and charged to this zone.
+    pub patterns: &'a mut Patterns,
     /// The port at which clients reach HTTPS.
     pub https_port: u16,
     /// State, to be looked up and held, not read.
@@ -56,7 +58,15 @@ pub struct Assembly<'a> {
 
 impl Assembly<'_> {
     /// The guard of a zone. What is wrong goes to `problems`, each with `path` before it; a guard is only good without problems.
-    pub fn guard(&self, zone: &Zone, id: ZoneId, path: &str, problems: &mut Vec<Problem>) -> Guard {
+    /// Patterns are shared with, and charged to, the zone that was begun last.
+    pub fn guard(
+        &self,
+        zone: &Zone,
+        id: ZoneId,
+        path: &str,
+        patterns: &mut Patterns,
+        problems: &mut Vec<Problem>,
+    ) -> Guard {
         let mut guard = Guard::new(id, self.states.clone());
         for (place, def) in self.stages.iter().take(MOST_STAGES).enumerate() {
             let place = place as u8;
@@ -65,6 +75,7 @@ impl Assembly<'_> {
                 id,
                 lists: self.lists,
                 bounds: self.bounds,
+                patterns,
                 https_port: self.https_port,
                 states: self.states,
                 path,

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod network;
 pub mod problem;
 pub mod suggest;
+pub mod token;
 pub mod units;
 pub mod view;
 

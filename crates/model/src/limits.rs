@@ -18,6 +18,11 @@ pub struct Limits {
     pub origins_per_zone: usize,
     /// Rules of a zone.
     pub rules_per_zone: usize,
+    /// Work of compiling the patterns of a zone's rules, each different one once: bytes that are built, those that are thrown
+    /// away included. 1 MiB takes some 60 ms, and is 300 ordinary patterns.
+    pub pattern_bytes_per_zone: usize,
+    /// The same of all zones together, each different pattern once; zones are charged in the order of the document.
+    pub pattern_bytes_per_document: usize,
     /// Entries of `[lists]`.
     pub lists: usize,
     /// Networks of one list, each of those in the document and those in its file.
@@ -47,6 +52,8 @@ impl Default for Limits {
             hosts_per_zone: 1_000,
             origins_per_zone: 256,
             rules_per_zone: 1_000,
+            pattern_bytes_per_zone: 2 << 20,
+            pattern_bytes_per_document: 64 << 20,
             lists: 1_000,
             networks_per_list: 1_000_000,
             list_refs: 1_000,

@@ -14,7 +14,7 @@ use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
-use seawall_rules::NetworkSet;
+use seawall_rules::{NetworkSet, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 
 use crate::hosts::HostTable;
@@ -129,6 +129,8 @@ pub struct Zone {
     pub tls: Option<Arc<ServerConfig>>,
     /// What judges its requests and responses.
     pub guard: Guard,
+    /// The patterns of its rules, to be shared with the next snapshot and charged there.
+    pub patterns: ZonePatterns,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
     pub strict_tls: bool,
     /// A client without a certificate is refused, so cleartext is.

@@ -25,7 +25,7 @@ pub(crate) enum TextCheck {
     Begins(Box<[u8]>),
     Ends(Box<[u8]>),
     Contains(Box<Needle>),
-    Matches(Pattern),
+    Matches(Arc<Pattern>),
     Among(TextSet),
 }
 

@@ -7,6 +7,7 @@ use crate::check::{AddressCheck, NumberCheck, TextCheck};
 use crate::error::Error;
 use crate::lists::Lists;
 use crate::parse::{Names, Parser};
+use crate::patterns::Patterns;
 use crate::scratch::Scratch;
 use crate::value::{Address, Number, Read, Text, Truth, each_line};
 
@@ -24,7 +25,20 @@ impl Expression {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn parse(source: &str, lists: &Lists, bounds: &Bounds) -> Result<Self, Error> {
-        let (root, lists) = Parser::new(source, lists, bounds).whole()?;
+        Self::parse_sharing(source, lists, bounds, &mut Patterns::unbounded())
+    }
+
+    /// As [`Expression::parse`]; patterns are shared with, and charged to, the zone that was begun last.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn parse_sharing(
+        source: &str,
+        lists: &Lists,
+        bounds: &Bounds,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Error> {
+        let (root, lists) = Parser::new(source, lists, bounds, patterns).whole()?;
         Ok(Self {
             source: source.into(),
             root,

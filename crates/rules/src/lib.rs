@@ -30,7 +30,7 @@
 //! ASCII, and `\p{…}` is refused. Matching takes time linear in the text: a pattern becomes a table of states where that fits the
 //! budget ([`Bounds::pattern_bytes`]), else its states are followed side by side; never is anything tried twice.
 //!
-//! Compiling takes time linear in the source and bounded by [`Bounds`]; an [`Error`] points at the character. Matching is paid
+//! Compiling takes time linear in the source and bounded by [`Bounds`], and for a whole document by [`Patterns`]; an [`Error`] points at the character. Matching is paid
 //! for in [`Fuel`](seawall_model::Fuel) before each look at bytes that came from outside, and allocates nothing once a thread is warm.
 //!
 //! Not here: what a rule does, IO, clocks, the rest of Cloudflare's language (further functions, arrays, `wildcard`): a further kind
@@ -46,6 +46,7 @@ mod literal;
 mod networks;
 mod parse;
 mod pattern;
+mod patterns;
 mod reference;
 mod scan;
 mod scratch;
@@ -60,4 +61,5 @@ pub use expression::Expression;
 pub use language::{FIELDS, FUNCTIONS, Field, Function, Kind, OPERATORS, Operator};
 pub use lists::Lists;
 pub use networks::NetworkSet;
+pub use patterns::{Patterns, ZonePatterns};
 pub use reference::reference_markdown;

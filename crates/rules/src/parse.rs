@@ -24,6 +24,7 @@ use crate::expression::{Lines, Node};
 use crate::language::{Compare, FIELDS, FUNCTIONS, Kind, OPERATORS};
 use crate::lists::Lists;
 use crate::pattern::Budget;
+use crate::patterns::Patterns;
 use crate::scan::Scanner;
 use operand::{Named, Operand};
 
@@ -35,8 +36,9 @@ pub(crate) struct Parser<'p> {
     lists: &'p Lists,
     bounds: &'p Bounds,
     nodes: usize,
-    /// What is left of the budget for patterns.
-    patterns: Budget,
+    /// What is left of the expression's budget for patterns.
+    budget: Budget,
+    patterns: &'p mut Patterns,
     used_lists: Vec<Box<str>>,
     /// Within `any` or `all`: what `[*]` means.
     lines: Lines,
@@ -45,13 +47,19 @@ pub(crate) struct Parser<'p> {
 }
 
 impl<'p> Parser<'p> {
-    pub(crate) fn new(source: &'p str, lists: &'p Lists, bounds: &'p Bounds) -> Self {
+    pub(crate) fn new(
+        source: &'p str,
+        lists: &'p Lists,
+        bounds: &'p Bounds,
+        patterns: &'p mut Patterns,
+    ) -> Self {
         Self {
             scan: Scanner::new(source),
             lists,
             bounds,
             nodes: 0,
-            patterns: Budget::new(bounds.pattern_bytes),
+            budget: Budget::new(bounds.pattern_bytes),
+            patterns,
             used_lists: Vec::new(),
             lines: Lines::One,
             starred: false,

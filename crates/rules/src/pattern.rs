@@ -34,10 +34,12 @@ pub(crate) struct Refused {
     /// Where in the pattern, and how many bytes of it, when it is known.
     pub(crate) place: Option<(usize, usize)>,
     pub(crate) wrong: Wrong,
+    /// What was built before it was refused, in bytes.
+    pub(crate) work: usize,
 }
 
 /// What all patterns of an expression may cost together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     /// Bytes that they may keep.
     memory: usize,
@@ -56,12 +58,13 @@ impl Budget {
 }
 
 impl Pattern {
-    /// Compiles a pattern within a budget, and takes from it.
+    /// Compiles a pattern within a budget, and takes from it. With it comes the work: bytes of states and of tables that were
+    /// built, those that were thrown away included.
     pub(crate) fn compile(
         pattern: &str,
         any_case: bool,
         budget: &mut Budget,
-    ) -> Result<Self, Refused> {
+    ) -> Result<(Self, usize), Refused> {
         let config = syntax::Config::new()
             .unicode(false)
             .utf8(false)
@@ -77,7 +80,7 @@ impl Pattern {
             .configure(config)
             .build_from_hir(&parsed)
             .map_err(|error| match error.size_limit() {
-                Some(_) => too_large(),
+                Some(_) => too_large(budget.memory),
                 None => refused(pattern, &error.to_string()),
             })?;
         let trial = budget.trials.min(budget.memory) / 2;
@@ -89,21 +92,21 @@ impl Pattern {
             .dfa_size_limit(Some(trial))
             .determinize_size_limit(Some(trial));
         let tried = dense::Builder::new().configure(config).build_from_nfa(&nfa);
-        let (compiled, bytes) = match tried {
+        let states = nfa.memory_usage();
+        let (compiled, bytes, built) = match tried {
             Ok(table) => {
                 let bytes = table.memory_usage();
                 budget.trials = budget.trials.saturating_sub(bytes);
-                (Self::Table(Box::new(table)), bytes)
+                (Self::Table(Box::new(table)), bytes, bytes)
             }
             Err(error) if error.is_size_limit_exceeded() => {
                 budget.trials = budget.trials.saturating_sub(trial);
-                let bytes = nfa.memory_usage();
-                (Self::States(Box::new(nfa)), bytes)
+                (Self::States(Box::new(nfa)), states, trial)
             }
             Err(error) => return Err(refused(pattern, &error.to_string())),
         };
         budget.memory = budget.memory.saturating_sub(bytes);
-        Ok(compiled)
+        Ok((compiled, states + built))
     }
 
     /// Whether the pattern occurs in the text.
@@ -120,13 +123,14 @@ impl Pattern {
     }
 }
 
-fn too_large() -> Refused {
+fn too_large(work: usize) -> Refused {
     Refused {
         place: None,
         wrong: Wrong::new(
             "this pattern is too large",
             "repeat less often, or say it with fewer and shorter parts",
         ),
+        work,
     }
 }
 
@@ -166,6 +170,8 @@ fn refused(pattern: &str, said: &str) -> Refused {
     Refused {
         place,
         wrong: Wrong::new(format!("this is no pattern: {what}"), help),
+        // Reading a text of bounded length.
+        work: pattern.len(),
     }
 }
 
@@ -178,6 +184,7 @@ mod tests {
     fn compiled(pattern: &str) -> Pattern {
         Pattern::compile(pattern, false, &mut Budget::new(BYTES))
             .unwrap_or_else(|refused| panic!("{pattern}: {refused:?}"))
+            .0
     }
 
     fn occurs(pattern: &Pattern, text: &str) -> bool {
@@ -249,8 +256,8 @@ mod tests {
             let left = budget;
             let pattern = format!("a{nth}.{{1,80}}b");
             match Pattern::compile(&pattern, false, &mut budget) {
-                Ok(Pattern::Table(table)) => assert!(table.memory_usage() <= left.memory),
-                Ok(Pattern::States(nfa)) => {
+                Ok((Pattern::Table(table), _)) => assert!(table.memory_usage() <= left.memory),
+                Ok((Pattern::States(nfa), _)) => {
                     assert!(nfa.memory_usage() <= left.memory);
                     sides += 1;
                 }

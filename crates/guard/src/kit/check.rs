@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use seawall_model::document::{Document, StageMode};
 use seawall_model::{Fuel, RequestView, ResponseHead, Spent};
-use seawall_rules::Bounds;
+use seawall_rules::{Bounds, Patterns};
 
 use super::corpus::{self, Sent};
 use super::{Case, conn, document, lists};
@@ -396,7 +396,15 @@ fn built(def: &'static StageDef, document: &Document, problems: &mut Vec<String>
         states: &states,
     };
     let mut found = Vec::new();
-    let make = || assembly.guard(zone, ZoneId(1), "zone[0]", &mut found);
+    let make = || {
+        assembly.guard(
+            zone,
+            ZoneId(1),
+            "zone[0]",
+            &mut Patterns::unbounded(),
+            &mut found,
+        )
+    };
     let guard = catch_unwind(AssertUnwindSafe(make));
     problems.extend(found.iter().map(ToString::to_string));
     guard

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_model::document::StageMode;
 use seawall_model::{ConnFacts, ResponseHead};
-use seawall_rules::{Bounds, Lists};
+use seawall_rules::{Bounds, Lists, Patterns};
 
 use crate::assemble::Assembly;
 use crate::kit;
@@ -54,7 +54,13 @@ impl Place {
         };
         let mut problems = Vec::new();
         let zone = &document.zones[0];
-        let guard = assembly.guard(zone, ZoneId(1), "zone[0]", &mut problems);
+        let guard = assembly.guard(
+            zone,
+            ZoneId(1),
+            "zone[0]",
+            &mut Patterns::unbounded(),
+            &mut problems,
+        );
         Self {
             guard,
             problems: problems.iter().map(ToString::to_string).collect(),

@@ -90,7 +90,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
         seams.threshold = Some(zone.rule_stage.threshold);
     }
     for (nth, rule) in zone.rules.iter().enumerate() {
-        match Expression::parse(&rule.when, input.lists, input.bounds) {
+        match Expression::parse_sharing(&rule.when, input.lists, input.bounds, input.patterns) {
             Ok(when) => {
                 let name: Arc<str> = match &rule.name {
                     Some(name) => name.as_str().into(),

@@ -22,7 +22,7 @@ use seawall_guard::{
 };
 use seawall_model::document::{SkipSet, StageMode};
 use seawall_model::{ConnFacts, Fields, Fuel, RequestHead, RequestView, ResponseHead, Spent};
-use seawall_rules::{Bounds, Lists};
+use seawall_rules::{Bounds, Lists, Patterns};
 
 pub const PLAIN: StageDef = StageDef {
     name: "plain",
@@ -206,7 +206,13 @@ pub fn guard(stages: &[&'static StageDef], killed: &[&str], states: &Arc<States>
     };
     let document = kit::document("").unwrap();
     let mut problems = Vec::new();
-    let guard = assembly.guard(&document.zones[0], ZoneId(1), "zone[0]", &mut problems);
+    let guard = assembly.guard(
+        &document.zones[0],
+        ZoneId(1),
+        "zone[0]",
+        &mut Patterns::unbounded(),
+        &mut problems,
+    );
     assert!(problems.is_empty(), "{problems:?}");
     guard
 }

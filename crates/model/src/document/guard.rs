@@ -1,6 +1,7 @@
 //! What a zone asks of the stages that guard it, but for its rules: client addresses, limits on one client, bodies,
 //! headers of responses, maintenance.
 
+use crate::token::is_token;
 use std::time::Duration;
 
 use super::lists::{ListNames, ListRef};
@@ -205,7 +206,7 @@ fn media_type(text: &str) -> Result<String, Wrong> {
     }
     match text.split_once('/') {
         Some(("*", _)) => wrong("leave the list out, and every type is taken".into()),
-        Some((kind, subtype)) if headers::is_token(kind) && headers::is_token(subtype) => {
+        Some((kind, subtype)) if is_token(kind.as_bytes()) && is_token(subtype.as_bytes()) => {
             if kind.contains('*') || (subtype.contains('*') && subtype != "*") {
                 return wrong("`*` stands for a whole subtype, as in \"text/*\"".into());
             }

@@ -1,5 +1,6 @@
 //! Edits of header fields that a zone's owner may ask for, and the fields that nobody may edit.
 
+use crate::token::is_token;
 use std::collections::BTreeSet;
 
 use super::reader::Reader;
@@ -102,7 +103,7 @@ fn pairs(reader: &mut Reader<'_, '_>, name: &str, request: bool) -> Vec<(String,
 /// (§7.6.1) nor is the edge's own to say.
 fn check_name(name: &str, request: bool) -> Result<(), Wrong> {
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{} {what}", quote(name)), help));
-    if name.len() > 256 || !is_token(name) {
+    if name.len() > 256 || !is_token(name.as_bytes()) {
         return wrong("is no field name", "letters, digits and `-`");
     }
     match FieldId::of(name.as_bytes()) {
@@ -126,12 +127,6 @@ fn check_name(name: &str, request: bool) -> Result<(), Wrong> {
         ),
         _ => Ok(()),
     }
-}
-
-/// Whether it is a token (RFC 9110 §5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(known)
 }
 
 /// A field value (RFC 9110 §5.5), in ASCII as that section asks of new fields.

@@ -3,6 +3,7 @@
 //! The reader knows one shape of a line and takes no other. Only a head that is refused already is read again, slowly, to
 //! name the reason; in tests that second reading, and a parser by others, watch over the first.
 
+pub(super) use seawall_model::token::{is_token, is_token_byte};
 use std::sync::LazyLock;
 
 use seawall_model::head::Span;
@@ -346,30 +347,4 @@ fn without_cr(line: &[u8]) -> Result<&[u8], Reject> {
 
 pub(super) const fn is_control(byte: u8) -> bool {
     byte < b' ' || byte == 0x7f
-}
-
-/// `token` (RFC 9110 §5.6.2).
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
-}
-
-/// `tchar` (RFC 9110 §5.6.2).
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
-    ) || byte.is_ascii_alphanumeric()
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use seawall_guard::States;
 use seawall_model::document::Parsed;
 use seawall_model::{Document, Limits, Problem, Problems, Wrong};
-use seawall_rules::Bounds;
+use seawall_rules::{Bounds, Patterns};
 
 use crate::hosts::HostTable;
 use crate::materials::Materials;
@@ -101,6 +101,10 @@ pub fn compile(
         state,
         lists: &lists,
         bounds: Bounds::default(),
+        patterns: Patterns::new(
+            limits.pattern_bytes_per_zone,
+            limits.pattern_bytes_per_document,
+        ),
         https_port: edge::https_port(&document.edge, state),
         nowhere: Arc::new(States::new(names, 0)),
         shelf: tls::Shelf::new(sources.materials),
@@ -109,7 +113,11 @@ pub fn compile(
     for (index, zone) in document.zones.iter().enumerate() {
         let made = compiler.made(zone);
         let is_bad = sources.bad_zones.contains(&index);
-        if !is_bad && let Some(same) = zones.same(&zone.name, made.content, state) {
+        // It is charged for its patterns as if it were compiled: what is live has no say in what is refused.
+        if !is_bad
+            && let Some(same) = zones.same(&zone.name, made.content, state)
+            && compiler.patterns.take_over(&same.patterns)
+        {
             zones.good(same);
             continue;
         }

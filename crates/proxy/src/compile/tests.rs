@@ -451,3 +451,77 @@ fn a_stage_that_panics_while_it_is_built_costs_one_zone() {
     assert_eq!((after.zones.len(), refused.len()), (1, 1));
     assert_eq!(&*after.zones[0].name, "a");
 }
+
+/// A zone with so many dear patterns, all different, the first one with this number.
+fn dear_zone(name: &str, first: usize, count: usize) -> String {
+    let rules = (first..first + count).map(|nth| {
+        format!(
+            "[[zone.rule]]\naction = 'log'\nwhen = 'http.host matches \"(a{{1,60}}b{{1,60}}){{1,8}}c{nth}\"'\n"
+        )
+    });
+    zone(name, &rules.collect::<String>())
+}
+
+#[test]
+fn a_zone_with_too_many_dear_patterns_is_refused_at_the_rule_and_the_others_go_live() {
+    let mut bench = Bench::new();
+    let text = document(&[dear_zone("dear", 0, 50), zone("plain", "")]);
+    let compiled = bench.compile(&text);
+    let first = &compiled.problems.list[0];
+    assert!(first.path.starts_with("zone[0].rule["), "{first}");
+    assert!(
+        first.what.contains("those of the zone take more than"),
+        "{first}"
+    );
+    assert!(first.help.contains("repeat less often"), "{first}");
+    let (snapshot, refused) = bench.go_live(&text);
+    assert_eq!(refused.len(), 1);
+    assert_eq!(snapshot.zones.len(), 1);
+    // Equal patterns count once.
+    let same = dear_zone("dear", 0, 1).replace("[[zone.rule]]", "@");
+    let (head, rule) = same.split_once('@').unwrap();
+    let fifty = format!("[[zone.rule]]{rule}").repeat(50);
+    let (snapshot, refused) = bench.go_live(&document(&[format!("{head}{fifty}")]));
+    assert!(refused.is_empty());
+    assert_eq!(named(&snapshot, "dear").patterns.len(), 1);
+}
+
+#[test]
+fn what_all_zones_patterns_may_take_is_charged_in_order_whatever_was_live() {
+    let mut bench = Bench::new();
+    let zones: Vec<String> = (0..6)
+        .map(|nth| dear_zone(&format!("zone-{nth}"), 3 * nth, 3))
+        .collect();
+    let (snapshot, _) = bench.go_live(&document(&zones[..1]));
+    // Room for three zones and a part of the fourth.
+    bench.limits.pattern_bytes_per_document = 7 * named(&snapshot, "zone-0").patterns.work() / 2;
+    bench.limits.problems = 1_000;
+    let told = |bench: &Bench, text: &str| {
+        let compiled = bench.compile(text);
+        let refused: Vec<usize> = compiled.refused.iter().map(|zone| zone.index).collect();
+        (refused, compiled.problems)
+    };
+    let text = document(&zones);
+    let cold = Bench {
+        live: None,
+        folder: bench.folder.join("none"),
+        pem: bench.pem.clone(),
+        state: State::new(registry(), STAGES),
+        limits: bench.limits.clone(),
+    };
+    let from_nothing = told(&cold, &text);
+    assert_eq!(from_nothing.0, [3, 4, 5], "{}", from_nothing.1);
+    // The last ones are live: they are refused all the same, and stay as they were.
+    for live in [&zones[..1], &zones[3..], &zones[4..5], &zones[2..4]] {
+        bench.go_live(&document(live));
+        assert_eq!(told(&bench, &text), from_nothing);
+    }
+    // What another zone wrote as well is shared: it costs all of them nothing more.
+    let twin = dear_zone("twin", 0, 3);
+    let (snapshot, refused) = bench.go_live(&document(&[zones[0].clone(), twin]));
+    assert!(refused.is_empty());
+    assert_eq!(
+        named(&snapshot, "twin").patterns.work(),
+        named(&snapshot, "zone-0").patterns.work()
+    );
+}

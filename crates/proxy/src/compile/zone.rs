@@ -11,7 +11,7 @@ use seawall_model::document::{
     Zone as ZoneDocument,
 };
 use seawall_model::{Fields, Host, HostPattern, Problem};
-use seawall_rules::Bounds;
+use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use seawall_telemetry::record::place;
 
 use super::digest::Digest;
@@ -29,6 +29,7 @@ pub(super) struct ZoneCompiler<'a> {
     pub state: &'a State,
     pub lists: &'a Lists,
     pub bounds: Bounds,
+    pub patterns: Patterns,
     /// The port at which clients reach HTTPS.
     pub https_port: u16,
     /// Where a guard that will never serve leaves its traces.
@@ -50,6 +51,7 @@ struct Parts {
     origins: Box<[Origin]>,
     tls: Option<Arc<ServerConfig>>,
     guard: Guard,
+    patterns: ZonePatterns,
 }
 
 impl<'a> ZoneCompiler<'a> {
@@ -126,10 +128,13 @@ impl<'a> ZoneCompiler<'a> {
             https_port: self.https_port,
             states,
         };
+        self.patterns.begin_zone();
+        let guard = assembly.guard(zone, id, &path, &mut self.patterns, problems);
         Parts {
             origins,
             tls,
-            guard: assembly.guard(zone, id, &path, problems),
+            guard,
+            patterns: self.patterns.of_zone(),
         }
     }
 
@@ -184,6 +189,7 @@ impl<'a> ZoneCompiler<'a> {
             origins: parts.origins,
             tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
             guard: parts.guard,
+            patterns: parts.patterns,
             strict_tls: zone.tls.client != ClientCertificates::Off
                 || zone.tls.min_version != TlsVersion::default(),
             needs_tls: zone.tls.client == ClientCertificates::Required,

@@ -67,7 +67,7 @@ impl Parser<'_> {
         Ok(wanted)
     }
 
-    fn pattern(&mut self, text: &Text, named: &Named) -> Result<Pattern, Error> {
+    fn pattern(&mut self, text: &Text, named: &Named) -> Result<Arc<Pattern>, Error> {
         let wanted = self.text_literal(named)?;
         let Ok(pattern) = std::str::from_utf8(&wanted.bytes) else {
             return Err(wanted.error(
@@ -75,7 +75,8 @@ impl Parser<'_> {
                 "write the byte as an escape of the pattern: r\"\\xff\"",
             ));
         };
-        let compiled = Pattern::compile(pattern, has_no_case(text), &mut self.patterns);
+        let (any_case, budget) = (has_no_case(text), &mut self.budget);
+        let compiled = self.patterns.pattern(pattern, any_case, budget);
         compiled.map_err(|refused| {
             let place = refused.place.zip(wanted.plain_from);
             let (at, len) = place.map_or((wanted.at, wanted.len), |((at, len), from)| {

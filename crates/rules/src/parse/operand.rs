@@ -1,6 +1,7 @@
 //! What stands before an operator: a field, a header line, a function.
 
 use seawall_model::problem::quote;
+use seawall_model::token::is_token;
 
 use super::Parser;
 use crate::check::TextCheck;
@@ -124,7 +125,7 @@ impl Parser<'_> {
                 .error("the name of a header is missing here", form));
         };
         self.bracket()?;
-        if name.bytes.is_empty() || !name.bytes.iter().all(|byte| is_token(*byte)) {
+        if !is_token(&name.bytes) {
             return Err(name.error(
                 "this is no name of a header",
                 "letters, digits and hyphens, without the colon",
@@ -323,26 +324,4 @@ impl Parser<'_> {
 /// Host names and extensions mean the same in any case.
 pub(super) const fn has_no_case(text: &Text) -> bool {
     matches!(text.source, Source::Plain(Plain::Host | Plain::Extension))
-}
-
-/// RFC 9110 §5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
