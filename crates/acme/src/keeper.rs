@@ -176,7 +176,9 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
         for name in self.names.values_mut() {
             name.wanted = false;
         }
-        for name in names {
+        let dns = self.settings.challenges.contains(&Challenge::Dns01);
+        // Without dns-01 there is none for a wildcard: its names may have theirs on demand.
+        for name in names.iter().filter(|name| dns || !name.starts_with("*.")) {
             self.names.entry(name.clone()).or_default().wanted = true;
         }
         let settings = self.settings;

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod compile;
+pub mod certificates;
 mod connection;
 mod endpoint;
 mod exchange;

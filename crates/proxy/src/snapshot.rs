@@ -129,6 +129,8 @@ pub struct Zone {
     pub tls: Option<Arc<ServerConfig>>,
     /// What judges its requests and responses.
     pub guard: Guard,
+    /// Its certificates come by ACME.
+    pub acme: bool,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
     pub strict_tls: bool,
     /// A client without a certificate is refused, so cleartext is.

@@ -56,14 +56,23 @@ pub struct Up {
     /// A host name of the site; several are possible. Without one: every host
     #[arg(long, env = "SEAWALL_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', conflicts_with = "config")]
     pub host: Vec<String>,
-    /// Get the certificate by ACME, with this contact (not in this build: self-signed instead)
+    /// Get the certificate by ACME, with this contact; it means agreeing to the authority's terms. Needs --host
     #[arg(
         long,
         env = "SEAWALL_ACME",
         value_name = "EMAIL",
+        value_parser = contact,
         conflicts_with = "config"
     )]
     pub acme: Option<String>,
+    /// The ACME authority's directory [default: Let's Encrypt]
+    #[arg(
+        long,
+        env = "SEAWALL_ACME_DIRECTORY",
+        value_name = "URL",
+        conflicts_with = "config"
+    )]
+    pub acme_directory: Option<String>,
     /// The configuration file
     #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -117,6 +126,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn location(text: &str) -> Result<String, String> {
     document::location(text).map_err(|wrong| wrong.to_string())
+}
+
+fn contact(text: &str) -> Result<String, String> {
+    document::contact(text).map_err(|wrong| wrong.to_string())
 }
 
 fn workers(text: &str) -> Result<usize, String> {

@@ -8,6 +8,7 @@
     reason = "a closed terminal must not end the process: use `say`"
 )]
 
+mod certificates;
 mod check;
 mod cli;
 mod configure;
