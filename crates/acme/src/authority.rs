@@ -99,7 +99,9 @@ impl<'w> Authority<'w> {
                 let again = retry_after(&reply).map_or(plan::ASK, |after| after.as_secs());
                 Ok(Some((Window { start, end }, again.clamp(60, 86_400))))
             }
-            _ => Err(Fault::Nonsense("renewal information without a window".into())),
+            _ => Err(Fault::Nonsense(
+                "renewal information without a window".into(),
+            )),
         }
     }
 
@@ -132,13 +134,18 @@ impl<'w> Authority<'w> {
         };
         let order_url = location(&reply)?;
         let mut order = good(&reply)?;
-        let authorizations = order.get("authorizations").and_then(Value::as_array).cloned();
+        let authorizations = order
+            .get("authorizations")
+            .and_then(Value::as_array)
+            .cloned();
         for url in authorizations.unwrap_or_default().iter().take(4) {
             let url = url.as_str().unwrap_or_default();
             self.authorize(name, url, challenges, present, due).await?;
         }
         let key = KeyPair::generate().map_err(own)?;
-        order = self.wait(&order_url, order, &["ready", "valid"], due).await?;
+        order = self
+            .wait(&order_url, order, &["ready", "valid"], due)
+            .await?;
         if status(&order) == "ready" {
             let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(own)?;
             params.distinguished_name = DistinguishedName::new();
@@ -172,7 +179,9 @@ impl<'w> Authority<'w> {
         let offered = authorization.get("challenges").and_then(Value::as_array);
         let offered = offered.cloned().unwrap_or_default();
         let chosen = challenges.iter().find_map(|challenge| {
-            let of_kind = |offer: &&Value| offer.get("type").and_then(Value::as_str) == Some(challenge.name());
+            let of_kind = |offer: &&Value| {
+                offer.get("type").and_then(Value::as_str) == Some(challenge.name())
+            };
             Some((*challenge, offered.iter().find(of_kind)?))
         });
         let Some((challenge, offer)) = chosen else {
@@ -184,7 +193,10 @@ impl<'w> Authority<'w> {
         };
         let proof = self.proof(name, challenge, &text(offer, "token")?)?;
         let presented = match present.present(&proof, true).await {
-            Ok(()) => self.prove(name, challenge, url, &text(offer, "url")?, due).await,
+            Ok(()) => {
+                self.prove(name, challenge, url, &text(offer, "url")?, due)
+                    .await
+            }
             Err(fault) => Err(fault),
         };
         // What could not be taken away does no harm; a good order is no less good.
@@ -195,7 +207,9 @@ impl<'w> Authority<'w> {
     fn proof(&self, name: &str, challenge: Challenge, token: &str) -> Result<Proof, Fault> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if token.is_empty() || token.len() > 256 || !token.bytes().all(fits) {
-            return Err(Fault::Nonsense("a token that is none (RFC 8555 §8.3)".into()));
+            return Err(Fault::Nonsense(
+                "a token that is none (RFC 8555 §8.3)".into(),
+            ));
         }
         let authorization = format!("{token}.{}", self.key.thumbprint());
         let digest = sha256(authorization.as_bytes());
@@ -239,12 +253,15 @@ impl<'w> Authority<'w> {
                 "pending" | "processing" if Instant::now() < due => {
                     tokio::time::sleep(pause(&reply)).await;
                 }
-                "pending" | "processing" => return Err(failed("it took longer than 3 minutes".into())),
+                "pending" | "processing" => {
+                    return Err(failed("it took longer than 3 minutes".into()));
+                }
                 _ => {
                     let all = seen.get("challenges").and_then(Value::as_array);
-                    let detail = all.into_iter().flatten().find_map(|challenge| {
-                        challenge.get("error")?.get("detail")?.as_str()
-                    });
+                    let detail = all
+                        .into_iter()
+                        .flatten()
+                        .find_map(|challenge| challenge.get("error")?.get("detail")?.as_str());
                     let detail = bounded(detail.unwrap_or("it does not say why"));
                     return Err(failed(format!(
                         "{detail} (does the name lead to this machine, and are ports 80 and 443 open? `seawall doctor` looks)"
@@ -267,7 +284,9 @@ impl<'w> Authority<'w> {
                 status if wanted.contains(&status) => return Ok(order),
                 "pending" | "ready" | "processing" if Instant::now() < due => {}
                 "invalid" => {
-                    let detail = order.get("error").and_then(|error| error.get("detail")?.as_str());
+                    let detail = order
+                        .get("error")
+                        .and_then(|error| error.get("detail")?.as_str());
                     return Err(Fault::Refused {
                         kind: "order".into(),
                         detail: bounded(detail.unwrap_or("the order became invalid")),
@@ -275,7 +294,10 @@ impl<'w> Authority<'w> {
                     });
                 }
                 other => {
-                    return Err(Fault::Nonsense(format!("an order that stays {:.40?}", other)));
+                    return Err(Fault::Nonsense(format!(
+                        "an order that stays {:.40?}",
+                        other
+                    )));
                 }
             }
             tokio::time::sleep(wait).await;
@@ -319,7 +341,10 @@ fn bounded(text: &str) -> String {
 }
 
 fn status(value: &Value) -> &str {
-    value.get("status").and_then(Value::as_str).unwrap_or_default()
+    value
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn text(value: &Value, key: &str) -> Result<String, Fault> {
@@ -340,12 +365,18 @@ fn nonce(reply: &Reply) -> Option<String> {
 }
 
 fn retry_after(reply: &Reply) -> Option<Duration> {
-    reply.field("retry-after")?.parse().ok().map(Duration::from_secs)
+    reply
+        .field("retry-after")?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// Until the next look: what the authority asks for, within reason.
 fn pause(reply: &Reply) -> Duration {
-    retry_after(reply).unwrap_or(LOOK).clamp(LOOK, Duration::from_secs(15))
+    retry_after(reply)
+        .unwrap_or(LOOK)
+        .clamp(LOOK, Duration::from_secs(15))
 }
 
 /// The JSON of a good reply.
@@ -353,7 +384,8 @@ fn good(reply: &Reply) -> Result<Value, Fault> {
     if let Some(fault) = problem(reply) {
         return Err(fault);
     }
-    serde_json::from_slice(&reply.body).map_err(|error| Fault::Nonsense(format!("no JSON: {error}")))
+    serde_json::from_slice(&reply.body)
+        .map_err(|error| Fault::Nonsense(format!("no JSON: {error}")))
 }
 
 /// What a reply that is none of 2xx says (RFC 8555 §6.7).

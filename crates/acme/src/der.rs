@@ -53,7 +53,10 @@ impl Facts {
     /// Its name in renewal information (RFC 9773 §4.1).
     pub fn renewal_id(&self) -> Option<String> {
         let authority = crate::jose::base64url(self.authority.as_deref()?);
-        Some(format!("{authority}.{}", crate::jose::base64url(&self.serial)))
+        Some(format!(
+            "{authority}.{}",
+            crate::jose::base64url(&self.serial)
+        ))
     }
 }
 
@@ -88,7 +91,9 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         if bytes.len() > 3 {
             return None;
         }
-        length = bytes.iter().fold(0, |all, byte| all << 8 | usize::from(*byte));
+        length = bytes
+            .iter()
+            .fold(0, |all, byte| all << 8 | usize::from(*byte));
         rest = behind;
     }
     let (content, behind) = rest.split_at_checked(length)?;

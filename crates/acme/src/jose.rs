@@ -2,9 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use crate::Fault;
@@ -25,7 +23,10 @@ impl AccountKey {
         let random = SystemRandom::new();
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
             .map_err(|_| Fault::Own("no key could be made".into()))?;
-        Ok((Self::from_pkcs8(document.as_ref())?, document.as_ref().to_vec()))
+        Ok((
+            Self::from_pkcs8(document.as_ref())?,
+            document.as_ref().to_vec(),
+        ))
     }
 
     /// From its PKCS#8 form.
@@ -78,16 +79,18 @@ impl AccountKey {
             };
         }
         let protected = base64url(protected.to_string().as_bytes());
-        let payload = payload.map_or_else(String::new, |value| {
-            base64url(value.to_string().as_bytes())
-        });
+        let payload =
+            payload.map_or_else(String::new, |value| base64url(value.to_string().as_bytes()));
         let signed = format!("{protected}.{payload}");
         let signature = self
             .pair
             .sign(&SystemRandom::new(), signed.as_bytes())
             .map_err(|_| Fault::Own("signing failed".into()))?;
         let signature = base64url(signature.as_ref());
-        Ok(json!({ "protected": protected, "payload": payload, "signature": signature }).to_string())
+        Ok(
+            json!({ "protected": protected, "payload": payload, "signature": signature })
+                .to_string(),
+        )
     }
 }
 
@@ -122,7 +125,13 @@ mod tests {
     #[test]
     fn base64url_is_that_of_the_rfc() {
         // RFC 4648 §10, without padding.
-        for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+        ] {
             assert_eq!(base64url(bytes.as_bytes()), text);
         }
         assert_eq!(base64url(&[0xfb, 0xff]), "-_8");

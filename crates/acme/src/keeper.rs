@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::authority::{Authority, Present, Proof};
+use crate::der::Facts;
 use crate::jose::{AccountKey, base64url, sha256};
 use crate::plan::{self, Window};
 use crate::store::{self, Store};
 use crate::wire::Wire;
-use crate::der::Facts;
 use crate::{Challenge, Fault, Issued, Publication, Settings, Standing, hook};
 
 /// The longest sleep: a laptop that slept, or a clock that was set, is noticed then.
@@ -29,7 +29,10 @@ pub fn restored(settings: &Settings) -> Result<Publication, Fault> {
     let store = Store::open(&settings.folder)?;
     let (found, alarms) = store.restore();
     Ok(Publication {
-        certificates: found.into_iter().map(|(name, (issued, _))| (name, issued)).collect(),
+        certificates: found
+            .into_iter()
+            .map(|(name, (issued, _))| (name, issued))
+            .collect(),
         alarms,
         ..Publication::default()
     })
@@ -161,14 +164,29 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
             publication.certificates.insert(name.clone(), issued);
             let next = plan::renew_at(facts.not_before, facts.not_after, None, of_name(&name));
             let have = Some(facts);
-            names.insert(name, Name { have, next, ..Name::default() });
+            names.insert(
+                name,
+                Name {
+                    have,
+                    next,
+                    ..Name::default()
+                },
+            );
         }
         let board = Board {
             publication: RefCell::new(publication),
             publish,
             hook: &settings.hook,
         };
-        Self { settings, wire, store, board, names, ahead: 0, broken }
+        Self {
+            settings,
+            wire,
+            store,
+            board,
+            names,
+            ahead: 0,
+            broken,
+        }
     }
 
     /// These must have one. Names that went stay published but are not renewed.
@@ -182,9 +200,8 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
             self.names.entry(name.clone()).or_default().wanted = true;
         }
         let settings = self.settings;
-        self.names.retain(|name, state| {
-            state.wanted || state.have.is_some() || settings.allows(name)
-        });
+        self.names
+            .retain(|name, state| state.wanted || state.have.is_some() || settings.allows(name));
         self.tell();
     }
 
@@ -211,7 +228,10 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
     }
 
     fn until_next(&self) -> u64 {
-        let tended = self.names.iter().filter(|(name, state)| self.is_tended(name, state));
+        let tended = self
+            .names
+            .iter()
+            .filter(|(name, state)| self.is_tended(name, state));
         let next = tended.map(|(_, state)| state.next).min();
         next.map_or(u64::MAX, |next| next.saturating_sub(now()).max(1))
     }
@@ -302,12 +322,15 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
             all.certificates.insert(name.to_owned(), issued);
         });
         let state = self.names.entry(name.to_owned()).or_default();
-        state.next = local.saturating_add(at.saturating_sub(today)).max(local + 60);
+        state.next = local
+            .saturating_add(at.saturating_sub(today))
+            .max(local + 60);
         state.ask_at = local + 60;
         state.window = None;
         state.have = Some(facts);
         // It serves all the same; that it would be gone after a restart is told.
-        self.broken.retain(|what| !what.contains(&format!("/{name}.sealed")));
+        self.broken
+            .retain(|what| !what.contains(&format!("/{name}.sealed")));
         if let Err(fault) = kept {
             self.broken.push(fault.to_string());
         }
@@ -345,7 +368,10 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
                 if self.ahead > 0 { "ahead of" } else { "behind" }
             ));
         }
-        let tended = self.names.iter().filter(|(name, state)| self.is_tended(name, state));
+        let tended = self
+            .names
+            .iter()
+            .filter(|(name, state)| self.is_tended(name, state));
         let names = tended.map(|(name, state)| {
             let standing = Standing {
                 expires: state.have.as_ref().map(|facts| facts.not_after),

@@ -39,7 +39,11 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, Fault> {
         let fault = |error: io::Error| Fault::Own(format!("{}: {error}", folder.display()));
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(fault)?;
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(fault)?;
         let key = match std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|credentials| Path::new(&credentials).join(CREDENTIAL))
             .filter(|path| path.exists())
@@ -100,7 +104,9 @@ impl Store {
                 .map_err(|error| fault(&error.to_string()))?,
         };
         let mut opened = self.unseal(name, &sealed).ok_or_else(|| {
-            fault("is broken, or sealed with another key (it is left as it is, and a new one is got)")
+            fault(
+                "is broken, or sealed with another key (it is left as it is, and a new one is got)",
+            )
         })?;
         let value = serde_json::from_slice(&opened);
         opened.fill(0);
@@ -108,7 +114,9 @@ impl Store {
     }
 
     fn unseal(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, content) = sealed.strip_prefix(MAGIC)?.split_first_chunk::<NONCE_LEN>()?;
+        let (nonce, content) = sealed
+            .strip_prefix(MAGIC)?
+            .split_first_chunk::<NONCE_LEN>()?;
         let mut content = content.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let aad = Aad::from(name.as_bytes());
@@ -165,7 +173,8 @@ pub fn check(name: &str, issued: &Issued) -> Result<Facts, Fault> {
         .map_err(|error| fault(error.to_string()))?;
     let asked = name.replacen('*', "any", 1);
     let asked = ServerName::try_from(asked).map_err(|_| fault("is no name".into()))?;
-    rustls::client::verify_server_name(&parsed, &asked).map_err(|error| fault(error.to_string()))?;
+    rustls::client::verify_server_name(&parsed, &asked)
+        .map_err(|error| fault(error.to_string()))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain, key, &provider).map_err(|error| fault(error.to_string()))?;
     Ok(facts)

@@ -114,7 +114,10 @@ impl Wire {
                 Err(fault) => last = Some(fault),
             }
         }
-        Err(last.map_or_else(|| unreachable(url, "no address"), |fault| unreachable(url, fault)))
+        Err(last.map_or_else(
+            || unreachable(url, "no address"),
+            |fault| unreachable(url, fault),
+        ))
     }
 }
 
@@ -144,7 +147,10 @@ impl<'a> At<'a> {
             Some(at) => rest.split_at_checked(at).ok_or_else(|| bad("is no URL"))?,
             None => (rest, "/"),
         };
-        let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
+        let fits = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'@')
+        };
         if authority.is_empty() || !fits(authority) || !fits(target) || url.len() > 2048 {
             return Err(bad("is no URL"));
         }
@@ -156,7 +162,9 @@ impl<'a> At<'a> {
         let port = port.map_err(|_| bad("has no good port"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let local = host == "localhost"
-            || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+            || host
+                .parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
         if !tls && !local {
             return Err(bad("is not https"));
         }
@@ -206,7 +214,10 @@ async fn read(stream: &Stream, method: Method, url: &str) -> Result<Reply, Fault
     let none = method == Method::Head || matches!(head.status, 204 | 304);
     while !none {
         if wanted.is_some_and(|wanted| !chunked && body.len() >= wanted)
-            || (chunked && unchunk(&body).map_err(|()| nonsense("broken chunks"))?.is_some())
+            || (chunked
+                && unchunk(&body)
+                    .map_err(|()| nonsense("broken chunks"))?
+                    .is_some())
         {
             break;
         }

@@ -74,7 +74,8 @@ impl Certificates {
             };
             match made {
                 Ok(key) => {
-                    live.keys.insert(name.as_str().into(), (issued.clone(), key));
+                    live.keys
+                        .insert(name.as_str().into(), (issued.clone(), key));
                 }
                 Err(fault) => live.alarms.push(format!("{name}: {fault}")),
             }
@@ -95,7 +96,10 @@ impl Certificates {
     }
 
     fn live(&self) -> Arc<Live> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The key authorization for a token of ours (HTTP-01).
@@ -121,18 +125,32 @@ impl Certificates {
             let problem = standing.problem.as_deref();
             match standing.expires {
                 None => problem.map(|why| format!("{name} has no certificate: {why}")),
-                Some(expires) if expires <= now => Some(format!("the certificate of {name} has expired: {}", problem.unwrap_or("its renewal is due"))),
+                Some(expires) if expires <= now => Some(format!(
+                    "the certificate of {name} has expired: {}",
+                    problem.unwrap_or("its renewal is due")
+                )),
                 Some(expires) if expires - now < SOON && problem.is_some() => {
                     let why = problem.unwrap_or_default();
-                    Some(format!("the certificate of {name} expires in {} h: {why}", (expires - now) / 3600))
+                    Some(format!(
+                        "the certificate of {name} expires in {} h: {why}",
+                        (expires - now) / 3600
+                    ))
                 }
                 // An old one serves on, and there is time.
                 Some(_) => problem.filter(|_| standing.failures >= 3).map(|why| {
-                    format!("the certificate of {name} could not be renewed {} times: {why}", standing.failures)
+                    format!(
+                        "the certificate of {name} could not be renewed {} times: {why}",
+                        standing.failures
+                    )
                 }),
             }
         });
-        live.alarms.iter().cloned().chain(of_names).take(SHOWN).collect()
+        live.alarms
+            .iter()
+            .cloned()
+            .chain(of_names)
+            .take(SHOWN)
+            .collect()
     }
 
     /// For `/state`.
@@ -166,12 +184,19 @@ impl Certificates {
             if let Some(expires) = standing.expires {
                 // Writing to a text does not fail.
                 let left = expires as i64 - now;
-                let _ = writeln!(out, "seawall_certificate_expires_seconds{{name=\"{name}\"}} {left}");
+                let _ = writeln!(
+                    out,
+                    "seawall_certificate_expires_seconds{{name=\"{name}\"}} {left}"
+                );
             }
         }
         out.push_str("# HELP seawall_certificate_failures Failed attempts in a row to get or renew a certificate.\n# TYPE seawall_certificate_failures gauge\n");
         for (name, standing) in live.names.iter().take(SHOWN) {
-            let _ = writeln!(out, "seawall_certificate_failures{{name=\"{name}\"}} {}", standing.failures);
+            let _ = writeln!(
+                out,
+                "seawall_certificate_failures{{name=\"{name}\"}} {}",
+                standing.failures
+            );
         }
     }
 }

@@ -99,7 +99,9 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
     drop(accepting);
     match accepted {
         Err(fault) => thread.shard.tls_handshake(handshake_result(&fault), ""),
-        Ok(accepted) if accepted.challenge => thread.shard.tls_handshake("challenge", accepted.facts.version),
+        Ok(accepted) if accepted.challenge => thread
+            .shard
+            .tls_handshake("challenge", accepted.facts.version),
         Ok(accepted) => {
             drop(snapshot);
             let result = if accepted.facts.resumed {

@@ -71,7 +71,11 @@ impl State {
         let hosts = acme.flat_map(|zone| zone.hosts.iter());
         let named = hosts.filter_map(|host| match host {
             // An address is no name, and `*` is nothing that a certificate could hold: it is for those on demand.
-            HostPattern::Exact(name) if name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() => None,
+            HostPattern::Exact(name)
+                if name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() =>
+            {
+                None
+            }
             HostPattern::Exact(name) => Some(name.clone()),
             HostPattern::Under(name) => Some(format!("*.{name}")),
             HostPattern::Any => None,

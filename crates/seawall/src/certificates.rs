@@ -18,7 +18,12 @@ use crate::say::{complain, say};
 const ASKED: usize = 256;
 
 /// The keeper's settings, where anything wants certificates; `base` is where relative paths begin, `folder` the data folder.
-fn settings(document: &Document, state: &State, base: &Path, folder: &Path) -> Result<Option<Settings>> {
+fn settings(
+    document: &Document,
+    state: &State,
+    base: &Path,
+    folder: &Path,
+) -> Result<Option<Settings>> {
     let mut zones = document.zones.iter();
     if !zones.any(|zone| zone.tls.certificate == Certificate::Acme) {
         return Ok(None);
@@ -43,52 +48,89 @@ fn settings(document: &Document, state: &State, base: &Path, folder: &Path) -> R
         on_demand: acme.on_demand.clone(),
         on_demand_most: acme.on_demand_most as usize,
         folder: folder.join("certificates"),
-        outward: state.outward(edge.outward.public, edge.outward.private, edge.outward.loopback),
+        outward: state.outward(
+            edge.outward.public,
+            edge.outward.private,
+            edge.outward.loopback,
+        ),
     }))
 }
 
-/// Puts live what the last process kept, and starts the keeper. To be called before anything is served. A folder that cannot be
+/// What gets and renews certificates, ready to be started.
+pub struct Keeper {
+    settings: Settings,
+    certificates: Arc<Certificates>,
+}
+
+/// Puts live what the last process kept: to be called before anything is served. A folder that cannot be
 /// used is an alarm and no reason not to serve: with a self-signed certificate, as long as there is no other.
 ///
 /// # Errors
-/// The file of `[edge.acme] ca` cannot be read, or there is no thread.
-pub fn start(document: &Document, state: &State, base: &Path, folder: &Path) -> Result<()> {
+/// The file of `[edge.acme] ca` cannot be read.
+pub fn restore(
+    document: &Document,
+    state: &State,
+    base: &Path,
+    folder: &Path,
+) -> Result<Option<Keeper>> {
     let Some(settings) = settings(document, state, base, folder)? else {
-        return Ok(());
+        return Ok(None);
     };
     let certificates = state.certificates.clone();
     match keeper::restored(&settings) {
         Ok(publication) => certificates.take(&publication),
         Err(fault) => {
             broken(&certificates, &fault);
-            return Ok(());
+            return Ok(None);
         }
     }
-    let (ask, asked) = mpsc::channel(ASKED);
-    if !settings.on_demand.is_empty() {
-        certificates.ask(ask.clone());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new().name("certificates".into()).spawn(move || {
-        let told = std::cell::RefCell::new(Told::default());
-        let publish = |publication: &Publication| {
-            certificates.take(publication);
-            told.borrow_mut().tell(publication, &certificates);
-        };
-        // Held so that the queue stays open where nobody asks.
-        let _ask = ask;
-        let wanted = certificates.wanted();
-        if let Err(fault) = runtime.block_on(keeper::run(settings, wanted, asked, publish)) {
-            broken(&certificates, &fault);
+    Ok(Some(Keeper {
+        settings,
+        certificates,
+    }))
+}
+
+impl Keeper {
+    /// Starts it, once challenges can be answered: on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub fn start(self) -> Result<()> {
+        let Self {
+            settings,
+            certificates,
+        } = self;
+        let (ask, asked) = mpsc::channel(ASKED);
+        if !settings.on_demand.is_empty() {
+            certificates.ask(ask.clone());
         }
-    })?;
-    Ok(())
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name("certificates".into())
+            .spawn(move || {
+                let told = std::cell::RefCell::new(Told::default());
+                let publish = |publication: &Publication| {
+                    certificates.take(publication);
+                    told.borrow_mut().tell(publication, &certificates);
+                };
+                // Held so that the queue stays open where nobody asks.
+                let _ask = ask;
+                let wanted = certificates.wanted();
+                if let Err(fault) = runtime.block_on(keeper::run(settings, wanted, asked, publish))
+                {
+                    broken(&certificates, &fault);
+                }
+            })?;
+        Ok(())
+    }
 }
 
 fn broken(certificates: &Arc<Certificates>, fault: &seawall_acme::Fault) {
-    complain(format_args!("certificates: {fault} (what is there is served on; none is got or renewed)"));
+    complain(format_args!(
+        "certificates: {fault} (what is there is served on; none is got or renewed)"
+    ));
     certificates.take(&Publication {
         alarms: vec![fault.to_string()],
         ..Publication::default()

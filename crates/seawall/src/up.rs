@@ -74,7 +74,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     if let Some(https) = listening.served.https.first() {
         state.set_https_port(https.port());
     }
-    certificates::start(document, &state, configure::base(up), &data.path(""))?;
+    let keeper = certificates::restore(document, &state, configure::base(up), &data.path(""))?;
     let compiled = configuration.compile(&parsed, None);
     let Some(snapshot) = compiled.snapshot else {
         return Ok(told(&compiled.problems));
@@ -114,6 +114,9 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     beside(&shared, &state, &log, &configured, admin)?;
     let workers = start(&shared, &registry, &log, threads)?;
     announce(up, document, zones, &data, &served);
+    if let Some(keeper) = keeper {
+        keeper.start()?;
+    }
     if descriptors < FEW_DESCRIPTORS {
         say(format_args!(
             "  note       only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"

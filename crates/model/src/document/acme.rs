@@ -54,14 +54,23 @@ impl Acme {
         let mut acme = Self::default();
         let most = reader.limits.hosts_per_zone;
         acme.contact = reader.parsed("contact", contact);
-        put(&mut acme.directories, reader.list("directories", MOST_DIRECTORIES, directory));
+        put(
+            &mut acme.directories,
+            reader.list("directories", MOST_DIRECTORIES, directory),
+        );
         acme.ca = reader.file("ca");
         if let Some(words) = reader.words("challenges") {
             acme.challenges = words.into_iter().map(str::to_owned).collect();
         }
         let word = |text: &str| printable(text, 4096);
-        put(&mut acme.dns_hook, reader.list("dns_hook", MOST_WORDS, word));
-        put(&mut acme.on_demand, reader.list("on_demand", most, HostPattern::parse));
+        put(
+            &mut acme.dns_hook,
+            reader.list("dns_hook", MOST_WORDS, word),
+        );
+        put(
+            &mut acme.on_demand,
+            reader.list("on_demand", most, HostPattern::parse),
+        );
         put(&mut acme.on_demand_most, reader.number("on_demand_most"));
         if acme.challenges.iter().any(|word| word == "dns-01") && acme.dns_hook.is_empty() {
             let help = "write dns_hook = [\"/path/to/command\"]: it is run as `COMMAND present|cleanup RECORD VALUE`";
@@ -82,13 +91,20 @@ impl Acme {
         if self.directories != default.directories {
             entries.list("directories", &self.directories);
         }
-        entries.text_if("ca", self.ca.as_ref().map(|ca| ca.to_string_lossy()).as_deref());
+        entries.text_if(
+            "ca",
+            self.ca.as_ref().map(|ca| ca.to_string_lossy()).as_deref(),
+        );
         if self.challenges != default.challenges {
             entries.list("challenges", &self.challenges);
         }
         entries.list_if("dns_hook", &self.dns_hook);
         entries.list_if("on_demand", &self.on_demand);
-        entries.number("on_demand_most", self.on_demand_most, default.on_demand_most);
+        entries.number(
+            "on_demand_most",
+            self.on_demand_most,
+            default.on_demand_most,
+        );
         entries
     }
 }
@@ -100,7 +116,10 @@ fn directory(text: &str) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     let help = format!("write an https URL, such as \"{LETS_ENCRYPT}\"");
-    Err(Wrong::new(format!("{} is no authority's directory", quote(text)), help))
+    Err(Wrong::new(
+        format!("{} is no authority's directory", quote(text)),
+        help,
+    ))
 }
 
 /// Reads an address for mail.
@@ -108,9 +127,11 @@ fn directory(text: &str) -> Result<String, Wrong> {
 /// # Errors
 /// When it is none.
 pub fn contact(text: &str) -> Result<String, Wrong> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'?' | b'%' | b'<' | b'>');
+    let fits =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'?' | b'%' | b'<' | b'>');
     let parts = text.split_once('@');
-    let good = parts.is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'));
+    let good = parts
+        .is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'));
     if good && text.len() <= 254 && text.bytes().all(fits) {
         return Ok(text.to_owned());
     }

@@ -74,9 +74,9 @@ pub async fn accept(
     };
     let hello = accepted.client_hello();
     let server_name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-    let challenge = hello.alpn().is_some_and(|mut offered| {
-        offered.next() == Some(ACME_ALPN) && offered.next().is_none()
-    });
+    let challenge = hello
+        .alpn()
+        .is_some_and(|mut offered| offered.next() == Some(ACME_ALPN) && offered.next().is_none());
     let asked = Asked {
         name: &server_name,
         challenge,

@@ -181,16 +181,28 @@ impl ResolvesServerCert for ByName {
     }
 }
 
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
 /// The configuration that answers TLS-ALPN-01 (RFC 8737 §3): this certificate, and `acme-tls/1` or nothing.
 ///
 /// # Errors
-/// [`MaterialFault`] when key and certificate do not fit.
+/// [`MaterialFault`] when the key is none.
 pub fn challenge(identity: Identity) -> Result<Arc<ServerConfig>, MaterialFault> {
-    let builder =
-        ServerConfig::builder_with_provider(provider()).with_protocol_versions(rustls::ALL_VERSIONS)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?;
+    // Not looked at: its extension is critical, so that nobody takes it for anything else (RFC 8737 §3).
+    let key = provider().key_provider.load_private_key(identity.key)?;
+    let only = Arc::new(CertifiedKey::new(identity.chain, key));
     let mut config = builder
         .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)?;
+        .with_cert_resolver(Arc::new(Only(only)));
     config.alpn_protocols = vec![super::ACME_ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))

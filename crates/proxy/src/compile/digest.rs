@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits, HeaderEdits,
-    HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outward, Passive,
-    Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
-    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+    AccessLog, Acme, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits,
+    HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl,
+    Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
+    TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules,
+    ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
