@@ -1,4 +1,4 @@
-"""A real ACME server, acme2certifier, on a free port of this machine: `server.py FOLDER`.
+"""A real ACME server, acme2certifier, on a free port of this machine: `server.py FOLDER [DAYS [renew]]`.
 
 Only what lies outside of it is stood in for. DNS: names in `.test` lead to 127.0.0.1, TXT records are those of FOLDER/txt.json.
 Ports 80 and 443: those that FOLDER/up.json names. It prints `port N` and, for each validation, what it connects to.
@@ -58,6 +58,8 @@ dns_server_list: ["127.0.0.1"]
 challenge_validation_timeout: 5
 [Order]
 tnauthlist_support: False
+[Renewalinfo]
+renewal_force: {"renew" in sys.argv}
 [Directory]
 supress_version: True
 """)

@@ -1,9 +1,12 @@
 //! One authority: its directory, our account there, orders and renewal information. The protocol of RFC 8555, and no policy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use seawall_model::Method;
+use seawall_net::outward::Outward;
+use seawall_net::tls::config::{OriginWants, origin};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -32,6 +35,19 @@ pub enum Proof {
 pub trait Present {
     /// Puts one there, or takes it away.
     fn present(&self, proof: &Proof, there: bool) -> impl Future<Output = Result<(), Fault>>;
+}
+
+/// What time it is at an authority, in seconds since 1970: by the public authorities for its TLS.
+///
+/// # Errors
+/// [`Fault`]: it cannot be reached or does not say.
+pub async fn date(outward: &Arc<Outward>, directory: &str) -> Result<u64, Fault> {
+    let tls = origin(OriginWants { http1: true, ..OriginWants::default() });
+    let tls = tls.map_err(|fault| Fault::Own(fault.to_string()))?;
+    let wire = Wire { outward: outward.clone(), tls };
+    let reply = wire.send(Method::Get, directory, None).await?;
+    let date = reply.field("date").and_then(plan::http_date);
+    date.ok_or_else(|| Fault::Nonsense("it does not say its time".into()))
 }
 
 /// One authority.

@@ -26,6 +26,9 @@ pub enum Command {
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Look at ports, limits, clock, DNS, certificates, origins and disk; each finding with its fix
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Box<Doctor>),
 }
 
 const UP_EXAMPLES: &str = "Examples:
@@ -41,6 +44,22 @@ Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
+
+const DOCTOR_EXAMPLES: &str = "Examples:
+  seawall doctor --config seawall.toml
+  seawall doctor --origin http://127.0.0.1:3000 --host example.com --acme me@example.com
+
+It takes the flags of `up`, serves nothing and changes nothing. Exit 0 when nothing is bad, 1 else.";
+
+/// Flags of `doctor`.
+#[derive(Args)]
+pub struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub up: Up,
+}
 
 /// Flags of `up`.
 #[derive(Args, Clone)]

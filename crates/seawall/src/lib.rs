@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod configure;
 mod data;
+mod doctor;
 mod file;
 mod process;
 mod say;
@@ -32,6 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
     let result = match cli::Cli::parse().command {
         cli::Command::Up(up) => up::run(&up, stages),
+        cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {
