@@ -42,9 +42,15 @@ pub trait Present {
 /// # Errors
 /// [`Fault`]: it cannot be reached or does not say.
 pub async fn date(outward: &Arc<Outward>, directory: &str) -> Result<u64, Fault> {
-    let tls = origin(OriginWants { http1: true, ..OriginWants::default() });
+    let tls = origin(OriginWants {
+        http1: true,
+        ..OriginWants::default()
+    });
     let tls = tls.map_err(|fault| Fault::Own(fault.to_string()))?;
-    let wire = Wire { outward: outward.clone(), tls };
+    let wire = Wire {
+        outward: outward.clone(),
+        tls,
+    };
     let reply = wire.send(Method::Get, directory, None).await?;
     let date = reply.field("date").and_then(plan::http_date);
     date.ok_or_else(|| Fault::Nonsense("it does not say its time".into()))

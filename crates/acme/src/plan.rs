@@ -23,7 +23,7 @@ pub struct Window {
 /// When to renew. With renewal information: at a time in its window that `random` picks (RFC 9773 §4.2); without: after two thirds
 /// of its life, a twentieth of its life earlier or later.
 pub fn renew_at(not_before: u64, not_after: u64, window: Option<Window>, random: u64) -> u64 {
-    let within = |span: u64| (u128::from(random) * u128::from(span) >> 64) as u64;
+    let within = |span: u64| ((u128::from(random) * u128::from(span)) >> 64) as u64;
     if let Some(Window { start, end }) = window {
         return start + within(end.saturating_sub(start));
     }
@@ -41,7 +41,7 @@ pub fn alarm_at(not_before: u64, not_after: u64) -> u64 {
 pub fn back_off(failures: u32, asked: Option<Duration>, random: u64) -> u64 {
     let doubled = FIRST << failures.saturating_sub(1).min(16);
     let base = doubled.min(MOST);
-    let jitter = (u128::from(random) * u128::from(base / 2) >> 64) as u64;
+    let jitter = ((u128::from(random) * u128::from(base / 2)) >> 64) as u64;
     (base + jitter).max(asked.map_or(0, |asked| asked.as_secs()).min(86_400 * 2))
 }
 

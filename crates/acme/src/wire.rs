@@ -207,43 +207,50 @@ async fn read(stream: &Stream, method: Method, url: &str) -> Result<Reply, Fault
             }
         }
     };
-    let mut body = bytes.split_off(length);
+    let begun = bytes.split_off(length);
+    let body = if method == Method::Head || matches!(head.status, 204 | 304) {
+        Vec::new()
+    } else {
+        read_body(stream, &head, begun, url).await?
+    };
+    Ok(Reply {
+        status: head.status,
+        head,
+        body,
+    })
+}
+
+/// The content, of which `body` is here: chunked, as long as it says, or until the end (RFC 9112 §6.3).
+async fn read_body(
+    stream: &Stream,
+    head: &ResponseHead,
+    mut body: Vec<u8>,
+    url: &str,
+) -> Result<Vec<u8>, Fault> {
+    let nonsense = |why: &str| Fault::Nonsense(format!("{url}: {why}"));
     let chunked = head.fields.has(FieldId::TransferEncoding);
-    let wanted = head.fields.first(FieldId::ContentLength);
-    let wanted = wanted.and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
-    let none = method == Method::Head || matches!(head.status, 204 | 304);
-    while !none {
-        if wanted.is_some_and(|wanted| !chunked && body.len() >= wanted)
-            || (chunked
-                && unchunk(&body)
-                    .map_err(|()| nonsense("broken chunks"))?
-                    .is_some())
-        {
-            break;
+    let length = head.fields.first(FieldId::ContentLength);
+    let length = length.and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
+    loop {
+        if chunked {
+            if let Some(content) = unchunk(&body).map_err(|()| nonsense("broken chunks"))? {
+                return Ok(content);
+            }
+        } else if let Some(length) = length.filter(|length| body.len() >= *length) {
+            body.truncate(length);
+            return Ok(body);
         }
         if body.len() > LARGEST {
             return Err(nonsense("it is larger than 256 KiB"));
         }
         body.reserve(16 << 10);
         match stream.read(&mut body).await {
-            Ok(0) if !chunked && wanted.is_none() => break,
+            Ok(0) if !chunked && length.is_none() => return Ok(body),
             Ok(0) => return Err(unreachable(url, "its answer was cut off")),
             Ok(_) => {}
             Err(error) => return Err(unreachable(url, error)),
         }
     }
-    if chunked && !none {
-        body = unchunk(&body)
-            .map_err(|()| nonsense("broken chunks"))?
-            .unwrap_or_default();
-    } else if let Some(wanted) = wanted {
-        body.truncate(wanted);
-    }
-    Ok(Reply {
-        status: head.status,
-        head,
-        body,
-    })
 }
 
 /// The content of a chunked body, if it is here whole. Bounded by [`LARGEST`], so starting anew for each read costs little.

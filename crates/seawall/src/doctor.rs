@@ -57,14 +57,20 @@ pub fn run(doctor: &Doctor) -> ExitCode {
     all.data(&up.data);
     all.ports(up, document);
     all.descriptors();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
             all.clock(document).await;
             all.hosts(document).await;
             all.origins(document).await;
         }),
-        Err(error) => all.bad("process", format!("no runtime: {error}"), "raise the limits of this user"),
+        Err(error) => all.bad(
+            "process",
+            format!("no runtime: {error}"),
+            "raise the limits of this user",
+        ),
     }
     all.certificates(&up.data, document);
     all.tell(doctor.json)
@@ -74,7 +80,13 @@ pub fn run(doctor: &Doctor) -> ExitCode {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, health: Health, about: impl Into<String>, what: impl Into<String>, fix: &str) {
+    fn add(
+        &mut self,
+        health: Health,
+        about: impl Into<String>,
+        what: impl Into<String>,
+        fix: &str,
+    ) {
         self.0.push(Finding {
             health,
             about: about.into(),
@@ -133,7 +145,10 @@ impl Findings {
             match flag {
                 Some(flag) => wanted.extend(flag.address()),
                 None if public => {
-                    wanted.extend(own.iter().map(|address| SocketAddr::new(address.ip(), port)));
+                    wanted.extend(
+                        own.iter()
+                            .map(|address| SocketAddr::new(address.ip(), port)),
+                    );
                 }
                 None => wanted.extend(own),
             }
@@ -149,8 +164,12 @@ impl Findings {
                 Ok(_) => self.good(about, "free"),
                 Err(error) => {
                     let fix = match error.kind() {
-                        std::io::ErrorKind::AddrInUse => "`ss -ltnp` tells who has it: stop that, or choose another port",
-                        std::io::ErrorKind::PermissionDenied => "run as root, or give the right: setcap cap_net_bind_service=+ep $(command -v seawall), or AmbientCapabilities=CAP_NET_BIND_SERVICE in systemd",
+                        std::io::ErrorKind::AddrInUse => {
+                            "`ss -ltnp` tells who has it: stop that, or choose another port"
+                        }
+                        std::io::ErrorKind::PermissionDenied => {
+                            "run as root, or give the right: setcap cap_net_bind_service=+ep $(command -v seawall), or AmbientCapabilities=CAP_NET_BIND_SERVICE in systemd"
+                        }
                         _ => "choose an address that this machine has (`ip address`)",
                     };
                     self.bad(about, format!("cannot be bound: {error}"), fix);
@@ -172,7 +191,10 @@ impl Findings {
     /// Our clock beside that of the first authority that says its own.
     async fn clock(&mut self, document: &Document) {
         let edge = &document.edge;
-        let by_acme = document.zones.iter().any(|zone| zone.tls.certificate == Certificate::Acme);
+        let by_acme = document
+            .zones
+            .iter()
+            .any(|zone| zone.tls.certificate == Certificate::Acme);
         if !by_acme {
             return;
         }
@@ -180,7 +202,11 @@ impl Findings {
         for directory in &edge.acme.directories {
             let Ok(date) = seawall_acme::authority::date(&outward, directory).await else {
                 let fix = "outgoing HTTPS must be allowed; another in [edge.acme] directories would be asked next";
-                self.warn(format!("authority {directory}"), "cannot be reached, or does not say its time", fix);
+                self.warn(
+                    format!("authority {directory}"),
+                    "cannot be reached, or does not say its time",
+                    fix,
+                );
                 continue;
             };
             let ahead = now() as i64 - date as i64;
@@ -188,7 +214,10 @@ impl Findings {
                 let fix = "timedatectl set-ntp true";
                 return self.bad("clock", format!("{ahead} s ahead of {directory}"), fix);
             }
-            return self.good("clock", format!("within {} s of {directory}", ahead.unsigned_abs().max(1)));
+            return self.good(
+                "clock",
+                format!("within {} s of {directory}", ahead.unsigned_abs().max(1)),
+            );
         }
         self.warn("clock", "nobody to compare it with", "timedatectl status");
     }
@@ -205,21 +234,39 @@ impl Findings {
             let found = tokio::time::timeout(PATIENCE, outward::resolve(name, 443)).await;
             match found {
                 Ok(Ok(addresses)) => {
-                    let here = addresses.iter().filter(|address| is_here(address.ip())).count();
-                    let listed: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
+                    let here = addresses
+                        .iter()
+                        .filter(|address| is_here(address.ip()))
+                        .count();
+                    let listed: Vec<String> =
+                        addresses.iter().map(|a| a.ip().to_string()).collect();
                     let listed = listed.join(", ");
                     if here == addresses.len() {
                         self.good(about, format!("leads to this machine ({listed})"));
                     } else {
                         let fix = "right where a router or load balancer forwards ports 80 and 443 to this machine; else let A and AAAA records name this machine";
-                        self.warn(about, format!("leads to {listed}, of which {here} are addresses of this machine"), fix);
+                        self.warn(
+                            about,
+                            format!(
+                                "leads to {listed}, of which {here} are addresses of this machine"
+                            ),
+                            fix,
+                        );
                     }
                 }
-                _ => self.bad(about, "has no address", "add an A or AAAA record that names this machine, and wait for its TTL"),
+                _ => self.bad(
+                    about,
+                    "has no address",
+                    "add an A or AAAA record that names this machine, and wait for its TTL",
+                ),
             }
         }
         let fix = "from another network: curl -I http://YOUR-HOST/ and https://YOUR-HOST/; when it hangs, open ports 80 and 443 in firewall, cloud security group and router";
-        self.warn("public reachability", "cannot be seen from this machine alone, and Seawall asks no outside service", fix);
+        self.warn(
+            "public reachability",
+            "cannot be seen from this machine alone, and Seawall asks no outside service",
+            fix,
+        );
     }
 
     async fn origins(&mut self, document: &Document) {
@@ -230,9 +277,14 @@ impl Findings {
                 continue;
             };
             let about = format!("origin {host}:{port}");
-            let found = tokio::time::timeout(PATIENCE, outward::resolve(&host.to_string(), *port)).await;
+            let found =
+                tokio::time::timeout(PATIENCE, outward::resolve(&host.to_string(), *port)).await;
             let Ok(Ok(addresses)) = found else {
-                self.bad(about, "has no address", "correct its name in `url`, or the resolver in /etc/resolv.conf");
+                self.bad(
+                    about,
+                    "has no address",
+                    "correct its name in `url`, or the resolver in /etc/resolv.conf",
+                );
                 continue;
             };
             let mut fault = None;
@@ -250,7 +302,9 @@ impl Findings {
                 Some(why) => {
                     let fix = match why {
                         ConnectFault::Refused => "start it, or correct the port in `url`",
-                        ConnectFault::Forbidden { .. } => "allow its kind of address in [edge] outward",
+                        ConnectFault::Forbidden { .. } => {
+                            "allow its kind of address in [edge] outward"
+                        }
                         _ => "look at routes and firewalls between here and there",
                     };
                     self.bad(about, why.to_string(), fix);
@@ -266,14 +320,21 @@ impl Findings {
         let (kept, broken) = match kept {
             Some(Ok(store)) => store.restore(),
             Some(Err(fault)) => {
-                return self.bad("certificates", fault.to_string(), "run as the user that Seawall runs as");
+                return self.bad(
+                    "certificates",
+                    fault.to_string(),
+                    "run as the user that Seawall runs as",
+                );
             }
             None => Default::default(),
         };
         for what in broken {
             self.warn("certificates", what, "it is got anew; remove the file");
         }
-        let by_acme = document.zones.iter().filter(|zone| zone.tls.certificate == Certificate::Acme);
+        let by_acme = document
+            .zones
+            .iter()
+            .filter(|zone| zone.tls.certificate == Certificate::Acme);
         for host in by_acme.flat_map(|zone| &zone.hosts).take(MOST) {
             let name = match host {
                 HostPattern::Exact(name) => name.clone(),
@@ -282,14 +343,26 @@ impl Findings {
             };
             let about = format!("certificate {name}");
             match kept.get(&name) {
-                None => self.warn(about, "is not there yet", "`seawall up` gets it; /state of the admin port tells how that goes"),
+                None => self.warn(
+                    about,
+                    "is not there yet",
+                    "`seawall up` gets it; /state of the admin port tells how that goes",
+                ),
                 Some((_, facts)) => {
                     let left = facts.not_after as i64 - now() as i64;
                     let days = left / 86_400;
                     if left <= 0 {
-                        self.bad(about, "has expired", "/state of the admin port tells why it was not renewed");
+                        self.bad(
+                            about,
+                            "has expired",
+                            "/state of the admin port tells why it was not renewed",
+                        );
                     } else if now() > plan::alarm_at(facts.not_before, facts.not_after) {
-                        self.bad(about, format!("expires in {days} days, its renewal is overdue"), "/state of the admin port tells why");
+                        self.bad(
+                            about,
+                            format!("expires in {days} days, its renewal is overdue"),
+                            "/state of the admin port tells why",
+                        );
                     } else {
                         self.good(about, format!("expires in {days} days"));
                     }
@@ -309,22 +382,39 @@ impl Findings {
             let list = self.0.iter().map(|finding| {
                 json!({ "health": word(finding.health), "about": finding.about, "what": finding.what, "fix": finding.fix })
             });
-            say(format_args!("{:#}", json!({ "ok": !bad, "findings": list.collect::<Vec<_>>() })));
+            say(format_args!(
+                "{:#}",
+                json!({ "ok": !bad, "findings": list.collect::<Vec<_>>() })
+            ));
         } else {
-            for Finding { health, about, what, fix } in &self.0 {
+            for Finding {
+                health,
+                about,
+                what,
+                fix,
+            } in &self.0
+            {
                 say(format_args!("{:8} {about}: {what}", word(*health)));
                 if !fix.is_empty() {
                     say(format_args!("         fix: {fix}"));
                 }
             }
         }
-        if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        if bad {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
     }
 }
 
 fn outward_of(document: &Document) -> Arc<Outward> {
     let allowed = document.edge.outward;
-    Arc::new(Outward::new(allowed.public, allowed.private, allowed.loopback))
+    Arc::new(Outward::new(
+        allowed.public,
+        allowed.private,
+        allowed.loopback,
+    ))
 }
 
 /// Whether this machine has the address: one that it has can be bound.

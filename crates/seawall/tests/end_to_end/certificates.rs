@@ -164,7 +164,7 @@ fn http_01_and_tls_alpn_01_get_a_certificate_that_outlives_the_authority() {
             "host: a.test",
             &up.url("/.well-known/acme-challenge/other"),
         ]);
-        assert_eq!(other.status, 308, "{other:?}");
+        assert_eq!(other.status, 301, "{other:?}");
         let sealed = fs::read(up.data().join("certificates/a.test.sealed")).unwrap();
         let mode = fs::metadata(up.data().join("certificates/key"))
             .unwrap()
