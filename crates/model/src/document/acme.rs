@@ -138,3 +138,38 @@ pub fn contact(text: &str) -> Result<String, Wrong> {
     let what = format!("{} is no mail address", quote(text));
     Err(Wrong::new(what, "write one such as me@example.com"))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Limits;
+    use crate::document::parse;
+
+    #[test]
+    fn wrong_values_are_told_with_their_fix() {
+        for (line, says) in [
+            (
+                "contact = \"me\"",
+                "edge.acme.contact: \"me\" is no mail address (write one such as me@example.com",
+            ),
+            (
+                "directories = []",
+                "edge.acme.directories: is empty (leave it out for Let's Encrypt",
+            ),
+            (
+                "directories = [\"http://acme.test/\"]",
+                "is no authority's directory (write an https URL",
+            ),
+            (
+                "challenges = [\"dns-01\"]",
+                "edge.acme.challenges: dns-01 needs a hook (write dns_hook",
+            ),
+            ("challenges = [\"http\"]", "edge.acme.challenges"),
+            ("on_demand = [\"*.*\"]", "edge.acme.on_demand"),
+            ("on_demand_most = 0", "edge.acme.on_demand_most"),
+        ] {
+            let text = format!("schema = 1\n[edge.acme]\n{line}\n");
+            let told = parse(&text, &Limits::default()).unwrap_err().to_string();
+            assert!(told.contains(says), "{line}: {told}");
+        }
+    }
+}
