@@ -19,7 +19,7 @@ use serde_json::Value;
 /// The rooms that are shipped, each with its level: a room knows only rooms of lower levels, never one beside it.
 ///
 /// Rooms of later versions have their place already, so that opening one is a line in its manifest and none here.
-const LEVELS: [(&str, u8); 18] = [
+const LEVELS: [(&str, u8); 19] = [
     ("seawall-model", 0),
     ("seawall-rules", 1),
     ("seawall-waf", 1),
@@ -28,6 +28,7 @@ const LEVELS: [(&str, u8); 18] = [
     ("seawall-telemetry", 1),
     ("seawall-bundle", 1),
     ("seawall-access", 2),
+    ("seawall-acme", 2),
     ("seawall-warp", 2),
     ("seawall-statuspage", 2),
     ("seawall-guard", 3),

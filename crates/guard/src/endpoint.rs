@@ -9,7 +9,7 @@ use std::pin::Pin;
 use seawall_model::{Fields, Method, RequestHead};
 
 /// A request for an endpoint, with what the edge knows of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked<'a> {
     /// Its head.
     pub head: &'a RequestHead,
@@ -23,6 +23,8 @@ pub struct Asked<'a> {
     pub zone: (&'a str, &'a str),
     /// The request's id, as `Seawall-Ray` shows it.
     pub ray: &'a str,
+    /// The key authorization that an ACME authority asks for (RFC 8555 §8.3), if the path is that of a challenge of ours.
+    pub challenge: Option<std::sync::Arc<str>>,
     /// The time, RFC 3339.
     pub time: &'a str,
 }

@@ -182,6 +182,7 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
             let mut content = String::new();
             seawall_telemetry::render(&admin.registry, &mut content);
             stages::render(&admin.guard, &mut content);
+            admin.shared.certificates.render(&mut content);
             Answer {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -246,6 +247,9 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     {
         degraded.push("dns_stale");
     }
+    if !admin.shared.certificates.alarms().is_empty() {
+        degraded.push("certificates");
+    }
     degraded
 }
 
@@ -299,6 +303,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "killed": admin.guard.killed().collect::<Vec<_>>(),
         "clients_counted": admin.guard.clients.len(),
         "degraded": degraded(admin),
+        "certificates": admin.shared.certificates.state(),
         "connections": admin.registry.connections_open(),
         "access_log": {
             "dropped_lines": admin.log.dropped_lines(),

@@ -18,7 +18,7 @@ use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgra
 use seawall_net::h2::{self, Malformed};
 use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
 use seawall_net::stream::Stream;
-use seawall_net::tls::{TlsFault, accept};
+use seawall_net::tls::{self, TlsFault, accept};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -74,7 +74,11 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
     register(&presence).await;
     let snapshot = thread.snapshot.load();
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
-    let choose = |name: &str| {
+    let choose = |asked: tls::Asked<'_>| {
+        let name = asked.name;
+        if asked.challenge {
+            return thread.shared.certificates.challenge(name);
+        }
         let zone = if name.is_empty() {
             snapshot.zones.first()
         } else {
@@ -95,6 +99,9 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
     drop(accepting);
     match accepted {
         Err(fault) => thread.shard.tls_handshake(handshake_result(&fault), ""),
+        Ok(accepted) if accepted.challenge => thread
+            .shard
+            .tls_handshake("challenge", accepted.facts.version),
         Ok(accepted) => {
             drop(snapshot);
             let result = if accepted.facts.resumed {

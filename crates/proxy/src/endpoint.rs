@@ -2,12 +2,16 @@
 //!
 //! The path is matched in the most generous reading that an origin could have of it, so that no spelling of it ever reaches one.
 
+mod acme;
 mod pages;
 mod trace;
 
 use seawall_guard::{EndpointDef, is_reserved};
 use seawall_model::Method;
 
+use crate::certificates::Certificates;
+
+pub use acme::token;
 pub use pages::{Told, page_of, render};
 
 /// Stages that judge whoever asks for an endpoint, as far as there are any.
@@ -56,10 +60,24 @@ pub enum Place {
     Known(&'static EndpointDef),
 }
 
+/// `/.well-known/acme-challenge/…` for the tokens that are ours; all others are the origin's, which may have an ACME client too.
+static CHALLENGE: EndpointDef = EndpointDef {
+    path: "/.well-known/acme-challenge/TOKEN",
+    methods: &[Method::Get, Method::Head],
+    what: "The answer to an ACME authority that verifies a name by HTTP-01 (RFC 8555), for tokens that are ours only.",
+    stages: &["lists", "ddos"],
+    handler: &acme::Challenge,
+};
+
 /// Where `path` leads.
-pub fn find(path: &[u8]) -> Place {
+pub fn find(path: &[u8], certificates: &Certificates) -> Place {
     if !may_be_ours(path) {
         return Place::Elsewhere;
+    }
+    if let Some(token) = acme::token(path)
+        && certificates.authorization(token).is_some()
+    {
+        return Place::Known(&CHALLENGE);
     }
     if !is_reserved(path) {
         return Place::Elsewhere;
@@ -159,12 +177,14 @@ mod tests {
             "/.seawall/trace/",
             "/.seawall/x/../trace",
         ] {
-            let found = find(path.as_bytes());
+            let found = find(path.as_bytes(), &Certificates::default());
             let is_trace = matches!(found, Place::Known(known) if known.path == "/.seawall/trace");
             assert!(is_trace, "{path}");
         }
-        assert!(matches!(find(b"/.seawall"), Place::Unknown));
-        assert!(matches!(find(b"/.seawall/other"), Place::Unknown));
+        for path in ["/.seawall", "/.seawall/other"] {
+            let found = find(path.as_bytes(), &Certificates::default());
+            assert!(matches!(found, Place::Unknown));
+        }
         for path in [
             "/",
             "/seawall/trace",
@@ -173,7 +193,8 @@ mod tests {
             "/.well-known/x",
             "*",
         ] {
-            assert!(matches!(find(path.as_bytes()), Place::Elsewhere), "{path}");
+            let found = find(path.as_bytes(), &Certificates::default());
+            assert!(matches!(found, Place::Elsewhere), "{path}");
         }
     }
 

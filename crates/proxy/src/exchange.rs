@@ -316,7 +316,7 @@ impl<'a> Exchange<'a, '_> {
         if self.arrived.names_fields {
             forward::drop_connection_named(&mut request.fields);
         }
-        let place = endpoint::find(request.path());
+        let place = endpoint::find(request.path(), &self.thread.shared.certificates);
         let subject = self.subject(zone, place);
         // The head as it came, for those who are judged again later; judging may change it.
         if self.arrived.upgrade == Upgrade::WebSocket || zone.guard.changes_heads() {

@@ -4,6 +4,7 @@
 //! [`snapshot::Snapshot`] made by [`compile::compile`] and swapped as a whole in a [`slot::Slot`]. Not here: command line, files.
 
 pub mod admin;
+pub mod certificates;
 pub mod compile;
 mod connection;
 mod endpoint;

@@ -131,6 +131,8 @@ pub struct Zone {
     pub guard: Guard,
     /// The patterns of its rules, to be shared with the next snapshot and charged there.
     pub patterns: ZonePatterns,
+    /// Its certificates come by ACME.
+    pub acme: bool,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
     pub strict_tls: bool,
     /// A client without a certificate is refused, so cleartext is.

@@ -2,12 +2,15 @@
 //! a swap finds it again and a new zone never finds an old one's.
 
 use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
+use seawall_model::HostPattern;
 use seawall_net::outward::Outward;
 use seawall_telemetry::Registry;
 
+use crate::certificates::Certificates;
 use crate::compile::Refused;
 use crate::origin::Members;
 use crate::snapshot::Snapshot;
@@ -24,6 +27,8 @@ pub struct State {
     pub guard: Arc<States>,
     /// Zones' ids, by their names.
     pub zone_ids: ZoneIds,
+    /// Certificates and challenges that came by ACME.
+    pub certificates: Arc<Certificates>,
     /// All stages, in their order.
     pub stages: &'static [&'static StageDef],
     tickets: Mutex<HashMap<ZoneId, Arc<Tickets>>>,
@@ -40,6 +45,7 @@ impl State {
             // How many clients are counted says the first snapshot that settles.
             guard: Arc::new(States::new(stages.iter().map(|stage| stage.name), 0)),
             zone_ids: ZoneIds::default(),
+            certificates: Arc::default(),
             stages,
             tickets: Mutex::default(),
             own_listeners: Mutex::default(),
@@ -61,6 +67,20 @@ impl State {
         self.zone_ids
             .retain(&names.into_iter().chain(named).collect());
         locked(&self.tickets).retain(|id, _| ids.contains(id));
+        let acme = live.zones.iter().filter(|zone| zone.acme);
+        let hosts = acme.flat_map(|zone| zone.hosts.iter());
+        let named = hosts.filter_map(|host| match host {
+            // An address is no name, and `*` is nothing that a certificate could hold: it is for those on demand.
+            HostPattern::Exact(name)
+                if name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() =>
+            {
+                None
+            }
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Under(name) => Some(format!("*.{name}")),
+            HostPattern::Any => None,
+        });
+        self.certificates.want(named.collect());
         let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
         self.guard.kill(&live.edge.kill);

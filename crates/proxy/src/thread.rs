@@ -17,6 +17,7 @@ use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
 use tokio::time::Instant;
 
+use crate::certificates::Certificates;
 use crate::lend::OriginConnections;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
@@ -28,6 +29,8 @@ const KEEP_SCRATCH: usize = 64;
 pub struct Shared {
     /// The live configuration.
     pub slot: Arc<Slot>,
+    /// Certificates and challenges that came by ACME.
+    pub certificates: Arc<Certificates>,
     /// When the process began: the zero of all monotonic milliseconds.
     pub began: Instant,
     /// No new work; what runs may end.

@@ -26,6 +26,9 @@ pub enum Command {
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Look at ports, limits, clock, DNS, certificates, origins and disk; each finding with its fix
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Box<Doctor>),
 }
 
 const UP_EXAMPLES: &str = "Examples:
@@ -42,6 +45,22 @@ Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
 
+const DOCTOR_EXAMPLES: &str = "Examples:
+  seawall doctor --config seawall.toml
+  seawall doctor --origin http://127.0.0.1:3000 --host example.com --acme me@example.com
+
+It takes the flags of `up`, serves nothing and changes nothing. Exit 0 when nothing is bad, 1 else.";
+
+/// Flags of `doctor`.
+#[derive(Args)]
+pub struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub up: Up,
+}
+
 /// Flags of `up`.
 #[derive(Args, Clone)]
 pub struct Up {
@@ -56,14 +75,23 @@ pub struct Up {
     /// A host name of the site; several are possible. Without one: every host
     #[arg(long, env = "SEAWALL_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', conflicts_with = "config")]
     pub host: Vec<String>,
-    /// Get the certificate by ACME, with this contact (not in this build: self-signed instead)
+    /// Get the certificate by ACME, with this contact; it means agreeing to the authority's terms. Needs --host
     #[arg(
         long,
         env = "SEAWALL_ACME",
         value_name = "EMAIL",
+        value_parser = contact,
         conflicts_with = "config"
     )]
     pub acme: Option<String>,
+    /// The ACME authority's directory [default: Let's Encrypt]
+    #[arg(
+        long,
+        env = "SEAWALL_ACME_DIRECTORY",
+        value_name = "URL",
+        conflicts_with = "config"
+    )]
+    pub acme_directory: Option<String>,
     /// The configuration file
     #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -117,6 +145,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn location(text: &str) -> Result<String, String> {
     document::location(text).map_err(|wrong| wrong.to_string())
+}
+
+fn contact(text: &str) -> Result<String, String> {
+    document::contact(text).map_err(|wrong| wrong.to_string())
 }
 
 fn workers(text: &str) -> Result<usize, String> {

@@ -47,6 +47,13 @@ pub fn parsed(up: &Up) -> Parsed {
             }
         }
     };
+    let acme = &mut parsed.document.edge.acme;
+    if up.acme.is_some() {
+        acme.contact.clone_from(&up.acme);
+    }
+    if let Some(directory) = &up.acme_directory {
+        acme.directories = vec![directory.clone()];
+    }
     if let Some(location) = &up.location {
         parsed.document.edge.location.clone_from(location);
     }
@@ -64,7 +71,7 @@ pub fn hopeless(
     (no_zone || !parsed.platform_ok).then(|| file::problems(parsed, base(up), stages))
 }
 
-fn base(up: &Up) -> &Path {
+pub fn base(up: &Up) -> &Path {
     up.config.as_deref().map_or(Path::new("."), file::folder)
 }
 
@@ -212,6 +219,7 @@ pub fn tell_fixed(live: &Document, new: &Document) {
     let fixed = [
         ("http", old.http != new.http),
         ("https", old.https != new.https),
+        ("acme", old.acme != new.acme),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log),

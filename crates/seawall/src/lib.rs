@@ -8,10 +8,12 @@
     reason = "a closed terminal must not end the process: use `say`"
 )]
 
+mod certificates;
 mod check;
 mod cli;
 mod configure;
 mod data;
+mod doctor;
 mod file;
 mod process;
 mod say;
@@ -31,6 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
     let result = match cli::Cli::parse().command {
         cli::Command::Up(up) => up::run(&up, stages),
+        cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

@@ -27,6 +27,7 @@ use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use crate::certificates;
 use crate::cli::{Listen, Up};
 use crate::configure::{self, Configuration, tell_fixed, tell_refused};
 use crate::data::{Data, random};
@@ -73,6 +74,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     if let Some(https) = listening.served.https.first() {
         state.set_https_port(https.port());
     }
+    let keeper = certificates::restore(document, &state, configure::base(up), &data.path(""))?;
     let compiled = configuration.compile(&parsed, None);
     let Some(snapshot) = compiled.snapshot else {
         return Ok(told(&compiled.problems));
@@ -91,6 +93,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     registry.watch_log(log.status());
     let shared = Arc::new(Shared {
         slot: Slot::new(Arc::new(snapshot)),
+        certificates: state.certificates.clone(),
         began: Instant::now(),
         draining: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
@@ -111,6 +114,9 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     beside(&shared, &state, &log, &configured, admin)?;
     let workers = start(&shared, &registry, &log, threads)?;
     announce(up, document, zones, &data, &served);
+    if let Some(keeper) = keeper {
+        keeper.start()?;
+    }
     if descriptors < FEW_DESCRIPTORS {
         say(format_args!(
             "  note       only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
@@ -379,7 +385,8 @@ fn announce(up: &Up, document: &Document, zones: usize, data: &Data, served: &Se
         .any(|zone| zone.tls.certificate == Certificate::Acme)
     {
         say(format_args!(
-            "  note       certificates by ACME are not in this build: self-signed ones are served"
+            "  note       certificates come by ACME ({}); self-signed ones are served until they are there",
+            document.edge.acme.directories.join(", ")
         ));
     }
     for note in &served.notes {

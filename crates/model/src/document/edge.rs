@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::acme::Acme;
 use super::keys::{OUTWARD, UNREADY};
 use super::reader::{Reader, put};
 use super::value::address;
@@ -39,6 +40,8 @@ pub struct Edge {
     pub public_https: Option<u16>,
     /// One line for each request. Default: a file.
     pub access_log: AccessLog,
+    /// Certificates that come by themselves.
+    pub acme: Acme,
     /// Bounds on clients.
     pub limits: EdgeLimits,
 }
@@ -72,6 +75,7 @@ impl Default for Edge {
             public_http: None,
             public_https: None,
             access_log: AccessLog::default(),
+            acme: Acme::default(),
             limits: EdgeLimits::default(),
         }
     }
@@ -233,6 +237,7 @@ impl Edge {
         edge.public_http = reader.number("public_http");
         edge.public_https = reader.number("public_https");
         put(&mut edge.access_log, AccessLog::read(&mut reader));
+        put(&mut edge.acme, reader.table("acme").map(Acme::read));
         put(
             &mut edge.limits,
             reader.table("limits").map(EdgeLimits::read),
@@ -293,6 +298,7 @@ impl Edge {
             AccessLog::Off => entries.text("access_log", "off"),
             AccessLog::File(file) => entries.table_if("access_log", file.entries()),
         }
+        entries.table_if("acme", self.acme.entries());
         entries.table_if("limits", self.limits.entries());
         entries
     }

@@ -6,6 +6,7 @@
 //! A document holds no secret, only `secret://name`. Not here: reading files (certificate paths stay paths), compiling
 //! a document into what serves requests.
 
+mod acme;
 mod edge;
 mod guard;
 mod headers;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeTable;
 
+pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,

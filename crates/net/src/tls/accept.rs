@@ -10,7 +10,7 @@ use seawall_model::TlsFacts;
 use tokio::net::TcpStream;
 
 use super::hello::{Tee, client_hello};
-use super::{Socket, TlsFault, TlsStream, closed_early};
+use super::{ACME_ALPN, Socket, TlsFault, TlsStream, closed_early};
 use crate::alarm::Alarm;
 use crate::stream::Tcp;
 
@@ -22,9 +22,19 @@ pub struct Accepted {
     pub facts: TlsFacts,
     /// The client speaks HTTP/2 (ALPN `h2`).
     pub http2: bool,
+    /// It was a TLS-ALPN-01 challenge, which is answered by now: nothing is served on it.
+    pub challenge: bool,
 }
 
-/// Does the handshake. `choose` gets the server name (lower case, empty without SNI) and answers with a configuration, or
+/// What a client asks for.
+pub struct Asked<'a> {
+    /// The server name (lower case, empty without SNI).
+    pub name: &'a str,
+    /// An authority looks for a TLS-ALPN-01 challenge: it offers `acme-tls/1` and nothing else (RFC 8737 §3).
+    pub challenge: bool,
+}
+
+/// Does the handshake. `choose` gets what the client asks for and answers with a configuration, or
 /// none, which ends the handshake with `unrecognized_name`.
 ///
 /// # Errors
@@ -32,7 +42,7 @@ pub struct Accepted {
 pub async fn accept(
     tcp: TcpStream,
     alarm: &mut Alarm,
-    choose: impl FnOnce(&str) -> Option<Arc<ServerConfig>>,
+    choose: impl FnOnce(Asked<'_>) -> Option<Arc<ServerConfig>>,
 ) -> Result<Accepted, TlsFault> {
     let tcp = Tcp::from(tcp);
     let mut first_flight = Vec::with_capacity(1024);
@@ -62,12 +72,16 @@ pub async fn accept(
             }
         }
     };
-    let server_name = accepted
-        .client_hello()
-        .server_name()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let Some(config) = choose(&server_name) else {
+    let hello = accepted.client_hello();
+    let server_name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+    let challenge = hello
+        .alpn()
+        .is_some_and(|mut offered| offered.next() == Some(ACME_ALPN) && offered.next().is_none());
+    let asked = Asked {
+        name: &server_name,
+        challenge,
+    };
+    let Some(config) = choose(asked) else {
         let _ = tcp.poll_write(&mut noop(), &UNRECOGNIZED_NAME);
         return Err(TlsFault::UnknownName);
     };
@@ -86,6 +100,7 @@ pub async fn accept(
         stream,
         facts,
         http2,
+        challenge,
     })
 }
 

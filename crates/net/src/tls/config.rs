@@ -9,7 +9,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 /// Why a configuration cannot be made. The text is for whoever wrote the document.
@@ -59,6 +62,15 @@ impl Identity {
                 .map_err(|error| MaterialFault::Key(error.to_string()))?,
         })
     }
+
+    /// Ready to sign handshakes.
+    ///
+    /// # Errors
+    /// [`MaterialFault::Rustls`] when key and certificate do not fit.
+    pub fn signer(self) -> Result<Arc<CertifiedKey>, MaterialFault> {
+        let made = CertifiedKey::from_der(self.chain, self.key, &provider())?;
+        Ok(Arc::new(made))
+    }
 }
 
 /// A fresh self-signed certificate for these names (P-256 ECDSA): PEM of the certificate and of the key.
@@ -93,6 +105,8 @@ pub struct ServerWants<'a> {
     pub client: ClientCertificate,
     /// PEM of the authorities that sign clients' certificates.
     pub client_authorities: &'a [u8],
+    /// Certificates that come and go while this serves: the name's own there goes before `identity`.
+    pub published: Option<Arc<dyn Published>>,
     /// The ticket keys of this zone: a ticket of another zone cannot be opened with them.
     pub ticketer: Arc<dyn ProducesTickets>,
 }
@@ -133,11 +147,64 @@ pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_single_cert(wants.identity.chain, wants.identity.key)?;
+    let mut config = match wants.published {
+        None => builder.with_single_cert(wants.identity.chain, wants.identity.key)?,
+        Some(published) => builder.with_cert_resolver(Arc::new(ByName {
+            published,
+            otherwise: wants.identity.signer()?,
+        })),
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = wants.ticketer;
     config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// Certificates by name that may change at any time.
+pub trait Published: std::fmt::Debug + Send + Sync {
+    /// The one for a name (lower case), if there is one. Asking may make one come.
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>>;
+}
+
+#[derive(Debug)]
+struct ByName {
+    published: Arc<dyn Published>,
+    otherwise: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let found = self.published.find(&name);
+        Some(found.unwrap_or_else(|| self.otherwise.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// The configuration that answers TLS-ALPN-01 (RFC 8737 §3): this certificate, and `acme-tls/1` or nothing.
+///
+/// # Errors
+/// [`MaterialFault`] when the key is none.
+pub fn challenge(identity: Identity) -> Result<Arc<ServerConfig>, MaterialFault> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?;
+    // Not looked at: its extension is critical, so that nobody takes it for anything else (RFC 8737 §3).
+    let key = provider().key_provider.load_private_key(identity.key)?;
+    let only = Arc::new(CertifiedKey::new(identity.chain, key));
+    let mut config = builder
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Only(only)));
+    config.alpn_protocols = vec![super::ACME_ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
 }
 

@@ -19,7 +19,10 @@ use tokio::net::TcpStream;
 use crate::alarm::{Alarm, Elapsed};
 use crate::stream::Tcp;
 
-pub use accept::{Accepted, accept};
+pub use accept::{Accepted, Asked, accept};
+
+/// The application protocol of TLS-ALPN-01 (RFC 8737 §6.2).
+pub const ACME_ALPN: &[u8] = b"acme-tls/1";
 
 /// Plaintext that rustls may hold for us at most, in bytes, while the socket does not take more.
 const HELD: usize = 64 * 1024;

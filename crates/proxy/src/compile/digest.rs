@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits, HeaderEdits,
-    HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outward, Passive,
-    Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
-    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+    AccessLog, Acme, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits,
+    HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl,
+    Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
+    TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules,
+    ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -238,8 +239,9 @@ structs! {
     Edge {
         location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill,
         public_http,
-        public_https, access_log, limits,
+        public_https, access_log, acme, limits,
     }
+    Acme { contact, directories, ca, challenges, dns_hook, on_demand, on_demand_most }
     Outward { public, private, loopback }
     LogFile { file, rotate_at, keep }
     EdgeLimits {

@@ -107,7 +107,7 @@ pub fn compile(
         ),
         https_port: edge::https_port(&document.edge, state),
         nowhere: Arc::new(States::new(names, 0)),
-        shelf: tls::Shelf::new(sources.materials),
+        shelf: tls::Shelf::new(sources.materials, state.certificates.clone()),
     };
     let mut zones = Zones::new(live, document.zones.len());
     for (index, zone) in document.zones.iter().enumerate() {

@@ -18,6 +18,7 @@ use seawall_net::tls::config::{
     self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants,
 };
 
+use crate::certificates::Certificates;
 use crate::materials::Materials;
 use crate::snapshot::OriginTls;
 use crate::tickets::Tickets;
@@ -31,23 +32,25 @@ const TOGETHER: &str = "certificate and key must belong together";
 /// What is wrong, each with its key below that of the zone or origin.
 type Wrongs = Vec<(String, Wrong)>;
 type Files<'a> = Option<(&'a Path, &'a Path)>;
-/// Certificate, TLS 1.3 only, whether clients show certificates, and who signs those.
-type ServerKey<'a> = (Files<'a>, bool, u8, Option<&'a Path>);
+/// Certificate, by ACME, TLS 1.3 only, whether clients show certificates, and who signs those.
+type ServerKey<'a> = (Files<'a>, bool, bool, u8, Option<&'a Path>);
 /// Authorities, whether they count, our certificate, and the protocol.
 type OriginKey<'a> = (Option<&'a Path>, bool, Files<'a>, u8);
 
 /// What was made so far.
 pub(super) struct Shelf<'a> {
     materials: &'a Materials,
+    certificates: Arc<Certificates>,
     servers: HashMap<ServerKey<'a>, Result<Arc<ServerConfig>, Wrongs>>,
     origins: HashMap<OriginKey<'a>, Result<[Arc<ClientConfig>; 2], Wrongs>>,
 }
 
 impl<'a> Shelf<'a> {
     /// Nothing yet.
-    pub fn new(materials: &'a Materials) -> Self {
+    pub fn new(materials: &'a Materials, certificates: Arc<Certificates>) -> Self {
         Self {
             materials,
+            certificates,
             servers: HashMap::new(),
             origins: HashMap::new(),
         }
@@ -62,13 +65,14 @@ impl<'a> Shelf<'a> {
         let only_tls13 = tls.min_version == TlsVersion::Tls13;
         let key = (
             files,
+            tls.certificate == Certificate::Acme,
             only_tls13,
             tls.client as u8,
             tls.client_ca.as_deref(),
         );
-        let materials = self.materials;
+        let (materials, certificates) = (self.materials, &self.certificates);
         let made = self.servers.entry(key);
-        made.or_insert_with(|| server(tls, materials))
+        made.or_insert_with(|| server(tls, materials, certificates))
             .as_ref()
             .map(Arc::clone)
     }
@@ -126,7 +130,11 @@ pub(super) fn with_tickets(
     Arc::new(own)
 }
 
-fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs> {
+fn server(
+    tls: &Tls,
+    materials: &Materials,
+    certificates: &Arc<Certificates>,
+) -> Result<Arc<ServerConfig>, Wrongs> {
     let mut wrongs = Wrongs::new();
     let identity = match &tls.certificate {
         Certificate::Files(files) => identity(".tls.certificate", files, materials, &mut wrongs),
@@ -163,6 +171,8 @@ fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs>
             ClientCertificates::Required => ClientCertificate::Required,
         },
         client_authorities,
+        published: (tls.certificate == Certificate::Acme)
+            .then(|| certificates.clone() as Arc<dyn config::Published>),
         ticketer: Arc::new(Tickets::default()),
     });
     made.map_err(|fault| {

@@ -193,6 +193,7 @@ impl<'a> ZoneCompiler<'a> {
             strict_tls: zone.tls.client != ClientCertificates::Off
                 || zone.tls.min_version != TlsVersion::default(),
             needs_tls: zone.tls.client == ClientCertificates::Required,
+            acme: zone.tls.certificate == seawall_model::document::Certificate::Acme,
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(hsts),
             response_edits: edits(&zone.response_headers),

@@ -74,8 +74,10 @@ impl Exchange<'_, '_> {
         ray: &'a str,
         time: &'a str,
     ) -> Asked<'a> {
+        let token = endpoint::token(head.path());
         Asked {
             head,
+            challenge: token.and_then(|token| self.thread.shared.certificates.authorization(token)),
             client: self.client.ip,
             tls: self.peer.facts.tls.as_ref().map_or("", |tls| tls.version),
             location: &self.snapshot.edge.location,

@@ -12,6 +12,7 @@
 )]
 
 mod bodies;
+mod certificates;
 mod check;
 mod guard;
 mod life;

@@ -48,6 +48,14 @@ pub static KEYS: &[Key] = &[
     key("edge.access_log.file", File, Is("\"access.log\""), "The file, relative to the data folder; `-` is standard output."),
     key("edge.access_log.rotate_at", Size(64 << 10, 1 << 40), Is("\"100MiB\""), "The size at which a new file is begun."),
     key("edge.access_log.keep", Number(0, 1_000), Is("5"), "How many old files are kept."),
+    key("edge.acme", Table, Means("all defaults"), "Certificates by ACME, for zones with `certificate = \"acme\"`. Using it means agreeing to the authority's terms."),
+    key("edge.acme.contact", Text, Means("nobody"), "The mail address that authorities write to."),
+    key("edge.acme.directories", List("URLs"), Is("[\"https://acme-v02.api.letsencrypt.org/directory\"]"), "Directories of ACME authorities. The next is tried when one is down, refuses, or makes no sense."),
+    key("edge.acme.ca", File, Means("Mozilla's list, built in"), "A file (PEM) of the authorities that sign the ACME servers' own certificates."),
+    key("edge.acme.challenges", Words(CHALLENGES), Is("[\"tls-alpn-01\", \"http-01\"]"), "How names are verified; the first that the authority offers is used. Wildcards need `dns-01`."),
+    key("edge.acme.dns_hook", List("words"), Means("none"), "The command that sets TXT records, run as `COMMAND… present RECORD VALUE` and `COMMAND… cleanup RECORD VALUE`; it ends with 0 once the record can be seen."),
+    key("edge.acme.on_demand", List("host patterns"), Is("[]"), "Names that get a certificate when a client first asks for them, of zones with `*` or `*.example.com` in `hosts`. None but these."),
+    key("edge.acme.on_demand_most", Number(1, 1_000_000), Is("1000"), "So many of those at most."),
     key("edge.limits", Table, Means("all defaults"), "Bounds on clients."),
     key("edge.limits.head_bytes", Size(1 << 10, MIB), Is("\"32KiB\""), "Size of a request head; more is answered 431."),
     key("edge.limits.target_bytes", Size(256, MIB), Is("\"8KiB\""), "Size of path and query; more is answered 414."),
@@ -196,3 +204,6 @@ const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;
 const SKIPPABLE: &[&str] = crate::document::SkipSet::WORDS;
 const ACTIONS: &[&str] = crate::document::RuleAction::WORDS;
+
+/// How an authority verifies a name.
+const CHALLENGES: &[&str] = &["tls-alpn-01", "http-01", "dns-01"];

@@ -28,6 +28,15 @@ public_http = 80
 public_https = 443
 access_log = { file = "-", rotate_at = "1MiB", keep = 2 }
 
+[edge.acme]
+contact = "me@example.com"
+directories = ["https://acme.test/directory"]
+ca = "acme-ca.pem"
+challenges = ["dns-01", "http-01"]
+dns_hook = ["/usr/local/bin/hook", "-v"]
+on_demand = ["*.shop.test"]
+on_demand_most = 5
+
 [edge.limits]
 head_bytes = "16KiB"
 target_bytes = "4KiB"
