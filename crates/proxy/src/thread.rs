@@ -33,11 +33,6 @@ pub struct Shared {
     pub certificates: Arc<Certificates>,
     /// When the process began: the zero of all monotonic milliseconds.
     pub began: Instant,
-    /// Clients are accepted. Until then only we ask ourselves whether we could serve, which is nobody's business: it leaves no
-    /// Record and is not counted.
-    pub accepting: AtomicBool,
-    /// Told when that begins.
-    pub gate: tokio::sync::Notify,
     /// No new work; what runs may end.
     pub draining: AtomicBool,
     /// The time for that is over: what still runs is cut, and leaves its Record.
@@ -92,21 +87,6 @@ impl Shared {
             if *count == 0 {
                 counts.remove(&ip);
             }
-        }
-    }
-
-    /// From now on clients are accepted.
-    pub fn accept(&self) {
-        self.accepting.store(true, Ordering::Release);
-        self.gate.notify_waiters();
-    }
-
-    /// Waits until clients are accepted.
-    pub async fn accepts(&self) {
-        let mut told = std::pin::pin!(self.gate.notified());
-        told.as_mut().enable();
-        if !self.accepting.load(Ordering::Acquire) {
-            told.await;
         }
     }
 
@@ -273,9 +253,6 @@ impl Thread {
     ///
     /// Where the log cannot keep up, each zone has its share of the lines that are still written.
     pub fn record(&self, record: &Record<'_>, zone: ZoneSlot, id: ZoneId) {
-        if !self.shared.accepting.load(Ordering::Relaxed) {
-            return;
-        }
         self.shard.observe(record, zone);
         let mut log = self.log.borrow_mut();
         if log.is_pressed() && !self.shares.take_row(id) {
@@ -352,10 +329,7 @@ impl Thread {
     /// `counted` is its client's address where connections are counted per client.
     pub fn enter(self: &Rc<Self>, counted: Option<IpAddr>) -> Presence {
         self.open.set(self.open.get() + 1);
-        let is_client = self.shared.accepting.load(Ordering::Relaxed);
-        if is_client {
-            self.shard.connection_accepted();
-        }
+        self.shard.connection_accepted();
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             let mut clients = self.clients.borrow_mut();
             clients.push(None);
@@ -365,7 +339,6 @@ impl Thread {
             thread: self.clone(),
             place,
             counted,
-            is_client,
         }
     }
 
@@ -382,7 +355,6 @@ pub struct Presence {
     thread: Rc<Thread>,
     place: usize,
     counted: Option<IpAddr>,
-    is_client: bool,
 }
 
 impl Presence {
@@ -405,9 +377,7 @@ impl Drop for Presence {
         if let Some(ip) = self.counted {
             self.thread.shared.leave(ip);
         }
-        if self.is_client {
-            self.thread.shard.connection_closed();
-        }
+        self.thread.shard.connection_closed();
     }
 }
 

@@ -18,35 +18,23 @@ const ZONE_IDS: &str = "zone-ids.json";
 /// A hundred thousand zones with the longest names.
 const LARGEST_ZONE_IDS: u64 = 64 << 20;
 
-/// The data folder.
+/// A data folder, held by this process until it ends.
 pub struct Data {
     folder: PathBuf,
-}
-
-/// A role on a data folder, which one process has until it ends.
-pub struct Held {
+    /// Locked for as long as it is open.
     _lock: File,
 }
 
 impl Data {
-    /// The folder, made if need be.
+    /// Opens the folder, making it if need be, and takes it for this process.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn at(folder: &Path) -> Result<Self> {
+    /// When it cannot be made or written, or another process has it: then with that one's pid.
+    pub fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
         let folder = folder.canonicalize()?;
-        Ok(Self { folder })
-    }
-
-    /// Takes a role for this process.
-    ///
-    /// # Errors
-    /// When the folder cannot be written, or another process has that role: then with that one's pid.
-    pub fn hold(&self, role: &str) -> Result<Held> {
-        let folder = &self.folder;
-        let path = folder.join(format!("{role}.lock"));
+        let path = folder.join("up.lock");
         let mut options = File::options();
         let opened = options
             .read(true)
@@ -72,7 +60,11 @@ impl Data {
             .set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Held { _lock: lock })
+        let _ = fs::remove_file(folder.join("up.json"));
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
     }
 
     /// The path of a file in it.
@@ -84,8 +76,7 @@ impl Data {
     /// on: a full disk takes no site down.
     /// Tells whether it could.
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
-        // Two workers may write for as long as an upgrade takes: each into a file of its own first.
-        let temporary = self.path(format!("{name}.{}.new", std::process::id()));
+        let temporary = self.path(format!("{name}.new"));
         let written = File::options()
             .write(true)
             .create(true)
@@ -217,12 +208,7 @@ mod tests {
     #[test]
     fn ids_are_kept_and_what_is_broken_does_no_harm() {
         let folder = std::env::temp_dir().join(format!("seawall-data-{}", std::process::id()));
-        let data = Data::at(&folder).unwrap();
-        let held = data.hold("up").unwrap();
-        // A lock is a file's, not a process': a second one is refused within one process too.
-        assert!(data.hold("up").is_err() && data.hold("edge").is_ok());
-        drop(held);
-        assert!(data.hold("up").is_ok());
+        let data = Data::open(&folder).unwrap();
         assert_eq!(data.zone_ids(), []);
         let ids = BTreeMap::from([
             ("a.test".to_string(), ZoneId(7)),
