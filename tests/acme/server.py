@@ -1,4 +1,4 @@
-"""A real ACME server, acme2certifier, on a free port of this machine: `server.py FOLDER [DAYS [renew]]`.
+"""A real ACME server, acme2certifier, on a free port of this machine: `server.py FOLDER [DAYS [renew] [a-year-behind]]`.
 
 Only what lies outside of it is stood in for. DNS: names in `.test` lead to 127.0.0.1, TXT records are those of FOLDER/txt.json.
 Ports 80 and 443: those that FOLDER/up.json names. It prints `port N` and, for each validation, what it connects to.
@@ -115,6 +115,12 @@ def connect_mapped(self, address):
 
 
 socket.socket.connect = connect_mapped
+
+if "a-year-behind" in sys.argv:
+    import wsgiref.handlers
+
+    right = wsgiref.handlers.format_date_time
+    wsgiref.handlers.format_date_time = lambda now: right(now - 365 * 86400)
 
 from acme2certifier.share import acme2certifier_wsgi as a2c  # noqa: E402
 import socks  # noqa: E402

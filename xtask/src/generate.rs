@@ -21,7 +21,11 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ),
         (
             "endpoints.md",
-            seawall_guard::endpoints_markdown(seawall_proxy::ENDPOINTS),
+            seawall_guard::endpoints_markdown(
+                seawall_proxy::ENDPOINTS
+                    .iter()
+                    .chain([&seawall_proxy::CHALLENGE]),
+            ),
         ),
         ("errors.md", seawall_proxy::errors_markdown()),
         ("rules.md", seawall_rules::reference_markdown()),

@@ -375,6 +375,8 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
         let names = tended.map(|(name, state)| {
             let standing = Standing {
                 expires: state.have.as_ref().map(|facts| facts.not_after),
+                overdue: (state.have.as_ref())
+                    .map(|facts| plan::alarm_at(facts.not_before, facts.not_after)),
                 next: state.next,
                 failures: state.failures,
                 problem: state.problem.clone(),

@@ -58,6 +58,8 @@ impl std::fmt::Debug for Issued {
 pub struct Standing {
     /// When its certificate expires, in seconds since 1970; none when there is no certificate.
     pub expires: Option<u64>,
+    /// From when on it should have been renewed long ago: an alarm, whatever else is known.
+    pub overdue: Option<u64>,
     /// When it is tried next, in seconds since 1970.
     pub next: u64,
     /// Failures in a row.

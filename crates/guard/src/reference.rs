@@ -61,7 +61,7 @@ fn reasons(reasons: &[ReasonDef], out: &mut String) {
 }
 
 /// All endpoints, as Markdown.
-pub fn endpoints_markdown(endpoints: &[EndpointDef]) -> String {
+pub fn endpoints_markdown<'e>(endpoints: impl IntoIterator<Item = &'e EndpointDef>) -> String {
     let mut out = String::from(
         "# Endpoints\n\nWhat the edge itself answers on every zone. No spelling of a path below `/.seawall/` reaches an origin.\n\n\
          | Path | Methods | Stages before it | What it does |\n|---|---|---|---|\n",

@@ -17,10 +17,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Names with a metric or a place in `/state` of their own.
 const SHOWN: usize = 1000;
-/// Below this many seconds to expiry a certificate is an alarm: it should have been renewed two weeks ago, or at two thirds of
-/// its life if that is shorter.
-const SOON: u64 = 14 * 86_400;
-
 /// Certificates and challenges that came by ACME.
 #[derive(Debug, Default)]
 pub struct Certificates {
@@ -112,39 +108,26 @@ impl Certificates {
         self.live().challenges.get(name).cloned()
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.live().keys.len()
+    /// Nothing is got or renewed any more, for this reason; what is there serves on.
+    pub fn give_up(&self, why: String) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let before = &**live;
+        *live = Arc::new(Live {
+            keys: before.keys.clone(),
+            names: before.names.clone(),
+            alarms: before.alarms.iter().cloned().chain([why]).collect(),
+            ..Live::default()
+        });
     }
 
     /// What is wrong, in words.
     pub fn alarms(&self) -> Vec<String> {
         let live = self.live();
         let now = now();
-        let of_names = live.names.iter().filter_map(|(name, standing)| {
-            let problem = standing.problem.as_deref();
-            match standing.expires {
-                None => problem.map(|why| format!("{name} has no certificate: {why}")),
-                Some(expires) if expires <= now => Some(format!(
-                    "the certificate of {name} has expired: {}",
-                    problem.unwrap_or("its renewal is due")
-                )),
-                Some(expires) if expires - now < SOON && problem.is_some() => {
-                    let why = problem.unwrap_or_default();
-                    Some(format!(
-                        "the certificate of {name} expires in {} h: {why}",
-                        (expires - now) / 3600
-                    ))
-                }
-                // An old one serves on, and there is time.
-                Some(_) => problem.filter(|_| standing.failures >= 3).map(|why| {
-                    format!(
-                        "the certificate of {name} could not be renewed {} times: {why}",
-                        standing.failures
-                    )
-                }),
-            }
-        });
+        let of_names = live
+            .names
+            .iter()
+            .filter_map(|(name, standing)| alarm(name, standing, now));
         live.alarms
             .iter()
             .cloned()
@@ -221,6 +204,30 @@ impl Published for Certificates {
     }
 }
 
+/// What is wrong with a name, at `now` in seconds since 1970.
+fn alarm(name: &str, standing: &Standing, now: u64) -> Option<String> {
+    let why = standing.problem.as_deref();
+    let told = why.unwrap_or("nobody has tried to renew it");
+    let Some(expires) = standing.expires else {
+        return why.map(|why| format!("{name} has no certificate: {why}"));
+    };
+    if expires <= now {
+        return Some(format!("the certificate of {name} has expired: {told}"));
+    }
+    if standing.overdue.is_some_and(|overdue| overdue <= now) {
+        let hours = (expires - now) / 3600;
+        return Some(format!(
+            "the certificate of {name} expires in {hours} h: {told}"
+        ));
+    }
+    // An old one serves on, and there is time: once is no alarm.
+    let often = standing.failures >= 3;
+    why.filter(|_| often).map(|why| {
+        let times = standing.failures;
+        format!("the certificate of {name} could not be renewed {times} times: {why}")
+    })
+}
+
 fn identity(issued: &Issued) -> Result<Identity, config::MaterialFault> {
     Identity::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())
 }
@@ -228,4 +235,62 @@ fn identity(issued: &Issued) -> Result<Identity, config::MaterialFault> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_an_alarm_long_before_it_comes_even_if_nobody_tries() {
+        let standing = |failures, problem: Option<&str>| Standing {
+            expires: Some(9_000),
+            overdue: Some(7_500),
+            next: 0,
+            failures,
+            problem: problem.map(str::to_owned),
+        };
+        assert_eq!(alarm("a.test", &standing(0, None), 7_000), None);
+        assert_eq!(alarm("a.test", &standing(1, Some("down")), 7_000), None);
+        for (failures, problem, now, says) in [
+            (3, Some("down"), 7_000, "3 times: down"),
+            (0, None, 7_500, "nobody has tried"),
+            (1, Some("down"), 8_000, "expires in 0 h: down"),
+            (1, Some("down"), 9_000, "has expired: down"),
+        ] {
+            let told = alarm("a.test", &standing(failures, problem), now).unwrap();
+            assert!(told.contains(says), "{told}");
+        }
+        let none = Standing::default();
+        assert_eq!(alarm("a.test", &none, 0), None, "it is on its way");
+    }
+
+    #[test]
+    fn what_is_there_serves_on_when_nothing_is_renewed_any_more() {
+        let (chain, key) = config::self_signed(vec!["a.test".into()]).unwrap();
+        let broken = Issued {
+            chain: String::new(),
+            key: key.clone(),
+        };
+        let certificates = Certificates::default();
+        certificates.take(&Publication {
+            certificates: [
+                ("a.test".into(), Issued { chain, key }),
+                ("b.test".into(), broken),
+            ]
+            .into(),
+            http: [("token".into(), "token.print".into())].into(),
+            ..Publication::default()
+        });
+        assert!(certificates.find("a.test").is_some() && certificates.find("b.test").is_none());
+        assert_eq!(certificates.alarms().len(), 1, "the broken one");
+        assert_eq!(
+            certificates.authorization("token").as_deref(),
+            Some("token.print")
+        );
+        certificates.give_up("the disk is gone".into());
+        assert!(certificates.find("a.test").is_some());
+        assert!(certificates.authorization("token").is_none());
+        assert_eq!(certificates.alarms().len(), 2);
+    }
 }

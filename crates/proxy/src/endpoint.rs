@@ -61,7 +61,7 @@ pub enum Place {
 }
 
 /// `/.well-known/acme-challenge/…` for the tokens that are ours; all others are the origin's, which may have an ACME client too.
-static CHALLENGE: EndpointDef = EndpointDef {
+pub static CHALLENGE: EndpointDef = EndpointDef {
     path: "/.well-known/acme-challenge/TOKEN",
     methods: &[Method::Get, Method::Head],
     what: "The answer to an ACME authority that verifies a name by HTTP-01 (RFC 8555), for tokens that are ours only.",

@@ -33,6 +33,6 @@ mod tunnel;
 pub mod worker;
 mod zone_ids;
 
-pub use endpoint::ENDPOINTS;
+pub use endpoint::{CHALLENGE, ENDPOINTS};
 pub use fault::{WORDS, reference_markdown as errors_markdown};
 pub use zone_ids::ZoneIds;

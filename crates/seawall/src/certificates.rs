@@ -131,10 +131,7 @@ fn broken(certificates: &Arc<Certificates>, fault: &seawall_acme::Fault) {
     complain(format_args!(
         "certificates: {fault} (what is there is served on; none is got or renewed)"
     ));
-    certificates.take(&Publication {
-        alarms: vec![fault.to_string()],
-        ..Publication::default()
-    });
+    certificates.give_up(fault.to_string());
 }
 
 /// What was said already: each certificate and each alarm once.

@@ -316,7 +316,8 @@ impl Findings {
     /// What is kept of ACME's, and the files that zones name.
     fn certificates(&mut self, data: &Path, document: &Document) {
         let folder = data.join("certificates");
-        let kept = folder.exists().then(|| Store::open(&folder));
+        // Opening it without a key would make one.
+        let kept = folder.join("key").exists().then(|| Store::open(&folder));
         let (kept, broken) = match kept {
             Some(Ok(store)) => store.restore(),
             Some(Err(fault)) => {

@@ -235,6 +235,41 @@ fn what_was_kept_serves_at_once_and_is_renewed_when_the_authority_says_so() {
     up.ended();
     drop(up);
 
+    // Accepts, and never answers: the same.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = format!("http://{}/directory", silent.local_addr().unwrap());
+    let path = folder.write("slow.toml", &text.replace(&acme.directory, &directory));
+    let mut up = start(&["--config", path.to_str().unwrap()]);
+    silent.accept().unwrap();
+    assert_eq!(acme.serial(up.https(), "a.test").as_deref(), Some(&*first));
+    up.signal(15);
+    up.ended();
+    drop(up);
+
+    // A year lies between its clock and ours: told, and nothing is renewed because of it.
+    let wrong = Acme::start(&["90", "a-year-behind"]);
+    let path = folder.write(
+        "clock.toml",
+        &text.replace(&acme.directory, &wrong.directory),
+    );
+    let mut up = start(&["--config", path.to_str().unwrap()]);
+    until("an alarm", || {
+        up.log()
+            .contains("31536000 s ahead of the authority's")
+            .then_some(())
+            .or_else(|| up.log().contains("3153599").then_some(()))
+    });
+    assert!(
+        state(&up)["degraded"]
+            .as_array()
+            .unwrap()
+            .contains(&"certificates".into())
+    );
+    assert_eq!(acme.serial(up.https(), "a.test").as_deref(), Some(&*first));
+    up.signal(15);
+    up.ended();
+    drop(up);
+
     // There again, and its renewal information says now.
     let up = start(&flags);
     acme.leads_to(&up);
