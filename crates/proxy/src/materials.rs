@@ -56,6 +56,42 @@ impl Materials {
         }
     }
 
+    /// Files whose contents are known already.
+    pub fn of(
+        files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>,
+        self_signed: Option<(String, String)>,
+    ) -> Self {
+        let material = |bytes: Vec<u8>| Material {
+            content: Digest::of(&Bytes(&bytes)),
+            bytes,
+        };
+        Self {
+            files: files
+                .into_iter()
+                .map(|(path, bytes)| (path, Ok(material(bytes))))
+                .collect(),
+            self_signed_content: Digest::of(&self_signed),
+            self_signed,
+        }
+    }
+
+    /// All files that could be read, by their paths.
+    pub fn readable(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| Some((path.as_path(), &*file.as_ref().ok()?.bytes)))
+    }
+
+    /// Adds files of others that are not here, or could not be read.
+    pub fn complete(&mut self, others: Self) {
+        for (path, file) in others.files {
+            let known = self.files.entry(path).or_insert_with(|| Err(String::new()));
+            if known.is_err() && file.is_ok() {
+                *known = file;
+            }
+        }
+    }
+
     /// The content of a file.
     ///
     /// # Errors

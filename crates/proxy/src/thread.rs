@@ -33,6 +33,11 @@ pub struct Shared {
     pub certificates: Arc<Certificates>,
     /// When the process began: the zero of all monotonic milliseconds.
     pub began: Instant,
+    /// Clients are accepted. Until then only we ask ourselves whether we could serve, which is nobody's business: it leaves no
+    /// Record and is not counted.
+    pub accepting: AtomicBool,
+    /// Told when that begins.
+    pub gate: tokio::sync::Notify,
     /// No new work; what runs may end.
     pub draining: AtomicBool,
     /// The time for that is over: what still runs is cut, and leaves its Record.
@@ -87,6 +92,21 @@ impl Shared {
             if *count == 0 {
                 counts.remove(&ip);
             }
+        }
+    }
+
+    /// From now on clients are accepted.
+    pub fn accept(&self) {
+        self.accepting.store(true, Ordering::Release);
+        self.gate.notify_waiters();
+    }
+
+    /// Waits until clients are accepted.
+    pub async fn accepts(&self) {
+        let mut told = std::pin::pin!(self.gate.notified());
+        told.as_mut().enable();
+        if !self.accepting.load(Ordering::Acquire) {
+            told.await;
         }
     }
 
@@ -253,6 +273,9 @@ impl Thread {
     ///
     /// Where the log cannot keep up, each zone has its share of the lines that are still written.
     pub fn record(&self, record: &Record<'_>, zone: ZoneSlot, id: ZoneId) {
+        if !self.shared.accepting.load(Ordering::Relaxed) {
+            return;
+        }
         self.shard.observe(record, zone);
         let mut log = self.log.borrow_mut();
         if log.is_pressed() && !self.shares.take_row(id) {
@@ -329,7 +352,10 @@ impl Thread {
     /// `counted` is its client's address where connections are counted per client.
     pub fn enter(self: &Rc<Self>, counted: Option<IpAddr>) -> Presence {
         self.open.set(self.open.get() + 1);
-        self.shard.connection_accepted();
+        let is_client = self.shared.accepting.load(Ordering::Relaxed);
+        if is_client {
+            self.shard.connection_accepted();
+        }
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             let mut clients = self.clients.borrow_mut();
             clients.push(None);
@@ -339,6 +365,7 @@ impl Thread {
             thread: self.clone(),
             place,
             counted,
+            is_client,
         }
     }
 
@@ -355,6 +382,7 @@ pub struct Presence {
     thread: Rc<Thread>,
     place: usize,
     counted: Option<IpAddr>,
+    is_client: bool,
 }
 
 impl Presence {
@@ -377,7 +405,9 @@ impl Drop for Presence {
         if let Some(ip) = self.counted {
             self.thread.shared.leave(ip);
         }
-        self.thread.shard.connection_closed();
+        if self.is_client {
+            self.thread.shard.connection_closed();
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Listener {
     pub socket: std::net::TcpListener,
     /// TLS is spoken on it.
     pub tls: bool,
+    /// It is ours alone, to ask ourselves: accepted on at once, and until clients are accepted.
+    pub own: bool,
 }
 
 /// Binds one address for `threads` threads. With port 0 the first socket picks it and the others join.
@@ -100,10 +102,11 @@ pub fn run(
         let mut accepting = Vec::new();
         for listener in listeners {
             let socket = TcpListener::from_std(listener.socket)?;
-            accepting.push(tokio::task::spawn_local(accept(
+            accepting.push(tokio::task::spawn_local(accept_in_time(
                 thread.clone(),
                 socket,
                 listener.tls,
+                listener.own,
             )));
         }
         housekeeping(&thread).await;
@@ -140,6 +143,19 @@ async fn housekeeping(thread: &Rc<Thread>) {
         if ticks.is_multiple_of(4) {
             thread.origins.sweep();
         }
+    }
+}
+
+/// Accepts clients once the gate is open; on a listener of our own, until it is.
+async fn accept_in_time(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
+    if own {
+        tokio::select! {
+            () = accept(thread.clone(), listener, tls) => {}
+            () = thread.shared.accepts() => {}
+        }
+    } else {
+        thread.shared.accepts().await;
+        accept(thread, listener, tls).await;
     }
 }
 

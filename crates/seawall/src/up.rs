@@ -95,6 +95,8 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
         slot: Slot::new(Arc::new(snapshot)),
         certificates: state.certificates.clone(),
         began: Instant::now(),
+        accepting: AtomicBool::new(true),
+        gate: tokio::sync::Notify::new(),
         draining: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         drain: tokio::sync::Notify::new(),
@@ -226,7 +228,11 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
                 Err(error) => return Err(cannot_listen(wanted, name, &error)),
             };
             for (thread, socket) in threads.iter_mut().zip(sockets) {
-                thread.push(Listener { socket, tls });
+                thread.push(Listener {
+                    socket,
+                    tls,
+                    own: false,
+                });
             }
             if tls {
                 &mut served.https
