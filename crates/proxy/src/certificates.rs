@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
@@ -21,7 +21,7 @@ const SHOWN: usize = 1000;
 #[derive(Debug, Default)]
 pub struct Certificates {
     live: RwLock<Arc<Live>>,
-    asked: OnceLock<mpsc::Sender<String>>,
+    asked: RwLock<Option<mpsc::Sender<String>>>,
     wanted: watch::Sender<Vec<String>>,
 }
 
@@ -35,9 +35,9 @@ struct Live {
 }
 
 impl Certificates {
-    /// Names that clients ask for, and that have no certificate, are sent there. The first one said holds.
+    /// From now on names that clients ask for, and that have no certificate, are sent there.
     pub fn ask(&self, asked: mpsc::Sender<String>) {
-        let _ = self.asked.set(asked);
+        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = Some(asked);
     }
 
     /// These names must have a certificate.
@@ -194,7 +194,7 @@ impl Published for Certificates {
         if let Some((_, key)) = live.keys.get(name).or_else(wildcard) {
             return Some(key.clone());
         }
-        if let Some(asked) = self.asked.get()
+        if let Some(asked) = &*self.asked.read().unwrap_or_else(PoisonError::into_inner)
             && !name.is_empty()
         {
             // A full queue means that enough is asked for; the client comes again.

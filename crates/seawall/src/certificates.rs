@@ -10,7 +10,7 @@ use seawall_model::Document;
 use seawall_model::document::Certificate;
 use seawall_proxy::certificates::Certificates;
 use seawall_proxy::state::State;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::say::{complain, say};
 
@@ -90,16 +90,19 @@ pub fn restore(
     }))
 }
 
+/// A keeper that runs, until this is dropped.
+pub struct Running {
+    _stop: oneshot::Sender<()>,
+}
+
 impl Keeper {
     /// Starts it, once challenges can be answered: on a thread of its own.
     ///
     /// # Errors
     /// There is no thread.
-    pub fn start(self) -> Result<()> {
-        let Self {
-            settings,
-            certificates,
-        } = self;
+    pub fn start(&self) -> Result<Running> {
+        let (settings, certificates) = (self.settings.clone(), self.certificates.clone());
+        let (stop, stopped) = oneshot::channel();
         let (ask, asked) = mpsc::channel(ASKED);
         if !settings.on_demand.is_empty() {
             certificates.ask(ask.clone());
@@ -118,12 +121,17 @@ impl Keeper {
                 // Held so that the queue stays open where nobody asks.
                 let _ask = ask;
                 let wanted = certificates.wanted();
-                if let Err(fault) = runtime.block_on(keeper::run(settings, wanted, asked, publish))
-                {
-                    broken(&certificates, &fault);
-                }
+                let run = keeper::run(settings, wanted, asked, publish);
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        done = run => if let Err(fault) = done {
+                            broken(&certificates, &fault);
+                        }
+                    }
+                });
             })?;
-        Ok(())
+        Ok(Running { _stop: stop })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The command line: names are the contract's, help teaches.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -23,6 +24,21 @@ pub enum Command {
     /// Serve: everything on one machine. Without --origin or --config it serves a built-in sample site
     #[command(after_help = UP_EXAMPLES)]
     Up(Box<Up>),
+    /// Serve as an edge alone, without the other roles
+    #[command(after_help = EDGE_EXAMPLES)]
+    Edge(Box<Edge>),
+    /// Tell what runs on a data folder, which versions, and what is degraded
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Status),
+    /// Replace the program that serves by this one, without a refused connection or a lost request
+    #[command(after_help = UPGRADE_EXAMPLES)]
+    Upgrade(Upgrade),
+    /// The process that serves requests; the edge starts it
+    #[command(hide = true)]
+    Worker(Box<Worker>),
+    /// The process beside the worker; the edge starts it
+    #[command(hide = true)]
+    Agent(Box<Worker>),
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
@@ -39,8 +55,22 @@ const UP_EXAMPLES: &str = "Examples:
   seawall up --config seawall.toml                   what the file says; SIGHUP reloads it
 
 Signals: TERM ends when the last request has ended (at the latest after --drain), QUIT or a second INT (Ctrl-C) at once, HUP
-reloads the file.
+reloads the file, USR2 upgrades to the program that now lies where this one was started from.
+It may be killed without harm: sites are served on, and the next `up` on the same --data takes over what runs.
 Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
+
+const EDGE_EXAMPLES: &str = "Example:
+  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  seawall status                    what runs on ./seawall-data; exit 0 when all is well, 1 when degraded, 2 when down
+  seawall status --data DIR --json  the same for programs";
+
+const UPGRADE_EXAMPLES: &str = "Example:
+  seawall upgrade --data DIR        run by the new program (an older one goes back in the same way): its worker must pass a
+                                    probe of its own before the old one lets go; if it does not, nothing changes
+
+Requests and tunnels of the old worker go on until they end, at the latest after [edge.limits] retire.";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -129,6 +159,104 @@ pub struct Up {
     pub drain: Option<Duration>,
 }
 
+impl Up {
+    /// The same flags as words of a command line, so that other processes of ours need no variables of the environment.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([format!("--{name}"), value]);
+            }
+        };
+        let shown = |listen: &Option<Listen>| listen.map(|listen| listen.to_string());
+        put("origin", self.origin.clone());
+        put("acme", self.acme.clone());
+        put("acme-directory", self.acme_directory.clone());
+        put("config", self.config.as_deref().map(path_word));
+        put("data", Some(path_word(&self.data)));
+        put("http", shown(&self.http));
+        put("https", shown(&self.https));
+        put("dashboard", shown(&self.dashboard));
+        put("admin", shown(&self.admin));
+        put("status-page", shown(&self.status_page));
+        put("location", self.location.clone());
+        put("workers", self.workers.map(|workers| workers.to_string()));
+        let drain = self
+            .drain
+            .map(|drain| format!("{}ms", drain.as_millis()));
+        put("drain", drain);
+        for host in &self.host {
+            put("host", Some(host.clone()));
+        }
+        words
+    }
+}
+
+/// A path as it can stand on a command line; ours are UTF-8, for they came from there or from a document.
+fn path_word(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Flags of `status`.
+#[derive(Args)]
+pub struct Status {
+    /// The data folder of what runs
+    #[arg(
+        long,
+        env = "SEAWALL_DATA",
+        value_name = "DIR",
+        default_value = "./seawall-data"
+    )]
+    pub data: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `upgrade`.
+#[derive(Args)]
+pub struct Upgrade {
+    /// The data folder of what runs
+    #[arg(
+        long,
+        env = "SEAWALL_DATA",
+        value_name = "DIR",
+        default_value = "./seawall-data"
+    )]
+    pub data: PathBuf,
+}
+
+/// Flags of `edge`.
+#[derive(Args, Clone)]
+pub struct Edge {
+    /// The descriptor of the wire to whoever started it
+    #[arg(long, hide = true)]
+    pub wire: Option<i32>,
+    /// How many listening sockets a service manager handed over
+    #[arg(long, hide = true)]
+    pub given: Option<i32>,
+    /// The descriptor of the lock of the supervisor that became this one
+    #[arg(long, hide = true)]
+    pub held: Option<i32>,
+    /// What all processes of the edge are given
+    #[command(flatten)]
+    pub up: Up,
+}
+
+/// Flags of a worker and of an agent.
+#[derive(Args, Clone)]
+pub struct Worker {
+    /// How many workers were started on this data folder before it
+    #[arg(long, default_value_t = 0)]
+    pub generation: u64,
+    /// The descriptor of the wire to the supervisor
+    #[arg(long)]
+    pub wire: i32,
+    /// What all processes of the edge are given
+    #[command(flatten)]
+    pub up: Up,
+}
+
 /// Flags of `check`.
 #[derive(Args)]
 pub struct Check {
@@ -174,6 +302,15 @@ impl Listen {
         match self {
             Self::None => None,
             Self::At(address) => Some(address),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => to.write_str("none"),
+            Self::At(address) => address.fmt(to),
         }
     }
 }

@@ -3,16 +3,18 @@
 //! A zone with problems is refused and its last good version stays; what all zones share is good as a whole, or nothing changes.
 //! Not here: sockets and threads, which are set up once ([`up`](crate::up)).
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_guard::StageDef;
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
-use seawall_model::{Document, HostPattern, Limits, Problem, Problems, Wrong};
+use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::{Compiled, Refused};
+use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
@@ -21,6 +23,8 @@ use tokio::sync::mpsc;
 use crate::cli::Up;
 use crate::data::Data;
 use crate::file;
+use crate::live;
+use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 
 /// So many refused zones are named, and the others counted.
@@ -84,11 +88,40 @@ pub struct Configuration {
     pub data: Arc<Data>,
     /// What outlives a snapshot.
     pub state: Arc<State>,
+    /// What brought workers down.
+    pub quarantine: Arc<Quarantine>,
+    /// What is kept for the next process.
+    pub kept: Arc<Kept>,
+}
+
+/// Keeps the youngest of what was live, one after the other.
+#[derive(Default)]
+pub struct Kept {
+    last: AtomicU64,
+    written: Mutex<u64>,
+}
+
+/// What is to be compiled: a document and the files that it names.
+pub struct Source {
+    /// The document, as far as it could be read.
+    pub parsed: Parsed,
+    /// The files.
+    pub materials: Materials,
+}
+
+/// What went live.
+pub struct Put {
+    /// The document as it was written.
+    pub document: Document,
+    /// What serves, to be kept.
+    pub source: Source,
+    /// Some of it is as it was before, with its files.
+    pub with_old_files: bool,
 }
 
 /// What was read and compiled, and is not live yet.
 pub struct Prepared {
-    parsed: Parsed,
+    source: Source,
     compiled: Compiled,
 }
 
@@ -105,33 +138,54 @@ impl Configuration {
         }
     }
 
-    /// Compiles what was parsed.
-    pub fn compile(&self, parsed: &Parsed, live: Option<&Snapshot>) -> Compiled {
-        let mut names = vec!["localhost".to_string()];
-        for zone in &parsed.document.zones {
-            let hosts = zone.hosts.iter();
-            let named = hosts.filter(|host| **host != HostPattern::Any);
-            names.extend(named.map(ToString::to_string));
-        }
-        match self.data.self_signed(names) {
-            Ok(self_signed) => {
-                file::compile(parsed, base(&self.up), self_signed, &self.state, live)
+    /// What the flags and their file say now.
+    pub fn read(&self) -> Source {
+        let parsed = parsed(&self.up);
+        let materials = Materials::load(
+            &parsed.document,
+            base(&self.up),
+            self.self_signed(&parsed.document),
+        );
+        Source { parsed, materials }
+    }
+
+    /// What was served last, whatever the file says by now; the file, where that is not known.
+    pub fn read_live(&self) -> Source {
+        match live::read(&self.data.path(live::LIVE)) {
+            Ok((parsed, files)) => {
+                let self_signed = self.self_signed(&parsed.document);
+                let materials = Materials::of(files, self_signed);
+                Source { parsed, materials }
             }
             Err(error) => {
-                let what = format!("self-signed certificate: {error:#}");
-                let wrong = Wrong::new(what, "see the data folder");
-                Compiled {
-                    snapshot: None,
-                    problems: Problems::one(Problem::new("document", wrong)),
-                    refused: Vec::new(),
-                }
+                complain(format_args!(
+                    "what was live cannot be read ({error}): the configuration is read anew"
+                ));
+                self.read()
             }
         }
     }
 
-    /// This is live from now on: what nothing needs any more is forgotten, and what the next process needs is kept.
-    pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
-        self.state.settle(live, refused);
+    /// The certificate of zones that have none of their own. Without one, zones that need it say so.
+    fn self_signed(&self, document: &Document) -> Option<(String, String)> {
+        let mut names = vec!["localhost".to_string()];
+        for zone in &document.zones {
+            let hosts = zone.hosts.iter();
+            let named = hosts.filter(|host| **host != HostPattern::Any);
+            names.extend(named.map(ToString::to_string));
+        }
+        let made = self.data.self_signed(names);
+        made.map_err(|error| complain(format_args!("self-signed certificate: {error:#}")))
+            .ok()
+    }
+
+    /// Compiles; what brought workers down is replaced first.
+    pub fn compile(&self, source: &mut Source, live: Option<&Snapshot>) -> Compiled {
+        self.quarantine.compile(source, &self.state, live)
+    }
+
+    /// Keeps the zones' ids for the next process.
+    pub fn keep_zone_ids(&self) {
         self.data.keep_zone_ids(&self.state.zone_ids.all());
     }
 
@@ -141,9 +195,9 @@ impl Configuration {
         let configuration = self.clone();
         let prepare = move || {
             let made = catch_unwind(AssertUnwindSafe(|| {
-                let parsed = parsed(&configuration.up);
-                let compiled = configuration.compile(&parsed, Some(&live));
-                Prepared { parsed, compiled }
+                let mut source = configuration.read();
+                let compiled = configuration.compile(&mut source, Some(&live));
+                Prepared { source, compiled }
             }));
             // Nobody waits any more when the process ends.
             let _ = done.blocking_send(made.ok());
@@ -156,15 +210,18 @@ impl Configuration {
         }
     }
 
-    /// Swaps what is good, or tells all problems and changes nothing. The document that went live is returned.
+    /// Swaps what is good, or tells all problems and changes nothing. `live` is the document that is live.
     pub fn put_live(
         &self,
         prepared: Prepared,
         shared: &Shared,
-        configured: &AtomicU64,
         retired: &mut Vec<Arc<Snapshot>>,
-    ) -> Option<Document> {
-        let Prepared { parsed, compiled } = prepared;
+        live: &Document,
+    ) -> Option<Put> {
+        let Prepared {
+            mut source,
+            compiled,
+        } = prepared;
         let Compiled {
             snapshot,
             problems,
@@ -179,12 +236,66 @@ impl Configuration {
         let snapshot = Arc::new(snapshot);
         let version = snapshot.version.clone();
         retired.push(shared.slot.swap(snapshot.clone()));
-        configured.store(shared.now(), Ordering::Relaxed);
-        self.settle(&snapshot, &refused);
+        self.state.settle(&snapshot, &refused);
         tell_refused(&problems, &refused);
         say(format_args!("Seawall reloaded: version {version}"));
-        Some(parsed.document)
+        let document = source.parsed.document.clone();
+        source.parsed.document = effective(source.parsed.document, &refused, live);
+        Some(Put {
+            document,
+            source,
+            with_old_files: !refused.is_empty(),
+        })
     }
+
+    /// Keeps what serves now for the next process, on a thread of its own: a disk may hang.
+    pub fn keep_live(&self, source: Source, with_old_files: bool) {
+        let (data, kept) = (self.data.clone(), self.kept.clone());
+        let number = kept.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let keep = move || {
+            let mut written = kept.written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *written > number {
+                return;
+            }
+            *written = number;
+            let Source {
+                parsed,
+                mut materials,
+            } = source;
+            let path = data.path(live::LIVE);
+            if with_old_files && let Ok((_, files)) = live::read(&path) {
+                materials.complete(Materials::of(files, None));
+            }
+            if let Err(error) = live::write(&path, &parsed.document, &materials) {
+                complain(format_args!("{} cannot be written: {error}", path.display()));
+            }
+        };
+        let thread = std::thread::Builder::new().name("keep".into());
+        if let Err(error) = thread.spawn(keep) {
+            complain(format_args!("what is live is not kept: {error}"));
+        }
+    }
+}
+
+/// What serves: the document, with those of the zones that were refused in it as they were before.
+pub fn effective(mut document: Document, refused: &[Refused], before: &Document) -> Document {
+    if refused.is_empty() {
+        return document;
+    }
+    let mut refused: HashMap<usize, &Refused> =
+        refused.iter().map(|zone| (zone.index, zone)).collect();
+    let zones = std::mem::take(&mut document.zones);
+    for (index, zone) in zones.into_iter().enumerate() {
+        match refused.remove(&index) {
+            None => document.zones.push(zone),
+            Some(refused) if refused.stays.is_some() => {
+                let old = before.zones.iter().find(|old| old.name == refused.name);
+                document.zones.extend(old.cloned());
+            }
+            Some(_) => {}
+        }
+    }
+    document
 }
 
 /// Tells which zones were refused, why, and what becomes of them.

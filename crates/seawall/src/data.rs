@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,23 +18,59 @@ const ZONE_IDS: &str = "zone-ids.json";
 /// A hundred thousand zones with the longest names.
 const LARGEST_ZONE_IDS: u64 = 64 << 20;
 
-/// A data folder, held by this process until it ends.
+/// The data folder.
 pub struct Data {
     folder: PathBuf,
-    /// Locked for as long as it is open.
-    _lock: File,
+}
+
+/// A role on a data folder, which one process has until it ends.
+pub struct Held {
+    lock: File,
+}
+
+impl Held {
+    /// The role that the program had which became this one.
+    ///
+    /// # Errors
+    /// When there is no such descriptor.
+    pub fn inherited(number: i32) -> Result<Self> {
+        // SAFETY: it only asks whether there is such a descriptor, and closes it for programs that we start.
+        if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            bail!("no lock was left to us");
+        }
+        // SAFETY: it is open, and whoever we were leaves it to us.
+        let lock = unsafe { File::from_raw_fd(number) };
+        Ok(Self { lock })
+    }
+
+    /// The descriptor, open in the program that this process becomes.
+    pub fn for_the_next_program(&self) -> i32 {
+        let number = self.lock.as_raw_fd();
+        // SAFETY: numbers; the descriptor is open.
+        unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+        number
+    }
 }
 
 impl Data {
-    /// Opens the folder, making it if need be, and takes it for this process.
+    /// The folder, made if need be.
     ///
     /// # Errors
-    /// When it cannot be made or written, or another process has it: then with that one's pid.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// When it cannot be made.
+    pub fn at(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
         let folder = folder.canonicalize()?;
-        let path = folder.join("up.lock");
+        Ok(Self { folder })
+    }
+
+    /// Takes a role for this process.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or another process has that role: then with that one's pid.
+    pub fn hold(&self, role: &str) -> Result<Held> {
+        let folder = &self.folder;
+        let path = folder.join(format!("{role}.lock"));
         let mut options = File::options();
         let opened = options
             .read(true)
@@ -60,11 +96,7 @@ impl Data {
             .set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        let _ = fs::remove_file(folder.join("up.json"));
-        Ok(Self {
-            folder,
-            _lock: lock,
-        })
+        Ok(Held { lock })
     }
 
     /// The path of a file in it.
@@ -76,7 +108,8 @@ impl Data {
     /// on: a full disk takes no site down.
     /// Tells whether it could.
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
-        let temporary = self.path(format!("{name}.new"));
+        // Two workers may write for as long as an upgrade takes: each into a file of its own first.
+        let temporary = self.path(format!("{name}.{}.new", std::process::id()));
         let written = File::options()
             .write(true)
             .create(true)
@@ -208,7 +241,12 @@ mod tests {
     #[test]
     fn ids_are_kept_and_what_is_broken_does_no_harm() {
         let folder = std::env::temp_dir().join(format!("seawall-data-{}", std::process::id()));
-        let data = Data::open(&folder).unwrap();
+        let data = Data::at(&folder).unwrap();
+        let held = data.hold("up").unwrap();
+        // A lock is a file's, not a process': a second one is refused within one process too.
+        assert!(data.hold("up").is_err() && data.hold("edge").is_ok());
+        drop(held);
+        assert!(data.hold("up").is_ok());
         assert_eq!(data.zone_ids(), []);
         let ids = BTreeMap::from([
             ("a.test".to_string(), ZoneId(7)),

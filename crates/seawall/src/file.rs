@@ -51,17 +51,15 @@ pub fn bad(problems: Problems) -> Parsed {
     }
 }
 
-/// Compiles what was parsed; relative paths in it begin at `base`. The problems that are returned are all that there are.
+/// Compiles what was parsed, with the files that it names. The problems that are returned are all that there are.
 pub fn compile(
     parsed: &Parsed,
-    base: &Path,
-    self_signed: (String, String),
+    materials: &Materials,
     state: &State,
     live: Option<&Snapshot>,
 ) -> Compiled {
     let limits = Limits::default();
-    let materials = Materials::load(&parsed.document, base, Some(self_signed));
-    let mut compiled = compile::compile(&Sources::new(parsed, &materials), &limits, state, live);
+    let mut compiled = compile::compile(&Sources::new(parsed, materials), &limits, state, live);
     if let Some(told) = &parsed.problems {
         let further = std::mem::replace(&mut compiled.problems, told.clone());
         join(&mut compiled.problems, further, limits.problems);
@@ -74,7 +72,8 @@ pub fn problems(parsed: &Parsed, base: &Path, stages: &'static [&'static StageDe
     match self_signed(vec!["localhost".into()]) {
         Ok(pem) => {
             let state = State::new(registry(), stages);
-            compile(parsed, base, pem, &state, None).problems
+            let materials = Materials::load(&parsed.document, base, Some(pem));
+            compile(parsed, &materials, &state, None).problems
         }
         Err(error) => {
             let wrong = Wrong::new(error.to_string(), "");

@@ -8,6 +8,7 @@
     reason = "a closed terminal must not end the process: use `say`"
 )]
 
+mod agent;
 mod certificates;
 mod check;
 mod cli;
@@ -15,10 +16,22 @@ mod configure;
 mod data;
 mod doctor;
 mod file;
+mod last_words;
+mod live;
+mod message;
+mod page;
 mod process;
+mod quarantine;
 mod say;
+mod signals;
+mod start;
+mod status;
+mod supervisor;
 mod trouble;
 mod up;
+mod upgrade;
+mod wire;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -32,7 +45,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Runs the command line with these stages, in their order.
 pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
     let result = match cli::Cli::parse().command {
-        cli::Command::Up(up) => up::run(&up, stages),
+        cli::Command::Up(up) => up::run(&up),
+        cli::Command::Edge(edge) => supervisor::run(&edge),
+        cli::Command::Worker(worker) => worker::run(&worker, stages),
+        cli::Command::Agent(agent) => agent::run(&agent),
+        cli::Command::Status(status) => status::run(&status),
+        cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
@@ -52,7 +70,7 @@ pub fn help() -> Vec<(String, String)> {
     let mut pages = vec![("seawall".to_owned(), command.render_long_help().to_string())];
     for sub in command.get_subcommands_mut() {
         let name = sub.get_name().to_owned();
-        if name != "help" {
+        if name != "help" && !sub.is_hide_set() {
             pages.push((
                 format!("seawall {name}"),
                 sub.render_long_help().to_string(),

@@ -177,6 +177,13 @@ pub struct EdgeLimits {
     pub tls_handshake_timeout: Duration,
     /// That running requests get when the edge stops. Default 10 s.
     pub drain: Duration,
+    /// That requests and tunnels of a worker get when another one serves. Default 5 min.
+    pub retire: Duration,
+    /// Bytes of memory from which a worker is replaced; 0 is four fifths of the machine's. Default 0.
+    pub memory: u64,
+    /// That a version must serve before it counts as good: what is served instead of one that brings workers down. Default
+    /// 1 min.
+    pub soak: Duration,
 }
 
 impl Default for EdgeLimits {
@@ -199,6 +206,9 @@ impl Default for EdgeLimits {
             h2_streams: 128,
             tls_handshake_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            retire: Duration::from_secs(300),
+            memory: 0,
+            soak: Duration::from_secs(60),
         }
     }
 }
@@ -423,6 +433,9 @@ impl EdgeLimits {
             reader.duration("tls_handshake_timeout"),
         );
         put(&mut limits.drain, reader.duration("drain"));
+        put(&mut limits.retire, reader.duration("retire"));
+        put(&mut limits.memory, reader.size("memory"));
+        put(&mut limits.soak, reader.duration("soak"));
         if limits.target_bytes > limits.head_bytes {
             let wrong = Wrong::new(
                 "is larger than head_bytes",
@@ -478,6 +491,9 @@ impl EdgeLimits {
             default.tls_handshake_timeout,
         );
         entries.duration("drain", self.drain, default.drain);
+        entries.duration("retire", self.retire, default.retire);
+        entries.size("memory", self.memory, default.memory);
+        entries.duration("soak", self.soak, default.soak);
         entries
     }
 }

@@ -248,7 +248,7 @@ structs! {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
         body_min_rate, write_timeout, connections, connections_per_client,
         requests_per_connection, requests_in_progress, body_memory, client_table, h2_streams,
-        tls_handshake_timeout, drain,
+        tls_handshake_timeout, drain, retire, memory, soak,
     }
 }
 

@@ -55,6 +55,9 @@ client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
 drain = "30s"
+retire = "1m"
+memory = "2GiB"
+soak = "30s"
 
 [lists.office]
 ips = ["203.0.113.0/24"]

@@ -1,0 +1,257 @@
+//! What our processes say to each other. Fields may be added: who is older leaves out what it does not know, and who is newer
+//! has a default, so that an upgrade and the way back work with either on the other side.
+//!
+//! Open files travel beside some of them; which ones is said there. Not here: how they travel ([`wire`](crate::wire)).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the supervisor says to a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first word. Beside it: the page where it tells what it runs.
+    Begin(Begin),
+    /// Listening sockets, which lie beside it in this order. Several messages, where there are many.
+    Sockets(Vec<Socket>),
+    /// Those were all sockets: compile, probe, and say [`FromWorker::Ready`].
+    Prepare,
+    /// Accept connections. Beside it, where another worker served before: its State.
+    Serve,
+    /// Read the configuration anew; with other flags, where some are given.
+    Reload {
+        /// The flags, as words of a command line.
+        words: Option<Vec<String>>,
+    },
+    /// Give up State for a worker that takes over, and what only one may write.
+    HandOver,
+    /// Another one serves: end what runs, however long it takes up to this.
+    Retire {
+        /// Milliseconds.
+        within_ms: u64,
+    },
+    /// Nobody serves any more: end what runs.
+    Drain {
+        /// Milliseconds.
+        within_ms: u64,
+    },
+    /// A supervisor that came later asks what there is.
+    Describe,
+}
+
+/// How a worker begins.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Begin {
+    /// Serve what was served last, whatever the file says by now.
+    pub live: bool,
+    /// Zones whose version brought workers down.
+    pub quarantined: Vec<Quarantined>,
+    /// The version of what all zones share that did so.
+    pub platform: Option<u64>,
+    /// No optional stage runs.
+    pub safe_mode: bool,
+}
+
+/// A zone whose version brought workers down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quarantined {
+    /// The zone's id.
+    pub zone: u64,
+    /// Its version, as a number.
+    pub version: u64,
+    /// It did so with its optional stages off, too: it is not served.
+    pub left_out: bool,
+    /// Seconds since 1970 when it was so decided.
+    pub since: u64,
+}
+
+/// What a worker says to the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// What it wants to listen on.
+    Plan(Plan),
+    /// It could serve: compiled, and each of its threads has answered a request of its own.
+    Ready,
+    /// It cannot serve, and told people why.
+    Failed,
+    /// It accepts connections; or what it serves has changed.
+    Serving(Serving),
+    /// A reload was refused, and people were told why.
+    NotReloaded,
+    /// Beside it: its State.
+    HandedOver,
+    /// It was told to end by somebody else, and does.
+    Leaving,
+    /// What there is, for a supervisor that came later. Beside it: its page. [`FromWorker::Sockets`] follow, then
+    /// [`FromWorker::Described`].
+    Here(Here),
+    /// Its listening sockets, which lie beside it in this order.
+    Sockets(Vec<Socket>),
+    /// That was all.
+    Described,
+}
+
+/// What is to be listened on, and other things that are set up once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    /// Addresses.
+    pub listen: Vec<Wanted>,
+    /// Worker threads.
+    pub threads: usize,
+    /// How long running requests may go on after a stop, in milliseconds.
+    pub drain_ms: u64,
+    /// How long they may go on when another worker serves, in milliseconds.
+    pub retire_ms: u64,
+    /// Bytes of memory from which a worker is replaced; 0 when nobody said.
+    pub memory: u64,
+    /// How long what is live must serve before it has proved good, in milliseconds.
+    pub soak_ms: u64,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// For whom.
+    pub role: Role,
+    /// The address; with port 0 the system picks one.
+    pub address: SocketAddr,
+    /// Where that cannot be had.
+    pub otherwise: Option<SocketAddr>,
+    /// The flag with which it can be changed.
+    pub flag: String,
+}
+
+/// Whom a listening socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// HTTP in cleartext.
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// The admin port.
+    Admin,
+}
+
+/// A listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// For whom.
+    pub role: Role,
+    /// Where.
+    pub address: SocketAddr,
+    /// The worker thread that accepts on it.
+    pub thread: usize,
+}
+
+/// What serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Serving {
+    /// How many zones.
+    pub zones: usize,
+    /// What is served, in words.
+    pub what: String,
+    /// No zone has a certificate of its own.
+    pub self_signed: bool,
+    /// What people should know.
+    pub notes: Vec<String>,
+    /// The version of what all zones share.
+    pub platform: u64,
+}
+
+/// A worker that runs already.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Here {
+    /// Which it is.
+    pub generation: u64,
+    /// It accepts connections.
+    pub serves: bool,
+    /// What it wanted to listen on.
+    pub plan: Plan,
+    /// What it serves.
+    pub serving: Serving,
+}
+
+/// What is asked of the supervisor, through `DATA/edge.sock`.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// `seawall up` is here, with these flags. It is told when the edge serves.
+    Hello {
+        /// The flags, as words of a command line.
+        words: Vec<String>,
+    },
+    /// What runs?
+    Status,
+    /// Read the configuration anew.
+    Reload,
+    /// End.
+    Stop {
+        /// How long running requests may go on, in milliseconds; none is as the configuration says.
+        within_ms: Option<u64>,
+    },
+    /// Upgrade to the program at this path.
+    Upgrade {
+        /// The path.
+        program: PathBuf,
+    },
+}
+
+/// What the supervisor answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// It serves. `took_over` when it did before the asker came.
+    Serving {
+        /// Processes and addresses, as in `up.json`.
+        up: serde_json::Value,
+    },
+    /// It ends.
+    Stopping,
+    /// What runs, as `seawall status --json` prints it.
+    Status(serde_json::Value),
+    /// A step of an upgrade.
+    Progress(String),
+    /// It was done as asked.
+    Done,
+    /// `up` should go on as this program.
+    Become {
+        /// Its path.
+        program: PathBuf,
+    },
+    /// It was not done.
+    Refused {
+        /// Why, and what can be done.
+        why: String,
+    },
+}
+
+/// What the supervisor says to the agent.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToAgent {
+    /// Compile what the file says now, in a process of its own.
+    Try,
+    /// What is live in `DATA/live` began to serve.
+    Live {
+        /// After so many milliseconds it has proved good.
+        soak_ms: u64,
+    },
+    /// A worker died: what is live has not proved good.
+    Died,
+}
+
+/// What the agent says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromAgent {
+    /// Compiling ended, with problems or without; the worker may do it too.
+    Tried,
+    /// Compiling did not end, or took the process down.
+    Deadly {
+        /// How.
+        why: String,
+    },
+}

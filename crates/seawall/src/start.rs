@@ -1,0 +1,103 @@
+//! Processes of ours, started with one end of a wire.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+
+use crate::cli::Cli;
+use crate::supervisor::process::Process;
+use crate::wire::{self, Wire};
+
+/// How a process is started.
+#[derive(Debug)]
+pub struct Start<'s> {
+    /// Our binary, or another version of it.
+    pub program: &'s Path,
+    /// The subcommand.
+    pub role: &'s str,
+    /// Flags that only this one gets.
+    pub own: Vec<String>,
+    /// The flags that all get.
+    pub words: &'s [String],
+    /// It is out of reach of what a terminal sends to all that was started in it.
+    pub apart: bool,
+}
+
+impl Start<'_> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no such program, or no room for a process.
+    pub fn now(self) -> io::Result<(Process, Wire)> {
+        let (ours, theirs) = wire::pair()?;
+        let number = theirs.as_raw_fd();
+        let mut command = Command::new(self.program);
+        command
+            .arg(self.role)
+            .args(["--wire", &number.to_string()])
+            .args(self.own)
+            .args(self.words)
+            .stdin(Stdio::null());
+        // What they say was said in flags already.
+        for name in mirrored() {
+            command.env_remove(name);
+        }
+        if self.apart {
+            command.process_group(0);
+        }
+        let inherit = move || {
+            // SAFETY: numbers; allowed between fork and exec.
+            if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        };
+        // SAFETY: it does only what is allowed between fork and exec.
+        unsafe { command.pre_exec(inherit) };
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok((Process::of(pid)?, Wire::new(ours)?))
+    }
+}
+
+/// The variables that mirror flags.
+fn mirrored() -> Vec<String> {
+    let command = Cli::command();
+    let subs = command.get_subcommands();
+    let named = subs.flat_map(|sub| sub.get_arguments().filter_map(|flag| flag.get_env()));
+    named
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// The program that we are, as it is named now: what will lie there later is the next version.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn program() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("our own program cannot be found")?;
+    // So Linux names one that was replaced since it was started.
+    let text = path.to_string_lossy();
+    Ok(match text.strip_suffix(" (deleted)") {
+        Some(before) => before.into(),
+        None => path,
+    })
+}
+
+/// The wire that we were started with, by the number of its descriptor.
+///
+/// # Errors
+/// When nobody started us with one.
+pub fn wire(number: i32) -> Result<Wire> {
+    // SAFETY: it only asks whether there is such a descriptor, and closes it for programs that we may start.
+    if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        bail!("this is started by `seawall up` and `seawall edge`, not by hand");
+    }
+    // SAFETY: it is open, and whoever starts us leaves it to us.
+    Ok(Wire::new(unsafe { OwnedFd::from_raw_fd(number) })?)
+}

@@ -1,0 +1,371 @@
+//! The supervisor: owns the listening sockets, starts the worker and the agent, and starts the next worker when one crashes, hangs
+//! or takes too much memory. It reads nothing that comes from the network.
+//!
+//! Who is killed is missed by nobody: workers serve on without a supervisor, and the next one finds them by their sockets in the
+//! data folder and takes over what they listen on.
+//!
+//! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`].
+
+mod announce;
+mod charge;
+mod flow;
+pub mod judge;
+pub mod process;
+mod record;
+mod requests;
+mod sockets;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cli;
+use crate::data::{Data, Held};
+use crate::message::{FromAgent, FromWorker, Request, ToAgent};
+use crate::process::raise_descriptors;
+use crate::say::complain;
+use crate::signals::Signals;
+use crate::start::{self, Start};
+use crate::wire::{Wire, WireListener};
+use charge::{Charge, Phase};
+use judge::Judge;
+use process::{Ended, Process};
+use sockets::{Given, Sockets};
+
+/// How often we look at what the workers run.
+const TICK: Duration = Duration::from_millis(250);
+/// Events that may wait.
+const EVENTS: usize = 64;
+
+/// Supervises until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from doing so, with what can be done.
+pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
+    raise_descriptors();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let data = Arc::new(Data::at(&flags.up.data)?);
+        let held = match flags.held {
+            Some(number) => Held::inherited(number)?,
+            None => data.hold("edge")?,
+        };
+        let given = Given::take_all(flags.given.unwrap_or_else(given_to_us));
+        let listener = WireListener::bind(&data.path("edge.sock"))?;
+        let up = flags.wire.map(start::wire).transpose()?.map(Rc::new);
+        let (events, mut happens) = mpsc::channel(EVENTS);
+        let mut supervisor = Supervisor {
+            words: flags.up.words(),
+            program: start::program()?,
+            judge: Judge::default(),
+            workers: BTreeMap::new(),
+            next: None,
+            start_at: None,
+            restarts: 0,
+            generation: 0,
+            sockets: None,
+            given: Some(given),
+            agent: None,
+            agent_at: None,
+            up,
+            waiting: Vec::new(),
+            reload: Reload::default(),
+            stopping: None,
+            announced: false,
+            ends: None,
+            looked: Instant::now(),
+            memory: process::memory_for_a_worker(),
+            seconds: 0,
+            began: Instant::now(),
+            data,
+            held,
+            events,
+        };
+        supervisor.begin().await?;
+        let mut signals = Signals::new()?;
+        let program = supervisor.program.clone();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(event) = happens.recv() => supervisor.happened(event),
+                accepted = listener.accept() => match accepted {
+                    Ok((wire, _)) => supervisor.hear_requests(&Rc::new(wire)),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+                request = signals.next(&program) => supervisor.asked(None, request),
+                () = supervisor.time_to_start() => supervisor.start_due(),
+                _ = tick.tick() => supervisor.look(),
+            }
+            if let Some(end) = supervisor.ends.take() {
+                return supervisor.end(end);
+            }
+        }
+    })
+}
+
+/// How many sockets a service manager handed over, where it started us itself.
+fn given_to_us() -> i32 {
+    let said = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    match (said("LISTEN_PID"), said("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == std::process::id() => i32::try_from(count).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// What happens.
+enum Event {
+    /// A worker said something.
+    Said(i32, FromWorker, Vec<OwnedFd>),
+    /// A worker ended.
+    Ended(i32, Ended),
+    /// The agent said something.
+    AgentSaid(FromAgent),
+    /// The agent ended.
+    AgentEnded(i32),
+    /// Somebody asks for something.
+    Asked(Rc<Wire>, Request),
+    /// `up` has gone.
+    UpGone(Rc<Wire>),
+}
+
+/// Why a worker is started.
+enum Why {
+    /// None serves.
+    Start,
+    /// One hangs, or takes too much memory.
+    Replace,
+    /// A new program; who asked for it, and the program.
+    Upgrade(Option<Rc<Wire>>, PathBuf),
+}
+
+/// The worker that will serve next.
+struct Next {
+    pid: i32,
+    why: Why,
+}
+
+/// A reload that was asked for.
+#[derive(Default)]
+struct Reload {
+    /// The agent tries it.
+    trying: bool,
+    /// It was asked for again meanwhile.
+    again: bool,
+    /// The flags have changed.
+    words: bool,
+}
+
+/// How it ends.
+enum End {
+    /// With this code.
+    Code(u8),
+    /// It goes on as another program.
+    Become(PathBuf),
+}
+
+/// The agent.
+struct Agent {
+    process: Process,
+    wire: Rc<Wire>,
+}
+
+/// What is known.
+struct Supervisor {
+    data: Arc<Data>,
+    /// The role on the data folder.
+    held: Held,
+    /// The flags that all processes get.
+    words: Vec<String>,
+    /// What the next processes are started from.
+    program: PathBuf,
+    judge: Judge,
+    workers: BTreeMap<i32, Charge>,
+    next: Option<Next>,
+    /// When the next worker is to be started, and whether it serves what was live.
+    start_at: Option<(Instant, bool)>,
+    /// Workers that were started in place of one that died.
+    restarts: u64,
+    generation: u64,
+    sockets: Option<Sockets>,
+    given: Option<Given>,
+    agent: Option<Agent>,
+    /// When the next agent is to be started.
+    agent_at: Option<Instant>,
+    up: Option<Rc<Wire>>,
+    /// Who waits to be told that it is served.
+    waiting: Vec<Rc<Wire>>,
+    reload: Reload,
+    /// It stops; running requests have until then.
+    stopping: Option<Instant>,
+    announced: bool,
+    ends: Option<End>,
+    /// When we looked last.
+    looked: Instant,
+    /// Bytes that a worker may have where the configuration does not say.
+    memory: u64,
+    seconds: u64,
+    began: Instant,
+    events: mpsc::Sender<Event>,
+}
+
+impl Supervisor {
+    /// Adopts what runs, or starts anew.
+    async fn begin(&mut self) -> Result<()> {
+        let kept = std::fs::read_to_string(self.data.path("generation")).unwrap_or_default();
+        self.generation = kept.trim().parse().unwrap_or(0);
+        let found = charge::adopt(&self.data).await;
+        let mut serving: Option<i32> = None;
+        for (mut charge, sockets) in found {
+            let pid = charge.process.pid();
+            self.generation = self.generation.max(charge.generation);
+            if charge.phase == Phase::Serves {
+                if !sockets.is_empty() {
+                    self.sockets = Some(sockets);
+                }
+                // Of two the younger one is meant: the supervisor died before it could retire the other.
+                if let Some(older) = serving.replace(pid)
+                    && let Some(older) = self.workers.get_mut(&older)
+                {
+                    let within = Duration::from_millis(older.plan.retire_ms);
+                    if older.generation > charge.generation {
+                        charge.retire(within);
+                        serving = Some(older.process.pid());
+                    } else {
+                        older.retire(within);
+                    }
+                }
+            }
+            self.watch(&charge);
+            self.workers.insert(pid, charge);
+        }
+        if serving.is_some() {
+            self.judge = record::restore(&self.data);
+            self.announced = true;
+            complain("a supervisor is back: it goes on with the worker that serves");
+            self.serving_again();
+            // The flags may be others than those that the worker was started with.
+            self.reload.words = true;
+        } else {
+            record::forget(&self.data);
+            self.start_at = Some((Instant::now(), false));
+        }
+        self.start_agent();
+        if let Some(up) = self.up.clone() {
+            self.hear_requests(&up);
+            self.waiting.push(up);
+        }
+        if serving.is_some() {
+            self.told_serving();
+        }
+        Ok(())
+    }
+
+    /// Hears a worker, and sees it end.
+    fn watch(&self, charge: &Charge) {
+        let (events, wire, process) =
+            (self.events.clone(), charge.wire.clone(), charge.process.clone());
+        let pid = process.pid();
+        let said = events.clone();
+        let hears = tokio::task::spawn_local(async move {
+            while let Ok(Some((word, files))) = wire.hear::<FromWorker>().await {
+                if said.send(Event::Said(pid, word, files)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::task::spawn_local(async move {
+            let ended = process.ended().await;
+            // What it said before comes first.
+            let _ = tokio::time::timeout(Duration::from_millis(100), hears).await;
+            let _ = events.send(Event::Ended(pid, ended)).await;
+        });
+    }
+
+    /// Hears what is asked over a wire.
+    fn hear_requests(&self, wire: &Rc<Wire>) {
+        let (events, wire) = (self.events.clone(), wire.clone());
+        tokio::task::spawn_local(async move {
+            while let Ok(Some((request, _))) = wire.hear::<Request>().await {
+                let asked = Event::Asked(wire.clone(), request);
+                if events.send(asked).await.is_err() {
+                    return;
+                }
+            }
+            let _ = events.send(Event::UpGone(wire)).await;
+        });
+    }
+
+    fn start_agent(&mut self) {
+        self.agent_at = None;
+        let start = Start {
+            program: &self.program,
+            role: "agent",
+            own: Vec::new(),
+            words: &self.words,
+            apart: false,
+        };
+        let (process, wire) = match start.now() {
+            Ok((process, wire)) => (process, Rc::new(wire)),
+            Err(error) => {
+                complain(format_args!(
+                    "no agent can be started ({error}): it is served all the same"
+                ));
+                self.agent_at = Some(Instant::now() + Duration::from_secs(10));
+                return;
+            }
+        };
+        self.agent = Some(Agent {
+            process: process.clone(),
+            wire: wire.clone(),
+        });
+        let events = self.events.clone();
+        let pid = process.pid();
+        let said = events.clone();
+        tokio::task::spawn_local(async move {
+            while let Ok(Some((word, _))) = wire.hear::<FromAgent>().await {
+                if said.send(Event::AgentSaid(word)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::task::spawn_local(async move {
+            process.ended().await;
+            let _ = events.send(Event::AgentEnded(pid)).await;
+        });
+    }
+
+    fn tell_agent(&self, word: &ToAgent) -> bool {
+        let agent = self.agent.as_ref();
+        agent.is_some_and(|agent| agent.wire.say(word, &[]).is_ok())
+    }
+
+    /// Waits until a worker is to be started.
+    async fn time_to_start(&self) {
+        match self.start_at {
+            Some((when, _)) if self.next.is_none() => tokio::time::sleep_until(when).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// The worker that serves.
+    fn serving(&self) -> Option<&Charge> {
+        let mut workers = self.workers.values();
+        workers.find(|charge| charge.phase == Phase::Serves)
+    }
+
+    fn serving_pid(&self) -> Option<i32> {
+        self.serving().map(|charge| charge.process.pid())
+    }
+}

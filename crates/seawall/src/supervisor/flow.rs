@@ -1,0 +1,489 @@
+//! What follows from what happens: which worker serves, which one leaves, and what is told to whom.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::announce::{self, Pids};
+use super::charge::{Charge, Phase};
+use super::judge::{Kind, Measure};
+use super::process::{Ended, monotonic_ms, out_of_memory_kills};
+use super::record::{self, Death};
+use super::sockets::{Sockets, notify};
+use super::requests::{refuse, tell};
+use super::{End, Event, Next, Supervisor, Why};
+use crate::last_words;
+use crate::message::{Begin, FromAgent, FromWorker, Reply, ToAgent, ToWorker};
+use crate::say::{complain, say};
+
+/// A thread that did not say for so long that it runs does not.
+const HANGS: Duration = Duration::from_secs(3);
+/// The longest a worker may take to prepare. A million zones take seconds.
+const PREPARES: Duration = Duration::from_secs(300);
+/// The longest a worker may take to hand its State over, and the next one to open.
+const HANDS_OVER: Duration = Duration::from_secs(2);
+/// From this on a look was late: the machine slept, or was busy with others.
+const LATE: Duration = Duration::from_millis(1_000);
+
+impl Supervisor {
+    pub(super) fn happened(&mut self, event: Event) {
+        match event {
+            Event::Said(pid, word, files) => self.said(pid, word, files),
+            Event::Ended(pid, ended) => self.ended(pid, ended),
+            Event::AgentSaid(FromAgent::Tried) => self.tried(None),
+            Event::AgentSaid(FromAgent::Deadly { why }) => self.tried(Some(&why)),
+            Event::AgentEnded(pid) => self.agent_ended(pid),
+            Event::Asked(wire, request) => self.asked(Some(wire), request),
+            Event::UpGone(wire) => {
+                self.waiting.retain(|waits| !Rc::ptr_eq(waits, &wire));
+                if self.up.as_ref().is_some_and(|up| Rc::ptr_eq(up, &wire)) {
+                    // It was killed, or will be back: sites go on.
+                    self.up = None;
+                }
+            }
+        }
+    }
+
+    fn said(&mut self, pid: i32, word: FromWorker, files: Vec<OwnedFd>) {
+        let Some(charge) = self.workers.get_mut(&pid) else {
+            return;
+        };
+        match word {
+            FromWorker::Plan(plan) => {
+                charge.plan = plan;
+                self.give(pid);
+            }
+            FromWorker::Ready => self.ready(pid),
+            FromWorker::Failed => self.failed(pid),
+            FromWorker::Serving(serving) => {
+                charge.serving = serving;
+                if charge.phase == Phase::Opens {
+                    charge.enter(Phase::Serves);
+                    self.serves(pid);
+                } else if charge.phase == Phase::Serves {
+                    self.live();
+                }
+            }
+            FromWorker::NotReloaded => {}
+            FromWorker::HandedOver => self.open(files.into_iter().next()),
+            FromWorker::Leaving => {
+                let due = Instant::now() + Duration::from_millis(charge.plan.drain_ms + 2_000);
+                charge.ours = true;
+                charge.enter(Phase::Leaves { due });
+                self.start_soon(Duration::ZERO, true);
+            }
+            FromWorker::Here(_) | FromWorker::Sockets(_) | FromWorker::Described => {}
+        }
+    }
+
+    /// Opens what a worker wants to listen on, where nothing is open yet, and gives it to it.
+    fn give(&mut self, pid: i32) {
+        let Some(charge) = self.workers.get(&pid) else {
+            return;
+        };
+        if self.sockets.is_none() {
+            match Sockets::open(&charge.plan, self.given.take().unwrap_or_default()) {
+                Ok(sockets) => {
+                    sockets.store();
+                    self.sockets = Some(sockets);
+                }
+                Err(error) => {
+                    complain(format_args!("{error:#}"));
+                    self.ends = Some(End::Code(1));
+                    return;
+                }
+            }
+        }
+        let Some(sockets) = &self.sockets else { return };
+        if let Err(error) = charge.give(sockets) {
+            complain(format_args!("worker {pid} does not listen to us: {error}"));
+            charge.process.signal(libc::SIGKILL);
+        }
+    }
+
+    /// It could serve: the one that does hands over, and it goes on from there.
+    fn ready(&mut self, pid: i32) {
+        if self.next.as_ref().is_none_or(|next| next.pid != pid) {
+            return;
+        }
+        if let Some(charge) = self.workers.get_mut(&pid) {
+            charge.enter(Phase::Ready);
+        }
+        let asked = self
+            .serving()
+            .map(|serving| serving.wire.say(&ToWorker::HandOver, &[]).is_ok());
+        if asked != Some(true) {
+            self.open(None);
+        }
+    }
+
+    /// Lets the next worker accept connections.
+    fn open(&mut self, state: Option<OwnedFd>) {
+        let Some(next) = &self.next else { return };
+        let Some(charge) = self.workers.get_mut(&next.pid) else {
+            return;
+        };
+        if charge.phase == Phase::Ready && charge.open(state).is_err() {
+            charge.process.signal(libc::SIGKILL);
+        }
+    }
+
+    /// It serves: the one before it leaves.
+    fn serves(&mut self, pid: i32) {
+        let why = match self.next.take() {
+            Some(next) if next.pid == pid => next.why,
+            other => {
+                self.next = other;
+                return;
+            }
+        };
+        let hung = matches!(why, Why::Replace);
+        for charge in self.workers.values_mut() {
+            if charge.process.pid() != pid && charge.phase == Phase::Serves {
+                let within = if hung {
+                    charge.plan.drain_ms
+                } else {
+                    charge.plan.retire_ms
+                };
+                charge.retire(Duration::from_millis(within));
+            }
+        }
+        self.serving_again();
+        if !self.announced {
+            self.announced = true;
+            if let (Some(sockets), Some(charge)) = (&self.sockets, self.workers.get(&pid)) {
+                announce::announce(&self.data, sockets, &charge.serving);
+            }
+            notify("READY=1", None);
+        } else {
+            let started = self.workers.get(&pid).map(|charge| charge.started);
+            let took = started.map_or(Duration::ZERO, |started| started.elapsed());
+            say(format_args!(
+                "Seawall is served by worker {pid} now, {} ms after it was started",
+                took.as_millis()
+            ));
+        }
+        self.told_serving();
+        self.live();
+        if let Why::Upgrade(asker, program) = why {
+            say(format_args!(
+                "Seawall is upgraded: {}; the worker before it ends what it has begun",
+                program.display()
+            ));
+            tell(asker.as_ref(), &Reply::Done);
+            self.program.clone_from(&program);
+            self.ends = Some(End::Become(program));
+            return;
+        }
+        self.reload_if_asked();
+    }
+
+    /// Writes who serves.
+    pub(super) fn serving_again(&mut self) {
+        if let Some(up) = self.up_json() {
+            announce::write(&self.data, &up);
+        }
+    }
+
+    fn up_json(&self) -> Option<serde_json::Value> {
+        let (sockets, worker) = (self.sockets.as_ref()?, self.serving_pid()?);
+        let agent = self.agent.as_ref().map(|agent| agent.process.pid());
+        Some(announce::up(sockets, Pids { worker, agent }))
+    }
+
+    /// Tells those who wait for it.
+    pub(super) fn told_serving(&mut self) {
+        let Some(up) = self.up_json() else { return };
+        for wire in self.waiting.drain(..) {
+            tell(Some(&wire), &Reply::Serving { up: up.clone() });
+        }
+    }
+
+    /// What is live begins to prove itself.
+    fn live(&self) {
+        if let Some(charge) = self.serving() {
+            let soak_ms = charge.plan.soak_ms;
+            self.tell_agent(&ToAgent::Live { soak_ms });
+        }
+    }
+
+    /// A worker that prepared cannot serve, and has told people why.
+    fn failed(&mut self, pid: i32) {
+        let Some(next) = self.next.take_if(|next| next.pid == pid) else {
+            return;
+        };
+        if let Some(charge) = self.workers.get_mut(&pid) {
+            charge.ours = true;
+        }
+        match next.why {
+            Why::Upgrade(asker, _) => refuse(
+                asker.as_ref(),
+                "the new program cannot serve what is live: its output tells why; the old one serves on",
+            ),
+            Why::Start if !self.announced => self.ends = Some(End::Code(1)),
+            // What was live cannot be served any more, by this program: what the file says is the next best.
+            Why::Start => self.start_soon(Duration::from_secs(1), false),
+            Why::Replace => {}
+        }
+    }
+
+    fn ended(&mut self, pid: i32, ended: Ended) {
+        let Some(charge) = self.workers.remove(&pid) else {
+            return;
+        };
+        let _ = std::fs::remove_file(self.data.path(format!("worker-{pid}.sock")));
+        if self.stopping.is_some() {
+            if self.workers.is_empty() {
+                self.ends = Some(End::Code(0));
+            }
+            return;
+        }
+        let was_next = self.next.take_if(|next| next.pid == pid);
+        if charge.ours && was_next.is_none() {
+            return;
+        }
+        let served = matches!(charge.phase, Phase::Serves | Phase::Leaves { .. });
+        let first = !self.announced;
+        if let Some(Next {
+            why: Why::Upgrade(asker, _),
+            ..
+        }) = &was_next
+        {
+            refuse(
+                asker.as_ref(),
+                &format!(
+                    "the new program's worker ended before it served ({}); the old one serves on",
+                    how(ended)
+                ),
+            );
+            return;
+        }
+        let killed = matches!(ended, Ended::Signal(libc::SIGKILL | libc::SIGTERM))
+            && out_of_memory_kills() == charge.memory_kills;
+        let kind = if killed { Kind::Killed } else { Kind::Crash };
+        if first && !killed {
+            complain(format_args!("the worker ended before it served: {}", how(ended)));
+            self.ends = Some(End::Code(1));
+            return;
+        }
+        let culprit = if killed { None } else { charge.culprit(None) };
+        let wait = self.died(&charge, kind, &how(ended), culprit);
+        if served || was_next.is_some() {
+            self.restarts += 1;
+            self.start_soon(wait, self.announced);
+        }
+    }
+
+    /// A death, or what comes to the same: who is to blame, and what is done about it. Returns how long the next start waits.
+    fn died(
+        &mut self,
+        charge: &Charge,
+        kind: Kind,
+        how: &str,
+        culprit: Option<super::judge::Version>,
+    ) -> Duration {
+        let pid = charge.process.pid();
+        let sentence = self.judge.died(
+            monotonic_ms(),
+            record::unix_seconds(),
+            kind,
+            culprit,
+            charge.serving.platform,
+        );
+        self.tell_agent(&ToAgent::Died);
+        let blamed = culprit.map_or_else(String::new, |culprit| {
+            let name = record::zone_name(&self.data, culprit.zone);
+            format!(", while it served zone {name}")
+        });
+        complain(format_args!(
+            "worker {pid}: {} ({how}){blamed}; the next one starts",
+            kind.word()
+        ));
+        if kind != Kind::Killed {
+            let death = Death {
+                pid,
+                generation: charge.generation,
+                kind,
+                how: how.to_owned(),
+                culprit,
+                threads: charge.threads(),
+            };
+            record::report(&self.data, &death);
+        }
+        for measure in &sentence.measures {
+            match measure {
+                Measure::Zone(zone) => complain(format_args!(
+                    "zone {}: version {:012x} brought workers down and is in quarantine; other zones are served as before",
+                    record::zone_name(&self.data, zone.zone),
+                    zone.version
+                )),
+                Measure::Platform(_) => complain(
+                    "workers die and no zone is to blame: the version of what all zones share is in quarantine",
+                ),
+                Measure::SafeMode => {
+                    complain("workers die on: safe mode, in which no optional stage runs");
+                }
+            }
+        }
+        if !sentence.measures.is_empty() {
+            record::keep(&self.data, &self.judge);
+        }
+        sentence.wait
+    }
+
+    pub(super) fn start_soon(&mut self, wait: Duration, live: bool) {
+        if self.stopping.is_none() && self.next.is_none() {
+            self.start_at = Some((Instant::now() + wait, live));
+            if wait.is_zero() {
+                self.start_due();
+            }
+        }
+    }
+
+    pub(super) fn start_due(&mut self) {
+        if let Some((_, live)) = self.start_at.take() {
+            let program = self.program.clone();
+            self.start(program, live, Why::Start);
+        }
+    }
+
+    fn start(&mut self, program: PathBuf, live: bool, why: Why) {
+        self.generation += 1;
+        self.data
+            .keep("generation", format!("{}\n", self.generation).as_bytes(), 0o644);
+        let begin = Begin {
+            live,
+            quarantined: self.judge.quarantined.clone(),
+            platform: self.judge.platform,
+            safe_mode: self.judge.safe_mode,
+        };
+        match Charge::start(&program, self.generation, &self.words, &begin) {
+            Ok(charge) => {
+                let pid = charge.process.pid();
+                self.watch(&charge);
+                self.workers.insert(pid, charge);
+                self.next = Some(Next { pid, why });
+            }
+            Err(error) => {
+                complain(format_args!(
+                    "no worker can be started from {}: {error}",
+                    program.display()
+                ));
+                match why {
+                    Why::Upgrade(asker, _) => refuse(
+                        asker.as_ref(),
+                        &format!("{} cannot be started: {error}", program.display()),
+                    ),
+                    Why::Start => {
+                        self.start_at = Some((Instant::now() + Duration::from_secs(1), live));
+                    }
+                    Why::Replace => {}
+                }
+            }
+        }
+    }
+
+    /// Looks at what the workers run; four times a second.
+    pub(super) fn look(&mut self) {
+        let now = Instant::now();
+        let gap = now - self.looked;
+        self.looked = now;
+        if self.agent_at.is_some_and(|at| at <= now) {
+            self.start_agent();
+            self.serving_again();
+        }
+        for charge in self.workers.values_mut() {
+            let late = match charge.phase {
+                Phase::Leaves { due } => due <= now,
+                Phase::Prepares => now - charge.since > PREPARES,
+                Phase::Opens => now - charge.since > HANDS_OVER * 5,
+                Phase::Ready | Phase::Serves => false,
+            };
+            if late {
+                charge.process.signal(libc::SIGKILL);
+            }
+        }
+        let ready = self.next.as_ref().and_then(|next| self.workers.get(&next.pid));
+        if ready.is_some_and(|next| next.phase == Phase::Ready && now - next.since > HANDS_OVER) {
+            // Who hangs hands nothing over.
+            self.open(None);
+        }
+        if self.stopping.is_some() || self.next.is_some() || gap > LATE {
+            return;
+        }
+        self.seconds += 1;
+        self.look_for_hangs();
+        if self.seconds.is_multiple_of(4) && self.next.is_none() {
+            self.look_at_memory();
+        }
+    }
+
+    fn look_for_hangs(&mut self) {
+        let Some(charge) = self.serving() else { return };
+        if Instant::now() - charge.since < HANGS {
+            return;
+        }
+        let Some(thread) = charge.stuck(monotonic_ms(), HANGS) else {
+            return;
+        };
+        let culprit = charge.culprit(Some(thread));
+        let how = format!("thread {thread} does not move");
+        self.replace(Kind::Hang, &how, culprit);
+    }
+
+    fn look_at_memory(&mut self) {
+        let Some(charge) = self.serving() else { return };
+        let most = match charge.plan.memory {
+            0 => self.memory,
+            most => most,
+        };
+        let holds = charge.process.memory().unwrap_or(0);
+        if holds > most {
+            let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
+            self.replace(Kind::Memory, &how, None);
+        }
+    }
+
+    /// The next worker serves before the old one goes.
+    fn replace(&mut self, kind: Kind, how: &str, culprit: Option<super::judge::Version>) {
+        let Some(pid) = self.serving_pid() else {
+            return;
+        };
+        let Some(charge) = self.workers.remove(&pid) else {
+            return;
+        };
+        self.died(&charge, kind, how, culprit);
+        self.workers.insert(pid, charge);
+        self.restarts += 1;
+        let program = self.program.clone();
+        self.start(program, true, Why::Replace);
+    }
+
+    fn agent_ended(&mut self, pid: i32) {
+        if self.agent.as_ref().is_none_or(|agent| agent.process.pid() != pid) {
+            return;
+        }
+        self.agent = None;
+        if self.stopping.is_none() {
+            self.agent_at = Some(Instant::now() + Duration::from_secs(1));
+            if self.reload.trying {
+                // It died of something else than the trial, which ran elsewhere.
+                self.tried(None);
+            }
+        }
+    }
+}
+
+fn how(ended: Ended) -> String {
+    match ended {
+        Ended::Code(code) => format!("it ended with code {code}"),
+        Ended::Signal(signal) => match last_words::name(signal) {
+            Some(name) => name.to_owned(),
+            None => format!("signal {signal}"),
+        },
+        Ended::Unknown => "how is not known".into(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Processes of ours, children or not: seen to end, and asked how (`pidfd_open(2)`).
+//!
+//! A worker that a killed supervisor left behind is nobody's child any more. A descriptor of it tells when it ends all the same,
+//! and never means another process that got its number later. How it ended is told to its parent only.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pid: i32,
+    handle: Rc<AsyncFd<OwnedFd>>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It was nobody's child.
+    Unknown,
+}
+
+impl Process {
+    /// The process of this number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        // SAFETY: two numbers; the call makes a descriptor, with close-on-exec set.
+        let made = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let made = i32::try_from(made).unwrap_or(-1);
+        if made < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was made just now and is nobody else's.
+        let handle = unsafe { OwnedFd::from_raw_fd(made) };
+        Ok(Self {
+            pid,
+            handle: Rc::new(AsyncFd::with_interest(handle, Interest::READABLE)?),
+        })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends it a signal; nothing when it has ended.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: a descriptor, numbers, and no further information.
+        let _ = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.handle.as_raw_fd(),
+                signal,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) -> Ended {
+        // Should the runtime not be able to wait, asking comes to the same.
+        let _ = self.handle.readable().await;
+        // SAFETY: of this struct all bytes may be nought.
+        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a struct of the call's that outlives it.
+        let done = unsafe {
+            libc::waitid(
+                libc::P_PIDFD,
+                self.handle.as_raw_fd() as libc::id_t,
+                &raw mut told,
+                libc::WEXITED,
+            )
+        };
+        if done != 0 {
+            return Ended::Unknown;
+        }
+        // SAFETY: it was filled in for a child that has ended.
+        let status = unsafe { told.si_status() };
+        if told.si_code == libc::CLD_EXITED {
+            Ended::Code(status)
+        } else {
+            Ended::Signal(status)
+        }
+    }
+
+    /// The memory that it holds, in bytes: what is resident. None when it has ended.
+    pub fn memory(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
+        let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * 4096)
+    }
+
+    /// Whether a signal has stopped it (`SIGSTOP`).
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        let stat = stat.unwrap_or_default();
+        // Its name, in parentheses, may hold anything.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
+        state.unwrap_or(false)
+    }
+}
+
+/// How often the kernel has ended a process for want of memory, in all.
+pub fn out_of_memory_kills() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Four fifths of the memory that this machine has, or that we may use of it (`memory.max` of our group), in bytes.
+pub fn memory_for_a_worker() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?;
+        kib.parse::<u64>().ok()
+    });
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::/"));
+    let most = group.and_then(|group| {
+        let path = format!("/sys/fs/cgroup/{group}/memory.max");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    });
+    let all = total.map_or(u64::MAX, |kib| kib << 10);
+    all.min(most.unwrap_or(u64::MAX)) / 5 * 4
+}
+
+/// The monotonic clock, in milliseconds: the same in all processes.
+pub fn monotonic_ms() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a struct of the call's.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn how_a_child_ended_is_known_and_how_another_did_is_not() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let start = |script: &str| {
+                let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+                Process::of(child.id() as i32).unwrap()
+            };
+            assert_eq!(start("exit 3").ended().await, Ended::Code(3));
+            let sleeps = start("exec sleep 60");
+            assert!(sleeps.memory().unwrap() > 0);
+            sleeps.signal(libc::SIGSTOP);
+            while !sleeps.is_stopped() {
+                tokio::task::yield_now().await;
+            }
+            sleeps.signal(libc::SIGKILL);
+            assert_eq!(sleeps.ended().await, Ended::Signal(libc::SIGKILL));
+            sleeps.signal(libc::SIGKILL);
+            assert!(sleeps.memory().is_none());
+        });
+        assert!(memory_for_a_worker() > 64 << 20);
+    }
+}

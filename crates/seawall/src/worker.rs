@@ -1,0 +1,179 @@
+//! The worker: the process that serves requests. It needs nobody else to serve; what tells it to begin, to reload and to end
+//! comes over a wire from the supervisor, and from the next one when that has died.
+//!
+//! It accepts nobody before it has proved that it could serve: all is compiled, and each of its threads has answered a request
+//! of its own. Not here: what a request's life is ([`seawall_proxy`]), who starts the next worker when this one dies.
+
+mod answer;
+mod serve;
+
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use seawall_guard::StageDef;
+use seawall_model::Problems;
+use seawall_proxy::state::State;
+
+use crate::certificates::{self, Keeper};
+use crate::cli;
+use crate::configure::{self, Configuration, Kept, Source};
+use crate::data::Data;
+use crate::last_words;
+use crate::message::{Begin, FromWorker, Plan, Role, Socket, ToWorker};
+use crate::page::SharedPage;
+use crate::process::{registry, small_pages};
+use crate::quarantine::Quarantine;
+use crate::say::complain;
+use crate::start;
+use crate::wire::Wire;
+use serve::Worker;
+
+/// Serves until it is told to end.
+///
+/// # Errors
+/// When it was not started by a supervisor, or cannot have what every process needs.
+pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
+    small_pages();
+    last_words::in_the_background();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let wire = Rc::new(start::wire(flags.wire)?);
+        let Some(given) = Given::receive(&wire).await? else {
+            // Whoever started us has gone before we served anything.
+            return Ok(ExitCode::FAILURE);
+        };
+        let page = SharedPage::map(given.page)?.keep();
+        last_words::keep_in(page);
+        let mut worker = match prepare(flags, stages, &wire, given.begin, page).await? {
+            Prepared::Worker(worker) => worker,
+            Prepared::Hopeless(problems) => {
+                complain(format_args!(
+                    "the configuration has problems, nothing is served:\n{problems}"
+                ));
+                let _ = wire.say(&FromWorker::Failed, &[]);
+                return Ok(ExitCode::FAILURE);
+            }
+        };
+        worker.run(wire).await
+    })
+}
+
+/// What a worker begins with.
+struct Given {
+    begin: Begin,
+    page: OwnedFd,
+}
+
+impl Given {
+    async fn receive(wire: &Wire) -> Result<Option<Self>> {
+        match wire.hear().await? {
+            Some((ToWorker::Begin(begin), files)) => {
+                let page = files.into_iter().next().context("no page")?;
+                Ok(Some(Self { begin, page }))
+            }
+            Some((other, _)) => bail!("the first word was {other:?}"),
+            None => Ok(None),
+        }
+    }
+}
+
+enum Prepared {
+    Worker(Box<Worker>),
+    Hopeless(Problems),
+}
+
+/// Reads, asks for sockets, compiles, starts threads, and asks each of them for an answer.
+async fn prepare(
+    flags: &cli::Worker,
+    stages: &'static [&'static StageDef],
+    wire: &Rc<Wire>,
+    begin: Begin,
+    page: &'static SharedPage,
+) -> Result<Prepared> {
+    let up = &flags.up;
+    let data = Arc::new(Data::at(&up.data)?);
+    let state = Arc::new(State::new(registry(), stages));
+    let configuration = Configuration {
+        up: Arc::new(up.clone()),
+        data: data.clone(),
+        state: state.clone(),
+        quarantine: Arc::new(Quarantine::new(&begin, data)),
+        kept: Arc::<Kept>::default(),
+    };
+    configuration.resume();
+    let mut source = if begin.live {
+        configuration.read_live()
+    } else {
+        configuration.read()
+    };
+    if let Some(problems) = configure::hopeless(up, &source.parsed, stages) {
+        return Ok(Prepared::Hopeless(problems));
+    }
+    let plan = answer::plan(up, &source.parsed.document);
+    wire.say(&FromWorker::Plan(plan.clone()), &[])?;
+    let Some(sockets) = sockets(wire).await? else {
+        bail!("the supervisor has gone before we served");
+    };
+    let mut addresses: Vec<_> = sockets.iter().map(|(told, _)| told.address).collect();
+    addresses.dedup();
+    let https = sockets.iter().find(|(told, _)| told.role == Role::Https);
+    if let Some((https, _)) = https {
+        state.set_https_port(https.address.port());
+    }
+    state.set_own_listeners(addresses);
+    let document = &source.parsed.document;
+    let keeper = certificates::restore(document, &state, configure::base(up), &configuration.data.path(""))?;
+    state.set_safe_mode(begin.safe_mode);
+    let compiled = configuration.compile(&mut source, None);
+    let Some(snapshot) = compiled.snapshot else {
+        return Ok(Prepared::Hopeless(compiled.problems));
+    };
+    configure::tell_refused(&compiled.problems, &compiled.refused);
+    let started = Started {
+        configuration,
+        source,
+        snapshot,
+        refused: compiled.refused,
+        plan,
+        sockets,
+        page,
+        generation: flags.generation,
+        keeper,
+    };
+    let worker = Worker::start(started).context("the worker cannot be started")?;
+    worker.probe().await?;
+    wire.say(&FromWorker::Ready, &[])?;
+    Ok(Prepared::Worker(Box::new(worker)))
+}
+
+/// What there is before the first thread runs.
+pub(crate) struct Started {
+    configuration: Configuration,
+    source: Source,
+    snapshot: seawall_proxy::snapshot::Snapshot,
+    refused: Vec<seawall_proxy::compile::Refused>,
+    plan: Plan,
+    sockets: Vec<(Socket, OwnedFd)>,
+    page: &'static SharedPage,
+    generation: u64,
+    keeper: Option<Keeper>,
+}
+
+/// All listening sockets; none when nobody gives any.
+async fn sockets(wire: &Wire) -> Result<Option<Vec<(Socket, OwnedFd)>>> {
+    let mut all = Vec::new();
+    loop {
+        match wire.hear().await? {
+            Some((ToWorker::Sockets(told), files)) => all.extend(told.into_iter().zip(files)),
+            Some((ToWorker::Prepare, _)) => return Ok(Some(all)),
+            Some((other, _)) => complain(format_args!("unexpected before serving: {other:?}")),
+            None => return Ok(None),
+        }
+    }
+}

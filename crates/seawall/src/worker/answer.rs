@@ -1,0 +1,104 @@
+//! What a worker tells the supervisor: what it wants to listen on, and what it serves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use seawall_model::Document;
+use seawall_model::document::Certificate;
+
+use crate::cli::{Listen, Up};
+use crate::message::{Plan, Role, Serving, Wanted};
+use crate::quarantine;
+
+/// What the flags and the document ask for; the flags' addresses before the document's.
+pub fn plan(up: &Up, document: &Document) -> Plan {
+    let edge = &document.edge;
+    let mut listen = Vec::new();
+    for (role, flag, own, name, port) in [
+        (Role::Http, up.http, &edge.http, "--http", 80),
+        (Role::Https, up.https, &edge.https, "--https", 443),
+    ] {
+        let addresses = match flag {
+            Some(listen) => listen.address().into_iter().collect(),
+            None => own.clone(),
+        };
+        // A real site belongs on the ports that browsers try; without the right to bind them, on the usual ones.
+        let public = flag.is_none() && up.config.is_none() && !up.host.is_empty();
+        for usual in addresses {
+            let address = if public {
+                SocketAddr::new(usual.ip(), port)
+            } else {
+                usual
+            };
+            listen.push(Wanted {
+                role,
+                address,
+                otherwise: public.then_some(usual),
+                flag: name.into(),
+            });
+        }
+    }
+    if let Some(address) = up.admin.map_or(edge.admin, Listen::address) {
+        listen.push(Wanted {
+            role: Role::Admin,
+            address,
+            otherwise: None,
+            flag: "--admin".into(),
+        });
+    }
+    let limits = &edge.limits;
+    Plan {
+        listen,
+        threads: up
+            .workers
+            .or(edge.workers)
+            .unwrap_or_else(cores)
+            .clamp(1, 1024),
+        drain_ms: ms(up.drain.unwrap_or(limits.drain)),
+        retire_ms: ms(limits.retire),
+        memory: limits.memory,
+        soak_ms: ms(limits.soak),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is served, in words for people and in numbers for the supervisor.
+pub fn serving(up: &Up, document: &Document, zones: usize, platform: u64) -> Serving {
+    let what = match (&up.config, &up.origin) {
+        (Some(file), _) => format!("{zones} zone(s) of {}", file.display()),
+        (None, Some(origin)) => origin.clone(),
+        (None, None) => "its sample site (put your own behind it with --origin URL)".into(),
+    };
+    let certificates = || document.zones.iter().map(|zone| &zone.tls.certificate);
+    let mut notes = Vec::new();
+    if certificates().any(|certificate| *certificate == Certificate::Acme) {
+        notes.push(format!(
+            "certificates come by ACME ({}); self-signed ones are served until they are there",
+            document.edge.acme.directories.join(", ")
+        ));
+    }
+    for (flag, name) in [(up.dashboard, "dashboard"), (up.status_page, "status page")] {
+        if flag != Some(Listen::None) {
+            notes.push(format!(
+                "the {name} is not in this build, so it is not opened"
+            ));
+        }
+    }
+    Serving {
+        zones,
+        what,
+        self_signed: certificates().all(|certificate| !matches!(certificate, Certificate::Files(_))),
+        notes,
+        platform,
+    }
+}
+
+/// The number of what all zones share in a document.
+pub use quarantine::platform;

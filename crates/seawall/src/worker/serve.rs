@@ -1,0 +1,691 @@
+//! A worker's threads, and what it does when it is told something.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use seawall_guard::blame;
+use seawall_model::Document;
+use seawall_model::document::AccessLog as LogChoice;
+use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::prober;
+use seawall_proxy::slot::Slot;
+use seawall_proxy::snapshot::Snapshot;
+use seawall_proxy::thread::Shared;
+use seawall_proxy::worker::{self, Listener};
+use seawall_telemetry::{AccessLog, LogConfig, LogTarget};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Started, answer};
+use crate::certificates::{Keeper, Running};
+use crate::cli;
+use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
+use crate::data::{Data, Held, random};
+use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
+use crate::page::SharedPage;
+use crate::process::{raise_descriptors, room};
+use crate::say::{complain, say};
+use crate::trouble::Troubles;
+use crate::wire::{FILES, Wire, WireListener, in_memory};
+
+/// Bytes of log lines that may wait for the disk.
+const LOG_QUEUE: usize = 2 << 20;
+/// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Seconds after which clients that were not seen for long are forgotten.
+const SWEEP: u64 = 60;
+/// Below this many descriptors a busy site runs out.
+const FEW_DESCRIPTORS: u64 = 4096;
+/// How long a thread may take to answer us.
+const PROBE: Duration = Duration::from_secs(10);
+/// As much State as is handed over.
+const MOST_STATE: u64 = 16 << 20;
+/// Messages that may wait.
+const HEARD: usize = 16;
+/// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
+const TAKE_BACK: u64 = 10;
+
+/// A worker whose threads run.
+pub struct Worker {
+    configuration: Configuration,
+    shared: Arc<Shared>,
+    configured: Arc<AtomicU64>,
+    log: AccessLog,
+    threads: Vec<JoinHandle<std::io::Result<()>>>,
+    /// Where each thread answers us, and nobody else.
+    own: Vec<SocketAddr>,
+    page: &'static SharedPage,
+    generation: u64,
+    plan: Plan,
+    sockets: Vec<(Socket, OwnedFd)>,
+    /// What is written in the file that is live.
+    live: Document,
+    serving: Serving,
+    keeper: Option<Keeper>,
+    running: Option<Running>,
+    /// Only who holds this writes what outlives a process.
+    state_lock: Option<Held>,
+    /// A source that is to be kept as soon as we may write.
+    to_keep: Option<ToKeep>,
+    /// Counts down to taking back what was given up.
+    take_back: Option<u64>,
+    /// Freeing a large configuration takes long: it is done here, not on a worker thread that let go of it last.
+    retired: Vec<Arc<Snapshot>>,
+    ending: Option<Ending>,
+    serves: bool,
+}
+
+/// What is to be kept for the next process.
+struct ToKeep {
+    source: Source,
+    with_old_files: bool,
+}
+
+/// It ends.
+#[derive(Clone, Copy)]
+struct Ending {
+    /// When what still runs is cut.
+    due: Instant,
+}
+
+impl Worker {
+    /// Starts threads, admin port and what stands beside them. Nobody is accepted yet.
+    pub fn start(started: Started) -> Result<Self> {
+        let Started {
+            configuration,
+            mut source,
+            snapshot,
+            refused,
+            plan,
+            sockets,
+            page,
+            generation,
+            keeper,
+        } = started;
+        let (state, data) = (&configuration.state, &configuration.data);
+        let document = source.parsed.document.clone();
+        source.parsed.document = effective(source.parsed.document, &refused, &document);
+        state.settle(&snapshot, &refused);
+        let zones = snapshot.zones.len();
+        let threads = plan.threads;
+        let Spread {
+            mut listeners,
+            admin,
+        } = spread(&sockets, threads)?;
+        let mut own = Vec::new();
+        for thread in &mut listeners {
+            let socket = TcpListener::bind(("127.0.0.1", 0))?;
+            socket.set_nonblocking(true)?;
+            own.push(socket.local_addr()?);
+            thread.push(Listener {
+                socket,
+                tls: false,
+                own: true,
+            });
+        }
+        let descriptors = raise_descriptors();
+        let room = room(
+            descriptors,
+            threads,
+            listeners.iter().map(Vec::len).sum::<usize>() + sockets.len(),
+        );
+        let log = AccessLog::open(log_config(&document, data))
+            .context("the access log's writer cannot be started")?;
+        state.registry.watch_log(log.status());
+        let shared = Arc::new(Shared {
+            slot: Slot::new(Arc::new(snapshot)),
+            certificates: state.certificates.clone(),
+            began: Instant::now(),
+            accepting: AtomicBool::new(false),
+            gate: tokio::sync::Notify::new(),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            drain: tokio::sync::Notify::new(),
+            open: AtomicU64::new(0),
+            threads,
+            room,
+            ran_out: AtomicU64::new(0),
+            node: data.node()?.into(),
+            per_client: Mutex::default(),
+        });
+        let platform = answer::platform(&document, &source.materials);
+        let mut serving = answer::serving(&configuration.up, &document, zones, platform);
+        if descriptors < FEW_DESCRIPTORS {
+            serving.notes.push(format!(
+                "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
+            ));
+        }
+        blame::Page::of(page.words()).begin(threads, generation);
+        let mut worker = Self {
+            configured: Arc::new(AtomicU64::new(0)),
+            log,
+            threads: Vec::new(),
+            own,
+            page,
+            generation,
+            plan,
+            sockets,
+            live: document,
+            serving,
+            keeper,
+            running: None,
+            state_lock: None,
+            to_keep: Some(ToKeep {
+                source,
+                with_old_files: !refused.is_empty(),
+            }),
+            take_back: None,
+            retired: Vec::new(),
+            ending: None,
+            serves: false,
+            shared,
+            configuration,
+        };
+        worker.start_beside(admin)?;
+        worker.start_threads(listeners)?;
+        Ok(worker)
+    }
+
+    /// The thread beside the workers: admin port, DNS, probes. The admin port waits for the gate like the others.
+    fn start_beside(&self, listener: Option<TcpListener>) -> Result<()> {
+        let state = &self.configuration.state;
+        let (guard, registry) = (state.guard.clone(), state.registry.clone());
+        let (shared, configured) = (self.shared.clone(), self.configured.clone());
+        let log = self.log.status().clone();
+        let seed = random()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let run = move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, async move {
+                if let Some(listener) =
+                    listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok())
+                {
+                    let admin = Rc::new(Admin {
+                        shared: shared.clone(),
+                        registry,
+                        guard,
+                        log,
+                        configured,
+                    });
+                    let shared = shared.clone();
+                    tokio::task::spawn_local(async move {
+                        shared.accepts().await;
+                        admin::serve(listener, admin).await;
+                    });
+                }
+                prober::run(shared, seed).await;
+            });
+        };
+        std::thread::Builder::new()
+            .name("beside".into())
+            .spawn(run)?;
+        Ok(())
+    }
+
+    fn start_threads(&mut self, listeners: Vec<Vec<Listener>>) -> Result<()> {
+        let words = self.page.words();
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let shard = self.configuration.state.registry.shard();
+            let (shared, buffer, seed) = (self.shared.clone(), self.log.buffer(), random()?);
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            self.threads.push(thread.spawn(move || {
+                blame::take_slot(words, index);
+                worker::run(shared, shard, buffer, seed, listeners)
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Asks each thread for an answer: whatever it says, it serves.
+    ///
+    /// # Errors
+    /// Which one does not, and what it did instead.
+    pub async fn probe(&self) -> Result<()> {
+        for (index, address) in self.own.iter().enumerate() {
+            let asked = tokio::time::timeout(PROBE, ask(*address)).await;
+            let answer = asked
+                .with_context(|| format!("thread {index} does not answer"))?
+                .with_context(|| format!("thread {index} does not answer"))?;
+            if !answer.starts_with(b"HTTP/1.1 ") {
+                bail!("thread {index} does not answer as it should");
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what it is told until it ends.
+    pub async fn run(mut self, wire: Rc<Wire>) -> Result<ExitCode> {
+        let path = socket_path(&self.configuration.data);
+        let listener = WireListener::bind(&path)
+            .map_err(|error| {
+                complain(format_args!(
+                    "{}: {error} (a later supervisor will not find this worker)",
+                    path.display()
+                ));
+            })
+            .ok();
+        let (heard, mut hears) = mpsc::channel(HEARD);
+        let mut wire = Some(wire);
+        if let Some(wire) = &wire {
+            listen(wire.clone(), heard.clone());
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut troubles = Troubles::new(self.log.status().clone());
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut looks = 0u64;
+        let (done, mut prepared) = mpsc::channel(1);
+        let mut waiting = 0usize;
+        loop {
+            tokio::select! {
+                Some((from, told)) = hears.recv() => {
+                    // What an earlier supervisor said last does not count any more.
+                    if !wire.as_ref().is_some_and(|wire| Rc::ptr_eq(wire, &from)) {
+                        continue;
+                    }
+                    match told {
+                        Some((ToWorker::Reload { words }, _)) => {
+                            self.log.reopen();
+                            self.take_words(words);
+                            // One at a time; what comes meanwhile is one more, afterwards.
+                            waiting += 1;
+                            if waiting == 1 {
+                                self.configuration.prepare(self.shared.slot.load(), done.clone());
+                            }
+                        }
+                        Some((told, files)) => self.hear(&from, told, files)?,
+                        // The supervisor has gone. Whoever serves serves on; whoever never did has no reason to be.
+                        None if self.serves || self.ending.is_some() => wire = None,
+                        None => bail!("the supervisor has gone before we served"),
+                    }
+                }
+                accepted = accept(listener.as_ref()) => {
+                    let later = Rc::new(accepted);
+                    listen(later.clone(), heard.clone());
+                    wire = Some(later);
+                }
+                _ = terminate.recv() => {
+                    if self.ending.is_none() {
+                        if let Some(wire) = &wire {
+                            let _ = wire.say(&FromWorker::Leaving, &[]);
+                        }
+                        self.retire(Duration::from_millis(self.plan.drain_ms));
+                    }
+                }
+                Some(made) = prepared.recv() => {
+                    self.put_live(made, wire.as_deref());
+                    waiting = usize::from(waiting > 1);
+                    if waiting == 1 {
+                        self.configuration.prepare(self.shared.slot.load(), done.clone());
+                    }
+                }
+                _ = look.tick() => {
+                    troubles.look(&self.shared);
+                    looks += 1;
+                    self.look(looks);
+                    if let Some(ended) = self.ended() {
+                        bail!("{ended} ended by itself");
+                    }
+                }
+                () = self.over() => break,
+            }
+        }
+        // Taken away before the end: whoever comes must not wait for us.
+        drop(listener);
+        self.end().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn hear(&mut self, wire: &Rc<Wire>, told: ToWorker, files: Vec<OwnedFd>) -> Result<()> {
+        match told {
+            ToWorker::Serve => {
+                if let Some(file) = files.into_iter().next() {
+                    self.take_over(file);
+                }
+                self.serve();
+                wire.say(&FromWorker::Serving(self.serving.clone()), &[])?;
+            }
+            ToWorker::HandOver => {
+                self.running = None;
+                self.state_lock = None;
+                self.take_back = Some(TAKE_BACK);
+                let state = self.configuration.state.hand_over();
+                let file = in_memory(c"seawall-state", &state)?;
+                wire.say(&FromWorker::HandedOver, &[file.as_fd()])?;
+            }
+            ToWorker::Retire { within_ms } => self.retire(Duration::from_millis(within_ms)),
+            ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
+            ToWorker::Describe => self.describe(wire)?,
+            // Handled where reloads are counted.
+            ToWorker::Reload { .. } => {}
+            other @ (ToWorker::Begin(_) | ToWorker::Sockets(_) | ToWorker::Prepare) => {
+                complain(format_args!("unexpected while serving: {other:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_over(&self, file: OwnedFd) {
+        let mut state = Vec::new();
+        let read = std::fs::File::from(file)
+            .take(MOST_STATE)
+            .read_to_end(&mut state);
+        match read {
+            Ok(_) => self.configuration.state.take_over(&state),
+            Err(error) => complain(format_args!("the last worker's State is lost: {error}")),
+        }
+    }
+
+    fn serve(&mut self) {
+        self.serves = true;
+        self.shared.accept();
+        self.configured.store(self.shared.now(), Ordering::Relaxed);
+        self.take_state();
+    }
+
+    /// Takes the right to write what outlives a process, and writes what waits for that. Should a hung worker still have it,
+    /// the next second is as good.
+    fn take_state(&mut self) {
+        if self.state_lock.is_some() || self.ending.is_some() {
+            return;
+        }
+        let Ok(held) = self.configuration.data.hold("state") else {
+            return;
+        };
+        self.state_lock = Some(held);
+        self.keep();
+        if let Some(keeper) = &self.keeper {
+            match keeper.start() {
+                Ok(running) => self.running = Some(running),
+                Err(error) => complain(format_args!("certificates: {error:#}")),
+            }
+        }
+    }
+
+    fn take_words(&mut self, words: Option<Vec<String>>) {
+        let Some(words) = words else {
+            return;
+        };
+        let all = ["seawall".to_owned(), "up".to_owned()]
+            .into_iter()
+            .chain(words);
+        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
+            Ok(cli::Command::Up(up)) => self.configuration.up = Arc::new(*up),
+            _ => complain("flags that cannot be understood: those from before stay"),
+        }
+    }
+
+    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
+        if made.is_none() {
+            complain("not reloaded: compiling failed; please report it");
+        }
+        let live = &self.live;
+        let put = made.and_then(|made| {
+            let retired = &mut self.retired;
+            self.configuration
+                .put_live(made, &self.shared, retired, live)
+        });
+        let told = match put {
+            None => FromWorker::NotReloaded,
+            Some(put) => {
+                self.configured.store(self.shared.now(), Ordering::Relaxed);
+                tell_fixed(&self.live, &put.document);
+                let zones = self.shared.slot.load().zones.len();
+                let platform = answer::platform(&put.document, &put.source.materials);
+                let up = &self.configuration.up;
+                self.serving = answer::serving(up, &put.document, zones, platform);
+                self.live = put.document;
+                self.to_keep = Some(ToKeep {
+                    source: put.source,
+                    with_old_files: put.with_old_files,
+                });
+                self.keep();
+                FromWorker::Serving(self.serving.clone())
+            }
+        };
+        if let Some(wire) = wire {
+            let _ = wire.say(&told, &[]);
+        }
+    }
+
+    /// Writes what the next process needs, where we may.
+    fn keep(&mut self) {
+        if self.state_lock.is_none() {
+            return;
+        }
+        self.configuration.keep_zone_ids();
+        if let Some(keep) = self.to_keep.take() {
+            self.configuration
+                .keep_live(keep.source, keep.with_old_files);
+        }
+    }
+
+    /// For a supervisor that came later.
+    fn describe(&self, wire: &Wire) -> Result<()> {
+        let here = Here {
+            generation: self.generation,
+            serves: self.serves && self.ending.is_none(),
+            plan: self.plan.clone(),
+            serving: self.serving.clone(),
+        };
+        wire.say(&FromWorker::Here(here), &[self.page.file()])?;
+        for part in self.sockets.chunks(FILES) {
+            let (told, files): (Vec<_>, Vec<_>) = part
+                .iter()
+                .map(|(told, socket)| (told.clone(), socket.as_fd()))
+                .unzip();
+            wire.say(&FromWorker::Sockets(told), &files)?;
+        }
+        wire.say(&FromWorker::Described, &[])?;
+        Ok(())
+    }
+
+    /// Another one serves on the same sockets.
+    fn retire(&mut self, within: Duration) {
+        self.running = None;
+        self.state_lock = None;
+        self.take_back = None;
+        self.ending = Some(Ending {
+            due: Instant::now() + within,
+        });
+        self.sockets.clear();
+        self.shared.retire();
+    }
+
+    /// Nobody serves any more.
+    fn drain(&mut self, within: Duration) {
+        if self.ending.is_none() && !within.is_zero() {
+            say(format_args!(
+                "Seawall stops: idle connections close now, running requests have {} s",
+                within.as_secs_f64()
+            ));
+        }
+        self.running = None;
+        self.sockets.clear();
+        self.ending = Some(Ending {
+            due: Instant::now() + within,
+        });
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.drain.notify_waiters();
+    }
+
+    /// Waits until all has ended, or must.
+    async fn over(&self) {
+        let Some(ending) = self.ending else {
+            return std::future::pending().await;
+        };
+        while Instant::now() < ending.due && self.runs() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.threads.iter().any(|thread| !thread.is_finished())
+    }
+
+    /// A thread that has ended although it was not told to.
+    fn ended(&self) -> Option<&str> {
+        let ended = self.threads.iter().find(|thread| thread.is_finished())?;
+        self.ending
+            .is_none()
+            .then(|| ended.thread().name().unwrap_or("a worker"))
+    }
+
+    fn look(&mut self, looks: u64) {
+        if self.serves {
+            match &mut self.take_back {
+                None => self.take_state(),
+                Some(0) => self.take_back = None,
+                Some(left) => *left -= 1,
+            }
+        }
+        let state = &self.configuration.state;
+        if looks.is_multiple_of(SWEEP) {
+            state.guard.clients.sweep(self.shared.now());
+        }
+        let before = self.retired.len();
+        self.retired.retain(|old| Arc::strong_count(old) > 1);
+        if self.retired.len() < before {
+            // What only those held.
+            state.guard.sweep();
+        }
+    }
+
+    async fn end(self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let due = Instant::now() + LAST_WORDS;
+        while Instant::now() < due && self.runs() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // What is logged up to here is written; a disk that hangs does not keep us.
+        let _ = self.log.close(Duration::from_secs(1));
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// Where a later supervisor finds this worker.
+fn socket_path(data: &Data) -> PathBuf {
+    data.path(format!("worker-{}.sock", std::process::id()))
+}
+
+async fn accept(listener: Option<&WireListener>) -> Wire {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    loop {
+        if let Ok((wire, _)) = listener.accept().await {
+            return wire;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+type Heard = (Rc<Wire>, Option<(ToWorker, Vec<OwnedFd>)>);
+
+/// Hears what comes over a wire, up to its end.
+fn listen(wire: Rc<Wire>, heard: mpsc::Sender<Heard>) {
+    tokio::task::spawn_local(async move {
+        loop {
+            let told = wire.hear().await.unwrap_or_else(|error| {
+                complain(format_args!("the supervisor cannot be understood: {error}"));
+                None
+            });
+            let over = told.is_none();
+            if heard.send((wire.clone(), told)).await.is_err() || over {
+                return;
+            }
+        }
+    });
+}
+
+/// What each thread listens on, and the admin port's socket.
+struct Spread {
+    listeners: Vec<Vec<Listener>>,
+    admin: Option<TcpListener>,
+}
+
+/// Gives each thread its sockets. Where there are more threads than sockets for an address, they share.
+fn spread(sockets: &[(Socket, OwnedFd)], threads: usize) -> Result<Spread> {
+    let mut listeners: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut admin = None;
+    let mut places: Vec<(Role, SocketAddr)> = Vec::new();
+    for (told, _) in sockets {
+        let place = (told.role, told.address);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    if !places.iter().any(|(role, _)| *role != Role::Admin) {
+        bail!("neither HTTP nor HTTPS is listened on (give --http or --https an address)");
+    }
+    for (role, address) in places {
+        let of_it: VecDeque<&OwnedFd> = sockets
+            .iter()
+            .filter(|(told, _)| (told.role, told.address) == (role, address))
+            .map(|(_, socket)| socket)
+            .collect();
+        for nth in 0..of_it.len().max(threads) {
+            let Some(socket) = of_it.get(nth % of_it.len()) else {
+                continue;
+            };
+            let socket = TcpListener::from(socket.try_clone()?);
+            if role == Role::Admin {
+                admin = Some(socket);
+                break;
+            }
+            if let Some(thread) = listeners.get_mut(nth % threads) {
+                thread.push(Listener {
+                    socket,
+                    tls: role == Role::Https,
+                    own: false,
+                });
+            }
+        }
+    }
+    Ok(Spread { listeners, admin })
+}
+
+fn log_config(document: &Document, data: &Data) -> LogConfig {
+    match &document.edge.access_log {
+        LogChoice::Off => LogConfig {
+            target: LogTarget::Off,
+            ..LogConfig::default()
+        },
+        LogChoice::File(file) => LogConfig {
+            target: if file.file.as_os_str() == "-" {
+                LogTarget::Stdout
+            } else {
+                LogTarget::File(data.path(&file.file))
+            },
+            rotate_at: file.rotate_at,
+            keep: file.keep as usize,
+            queue_bytes: LOG_QUEUE,
+        },
+    }
+}
+
+/// Asks a thread of ours, as a client would.
+async fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream
+        .write_all(b"GET /.seawall/trace HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut answer = Vec::new();
+    stream.take(64 << 10).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
