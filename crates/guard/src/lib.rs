@@ -11,6 +11,7 @@
 
 mod admitted;
 mod assemble;
+pub mod blame;
 mod bounds;
 mod breaker;
 mod cleared;

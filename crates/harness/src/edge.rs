@@ -246,6 +246,32 @@ impl Edge {
     }
 }
 
+impl Drop for Edge {
+    /// Ends all of it, the supervisor first, which would start others. Who serves by now may not be who did at the start.
+    fn drop(&mut self) {
+        let _gone = self.child.get_mut().start_kill();
+        for role in ["supervisor", "agent", "worker"] {
+            let text = std::fs::read(self.data().join("up.json")).unwrap_or_default();
+            let up: Value = serde_json::from_slice(&text).unwrap_or_default();
+            let pid = up.pointer(&format!("/pids/{role}"));
+            if let Some(pid) = pid.and_then(Value::as_u64) {
+                end(pid);
+            }
+        }
+    }
+}
+
+/// Kills a process of ours. The number may be another's by now: then it is left alone.
+fn end(pid: u64) {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+    if program.is_ok_and(|program| program.to_string_lossy().contains("seawall")) {
+        let _status = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -KILL {pid}")])
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
 /// The sum of a metric's series whose labels contain each `name="value"` given in braces; `None` when there is none.
 /// `seawall_requests_total{zone="a.test"}` is such a selector.
 pub fn metric(text: &str, selector: &str) -> Option<f64> {

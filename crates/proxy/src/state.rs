@@ -87,6 +87,20 @@ impl State {
         self.guard.sweep();
     }
 
+    /// No optional stage runs.
+    pub fn set_safe_mode(&self, _on: bool) {}
+
+    /// No optional stage of these zones runs.
+    pub fn set_quarantined(&self, _zones: HashSet<ZoneId>) {}
+
+    /// What the next worker goes on from.
+    pub fn hand_over(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Goes on from what the last worker handed over.
+    pub fn take_over(&self, _state: &[u8]) {}
+
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
         *locked(&self.own_listeners) = listeners;

@@ -110,6 +110,12 @@ impl Shared {
         }
     }
 
+    /// Another worker serves on the same sockets.
+    pub fn retire(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+
     /// Waits until draining begins.
     pub async fn drained(&self) {
         let mut told = std::pin::pin!(self.drain.notified());

@@ -181,9 +181,7 @@ impl Up {
         put("status-page", shown(&self.status_page));
         put("location", self.location.clone());
         put("workers", self.workers.map(|workers| workers.to_string()));
-        let drain = self
-            .drain
-            .map(|drain| format!("{}ms", drain.as_millis()));
+        let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
         put("drain", drain);
         for host in &self.host {
             put("host", Some(host.clone()));

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use seawall_guard::StageDef;
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
@@ -267,7 +267,10 @@ impl Configuration {
                 materials.complete(Materials::of(files, None));
             }
             if let Err(error) = live::write(&path, &parsed.document, &materials) {
-                complain(format_args!("{} cannot be written: {error}", path.display()));
+                complain(format_args!(
+                    "{} cannot be written: {error}",
+                    path.display()
+                ));
             }
         };
         let thread = std::thread::Builder::new().name("keep".into());

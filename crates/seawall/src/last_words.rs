@@ -22,7 +22,13 @@ static PAGE: AtomicPtr<SharedPage> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Signals of a terminal are for `seawall up`: it says what is to be done.
 pub fn in_the_background() {
-    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2] {
+    for signal in [
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGHUP,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+    ] {
         // SAFETY: no handler of ours is called.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }

@@ -30,6 +30,9 @@ const LARGEST_FILE: u64 = 1 << 30;
 /// What a document's own serialisation may be longer than what a person wrote.
 const LONGER: usize = 16;
 
+/// Files by their names, with what is in them.
+pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// Writes it whole: a reader sees the old one or the new one.
 ///
 /// # Errors
@@ -70,7 +73,13 @@ fn write_to(path: &Path, document: &Document, materials: &Materials) -> io::Resu
 fn named(document: &Document) -> impl Iterator<Item = &Path> {
     let lists = document.lists.values();
     let lists = lists.filter_map(|list| list.file.as_deref());
-    lists.chain(document.zones.iter().flat_map(of_zone).map(PathBuf::as_path))
+    lists.chain(
+        document
+            .zones
+            .iter()
+            .flat_map(of_zone)
+            .map(PathBuf::as_path),
+    )
 }
 
 /// So that a rename outlives a power failure.
@@ -100,14 +109,17 @@ pub fn promote(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When it is not there, not whole, or not ours.
-pub fn read(path: &Path) -> io::Result<(Parsed, Vec<(PathBuf, Vec<u8>)>)> {
+pub fn read(path: &Path) -> io::Result<(Parsed, Files)> {
     let file = File::open(path)?;
     let all = file.metadata()?.len();
     let mut from = BufReader::new(file);
     let mut magic = [0; MAGIC.len()];
     from.read_exact(&mut magic)?;
     if magic != MAGIC {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "of another kind"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "of another kind",
+        ));
     }
     let mut limits = Limits::default();
     limits.document_bytes *= LONGER;

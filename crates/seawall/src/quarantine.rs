@@ -7,7 +7,6 @@
 //! the first attempt. Not here: who decides on it ([`judge`](crate::supervisor)).
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall_guard::ZoneId;
@@ -36,7 +35,7 @@ pub struct Quarantine {
 /// What last proved good.
 struct LastGood {
     document: Document,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: live::Files,
 }
 
 impl Quarantine {
@@ -159,7 +158,10 @@ impl Quarantine {
                             Some(good.clone())
                         }
                         None if known.left_out => {
-                            told(&zone.name, "with its optional stages off too: it is not served");
+                            told(
+                                &zone.name,
+                                "with its optional stages off too: it is not served",
+                            );
                             None
                         }
                         None => {

@@ -58,7 +58,11 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
         u8::from(!degraded.is_empty())
     };
     if flags.json {
-        let word = ["ok", "degraded", "down"][usize::from(code)];
+        let word = match code {
+            0 => "ok",
+            1 => "degraded",
+            _ => "down",
+        };
         let all = json!({
             "status": word,
             "degraded": degraded,
@@ -77,9 +81,8 @@ async fn ask(data: &Data) -> Option<Value> {
     wire.say(&Request::Status, &[]).ok()?;
     loop {
         let heard = tokio::time::timeout(PATIENCE, wire.hear::<Reply>()).await;
-        match heard.ok()?.ok()?? {
-            (Reply::Status(status), _) => return Some(status),
-            _ => {}
+        if let (Reply::Status(status), _) = heard.ok()?.ok()?? {
+            return Some(status);
         }
     }
 }
@@ -89,8 +92,10 @@ fn admin_address(data: &Data, supervisor: Option<&Value>) -> Option<SocketAddr> 
         let text = std::fs::read(data.path("up.json")).ok()?;
         serde_json::from_slice::<Value>(&text).ok()
     };
-    let up = supervisor.map_or_else(written, |known| Some(known["up"].clone()))?;
-    up["admin"].as_str()?.parse().ok()
+    let up = supervisor.map_or_else(written, |known| {
+        Some(known.get("up").cloned().unwrap_or_default())
+    })?;
+    text(&up, "/admin")?.parse().ok()
 }
 
 /// What the worker tells on its admin port.
@@ -107,7 +112,7 @@ fn state(admin: SocketAddr) -> Option<Value> {
 
 impl Known {
     fn serves(&self) -> bool {
-        let says = |known: &Value| known["serves"].is_string();
+        let says = |known: &Value| text(known, "/serves").is_some();
         self.state.is_some() || self.supervisor.as_ref().is_some_and(says)
     }
 
@@ -116,11 +121,11 @@ impl Known {
         match &self.supervisor {
             None => degraded.push(NO_SUPERVISOR.to_owned()),
             Some(known) => {
-                let zones = known["quarantined"].as_array().map_or(0, Vec::len);
-                if zones > 0 || known["platform_quarantined"] == true {
+                let zones = list(known, "/quarantined").count();
+                if zones > 0 || is(known, "/platform_quarantined") {
                     degraded.push("quarantined".into());
                 }
-                if known["up"]["pids"]["agent"].is_null() {
+                if number(known, "/up/pids/agent").is_none() {
                     degraded.push("no_agent".into());
                 }
             }
@@ -128,7 +133,7 @@ impl Known {
         match &self.state {
             None => degraded.push("no_admin_port".into()),
             Some(state) => {
-                let words = state["degraded"].as_array().into_iter().flatten();
+                let words = list(state, "/degraded");
                 degraded.extend(words.filter_map(Value::as_str).map(str::to_owned));
             }
         }
@@ -136,88 +141,129 @@ impl Known {
     }
 
     fn text(&self, degraded: &[String]) -> String {
-        let mut text = String::new();
+        let mut lines = String::new();
         // Writing to a text does not fail.
         let mut line = |name: &str, what: &str| {
-            let _ = writeln!(text, "  {name:<11} {what}");
+            let _ = writeln!(lines, "  {name:<11} {what}");
         };
-        if let Some(known) = &self.supervisor {
-            let pids = &known["up"]["pids"];
-            line("supervisor", &format!("pid {}, for {}", pids["supervisor"], age(&known["uptime_s"])));
-            for worker in known["workers"].as_array().into_iter().flatten() {
-                let mib = worker["memory_bytes"].as_u64().unwrap_or(0) >> 20;
-                line(
-                    "worker",
-                    &format!(
-                        "pid {}, {}, the {}. of this folder, {} thread(s), {mib} MiB",
-                        worker["pid"],
-                        worker["phase"].as_str().unwrap_or_default(),
-                        worker["generation"],
-                        worker["threads"]
-                    ),
-                );
-            }
-            if !pids["agent"].is_null() {
-                line("agent", &format!("pid {}", pids["agent"]));
-            }
-            line("restarts", &known["restarts"].to_string());
-            for key in ["http", "https", "admin"] {
-                if let Some(address) = known["up"][key].as_str() {
-                    line(key, address);
-                }
-            }
-            for zone in known["quarantined"].as_array().into_iter().flatten() {
-                line("quarantine", &quarantined(zone));
-            }
-        } else {
-            line("supervisor", "none: what serves serves on, and `seawall up` starts another");
+        match &self.supervisor {
+            Some(known) => processes(known, &mut line),
+            None => line(
+                "supervisor",
+                "none: what serves serves on, and `seawall up` starts another",
+            ),
         }
         if let Some(state) = &self.state {
             line(
                 "version",
                 &format!(
                     "{}, live for {}, {} zone(s)",
-                    state["version"].as_str().unwrap_or_default(),
-                    age(&state["config_age_s"]),
-                    state["zones_total"]
+                    text(state, "/version").unwrap_or_default(),
+                    age(number(state, "/config_age_s")),
+                    number(state, "/zones_total").unwrap_or(0)
                 ),
             );
         }
-        let what = if degraded.is_empty() { "nothing".into() } else { degraded.join(", ") };
+        let what = if degraded.is_empty() {
+            "nothing".into()
+        } else {
+            degraded.join(", ")
+        };
         line("degraded", &what);
-        let served = self.supervisor.as_ref().and_then(|known| known["serves"].as_str());
+        let served = self
+            .supervisor
+            .as_ref()
+            .and_then(|known| text(known, "/serves"));
         let head = match (self.serves(), served) {
             (false, _) => "Seawall does not serve here (start it with `seawall up`)".to_owned(),
             (true, Some(what)) => format!("Seawall {} serves {what}", self.version()),
             (true, None) => "Seawall serves".to_owned(),
         };
-        format!("{head}\n{text}")
+        format!("{head}\n{lines}")
     }
 
     fn version(&self) -> &str {
         let known = self.supervisor.as_ref();
-        known.and_then(|known| known["version"].as_str()).unwrap_or_default()
+        known
+            .and_then(|known| text(known, "/version"))
+            .unwrap_or_default()
+    }
+}
+
+/// One line for each process and each address.
+fn processes(known: &Value, line: &mut impl FnMut(&str, &str)) {
+    let pid = |role: &str| number(known, &format!("/up/pids/{role}"));
+    if let Some(pid) = pid("supervisor") {
+        let since = age(number(known, "/uptime_s"));
+        line("supervisor", &format!("pid {pid}, for {since}"));
+    }
+    for worker in list(known, "/workers") {
+        let of = |key: &str| number(worker, key).unwrap_or(0);
+        line(
+            "worker",
+            &format!(
+                "pid {}, {}, number {} of this folder, {} thread(s), {} MiB",
+                of("/pid"),
+                text(worker, "/phase").unwrap_or_default(),
+                of("/generation"),
+                of("/threads"),
+                of("/memory_bytes") >> 20
+            ),
+        );
+    }
+    if let Some(pid) = pid("agent") {
+        line("agent", &format!("pid {pid}"));
+    }
+    let restarts = number(known, "/restarts").unwrap_or(0);
+    line("restarts", &restarts.to_string());
+    for key in ["http", "https", "admin"] {
+        if let Some(address) = text(known, &format!("/up/{key}")) {
+            line(key, address);
+        }
+    }
+    for zone in list(known, "/quarantined") {
+        line("quarantine", &quarantined(zone));
     }
 }
 
 fn quarantined(zone: &Value) -> String {
-    let becomes = if zone["served"] == true {
+    let becomes = if is(zone, "/served") {
         "served as it was last good, or without optional stages"
     } else {
         "not served"
     };
     format!(
         "zone {}, version {}: {becomes}",
-        zone["zone"].as_str().unwrap_or_default(),
-        zone["version"].as_str().unwrap_or_default()
+        text(zone, "/zone").unwrap_or_default(),
+        text(zone, "/version").unwrap_or_default()
     )
 }
 
-fn age(seconds: &Value) -> String {
-    match seconds.as_u64().unwrap_or(0) {
+fn age(seconds: Option<u64>) -> String {
+    match seconds.unwrap_or(0) {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
     }
+}
+
+fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
+    value.pointer(path)?.as_str()
+}
+
+fn number(value: &Value, path: &str) -> Option<u64> {
+    value.pointer(path)?.as_u64()
+}
+
+fn is(value: &Value, path: &str) -> bool {
+    value.pointer(path).and_then(Value::as_bool) == Some(true)
+}
+
+fn list<'v>(value: &'v Value, path: &str) -> impl Iterator<Item = &'v Value> {
+    value
+        .pointer(path)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }

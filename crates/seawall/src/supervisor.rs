@@ -274,8 +274,11 @@ impl Supervisor {
 
     /// Hears a worker, and sees it end.
     fn watch(&self, charge: &Charge) {
-        let (events, wire, process) =
-            (self.events.clone(), charge.wire.clone(), charge.process.clone());
+        let (events, wire, process) = (
+            self.events.clone(),
+            charge.wire.clone(),
+            charge.process.clone(),
+        );
         let pid = process.pid();
         let said = events.clone();
         let hears = tokio::task::spawn_local(async move {

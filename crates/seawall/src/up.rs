@@ -81,7 +81,8 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
 /// How many sockets a service manager handed over to us.
 fn given() -> i32 {
     let said = |name: &str| std::env::var(name).ok()?.parse::<i32>().ok();
-    let is_ours = said("LISTEN_PID").is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()));
+    let is_ours =
+        said("LISTEN_PID").is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()));
     said("LISTEN_FDS").filter(|_| is_ours).unwrap_or(0)
 }
 

@@ -60,15 +60,13 @@ async fn back(data: &Data) -> Result<ExitCode> {
             && wire.say(&Request::Status, &[]).is_ok()
             && let Ok(Ok(Some((Reply::Status(status), _)))) =
                 tokio::time::timeout(BACK, wire.hear::<Reply>()).await
-            && status["version"] == VERSION
+            && status.get("version").and_then(|version| version.as_str()) == Some(VERSION)
         {
             say(format_args!("Seawall {VERSION} serves"));
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    complain(
-        "the new worker serves, but no new supervisor answers: `seawall up` starts one",
-    );
+    complain("the new worker serves, but no new supervisor answers: `seawall up` starts one");
     Ok(ExitCode::FAILURE)
 }

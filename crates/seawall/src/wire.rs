@@ -67,7 +67,7 @@ impl Wire {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&socket)?;
         Ok(Self {
-            socket: AsyncFd::with_interest(socket, Interest::READABLE | Interest::WRITABLE)?,
+            socket: watched(socket, Interest::READABLE | Interest::WRITABLE)?,
         })
     }
 
@@ -79,13 +79,8 @@ impl Wire {
         let socket = socket()?;
         let (address, length, _folder) = address(path)?;
         // SAFETY: the address lives until the call is over, and is as long as is said.
-        let done = unsafe {
-            libc::connect(
-                socket.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                length,
-            )
-        };
+        let done =
+            unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) };
         checked(done)?;
         Self::new(socket)
     }
@@ -117,7 +112,9 @@ impl Wire {
             let heard = ready.try_io(|socket| receive(socket.get_ref().as_raw_fd(), &mut bytes));
             match heard {
                 Err(_would_block) => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(None);
+                }
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok((0, _))) => return Ok(None),
                 Ok(Ok((length, files))) => {
@@ -176,19 +173,14 @@ impl WireListener {
         let socket = socket()?;
         let (address, length, _folder) = address(path)?;
         // SAFETY: the address lives until the call is over, and is as long as is said.
-        let done = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                length,
-            )
-        };
+        let done =
+            unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) };
         checked(done)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         // SAFETY: a descriptor and a number.
         checked(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
         Ok(Self {
-            socket: AsyncFd::with_interest(socket, Interest::READABLE)?,
+            socket: watched(socket, Interest::READABLE)?,
             path: path.to_owned(),
         })
     }
@@ -288,7 +280,9 @@ fn socket() -> io::Result<OwnedFd> {
 /// ours, which must stay open until the address was used.
 fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t, std::fs::File)> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "no path of a socket");
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let folder = std::fs::File::options()
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
@@ -309,18 +303,21 @@ fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t, std::
     Ok((address, length as libc::socklen_t, folder))
 }
 
+/// A descriptor that the runtime watches.
+///
+/// # Errors
+/// When it cannot.
+pub fn watched(file: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it owns its descriptor, which stays open and the same for as long as it is there.
+    Ok(unsafe { AsyncFd::register_with_interest(file, interest) }?)
+}
+
 fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
     // SAFETY: numbers only.
     let flags = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) };
     checked(flags)?;
     // SAFETY: as above.
-    checked(unsafe {
-        libc::fcntl(
-            socket.as_raw_fd(),
-            libc::F_SETFL,
-            flags | libc::O_NONBLOCK,
-        )
-    })
+    checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })
 }
 
 fn checked(result: libc::c_int) -> io::Result<()> {
@@ -396,8 +393,7 @@ fn receive(socket: RawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)>
         let mut head = libc::CMSG_FIRSTHDR(&raw const message);
         while !head.is_null() {
             if (*head).cmsg_level == libc::SOL_SOCKET && (*head).cmsg_type == libc::SCM_RIGHTS {
-                let bytes = ((*head).cmsg_len as usize)
-                    .saturating_sub(libc::CMSG_LEN(0) as usize);
+                let bytes = ((*head).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
                 for nth in 0..bytes / size_of::<RawFd>() {
                     let raw = libc::CMSG_DATA(head).cast::<RawFd>().add(nth);
                     files.push(OwnedFd::from_raw_fd(raw.read_unaligned()));

@@ -6,6 +6,8 @@
 
 mod answer;
 mod serve;
+mod set_up;
+mod wires;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -50,7 +52,7 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
         };
         let page = SharedPage::map(given.page)?.keep();
         last_words::keep_in(page);
-        let mut worker = match prepare(flags, stages, &wire, given.begin, page).await? {
+        let worker = match prepare(flags, stages, &wire, given.begin, page).await? {
             Prepared::Worker(worker) => worker,
             Prepared::Hopeless(problems) => {
                 complain(format_args!(
@@ -128,7 +130,12 @@ async fn prepare(
     }
     state.set_own_listeners(addresses);
     let document = &source.parsed.document;
-    let keeper = certificates::restore(document, &state, configure::base(up), &configuration.data.path(""))?;
+    let keeper = certificates::restore(
+        document,
+        &state,
+        configure::base(up),
+        &configuration.data.path(""),
+    )?;
     state.set_safe_mode(begin.safe_mode);
     let compiled = configuration.compile(&mut source, None);
     let Some(snapshot) = compiled.snapshot else {

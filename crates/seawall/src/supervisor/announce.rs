@@ -57,7 +57,10 @@ pub fn announce(data: &Data, sockets: &Sockets, serving: &Serving) {
         ""
     };
     for address in sockets.addresses(Role::Https) {
-        say(format_args!("  https      https://{}{note}", shown(address)));
+        say(format_args!(
+            "  https      https://{}{note}",
+            shown(address)
+        ));
     }
     for address in sockets.addresses(Role::Admin) {
         say(format_args!(

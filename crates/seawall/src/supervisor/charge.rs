@@ -191,9 +191,9 @@ impl Charge {
             Some(thread) => page.read(thread),
             None => page.culprit(),
         }?;
-        (culprit.zone != 0 && culprit.zone_version != 0).then_some(Version {
+        (culprit.zone != 0 && culprit.version != 0).then_some(Version {
             zone: culprit.zone,
-            version: culprit.zone_version,
+            version: culprit.version,
         })
     }
 
@@ -211,8 +211,8 @@ impl Charge {
             Some(json!({
                 "thread": slot,
                 "zone": format!("{:016x}", runs.zone),
-                "version": format!("{:012x}", runs.zone_version),
-                "stage": blame::stage_word(runs.stage),
+                "version": format!("{:012x}", runs.version),
+                "stage": runs.stage,
                 "ray": format!("{:016x}", runs.ray),
             }))
         });

@@ -12,8 +12,8 @@ use super::charge::{Charge, Phase};
 use super::judge::{Kind, Measure};
 use super::process::{Ended, monotonic_ms, out_of_memory_kills};
 use super::record::{self, Death};
-use super::sockets::{Sockets, notify};
 use super::requests::{refuse, tell};
+use super::sockets::{Sockets, notify};
 use super::{End, Event, Next, Supervisor, Why};
 use crate::last_words;
 use crate::message::{Begin, FromAgent, FromWorker, Reply, ToAgent, ToWorker};
@@ -188,7 +188,7 @@ impl Supervisor {
         }
     }
 
-    fn up_json(&self) -> Option<serde_json::Value> {
+    pub(super) fn up_json(&self) -> Option<serde_json::Value> {
         let (sockets, worker) = (self.sockets.as_ref()?, self.serving_pid()?);
         let agent = self.agent.as_ref().map(|agent| agent.process.pid());
         Some(announce::up(sockets, Pids { worker, agent }))
@@ -265,7 +265,10 @@ impl Supervisor {
             && out_of_memory_kills() == charge.memory_kills;
         let kind = if killed { Kind::Killed } else { Kind::Crash };
         if first && !killed {
-            complain(format_args!("the worker ended before it served: {}", how(ended)));
+            complain(format_args!(
+                "the worker ended before it served: {}",
+                how(ended)
+            ));
             self.ends = Some(End::Code(1));
             return;
         }
@@ -350,10 +353,13 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, program: PathBuf, live: bool, why: Why) {
+    pub(super) fn start(&mut self, program: PathBuf, live: bool, why: Why) {
         self.generation += 1;
-        self.data
-            .keep("generation", format!("{}\n", self.generation).as_bytes(), 0o644);
+        self.data.keep(
+            "generation",
+            format!("{}\n", self.generation).as_bytes(),
+            0o644,
+        );
         let begin = Begin {
             live,
             quarantined: self.judge.quarantined.clone(),
@@ -406,7 +412,10 @@ impl Supervisor {
                 charge.process.signal(libc::SIGKILL);
             }
         }
-        let ready = self.next.as_ref().and_then(|next| self.workers.get(&next.pid));
+        let ready = self
+            .next
+            .as_ref()
+            .and_then(|next| self.workers.get(&next.pid));
         if ready.is_some_and(|next| next.phase == Phase::Ready && now - next.since > HANDS_OVER) {
             // Who hangs hands nothing over.
             self.open(None);
@@ -463,7 +472,11 @@ impl Supervisor {
     }
 
     fn agent_ended(&mut self, pid: i32) {
-        if self.agent.as_ref().is_none_or(|agent| agent.process.pid() != pid) {
+        if self
+            .agent
+            .as_ref()
+            .is_none_or(|agent| agent.process.pid() != pid)
+        {
             return;
         }
         self.agent = None;

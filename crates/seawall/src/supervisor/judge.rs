@@ -102,6 +102,16 @@ pub struct Judge {
 }
 
 impl Judge {
+    /// One that goes on with the measures of an earlier one. Deaths are not remembered.
+    pub fn resumed(quarantined: Vec<Quarantined>, platform: Option<u64>, safe_mode: bool) -> Self {
+        Self {
+            quarantined,
+            platform,
+            safe_mode,
+            ..Self::default()
+        }
+    }
+
     /// A worker died at `now` (milliseconds on any clock that only rises); `culprit` is what it ran, if that is known, and
     /// `platform` the version of what all zones share. `wall` is the time of day, for people.
     pub fn died(
@@ -284,10 +294,7 @@ mod tests {
     fn rare_deaths_without_a_culprit_lead_to_nothing() {
         let mut court = court();
         for _ in 0..20 {
-            assert_eq!(
-                court.died(30_001, Kind::Memory, None),
-                Sentence::default()
-            );
+            assert_eq!(court.died(30_001, Kind::Memory, None), Sentence::default());
         }
     }
 

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::wire::watched;
+
 /// A process.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -44,7 +46,7 @@ impl Process {
         let handle = unsafe { OwnedFd::from_raw_fd(made) };
         Ok(Self {
             pid,
-            handle: Rc::new(AsyncFd::with_interest(handle, Interest::READABLE)?),
+            handle: Rc::new(watched(handle, Interest::READABLE)?),
         })
     }
 
@@ -106,7 +108,9 @@ impl Process {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
         let stat = stat.unwrap_or_default();
         // Its name, in parentheses, may hold anything.
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.starts_with('T'));
         state.unwrap_or(false)
     }
 }
@@ -114,9 +118,7 @@ impl Process {
 /// How often the kernel has ended a process for want of memory, in all.
 pub fn out_of_memory_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let count = text
-        .lines()
-        .find_map(|line| line.strip_prefix("oom_kill "));
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
@@ -155,6 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "the descriptor waits for it")]
     fn how_a_child_ended_is_known_and_how_another_did_is_not() {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();

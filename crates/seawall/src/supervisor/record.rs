@@ -41,12 +41,7 @@ pub fn keep(data: &Data, judge: &Judge) {
 pub fn restore(data: &Data) -> Judge {
     let text = std::fs::read(data.path(QUARANTINE)).unwrap_or_default();
     let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
-    Judge {
-        quarantined: kept.zones,
-        platform: kept.platform,
-        safe_mode: kept.safe_mode,
-        ..Judge::default()
-    }
+    Judge::resumed(kept.zones, kept.platform, kept.safe_mode)
 }
 
 /// A start by hand is a new beginning.
@@ -127,14 +122,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("seawall-record-{}", std::process::id()));
         let data = Data::at(&folder).unwrap();
         assert!(restore(&data).quarantined.is_empty());
-        let mut judge = Judge::default();
-        judge.platform = Some(3);
-        judge.quarantined.push(Quarantined {
+        let quarantined = Quarantined {
             zone: 1,
             version: 2,
             left_out: true,
             since: 4,
-        });
+        };
+        let judge = Judge::resumed(vec![quarantined], Some(3), false);
         keep(&data, &judge);
         let back = restore(&data);
         assert_eq!((back.platform, back.safe_mode), (Some(3), false));

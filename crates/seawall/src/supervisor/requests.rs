@@ -29,6 +29,7 @@ impl Supervisor {
                     self.reload();
                 }
                 self.waiting.extend(asker);
+                self.serving_again();
                 self.told_serving();
             }
             Request::Status => tell(asker.as_ref(), &Reply::Status(self.status())),
@@ -77,12 +78,10 @@ impl Supervisor {
         }
     }
 
-    fn tried(&mut self, deadly: Option<&str>) {
+    pub(super) fn tried(&mut self, deadly: Option<&str>) {
         self.reload.trying = false;
         if let Some(why) = deadly {
-            complain(format_args!(
-                "not reloaded, what is live stays live: {why}"
-            ));
+            complain(format_args!("not reloaded, what is live stays live: {why}"));
         } else if let Some(charge) = self.serving() {
             let words = self.reload.words.then(|| self.words.clone());
             if charge.wire.say(&ToWorker::Reload { words }, &[]).is_ok() {
@@ -92,7 +91,7 @@ impl Supervisor {
         self.reload_if_asked();
     }
 
-    fn reload_if_asked(&mut self) {
+    pub(super) fn reload_if_asked(&mut self) {
         if self.reload.again {
             self.reload();
         }
@@ -111,8 +110,7 @@ impl Supervisor {
             match charge.phase {
                 Phase::Prepares | Phase::Ready => charge.kill(),
                 Phase::Opens | Phase::Serves | Phase::Leaves { .. } => {
-                    let within =
-                        Duration::from_millis(within_ms.unwrap_or(charge.plan.drain_ms));
+                    let within = Duration::from_millis(within_ms.unwrap_or(charge.plan.drain_ms));
                     charge.drain(within);
                     longest = longest.max(within);
                 }
@@ -185,7 +183,12 @@ impl Supervisor {
             }
             End::Become(program) => {
                 if let Some(up) = &self.up {
-                    tell(Some(up), &Reply::Become { program: program.clone() });
+                    tell(
+                        Some(up),
+                        &Reply::Become {
+                            program: program.clone(),
+                        },
+                    );
                 }
                 if let Some(agent) = &self.agent {
                     agent.process.signal(libc::SIGTERM);

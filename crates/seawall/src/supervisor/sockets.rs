@@ -65,7 +65,11 @@ impl Sockets {
     fn add_given(&mut self, wanted: &Wanted, given: Vec<OwnedFd>, threads: usize) -> Result<()> {
         let first = given.first().ok_or_else(|| anyhow!("no socket"))?.as_fd();
         let mut opened = Vec::new();
-        let threads = if wanted.role == Role::Admin { 1 } else { threads };
+        let threads = if wanted.role == Role::Admin {
+            1
+        } else {
+            threads
+        };
         for nth in 0..threads {
             let socket = given.get(nth).map_or(first, AsFd::as_fd);
             opened.push(socket.try_clone_to_owned()?);
@@ -182,7 +186,9 @@ impl Given {
     }
 
     fn take(&mut self, address: SocketAddr) -> Option<Vec<OwnedFd>> {
-        self.0.remove(&address).filter(|sockets| !sockets.is_empty())
+        self.0
+            .remove(&address)
+            .filter(|sockets| !sockets.is_empty())
     }
 }
 

@@ -94,7 +94,8 @@ pub fn serving(up: &Up, document: &Document, zones: usize, platform: u64) -> Ser
     Serving {
         zones,
         what,
-        self_signed: certificates().all(|certificate| !matches!(certificate, Certificate::Files(_))),
+        self_signed: certificates()
+            .all(|certificate| !matches!(certificate, Certificate::Files(_))),
         notes,
         platform,
     }

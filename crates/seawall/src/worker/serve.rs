@@ -1,10 +1,8 @@
 //! A worker's threads, and what it does when it is told something.
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,34 +14,31 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use seawall_guard::blame;
 use seawall_model::Document;
-use seawall_model::document::AccessLog as LogChoice;
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::thread::Shared;
 use seawall_proxy::worker::{self, Listener};
-use seawall_telemetry::{AccessLog, LogConfig, LogTarget};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::set_up::{Spread, ask, log_config, spread};
+use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
 use crate::cli;
 use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
-use crate::data::{Data, Held, random};
-use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
+use crate::data::{Held, random};
+use crate::message::{FromWorker, Here, Plan, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
 use crate::process::{raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
 
-/// Bytes of log lines that may wait for the disk.
-const LOG_QUEUE: usize = 2 << 20;
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Seconds after which clients that were not seen for long are forgotten.
@@ -54,8 +49,6 @@ const FEW_DESCRIPTORS: u64 = 4096;
 const PROBE: Duration = Duration::from_secs(10);
 /// As much State as is handed over.
 const MOST_STATE: u64 = 16 << 20;
-/// Messages that may wait.
-const HEARD: usize = 16;
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -280,7 +273,7 @@ impl Worker {
                 ));
             })
             .ok();
-        let (heard, mut hears) = mpsc::channel(HEARD);
+        let (heard, mut hears) = mpsc::channel(16);
         let mut wire = Some(wire);
         if let Some(wire) = &wire {
             listen(wire.clone(), heard.clone());
@@ -576,116 +569,4 @@ impl Worker {
         let _ = self.log.close(Duration::from_secs(1));
         let _ = std::io::stdout().flush();
     }
-}
-
-/// Where a later supervisor finds this worker.
-fn socket_path(data: &Data) -> PathBuf {
-    data.path(format!("worker-{}.sock", std::process::id()))
-}
-
-async fn accept(listener: Option<&WireListener>) -> Wire {
-    let Some(listener) = listener else {
-        return std::future::pending().await;
-    };
-    loop {
-        if let Ok((wire, _)) = listener.accept().await {
-            return wire;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-type Heard = (Rc<Wire>, Option<(ToWorker, Vec<OwnedFd>)>);
-
-/// Hears what comes over a wire, up to its end.
-fn listen(wire: Rc<Wire>, heard: mpsc::Sender<Heard>) {
-    tokio::task::spawn_local(async move {
-        loop {
-            let told = wire.hear().await.unwrap_or_else(|error| {
-                complain(format_args!("the supervisor cannot be understood: {error}"));
-                None
-            });
-            let over = told.is_none();
-            if heard.send((wire.clone(), told)).await.is_err() || over {
-                return;
-            }
-        }
-    });
-}
-
-/// What each thread listens on, and the admin port's socket.
-struct Spread {
-    listeners: Vec<Vec<Listener>>,
-    admin: Option<TcpListener>,
-}
-
-/// Gives each thread its sockets. Where there are more threads than sockets for an address, they share.
-fn spread(sockets: &[(Socket, OwnedFd)], threads: usize) -> Result<Spread> {
-    let mut listeners: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
-    let mut admin = None;
-    let mut places: Vec<(Role, SocketAddr)> = Vec::new();
-    for (told, _) in sockets {
-        let place = (told.role, told.address);
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    if !places.iter().any(|(role, _)| *role != Role::Admin) {
-        bail!("neither HTTP nor HTTPS is listened on (give --http or --https an address)");
-    }
-    for (role, address) in places {
-        let of_it: VecDeque<&OwnedFd> = sockets
-            .iter()
-            .filter(|(told, _)| (told.role, told.address) == (role, address))
-            .map(|(_, socket)| socket)
-            .collect();
-        for nth in 0..of_it.len().max(threads) {
-            let Some(socket) = of_it.get(nth % of_it.len()) else {
-                continue;
-            };
-            let socket = TcpListener::from(socket.try_clone()?);
-            if role == Role::Admin {
-                admin = Some(socket);
-                break;
-            }
-            if let Some(thread) = listeners.get_mut(nth % threads) {
-                thread.push(Listener {
-                    socket,
-                    tls: role == Role::Https,
-                    own: false,
-                });
-            }
-        }
-    }
-    Ok(Spread { listeners, admin })
-}
-
-fn log_config(document: &Document, data: &Data) -> LogConfig {
-    match &document.edge.access_log {
-        LogChoice::Off => LogConfig {
-            target: LogTarget::Off,
-            ..LogConfig::default()
-        },
-        LogChoice::File(file) => LogConfig {
-            target: if file.file.as_os_str() == "-" {
-                LogTarget::Stdout
-            } else {
-                LogTarget::File(data.path(&file.file))
-            },
-            rotate_at: file.rotate_at,
-            keep: file.keep as usize,
-            queue_bytes: LOG_QUEUE,
-        },
-    }
-}
-
-/// Asks a thread of ours, as a client would.
-async fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream
-        .write_all(b"GET /.seawall/trace HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .await?;
-    let mut answer = Vec::new();
-    stream.take(64 << 10).read_to_end(&mut answer).await?;
-    Ok(answer)
 }

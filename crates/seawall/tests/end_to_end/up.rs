@@ -270,13 +270,23 @@ impl Drop for Up {
         }
         let _gone = self.child.kill();
         let _status = self.child.wait();
-        let pids = self.state["pids"].as_object().into_iter().flatten();
-        for pid in pids.filter_map(|(_, pid)| pid.as_u64()) {
-            // The number may be another's by now: only what runs our binary is ours to end.
-            let ours = fs::read_link(format!("/proc/{pid}/exe"));
-            if ours.is_ok_and(|exe| exe == Path::new(env!("CARGO_BIN_EXE_seawall"))) {
-                send(pid as u32, libc::SIGKILL);
-            }
+        end_all(&self.data());
+    }
+}
+
+/// Ends what runs on a data folder, the supervisor first: it would start others. Who is served by now may not be who was at
+/// the start.
+pub fn end_all(data: &Path) {
+    for role in ["supervisor", "agent", "worker"] {
+        let text = fs::read(data.join("up.json")).unwrap_or_default();
+        let up: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let Some(pid) = up["pids"][role].as_u64() else {
+            continue;
+        };
+        // The number may be another's by now: only what runs our binary is ours to end.
+        let ours = fs::read_link(format!("/proc/{pid}/exe"));
+        if ours.is_ok_and(|exe| exe.to_string_lossy().contains("seawall")) {
+            send(pid as u32, libc::SIGKILL);
         }
     }
 }
