@@ -71,28 +71,36 @@ impl Process {
 
     /// Waits until it has ended.
     pub async fn ended(&self) -> Ended {
-        // Should the runtime not be able to wait, asking comes to the same.
-        let _ = self.handle.readable().await;
-        // SAFETY: of this struct all bytes may be nought.
-        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the pointer is to a struct of the call's that outlives it.
-        let done = unsafe {
-            libc::waitid(
-                libc::P_PIDFD,
-                self.handle.as_raw_fd() as libc::id_t,
-                &raw mut told,
-                libc::WEXITED,
-            )
-        };
-        if done != 0 {
-            return Ended::Unknown;
-        }
-        // SAFETY: it was filled in for a child that has ended.
-        let status = unsafe { told.si_status() };
-        if told.si_code == libc::CLD_EXITED {
-            Ended::Code(status)
-        } else {
-            Ended::Signal(status)
+        loop {
+            let ready = self.handle.readable().await;
+            // SAFETY: of this struct all bytes may be nought.
+            let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            // SAFETY: the pointer is to a struct of the call's that outlives it.
+            let done = unsafe {
+                libc::waitid(
+                    libc::P_PIDFD,
+                    self.handle.as_raw_fd() as libc::id_t,
+                    &raw mut told,
+                    libc::WEXITED | libc::WNOHANG,
+                )
+            };
+            if done != 0 {
+                return Ended::Unknown;
+            }
+            // SAFETY: it was filled in for a child that has ended, and is nought otherwise.
+            let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+            if pid == 0 {
+                // It was said too early, which is allowed.
+                if let Ok(mut ready) = ready {
+                    ready.clear_ready();
+                }
+                continue;
+            }
+            return if told.si_code == libc::CLD_EXITED {
+                Ended::Code(status)
+            } else {
+                Ended::Signal(status)
+            };
         }
     }
 

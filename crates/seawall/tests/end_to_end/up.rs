@@ -47,6 +47,11 @@ impl Folder {
         Self(path)
     }
 
+    /// No folder.
+    fn none() -> Self {
+        Self(PathBuf::new())
+    }
+
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -70,6 +75,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        if self.0.as_os_str().is_empty() {
+            return;
+        }
         let _gone = fs::remove_dir_all(&self.0);
     }
 }
@@ -120,6 +128,7 @@ pub struct Up {
     child: Child,
     folder: Folder,
     state: Value,
+    left: bool,
 }
 
 impl Up {
@@ -154,6 +163,7 @@ impl Up {
             child,
             folder,
             state: Value::Null,
+            left: false,
         };
         up.state = until("DATA/up.json", || {
             if let Some(status) = up.child.try_wait().unwrap() {
@@ -256,6 +266,13 @@ impl Up {
         send(self.pid(), signal);
     }
 
+    /// Forgets the process of `up`, which was killed, and leaves what it started as it is.
+    pub fn leave(mut self) -> Folder {
+        let _status = self.child.wait();
+        self.left = true;
+        std::mem::replace(&mut self.folder, Folder::none())
+    }
+
     /// Waits for the end.
     pub fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
@@ -267,6 +284,9 @@ impl Drop for Up {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("--- what `seawall up` printed ---\n{}", self.log());
+        }
+        if self.left {
+            return;
         }
         let _gone = self.child.kill();
         let _status = self.child.wait();
@@ -291,7 +311,8 @@ pub fn end_all(data: &Path) {
     }
 }
 
-fn send(pid: u32, signal: i32) {
+/// Sends a signal.
+pub fn send(pid: u32, signal: i32) {
     // SAFETY: `kill` takes two numbers and touches no memory of ours.
     let done = unsafe { libc::kill(pid as i32, signal) };
     assert!(
