@@ -11,9 +11,11 @@
 
 mod admitted;
 mod assemble;
+pub mod blame;
 mod bounds;
 mod breaker;
 mod cleared;
+mod clearing;
 mod clients;
 mod edits;
 mod endpoint;

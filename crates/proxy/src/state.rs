@@ -87,6 +87,17 @@ impl State {
         self.guard.sweep();
     }
 
+    /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.
+    pub fn set_safe_mode(&self, on: bool) {
+        self.guard.set_safe_mode(on);
+    }
+
+    /// The zones whose versions are in quarantine: their optional stages are off, those of all others on again. A zone that is
+    /// not there yet is met so when it comes.
+    pub fn set_quarantined(&self, zones: HashSet<ZoneId>) {
+        self.guard.set_quarantined(&zones);
+    }
+
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
         *locked(&self.own_listeners) = listeners;

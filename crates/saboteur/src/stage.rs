@@ -18,6 +18,7 @@ pub static OPEN: StageDef = StageDef {
     name: "sabotage",
     on_fault: OnFault::Open,
     on_spent: OnSpent::Pass,
+    optional: true,
     build: |zone| build(zone, "x-sabotage"),
     ..CLOSED
 };
@@ -40,6 +41,7 @@ pub static CLOSED: StageDef = StageDef {
         what: "The request told the stage to do so.",
     }],
     asks_again: false,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build: |zone| build(zone, "x-sabotage-closed"),
 };
