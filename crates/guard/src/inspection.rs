@@ -4,6 +4,7 @@ use seawall_model::document::StageMode;
 use seawall_model::{Fuel, RequestView};
 
 use crate::admitted::Admitted;
+use crate::blame::Phase;
 use crate::runner::{Guard, Subject};
 use crate::stage::{Inspect, Opened};
 use crate::trail::Trail;
@@ -39,9 +40,14 @@ impl Guard {
         };
         for (at, step) in self.body.iter().enumerate() {
             let mut fuel = Fuel::new(step.def.budget.fuel);
-            let opened = self.ask(step, subject, &mut fuel, trail, |seam, fuel| {
-                seam.open(&view, length, fuel)
-            });
+            let opened = self.ask(
+                step,
+                Phase::Body,
+                subject,
+                &mut fuel,
+                trail,
+                |seam, fuel| seam.open(&view, length, fuel),
+            );
             trail.fuel += fuel.used();
             match opened? {
                 None | Some(Opened::Pass) => {}
@@ -87,7 +93,7 @@ impl Inspection<'_> {
             };
             let kib = 1 + piece.len() as u64 / 1024;
             let mut fuel = Fuel::new(step.def.budget.body_fuel.saturating_mul(kib));
-            let fed = guard.ask(step, subject, &mut fuel, trail, |_, fuel| {
+            let fed = guard.ask(step, Phase::Body, subject, &mut fuel, trail, |_, fuel| {
                 watch.feed(piece, end, fuel)
             });
             trail.fuel += fuel.used();

@@ -15,6 +15,7 @@ pub mod blame;
 mod bounds;
 mod breaker;
 mod cleared;
+mod clearing;
 mod clients;
 mod edits;
 mod endpoint;

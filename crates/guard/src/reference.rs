@@ -9,8 +9,9 @@ use crate::stage::{COMMON_REASONS, OnFault, OnKill, OnSpent, ReasonDef, StageDef
 pub fn stages_markdown(stages: &[&StageDef]) -> String {
     let mut out = String::from(
         "# Stages\n\nA request meets them in this order. A budget is in fuel, of which a unit stands for a nanosecond. *Spent* is what it \
-         means that a request's own bytes used the budget up, *fault* that the stage failed, *kill* that it stands in `[edge] kill`.\n\n\
-         | Stage | Fuel | Spent | Fault | Kill | Judges open tunnels again | Needs |\n|---|---|---|---|---|---|---|\n",
+         means that a request's own bytes used the budget up, *fault* that the stage failed, *kill* that it stands in `[edge] kill`. An *optional* stage is off in safe mode, and in a zone whose \
+         version is in quarantine because it brought workers down.\n\n\
+         | Stage | Fuel | Spent | Fault | Kill | Optional | Judges open tunnels again | Needs |\n|---|---|---|---|---|---|---|---|\n",
     );
     for stage in stages {
         let spent = match stage.on_spent {
@@ -25,12 +26,13 @@ pub fn stages_markdown(stages: &[&StageDef]) -> String {
             OnKill::Off => "off",
             OnKill::Closed => "503",
         };
+        let optional = if stage.optional { "yes" } else { "no" };
         let again = if stage.asks_again { "yes" } else { "no" };
         let needs = stage.needs.join(", ");
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "| [`{0}`](#{0}) | {1} | {spent} | {fault} | {kill} | {again} | {needs} |",
+            "| [`{0}`](#{0}) | {1} | {spent} | {fault} | {kill} | {optional} | {again} | {needs} |",
             stage.name, stage.budget.fuel,
         );
     }

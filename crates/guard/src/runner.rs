@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use seawall_model::document::{SkipSet, StageMode};
-use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, ResponseHead, Spent};
+use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, Spent};
 
 use crate::admitted::Admitted;
+use crate::blame::{self, Phase};
 use crate::bounds::AtOnce;
 use crate::breaker::{Breaker, Pass};
-use crate::cleared::Cleared;
-use crate::edits::{Edits, HeadEdit};
+use crate::edits::HeadEdit;
 use crate::stage::{
-    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, ResponseView, Stage, StageDef, Transform,
+    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Stage, StageDef, Transform,
 };
-use crate::states::{StageCounts, States, ZoneId};
+use crate::states::{Quarantine, StageCounts, States, ZoneId};
 use crate::trail::Trail;
-use crate::verdict::{Answer, Reason, Refusal, Reviewed, Transformed, Verdict};
+use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
 
 /// Rules of one stage whose breakers are open before the stage as a whole is left out.
 const RULES_OPEN: usize = 3;
@@ -68,7 +68,8 @@ impl Scope {
 /// A zone's stages, ready to judge.
 pub struct Guard {
     zone: ZoneId,
-    states: Arc<States>,
+    pub(crate) states: Arc<States>,
+    quarantine: Arc<Quarantine>,
     pub(crate) head: Vec<Step<HeadSeam>>,
     pub(crate) body: Vec<Step<Box<dyn BodyStage>>>,
     pub(crate) response: Vec<Step<Box<dyn ResponseStage>>>,
@@ -87,6 +88,17 @@ pub(crate) struct Step<S> {
     /// Of the stage as a whole, where the part is a rule of it.
     pub(crate) of_stage: Option<Arc<Breaker>>,
     pub(crate) seam: S,
+}
+
+impl<S> Step<S> {
+    fn shown(&self, without: bool) -> (u8, &'static str, StageMode) {
+        let mode = if without && self.def.optional {
+            StageMode::Off
+        } else {
+            self.mode
+        };
+        (self.place, self.def.name, mode)
+    }
 }
 
 impl Step<()> {
@@ -138,7 +150,7 @@ impl Run {
     }
 }
 
-type Refused = Box<Refusal>;
+pub(crate) type Refused = Box<Refusal>;
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -151,6 +163,7 @@ impl Guard {
     pub(crate) fn new(zone: ZoneId, states: Arc<States>) -> Self {
         Self {
             zone,
+            quarantine: states.quarantine(zone),
             states,
             head: Vec::new(),
             body: Vec::new(),
@@ -174,6 +187,12 @@ impl Guard {
         self.thresholds.shrink_to_fit();
     }
 
+    /// Whether optional stages are off here: the process is in safe mode, or the zone's version is in quarantine.
+    #[inline]
+    pub fn does_without(&self) -> bool {
+        self.states.is_safe_mode() || self.quarantine.is_on()
+    }
+
     pub(crate) fn states(&self) -> &Arc<States> {
         &self.states
     }
@@ -183,20 +202,13 @@ impl Guard {
         self.zone
     }
 
-    /// The stages that have something to do here, by name, with their modes: a stage goes as far as the furthest of its parts.
+    /// The stages that have something to do here, by name, with their modes: a stage goes as far as the furthest of its parts. An
+    /// optional one that the zone does without just now is off.
     pub fn stages(&self) -> impl Iterator<Item = (&'static str, StageMode)> {
-        let heads = self
-            .head
-            .iter()
-            .map(|step| (step.place, step.def.name, step.mode));
-        let bodies = self
-            .body
-            .iter()
-            .map(|step| (step.place, step.def.name, step.mode));
-        let responses = self
-            .response
-            .iter()
-            .map(|step| (step.place, step.def.name, step.mode));
+        let without = self.does_without();
+        let heads = self.head.iter().map(|step| step.shown(without));
+        let bodies = self.body.iter().map(|step| step.shown(without));
+        let responses = self.response.iter().map(|step| step.shown(without));
         let mut all: Vec<_> = heads.chain(bodies).chain(responses).collect();
         all.sort_by_key(|(place, _, mode)| (*place, std::cmp::Reverse(*mode)));
         all.dedup_by_key(|(place, ..)| *place);
@@ -268,7 +280,12 @@ impl Guard {
             if !subject.scope.has(step.place) || is_skipped || was_asked {
                 continue;
             }
-            let said = self.ask(step, subject, &mut run.fuel, trail, |seam, fuel| {
+            let phase = if is_judge {
+                Phase::Judge
+            } else {
+                Phase::Transform
+            };
+            let said = self.ask(step, phase, subject, &mut run.fuel, trail, |seam, fuel| {
                 Ok(match seam {
                     HeadSeam::Judge(stage) => Said::Judged(stage.judge(view, fuel)?),
                     HeadSeam::Transform(stage) => Said::Transformed(stage.transform(view, fuel)?),
@@ -294,11 +311,15 @@ impl Guard {
     pub(crate) fn ask<S, T>(
         &self,
         step: &Step<S>,
+        phase: Phase,
         subject: &Subject<'_>,
         fuel: &mut Fuel,
         trail: &mut Trail,
         ask: impl FnOnce(&S, &mut Fuel) -> Result<T, Spent>,
     ) -> Result<Option<T>, Refused> {
+        if step.def.optional && self.does_without() {
+            return Ok(None);
+        }
         if self.states.is_killed(step.place) {
             return self.killed(step, trail);
         }
@@ -311,7 +332,10 @@ impl Guard {
             return self.failed(step, trail);
         }
         // The seam is only read, and what it was given is thrown away when it panics.
-        match catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel))) {
+        blame::stage(phase.with(step.place));
+        let said = catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel)));
+        blame::stage(Phase::Between.alone());
+        match said {
             Ok(said) => {
                 if pass == Pass::Trial {
                     step.breaker.mended();
@@ -529,68 +553,6 @@ impl Guard {
             let mut next = head.clone();
             edit.apply(&mut next);
             changed = Some(next);
-        }
-    }
-
-    /// Lets the stages judge a response, and change it. `body` is what of its body came with the head.
-    ///
-    /// # Errors
-    /// [`Refusal`]: it does not go to the client.
-    #[inline]
-    pub fn clear<'r>(
-        &self,
-        head: &'r mut ResponseHead,
-        body: &[u8],
-        subject: &Subject<'_>,
-        trail: &mut Trail,
-    ) -> Result<Cleared<'r>, Refused> {
-        if !self.response.is_empty() {
-            self.states.set_now(subject.now);
-        }
-        for step in &self.response {
-            if let Some(edits) = self.review(step, head, body, subject, trail)? {
-                edits.apply(&mut head.fields);
-            }
-        }
-        Ok(Cleared::origin(head.status, &head.fields))
-    }
-
-    fn review(
-        &self,
-        step: &Step<Box<dyn ResponseStage>>,
-        head: &ResponseHead,
-        body: &[u8],
-        subject: &Subject<'_>,
-        trail: &mut Trail,
-    ) -> Result<Option<Arc<Edits>>, Refused> {
-        let most = step.def.budget.body;
-        let view = ResponseView {
-            head,
-            body: body.get(..most).unwrap_or(body),
-            client: subject.client,
-        };
-        let mut fuel = Fuel::new(step.def.budget.fuel);
-        let said = self.ask(step, subject, &mut fuel, trail, |seam, fuel| {
-            seam.review(&view, fuel)
-        });
-        trail.fuel += fuel.used();
-        let enforced = step.mode == StageMode::Enforce;
-        match said?.unwrap_or_default() {
-            Reviewed::Same => Ok(None),
-            Reviewed::Edit(edits, reason) => {
-                if let Some(reason) = reason {
-                    self.states.count(step.place, |counts| &counts.noted);
-                    trail.add(step.def.name, &reason, step.mode);
-                }
-                Ok(enforced.then_some(edits))
-            }
-            Reviewed::Deny(status, reason) if enforced => {
-                Err(self.refusal(step, Answer::Status(status), reason, trail))
-            }
-            Reviewed::Deny(_, reason) => {
-                self.watched(step, &reason, trail);
-                Ok(None)
-            }
         }
     }
 }

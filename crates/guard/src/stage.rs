@@ -190,6 +190,9 @@ pub struct StageDef {
     pub reasons: &'static [ReasonDef],
     /// Whether it judges open tunnels and streams once more when the configuration changes: not where judging counts.
     pub asks_again: bool,
+    /// Whether a site can do without it for a while: it is off in safe mode and in a zone in quarantine. Not what closes a site or
+    /// a part of it, what protects the origin by a plain list or header, or what bounds a client.
+    pub optional: bool,
     /// What names it in `skip`; [`SkipSet::NONE`] for a stage that nothing skips.
     pub skipped_by: SkipSet,
     /// What it does in a zone. Pure: State is looked up, never read. Problems go to the input.

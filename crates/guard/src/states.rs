@@ -1,8 +1,8 @@
 //! State: what outlives snapshots. Keyed by the zones' stable ids, owned by the worker, shared by its threads.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
@@ -31,6 +31,17 @@ pub struct StageCounts {
     pub opened: AtomicU64,
 }
 
+/// Whether a zone is in quarantine: what its guard asks without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine(AtomicBool);
+
+impl Quarantine {
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What all stages keep beyond a snapshot.
 #[derive(Debug)]
 pub struct States {
@@ -40,6 +51,9 @@ pub struct States {
     now: AtomicU64,
     /// Stages that an emergency switch is on, by their places.
     killed: AtomicU32,
+    /// No optional stage is asked, in any zone.
+    safe_mode: AtomicBool,
+    quarantines: Mutex<HashMap<ZoneId, Arc<Quarantine>>>,
     breakers: Mutex<HashMap<BreakerKey, Arc<Breaker>>>,
     counts: Box<[(&'static str, StageCounts)]>,
 }
@@ -52,6 +66,8 @@ impl States {
             clients: ClientTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
+            safe_mode: AtomicBool::new(false),
+            quarantines: Mutex::default(),
             breakers: Mutex::default(),
             counts: stages
                 .into_iter()
@@ -102,6 +118,41 @@ impl States {
         self.killed.load(Ordering::Relaxed) & (1 << place) != 0
     }
 
+    /// Leaves all optional stages out, in all zones, at once; or lets them in again.
+    pub fn set_safe_mode(&self, on: bool) {
+        self.safe_mode.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether optional stages are left out in all zones.
+    #[inline]
+    pub fn is_safe_mode(&self) -> bool {
+        self.safe_mode.load(Ordering::Relaxed)
+    }
+
+    /// Leaves optional stages out in these zones, at once, and lets them in again in all others.
+    pub fn set_quarantined(&self, zones: &HashSet<ZoneId>) {
+        let mut all = locked(&self.quarantines);
+        for id in zones {
+            all.entry(*id).or_default();
+        }
+        for (id, quarantine) in all.iter() {
+            quarantine.0.store(zones.contains(id), Ordering::Relaxed);
+        }
+    }
+
+    /// The zones in which optional stages are left out, sorted.
+    pub fn quarantined(&self) -> Vec<ZoneId> {
+        let all = locked(&self.quarantines);
+        let on = all.iter().filter(|(_, quarantine)| quarantine.is_on());
+        let mut zones: Vec<_> = on.map(|(id, _)| *id).collect();
+        zones.sort();
+        zones
+    }
+
+    pub(crate) fn quarantine(&self, zone: ZoneId) -> Arc<Quarantine> {
+        locked(&self.quarantines).entry(zone).or_default().clone()
+    }
+
     pub(crate) fn count(&self, place: u8, which: impl FnOnce(&StageCounts) -> &AtomicU64) {
         if let Some((_, counts)) = self.counts.get(usize::from(place)) {
             which(counts).fetch_add(1, Ordering::Relaxed);
@@ -115,13 +166,13 @@ impl States {
         stage: &'static str,
         rule: Option<&Arc<str>>,
     ) -> Arc<Breaker> {
-        let mut all = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.breakers);
         all.entry((zone, stage, rule.cloned())).or_default().clone()
     }
 
     /// Breakers that are open: zone, stage, rule, and the millisecond since when.
     pub fn open_breakers(&self) -> Vec<(ZoneId, &'static str, Option<Arc<str>>, u64)> {
-        let all = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = locked(&self.breakers);
         let mut open: Vec<_> = all
             .iter()
             .filter_map(|((zone, stage, rule), breaker)| {
@@ -134,9 +185,15 @@ impl States {
 
     /// Forgets what no snapshot uses any more. After a swap, and now and then.
     pub fn sweep(&self) {
-        let mut all = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.breakers);
         all.retain(|_, breaker| Arc::strong_count(breaker) > 1);
+        drop(all);
+        locked(&self.quarantines).retain(|_, zone| Arc::strong_count(zone) > 1 || zone.is_on());
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

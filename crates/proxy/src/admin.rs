@@ -19,6 +19,7 @@ use seawall_telemetry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::snapshot::Snapshot;
 use crate::thread::Shared;
 
 /// Connections at once: a scraper, a probe, a person.
@@ -204,6 +205,25 @@ fn is_local_name(authority: &[u8]) -> bool {
         || std::str::from_utf8(bare).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
 }
 
+/// Zones whose versions are in quarantine, with what that means for them.
+fn quarantined(guard: &States, snapshot: &Snapshot) -> Vec<Value> {
+    let ids = guard.quarantined();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let zones = snapshot.zones.iter();
+    let met = zones.filter(|zone| ids.binary_search(&zone.id).is_ok());
+    met.map(|zone| {
+        json!({
+            "zone": &*zone.name,
+            "version": &*zone.version,
+            "health": "degraded",
+            "reason": "its version brought workers down: optional stages are off",
+        })
+    })
+    .collect()
+}
+
 /// What works less well than it should, by name.
 fn degraded(admin: &Admin) -> Vec<&'static str> {
     let snapshot = admin.shared.slot.load();
@@ -229,6 +249,12 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     });
     if down {
         degraded.push("origins_down");
+    }
+    if admin.guard.is_safe_mode() {
+        degraded.push("safe_mode");
+    }
+    if !quarantined(&admin.guard, &snapshot).is_empty() {
+        degraded.push("quarantine");
     }
     if !admin.guard.open_breakers().is_empty() {
         degraded.push("breakers_open");
@@ -297,7 +323,8 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "zones": zones,
         "zones_total": snapshot.zones.len(),
         "next_page": if more { Value::from(page + 1) } else { Value::Null },
-        "quarantined": [],
+        "safe_mode": admin.guard.is_safe_mode(),
+        "quarantined": quarantined(&admin.guard, &snapshot),
         "breakers": stages::breakers(&admin.guard, &snapshot, now),
         "stages": stages::counts(&admin.guard),
         "killed": admin.guard.killed().collect::<Vec<_>>(),

@@ -6,12 +6,14 @@
 
 mod answers;
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use seawall_guard::blame::{self, Phase, Runs};
 use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject, ZoneId};
 use seawall_model::{FieldId, Method, RequestHead, without_port};
 use seawall_net::alarm::Alarm;
@@ -106,6 +108,8 @@ pub struct Exchange<'a, 'c> {
     pub standing: Standing<'a>,
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
+    /// What the blame page says of it whenever it is polled.
+    phase: &'a Cell<u64>,
     /// The client's request is counted as in progress, where that is limited.
     in_progress: Option<InProgress>,
 }
@@ -132,6 +136,7 @@ pub async fn run<'c>(
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.parts.ray_line);
     let zone = snapshot.zone(scratch.request.authority());
     let since = arrived.since;
+    let phase = Cell::new(Phase::Between.alone());
     let mut exchange = Exchange {
         thread,
         snapshot,
@@ -154,7 +159,18 @@ pub async fn run<'c>(
             zone.map_or(0, |zone| zone.content),
         ),
         original: None,
+        phase: &phase,
         in_progress: None,
+    };
+    let blame = Blame {
+        runs: Runs {
+            zone: zone.map_or(0, |zone| zone.id.0),
+            version: zone.map_or(0, |zone| zone.version_number),
+            platform: snapshot.platform,
+            stage: 0,
+            ray: ray.0,
+        },
+        phase: &phase,
     };
     let due = zone
         .and_then(|zone| zone.timeouts.total)
@@ -162,6 +178,7 @@ pub async fn run<'c>(
     // In one place only: there it can be inlined.
     let answered = unless(
         pin!(exchange.answer(zone, &mut scratch.request, &mut scratch.parts)),
+        &blame,
         thread,
         due,
         gone,
@@ -172,7 +189,8 @@ pub async fn run<'c>(
         Err(interrupted) if interrupted.is_answered() && !exchange.response.has_begun() => {
             exchange.response.take_back();
             let (head, parts) = (&scratch.request, &mut scratch.parts);
-            Box::pin(exchange.refuse(interrupted.into(), zone, head, parts)).await
+            let mut refused = Box::pin(exchange.refuse(interrupted.into(), zone, head, parts));
+            poll_fn(|cx| blame.within(|| refused.as_mut().poll(cx))).await;
         }
         Err(interrupted) => {
             exchange.response.abort();
@@ -234,6 +252,23 @@ pub async fn run<'c>(
     ended + snapshot.edge.idle_timeout
 }
 
+/// What the blame page says of an exchange: many take turns on a thread, so it is said anew whenever one is polled.
+struct Blame<'a> {
+    runs: Runs,
+    phase: &'a Cell<u64>,
+}
+
+impl Blame<'_> {
+    #[inline]
+    fn within<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let _within = blame::enter(&Runs {
+            stage: self.phase.get(),
+            ..self.runs
+        });
+        poll()
+    }
+}
+
 /// Why an exchange was left.
 enum Interrupted {
     /// It took longer than the zone allows in all.
@@ -265,6 +300,7 @@ impl From<Interrupted> for Fault {
 /// reset (CVE-2023-44487) lives on.
 async fn unless(
     mut answer: Pin<&mut impl Future<Output = ()>>,
+    blame: &Blame<'_>,
     thread: &Thread,
     due: Option<Instant>,
     gone: Option<&StreamHandle>,
@@ -274,7 +310,7 @@ async fn unless(
         if gone.is_some_and(|stream| stream.is_gone(cx)) {
             return Poll::Ready(Err(Interrupted::Gone));
         }
-        if answer.as_mut().poll(cx).is_ready() {
+        if blame.within(|| answer.as_mut().poll(cx)).is_ready() {
             return Poll::Ready(Ok(()));
         }
         if thread.is_stopping() {
@@ -387,6 +423,12 @@ impl<'a> Exchange<'a, '_> {
             now: self.since / 1_000,
             scope,
         }
+    }
+
+    /// It does something else than going on between stages, now and whenever it is polled.
+    fn enter_phase(&self, phase: Phase) {
+        self.phase.set(phase.alone());
+        blame::stage(phase.alone());
     }
 
     /// Takes this request's part of the zone's shares.

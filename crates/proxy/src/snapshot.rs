@@ -25,6 +25,8 @@ use crate::origin::Pool;
 pub struct Snapshot {
     /// Which it is, for `/state`: a short hash of what holds for all zones, and of each zone's version.
     pub version: Box<str>,
+    /// The version of what all zones share, `[edge]` and `[lists]`, as the number that its hexadecimal digits would be.
+    pub platform: u64,
     /// The zones.
     pub zones: Box<[Arc<Zone>]>,
     /// From host to zone.
@@ -117,6 +119,8 @@ pub struct Zone {
     pub slot: ZoneSlot,
     /// Its version, for Records: a short hash of what its owner wrote, its lists and files included.
     pub version: Box<str>,
+    /// The number that the version's digits are.
+    pub version_number: u64,
     /// The hosts that it asks for. A snapshot may give some to another zone.
     pub hosts: Box<[HostPattern]>,
     /// Location, name and version as Records write them.

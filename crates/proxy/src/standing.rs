@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use seawall_guard::blame::{self, Phase, Runs};
 use seawall_guard::{Scope, Subject};
 use seawall_model::{ConnFacts, RequestHead};
 
@@ -71,6 +72,14 @@ impl<'a> Standing<'a> {
             now: self.thread.shared.now(),
             scope: Scope::ALL,
         };
+        // By a configuration that did not let it in: what comes of it is that one's doing.
+        let _meanwhile = blame::meanwhile(&Runs {
+            zone: zone.id.0,
+            version: zone.version_number,
+            platform: snapshot.platform,
+            stage: Phase::Between.alone(),
+            ray: 0,
+        });
         zone.guard.judge_again(head, &subject).is_ok()
     }
 }

@@ -87,11 +87,16 @@ impl State {
         self.guard.sweep();
     }
 
-    /// No optional stage runs.
-    pub fn set_safe_mode(&self, _on: bool) {}
+    /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.
+    pub fn set_safe_mode(&self, on: bool) {
+        self.guard.set_safe_mode(on);
+    }
 
-    /// No optional stage of these zones runs.
-    pub fn set_quarantined(&self, _zones: HashSet<ZoneId>) {}
+    /// The zones whose versions are in quarantine: their optional stages are off, those of all others on again. A zone that is
+    /// not there yet is met so when it comes.
+    pub fn set_quarantined(&self, zones: HashSet<ZoneId>) {
+        self.guard.set_quarantined(&zones);
+    }
 
     /// What the next worker goes on from.
     pub fn hand_over(&self) -> Vec<u8> {

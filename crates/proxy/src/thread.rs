@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use seawall_guard::blame;
 use seawall_guard::{Trail, ZoneId};
 use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
@@ -326,6 +327,11 @@ impl Thread {
         self.shares.tick(self.shared.now() / 1_000);
         self.wall
             .set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
+    }
+
+    /// Tells the blame page that this thread runs.
+    pub fn beat(&self) {
+        blame::heartbeat(monotonic_us() / 1_000);
     }
 
     /// Hands aged log lines over.

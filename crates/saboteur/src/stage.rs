@@ -1,4 +1,5 @@
-//! Stages that do what a field of the request says: `panic`, `burn`, `loop:MS`, `eat:MIB`, `note`, `deny:STATUS`, `weigh:SCORE`;
+//! Stages that do what a field of the request says: `panic`, `burn`, `loop:MS`, `eat:MIB`, `note`, `deny:STATUS`, `weigh:SCORE`, and
+//! what no `catch_unwind` catches: `abort`, `overflow` of the stack, `spin` for ever;
 //! before a body `body-panic`, `body-burn`, `body-deny`; before a response `response-panic`, `response-burn`, `response-deny`,
 //! told by the origin's field of the same name.
 
@@ -18,6 +19,7 @@ pub static OPEN: StageDef = StageDef {
     name: "sabotage",
     on_fault: OnFault::Open,
     on_spent: OnSpent::Pass,
+    optional: true,
     build: |zone| build(zone, "x-sabotage"),
     ..CLOSED
 };
@@ -40,6 +42,7 @@ pub static CLOSED: StageDef = StageDef {
         what: "The request told the stage to do so.",
     }],
     asks_again: false,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build: |zone| build(zone, "x-sabotage-closed"),
 };
@@ -146,6 +149,13 @@ fn fail(word: &str, number: u64, fuel: &mut Fuel) -> Result<(), Spent> {
                 black_box(number);
             }
         }
+        "abort" => std::process::abort(),
+        "overflow" => {
+            black_box(deeper(number));
+        }
+        "spin" => loop {
+            black_box(number);
+        },
         "eat" => {
             let eaten = vec![1; usize::try_from(number << 20).unwrap_or(0)];
             EATEN
@@ -156,4 +166,11 @@ fn fail(word: &str, number: u64, fuel: &mut Fuel) -> Result<(), Spent> {
         _ => {}
     }
     Ok(())
+}
+
+/// Takes more of the stack than there is.
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn deeper(number: u64) -> u64 {
+    let frame = black_box([number; 512]);
+    deeper(number + 1) + frame[0]
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use seawall_guard::StageDef;
+use seawall_guard::{StageDef, blame};
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::{Compiled, Refused};
@@ -24,6 +24,7 @@ use crate::cli::Up;
 use crate::data::Data;
 use crate::file;
 use crate::live;
+use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 
@@ -92,6 +93,8 @@ pub struct Configuration {
     pub quarantine: Arc<Quarantine>,
     /// What is kept for the next process.
     pub kept: Arc<Kept>,
+    /// Where it is told what is compiled.
+    pub page: &'static SharedPage,
 }
 
 /// Keeps the youngest of what was live, one after the other.
@@ -194,6 +197,8 @@ impl Configuration {
     pub fn prepare(&self, live: Arc<Snapshot>, done: mpsc::Sender<Option<Prepared>>) {
         let configuration = self.clone();
         let prepare = move || {
+            let words = configuration.page.words();
+            blame::take_slot(words, blame::Page::of(words).compile_slot());
             let made = catch_unwind(AssertUnwindSafe(|| {
                 let mut source = configuration.read();
                 let compiled = configuration.compile(&mut source, Some(&live));

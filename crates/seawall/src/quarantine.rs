@@ -13,7 +13,6 @@ use seawall_guard::ZoneId;
 use seawall_model::Document;
 use seawall_model::document::{Parsed, Zone};
 use seawall_proxy::compile::Compiled;
-use seawall_proxy::compile::digest::Digest;
 use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
@@ -59,25 +58,42 @@ impl Quarantine {
 
     /// Compiles; what is in quarantine is replaced. What is live then is what `source` says afterwards.
     pub fn compile(&self, source: &mut Source, state: &State, live: Option<&Snapshot>) -> Compiled {
+        let mut compiled = file::compile(&source.parsed, &source.materials, state, live);
         if self.zones.is_empty() && self.platform.is_none() {
-            return file::compile(&source.parsed, &source.materials, state, live);
+            return compiled;
         }
         let last_good = self.last_good();
-        self.replace_platform(source, last_good.as_ref(), state);
-        let compiled = file::compile(&source.parsed, &source.materials, state, live);
+        if self.platform.is_some() && self.is_platform_bad(&compiled) {
+            if let Some(good) = &last_good {
+                compiled = replace_platform(source, good, state, compiled);
+            }
+            if self.is_platform_bad(&compiled) {
+                complain(
+                    "what all zones share brought workers down, and no other version of it proved good: optional stages are off",
+                );
+                state.set_safe_mode(true);
+            }
+        }
         let Some(snapshot) = &compiled.snapshot else {
             return compiled;
         };
-        if !self.replace_zones(source, snapshot, last_good.as_ref()) {
+        if self.replace_zones(source, snapshot, last_good.as_ref()) {
+            let again = file::compile(&source.parsed, &source.materials, state, Some(snapshot));
+            if again.snapshot.is_some() {
+                compiled = again;
+            } else {
+                complain("what last proved good does not compile any more");
+            }
+        }
+        if let Some(snapshot) = &compiled.snapshot {
             self.switch_off(snapshot, state);
-            return compiled;
         }
-        let again = file::compile(&source.parsed, &source.materials, state, Some(snapshot));
-        match &again.snapshot {
-            Some(snapshot) => self.switch_off(snapshot, state),
-            None => complain("what last proved good does not compile any more"),
-        }
-        again
+        compiled
+    }
+
+    fn is_platform_bad(&self, compiled: &Compiled) -> bool {
+        let snapshot = compiled.snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| self.platform == Some(snapshot.platform))
     }
 
     fn last_good(&self) -> Option<LastGood> {
@@ -86,35 +102,6 @@ impl Quarantine {
             document: parsed.document,
             files,
         })
-    }
-
-    /// Takes the sections that all zones share from what last proved good.
-    fn replace_platform(&self, source: &mut Source, last_good: Option<&LastGood>, state: &State) {
-        if self.platform != Some(platform(&source.parsed.document, &source.materials)) {
-            return;
-        }
-        let replaced = last_good.filter(|good| {
-            let files = Materials::of(good.files.iter().cloned(), None);
-            self.platform != Some(platform(&good.document, &files))
-        });
-        match replaced {
-            Some(good) => {
-                complain(
-                    "what all zones share brought workers down: its last good version is served instead",
-                );
-                let document = &mut source.parsed.document;
-                document.edge.clone_from(&good.document.edge);
-                document.lists.clone_from(&good.document.lists);
-                let files = Materials::of(good.files.iter().cloned(), None);
-                source.materials.complete(files);
-            }
-            None => {
-                complain(
-                    "what all zones share brought workers down, and no other version of it proved good: optional stages are off",
-                );
-                state.set_safe_mode(true);
-            }
-        }
     }
 
     /// Replaces zones whose versions are in quarantine, or leaves them out. Tells whether there was one.
@@ -208,19 +195,25 @@ pub fn number(version: &str) -> u64 {
     u64::from_str_radix(version, 16).unwrap_or(0)
 }
 
-/// The number of what all zones share: `[edge]` and `[lists]`, their files included. Never 0.
-pub fn platform(document: &Document, materials: &Materials) -> u64 {
-    let mut digest = Digest::default();
-    digest.add(&document.edge);
-    for (name, list) in &document.lists {
-        digest.add(name.as_str());
-        digest.number(list.ips.len() as u64);
-        for network in &list.ips {
-            digest.add(network.to_string().as_str());
-        }
-        if let Some(file) = &list.file {
-            digest.number(materials.content(file));
-        }
+/// Takes the sections that all zones share from what last proved good; what was compiled stays where that does not compile.
+fn replace_platform(
+    source: &mut Source,
+    good: &LastGood,
+    state: &State,
+    compiled: Compiled,
+) -> Compiled {
+    let before = source.parsed.document.clone();
+    let document = &mut source.parsed.document;
+    document.edge.clone_from(&good.document.edge);
+    document.lists.clone_from(&good.document.lists);
+    let files = Materials::of(good.files.iter().cloned(), None);
+    source.materials.complete(files);
+    let live = compiled.snapshot.as_ref();
+    let again = file::compile(&source.parsed, &source.materials, state, live);
+    if again.snapshot.is_none() {
+        source.parsed.document = before;
+        return compiled;
     }
-    digest.finish().max(1)
+    complain("what all zones share brought workers down: its last good version is served instead");
+    again
 }

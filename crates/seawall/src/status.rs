@@ -123,7 +123,7 @@ impl Known {
             Some(known) => {
                 let zones = list(known, "/quarantined").count();
                 if zones > 0 || is(known, "/platform_quarantined") {
-                    degraded.push("quarantined".into());
+                    degraded.push("quarantine".into());
                 }
                 if number(known, "/up/pids/agent").is_none() {
                     degraded.push("no_agent".into());
@@ -134,7 +134,11 @@ impl Known {
             None => degraded.push("no_admin_port".into()),
             Some(state) => {
                 let words = list(state, "/degraded");
-                degraded.extend(words.filter_map(Value::as_str).map(str::to_owned));
+                for word in words.filter_map(Value::as_str) {
+                    if !degraded.iter().any(|known| known == word) {
+                        degraded.push(word.to_owned());
+                    }
+                }
             }
         }
         degraded

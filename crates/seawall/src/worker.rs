@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use seawall_guard::StageDef;
+use seawall_guard::{StageDef, blame};
 use seawall_model::Problems;
 use seawall_proxy::state::State;
 
@@ -107,6 +107,7 @@ async fn prepare(
         state: state.clone(),
         quarantine: Arc::new(Quarantine::new(&begin, data)),
         kept: Arc::<Kept>::default(),
+        page,
     };
     configuration.resume();
     let mut source = if begin.live {
@@ -118,6 +119,9 @@ async fn prepare(
         return Ok(Prepared::Hopeless(problems));
     }
     let plan = answer::plan(up, &source.parsed.document);
+    let blamed = blame::Page::of(page.words());
+    blamed.begin(plan.threads, flags.generation);
+    blame::take_slot(page.words(), blamed.compile_slot());
     wire.say(&FromWorker::Plan(plan.clone()), &[])?;
     let Some(sockets) = sockets(wire).await? else {
         bail!("the supervisor has gone before we served");

@@ -57,6 +57,7 @@ pub static DEF: StageDef = StageDef {
         },
     ],
     asks_again: false,
+    optional: true,
     skipped_by: SkipSet::NONE,
     build,
 };

@@ -53,6 +53,7 @@ pub static DEF: StageDef = StageDef {
     ],
     // Asking would count.
     asks_again: false,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build,
 };

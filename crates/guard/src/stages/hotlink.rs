@@ -29,6 +29,7 @@ pub static DEF: StageDef = StageDef {
         what: "The page that asks for the file is of a site that is neither this zone nor in `allow`.",
     }],
     asks_again: false,
+    optional: true,
     skipped_by: SkipSet::NONE,
     build,
 };

@@ -35,6 +35,7 @@ pub static DEF: StageDef = StageDef {
     // A change that every response gets is not worth telling.
     reasons: &[] as &[ReasonDef],
     asks_again: false,
+    optional: true,
     skipped_by: SkipSet::NONE,
     build,
 };

@@ -35,6 +35,7 @@ pub static DEF: StageDef = StageDef {
         what: "The zone is under maintenance, and the client is not in `allow`.",
     }],
     asks_again: false,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build,
 };

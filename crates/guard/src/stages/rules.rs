@@ -65,6 +65,7 @@ pub static DEF: StageDef = StageDef {
         },
     ],
     asks_again: true,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build,
 };

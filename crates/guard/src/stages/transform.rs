@@ -33,6 +33,7 @@ pub static DEF: StageDef = StageDef {
         what: "The zone has `redirect_https`, and the client came by plain HTTP.",
     }],
     asks_again: false,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build,
 };

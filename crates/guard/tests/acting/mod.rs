@@ -41,6 +41,7 @@ pub const PLAIN: StageDef = StageDef {
         what: "It was told to.",
     }],
     asks_again: true,
+    optional: false,
     skipped_by: SkipSet::NONE,
     build: |_| judge("plain", StageMode::Enforce),
 };

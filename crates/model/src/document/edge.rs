@@ -29,8 +29,8 @@ pub struct Edge {
     pub trusted_proxies: Vec<Network>,
     /// What addresses may be connected to. Default: all three kinds.
     pub outward: Outward,
-    /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `origins_down`, `dns_stale`, `access_log`,
-    /// `descriptors`. Default: none of them.
+    /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `quarantine`, `origins_down`, `dns_stale`,
+    /// `access_log`, `descriptors`. Default: none of them.
     pub unready_when: Vec<String>,
     /// Stages that an emergency switch turns off in all zones, by name; which there are is not known here. Default: none.
     pub kill: Vec<String>,

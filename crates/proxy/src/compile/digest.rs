@@ -73,7 +73,12 @@ impl Digest {
 
     /// The number as versions are written: 12 hexadecimal digits.
     pub fn version(number: u64) -> Box<str> {
-        format!("{:012x}", number >> 16).into()
+        format!("{:012x}", Self::version_number(number)).into()
+    }
+
+    /// The number that the digits of a version are.
+    pub const fn version_number(number: u64) -> u64 {
+        number >> 16
     }
 }
 

@@ -22,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use seawall_guard::States;
+use seawall_guard::blame::{self, Phase, Runs};
 use seawall_model::document::Parsed;
 use seawall_model::{Document, Limits, Problem, Problems, Wrong};
 use seawall_rules::{Bounds, Patterns};
@@ -94,6 +95,7 @@ pub fn compile(
     let lists = Lists::new(sources, limits, live, &mut found);
     edge::check(&document.edge, state, &mut found);
     let platform_ok = sources.platform_ok && found.is_empty();
+    let platform = Digest::version_number(platform_version(document, &lists));
     let names = state.stages.iter().map(|stage| stage.name);
     let mut compiler = ZoneCompiler {
         location: &document.edge.location,
@@ -121,6 +123,19 @@ pub fn compile(
             zones.good(same);
             continue;
         }
+        // What is only checked gets no id that it has not.
+        let id = if is_bad || !platform_ok {
+            state.zone_ids.get(&zone.name).unwrap_or_default()
+        } else {
+            state.zone_ids.of(&zone.name)
+        };
+        let _within = blame::enter(&Runs {
+            zone: id.0,
+            version: Digest::version_number(made.version),
+            platform,
+            stage: Phase::Compile.alone(),
+            ray: 0,
+        });
         // A bug in what compiles one zone must not take the others down.
         let compiled = catch_unwind(AssertUnwindSafe(|| {
             if is_bad || !platform_ok {
@@ -152,6 +167,7 @@ pub fn compile(
     let snapshot = if platform_ok && (refused.is_empty() || !zones.is_empty()) {
         Some(Snapshot {
             version: version(document, &zones),
+            platform,
             zones,
             hosts,
             edge: edge::edge(&document.edge, state),
@@ -168,6 +184,17 @@ pub fn compile(
         problems: found.finish(),
         refused,
     }
+}
+
+/// The version of what all zones share. It depends on nothing but what was written.
+fn platform_version(document: &Document, lists: &Lists) -> u64 {
+    let mut digest = Digest::default();
+    digest.add(&document.edge);
+    for list in &lists.kept {
+        digest.add(&*list.name);
+        digest.number(list.content);
+    }
+    digest.finish()
 }
 
 /// The version of all of it: what holds for all zones, and each zone's own.

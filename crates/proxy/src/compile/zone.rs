@@ -184,6 +184,7 @@ impl<'a> ZoneCompiler<'a> {
             place: place(self.location, &zone.name, &version),
             name: zone.name.as_str().into(),
             version,
+            version_number: Digest::version_number(made.version),
             hosts: zone.hosts.clone().into(),
             pool: Arc::new(self.pool(zone, &scope)),
             origins: parts.origins,

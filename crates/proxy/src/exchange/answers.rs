@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use seawall_guard::blame::Phase;
 use seawall_guard::{Answer, Asked, Cleared, EdgeMade, EndpointDef, Page, Refusal};
 use seawall_model::{FieldId, Method, RequestHead};
 use seawall_net::downstream::{After, ClientGone, ClientResponse};
@@ -45,6 +46,7 @@ impl Exchange<'_, '_> {
         }
         let (ray, time) = (self.ray_text(), self.thread.rfc3339(unix_us()));
         let asked = self.asked(Some(zone), head, &ray, &time);
+        self.enter_phase(Phase::Endpoint);
         let answered = endpoint.handler.answer(asked).await;
         parts.to_client.clear();
         for field in answered.fields.iter() {

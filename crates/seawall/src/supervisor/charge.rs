@@ -206,18 +206,27 @@ impl Charge {
     /// What each of its threads runs, for a report.
     pub fn threads(&self) -> Value {
         let page = blame::Page::of(self.page.words());
-        let threads = (0..page.slots()).filter_map(|slot| {
+        let threads = (0..=page.compile_slot()).filter_map(|slot| {
             let runs = page.read(slot)?;
             Some(json!({
                 "thread": slot,
                 "zone": format!("{:016x}", runs.zone),
                 "version": format!("{:012x}", runs.version),
-                "stage": runs.stage,
+                "runs": blame_words(runs.stage),
                 "ray": format!("{:016x}", runs.ray),
             }))
         });
         threads.collect()
     }
+}
+
+/// What a thread did, in words.
+fn blame_words(number: u64) -> Value {
+    let Some((phase, place)) = blame::Phase::of(number) else {
+        return Value::Null;
+    };
+    // Which binary it was we do not know: its stages may be others than ours.
+    json!({ "phase": phase.name(), "place": place })
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use seawall_model::Document;
 use seawall_model::document::Certificate;
+use seawall_proxy::snapshot::Snapshot;
 
 use crate::cli::{Listen, Up};
 use crate::message::{Plan, Role, Serving, Wanted};
-use crate::quarantine;
 
 /// What the flags and the document ask for; the flags' addresses before the document's.
 pub fn plan(up: &Up, document: &Document) -> Plan {
@@ -70,7 +70,8 @@ fn ms(duration: Duration) -> u64 {
 }
 
 /// What is served, in words for people and in numbers for the supervisor.
-pub fn serving(up: &Up, document: &Document, zones: usize, platform: u64) -> Serving {
+pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
+    let zones = live.zones.len();
     let what = match (&up.config, &up.origin) {
         (Some(file), _) => format!("{zones} zone(s) of {}", file.display()),
         (None, Some(origin)) => origin.clone(),
@@ -97,9 +98,6 @@ pub fn serving(up: &Up, document: &Document, zones: usize, platform: u64) -> Ser
         self_signed: certificates()
             .all(|certificate| !matches!(certificate, Certificate::Files(_))),
         notes,
-        platform,
+        platform: live.platform,
     }
 }
-
-/// The number of what all zones share in a document.
-pub use quarantine::platform;

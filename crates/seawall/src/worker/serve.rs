@@ -113,7 +113,6 @@ impl Worker {
         let document = source.parsed.document.clone();
         source.parsed.document = effective(source.parsed.document, &refused, &document);
         state.settle(&snapshot, &refused);
-        let zones = snapshot.zones.len();
         let threads = plan.threads;
         let Spread {
             mut listeners,
@@ -155,14 +154,13 @@ impl Worker {
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
-        let platform = answer::platform(&document, &source.materials);
-        let mut serving = answer::serving(&configuration.up, &document, zones, platform);
+        let live = shared.slot.load();
+        let mut serving = answer::serving(&configuration.up, &document, &live);
         if descriptors < FEW_DESCRIPTORS {
             serving.notes.push(format!(
                 "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
             ));
         }
-        blame::Page::of(page.words()).begin(threads, generation);
         let mut worker = Self {
             configured: Arc::new(AtomicU64::new(0)),
             log,
@@ -438,10 +436,9 @@ impl Worker {
             Some(put) => {
                 self.configured.store(self.shared.now(), Ordering::Relaxed);
                 tell_fixed(&self.live, &put.document);
-                let zones = self.shared.slot.load().zones.len();
-                let platform = answer::platform(&put.document, &put.source.materials);
                 let up = &self.configuration.up;
-                self.serving = answer::serving(up, &put.document, zones, platform);
+                let snapshot = self.shared.slot.load();
+                self.serving = answer::serving(up, &put.document, &snapshot);
                 self.live = put.document;
                 self.to_keep = Some(ToKeep {
                     source: put.source,

@@ -196,6 +196,7 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "breakers_open",
     "config_stale",
     "safe_mode",
+    "quarantine",
     "origins_down",
     "dns_stale",
     "access_log",
