@@ -343,6 +343,9 @@ pub fn tell_fixed(live: &Document, new: &Document) {
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log),
         ("limits.drain", old.limits.drain != new.limits.drain),
+        ("limits.retire", old.limits.retire != new.limits.retire),
+        ("limits.memory", old.limits.memory != new.limits.memory),
+        ("limits.soak", old.limits.soak != new.limits.soak),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         say(format_args!(
