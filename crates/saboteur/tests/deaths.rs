@@ -148,6 +148,7 @@ async fn what_last_proved_good_is_served_in_place_of_what_kills() {
         edge.data().join("last-good").exists().then_some(())
     });
     good.await.unwrap();
+    let first = std::fs::metadata(edge.data().join("last-good")).unwrap();
     let version = state(&edge).await["zones"]["bad"]["active"].clone();
     edge.reload(&zones(
         "[edge.limits]\nsoak = \"1h\"",
@@ -161,6 +162,14 @@ async fn what_last_proved_good_is_served_in_place_of_what_kills() {
     .await
     .unwrap();
     assert_ne!(state(&edge).await["zones"]["bad"]["active"], version);
+    // Which is live, and kept, and has not proved good.
+    until("the second version to be kept", || {
+        use std::os::unix::fs::MetadataExt;
+        let live = std::fs::metadata(edge.data().join("live")).ok()?;
+        (live.ino() != first.ino()).then_some(())
+    })
+    .await
+    .unwrap();
     kill(&edge, "abort").await;
     kill(&edge, "abort").await;
     assert_eq!(

@@ -55,7 +55,10 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
                     wire.say(&said, &[])?;
                 }
                 Some(ToAgent::Live { soak_ms }) => {
-                    good_at = Some(Instant::now() + Duration::from_millis(soak_ms));
+                    good_at = match live::prove(&data.path("")) {
+                        Ok(()) => Some(Instant::now() + Duration::from_millis(soak_ms)),
+                        Err(_) => None,
+                    };
                 }
                 Some(ToAgent::Died) => good_at = None,
             }

@@ -254,7 +254,8 @@ impl Configuration {
     }
 
     /// Keeps what serves now for the next process, on a thread of its own: a disk may hang.
-    pub fn keep_live(&self, source: Source, with_old_files: bool) {
+    /// Tells `done` when that is done.
+    pub fn keep_live(&self, source: Source, with_old_files: bool, done: mpsc::Sender<()>) {
         let (data, kept) = (self.data.clone(), self.kept.clone());
         let number = kept.last.fetch_add(1, Ordering::Relaxed) + 1;
         let keep = move || {
@@ -271,11 +272,13 @@ impl Configuration {
             if with_old_files && let Ok((_, files)) = live::read(&path) {
                 materials.complete(Materials::of(files, None));
             }
-            if let Err(error) = live::write(&path, &parsed.document, &materials) {
-                complain(format_args!(
+            match live::write(&path, &parsed.document, &materials) {
+                // One that waits to be heard stands for this one too.
+                Ok(()) => drop(done.try_send(())),
+                Err(error) => complain(format_args!(
                     "{} cannot be written: {error}",
                     path.display()
-                ));
+                )),
             }
         };
         let thread = std::thread::Builder::new().name("keep".into());
@@ -342,10 +345,6 @@ pub fn tell_fixed(live: &Document, new: &Document) {
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log),
-        ("limits.drain", old.limits.drain != new.limits.drain),
-        ("limits.retire", old.limits.retire != new.limits.retire),
-        ("limits.memory", old.limits.memory != new.limits.memory),
-        ("limits.soak", old.limits.soak != new.limits.soak),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         say(format_args!(

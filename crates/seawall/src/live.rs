@@ -93,16 +93,32 @@ fn put(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes)
 }
 
-/// Makes what is live the last good one.
+/// What begins to prove itself.
+pub const PROVING: &str = "proving";
+
+/// What is live begins to prove itself. What becomes live later is another file.
+///
+/// # Errors
+/// As the system says.
+pub fn prove(folder: &Path) -> io::Result<()> {
+    let temporary = folder.join("proving.new");
+    let _ = std::fs::remove_file(&temporary);
+    std::fs::hard_link(folder.join(LIVE), &temporary)?;
+    std::fs::rename(&temporary, folder.join(PROVING))?;
+    // Two names of one file: renaming one to the other does nothing, and leaves it.
+    let _ = std::fs::remove_file(&temporary);
+    Ok(())
+}
+
+/// What began to prove itself has proved good.
 ///
 /// # Errors
 /// As the system says.
 pub fn promote(folder: &Path) -> io::Result<()> {
-    let temporary = folder.join("last-good.new");
-    let _ = std::fs::remove_file(&temporary);
-    std::fs::hard_link(folder.join(LIVE), &temporary)?;
-    std::fs::rename(&temporary, folder.join(LAST_GOOD))?;
-    sync_folder(&folder.join(LAST_GOOD))
+    let good = folder.join(LAST_GOOD);
+    std::fs::rename(folder.join(PROVING), &good)?;
+    let _ = std::fs::remove_file(folder.join(PROVING));
+    sync_folder(&good)
 }
 
 /// Reads it.
@@ -171,8 +187,13 @@ mod tests {
         let (parsed, files) = read(&path).unwrap();
         assert_eq!((parsed.document, parsed.problems), (document, None));
         assert_eq!(files, [file]);
+        prove(&folder).unwrap();
+        prove(&folder).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        write(&path, &Document::default(), &Materials::of([], None)).unwrap();
         promote(&folder).unwrap();
-        let whole = std::fs::read(folder.join(LAST_GOOD)).unwrap();
+        assert!(!folder.join(PROVING).exists());
+        assert_eq!(std::fs::read(folder.join(LAST_GOOD)).unwrap(), whole);
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             // Between two parts nothing shows that more were to come: a file that is missing is told when it is looked for.

@@ -81,6 +81,8 @@ pub enum FromWorker {
     Serving(Serving),
     /// A reload was refused, and people were told why.
     NotReloaded,
+    /// What serves is kept in `DATA/live`.
+    Kept,
     /// Beside it: its State.
     HandedOver,
     /// It was told to end by somebody else, and does.
@@ -102,6 +104,12 @@ pub struct Plan {
     pub listen: Vec<Wanted>,
     /// Worker threads.
     pub threads: usize,
+}
+
+/// Bounds that the supervisor must know; a reload may change them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bounds {
     /// How long running requests may go on after a stop, in milliseconds.
     pub drain_ms: u64,
     /// How long they may go on when another worker serves, in milliseconds.
@@ -110,6 +118,17 @@ pub struct Plan {
     pub memory: u64,
     /// How long what is live must serve before it has proved good, in milliseconds.
     pub soak_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            drain_ms: 10_000,
+            retire_ms: 300_000,
+            memory: 0,
+            soak_ms: 60_000,
+        }
+    }
 }
 
 /// An address to listen on.
@@ -162,6 +181,8 @@ pub struct Serving {
     pub notes: Vec<String>,
     /// The version of what all zones share.
     pub platform: u64,
+    /// Bounds.
+    pub bounds: Bounds,
 }
 
 /// A worker that runs already.
@@ -235,7 +256,7 @@ pub enum Reply {
 pub enum ToAgent {
     /// Compile what the file says now, in a process of its own.
     Try,
-    /// What is live in `DATA/live` began to serve.
+    /// What is in `DATA/live` serves.
     Live {
         /// After so many milliseconds it has proved good.
         soak_ms: u64,

@@ -238,7 +238,7 @@ impl Supervisor {
                 if let Some(older) = serving.replace(pid)
                     && let Some(older) = self.workers.get_mut(&older)
                 {
-                    let within = Duration::from_millis(older.plan.retire_ms);
+                    let within = Duration::from_millis(older.serving.bounds.retire_ms);
                     if older.generation > charge.generation {
                         charge.retire(within);
                         serving = Some(older.process.pid());
@@ -267,6 +267,7 @@ impl Supervisor {
             self.waiting.push(up);
         }
         if serving.is_some() {
+            self.live();
             self.told_serving();
         }
         Ok(())

@@ -286,7 +286,7 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
     };
     let now = Instant::now();
     let leaves = Phase::Leaves {
-        due: now + Duration::from_millis(here.plan.retire_ms),
+        due: now + Duration::from_millis(here.serving.bounds.retire_ms),
     };
     let charge = Charge {
         process: process.clone(),

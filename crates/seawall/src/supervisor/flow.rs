@@ -63,14 +63,18 @@ impl Supervisor {
                 if charge.phase == Phase::Opens {
                     charge.enter(Phase::Serves);
                     self.serves(pid);
-                } else if charge.phase == Phase::Serves {
-                    self.live();
                 }
             }
             FromWorker::NotReloaded => {}
+            FromWorker::Kept => {
+                if charge.phase == Phase::Serves {
+                    self.live();
+                }
+            }
             FromWorker::HandedOver => self.open(files.into_iter().next()),
             FromWorker::Leaving => {
-                let due = Instant::now() + Duration::from_millis(charge.plan.drain_ms + 2_000);
+                let due =
+                    Instant::now() + Duration::from_millis(charge.serving.bounds.drain_ms + 2_000);
                 charge.ours = true;
                 charge.enter(Phase::Leaves { due });
                 self.start_soon(Duration::ZERO, true);
@@ -144,9 +148,9 @@ impl Supervisor {
         for charge in self.workers.values_mut() {
             if charge.process.pid() != pid && charge.phase == Phase::Serves {
                 let within = if hung {
-                    charge.plan.drain_ms
+                    charge.serving.bounds.drain_ms
                 } else {
-                    charge.plan.retire_ms
+                    charge.serving.bounds.retire_ms
                 };
                 charge.retire(Duration::from_millis(within));
             }
@@ -167,7 +171,6 @@ impl Supervisor {
             ));
         }
         self.told_serving();
-        self.live();
         if let Why::Upgrade(asker, program) = why {
             say(format_args!(
                 "Seawall is upgraded: {}; the worker before it ends what it has begun",
@@ -203,9 +206,9 @@ impl Supervisor {
     }
 
     /// What is live begins to prove itself.
-    fn live(&self) {
+    pub(super) fn live(&self) {
         if let Some(charge) = self.serving() {
-            let soak_ms = charge.plan.soak_ms;
+            let soak_ms = charge.serving.bounds.soak_ms;
             self.tell_agent(&ToAgent::Live { soak_ms });
         }
     }
@@ -399,6 +402,7 @@ impl Supervisor {
         self.looked = now;
         if self.agent_at.is_some_and(|at| at <= now) {
             self.start_agent();
+            self.live();
             self.serving_again();
         }
         for charge in self.workers.values_mut() {
@@ -445,7 +449,7 @@ impl Supervisor {
 
     fn look_at_memory(&mut self) {
         let Some(charge) = self.serving() else { return };
-        let most = match charge.plan.memory {
+        let most = match charge.serving.bounds.memory {
             0 => self.memory,
             most => most,
         };

@@ -110,7 +110,8 @@ impl Supervisor {
             match charge.phase {
                 Phase::Prepares | Phase::Ready => charge.kill(),
                 Phase::Opens | Phase::Serves | Phase::Leaves { .. } => {
-                    let within = Duration::from_millis(within_ms.unwrap_or(charge.plan.drain_ms));
+                    let within =
+                        Duration::from_millis(within_ms.unwrap_or(charge.serving.bounds.drain_ms));
                     charge.drain(within);
                     longest = longest.max(within);
                 }

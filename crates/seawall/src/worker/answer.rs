@@ -8,7 +8,7 @@ use seawall_model::document::Certificate;
 use seawall_proxy::snapshot::Snapshot;
 
 use crate::cli::{Listen, Up};
-use crate::message::{Plan, Role, Serving, Wanted};
+use crate::message::{Bounds, Plan, Role, Serving, Wanted};
 
 /// What the flags and the document ask for; the flags' addresses before the document's.
 pub fn plan(up: &Up, document: &Document) -> Plan {
@@ -46,7 +46,6 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             flag: "--admin".into(),
         });
     }
-    let limits = &edge.limits;
     Plan {
         listen,
         threads: up
@@ -54,10 +53,6 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             .or(edge.workers)
             .unwrap_or_else(cores)
             .clamp(1, 1024),
-        drain_ms: ms(up.drain.unwrap_or(limits.drain)),
-        retire_ms: ms(limits.retire),
-        memory: limits.memory,
-        soak_ms: ms(limits.soak),
     }
 }
 
@@ -99,5 +94,16 @@ pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
             .all(|certificate| !matches!(certificate, Certificate::Files(_))),
         notes,
         platform: live.platform,
+        bounds: bounds(up, document),
+    }
+}
+
+fn bounds(up: &Up, document: &Document) -> Bounds {
+    let limits = &document.edge.limits;
+    Bounds {
+        drain_ms: ms(up.drain.unwrap_or(limits.drain)),
+        retire_ms: ms(limits.retire),
+        memory: limits.memory,
+        soak_ms: ms(limits.soak),
     }
 }

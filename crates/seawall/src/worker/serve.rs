@@ -74,6 +74,8 @@ pub struct Worker {
     state_lock: Option<Held>,
     /// A source that is to be kept as soon as we may write.
     to_keep: Option<ToKeep>,
+    /// Told when what serves is kept.
+    kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
     take_back: Option<u64>,
     /// Freeing a large configuration takes long: it is done here, not on a worker thread that let go of it last.
@@ -179,6 +181,7 @@ impl Worker {
                 source,
                 with_old_files: !refused.is_empty(),
             }),
+            kept: kept_channel(),
             take_back: None,
             retired: Vec::new(),
             ending: None,
@@ -282,8 +285,14 @@ impl Worker {
         let mut looks = 0u64;
         let (done, mut prepared) = mpsc::channel(1);
         let mut waiting = 0usize;
+        let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
         loop {
             tokio::select! {
+                Some(()) = kept.recv() => {
+                    if let Some(wire) = &wire {
+                        let _ = wire.say(&FromWorker::Kept, &[]);
+                    }
+                }
                 Some((from, told)) = hears.recv() => {
                     // What an earlier supervisor said last does not count any more.
                     if !wire.as_ref().is_some_and(|wire| Rc::ptr_eq(wire, &from)) {
@@ -315,7 +324,7 @@ impl Worker {
                         if let Some(wire) = &wire {
                             let _ = wire.say(&FromWorker::Leaving, &[]);
                         }
-                        self.retire(Duration::from_millis(self.plan.drain_ms));
+                        self.retire(Duration::from_millis(self.serving.bounds.drain_ms));
                     }
                 }
                 Some(made) = prepared.recv() => {
@@ -461,7 +470,7 @@ impl Worker {
         self.configuration.keep_zone_ids();
         if let Some(keep) = self.to_keep.take() {
             self.configuration
-                .keep_live(keep.source, keep.with_old_files);
+                .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
         }
     }
 
@@ -566,4 +575,9 @@ impl Worker {
         let _ = self.log.close(Duration::from_secs(1));
         let _ = std::io::stdout().flush();
     }
+}
+
+fn kept_channel() -> (mpsc::Sender<()>, Option<mpsc::Receiver<()>>) {
+    let (tell, told) = mpsc::channel(1);
+    (tell, Some(told))
 }
