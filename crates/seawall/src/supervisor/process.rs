@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,8 +17,12 @@ use crate::wire::watched;
 #[derive(Clone, Debug)]
 pub struct Process {
     pid: i32,
-    handle: Rc<AsyncFd<OwnedFd>>,
+    /// None where the system has no such thing (before Linux 5.3, and under some tools): then we look again and again.
+    handle: Option<Rc<AsyncFd<OwnedFd>>>,
 }
+
+/// How often we look where nobody tells us.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +45,15 @@ impl Process {
         let made = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         let made = i32::try_from(made).unwrap_or(-1);
         if made < 0 {
-            return Err(io::Error::last_os_error());
+            let error = io::Error::last_os_error();
+            let none = error.raw_os_error() == Some(libc::ENOSYS);
+            return none.then_some(Self { pid, handle: None }).ok_or(error);
         }
         // SAFETY: it was made just now and is nobody else's.
         let handle = unsafe { OwnedFd::from_raw_fd(made) };
         Ok(Self {
             pid,
-            handle: Rc::new(watched(handle, Interest::READABLE)?),
+            handle: Some(Rc::new(watched(handle, Interest::READABLE)?)),
         })
     }
 
@@ -57,11 +64,16 @@ impl Process {
 
     /// Sends it a signal; nothing when it has ended.
     pub fn signal(&self, signal: i32) {
+        let Some(handle) = &self.handle else {
+            // SAFETY: two numbers.
+            unsafe { libc::kill(self.pid, signal) };
+            return;
+        };
         // SAFETY: a descriptor, numbers, and no further information.
         let _ = unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
-                self.handle.as_raw_fd(),
+                handle.as_raw_fd(),
                 signal,
                 std::ptr::null::<libc::siginfo_t>(),
                 0,
@@ -72,36 +84,57 @@ impl Process {
     /// Waits until it has ended.
     pub async fn ended(&self) -> Ended {
         loop {
-            let ready = self.handle.readable().await;
-            // SAFETY: of this struct all bytes may be nought.
-            let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            // SAFETY: the pointer is to a struct of the call's that outlives it.
-            let done = unsafe {
-                libc::waitid(
-                    libc::P_PIDFD,
-                    self.handle.as_raw_fd() as libc::id_t,
-                    &raw mut told,
-                    libc::WEXITED | libc::WNOHANG,
-                )
+            let ready = match &self.handle {
+                Some(handle) => Some(handle.readable().await),
+                None => None,
             };
-            if done != 0 {
-                return Ended::Unknown;
-            }
-            // SAFETY: it was filled in for a child that has ended, and is nought otherwise.
-            let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
-            if pid == 0 {
+            match self.look() {
+                Some(ended) => return ended,
                 // It was said too early, which is allowed.
-                if let Ok(mut ready) = ready {
-                    ready.clear_ready();
-                }
-                continue;
+                None => match ready {
+                    Some(Ok(mut ready)) => ready.clear_ready(),
+                    _ => tokio::time::sleep(LOOK).await,
+                },
             }
-            return if told.si_code == libc::CLD_EXITED {
-                Ended::Code(status)
-            } else {
-                Ended::Signal(status)
-            };
         }
+    }
+
+    /// How it has ended, if it has.
+    fn look(&self) -> Option<Ended> {
+        let (kind, id) = match &self.handle {
+            Some(handle) => (libc::P_PIDFD, handle.as_raw_fd()),
+            None => (libc::P_PID, self.pid),
+        };
+        // SAFETY: of this struct all bytes may be nought.
+        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a struct of the call's that outlives it.
+        let done = unsafe {
+            libc::waitid(
+                kind,
+                id as libc::id_t,
+                &raw mut told,
+                libc::WEXITED | libc::WNOHANG,
+            )
+        };
+        if done != 0 {
+            // It is nobody's child: its descriptor tells, or its number.
+            let there = match &self.handle {
+                Some(handle) => !is_readable(handle.as_raw_fd()),
+                // SAFETY: two numbers; no signal is sent.
+                None => unsafe { libc::kill(self.pid, 0) == 0 },
+            };
+            return (!there).then_some(Ended::Unknown);
+        }
+        // SAFETY: it was filled in for a child that has ended, and is nought otherwise.
+        let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+        if pid == 0 {
+            return None;
+        }
+        Some(if told.si_code == libc::CLD_EXITED {
+            Ended::Code(status)
+        } else {
+            Ended::Signal(status)
+        })
     }
 
     /// The memory that it holds, in bytes: what is resident. None when it has ended.
@@ -121,6 +154,16 @@ impl Process {
             .map(|(_, rest)| rest.starts_with('T'));
         state.unwrap_or(false)
     }
+}
+
+fn is_readable(file: i32) -> bool {
+    let mut look = libc::pollfd {
+        fd: file,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one struct of the call's.
+    unsafe { libc::poll(&raw mut look, 1, 0) == 1 }
 }
 
 /// How often the kernel has ended a process for want of memory, in all.
@@ -170,21 +213,25 @@ mod tests {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
         runtime.block_on(async {
-            let start = |script: &str| {
-                let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
-                Process::of(child.id() as i32).unwrap()
-            };
-            assert_eq!(start("exit 3").ended().await, Ended::Code(3));
-            let sleeps = start("exec sleep 60");
-            assert!(sleeps.memory().unwrap() > 0);
-            sleeps.signal(libc::SIGSTOP);
-            while !sleeps.is_stopped() {
-                tokio::task::yield_now().await;
+            for with_handle in [true, false] {
+                let start = |script: &str| {
+                    let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+                    let mut process = Process::of(child.id() as i32).unwrap();
+                    process.handle.take_if(|_| !with_handle);
+                    process
+                };
+                assert_eq!(start("exit 3").ended().await, Ended::Code(3));
+                let sleeps = start("exec sleep 60");
+                assert!(sleeps.memory().unwrap() > 0);
+                sleeps.signal(libc::SIGSTOP);
+                while !sleeps.is_stopped() {
+                    tokio::task::yield_now().await;
+                }
+                sleeps.signal(libc::SIGKILL);
+                assert_eq!(sleeps.ended().await, Ended::Signal(libc::SIGKILL));
+                assert_eq!(sleeps.ended().await, Ended::Unknown);
+                assert!(sleeps.memory().is_none());
             }
-            sleeps.signal(libc::SIGKILL);
-            assert_eq!(sleeps.ended().await, Ended::Signal(libc::SIGKILL));
-            sleeps.signal(libc::SIGKILL);
-            assert!(sleeps.memory().is_none());
         });
         assert!(memory_for_a_worker() > 64 << 20);
     }
