@@ -16,6 +16,7 @@ use crate::data::Data;
 use crate::last_words;
 use crate::live;
 use crate::message::{FromAgent, ToAgent};
+use crate::privileges;
 use crate::say::complain;
 use crate::start;
 
@@ -28,6 +29,7 @@ const TRIAL: Duration = Duration::from_secs(60);
 /// When it was not started by a supervisor.
 pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
     last_words::in_the_background();
+    privileges::give_up(&flags.up.data);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

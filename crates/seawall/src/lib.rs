@@ -20,6 +20,7 @@ mod last_words;
 mod live;
 mod message;
 mod page;
+mod privileges;
 mod process;
 mod quarantine;
 mod say;

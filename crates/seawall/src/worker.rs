@@ -26,6 +26,7 @@ use crate::data::Data;
 use crate::last_words;
 use crate::message::{Begin, FromWorker, Plan, Role, Socket, ToWorker};
 use crate::page::SharedPage;
+use crate::privileges;
 use crate::process::{registry, small_pages};
 use crate::quarantine::Quarantine;
 use crate::say::complain;
@@ -40,6 +41,7 @@ use serve::Worker;
 pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     small_pages();
     last_words::in_the_background();
+    privileges::give_up(&flags.up.data);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
