@@ -152,4 +152,5 @@ server.on('request', (request, response) => {
   answer(request, response);
 });
 server.requestTimeout = 0;
-server.listen(0, '127.0.0.1', () => serving(server.address().port));
+if (flags.has('unix')) server.listen(flags.get('unix'), () => serving(0));
+else server.listen(0, '127.0.0.1', () => serving(server.address().port));

@@ -4,6 +4,7 @@
 //! framing goes: a body that does not come whole is never presented as whole.
 
 mod download;
+mod pick;
 mod upload;
 
 use std::cell::Cell;
@@ -22,6 +23,7 @@ use seawall_net::upstream::{
 use tokio::time::Instant;
 
 use download::{Download, Left};
+use pick::{Picking, Place};
 use upload::{Look, Upload, upload};
 
 use crate::exchange::Exchange;
@@ -97,28 +99,20 @@ pub async fn relay(
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
     zone.pool.budget().count_request(now);
+    let mut picking = Picking::new(exchange, zone, admitted.head());
     let mut tried = Tried::default();
     let mut made = 0;
     let mut fresh = false;
     let mut last = None;
     loop {
-        let picked = zone.pool.pick(
-            now,
-            if zone.pool.len() > 1 {
-                thread.random()
-            } else {
-                0
-            },
-            &tried,
-        );
-        let Some((picked, origin)) =
-            picked.and_then(|p| zone.origins.get(usize::from(p.index)).map(|o| (p, o)))
-        else {
-            let fault = last.unwrap_or(Fault::Unreachable);
-            return Err(Failed { fault, bytes_in: 0 });
-        };
-        let lease = Lease::new(picked.member);
-        let index = picked.index;
+        let failed = |fault| Failed { fault, bytes_in: 0 };
+        let Place {
+            index,
+            origin,
+            lease,
+        } = picking
+            .next(exchange, zone, now, &mut tried, made > 0, last)
+            .map_err(failed)?;
         made += 1;
         let need = need(exchange, admitted.head());
         let lent = lend_kept(thread, origin, lease.member(), need, fresh);
@@ -168,6 +162,13 @@ pub async fn relay(
             body_spent: miss.spent > 0,
             response_started: false,
         };
+        if miss.fault == Fault::Full {
+            // It has as many connections as it may, and nothing was asked of it.
+            drop(lease);
+            made -= 1;
+            picking.is_full(index, &mut tried, last).map_err(failed)?;
+            continue;
+        }
         if miss.stale {
             // It says nothing about the origin. Once, on a connection of its own, is no storm.
             if !fresh

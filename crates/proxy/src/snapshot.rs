@@ -3,13 +3,14 @@
 //! Not here: how a document becomes one ([`compile`](crate::compile)), and what outlives it (pools' members, metrics slots,
 //! ticket keys: State).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use seawall_guard::{Edits, Guard, ZoneId};
-use seawall_model::document::Protocol as OriginProtocol;
+use seawall_model::document::{By, Protocol as OriginProtocol};
 use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
@@ -123,6 +124,8 @@ pub struct Zone {
     pub place: Box<[u8]>,
     /// Its origins' state.
     pub pool: Arc<Pool>,
+    /// What decides which origin gets a request.
+    pub by: By,
     /// Its origins, by the index that the pool gives.
     pub origins: Box<[Origin]>,
     /// TLS towards clients; none when no certificate could be had.
@@ -189,6 +192,8 @@ pub enum Place {
         /// How TLS is spoken to it; none is cleartext.
         tls: Option<OriginTls>,
     },
+    /// A unix socket of this machine, by its path.
+    Unix(Box<Path>),
 }
 
 /// TLS towards an origin.

@@ -7,6 +7,7 @@
 //! a document into what serves requests.
 
 mod acme;
+mod balance;
 mod edge;
 mod guard;
 mod headers;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
+pub use balance::{Balance, By, Circuit, Outlier};
 pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,

@@ -1,6 +1,5 @@
 //! Where a zone's requests go: origins, how their health is found out, how long they are waited for.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +11,10 @@ use super::value::{article, shown, whole};
 use super::write::Entries;
 use crate::host::{self, Host};
 use crate::problem::{Wrong, quote};
-use crate::suggest;
+
+mod url;
+
+pub use url::OriginUrl;
 
 /// One server behind a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,102 +49,6 @@ impl Default for Origin {
             verify: true,
             ca: None,
             client_certificate: None,
-        }
-    }
-}
-
-/// Where an origin is. Displays as it is written, the port only where it is not the scheme's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OriginUrl {
-    /// The sample site that the edge itself serves.
-    Sample,
-    /// A server.
-    Server {
-        /// `https://` rather than `http://`.
-        tls: bool,
-        /// Its name or address.
-        host: Host,
-        /// Its port.
-        port: u16,
-    },
-}
-
-impl OriginUrl {
-    /// From `sample`, `http://host[:port]` or `https://host[:port]`. A lone `/` behind it is let pass.
-    ///
-    /// # Errors
-    /// Other schemes, user names, paths, queries, and what is no host.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        if text == "sample" {
-            return Ok(Self::Sample);
-        }
-        let wrong =
-            |what: &str, help: String| Err(Wrong::new(format!("{} {what}", quote(text)), help));
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return wrong(
-                "has no scheme",
-                "write http://… or https://…, or \"sample\"".into(),
-            );
-        };
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "https" => true,
-            other => {
-                let meant = match suggest::nearest(other, ["http", "https"]) {
-                    Some(near) => format!("did you mean {near}://?"),
-                    None => "use http:// or https://".into(),
-                };
-                return wrong("has no known scheme", meant);
-            }
-        };
-        let (authority, behind) = match rest
-            .find(['/', '?', '#'])
-            .and_then(|at| rest.split_at_checked(at))
-        {
-            Some((authority, behind)) => (authority, behind),
-            None => (rest, ""),
-        };
-        if authority.contains('@') {
-            let help = "set an Authorization field in request_headers, from a secret";
-            return Err(Wrong::new("a URL with a user name or password", help));
-        }
-        if !matches!(behind, "" | "/") {
-            return wrong(
-                "has a path",
-                "only scheme, host and port: the client's path is sent as it is".into(),
-            );
-        }
-        let (host, port) = Host::parse_with_port(authority)?;
-        Ok(Self::Server {
-            tls,
-            host,
-            port: port.unwrap_or(if tls { 443 } else { 80 }),
-        })
-    }
-
-    /// Whether TLS is spoken to it.
-    pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Server { tls: true, .. })
-    }
-}
-
-impl fmt::Display for OriginUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sample => f.write_str("sample"),
-            Self::Server {
-                tls: false,
-                host,
-                port: 80,
-            } => write!(f, "http://{host}"),
-            Self::Server {
-                tls: true,
-                host,
-                port: 443,
-            } => write!(f, "https://{host}"),
-            Self::Server { tls, host, port } => {
-                write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" })
-            }
         }
     }
 }
@@ -520,52 +426,5 @@ impl Retry {
             default.budget_percent,
         );
         entries
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origin_urls_are_read_and_written() {
-        for (text, shown) in [
-            ("sample", "sample"),
-            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
-            ("HTTP://App.Test/", "http://app.test"),
-            ("https://app.test:443", "https://app.test"),
-            ("https://[::1]:8443", "https://[::1]:8443"),
-            ("http://app.test:443", "http://app.test:443"),
-        ] {
-            assert_eq!(OriginUrl::parse(text).unwrap().to_string(), shown);
-        }
-        assert!(OriginUrl::parse("https://a.test").unwrap().is_tls());
-    }
-
-    #[test]
-    fn wrong_origin_urls_are_refused_with_help() {
-        for (text, says) in [
-            (
-                "htp://x",
-                "\"htp://x\" has no known scheme (did you mean http://?)",
-            ),
-            ("ftp://x", "has no known scheme"),
-            ("10.0.0.1:80", "has no scheme"),
-            ("http://a.test/app", "has a path"),
-            ("http://a.test?x", "has a path"),
-            ("http://", "is no host name"),
-            ("http://a.test:0", "has no port"),
-            ("http://a.test:99999", "has no port"),
-        ] {
-            let wrong = OriginUrl::parse(text).unwrap_err().to_string();
-            assert!(wrong.contains(says), "{text}: {wrong}");
-        }
-        let wrong = OriginUrl::parse("http://me:hunter2@a.test")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            !wrong.contains("hunter2"),
-            "a password must not be repeated: {wrong}"
-        );
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::balance::{Balance, Circuit, Outlier};
 use super::guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
 };
@@ -29,6 +30,12 @@ pub struct Zone {
     pub health: Option<HealthCheck>,
     /// What failures of real requests do to an origin.
     pub passive: Passive,
+    /// Which origin gets a request.
+    pub balance: Balance,
+    /// Ejection of origins that fail more often than the others.
+    pub outlier: Outlier,
+    /// What each origin may be given at once.
+    pub circuit: Circuit,
     /// How long an origin is waited for.
     pub timeouts: Timeouts,
     /// When a request is tried again.
@@ -76,6 +83,9 @@ impl Default for Zone {
             origins: Vec::new(),
             health: None,
             passive: Passive::default(),
+            balance: Balance::default(),
+            outlier: Outlier::default(),
+            circuit: Circuit::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             tls: Tls::default(),
@@ -239,6 +249,7 @@ impl Zone {
             &mut zone.passive,
             reader.table("passive").map(Passive::read),
         );
+        zone.read_spread(&mut reader);
         put(
             &mut zone.timeouts,
             reader.table("timeouts").map(Timeouts::read),
@@ -257,6 +268,22 @@ impl Zone {
         zone.read_guard(&mut reader, lists);
         reader.close();
         zone
+    }
+
+    /// How requests are spread over the origins.
+    fn read_spread(&mut self, reader: &mut Reader<'_, '_>) {
+        put(
+            &mut self.balance,
+            reader.table("balance").map(Balance::read),
+        );
+        put(
+            &mut self.outlier,
+            reader.table("outlier").map(Outlier::read),
+        );
+        put(
+            &mut self.circuit,
+            reader.table("circuit").map(Circuit::read),
+        );
     }
 
     fn read_guard(&mut self, reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) {
@@ -323,6 +350,9 @@ impl Zone {
             entries.table("health", health.entries());
         }
         entries.table_if("passive", self.passive.entries());
+        entries.table_if("balance", self.balance.entries());
+        entries.table_if("outlier", self.outlier.entries());
+        entries.table_if("circuit", self.circuit.entries());
         entries.table_if("timeouts", self.timeouts.entries());
         entries.table_if("retry", self.retry.entries());
         entries.table_if("tls", self.tls.entries());

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits,
-    HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl,
-    Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules,
-    ZoneTransform,
+    AccessLog, Acme, Balance, By, Certificate, CertificateFiles, Circuit, ClientCertificates, Edge,
+    EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin,
+    OriginUrl, Outlier, Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode,
+    Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
+    ZoneRules, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -213,7 +213,7 @@ macro_rules! structs {
 
 structs! {
     Zone {
-        name, hosts, origins, health, passive, timeouts, retry, tls, redirect_https, hsts,
+        name, hosts, origins, health, passive, balance, outlier, circuit, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
         body, hotlink, hygiene, transform, maintenance,
     }
@@ -221,6 +221,9 @@ structs! {
     CertificateFiles { cert, key }
     HealthCheck { path, every, timeout, status, host, healthy_after, unhealthy_after }
     Passive { failures, eject_for }
+    Balance { by, most_load_percent, slow_start }
+    Outlier { deviation_percent, interval, requests, most_percent }
+    Circuit { connections, pending, requests, retries }
     Timeouts { connect, header, idle, total }
     Retry { attempts, budget_percent }
     Tls { certificate, min_version, client, client_ca }
@@ -297,6 +300,24 @@ impl Fold for HostPattern {
     }
 }
 
+impl Fold for By {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Load => digest.number(0),
+            Self::Client => digest.number(1),
+            Self::Path => digest.number(2),
+            Self::Header(name) => {
+                digest.number(3);
+                name.fold(digest);
+            }
+            Self::Cookie(name) => {
+                digest.number(4);
+                name.fold(digest);
+            }
+        }
+    }
+}
+
 impl Fold for OriginUrl {
     fn fold(&self, digest: &mut Digest) {
         match self {
@@ -312,6 +333,10 @@ impl Fold for OriginUrl {
                     }
                 }
                 port.fold(digest);
+            }
+            Self::Unix(path) => {
+                digest.number(2);
+                path.fold(digest);
             }
         }
     }
@@ -418,6 +443,13 @@ mod tests {
             "health = { path = \"/x\" }",
             "retry = { attempts = 3 }",
             "timeouts = { total = \"9s\" }",
+            "balance = { by = \"path\" }",
+            "balance = { by = \"client\" }",
+            "balance = { by = \"header\", name = \"a\" }",
+            "balance = { by = \"cookie\", name = \"a\" }",
+            "balance = { slow_start = \"9s\" }",
+            "outlier = { deviation_percent = 0 }",
+            "circuit = { requests = 9 }",
             "tls = { min_version = \"1.3\" }",
             "tls = { certificate = \"acme\" }",
             "hsts = { }",

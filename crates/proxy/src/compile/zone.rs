@@ -18,7 +18,7 @@ use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Shelf, with_tickets};
 use crate::materials::{Materials, of_zone};
-use crate::origin::{Active, Passive, Pool, RetrySettings, Settings};
+use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
 use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
 use crate::state::State;
 
@@ -147,6 +147,7 @@ impl<'a> ZoneCompiler<'a> {
     ) -> Origin {
         let at = match &origin.url {
             OriginUrl::Sample => Place::Sample,
+            OriginUrl::Unix(path) => Place::Unix(path.as_path().into()),
             OriginUrl::Server { tls, host, port } => {
                 let tls = tls.then(|| self.shelf.origin(origin, host));
                 let tls = tls.and_then(|made| {
@@ -186,6 +187,7 @@ impl<'a> ZoneCompiler<'a> {
             version,
             hosts: zone.hosts.clone().into(),
             pool: Arc::new(self.pool(zone, &scope)),
+            by: zone.balance.by.clone(),
             origins: parts.origins,
             tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
             guard: parts.guard,
@@ -230,6 +232,22 @@ impl<'a> ZoneCompiler<'a> {
                 budget_percent: zone.retry.budget_percent.into(),
                 attempts: zone.retry.attempts.into(),
                 ..RetrySettings::default()
+            },
+            spread: Spread {
+                most_load_percent: zone.balance.most_load_percent.into(),
+                slow_start_ms: millis(zone.balance.slow_start),
+            },
+            outliers: Outliers {
+                deviation_percent: zone.outlier.deviation_percent.into(),
+                interval_ms: millis(zone.outlier.interval),
+                requests: zone.outlier.requests,
+                most_percent: zone.outlier.most_percent.into(),
+            },
+            circuit: Circuit {
+                connections: zone.circuit.connections,
+                pending: zone.circuit.pending,
+                requests: zone.circuit.requests,
+                retries: zone.circuit.retries,
             },
         };
         // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.

@@ -18,6 +18,7 @@ mod guard;
 mod life;
 mod observe;
 mod origin;
+mod origins;
 mod protocols;
 mod reload;
 mod site;

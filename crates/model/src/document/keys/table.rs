@@ -85,7 +85,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
     key("zone[].origin", Tables, Required, "The servers behind the zone."),
-    key("zone[].origin[].url", Mixed("`http://…`, `https://…` or `\"sample\"`"), Required, "Scheme, host and port; `sample` is a built-in site."),
+    key("zone[].origin[].url", Mixed("`http://…`, `https://…`, `unix:/…` or `\"sample\"`"), Required, "Scheme, host and port; `unix:/path` is a socket of this machine, which needs `loopback` in `[edge] outward`; `sample` is a built-in site."),
     key("zone[].origin[].weight", Number(1, 1_000), Is("1"), "Its share, relative to the other origins."),
     key("zone[].origin[].protocol", Choice(PROTOCOLS), Is("\"auto\""), "The version of HTTP. `auto`: what TLS negotiates; HTTP/1.1 over plain TCP, but HTTP/2 for gRPC."),
     key("zone[].origin[].host", Mixed("host, with or without a port"), Means("the client's"), "The `Host` that the origin gets."),
@@ -106,6 +106,21 @@ pub static KEYS: &[Key] = &[
     key("zone[].passive", Table, Means("all defaults"), "What failures of real requests do to an origin."),
     key("zone[].passive.failures", Number(0, 10_000), Is("5"), "Failures in a row that eject an origin; 0 switches it off."),
     key("zone[].passive.eject_for", TIMEOUT, Is("\"10s\""), "Time for which it stays ejected. Never the last origin, never more than half."),
+    key("zone[].balance", Table, Means("all defaults"), "Which origin gets a request."),
+    key("zone[].balance.by", Choice(BALANCE), Is("\"load\""), "What decides. `load`: the lighter of two that are drawn by weight. The others: the same client address, header, cookie or path, the same origin, as long as it is there and not much busier than the others; a request without that header or cookie goes by load."),
+    key("zone[].balance.name", Text, Means("must be there for `header` and `cookie`"), "The header or the cookie."),
+    key("zone[].balance.most_load_percent", Number(101, 1_000), Is("125"), "Requests in progress that an origin may have, as a percentage of its share, before those whose key is its own go to their next one."),
+    key("zone[].balance.slow_start", Time(Duration::ZERO, Duration::from_secs(3_600)), Is("\"0s\""), "Time in which the share of an origin that is new or comes back grows from a tenth to its whole weight; `0s` switches it off."),
+    key("zone[].outlier", Table, Means("all defaults"), "Ejection of origins that fail (5xx, or no answer) more often than the others; of five and more. How long says `passive.eject_for`."),
+    key("zone[].outlier.deviation_percent", Number(0, 1_000), Is("190"), "How far below the mean of all origins a success rate is an outlier, in hundredths of a standard deviation, and by five points at least; 0 switches it off."),
+    key("zone[].outlier.interval", Time(Duration::from_secs(1), Duration::from_secs(3_600)), Is("\"10s\""), "The time in which successes are counted."),
+    key("zone[].outlier.requests", Number(1, 1_000_000), Is("100"), "Requests in that time below which an origin's rate says nothing."),
+    key("zone[].outlier.most_percent", Number(0, 50), Is("10"), "The share of the origins that may be ejected so; one always may."),
+    key("zone[].circuit", Table, Means("no limits"), "What each origin may be given at once. What it cannot take goes to another origin; what none can take is answered 503."),
+    key("zone[].circuit.connections", Number(0, 1_000_000), Is("0"), "Connections to one origin; 0 is no limit."),
+    key("zone[].circuit.pending", Number(0, 1_000_000), Is("0"), "Requests that wait, for `timeouts.connect` at most, for one of these connections; 0: none waits."),
+    key("zone[].circuit.requests", Number(0, 1_000_000), Is("0"), "Requests in progress at one origin; 0 is no limit."),
+    key("zone[].circuit.retries", Number(0, 1_000_000), Is("0"), "Those of them that are retries; 0 is no limit. See `retry.budget_percent` too."),
     key("zone[].timeouts", Table, Means("all defaults"), "How long an origin is waited for."),
     key("zone[].timeouts.connect", TIMEOUT, Is("\"3s\""), "Time for a connection, its TLS handshake included."),
     key("zone[].timeouts.header", TIMEOUT, Is("\"60s\""), "Time from the end of the request to the response head."),
@@ -199,6 +214,7 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "descriptors",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
+const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;

@@ -73,6 +73,9 @@ redirect_https = true
 websocket = false
 max_body = "10MiB"
 passive = { failures = 2, eject_for = "30s" }
+balance = { by = "cookie", name = "session", most_load_percent = 150, slow_start = "30s" }
+outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_percent = 30 }
+circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }

@@ -274,6 +274,22 @@ fn values_that_contradict_each_other_are_refused() {
             "write idle = \"99999999999999999999999999999999…s\"",
         ),
         (
+            "balance = { by = \"header\" }",
+            "zone[0].balance.by: has no name (write name = \"…\": which header;",
+        ),
+        (
+            "balance = { by = \"path\", name = \"x\" }",
+            "zone[0].balance.name: has no effect",
+        ),
+        (
+            "balance = { by = \"cookie\", name = \"a b\" }",
+            "zone[0].balance.name: \"a b\" is no name of a header or cookie",
+        ),
+        (
+            "circuit = { pending = 1 }",
+            "zone[0].circuit.pending: has no effect",
+        ),
+        (
             "retry = { attempts = -1 }",
             "zone[0].retry.attempts: -1 is out of bounds",
         ),
