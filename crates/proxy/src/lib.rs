@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod compile;
+mod compress;
 mod connection;
 mod endpoint;
 mod exchange;

@@ -3,6 +3,7 @@
 //! Upload and download run in one task, at once where there is an upload. What the origin sends is trusted only as far as its
 //! framing goes: a body that does not come whole is never presented as whole.
 
+mod compressed;
 mod download;
 mod pick;
 mod upload;

@@ -18,6 +18,7 @@ use seawall_net::outward::Outward;
 use seawall_rules::{NetworkSet, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 
+use crate::compress::Compress;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
 
@@ -146,6 +147,8 @@ pub struct Zone {
     pub hsts: Option<Box<str>>,
     /// What is changed in responses.
     pub response_edits: Edits,
+    /// What is compressed; none: nothing.
+    pub compress: Option<Compress>,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.

@@ -192,7 +192,7 @@ impl ZoneBody {
 }
 
 /// A media type without parameters (RFC 9110 §8.3.1), or `type/*`; in lower case.
-fn media_type(text: &str) -> Result<String, Wrong> {
+pub(super) fn media_type(text: &str) -> Result<String, Wrong> {
     let wrong = |help: String| {
         let what = format!("{} is no media type", quote(text));
         Err(Wrong::new(what, help))

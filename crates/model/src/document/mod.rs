@@ -8,6 +8,7 @@
 
 mod acme;
 mod balance;
+mod compress;
 mod edge;
 mod guard;
 mod headers;
@@ -31,6 +32,7 @@ use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
+pub use compress::{Coding, Compress};
 pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,

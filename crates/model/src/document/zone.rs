@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::balance::{Balance, Circuit, Outlier};
+use super::compress::Compress;
 use super::guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
 };
@@ -40,6 +41,8 @@ pub struct Zone {
     pub timeouts: Timeouts,
     /// When a request is tried again.
     pub retry: Retry,
+    /// What is compressed on its way to the client. Default: nothing.
+    pub compress: Option<Compress>,
     /// TLS towards clients.
     pub tls: Tls,
     /// Whether plain HTTP is redirected to HTTPS. Default false.
@@ -88,6 +91,7 @@ impl Default for Zone {
             circuit: Circuit::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
+            compress: None,
             tls: Tls::default(),
             redirect_https: false,
             hsts: None,
@@ -255,6 +259,7 @@ impl Zone {
             reader.table("timeouts").map(Timeouts::read),
         );
         put(&mut zone.retry, reader.table("retry").map(Retry::read));
+        zone.compress = reader.table("compress").map(Compress::read);
         put(&mut zone.tls, reader.table("tls").map(Tls::read));
         zone.hsts = reader.table("hsts").map(Hsts::read);
         let edits = reader
@@ -355,6 +360,9 @@ impl Zone {
         entries.table_if("circuit", self.circuit.entries());
         entries.table_if("timeouts", self.timeouts.entries());
         entries.table_if("retry", self.retry.entries());
+        if let Some(compress) = &self.compress {
+            entries.table("compress", compress.entries());
+        }
         entries.table_if("tls", self.tls.entries());
         if let Some(hsts) = &self.hsts {
             entries.table("hsts", hsts.entries());

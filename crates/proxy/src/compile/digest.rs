@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, Balance, By, Certificate, CertificateFiles, Circuit, ClientCertificates, Edge,
-    EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin,
-    OriginUrl, Outlier, Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode,
-    Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRules, ZoneTransform,
+    AccessLog, Acme, Balance, By, Certificate, CertificateFiles, Circuit, ClientCertificates,
+    Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile,
+    Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol, Retry, Rule, RuleAction,
+    SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink,
+    ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -213,7 +213,7 @@ macro_rules! structs {
 
 structs! {
     Zone {
-        name, hosts, origins, health, passive, balance, outlier, circuit, timeouts, retry, tls, redirect_https, hsts,
+        name, hosts, origins, health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
         body, hotlink, hygiene, transform, maintenance,
     }
@@ -224,6 +224,7 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
+    Compress { codings, types, least }
     Timeouts { connect, header, idle, total }
     Retry { attempts, budget_percent }
     Tls { certificate, min_version, client, client_ca }
@@ -270,6 +271,7 @@ macro_rules! words {
 
 words! {
     Protocol { Auto = 0, Http1 = 1, Http2 = 2 }
+    Coding { Zstd = 0, Brotli = 1, Gzip = 2 }
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
     StageMode { Off = 0, Watch = 1, Enforce = 2 }
@@ -450,6 +452,9 @@ mod tests {
             "balance = { slow_start = \"9s\" }",
             "outlier = { deviation_percent = 0 }",
             "circuit = { requests = 9 }",
+            "compress = { }",
+            "compress = { codings = [\"br\"] }",
+            "compress = { types = [\"text/css\"] }",
             "tls = { min_version = \"1.3\" }",
             "tls = { certificate = \"acme\" }",
             "hsts = { }",

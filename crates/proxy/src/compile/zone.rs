@@ -17,6 +17,7 @@ use seawall_telemetry::record::place;
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Shelf, with_tickets};
+use crate::compress::Compress;
 use crate::materials::{Materials, of_zone};
 use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
 use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
@@ -199,6 +200,7 @@ impl<'a> ZoneCompiler<'a> {
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(hsts),
             response_edits: edits(&zone.response_headers),
+            compress: zone.compress.as_ref().map(Compress::from),
             websocket: zone.websocket,
             timeouts: Timeouts {
                 connect: zone.timeouts.connect,

@@ -14,6 +14,7 @@
 mod bodies;
 mod certificates;
 mod check;
+mod compress;
 mod guard;
 mod life;
 mod observe;

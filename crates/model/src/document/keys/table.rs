@@ -69,7 +69,7 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.connections_per_client", Number(0, 1_000_000), Is("16384"), "Connections of one client address, which may be an office of a thousand people; 0 is no limit."),
     key("edge.limits.requests_per_connection", Number(0, 1_000_000_000), Is("0"), "Requests of one connection before it is closed; 0 is no limit."),
     key("edge.limits.requests_in_progress", Number(1, 100_000_000), Is("100000"), "Requests in progress, all zones together. One zone may hold at most as many as are free, so that its flood leaves room for the others."),
-    key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, all zones together."),
+    key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, and for responses that are compressed, all zones together."),
     key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together."),
     key("edge.limits.h2_streams", Number(1, 10_000), Is("128"), "Concurrent streams of an HTTP/2 connection."),
     key("edge.limits.tls_handshake_timeout", TIMEOUT, Is("\"10s\""), "Time for a TLS handshake."),
@@ -129,6 +129,10 @@ pub static KEYS: &[Key] = &[
     key("zone[].retry", Table, Means("all defaults"), "When a request is tried again."),
     key("zone[].retry.attempts", Number(1, 10), Is("2"), "Tries in all; only requests that may be repeated are."),
     key("zone[].retry.budget_percent", Number(0, 100), Is("20"), "Retries, as a share of all requests, that the zone may make."),
+    key("zone[].compress", Table, Means("nothing is compressed"), "Compression of responses that the origin sent as they are, where the client takes it. What says `no-transform`, is a part (206) or has a digest stays as it is; so does what is asked for with credentials, unless the browser says that the site itself asked (BREACH)."),
+    key("zone[].compress.codings", Words(CODINGS), Is("[\"zstd\", \"br\", \"gzip\"]"), "Content codings; of those that a client likes as well the first is used."),
+    key("zone[].compress.types", List("media types"), Means("text, JSON, XML, JavaScript, WebAssembly, SVG and fonts that are not compressed"), "Media types that are compressed, such as `\"text/*\"`."),
+    key("zone[].compress.least", Size(0, 1 << 30), Is("\"256B\""), "Size below which a response stays as it is."),
     key("zone[].tls", Table, Means("all defaults"), "TLS towards clients."),
     key("zone[].tls.certificate", Mixed("`\"self-signed\"`, `\"acme\"`, or a table"), Is("\"self-signed\""), "Where the certificate comes from."),
     key("zone[].tls.certificate.cert", File, Required, "A file (PEM) of the certificate chain."),
@@ -214,6 +218,7 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "descriptors",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
+const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];

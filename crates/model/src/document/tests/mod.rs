@@ -78,6 +78,7 @@ outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_perce
 circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
+compress = { codings = ["gzip"], types = ["text/*"], least = "1KiB" }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
 response_headers = { set = { Server = "s" }, add = { X-B = "q\"" }, remove = ["X-Powered-By"] }

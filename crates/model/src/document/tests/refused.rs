@@ -290,6 +290,14 @@ fn values_that_contradict_each_other_are_refused() {
             "zone[0].circuit.pending: has no effect",
         ),
         (
+            "compress = { codings = [\"deflate\"] }",
+            "zone[0].compress.codings[0]: \"deflate\" is none of the known words",
+        ),
+        (
+            "compress = { types = [] }",
+            "zone[0].compress.types: is empty",
+        ),
+        (
             "retry = { attempts = -1 }",
             "zone[0].retry.attempts: -1 is out of bounds",
         ),
