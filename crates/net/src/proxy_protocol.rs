@@ -307,7 +307,11 @@ pub fn write(version: Version, announced: Announced, out: &mut Vec<u8>) {
             let Some((from, to)) = addresses else {
                 return out.extend_from_slice(&[0x20, 0x00, 0, 0]);
             };
-            let (family, length) = if from.is_ipv4() { (0x11, 12) } else { (0x21, 36) };
+            let (family, length) = if from.is_ipv4() {
+                (0x11, 12)
+            } else {
+                (0x21, 36)
+            };
             out.extend_from_slice(&[0x21, family, 0, length]);
             for address in [from.ip(), to.ip()] {
                 match address {
@@ -324,9 +328,8 @@ pub fn write(version: Version, announced: Announced, out: &mut Vec<u8>) {
 
 /// Both addresses of one family, as a header has room for: IPv6, where either of them is.
 fn of_one_family(from: SocketAddr, to: SocketAddr) -> (SocketAddr, SocketAddr) {
-    let canonical = |address: SocketAddr| {
-        SocketAddr::new(address.ip().to_canonical(), address.port())
-    };
+    let canonical =
+        |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let (from, to) = (canonical(from), canonical(to));
     if from.is_ipv4() == to.is_ipv4() {
         return (from, to);

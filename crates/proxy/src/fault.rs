@@ -119,7 +119,13 @@ pub struct Answer {
 /// The words that metrics' labels may take.
 pub const WORDS: Slugs = Slugs {
     errors: SLUGS,
-    refusals: &["limit", "client_limit", "descriptors", "memory"],
+    refusals: &[
+        "limit",
+        "client_limit",
+        "descriptors",
+        "memory",
+        "proxy_protocol",
+    ],
     handshakes: &[
         "full",
         "resumed",

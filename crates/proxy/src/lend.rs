@@ -13,9 +13,11 @@ use seawall_model::document::Protocol;
 use seawall_net::alarm::Alarm;
 use seawall_net::h2;
 use seawall_net::multiplex::{Multiplex, Patience};
+use seawall_net::proxy_protocol::{self, Announced};
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
 use seawall_net::upstream::Http1Connection;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::fault::Fault;
@@ -218,11 +220,18 @@ pub fn lend_kept(
     need: Need,
     fresh: bool,
 ) -> Option<Lent> {
+    if origin.announce.is_some() {
+        // Its connections are each for one client.
+        return None;
+    }
     thread.origins.idle(member, needed(need, origin), fresh)
 }
 
 /// What the exchange needs, or else what the origin speaks.
 fn needed(need: Need, origin: &Origin) -> Need {
+    if origin.announce.is_some() {
+        return Need::Http1;
+    }
     match (need, origin.protocol) {
         (Need::Any, Protocol::Http1) => Need::Http1,
         (Need::Any, Protocol::Http2) => Need::Http2,
@@ -234,6 +243,10 @@ fn needed(need: Need, origin: &Origin) -> Need {
 ///
 /// # Errors
 /// The fault that kept us from connecting.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "whose connection, to whom, for whom"
+)]
 pub async fn lend_new(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
@@ -241,6 +254,7 @@ pub async fn lend_new(
     origin: &Origin,
     member: &Arc<Member>,
     need: Need,
+    whom: Announced,
     alarm: &mut Alarm,
 ) -> Result<Lent, Fault> {
     let due = Instant::now() + zone.timeouts.connect;
@@ -248,7 +262,7 @@ pub async fn lend_new(
     let made = match place(thread, zone, member, need, due).await {
         Ok(Room::New(place)) => {
             connect(
-                thread, snapshot, zone, origin, member, need, place, due, alarm,
+                thread, snapshot, zone, origin, member, need, whom, place, due, alarm,
             )
             .await
         }
@@ -311,7 +325,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "as `lend`")]
+#[expect(clippy::too_many_arguments, reason = "as `lend_new`")]
 async fn connect(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
@@ -319,6 +333,7 @@ async fn connect(
     origin: &Origin,
     member: &Arc<Member>,
     need: Need,
+    whom: Announced,
     place: Counted,
     due: Instant,
     alarm: &mut Alarm,
@@ -337,11 +352,13 @@ async fn connect(
                 make_room(thread);
                 connected = outward.connect_unix(path, alarm).await.map_err(Fault::from);
             }
-            let stream = Stream::Plain(connected?.into());
+            let tcp = connected?;
+            announce(&tcp, origin, whom)?;
+            let stream = Stream::Plain(tcp.into());
             let http2 = need == Need::Http2;
             return Ok(lent(thread, zone, member, stream, open(place), http2));
         }
-        Place::Sample => return Err(Fault::Internal),
+        Place::Sample | Place::Files(_) => return Err(Fault::Internal),
     };
     let (addresses, turn) = resolved(thread, member, due).await?;
     let mut fault = Fault::Unreachable;
@@ -376,6 +393,7 @@ async fn connect(
             }
         };
         alarm.set_at(due);
+        announce(&tcp, origin, whom)?;
         let Some(tls) = tls else {
             let stream = Stream::Plain(tcp.into());
             let http2 = need == Need::Http2;
@@ -411,6 +429,20 @@ async fn connect(
 fn make_room(thread: &Thread) {
     thread.shared.note_ran_out();
     thread.origins.close_idle();
+}
+
+/// Says whom a new connection is for, where the origin wants to know.
+pub fn announce(tcp: &TcpStream, origin: &Origin, whom: Announced) -> Result<(), Fault> {
+    let Some(version) = origin.announce else {
+        return Ok(());
+    };
+    let mut header = Vec::new();
+    proxy_protocol::write(version, whom, &mut header);
+    // A few bytes on a connection that has carried none: the kernel takes them at once.
+    match tcp.try_write(&header) {
+        Ok(wrote) if wrote == header.len() => Ok(()),
+        _ => Err(Fault::ClosedEarly),
+    }
 }
 
 /// Counts a connection to an origin for as long as it is open.

@@ -12,6 +12,7 @@ use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::outgoing::{BodyOut, Line, Prepared};
 use seawall_net::outward::{self, ConnectFault};
+use seawall_net::proxy_protocol::Announced;
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
 use seawall_net::upstream::{Http1Connection, OriginConnection};
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fault::Fault;
+use crate::lend::announce;
 use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
@@ -184,10 +186,11 @@ async fn ask(
     alarm: &mut Alarm,
 ) -> Option<u16> {
     let origin = zone.origins.get(usize::from(index))?;
+    announce(&tcp, origin, Announced::Sender).ok()?;
     let (own, tls) = match &origin.at {
         Place::Server { host, port, tls } => (format!("{host}:{port}"), tls.as_ref()),
         Place::Unix(_) => ("localhost".to_owned(), None),
-        Place::Sample => return None,
+        Place::Sample | Place::Files(_) => return None,
     };
     let stream = match tls {
         None => Stream::Plain(tcp.into()),

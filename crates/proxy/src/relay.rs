@@ -18,6 +18,7 @@ use seawall_model::{FieldId, Method, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
+use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{
     Http1Connection, OriginConnection, OriginFault, OriginRequest, OriginResponse, open_stream,
 };
@@ -338,7 +339,17 @@ async fn attempt(
         Some(lent) => lent,
         None => {
             let snapshot = exchange.snapshot;
-            let made = lend_new(thread, snapshot, zone, origin, member, need, exchange.alarm);
+            let whom = whom(exchange);
+            let made = lend_new(
+                thread,
+                snapshot,
+                zone,
+                origin,
+                member,
+                need,
+                whom,
+                exchange.alarm,
+            );
             made.await.map_err(Miss::before_sending)?
         }
     };
@@ -375,13 +386,27 @@ async fn attempt(
     drop(request);
     let at = talked?;
     let whole = exchange.outcome.fault.is_none() && exchange.body.is_done() | websocket;
-    let reusable = whole && response.is_reusable();
+    let reusable = whole && response.is_reusable() && origin.announce.is_none();
     response.release();
     drop(response);
     if let (OriginConnection::Http1(connection), Some(at), true) = (connection, at, reusable) {
         thread.origins.give_back(member, connection, at);
     }
     Ok(())
+}
+
+/// Whom a connection of an origin's own would be for.
+fn whom(exchange: &Exchange<'_, '_>) -> Announced {
+    let facts = &exchange.peer.facts;
+    let from = match exchange.client.ip == facts.peer.ip().to_canonical() {
+        true => facts.peer,
+        // The port of a client behind a proxy is not known.
+        false => (exchange.client.ip, 0).into(),
+    };
+    Announced::Client {
+        from,
+        to: facts.local,
+    }
 }
 
 fn request_out<'a>(

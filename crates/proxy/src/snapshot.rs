@@ -10,15 +10,17 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use seawall_guard::{Edits, Guard, ZoneId};
-use seawall_model::document::{By, Protocol as OriginProtocol};
+use seawall_model::document::{AnnouncedListeners, By, Protocol as OriginProtocol};
 use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
+use seawall_net::proxy_protocol::Version;
 use seawall_rules::{NetworkSet, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 
 use crate::compress::Compress;
+use crate::files::Site;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
 
@@ -70,6 +72,8 @@ pub struct Edge {
     pub ray_line: Box<[u8]>,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Box<[Network]>,
+    /// Listeners on which these peers begin with the PROXY protocol.
+    pub announced: AnnouncedListeners,
     /// Which addresses may be connected to.
     pub outward: Arc<Outward>,
     /// Bounds of a head.
@@ -177,6 +181,8 @@ pub struct Origin {
     pub at: Place,
     /// The `Host` it gets; none passes the client's.
     pub host: Option<Box<[u8]>>,
+    /// The version of the PROXY protocol that its connections begin with.
+    pub announce: Option<Version>,
     /// Which HTTP it speaks.
     pub protocol: OriginProtocol,
 }
@@ -197,6 +203,8 @@ pub enum Place {
     },
     /// A unix socket of this machine, by its path.
     Unix(Box<Path>),
+    /// A folder, whose files we serve.
+    Files(Site),
 }
 
 /// TLS towards an origin.

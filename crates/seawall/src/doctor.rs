@@ -280,6 +280,18 @@ impl Findings {
                     self.origin(format!("origin {}", origin.url), connected.err());
                     continue;
                 }
+                OriginUrl::Files(path) => {
+                    let about = format!("origin {}", origin.url);
+                    match std::fs::read_dir(path) {
+                        Ok(_) => self.good(about, "is a folder that can be read"),
+                        Err(why) => self.bad(
+                            about,
+                            why.to_string(),
+                            "make it, or let the user read it that Seawall runs as",
+                        ),
+                    }
+                    continue;
+                }
                 OriginUrl::Sample => continue,
             };
             let about = format!("origin {host}:{port}");

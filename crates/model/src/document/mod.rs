@@ -33,7 +33,7 @@ use toml::de::DeTable;
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
 pub use compress::{Coding, Compress};
-pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
+pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
 };
@@ -42,7 +42,8 @@ pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
 pub use lists::{IpList, ListRef};
 pub use mode::StageMode;
 pub use origin::{
-    CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, Retry, Timeouts,
+    CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
+    Timeouts,
 };
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use skip::SkipSet;

@@ -33,6 +33,10 @@ pub struct Origin {
     pub verify: bool,
     /// The authorities that sign its certificate, a PEM file. Default: the system's.
     pub ca: Option<PathBuf>,
+    /// How it learns the client's address, before the first byte of a connection. Default: not so.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether files and folders whose names begin with a dot are served, where it is a folder. Default false.
+    pub dotfiles: bool,
     /// What we present to it.
     pub client_certificate: Option<CertificateFiles>,
 }
@@ -48,6 +52,8 @@ impl Default for Origin {
             sni: None,
             verify: true,
             ca: None,
+            proxy_protocol: ProxyProtocol::Off,
+            dotfiles: false,
             client_certificate: None,
         }
     }
@@ -73,6 +79,18 @@ impl Protocol {
             Self::Http2 => "2",
         }
     }
+}
+
+/// The version of the PROXY protocol that an origin gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// None.
+    #[default]
+    Off,
+    /// Version 1, a line of text.
+    V1,
+    /// Version 2, binary.
+    V2,
 }
 
 /// A certificate chain and its private key, both PEM files.
@@ -124,6 +142,9 @@ impl Origin {
                 }
             }
         }
+        if let Some(url) = &url {
+            read_kind(&mut reader, url);
+        }
         put(&mut origin.url, url);
         put(&mut origin.weight, reader.number("weight"));
         put(
@@ -134,6 +155,21 @@ impl Origin {
                 _ => Protocol::Auto,
             }),
         );
+        let at = reader.peek("proxy_protocol").map(|found| found.offset);
+        put(
+            &mut origin.proxy_protocol,
+            reader.choice("proxy_protocol").map(|word| match word {
+                "v1" => ProxyProtocol::V1,
+                "v2" => ProxyProtocol::V2,
+                _ => ProxyProtocol::Off,
+            }),
+        );
+        if origin.proxy_protocol != ProxyProtocol::Off && origin.protocol == Protocol::Http2 {
+            let help = "leave protocol out: one connection of HTTP/2 is for many clients";
+            let wrong = Wrong::new("does not go with protocol = \"2\"", help);
+            reader.refuse("proxy_protocol", at, wrong);
+        }
+        put(&mut origin.dotfiles, reader.flag("dotfiles"));
         origin.host = reader.parsed("host", host_field);
         origin.sni = reader.parsed("sni", host::name);
         put(&mut origin.verify, reader.flag("verify"));
@@ -163,10 +199,34 @@ impl Origin {
                 .map(|path| path.to_string_lossy())
                 .as_deref(),
         );
+        match self.proxy_protocol {
+            ProxyProtocol::Off => {}
+            ProxyProtocol::V1 => entries.text("proxy_protocol", "v1"),
+            ProxyProtocol::V2 => entries.text("proxy_protocol", "v2"),
+        }
+        entries.flag("dotfiles", self.dotfiles, default.dotfiles);
         if let Some(files) = &self.client_certificate {
             entries.table("client_certificate", files.entries());
         }
         entries
+    }
+}
+
+/// Keys that go with one kind of origin only.
+fn read_kind(reader: &mut Reader<'_, '_>, url: &OriginUrl) {
+    let is_folder = matches!(url, OriginUrl::Files(_));
+    let names: &[&str] = match is_folder {
+        true => &["protocol", "host", "proxy_protocol"],
+        false => &["dotfiles"],
+    };
+    for name in names {
+        let default = |value: &DeValue<'_>| {
+            value.as_bool() == Some(false) || matches!(value.as_str(), Some("auto" | "off"))
+        };
+        if let Some(found) = reader.peek(name).filter(|found| !default(found.value)) {
+            let wrong = Wrong::new(format!("has no effect on {url}"), "leave it out");
+            reader.refuse(name, Some(found.offset), wrong);
+        }
     }
 }
 

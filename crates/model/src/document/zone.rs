@@ -11,7 +11,7 @@ use super::guard::{
 };
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
-use super::origin::{CertificateFiles, HealthCheck, Origin, Passive, Retry, Timeouts};
+use super::origin::{CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Retry, Timeouts};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
 use super::write::Entries;
@@ -248,6 +248,15 @@ impl Zone {
             &mut zone.origins,
             reader.tables("origin", most, Origin::read),
         );
+        let is_folder = |origin: &Origin| matches!(origin.url, OriginUrl::Files(_));
+        if zone.origins.len() > 1 && zone.origins.iter().any(is_folder) {
+            let help = "a folder is a zone's only origin; files of two folders go into two zones";
+            reader.refuse(
+                "origin",
+                None,
+                Wrong::new("has a folder among others", help),
+            );
+        }
         zone.health = reader.table("health").map(HealthCheck::read);
         put(
             &mut zone.passive,

@@ -132,7 +132,10 @@ fn headers_of_version_2() {
         (written, v6),
         (v2(0x21, 0x31, &unix), Announced::Sender),
         (v2(0x20, 0x00, b""), Announced::Sender),
-        (v2(0x20, 0xff, b"what is here is skipped"), Announced::Sender),
+        (
+            v2(0x20, 0xff, b"what is here is skipped"),
+            Announced::Sender,
+        ),
         (v2(0x21, 0x00, b"and here"), Announced::Sender),
     ] {
         let bytes = [&header[..], b"\x16\x03\x01"].concat();
@@ -162,7 +165,11 @@ fn what_is_no_header_of_version_2() {
         v2(0x21, 0x31, &[0; 215]),
         v2(0x21, 0x11, &[&V4[..], &[0xea]].concat()),
         v2(0x21, 0x11, &[&V4[..], &[0xea, 0, 1]].concat()),
-        v2(0x21, 0x11, &[&V4[..], &[TYPE_CRC32C, 0, 3, 1, 2, 3]].concat()),
+        v2(
+            0x21,
+            0x11,
+            &[&V4[..], &[TYPE_CRC32C, 0, 3, 1, 2, 3]].concat(),
+        ),
         wrong_sum,
         v2(0x21, 0x11, &[0; LONGEST_V2 + 1]),
     ] {
@@ -188,7 +195,9 @@ fn no_mutation_is_worse_than_refused() {
         with_checksum(),
     ];
     let mut ssl = V4.to_vec();
-    ssl.extend_from_slice(&[0x20, 0, 8, 1, 0, 0, 0, 0, 0x21, 0, 0, 0x02, 0, 3, b'a', b'.', b'b']);
+    ssl.extend_from_slice(&[
+        0x20, 0, 8, 1, 0, 0, 0, 0, 0x21, 0, 0, 0x02, 0, 3, b'a', b'.', b'b',
+    ]);
     seeds.push(v2(0x21, 0x11, &ssl));
     let (mut whole, mut refused) = (0u32, 0u32);
     for seed in seeds {
@@ -232,7 +241,11 @@ fn what_is_written_is_read() {
     write(Version::V1, mixed, &mut bytes);
     assert_eq!(bytes, b"PROXY TCP4 192.0.2.1 198.51.100.7 5 443\r\n");
     bytes.clear();
-    write(Version::V1, client("192.0.2.1:5", "[2001:db8::2]:2"), &mut bytes);
+    write(
+        Version::V1,
+        client("192.0.2.1:5", "[2001:db8::2]:2"),
+        &mut bytes,
+    );
     assert_eq!(bytes, b"PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 5 2\r\n");
 }
 
@@ -292,5 +305,8 @@ async fn one_who_says_nothing_or_half_is_not_waited_for() {
     assert!(fits, "{fault:?}");
     let tcp = connection(b"GET / HTTP/1.1\r\n\r\n".to_vec(), 99).await;
     let fault = receive(&tcp, &mut Alarm::new(Duration::from_secs(10))).await;
-    assert!(matches!(fault, Err(AnnouncedFault::Malformed(_) | AnnouncedFault::Slow)));
+    assert!(matches!(
+        fault,
+        Err(AnnouncedFault::Malformed(_) | AnnouncedFault::Slow)
+    ));
 }

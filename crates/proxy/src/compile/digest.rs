@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, Balance, By, Certificate, CertificateFiles, Circuit, ClientCertificates,
-    Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile,
-    Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol, Retry, Rule, RuleAction,
-    SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink,
-    ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+    AccessLog, Acme, AnnouncedListeners, Balance, By, Certificate, CertificateFiles, Circuit,
+    ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList,
+    ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol,
+    ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
+    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -217,7 +217,7 @@ structs! {
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
         body, hotlink, hygiene, transform, maintenance,
     }
-    Origin { url, weight, protocol, host, sni, verify, ca, client_certificate }
+    Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
     HealthCheck { path, every, timeout, status, host, healthy_after, unhealthy_after }
     Passive { failures, eject_for }
@@ -241,12 +241,13 @@ structs! {
     Maintenance { enabled, message, retry_after, allow }
     IpList { ips, file }
     Edge {
-        location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill,
+        location, http, https, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill,
         public_http,
         public_https, access_log, acme, limits,
     }
     Acme { contact, directories, ca, challenges, dns_hook, on_demand, on_demand_most }
     Outward { public, private, loopback }
+    AnnouncedListeners { http, https }
     LogFile { file, rotate_at, keep }
     EdgeLimits {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
@@ -271,6 +272,7 @@ macro_rules! words {
 
 words! {
     Protocol { Auto = 0, Http1 = 1, Http2 = 2 }
+    ProxyProtocol { Off = 0, V1 = 1, V2 = 2 }
     Coding { Zstd = 0, Brotli = 1, Gzip = 2 }
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
@@ -338,6 +340,10 @@ impl Fold for OriginUrl {
             }
             Self::Unix(path) => {
                 digest.number(2);
+                path.fold(digest);
+            }
+            Self::Files(path) => {
+                digest.number(3);
                 path.fold(digest);
             }
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use seawall_guard::{Assembly, Edits, Guard, States, ZoneId};
 use seawall_model::document::{
-    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, TlsVersion,
-    Zone as ZoneDocument,
+    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, ProxyProtocol,
+    TlsVersion, Zone as ZoneDocument,
 };
 use seawall_model::{Fields, Host, HostPattern, Problem};
+use seawall_net::proxy_protocol::Version;
 use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use seawall_telemetry::record::place;
 
@@ -18,6 +19,7 @@ use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Shelf, with_tickets};
 use crate::compress::Compress;
+use crate::files::Site;
 use crate::materials::{Materials, of_zone};
 use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
 use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
@@ -148,6 +150,10 @@ impl<'a> ZoneCompiler<'a> {
     ) -> Origin {
         let at = match &origin.url {
             OriginUrl::Sample => Place::Sample,
+            OriginUrl::Files(path) => Place::Files(Site {
+                root: path.as_path().into(),
+                dotfiles: origin.dotfiles,
+            }),
             OriginUrl::Unix(path) => Place::Unix(path.as_path().into()),
             OriginUrl::Server { tls, host, port } => {
                 let tls = tls.then(|| self.shelf.origin(origin, host));
@@ -170,6 +176,11 @@ impl<'a> ZoneCompiler<'a> {
         Origin {
             at,
             host: origin.host.as_deref().map(|host| host.as_bytes().into()),
+            announce: match origin.proxy_protocol {
+                ProxyProtocol::Off => None,
+                ProxyProtocol::V1 => Some(Version::V1),
+                ProxyProtocol::V2 => Some(Version::V2),
+            },
             protocol: origin.protocol,
         }
     }
@@ -288,6 +299,9 @@ impl<'a> ZoneCompiler<'a> {
             let OriginDocument {
                 url: _,
                 weight: _,
+                // Connections to such an origin are not kept, and another one's not lent to it.
+                proxy_protocol: _,
+                dotfiles: _,
                 protocol,
                 host,
                 sni,

@@ -6,7 +6,7 @@
 //! of a member (requests in flight, health, addresses) is State: it outlives the snapshot of a configuration, because
 //! a [`Pool`] finds its members in [`Members`] by a stable id.
 //!
-//! - [`pool`]: what a pool and a member are, the registry, and what `/state` tells of them;
+//! - [`pool`]: what a pool and a member are, and the registry; [`describe`]: what `/state` tells of them;
 //! - [`balance`]: which member gets the next request;
 //! - [`hash`]: the same for requests that have a key, so that the same key finds the same member;
 //! - [`warm`]: members that are new or come back, whose share grows slowly;
@@ -20,6 +20,7 @@
 
 pub mod balance;
 pub mod circuit;
+pub mod describe;
 pub mod dns;
 pub mod hash;
 pub mod health;
@@ -30,11 +31,10 @@ pub mod warm;
 
 pub use balance::{Picked, Tried};
 pub use circuit::{Circuit, Counted};
+pub use describe::{MemberState, PoolState};
 pub use dns::{Change, Refresh, RefreshState};
 pub use hash::Key;
 pub use health::{Active, Ejection, Outcome, Passive, Transition};
 pub use outlier::Outliers;
-pub use pool::{
-    AddressCache, Lease, Member, MemberState, Members, Pool, PoolState, Settings, Spread,
-};
+pub use pool::{AddressCache, Lease, Member, Members, Pool, Settings, Spread};
 pub use retry::{Attempt, Refusal, Retry, RetryBudget, RetrySettings};

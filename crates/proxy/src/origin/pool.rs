@@ -1,4 +1,4 @@
-//! A pool, its members, the registry through which they outlive a configuration, and what `/state` tells of them.
+//! A pool, its members, and the registry through which they outlive a configuration.
 //!
 //! Not here: which member is picked (`balance`), and what makes one healthy or not (`health`).
 
@@ -167,20 +167,6 @@ impl Pool {
         self.tally.desperate.load(Ordering::Relaxed)
     }
 
-    /// What `/state` tells.
-    pub fn describe(&self, now: u64) -> PoolState {
-        let (drawable, out) = self.count_out(now);
-        PoolState {
-            panicking: out * 2 > drawable,
-            desperate_picks: self.desperate_picks(),
-            members: self
-                .slots
-                .iter()
-                .map(|slot| self.describe_slot(slot, now))
-                .collect(),
-        }
-    }
-
     /// Whether a member is to be left out: an unhealthy one of a probed pool, or an ejected one.
     pub(super) fn is_out(&self, member: &Member, now: u64) -> bool {
         let unhealthy = self.settings.active.is_some() && !member.healthy.load(Ordering::Relaxed);
@@ -197,27 +183,6 @@ impl Pool {
 
     pub(super) fn note_desperate(&self) {
         self.tally.desperate.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn describe_slot(&self, slot: &Slot, now: u64) -> MemberState {
-        let member = &slot.member;
-        let ejected_for_ms = member
-            .ejected_until
-            .load(Ordering::Relaxed)
-            .saturating_sub(now);
-        MemberState {
-            id: member.id().to_owned(),
-            weight: slot.weight,
-            in_flight: member.in_flight(),
-            connections: member.connections(),
-            weight_now_percent: self.percent_now(slot, now),
-            healthy: self.settings.active.is_none() || member.is_healthy(),
-            ejected_for_ms: (ejected_for_ms > 0).then_some(ejected_for_ms),
-            ejections: member.ejections.load(Ordering::Relaxed),
-            consecutive_failures: member.consecutive_failures.load(Ordering::Relaxed),
-            addresses: member.addresses().to_vec(),
-            addresses_stale: member.addresses_stale(),
-        }
     }
 }
 
@@ -458,44 +423,6 @@ pub(super) struct Tally {
     pub(super) warming_until: AtomicU64,
     /// When success rates are compared next, in milliseconds (`outlier`); 0 before the first request.
     pub(super) judge_at: AtomicU64,
-}
-
-/// What `/state` tells of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolState {
-    /// More than half of the members are out, so all are used again.
-    pub panicking: bool,
-    /// How often a request went to a member that is out.
-    pub desperate_picks: u64,
-    /// In the order of the configuration.
-    pub members: Vec<MemberState>,
-}
-
-/// What `/state` tells of a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberState {
-    /// `scheme://host:port`.
-    pub id: String,
-    /// Its share of the requests, in relation to the other weights.
-    pub weight: u32,
-    /// Requests that it is working on.
-    pub in_flight: u32,
-    /// Connections to it.
-    pub connections: u32,
-    /// How much of its weight counts while it grows (slow start).
-    pub weight_now_percent: u32,
-    /// What its probes say; true when it is not probed.
-    pub healthy: bool,
-    /// For how many milliseconds it is still ejected.
-    pub ejected_for_ms: Option<u64>,
-    /// How often it was ejected in a row.
-    pub ejections: u32,
-    /// Failures since the last success.
-    pub consecutive_failures: u32,
-    /// Where it can be reached.
-    pub addresses: Vec<SocketAddr>,
-    /// These are old ones, kept because DNS fails.
-    pub addresses_stale: bool,
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub static KEYS: &[Key] = &[
     key("edge.admin", Mixed("address, or `\"none\"`"), Is("\"127.0.0.1:8801\""), "Where the read-only admin port listens."),
     key("edge.workers", Number(1, 1024), Means("one for each core"), "Worker threads."),
     key("edge.trusted_proxies", List("networks"), Is("[]"), "Peers whose forwarding headers and PROXY protocol are believed."),
+    key("edge.proxy_protocol", Words(LISTENERS), Is("[]"), "Listeners on which a connection from one of `trusted_proxies` begins with the PROXY protocol, version 1 or 2, and is closed if it does not. Connections of other peers never do."),
     key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]"), "What addresses origins and other peers of ours may have. Never link-local or metadata addresses."),
     key("edge.unready_when", Words(UNREADY), Is("[]"), "What makes `/readyz` answer 503 beyond being drained or unable to serve."),
     key("edge.kill", List("stages"), Is("[]"), "Stages that are switched off in all zones, for emergencies. What that means says each stage: most are as if they were not there, some close what they guard."),
@@ -85,13 +86,15 @@ pub static KEYS: &[Key] = &[
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
     key("zone[].origin", Tables, Required, "The servers behind the zone."),
-    key("zone[].origin[].url", Mixed("`http://…`, `https://…`, `unix:/…` or `\"sample\"`"), Required, "Scheme, host and port; `unix:/path` is a socket of this machine, which needs `loopback` in `[edge] outward`; `sample` is a built-in site."),
+    key("zone[].origin[].url", Mixed("`http://…`, `https://…`, `unix:/…`, `file:/…` or `\"sample\"`"), Required, "Scheme, host and port; `unix:/path` is a socket of this machine, which needs `loopback` in `[edge] outward`; `file:/path` is a folder whose files are served, a zone's only origin; `sample` is a built-in site."),
     key("zone[].origin[].weight", Number(1, 1_000), Is("1"), "Its share, relative to the other origins."),
     key("zone[].origin[].protocol", Choice(PROTOCOLS), Is("\"auto\""), "The version of HTTP. `auto`: what TLS negotiates; HTTP/1.1 over plain TCP, but HTTP/2 for gRPC."),
     key("zone[].origin[].host", Mixed("host, with or without a port"), Means("the client's"), "The `Host` that the origin gets."),
     key("zone[].origin[].sni", Mixed("host name"), Means("the host that the origin gets"), "The name in the TLS handshake, also the one that the certificate must have."),
     key("zone[].origin[].verify", Flag, Is("true"), "Whether the origin's certificate is verified."),
     key("zone[].origin[].ca", File, Means("Mozilla's list, built in"), "A file (PEM) of the authorities that sign the origin's certificate."),
+    key("zone[].origin[].proxy_protocol", Choice(ANNOUNCE), Is("\"off\""), "The version of the PROXY protocol by which it learns the client's address. Each request gets a connection of its own then, over HTTP/1.1."),
+    key("zone[].origin[].dotfiles", Flag, Is("false"), "Of a folder: whether names that begin with a dot are served. `/.well-known/` always is."),
     key("zone[].origin[].client_certificate", Table, Means("none"), "The certificate that we present to the origin."),
     key("zone[].origin[].client_certificate.cert", File, Required, "A file (PEM) of the certificate chain."),
     key("zone[].origin[].client_certificate.key", File, Required, "A file (PEM) of the private key."),
@@ -218,6 +221,8 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "descriptors",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
+const LISTENERS: &[&str] = &["http", "https"];
+const ANNOUNCE: &[&str] = &["off", "v1", "v2"];
 const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];

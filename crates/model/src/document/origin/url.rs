@@ -9,6 +9,8 @@ use crate::suggest;
 
 /// Bytes of a unix socket's path: `sun_path` has 108, the last one a NUL (unix(7)).
 const SOCKET_PATH: usize = 107;
+/// Bytes of a folder's path, without the NUL that the kernel counts (PATH_MAX).
+const FOLDER_PATH: usize = 4095;
 
 /// Where an origin is. Displays as it is written, the port only where it is not the scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,10 +28,12 @@ pub enum OriginUrl {
     },
     /// A socket of this machine, by its absolute path; HTTP without TLS.
     Unix(PathBuf),
+    /// A folder of this machine, by its absolute path, whose files the edge itself serves.
+    Files(PathBuf),
 }
 
 impl OriginUrl {
-    /// From `sample`, `http://host[:port]`, `https://host[:port]` or `unix:/path`. A lone `/` behind a host is let pass.
+    /// From `sample`, `http://host[:port]`, `https://host[:port]`, `unix:/path` or `file:/path`. A lone `/` behind a host is let pass.
     ///
     /// # Errors
     /// Other schemes, user names, paths, queries, and what is no host.
@@ -42,10 +46,13 @@ impl OriginUrl {
         if let Some(path) = text.strip_prefix("unix:") {
             return local(text, path, SOCKET_PATH).map(Self::Unix);
         }
+        if let Some(path) = text.strip_prefix("file:") {
+            return local(text, path, FOLDER_PATH).map(Self::Files);
+        }
         let Some((scheme, rest)) = text.split_once("://") else {
             return wrong(
                 "has no scheme",
-                "write http://…, https://… or unix:/…, or \"sample\"".into(),
+                "write http://…, https://…, unix:/… or file:/…, or \"sample\"".into(),
             );
         };
         let tls = match scheme.to_ascii_lowercase().as_str() {
@@ -108,6 +115,7 @@ impl fmt::Display for OriginUrl {
                 write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" })
             }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Files(path) => write!(f, "file:{}", path.display()),
         }
     }
 }
@@ -148,6 +156,8 @@ mod tests {
             ("http://app.test:443", "http://app.test:443"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:///run/app.sock", "unix:/run/app.sock"),
+            ("file:///srv/www", "file:/srv/www"),
+            ("file:/srv/www/", "file:/srv/www/"),
         ] {
             assert_eq!(OriginUrl::parse(text).unwrap().to_string(), shown);
         }
@@ -171,6 +181,9 @@ mod tests {
             ("unix:run/app.sock", "has no absolute path"),
             ("unix://host/app.sock", "has no absolute path"),
             ("unix:/", "has no absolute path"),
+            ("file://srv/www", "has no absolute path"),
+            ("file:www", "has no absolute path"),
+            ("file:/srv/../etc", "has dot segments"),
             ("unix:/run/../etc/app.sock", "has dot segments"),
             (&format!("unix:/{}", "x".repeat(107)), "has too long a path"),
         ] {

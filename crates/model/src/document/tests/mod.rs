@@ -21,6 +21,7 @@ https = ["[::]:443"]
 admin = "127.0.0.1:0"
 workers = 2
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+proxy_protocol = ["https"]
 outward = ["public"]
 unready_when = ["config_stale", "origins_down"]
 kill = ["rules"]
@@ -67,7 +68,7 @@ name = "example.com"
 hosts = ["example.com", "*.example.com"]
 origin = [
     { url = "https://10.0.0.1:8443", weight = 3, protocol = "2", host = "app.test:8080", sni = "app.test", verify = false, ca = "ca.pem", client_certificate = { cert = "c.pem", key = "secret://key" } },
-    { url = "sample" },
+    { url = "unix:/run/app.sock", proxy_protocol = "v2" },
 ]
 redirect_https = true
 websocket = false
@@ -191,6 +192,11 @@ enabled = true
 message = "Back at <noon>."
 retry_after = "1h"
 allow = ["office", "192.0.2.7"]
+
+[[zone]]
+name = "files"
+hosts = ["files.test"]
+origin = [{ url = "file:/srv/www", dotfiles = true }]
 "#;
 
 const SMALL: &str = "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"https://b.test\" }]\n";

@@ -298,6 +298,11 @@ fn values_that_contradict_each_other_are_refused() {
             "zone[0].compress.types: is empty",
         ),
         (
+            "circuit = { connections = 1000001 }",
+            "zone[0].circuit.connections: 1000001 is out of bounds",
+        ),
+        ("compress = { least = 3 }", "write least = \"3B\""),
+        (
             "retry = { attempts = -1 }",
             "zone[0].retry.attempts: -1 is out of bounds",
         ),
@@ -338,12 +343,16 @@ fn values_that_contradict_each_other_are_refused() {
             "edge.limits.target_bytes: is larger than head_bytes (the target is a part of the head; line 3)",
         ),
         (
+            "schema = 1\n[edge]\nproxy_protocol = [\"http\"]",
+            "edge.proxy_protocol: has no effect (write trusted_proxies = [\"…\"]: who is believed; line 3)",
+        ),
+        (
             "schema = 1\n[edge]\nlocation = \"a\\u0000\"",
             "edge.location: \"a\\0\" has control characters (leave them out; line 3)",
         ),
         (
             "schema = 1\n[edge]\n\"a\\u001b[0m.b\" = 1",
-            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
+            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
         ),
         (
             "schema = 1\nlists.a = {}",
