@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
 use std::{fmt, io};
@@ -48,6 +48,8 @@ pub struct Outward {
     loopback: bool,
     /// Our own listeners, never to be connected to.
     own: RwLock<Vec<SocketAddr>>,
+    /// Our own folder, with keys and sockets in it, never to be reached into.
+    own_folder: Option<PathBuf>,
 }
 
 impl Outward {
@@ -58,6 +60,15 @@ impl Outward {
             private,
             loopback,
             own: RwLock::default(),
+            own_folder: None,
+        }
+    }
+
+    /// The same policy, with a folder of our own into which nothing leads; its path without links.
+    pub fn with_own_folder(self, folder: Option<PathBuf>) -> Self {
+        Self {
+            own_folder: folder,
+            ..self
         }
     }
 
@@ -107,10 +118,8 @@ impl Outward {
         path: &Path,
         alarm: &mut Alarm,
     ) -> Result<TcpStream, ConnectFault> {
-        if !self.loopback {
-            let why = "a unix socket: [edge] outward does not have \"loopback\"";
-            return Err(forbidden(&path.display(), why));
-        }
+        self.check_local(path)
+            .map_err(|why| forbidden(&path.display(), why))?;
         let failed = ConnectFault::Failed;
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed)?;
         let address = SockAddr::unix(path).map_err(failed)?;
@@ -136,6 +145,26 @@ impl Outward {
         }
         let stream = std::net::TcpStream::from(OwnedFd::from(socket));
         TcpStream::from_std(stream).map_err(failed)
+    }
+
+    /// Whether the policy allows a socket or folder of this machine: it is as loopback addresses are.
+    ///
+    /// # Errors
+    /// What it is, in words.
+    pub fn check_local(&self, path: &Path) -> Result<(), &'static str> {
+        if !self.loopback {
+            return Err("on this machine: [edge] outward does not have \"loopback\"");
+        }
+        if self.is_own_folder(path) {
+            return Err("in our own data folder: never allowed");
+        }
+        Ok(())
+    }
+
+    /// Whether a path, without links, leads into our own folder.
+    pub fn is_own_folder(&self, path: &Path) -> bool {
+        let own = self.own_folder.as_deref();
+        own.is_some_and(|own| path.starts_with(own))
     }
 
     /// Whether the policy allows this address; if not, what it is.
@@ -373,6 +402,9 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let closed = connect(&Outward::new(true, true, false)).await;
         assert!(closed.unwrap_err().to_string().contains("\"loopback\""));
+        let inside = Outward::new(true, true, true).with_own_folder(Some(std::env::temp_dir()));
+        let inside = connect(&inside).await.unwrap_err().to_string();
+        assert!(inside.contains("our own data folder"), "{inside}");
         let own = connect(&all).await.unwrap_err().to_string();
         assert!(own.contains("our own listeners"), "{own}");
         drop(listener);

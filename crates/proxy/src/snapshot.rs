@@ -151,6 +151,8 @@ pub struct Zone {
     pub hsts: Option<Box<str>>,
     /// What is changed in responses.
     pub response_edits: Edits,
+    /// What it says under maintenance, in HTML; none: a page of ours.
+    pub maintenance: Option<Box<[u8]>>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
     /// WebSocket may be spoken.

@@ -71,6 +71,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
         .clamp(1, 1024);
     let listening = listen(up, document, workers)?;
     state.set_own_listeners(listening.all());
+    state.set_own_folder(data.path("").canonicalize()?);
     if let Some(https) = listening.served.https.first() {
         state.set_https_port(https.port());
     }

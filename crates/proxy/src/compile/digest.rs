@@ -238,7 +238,7 @@ structs! {
     ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
-    Maintenance { enabled, message, retry_after, allow }
+    Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, file }
     Edge {
         location, http, https, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill,

@@ -10,7 +10,7 @@ use seawall_model::document::{
     ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, ProxyProtocol,
     TlsVersion, Zone as ZoneDocument,
 };
-use seawall_model::{Fields, Host, HostPattern, Problem};
+use seawall_model::{Fields, Host, HostPattern, Problem, Wrong};
 use seawall_net::proxy_protocol::Version;
 use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use seawall_telemetry::record::place;
@@ -51,6 +51,7 @@ pub(super) struct Made {
 
 /// What of a zone may have problems.
 struct Parts {
+    maintenance: Option<Box<[u8]>>,
     origins: Box<[Origin]>,
     tls: Option<Arc<ServerConfig>>,
     guard: Guard,
@@ -131,9 +132,18 @@ impl<'a> ZoneCompiler<'a> {
             https_port: self.https_port,
             states,
         };
+        let maintenance = zone.maintenance.page.as_deref().and_then(|page| {
+            let told = |why: String| {
+                let wrong = Wrong::new(why, "make it, or leave it out: there is a page of ours");
+                problems.push(Problem::new(format!("{path}.maintenance.page"), wrong));
+            };
+            let content = self.materials.file(page).map_err(told);
+            content.ok().map(Into::into)
+        });
         self.patterns.begin_zone();
         let guard = assembly.guard(zone, id, &path, &mut self.patterns, problems);
         Parts {
+            maintenance,
             origins,
             tls,
             guard,
@@ -211,6 +221,7 @@ impl<'a> ZoneCompiler<'a> {
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(hsts),
             response_edits: edits(&zone.response_headers),
+            maintenance: parts.maintenance,
             compress: zone.compress.as_ref().map(Compress::from),
             websocket: zone.websocket,
             timeouts: Timeouts {

@@ -24,6 +24,7 @@ impl From<Broken> for Fault {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Failed(_) => Self::Internal,
+            Broken::Forbidden => Self::Prohibited,
             Broken::Slow => Self::OriginTimeout,
             Broken::Shorter => Self::Incomplete,
         }
@@ -44,7 +45,9 @@ impl<'a> Exchange<'a, '_> {
             let refused = self.refuse(Fault::EndpointMethod, Some(zone), head, parts);
             return refused.await;
         }
-        let found = site.answer(self.thread, head, &mut parts.response).await;
+        let outward = &self.snapshot.edge.outward;
+        let found = site.answer(self.thread, outward, head, &mut parts.response);
+        let found = found.await;
         let given = match found {
             Ok(content) => self.give(zone, content, admitted, parts).await,
             Err(broken) => Err(broken.into()),

@@ -6,7 +6,7 @@ pub(super) fn of(name: &[u8]) -> &'static [u8] {
     let mut parts = last.rsplitn(2, |byte| *byte == b'.');
     let extension = parts.next().unwrap_or_default();
     // Without a dot, or with nothing before it, the whole is a name.
-    if !parts.next().is_some_and(|stem| !stem.is_empty()) {
+    if parts.next().is_none_or(<[u8]>::is_empty) {
         return UNKNOWN;
     }
     let known = KNOWN

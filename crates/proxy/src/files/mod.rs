@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seawall_model::{RequestHead, ResponseHead};
+use seawall_net::outward::Outward;
 
 pub use condition::Part;
 use condition::{Asked, Decision};
@@ -67,6 +68,7 @@ impl Site {
     pub async fn answer(
         &self,
         thread: &Thread,
+        outward: &Outward,
         request: &RequestHead,
         answer: &mut ResponseHead,
     ) -> Result<Content, Broken> {
@@ -78,7 +80,7 @@ impl Site {
         if is_folder {
             within.extend_from_slice(INDEX);
         }
-        match open::open(&self.root, &within).await? {
+        match open::open(outward, &self.root, &within).await? {
             Some(opened) if opened.is_folder => {
                 if is_folder {
                     return Ok(missing(answer)); // A folder that is called index.html.

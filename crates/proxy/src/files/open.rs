@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use seawall_net::outward::Outward;
 use tokio::sync::Semaphore;
 
 /// Threads that wait for disks, of all worker threads together.
@@ -42,6 +43,9 @@ pub enum Broken {
     /// The disk or the kernel says so.
     #[error("a file cannot be read: {0}")]
     Failed(#[from] io::Error),
+    /// `[edge] outward` does not allow it.
+    #[error("the folder may not be served")]
+    Forbidden,
     /// The disk does not answer, or all threads that wait for disks are taken.
     #[error("the disk does not answer")]
     Slow,
@@ -52,32 +56,45 @@ pub enum Broken {
 
 /// Opens the file `within` the folder `root`; none if there is none that may be served: no such file, one outside of the
 /// folder, neither file nor folder, or not ours to read.
-pub(super) async fn open(root: &Path, within: &[u8]) -> Result<Option<Opened>, Broken> {
+pub(super) async fn open(
+    outward: &Outward,
+    root: &Path,
+    within: &[u8],
+) -> Result<Option<Opened>, Broken> {
+    outward.check_local(root).map_err(|_| Broken::Forbidden)?;
     let Ok(within) = CString::new(within) else {
         return Ok(None);
     };
-    match open_now(root, &within, libc::RESOLVE_CACHED) {
+    let opened = match open_now(root, &within, libc::RESOLVE_CACHED) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let root = root.to_owned();
             elsewhere(move || open_now(&root, &within, 0)).await?
         }
         opened => opened,
+    };
+    match opened {
+        // A folder that holds ours may be served; ours may not.
+        Ok(opened) => Ok(opened.filter(|opened| !opened.is_ours(outward))),
+        Err(error) if is_none(&error) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    .or_else(|error| match error.raw_os_error() {
-        // EXDEV and ELOOP: it leads out of the folder.
+}
+
+/// Whether there is nothing to be served: EXDEV and ELOOP say that it leads out of the folder.
+fn is_none(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
         Some(
             libc::ENOENT
-            | libc::ENOTDIR
-            | libc::EACCES
-            | libc::EPERM
-            | libc::ELOOP
-            | libc::EXDEV
-            | libc::ENAMETOOLONG
-            | libc::ENXIO
-            | libc::ENODEV,
-        ) => Ok(None),
-        _ => Err(error.into()),
-    })
+                | libc::ENOTDIR
+                | libc::EACCES
+                | libc::ELOOP
+                | libc::EXDEV
+                | libc::ENAMETOOLONG
+                | libc::ENXIO
+                | libc::ENODEV
+        )
+    )
 }
 
 fn open_now(root: &Path, within: &CString, resolve: u64) -> io::Result<Option<Opened>> {
@@ -105,6 +122,12 @@ fn open_now(root: &Path, within: &CString, resolve: u64) -> io::Result<Option<Op
 }
 
 impl Opened {
+    /// Whether it lies in our own folder. Where the kernel does not tell its path, it does.
+    fn is_ours(&self, outward: &Outward) -> bool {
+        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        std::fs::read_link(link).map_or(true, |path| outward.is_own_folder(&path))
+    }
+
     /// Reads at most `most` bytes from `at` on to the end of `into`.
     ///
     /// # Errors
@@ -225,8 +248,12 @@ mod tests {
         Folder(path)
     }
 
+    fn all() -> Outward {
+        Outward::new(true, true, true)
+    }
+
     async fn content(root: &Path, within: &str) -> Option<String> {
-        let opened = open(root, within.as_bytes()).await.unwrap()?;
+        let opened = open(&all(), root, within.as_bytes()).await.unwrap()?;
         if opened.is_folder {
             return Some("a folder".into());
         }
@@ -278,6 +305,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn our_own_folder_is_never_served() {
+        let place = folder("own");
+        let site = place.0.join("site");
+        symlink("sub", site.join("link")).unwrap();
+        std::fs::write(site.join("sub/key"), "secret").unwrap();
+        let own = site.canonicalize().unwrap().join("sub");
+        let outward = all().with_own_folder(Some(own.clone()));
+        let opens = async |root: &Path, name: &[u8]| open(&outward, root, name).await;
+        assert!(opens(&site, b"a.txt").await.unwrap().is_some());
+        for name in [&b"sub/key"[..], b"link/key", b"sub"] {
+            assert!(opens(&site, name).await.unwrap().is_none());
+        }
+        assert!(matches!(opens(&own, b"key").await, Err(Broken::Forbidden)));
+        assert!(opens(&site.join("link"), b"key").await.unwrap().is_none());
+        let strict = Outward::new(true, true, false);
+        let refused = open(&strict, &site, b"a.txt").await;
+        assert!(matches!(refused, Err(Broken::Forbidden)));
+    }
+
+    #[tokio::test]
     async fn what_is_no_file_is_none() {
         let place = folder("kinds");
         let site = place.0.join("site");
@@ -296,7 +343,7 @@ mod tests {
     async fn a_file_that_becomes_shorter_is_told_and_parts_are_read() {
         let place = folder("parts");
         let site = place.0.join("site");
-        let opened = open(&site, b"a.txt").await.unwrap().unwrap();
+        let opened = open(&all(), &site, b"a.txt").await.unwrap().unwrap();
         let mut bytes = b"> ".to_vec();
         opened.read(2, 3, &mut bytes).await.unwrap();
         assert_eq!(bytes, b"> thi");

@@ -105,6 +105,13 @@ impl<'e> Download<'e, '_, '_, '_> {
 
     async fn give(&mut self, content: &[u8], after: After) -> Result<(), Fault> {
         let timeout = self.snapshot.edge.write_timeout;
+        if content.is_empty() && after != After::Last {
+            // A chunk without bytes would be the end (RFC 9112 §7.1). The head may wait to leave all the same.
+            return match after {
+                After::More => Ok(()),
+                _ => self.client.flush(self.alarm, timeout).await.map_err(gone),
+            };
+        }
         let given = self.client.body(content, after, self.alarm, timeout);
         given.await.map_err(gone)
     }

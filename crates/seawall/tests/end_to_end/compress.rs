@@ -134,6 +134,23 @@ fn no_transform_is_obeyed_and_a_weak_tag_revalidates() {
     assert_eq!(plain.field("etag"), Some("\"words\""));
 }
 
+/// The head comes alone, and then each line by itself: what is flushed between them has no end in the middle.
+#[test]
+fn a_body_that_drips_is_whole() {
+    let site = Server::site();
+    let up = before(&site, "compress = {}");
+    let straight = curl(&[&format!("{}/drip?ms=30&n=8", site.url())]);
+    for way in ["--http1.1", "--http2-prior-knowledge"] {
+        for coding in ["gzip", "br", "zstd"] {
+            let accept = format!("Accept-Encoding: {coding}");
+            let url = up.url("/drip?ms=30&n=8");
+            let answer = curl(&[way, "--compressed", "--header", &accept, &url]);
+            assert_eq!(answer.field("content-encoding"), Some(coding), "{way}");
+            assert_eq!(answer.body, straight.body, "{way} {coding}");
+        }
+    }
+}
+
 #[test]
 fn an_event_arrives_though_the_next_one_is_far_away() {
     let site = Server::site();

@@ -172,6 +172,28 @@ fn nothing_leads_out_of_the_folder() {
 }
 
 #[test]
+fn keys_are_not_served_and_no_folder_is_where_loopback_is_not_allowed() {
+    let folder = Folder::new();
+    let path = folder.join("").display().to_string();
+    let config = format!(
+        "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"file:{path}\" }}]\n"
+    );
+    let file = folder.write("seawall.toml", &config);
+    let inside = Up::start(folder, &["--config", file.to_str().unwrap()]);
+    assert_eq!(get(&inside, "/seawall.toml", &[]).status, 200);
+    assert!(inside.data().join("up.json").exists());
+    for path in ["/data/up.json", "/data/", "/data/access.log"] {
+        assert_eq!(get(&inside, path, &[]).status, 404, "{path}");
+    }
+    drop(inside);
+    let (_folder, root) = site();
+    let strict = up(&root, "[edge]\noutward = [\"public\"]");
+    let answer = get(&strict, "/", &[]);
+    let said = answer.field("proxy-status").unwrap();
+    assert_eq!(said, "seawall; error=destination_ip_prohibited");
+}
+
+#[test]
 fn conditions_and_ranges() {
     let (_folder, root) = site();
     let up = up(&root, "");

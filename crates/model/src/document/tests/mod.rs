@@ -190,6 +190,7 @@ mode = "off"
 [zone.maintenance]
 enabled = true
 message = "Back at <noon>."
+page = "closed.html"
 retry_after = "1h"
 allow = ["office", "192.0.2.7"]
 
