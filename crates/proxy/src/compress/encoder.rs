@@ -191,6 +191,34 @@ mod tests {
         }
     }
 
+    /// What the whole process holds of its heap, in bytes.
+    fn heap() -> usize {
+        // SAFETY: it takes nothing and gives numbers.
+        let told = unsafe { libc::mallinfo2() };
+        told.uordblks + told.hblkhd
+    }
+
+    #[test]
+    #[ignore = "alone: it measures the heap of the whole process"]
+    fn an_encoder_holds_no_more_than_it_is_charged_for() {
+        let content = text(4 << 20);
+        for coding in ALL {
+            for length in [None, Some(content.len() as u64)] {
+                let before = heap();
+                let mut encoder = Encoder::new(coding, length).unwrap();
+                let mut most = 0;
+                for piece in content.chunks(64 << 10) {
+                    encoder.write(piece).unwrap();
+                    encoder.flush().unwrap();
+                    drop(encoder.take());
+                    most = most.max(heap() - before);
+                }
+                println!("{coding:?} {length:?}: {} KiB", most >> 10);
+                assert!(most <= memory(coding), "{coding:?}: {most}");
+            }
+        }
+    }
+
     #[test]
     fn what_was_flushed_can_be_read_before_the_end() {
         for coding in ALL {

@@ -89,25 +89,32 @@ impl Compress {
         body: BodyOut,
     ) -> Option<Coding> {
         if head.status == 304 {
+            // It says what a 200 would say (RFC 9110 §15.4.5), as far as that can be told without one.
+            vary(&mut head.fields);
             weaken_as_asked(request, &mut head.fields);
             return None;
         }
         if !self.is_fit(head, body) {
             return None;
         }
-        let varies = head.fields.iter().any(|field| {
-            field.name.eq_ignore_ascii_case(b"vary")
-                && (has_word(field.value, b"accept-encoding") || has_word(field.value, b"*"))
-        });
-        if !varies {
-            head.fields.push(b"vary", b"Accept-Encoding");
-        }
+        vary(&mut head.fields);
         if request.version == HttpVersion::Http10 || is_risky(request) {
             return None;
         }
         accept::choose(&self.codings, || {
             request.fields.all(FieldId::AcceptEncoding)
         })
+    }
+}
+
+/// Says that the response depends on `Accept-Encoding`, if it does not say so.
+fn vary(fields: &mut Fields) {
+    let said = fields.iter().any(|field| {
+        field.name.eq_ignore_ascii_case(b"vary")
+            && (has_word(field.value, b"accept-encoding") || has_word(field.value, b"*"))
+    });
+    if !said {
+        fields.push(b"vary", b"Accept-Encoding");
     }
 }
 

@@ -105,6 +105,7 @@ fn a_304_names_what_the_client_has() {
         let mut head = response(304, &[("etag", "\"a\"")]);
         let request = request(&[ALL, ("if-none-match", asked)]);
         assert_eq!(zone().coding(&request, &mut head, BodyOut::None), None);
+        assert_eq!(head.fields.named(b"vary"), Some(&b"Accept-Encoding"[..]));
         assert_eq!(
             head.fields.named(b"etag"),
             Some(expected.as_bytes()),

@@ -7,6 +7,8 @@ use super::date;
 /// What is asked, and of what.
 pub(super) struct Asked<'a> {
     pub(super) fields: &'a Fields,
+    /// The method is GET: it alone has ranges (§14.2).
+    pub(super) is_get: bool,
     /// The entity tag of what there is, as it is sent.
     pub(super) tag: &'a str,
     /// When it was changed last, in seconds since 1970.
@@ -67,7 +69,7 @@ pub(super) fn decide(asked: &Asked<'_>) -> Decision {
         return Decision::NotModified;
     }
     match asked.fields.named(b"range") {
-        Some(range) if may_be_partial(asked) => ranged(range, asked.length),
+        Some(range) if asked.is_get && may_be_partial(asked) => ranged(range, asked.length),
         _ => Decision::Whole,
     }
 }
@@ -174,6 +176,7 @@ mod tests {
         }
         decide(&Asked {
             fields: &all,
+            is_get: true,
             tag,
             modified: MODIFIED,
             length: 100,
@@ -268,6 +271,21 @@ mod tests {
         ] {
             assert_eq!(decided(&[("range", range)]), expected, "{range}");
         }
+    }
+
+    #[test]
+    fn a_head_request_has_no_range() {
+        let mut fields = Fields::default();
+        fields.push(b"range", b"bytes=0-0");
+        let asked = Asked {
+            fields: &fields,
+            is_get: false,
+            tag: TAG,
+            modified: MODIFIED,
+            length: 100,
+            now: MODIFIED,
+        };
+        assert_eq!(decide(&asked), Decision::Whole);
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod path;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use seawall_model::{RequestHead, ResponseHead};
+use seawall_model::{Method, RequestHead, ResponseHead};
 use seawall_net::outward::Outward;
 
 pub use condition::Part;
@@ -113,6 +113,7 @@ impl Site {
         let modified = modified.map_or(0, |since| since.as_secs());
         let asked = Asked {
             fields: &request.fields,
+            is_get: request.method == Method::Get,
             tag: &tag,
             modified,
             length: opened.length,

@@ -185,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "prints times, judges nothing"]
+    fn what_a_pick_costs() {
+        for count in [3, 16, 256] {
+            let names: Vec<String> = (0..count).map(|n| format!("http://o{n}.test")).collect();
+            let all: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+            let pool = pool(&all);
+            let begun = std::time::Instant::now();
+            let picks = 200_000u64;
+            let mut sum = 0;
+            for key in 0..picks {
+                let key = Key::of(&key.to_le_bytes());
+                let picked = pool.pick_by_key(0, key, &Tried::default()).unwrap();
+                sum += u64::from(picked.index);
+            }
+            let each = begun.elapsed() / picks as u32;
+            println!("{count} origins: {each:?} a pick ({sum})");
+        }
+    }
+
+    #[test]
     fn who_was_tried_is_left_out_and_an_ipv6_client_is_its_network() {
         let pool = pool(&[("a", 1), ("b", 1)]);
         let mut tried = Tried::default();

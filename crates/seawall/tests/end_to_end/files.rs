@@ -300,6 +300,7 @@ fn files_are_compressed_and_edited_like_what_comes_from_a_server() {
                 (304, Some(tag)),
                 "{way}"
             );
+            assert_eq!(again.field("vary"), Some("Accept-Encoding"), "{way}");
             let part = curl(&[way, "--header", &accept, "--range", "0-9", &url]);
             assert_eq!((part.status, part.field("content-encoding")), (206, None));
         }
