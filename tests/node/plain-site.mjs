@@ -48,7 +48,8 @@ function hashOfBlocks(mib) {
 function file(request, response, type, text) {
   const etag = `"${createHash('sha256').update(text).digest('hex').slice(0, 16)}"`;
   const fields = { 'content-type': type, etag, 'last-modified': begun, 'cache-control': 'public, max-age=60' };
-  if (request.headers['if-none-match'] === etag) {
+  // Weak comparison (RFC 9110 §13.1.2).
+  if (request.headers['if-none-match']?.replace(/^W\//, '') === etag) {
     response.writeHead(304, fields).end();
     return;
   }
@@ -73,6 +74,18 @@ function blocks(response, mib, fields) {
     response.end();
   };
   push();
+}
+
+/** Text that compresses as prose does, with its length or without. */
+function words(response, kib, chunked) {
+  let text = '';
+  for (let line = 0; text.length < kib * 1024; line += 1) text += `line ${line}: ${(line * 7919) % 1013} waves came in\n`;
+  const body = Buffer.from(text.slice(0, kib * 1024));
+  const fields = { 'content-type': 'text/plain; charset=utf-8', etag: '"words"', 'accept-ranges': 'bytes' };
+  if (!chunked) fields['content-length'] = body.length;
+  response.writeHead(200, fields);
+  for (let at = 0; at < body.length; at += 10_000) response.write(body.subarray(at, at + 10_000));
+  response.end();
 }
 
 function upload(request, response) {
@@ -129,9 +142,11 @@ function answer(request, response) {
     case '/logo.svg': return file(request, response, 'image/svg+xml', LOGO);
     case '/download': return blocks(response, number('mib', 64), { 'content-length': number('mib', 64) * MIB });
     case '/stream': return blocks(response, number('mib', 8), {});
+    case '/words': return words(response, number('kib', 64), url.searchParams.has('chunked'));
     case '/upload': return upload(request, response);
     case '/slow': return setTimeout(() => response.writeHead(200, { 'content-type': 'text/plain' }).end('at last\n'), number('ms', 1000));
     case '/drip': return drip(response, number('ms', 100), number('n', 10));
+    case '/lone-event': return response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: one\n\n');
     case '/trailers': return trailers(response);
     case '/redirect': return response.writeHead(302, { location: '/' }).end();
     case '/echo': return json(response, { method: request.method, url: request.url, version: request.httpVersion, headers: request.headers });
@@ -152,4 +167,5 @@ server.on('request', (request, response) => {
   answer(request, response);
 });
 server.requestTimeout = 0;
-server.listen(0, '127.0.0.1', () => serving(server.address().port));
+if (flags.has('unix')) server.listen(flags.get('unix'), () => serving(0));
+else server.listen(0, '127.0.0.1', () => serving(server.address().port));

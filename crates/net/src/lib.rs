@@ -12,6 +12,7 @@ pub mod incoming;
 pub mod multiplex;
 pub mod outgoing;
 pub mod outward;
+pub mod proxy_protocol;
 mod socket;
 pub mod stream;
 pub mod tls;

@@ -3,13 +3,20 @@
 //! A name that resolves to a metadata service, or back to one of our own listeners, is how an edge is made to attack its own
 //! machine. So the check stands where the connection is made, whatever was checked before (DNS may answer differently now).
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
+use std::time::Duration;
+use std::{fmt, io};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::TcpStream;
 
 use crate::alarm::{Alarm, Elapsed};
+
+/// Between two tries at a unix socket whose backlog is full.
+const BACKLOG_LOOK: Duration = Duration::from_millis(5);
 
 /// Why we do not connect, or could not.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +24,8 @@ pub enum ConnectFault {
     /// The policy forbids this address.
     #[error("{address} is {why}")]
     Forbidden {
-        /// The resolved address.
-        address: SocketAddr,
+        /// The resolved address, or a socket's path.
+        address: String,
         /// What it is, and what would allow it.
         why: &'static str,
     },
@@ -41,6 +48,8 @@ pub struct Outward {
     loopback: bool,
     /// Our own listeners, never to be connected to.
     own: RwLock<Vec<SocketAddr>>,
+    /// Our own folder, with keys and sockets in it, never to be reached into.
+    own_folder: Option<PathBuf>,
 }
 
 impl Outward {
@@ -51,6 +60,15 @@ impl Outward {
             private,
             loopback,
             own: RwLock::default(),
+            own_folder: None,
+        }
+    }
+
+    /// The same policy, with a folder of our own into which nothing leads; its path without links.
+    pub fn with_own_folder(self, folder: Option<PathBuf>) -> Self {
+        Self {
+            own_folder: folder,
+            ..self
         }
     }
 
@@ -71,7 +89,7 @@ impl Outward {
         alarm: &mut Alarm,
     ) -> Result<TcpStream, ConnectFault> {
         self.check(address)
-            .map_err(|why| ConnectFault::Forbidden { address, why })?;
+            .map_err(|why| forbidden(&address, why))?;
         #[expect(clippy::disallowed_methods, reason = "this is outward")]
         let connecting = TcpStream::connect(address);
         let mut connecting = std::pin::pin!(connecting);
@@ -86,6 +104,67 @@ impl Outward {
             Ok(Err(error)) => Err(ConnectFault::Failed(error)),
             Err(Elapsed) => Err(ConnectFault::Slow),
         }
+    }
+
+    /// Connects to a unix socket (unix(7)), if the policy allows it: it is this machine, as loopback addresses are.
+    ///
+    /// What comes of it is called a TCP stream: connected stream sockets of both families are read, written and shut down alike,
+    /// and nobody here asks one for its addresses.
+    ///
+    /// # Errors
+    /// [`ConnectFault`]; a socket that is not there, or that nobody listens on, is refused.
+    pub async fn connect_unix(
+        &self,
+        path: &Path,
+        alarm: &mut Alarm,
+    ) -> Result<TcpStream, ConnectFault> {
+        self.check_local(path)
+            .map_err(|why| forbidden(&path.display(), why))?;
+        let failed = ConnectFault::Failed;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed)?;
+        let address = SockAddr::unix(path).map_err(failed)?;
+        while let Err(error) = socket.connect(&address) {
+            match error.kind() {
+                // Its backlog is full, of which the kernel tells no end.
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    return Err(ConnectFault::Refused);
+                }
+                _ => return Err(failed(error)),
+            }
+            let mut look = std::pin::pin!(tokio::time::sleep(BACKLOG_LOOK));
+            let looked = alarm.within(|cx| look.as_mut().poll(cx)).await;
+            looked.map_err(|Elapsed| ConnectFault::Slow)?;
+        }
+        // Whoever listens there, whatever the path is called: a request must not come round to us.
+        if let Some(pid) = listener_of(&socket)
+            && (pid == std::process::id() || pid == std::os::unix::process::parent_id())
+        {
+            let why = "one of our own listeners: the request would come round again";
+            return Err(forbidden(&path.display(), why));
+        }
+        let stream = std::net::TcpStream::from(OwnedFd::from(socket));
+        TcpStream::from_std(stream).map_err(failed)
+    }
+
+    /// Whether the policy allows a socket or folder of this machine: it is as loopback addresses are.
+    ///
+    /// # Errors
+    /// What it is, in words.
+    pub fn check_local(&self, path: &Path) -> Result<(), &'static str> {
+        if !self.loopback {
+            return Err("on this machine: [edge] outward does not have \"loopback\"");
+        }
+        if self.is_own_folder(path) {
+            return Err("in our own data folder: never allowed");
+        }
+        Ok(())
+    }
+
+    /// Whether a path, without links, leads into our own folder.
+    pub fn is_own_folder(&self, path: &Path) -> bool {
+        let own = self.own_folder.as_deref();
+        own.is_some_and(|own| path.starts_with(own))
     }
 
     /// Whether the policy allows this address; if not, what it is.
@@ -130,6 +209,36 @@ impl Outward {
             listener.port() == port && (bound == ip || (bound.is_unspecified() && is_local(ip)))
         })
     }
+}
+
+fn forbidden(address: &dyn fmt::Display, why: &'static str) -> ConnectFault {
+    ConnectFault::Forbidden {
+        address: address.to_string(),
+        why,
+    }
+}
+
+/// The process that listens at the other end (`SO_PEERCRED`, unix(7)); none when it is in another pid namespace.
+fn listener_of(socket: &Socket) -> Option<u32> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes into `peer` alone, at most the length that it is told.
+    let told = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    u32::try_from(peer.pid)
+        .ok()
+        .filter(|pid| told == 0 && *pid != 0)
 }
 
 /// Addresses that carry an IPv4 address inside mean that IPv4 address: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
@@ -278,5 +387,28 @@ mod tests {
             check(&all, "10.99.99.99:8080"),
             "another machine's port of the same number"
         );
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_this_machine_and_never_our_own() {
+        let path = std::env::temp_dir().join(format!("seawall-outward-{}", std::process::id()));
+        let _gone = std::fs::remove_file(&path);
+        let connect = async |policy: &Outward| {
+            let mut alarm = Alarm::new(Duration::from_secs(10));
+            policy.connect_unix(&path, &mut alarm).await
+        };
+        let all = Outward::new(true, true, true);
+        assert!(matches!(connect(&all).await, Err(ConnectFault::Refused)));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let closed = connect(&Outward::new(true, true, false)).await;
+        assert!(closed.unwrap_err().to_string().contains("\"loopback\""));
+        let inside = Outward::new(true, true, true).with_own_folder(Some(std::env::temp_dir()));
+        let inside = connect(&inside).await.unwrap_err().to_string();
+        assert!(inside.contains("our own data folder"), "{inside}");
+        let own = connect(&all).await.unwrap_err().to_string();
+        assert!(own.contains("our own listeners"), "{own}");
+        drop(listener);
+        assert!(matches!(connect(&all).await, Err(ConnectFault::Refused)));
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -293,7 +293,9 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
                 json!({
                     "origin": member.id.split('#').next().unwrap_or_default(),
                     "weight": member.weight,
+                    "weight_now_percent": member.weight_now_percent,
                     "in_flight": member.in_flight,
+                    "connections": member.connections,
                     "healthy": member.healthy,
                     "ejected_for_ms": member.ejected_for_ms,
                     "ejections": member.ejections,

@@ -15,7 +15,7 @@ use seawall_net::downstream::{
     ClientBody, ClientResponse, Continue, Http1Body, Http1Response, Http2Body, Http2Response,
 };
 use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
-use seawall_net::h2::{self, Malformed};
+use seawall_net::h2;
 use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
 use seawall_net::stream::Stream;
 use seawall_net::tls::{self, TlsFault, accept};
@@ -42,15 +42,23 @@ const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// Serves one connection to its end, in a task of its own.
 pub fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) {
-    let (Ok(peer), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
-        return;
-    };
+    if let Some(facts) = facts(&tcp) {
+        begin(thread, presence, tcp, facts, tls);
+    }
+}
+
+/// What its socket tells of a connection that was just accepted.
+pub fn facts(tcp: &TcpStream) -> Option<ConnFacts> {
     let _ = tcp.set_nodelay(true);
-    let facts = ConnFacts {
-        peer,
-        local,
+    Some(ConnFacts {
+        peer: tcp.peer_addr().ok()?,
+        local: tcp.local_addr().ok()?,
         tls: None,
-    };
+    })
+}
+
+/// Serves a connection from its first byte.
+pub fn begin(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, facts: ConnFacts, tls: bool) {
     // Two kinds of task, so that the one without TLS is no larger and no deeper than it must be.
     if tls {
         tokio::task::spawn_local(encrypted(thread, presence, tcp, facts));
@@ -61,7 +69,7 @@ pub fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) 
 }
 
 /// This task serves the connection: draining can wake it.
-async fn register(presence: &Presence) {
+pub async fn register(presence: &Presence) {
     poll_fn(|cx| {
         presence.register(cx.waker());
         Poll::Ready(())
@@ -487,7 +495,9 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
             let handle = Rc::new(StreamHandle::new(&connection, id));
             tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
         }
-        Opened::Malformed(why) => refusal::unanswered(&thread, &peer.facts, malformed(why)),
+        Opened::Malformed(why) => {
+            refusal::unanswered(&thread, &peer.facts, refusal::malformed(why))
+        }
     };
     let draining = || {
         if thread.is_stopping() {
@@ -499,25 +509,6 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
     let ended = Box::pin(connection.drive(&mut alarm, patience, draining, opened)).await;
     if let Ended::Protocol(reason) = ended {
         thread.shard.h2_abuse(reason);
-    }
-}
-
-/// Why a request on HTTP/2 was malformed, as one word for metrics and Records.
-fn malformed(why: Malformed) -> &'static str {
-    match why {
-        Malformed::Field => "bad_field",
-        Malformed::PseudoPlace => "misplaced_pseudo_field",
-        Malformed::PseudoUnknown => "unknown_pseudo_field",
-        Malformed::PseudoTwice => "duplicate_pseudo_field",
-        Malformed::PseudoMissing => "missing_pseudo_field",
-        Malformed::ConnectionField => "connection_specific_field",
-        Malformed::ContentLength => "bad_content_length",
-        Malformed::Method => "bad_method",
-        Malformed::Scheme => "bad_scheme",
-        Malformed::Path => "bad_target",
-        Malformed::Authority => "bad_host",
-        Malformed::Connect => "bad_connect",
-        Malformed::Status => "bad_status",
     }
 }
 

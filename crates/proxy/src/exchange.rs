@@ -5,6 +5,7 @@
 //! The way to the origin and back is in [`relay`](crate::relay).
 
 mod answers;
+mod files;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -381,10 +382,14 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.endpoint(known, zone, admitted.head(), parts)).await;
             }
         }
-        if let Some(origin) = zone.origins.first()
-            && matches!(origin.at, Place::Sample)
-        {
-            return Box::pin(self.sample(zone, admitted.head(), parts)).await;
+        match zone.origins.first().map(|origin| &origin.at) {
+            Some(Place::Sample) => {
+                return Box::pin(self.sample(zone, admitted.head(), parts)).await;
+            }
+            Some(Place::Files(site)) => {
+                return Box::pin(self.files(zone, site, &admitted, parts)).await;
+            }
+            _ => {}
         }
         if zone.guard.has_body_stages() {
             let before = parts.trail.get_mut().fuel;

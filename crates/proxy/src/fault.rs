@@ -63,6 +63,8 @@ pub enum Fault {
     Overloaded,
     /// We stop, and the time that running requests get is over.
     Stopping,
+    /// The origin has as much to do as it may have.
+    Full,
     /// The origin's name has no address.
     Dns,
     /// The address policy forbids the origin's address.
@@ -117,7 +119,13 @@ pub struct Answer {
 /// The words that metrics' labels may take.
 pub const WORDS: Slugs = Slugs {
     errors: SLUGS,
-    refusals: &["limit", "client_limit", "descriptors", "memory"],
+    refusals: &[
+        "limit",
+        "client_limit",
+        "descriptors",
+        "memory",
+        "proxy_protocol",
+    ],
     handshakes: &[
         "full",
         "resumed",
@@ -202,6 +210,7 @@ pub const WORDS: Slugs = Slugs {
     ],
     connects: &[
         "ok",
+        "circuit_open",
         "dns_error",
         "destination_ip_prohibited",
         "connection_refused",
@@ -244,6 +253,7 @@ pub const SLUGS: &[&str] = &[
     "proxy_internal_error",
     "connection_limit_reached",
     "edge_shutdown",
+    "circuit_open",
     "dns_error",
     "destination_ip_prohibited",
     "connection_refused",
@@ -404,6 +414,14 @@ impl Fault {
                     "edge_shutdown",
                     "The edge was stopped while the request ran.",
                     RETRY,
+                )
+            },
+            Self::Full => Answer {
+                proxy_status: "connection_limit_reached",
+                ..origin(
+                    503,
+                    "circuit_open",
+                    "The site's server has as much to do as it may have.",
                 )
             },
             Self::Dns => origin(

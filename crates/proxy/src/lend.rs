@@ -13,14 +13,16 @@ use seawall_model::document::Protocol;
 use seawall_net::alarm::Alarm;
 use seawall_net::h2;
 use seawall_net::multiplex::{Multiplex, Patience};
+use seawall_net::proxy_protocol::{self, Announced};
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
 use seawall_net::upstream::Http1Connection;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::hosts::Fast;
-use crate::origin::{AddressCache, Member};
+use crate::origin::{AddressCache, Counted, Member};
 use crate::snapshot::{Origin, Place, Snapshot, Zone};
 use crate::thread::Thread;
 
@@ -32,6 +34,9 @@ const KEEP_FOR: Duration = Duration::from_secs(50);
 const STREAMS: usize = 100;
 /// How long a request waits for the first answer of DNS between two looks.
 const DNS_LOOK: Duration = Duration::from_millis(5);
+
+/// Between two looks of a request that waits for a connection.
+const PLACE_LOOK: Duration = Duration::from_millis(5);
 
 /// Which HTTP an exchange needs of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,8 @@ struct Kept {
     member: Arc<Member>,
     addresses: AddressCache,
     idle: Vec<(Instant, Box<Http1Connection>)>,
+    /// Requests of this thread that wait for a connection.
+    waiting: usize,
     multiplexed: Vec<Rc<Multiplex>>,
     turn: usize,
 }
@@ -79,9 +86,17 @@ impl Kept {
             member: member.clone(),
             addresses,
             idle: Vec::new(),
+            waiting: 0,
             multiplexed: Vec::new(),
             turn: 0,
         }
+    }
+}
+
+impl Kept {
+    /// Connections are bounded, and another thread waits for one while nobody does here: it can make one when ours is closed.
+    fn is_wanted_elsewhere(&self) -> bool {
+        self.waiting == 0 && self.member.is_waited_for()
     }
 }
 
@@ -131,7 +146,7 @@ impl OriginConnections {
         connection.served += 1;
         let mut kept = self.kept.borrow_mut();
         let kept = kept.entry(key(member)).or_insert_with(|| Kept::new(member));
-        if kept.idle.len() < KEEP {
+        if kept.idle.len() < KEEP && !kept.is_wanted_elsewhere() {
             kept.idle.push((now, connection));
         }
     }
@@ -140,11 +155,15 @@ impl OriginConnections {
     pub fn sweep(&self) {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
+            if kept.is_wanted_elsewhere() {
+                kept.idle.clear();
+            }
             kept.idle
                 .retain(|(since, connection)| now - *since < KEEP_FOR && connection.is_fresh());
             kept.multiplexed.retain(|connection| !connection.is_over());
             !kept.idle.is_empty()
                 || !kept.multiplexed.is_empty()
+                || kept.waiting > 0
                 || Arc::strong_count(&kept.member) > 1
         });
     }
@@ -173,6 +192,17 @@ impl OriginConnections {
         (kept.addresses.of(member).to_vec(), kept.turn)
     }
 
+    /// One request of this thread more, or less, waits for a connection to `member`.
+    fn waits(&self, member: &Arc<Member>, begins: bool) {
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.entry(key(member)).or_insert_with(|| Kept::new(member));
+        kept.waiting = if begins {
+            kept.waiting + 1
+        } else {
+            kept.waiting.saturating_sub(1)
+        };
+    }
+
     fn keep_multiplexed(&self, member: &Arc<Member>, connection: &Rc<Multiplex>) {
         let mut kept = self.kept.borrow_mut();
         kept.entry(key(member))
@@ -190,11 +220,18 @@ pub fn lend_kept(
     need: Need,
     fresh: bool,
 ) -> Option<Lent> {
+    if origin.announce.is_some() {
+        // Its connections are each for one client.
+        return None;
+    }
     thread.origins.idle(member, needed(need, origin), fresh)
 }
 
 /// What the exchange needs, or else what the origin speaks.
 fn needed(need: Need, origin: &Origin) -> Need {
+    if origin.announce.is_some() {
+        return Need::Http1;
+    }
     match (need, origin.protocol) {
         (Need::Any, Protocol::Http1) => Need::Http1,
         (Need::Any, Protocol::Http2) => Need::Http2,
@@ -206,6 +243,10 @@ fn needed(need: Need, origin: &Origin) -> Need {
 ///
 /// # Errors
 /// The fault that kept us from connecting.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "whose connection, to whom, for whom"
+)]
 pub async fn lend_new(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
@@ -213,20 +254,21 @@ pub async fn lend_new(
     origin: &Origin,
     member: &Arc<Member>,
     need: Need,
+    whom: Announced,
     alarm: &mut Alarm,
 ) -> Result<Lent, Fault> {
     let due = Instant::now() + zone.timeouts.connect;
-    let made = connect(
-        thread,
-        snapshot,
-        zone,
-        origin,
-        member,
-        needed(need, origin),
-        due,
-        alarm,
-    )
-    .await;
+    let need = needed(need, origin);
+    let made = match place(thread, zone, member, need, due).await {
+        Ok(Room::New(place)) => {
+            connect(
+                thread, snapshot, zone, origin, member, need, whom, place, due, alarm,
+            )
+            .await
+        }
+        Ok(Room::Kept(lent)) => return Ok(lent),
+        Err(full) => Err(full),
+    };
     thread.shard.origin_connect(match &made {
         Ok(_) => "ok",
         Err(fault) => fault.answer().slug,
@@ -234,7 +276,56 @@ pub async fn lend_new(
     made
 }
 
-#[expect(clippy::too_many_arguments, reason = "as `lend`")]
+/// How a request gets its connection where these are bounded.
+enum Room {
+    /// A new one may be made.
+    New(Counted),
+    /// One came back while it waited.
+    Kept(Lent),
+}
+
+/// A place for a connection; waited for where the zone has that.
+async fn place(
+    thread: &Rc<Thread>,
+    zone: &Zone,
+    member: &Arc<Member>,
+    need: Need,
+    due: Instant,
+) -> Result<Room, Fault> {
+    if let Some(place) = zone.pool.connection(member) {
+        return Ok(Room::New(place));
+    }
+    let _counted = zone.pool.wait(member).ok_or(Fault::Full)?;
+    let _waiting = Waiting::new(thread, member);
+    while Instant::now() < due {
+        tokio::time::sleep(PLACE_LOOK).await;
+        if let Some(lent) = thread.origins.idle(member, need, false) {
+            return Ok(Room::Kept(lent));
+        }
+        if let Some(place) = zone.pool.connection(member) {
+            return Ok(Room::New(place));
+        }
+    }
+    Err(Fault::Full)
+}
+
+/// A request of this thread waits, until this is dropped.
+struct Waiting<'a>(&'a Thread, &'a Arc<Member>);
+
+impl<'a> Waiting<'a> {
+    fn new(thread: &'a Thread, member: &'a Arc<Member>) -> Self {
+        thread.origins.waits(member, true);
+        Self(thread, member)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.origins.waits(self.1, false);
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "as `lend_new`")]
 async fn connect(
     thread: &Rc<Thread>,
     snapshot: &Snapshot,
@@ -242,11 +333,32 @@ async fn connect(
     origin: &Origin,
     member: &Arc<Member>,
     need: Need,
+    whom: Announced,
+    place: Counted,
     due: Instant,
     alarm: &mut Alarm,
 ) -> Result<Lent, Fault> {
-    let Place::Server { tls, .. } = &origin.at else {
-        return Err(Fault::Internal);
+    let open = |place| OpenConnection {
+        thread: Rc::downgrade(thread),
+        _place: place,
+    };
+    let tls = match &origin.at {
+        Place::Server { tls, .. } => tls,
+        Place::Unix(path) => {
+            alarm.set_at(due);
+            let outward = &snapshot.edge.outward;
+            let mut connected = outward.connect_unix(path, alarm).await.map_err(Fault::from);
+            if matches!(connected, Err(Fault::Overloaded)) {
+                make_room(thread);
+                connected = outward.connect_unix(path, alarm).await.map_err(Fault::from);
+            }
+            let tcp = connected?;
+            announce(&tcp, origin, whom)?;
+            let stream = Stream::Plain(tcp.into());
+            let http2 = need == Need::Http2;
+            return Ok(lent(thread, zone, member, stream, open(place), http2));
+        }
+        Place::Sample | Place::Files(_) => return Err(Fault::Internal),
     };
     let (addresses, turn) = resolved(thread, member, due).await?;
     let mut fault = Fault::Unreachable;
@@ -265,9 +377,7 @@ async fn connect(
             .await
             .map_err(Fault::from);
         if matches!(connected, Err(Fault::Overloaded)) {
-            // Connections at rest hold descriptors too: this one is worth more.
-            thread.shared.note_ran_out();
-            thread.origins.close_idle();
+            make_room(thread);
             connected = snapshot
                 .edge
                 .outward
@@ -283,9 +393,11 @@ async fn connect(
             }
         };
         alarm.set_at(due);
+        announce(&tcp, origin, whom)?;
         let Some(tls) = tls else {
             let stream = Stream::Plain(tcp.into());
-            return Ok(lent(thread, zone, member, stream, need == Need::Http2));
+            let http2 = need == Need::Http2;
+            return Ok(lent(thread, zone, member, stream, open(place), http2));
         };
         let config = if need == Need::Http1 {
             &tls.http1
@@ -303,6 +415,7 @@ async fn connect(
                     zone,
                     member,
                     Stream::Tls(Box::new(stream)),
+                    open(place),
                     http2,
                 ));
             }
@@ -312,12 +425,36 @@ async fn connect(
     Err(fault)
 }
 
+/// Descriptors have run out. Connections at rest hold some too: one that is needed is worth more.
+fn make_room(thread: &Thread) {
+    thread.shared.note_ran_out();
+    thread.origins.close_idle();
+}
+
+/// Says whom a new connection is for, where the origin wants to know.
+pub fn announce(tcp: &TcpStream, origin: &Origin, whom: Announced) -> Result<(), Fault> {
+    let Some(version) = origin.announce else {
+        return Ok(());
+    };
+    let mut header = Vec::new();
+    proxy_protocol::write(version, whom, &mut header);
+    // A few bytes on a connection that has carried none: the kernel takes them at once.
+    match tcp.try_write(&header) {
+        Ok(wrote) if wrote == header.len() => Ok(()),
+        _ => Err(Fault::ClosedEarly),
+    }
+}
+
 /// Counts a connection to an origin for as long as it is open.
-struct OpenConnection(Weak<Thread>);
+struct OpenConnection {
+    thread: Weak<Thread>,
+    /// Its place among the origin's connections.
+    _place: Counted,
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.upgrade() {
+        if let Some(thread) = self.thread.upgrade() {
             thread.shard.origin_connection_closed();
         }
     }
@@ -346,9 +483,9 @@ fn lent(
     zone: &Zone,
     member: &Arc<Member>,
     stream: Stream,
+    open: OpenConnection,
     http2: bool,
 ) -> Lent {
-    let open = OpenConnection(Rc::downgrade(thread));
     if !http2 {
         let mut connection = Box::new(Http1Connection::new(stream));
         connection.attached = Some(Box::new(open));

@@ -4,12 +4,15 @@
 //! [`snapshot::Snapshot`] made by [`compile::compile`] and swapped as a whole in a [`slot::Slot`]. Not here: command line, files.
 
 pub mod admin;
+mod announced;
 pub mod certificates;
 pub mod compile;
+mod compress;
 mod connection;
 mod endpoint;
 mod exchange;
 mod fault;
+mod files;
 mod forward;
 pub mod hosts;
 mod lend;

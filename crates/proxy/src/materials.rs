@@ -145,6 +145,7 @@ pub fn of_zone(zone: &seawall_model::document::Zone) -> impl Iterator<Item = &Pa
     own.into_iter()
         .flatten()
         .chain(&zone.tls.client_ca)
+        .chain(&zone.maintenance.page)
         .chain(origins)
 }
 

@@ -12,6 +12,7 @@ use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::outgoing::{BodyOut, Line, Prepared};
 use seawall_net::outward::{self, ConnectFault};
+use seawall_net::proxy_protocol::Announced;
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
 use seawall_net::upstream::{Http1Connection, OriginConnection};
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fault::Fault;
+use crate::lend::announce;
 use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
@@ -38,13 +40,13 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
         let mut tasks = JoinSet::new();
         for zone in &snapshot.zones {
             for (index, origin) in (0u16..).zip(&zone.origins) {
-                let (Place::Server { host, port, .. }, Some(member)) =
-                    (&origin.at, zone.pool.member(index))
-                else {
+                let Some(member) = zone.pool.member(index) else {
                     continue;
                 };
                 random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                if host.parse::<IpAddr>().is_err() {
+                if let Place::Server { host, port, .. } = &origin.at
+                    && host.parse::<IpAddr>().is_err()
+                {
                     let refresh = Refresh::new(host, *port);
                     tasks.spawn_local(resolve(
                         shared.clone(),
@@ -55,7 +57,9 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
                         random,
                     ));
                 }
-                if let Some(probe) = &zone.probe {
+                if let Some(probe) = &zone.probe
+                    && matches!(origin.at, Place::Server { .. } | Place::Unix(_))
+                {
                     let task = probe_for_ever(
                         shared.clone(),
                         snapshot.clone(),
@@ -138,15 +142,23 @@ async fn probe_once(
     probe: &Probe,
 ) -> Result<bool, NoRoom> {
     let asked = async {
-        let Some(address) = zone
-            .pool
-            .member(index)
-            .and_then(|member| member.addresses().first().copied())
-        else {
-            return Ok(None);
-        };
+        let outward = &snapshot.edge.outward;
         let mut alarm = Alarm::new(probe.timeout);
-        match snapshot.edge.outward.connect(address, &mut alarm).await {
+        let at = zone
+            .origins
+            .get(usize::from(index))
+            .map(|origin| &origin.at);
+        let connected = if let Some(Place::Unix(path)) = at {
+            outward.connect_unix(path, &mut alarm).await
+        } else {
+            let member = zone.pool.member(index);
+            let address = member.and_then(|member| member.addresses().first().copied());
+            let Some(address) = address else {
+                return Ok(None);
+            };
+            outward.connect(address, &mut alarm).await
+        };
+        match connected {
             Ok(tcp) => Ok(ask(snapshot, zone, index, probe, tcp, &mut alarm).await),
             Err(fault) => no_answer(fault),
         }
@@ -174,8 +186,11 @@ async fn ask(
     alarm: &mut Alarm,
 ) -> Option<u16> {
     let origin = zone.origins.get(usize::from(index))?;
-    let Place::Server { host, port, tls } = &origin.at else {
-        return None;
+    announce(&tcp, origin, Announced::Sender).ok()?;
+    let (own, tls) = match &origin.at {
+        Place::Server { host, port, tls } => (format!("{host}:{port}"), tls.as_ref()),
+        Place::Unix(_) => ("localhost".to_owned(), None),
+        Place::Sample | Place::Files(_) => return None,
     };
     let stream = match tls {
         None => Stream::Plain(tcp.into()),
@@ -186,7 +201,6 @@ async fn ask(
             Stream::Tls(Box::new(stream))
         }
     };
-    let own = format!("{host}:{port}");
     let mut extra = Fields::default();
     extra.push_known(FieldId::Connection, b"close");
     let authority = (probe.host.as_deref().map(str::as_bytes))

@@ -3,7 +3,9 @@
 //! Upload and download run in one task, at once where there is an upload. What the origin sends is trusted only as far as its
 //! framing goes: a body that does not come whole is never presented as whole.
 
+mod compressed;
 mod download;
+mod pick;
 mod upload;
 
 use std::cell::Cell;
@@ -16,12 +18,14 @@ use seawall_model::{FieldId, Method, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
+use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{
     Http1Connection, OriginConnection, OriginFault, OriginRequest, OriginResponse, open_stream,
 };
 use tokio::time::Instant;
 
 use download::{Download, Left};
+use pick::{Picking, Place};
 use upload::{Look, Upload, upload};
 
 use crate::exchange::Exchange;
@@ -97,28 +101,20 @@ pub async fn relay(
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
     zone.pool.budget().count_request(now);
+    let mut picking = Picking::new(exchange, zone, admitted.head());
     let mut tried = Tried::default();
     let mut made = 0;
     let mut fresh = false;
     let mut last = None;
     loop {
-        let picked = zone.pool.pick(
-            now,
-            if zone.pool.len() > 1 {
-                thread.random()
-            } else {
-                0
-            },
-            &tried,
-        );
-        let Some((picked, origin)) =
-            picked.and_then(|p| zone.origins.get(usize::from(p.index)).map(|o| (p, o)))
-        else {
-            let fault = last.unwrap_or(Fault::Unreachable);
-            return Err(Failed { fault, bytes_in: 0 });
-        };
-        let lease = Lease::new(picked.member);
-        let index = picked.index;
+        let failed = |fault| Failed { fault, bytes_in: 0 };
+        let Place {
+            index,
+            origin,
+            lease,
+        } = picking
+            .next(exchange, zone, now, &mut tried, made > 0, last)
+            .map_err(failed)?;
         made += 1;
         let need = need(exchange, admitted.head());
         let lent = lend_kept(thread, origin, lease.member(), need, fresh);
@@ -168,6 +164,13 @@ pub async fn relay(
             body_spent: miss.spent > 0,
             response_started: false,
         };
+        if miss.fault == Fault::Full {
+            // It has as many connections as it may, and nothing was asked of it.
+            drop(lease);
+            made -= 1;
+            picking.is_full(index, &mut tried, last).map_err(failed)?;
+            continue;
+        }
         if miss.stale {
             // It says nothing about the origin. Once, on a connection of its own, is no storm.
             if !fresh
@@ -336,7 +339,17 @@ async fn attempt(
         Some(lent) => lent,
         None => {
             let snapshot = exchange.snapshot;
-            let made = lend_new(thread, snapshot, zone, origin, member, need, exchange.alarm);
+            let whom = whom(exchange);
+            let made = lend_new(
+                thread,
+                snapshot,
+                zone,
+                origin,
+                member,
+                need,
+                whom,
+                exchange.alarm,
+            );
             made.await.map_err(Miss::before_sending)?
         }
     };
@@ -373,13 +386,27 @@ async fn attempt(
     drop(request);
     let at = talked?;
     let whole = exchange.outcome.fault.is_none() && exchange.body.is_done() | websocket;
-    let reusable = whole && response.is_reusable();
+    let reusable = whole && response.is_reusable() && origin.announce.is_none();
     response.release();
     drop(response);
     if let (OriginConnection::Http1(connection), Some(at), true) = (connection, at, reusable) {
         thread.origins.give_back(member, connection, at);
     }
     Ok(())
+}
+
+/// Whom a connection of an origin's own would be for.
+fn whom(exchange: &Exchange<'_, '_>) -> Announced {
+    let facts = &exchange.peer.facts;
+    let from = match exchange.client.ip == facts.peer.ip().to_canonical() {
+        true => facts.peer,
+        // The port of a client behind a proxy is not known.
+        false => (exchange.client.ip, 0).into(),
+    };
+    Announced::Client {
+        from,
+        to: facts.local,
+    }
 }
 
 fn request_out<'a>(

@@ -3,20 +3,24 @@
 //! Not here: how a document becomes one ([`compile`](crate::compile)), and what outlives it (pools' members, metrics slots,
 //! ticket keys: State).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use seawall_guard::{Edits, Guard, ZoneId};
-use seawall_model::document::Protocol as OriginProtocol;
+use seawall_model::document::{AnnouncedListeners, By, Protocol as OriginProtocol};
 use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
+use seawall_net::proxy_protocol::Version;
 use seawall_rules::{NetworkSet, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 
+use crate::compress::Compress;
+use crate::files::Site;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
 
@@ -70,6 +74,8 @@ pub struct Edge {
     pub ray_line: Box<[u8]>,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Box<[Network]>,
+    /// Listeners on which these peers begin with the PROXY protocol.
+    pub announced: AnnouncedListeners,
     /// Which addresses may be connected to.
     pub outward: Arc<Outward>,
     /// Bounds of a head.
@@ -127,6 +133,8 @@ pub struct Zone {
     pub place: Box<[u8]>,
     /// Its origins' state.
     pub pool: Arc<Pool>,
+    /// What decides which origin gets a request.
+    pub by: By,
     /// Its origins, by the index that the pool gives.
     pub origins: Box<[Origin]>,
     /// TLS towards clients; none when no certificate could be had.
@@ -147,6 +155,10 @@ pub struct Zone {
     pub hsts: Option<Box<str>>,
     /// What is changed in responses.
     pub response_edits: Edits,
+    /// What it says under maintenance, in HTML; none: a page of ours.
+    pub maintenance: Option<Box<[u8]>>,
+    /// What is compressed; none: nothing.
+    pub compress: Option<Compress>,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.
@@ -175,6 +187,8 @@ pub struct Origin {
     pub at: Place,
     /// The `Host` it gets; none passes the client's.
     pub host: Option<Box<[u8]>>,
+    /// The version of the PROXY protocol that its connections begin with.
+    pub announce: Option<Version>,
     /// Which HTTP it speaks.
     pub protocol: OriginProtocol,
 }
@@ -193,6 +207,10 @@ pub enum Place {
         /// How TLS is spoken to it; none is cleartext.
         tls: Option<OriginTls>,
     },
+    /// A unix socket of this machine, by its path.
+    Unix(Box<Path>),
+    /// A folder, whose files we serve.
+    Files(Site),
 }
 
 /// TLS towards an origin.

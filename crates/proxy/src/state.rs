@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
@@ -33,6 +34,7 @@ pub struct State {
     pub stages: &'static [&'static StageDef],
     tickets: Mutex<HashMap<ZoneId, Arc<Tickets>>>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
+    own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
 }
 
@@ -49,6 +51,7 @@ impl State {
             stages,
             tickets: Mutex::default(),
             own_listeners: Mutex::default(),
+            own_folder: OnceLock::new(),
             https_port: OnceLock::new(),
         }
     }
@@ -111,6 +114,11 @@ impl State {
         *locked(&self.own_listeners) = listeners;
     }
 
+    /// Our own folder, its path without links, into which no origin leads. The first one said holds.
+    pub fn set_own_folder(&self, folder: PathBuf) {
+        let _ = self.own_folder.set(folder);
+    }
+
     /// The port of the first HTTPS listener, for redirects to it. The first one said holds.
     pub fn set_https_port(&self, port: u16) {
         let _ = self.https_port.set(port);
@@ -121,9 +129,10 @@ impl State {
         self.https_port.get().copied()
     }
 
-    /// An address policy that knows our own listeners.
+    /// An address policy that knows our own listeners and our own folder.
     pub fn outward(&self, public: bool, private: bool, loopback: bool) -> Arc<Outward> {
-        let outward = Outward::new(public, private, loopback);
+        let outward =
+            Outward::new(public, private, loopback).with_own_folder(self.own_folder.get().cloned());
         outward.set_own(locked(&self.own_listeners).clone());
         Arc::new(outward)
     }

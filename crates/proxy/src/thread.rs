@@ -398,6 +398,15 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// Counts the connection as this client's; false when that one has `most` already.
+    pub fn count(&mut self, ip: IpAddr, most: u32) -> bool {
+        let entered = self.counted.is_none() && self.thread.shared.enter(ip, most);
+        if entered {
+            self.counted = Some(ip);
+        }
+        entered
+    }
+
     /// This task serves it.
     pub fn register(&self, waker: &Waker) {
         if let Some(place) = self.thread.clients.borrow_mut().get_mut(self.place) {

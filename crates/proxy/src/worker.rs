@@ -15,6 +15,7 @@ use seawall_telemetry::{LogBuffer, Shard};
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 
+use crate::announced;
 use crate::connection;
 use crate::thread::{Shared, Thread};
 
@@ -156,16 +157,16 @@ async fn housekeeping(thread: &Rc<Thread>) {
 async fn accept_in_time(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
     if own {
         tokio::select! {
-            () = accept(thread.clone(), listener, tls) => {}
+            () = accept(thread.clone(), listener, tls, own) => {}
             () = thread.shared.accepts() => {}
         }
     } else {
         thread.shared.accepts().await;
-        accept(thread, listener, tls).await;
+        accept(thread, listener, tls, own).await;
     }
 }
 
-async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
+async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
     // Kept so that, when descriptors run out, there is one to accept and close with: a client that is told at once is better
     // off than one that hangs in the backlog.
     let mut spare = spare_descriptor();
@@ -177,8 +178,10 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
                     snapshot.edge.connections,
                     snapshot.edge.connections_per_client,
                 );
+                let announces = !own && announced::begins(&snapshot, tls, from.ip());
                 drop(snapshot);
-                let counted = (each > 0).then(|| from.ip());
+                // Whose it is, where somebody else is to say that, is counted then.
+                let counted = (each > 0 && !announces).then(|| from.ip());
                 if counted.is_some_and(|ip| !thread.shared.enter(ip, each)) {
                     thread.shard.connection_refused("client_limit");
                     continue;
@@ -195,7 +198,11 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
                     thread.shared.note_ran_out();
                     continue;
                 }
-                connection::serve(thread.clone(), presence, tcp, tls);
+                if announces {
+                    announced::serve(thread.clone(), presence, tcp, tls);
+                } else {
+                    connection::serve(thread.clone(), presence, tcp, tls);
+                }
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 thread.shard.connection_refused("descriptors");

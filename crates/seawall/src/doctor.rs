@@ -273,8 +273,26 @@ impl Findings {
         let outward = outward_of(document);
         let origins = document.zones.iter().flat_map(|zone| &zone.origins);
         for origin in origins.take(MOST) {
-            let OriginUrl::Server { host, port, .. } = &origin.url else {
-                continue;
+            let (host, port) = match &origin.url {
+                OriginUrl::Server { host, port, .. } => (host, port),
+                OriginUrl::Unix(path) => {
+                    let connected = outward.connect_unix(path, &mut Alarm::new(PATIENCE)).await;
+                    self.origin(format!("origin {}", origin.url), connected.err());
+                    continue;
+                }
+                OriginUrl::Files(path) => {
+                    let about = format!("origin {}", origin.url);
+                    match std::fs::read_dir(path) {
+                        Ok(_) => self.good(about, "is a folder that can be read"),
+                        Err(why) => self.bad(
+                            about,
+                            why.to_string(),
+                            "make it, or let the user read it that Seawall runs as",
+                        ),
+                    }
+                    continue;
+                }
+                OriginUrl::Sample => continue,
             };
             let about = format!("origin {host}:{port}");
             let found =
@@ -297,20 +315,20 @@ impl Findings {
                     Err(why) => fault = Some(why),
                 }
             }
-            match fault {
-                None => self.good(about, "takes connections"),
-                Some(why) => {
-                    let fix = match why {
-                        ConnectFault::Refused => "start it, or correct the port in `url`",
-                        ConnectFault::Forbidden { .. } => {
-                            "allow its kind of address in [edge] outward"
-                        }
-                        _ => "look at routes and firewalls between here and there",
-                    };
-                    self.bad(about, why.to_string(), fix);
-                }
-            }
+            self.origin(about, fault);
         }
+    }
+
+    fn origin(&mut self, about: String, fault: Option<ConnectFault>) {
+        let Some(why) = fault else {
+            return self.good(about, "takes connections");
+        };
+        let fix = match why {
+            ConnectFault::Refused => "start it, or correct its `url`",
+            ConnectFault::Forbidden { .. } => "allow its kind of address in [edge] outward",
+            _ => "look at routes and firewalls between here and there",
+        };
+        self.bad(about, why.to_string(), fix);
     }
 
     /// What is kept of ACME's, and the files that zones name.

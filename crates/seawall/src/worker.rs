@@ -135,6 +135,7 @@ async fn prepare(
         state.set_https_port(https.address.port());
     }
     state.set_own_listeners(addresses);
+    state.set_own_folder(configuration.data.path("").canonicalize()?);
     let document = &source.parsed.document;
     let keeper = certificates::restore(
         document,

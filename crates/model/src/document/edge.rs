@@ -27,6 +27,8 @@ pub struct Edge {
     pub workers: Option<usize>,
     /// Peers whose forwarding headers are believed. Default: none.
     pub trusted_proxies: Vec<Network>,
+    /// Listeners on which those peers begin with the PROXY protocol. Default: none.
+    pub proxy_protocol: AnnouncedListeners,
     /// What addresses may be connected to. Default: all three kinds.
     pub outward: Outward,
     /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `quarantine`, `origins_down`, `dns_stale`,
@@ -44,6 +46,15 @@ pub struct Edge {
     pub acme: Acme,
     /// Bounds on clients.
     pub limits: EdgeLimits,
+}
+
+/// Listeners on which trusted peers begin with the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnnouncedListeners {
+    /// Those of plain HTTP.
+    pub http: bool,
+    /// Those of HTTPS.
+    pub https: bool,
 }
 
 /// Stages that can be switched off at once: more than there are.
@@ -69,6 +80,7 @@ impl Default for Edge {
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8801))),
             workers: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: AnnouncedListeners::default(),
             outward: Outward::default(),
             unready_when: Vec::new(),
             kill: Vec::new(),
@@ -232,6 +244,17 @@ impl Edge {
             &mut edge.trusted_proxies,
             reader.list("trusted_proxies", limits.trusted_proxies, Network::parse),
         );
+        let at = reader.peek("proxy_protocol").map(|found| found.offset);
+        if let Some(kinds) = reader.words("proxy_protocol") {
+            edge.proxy_protocol = AnnouncedListeners {
+                http: kinds.contains(&"http"),
+                https: kinds.contains(&"https"),
+            };
+            if !kinds.is_empty() && edge.trusted_proxies.is_empty() {
+                let help = "write trusted_proxies = [\"…\"]: who is believed";
+                reader.refuse("proxy_protocol", at, Wrong::new("has no effect", help));
+            }
+        }
         if let Some(kinds) = reader.words("outward") {
             let has = |kind| kinds.contains(&kind);
             edge.outward = Outward {
@@ -281,6 +304,12 @@ impl Edge {
         );
         if !self.trusted_proxies.is_empty() {
             entries.list("trusted_proxies", &self.trusted_proxies);
+        }
+        if self.proxy_protocol != default.proxy_protocol {
+            let AnnouncedListeners { http, https } = self.proxy_protocol;
+            let words = [("http", http), ("https", https)].into_iter();
+            let words: Vec<&str> = words.filter_map(|(word, is)| is.then_some(word)).collect();
+            entries.list("proxy_protocol", &words);
         }
         if self.outward != default.outward {
             let allowed = [

@@ -2,6 +2,7 @@
 //! headers of responses, maintenance.
 
 use crate::token::is_token;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lists::{ListNames, ListRef};
@@ -192,7 +193,7 @@ impl ZoneBody {
 }
 
 /// A media type without parameters (RFC 9110 §8.3.1), or `type/*`; in lower case.
-fn media_type(text: &str) -> Result<String, Wrong> {
+pub(super) fn media_type(text: &str) -> Result<String, Wrong> {
     let wrong = |help: String| {
         let what = format!("{} is no media type", quote(text));
         Err(Wrong::new(what, help))
@@ -348,6 +349,8 @@ pub struct Maintenance {
     pub enabled: bool,
     /// Plain text on the page, at most 500 printable characters; to be escaped where it stands in HTML. Default: none.
     pub message: String,
+    /// A file (HTML) that is the page. Default: ours, with the message.
+    pub page: Option<PathBuf>,
     /// `Retry-After`, 1 s to 1 day. Default 5 min.
     pub retry_after: Duration,
     /// Clients that are served nevertheless. Default: none.
@@ -359,6 +362,7 @@ impl Default for Maintenance {
         Self {
             enabled: false,
             message: String::new(),
+            page: None,
             retry_after: Duration::from_secs(300),
             allow: Vec::new(),
         }
@@ -371,6 +375,7 @@ impl Maintenance {
         put(&mut maintenance.enabled, reader.flag("enabled"));
         let message = reader.parsed("message", |text| value::printable(text, 500));
         put(&mut maintenance.message, message);
+        maintenance.page = reader.file("page");
         put(&mut maintenance.retry_after, reader.duration("retry_after"));
         maintenance.allow = refs(&mut reader, "allow", names);
         reader.close();
@@ -384,6 +389,8 @@ impl Maintenance {
         if !self.message.is_empty() {
             entries.text("message", &self.message);
         }
+        let page = self.page.as_deref().map(|path| path.to_string_lossy());
+        entries.text_if("page", page.as_deref());
         entries.duration("retry_after", self.retry_after, default.retry_after);
         entries.list_if("allow", &self.allow);
         entries

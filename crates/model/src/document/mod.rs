@@ -7,6 +7,8 @@
 //! a document into what serves requests.
 
 mod acme;
+mod balance;
+mod compress;
 mod edge;
 mod guard;
 mod headers;
@@ -29,7 +31,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
-pub use edge::{AccessLog, Edge, EdgeLimits, LogFile, Outward, location};
+pub use balance::{Balance, By, Circuit, Outlier};
+pub use compress::{Coding, Compress};
+pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
 };
@@ -38,7 +42,8 @@ pub use keys::{Absent, KEYS, Key, Kind, reference_markdown};
 pub use lists::{IpList, ListRef};
 pub use mode::StageMode;
 pub use origin::{
-    CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, Retry, Timeouts,
+    CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
+    Timeouts,
 };
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use skip::SkipSet;

@@ -1,6 +1,5 @@
 //! Where a zone's requests go: origins, how their health is found out, how long they are waited for.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +11,10 @@ use super::value::{article, shown, whole};
 use super::write::Entries;
 use crate::host::{self, Host};
 use crate::problem::{Wrong, quote};
-use crate::suggest;
+
+mod url;
+
+pub use url::OriginUrl;
 
 /// One server behind a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,10 @@ pub struct Origin {
     pub verify: bool,
     /// The authorities that sign its certificate, a PEM file. Default: the system's.
     pub ca: Option<PathBuf>,
+    /// How it learns the client's address, before the first byte of a connection. Default: not so.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether files and folders whose names begin with a dot are served, where it is a folder. Default false.
+    pub dotfiles: bool,
     /// What we present to it.
     pub client_certificate: Option<CertificateFiles>,
 }
@@ -46,103 +52,9 @@ impl Default for Origin {
             sni: None,
             verify: true,
             ca: None,
+            proxy_protocol: ProxyProtocol::Off,
+            dotfiles: false,
             client_certificate: None,
-        }
-    }
-}
-
-/// Where an origin is. Displays as it is written, the port only where it is not the scheme's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OriginUrl {
-    /// The sample site that the edge itself serves.
-    Sample,
-    /// A server.
-    Server {
-        /// `https://` rather than `http://`.
-        tls: bool,
-        /// Its name or address.
-        host: Host,
-        /// Its port.
-        port: u16,
-    },
-}
-
-impl OriginUrl {
-    /// From `sample`, `http://host[:port]` or `https://host[:port]`. A lone `/` behind it is let pass.
-    ///
-    /// # Errors
-    /// Other schemes, user names, paths, queries, and what is no host.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        if text == "sample" {
-            return Ok(Self::Sample);
-        }
-        let wrong =
-            |what: &str, help: String| Err(Wrong::new(format!("{} {what}", quote(text)), help));
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return wrong(
-                "has no scheme",
-                "write http://… or https://…, or \"sample\"".into(),
-            );
-        };
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "https" => true,
-            other => {
-                let meant = match suggest::nearest(other, ["http", "https"]) {
-                    Some(near) => format!("did you mean {near}://?"),
-                    None => "use http:// or https://".into(),
-                };
-                return wrong("has no known scheme", meant);
-            }
-        };
-        let (authority, behind) = match rest
-            .find(['/', '?', '#'])
-            .and_then(|at| rest.split_at_checked(at))
-        {
-            Some((authority, behind)) => (authority, behind),
-            None => (rest, ""),
-        };
-        if authority.contains('@') {
-            let help = "set an Authorization field in request_headers, from a secret";
-            return Err(Wrong::new("a URL with a user name or password", help));
-        }
-        if !matches!(behind, "" | "/") {
-            return wrong(
-                "has a path",
-                "only scheme, host and port: the client's path is sent as it is".into(),
-            );
-        }
-        let (host, port) = Host::parse_with_port(authority)?;
-        Ok(Self::Server {
-            tls,
-            host,
-            port: port.unwrap_or(if tls { 443 } else { 80 }),
-        })
-    }
-
-    /// Whether TLS is spoken to it.
-    pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Server { tls: true, .. })
-    }
-}
-
-impl fmt::Display for OriginUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sample => f.write_str("sample"),
-            Self::Server {
-                tls: false,
-                host,
-                port: 80,
-            } => write!(f, "http://{host}"),
-            Self::Server {
-                tls: true,
-                host,
-                port: 443,
-            } => write!(f, "https://{host}"),
-            Self::Server { tls, host, port } => {
-                write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" })
-            }
         }
     }
 }
@@ -167,6 +79,18 @@ impl Protocol {
             Self::Http2 => "2",
         }
     }
+}
+
+/// The version of the PROXY protocol that an origin gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// None.
+    #[default]
+    Off,
+    /// Version 1, a line of text.
+    V1,
+    /// Version 2, binary.
+    V2,
 }
 
 /// A certificate chain and its private key, both PEM files.
@@ -218,6 +142,9 @@ impl Origin {
                 }
             }
         }
+        if let Some(url) = &url {
+            read_kind(&mut reader, url);
+        }
         put(&mut origin.url, url);
         put(&mut origin.weight, reader.number("weight"));
         put(
@@ -228,6 +155,21 @@ impl Origin {
                 _ => Protocol::Auto,
             }),
         );
+        let at = reader.peek("proxy_protocol").map(|found| found.offset);
+        put(
+            &mut origin.proxy_protocol,
+            reader.choice("proxy_protocol").map(|word| match word {
+                "v1" => ProxyProtocol::V1,
+                "v2" => ProxyProtocol::V2,
+                _ => ProxyProtocol::Off,
+            }),
+        );
+        if origin.proxy_protocol != ProxyProtocol::Off && origin.protocol == Protocol::Http2 {
+            let help = "leave protocol out: one connection of HTTP/2 is for many clients";
+            let wrong = Wrong::new("does not go with protocol = \"2\"", help);
+            reader.refuse("proxy_protocol", at, wrong);
+        }
+        put(&mut origin.dotfiles, reader.flag("dotfiles"));
         origin.host = reader.parsed("host", host_field);
         origin.sni = reader.parsed("sni", host::name);
         put(&mut origin.verify, reader.flag("verify"));
@@ -257,10 +199,34 @@ impl Origin {
                 .map(|path| path.to_string_lossy())
                 .as_deref(),
         );
+        match self.proxy_protocol {
+            ProxyProtocol::Off => {}
+            ProxyProtocol::V1 => entries.text("proxy_protocol", "v1"),
+            ProxyProtocol::V2 => entries.text("proxy_protocol", "v2"),
+        }
+        entries.flag("dotfiles", self.dotfiles, default.dotfiles);
         if let Some(files) = &self.client_certificate {
             entries.table("client_certificate", files.entries());
         }
         entries
+    }
+}
+
+/// Keys that go with one kind of origin only.
+fn read_kind(reader: &mut Reader<'_, '_>, url: &OriginUrl) {
+    let is_folder = matches!(url, OriginUrl::Files(_));
+    let names: &[&str] = match is_folder {
+        true => &["protocol", "host", "proxy_protocol"],
+        false => &["dotfiles"],
+    };
+    for name in names {
+        let default = |value: &DeValue<'_>| {
+            value.as_bool() == Some(false) || matches!(value.as_str(), Some("auto" | "off"))
+        };
+        if let Some(found) = reader.peek(name).filter(|found| !default(found.value)) {
+            let wrong = Wrong::new(format!("has no effect on {url}"), "leave it out");
+            reader.refuse(name, Some(found.offset), wrong);
+        }
     }
 }
 
@@ -520,52 +486,5 @@ impl Retry {
             default.budget_percent,
         );
         entries
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origin_urls_are_read_and_written() {
-        for (text, shown) in [
-            ("sample", "sample"),
-            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
-            ("HTTP://App.Test/", "http://app.test"),
-            ("https://app.test:443", "https://app.test"),
-            ("https://[::1]:8443", "https://[::1]:8443"),
-            ("http://app.test:443", "http://app.test:443"),
-        ] {
-            assert_eq!(OriginUrl::parse(text).unwrap().to_string(), shown);
-        }
-        assert!(OriginUrl::parse("https://a.test").unwrap().is_tls());
-    }
-
-    #[test]
-    fn wrong_origin_urls_are_refused_with_help() {
-        for (text, says) in [
-            (
-                "htp://x",
-                "\"htp://x\" has no known scheme (did you mean http://?)",
-            ),
-            ("ftp://x", "has no known scheme"),
-            ("10.0.0.1:80", "has no scheme"),
-            ("http://a.test/app", "has a path"),
-            ("http://a.test?x", "has a path"),
-            ("http://", "is no host name"),
-            ("http://a.test:0", "has no port"),
-            ("http://a.test:99999", "has no port"),
-        ] {
-            let wrong = OriginUrl::parse(text).unwrap_err().to_string();
-            assert!(wrong.contains(says), "{text}: {wrong}");
-        }
-        let wrong = OriginUrl::parse("http://me:hunter2@a.test")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            !wrong.contains("hunter2"),
-            "a password must not be repeated: {wrong}"
-        );
     }
 }

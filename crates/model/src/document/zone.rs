@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::balance::{Balance, Circuit, Outlier};
+use super::compress::Compress;
 use super::guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
 };
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
-use super::origin::{CertificateFiles, HealthCheck, Origin, Passive, Retry, Timeouts};
+use super::origin::{CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Retry, Timeouts};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
 use super::write::Entries;
@@ -29,10 +31,18 @@ pub struct Zone {
     pub health: Option<HealthCheck>,
     /// What failures of real requests do to an origin.
     pub passive: Passive,
+    /// Which origin gets a request.
+    pub balance: Balance,
+    /// Ejection of origins that fail more often than the others.
+    pub outlier: Outlier,
+    /// What each origin may be given at once.
+    pub circuit: Circuit,
     /// How long an origin is waited for.
     pub timeouts: Timeouts,
     /// When a request is tried again.
     pub retry: Retry,
+    /// What is compressed on its way to the client. Default: nothing.
+    pub compress: Option<Compress>,
     /// TLS towards clients.
     pub tls: Tls,
     /// Whether plain HTTP is redirected to HTTPS. Default false.
@@ -76,8 +86,12 @@ impl Default for Zone {
             origins: Vec::new(),
             health: None,
             passive: Passive::default(),
+            balance: Balance::default(),
+            outlier: Outlier::default(),
+            circuit: Circuit::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
+            compress: None,
             tls: Tls::default(),
             redirect_https: false,
             hsts: None,
@@ -234,16 +248,27 @@ impl Zone {
             &mut zone.origins,
             reader.tables("origin", most, Origin::read),
         );
+        let is_folder = |origin: &Origin| matches!(origin.url, OriginUrl::Files(_));
+        if zone.origins.len() > 1 && zone.origins.iter().any(is_folder) {
+            let help = "a folder is a zone's only origin; files of two folders go into two zones";
+            reader.refuse(
+                "origin",
+                None,
+                Wrong::new("has a folder among others", help),
+            );
+        }
         zone.health = reader.table("health").map(HealthCheck::read);
         put(
             &mut zone.passive,
             reader.table("passive").map(Passive::read),
         );
+        zone.read_spread(&mut reader);
         put(
             &mut zone.timeouts,
             reader.table("timeouts").map(Timeouts::read),
         );
         put(&mut zone.retry, reader.table("retry").map(Retry::read));
+        zone.compress = reader.table("compress").map(Compress::read);
         put(&mut zone.tls, reader.table("tls").map(Tls::read));
         zone.hsts = reader.table("hsts").map(Hsts::read);
         let edits = reader
@@ -257,6 +282,22 @@ impl Zone {
         zone.read_guard(&mut reader, lists);
         reader.close();
         zone
+    }
+
+    /// How requests are spread over the origins.
+    fn read_spread(&mut self, reader: &mut Reader<'_, '_>) {
+        put(
+            &mut self.balance,
+            reader.table("balance").map(Balance::read),
+        );
+        put(
+            &mut self.outlier,
+            reader.table("outlier").map(Outlier::read),
+        );
+        put(
+            &mut self.circuit,
+            reader.table("circuit").map(Circuit::read),
+        );
     }
 
     fn read_guard(&mut self, reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) {
@@ -323,8 +364,14 @@ impl Zone {
             entries.table("health", health.entries());
         }
         entries.table_if("passive", self.passive.entries());
+        entries.table_if("balance", self.balance.entries());
+        entries.table_if("outlier", self.outlier.entries());
+        entries.table_if("circuit", self.circuit.entries());
         entries.table_if("timeouts", self.timeouts.entries());
         entries.table_if("retry", self.retry.entries());
+        if let Some(compress) = &self.compress {
+            entries.table("compress", compress.entries());
+        }
         entries.table_if("tls", self.tls.entries());
         if let Some(hsts) = &self.hsts {
             entries.table("hsts", hsts.entries());

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, Certificate, CertificateFiles, ClientCertificates, Edge, EdgeLimits,
-    HeaderEdits, HealthCheck, Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl,
-    Outward, Passive, Protocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, Zone, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules,
-    ZoneTransform,
+    AccessLog, Acme, AnnouncedListeners, Balance, By, Certificate, CertificateFiles, Circuit,
+    ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList,
+    ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol,
+    ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
+    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -218,14 +218,18 @@ macro_rules! structs {
 
 structs! {
     Zone {
-        name, hosts, origins, health, passive, timeouts, retry, tls, redirect_https, hsts,
+        name, hosts, origins, health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
         body, hotlink, hygiene, transform, maintenance,
     }
-    Origin { url, weight, protocol, host, sni, verify, ca, client_certificate }
+    Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
     HealthCheck { path, every, timeout, status, host, healthy_after, unhealthy_after }
     Passive { failures, eject_for }
+    Balance { by, most_load_percent, slow_start }
+    Outlier { deviation_percent, interval, requests, most_percent }
+    Circuit { connections, pending, requests, retries }
+    Compress { codings, types, least }
     Timeouts { connect, header, idle, total }
     Retry { attempts, budget_percent }
     Tls { certificate, min_version, client, client_ca }
@@ -239,15 +243,16 @@ structs! {
     ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
-    Maintenance { enabled, message, retry_after, allow }
+    Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, file }
     Edge {
-        location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill,
+        location, http, https, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill,
         public_http,
         public_https, access_log, acme, limits,
     }
     Acme { contact, directories, ca, challenges, dns_hook, on_demand, on_demand_most }
     Outward { public, private, loopback }
+    AnnouncedListeners { http, https }
     LogFile { file, rotate_at, keep }
     EdgeLimits {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
@@ -272,6 +277,8 @@ macro_rules! words {
 
 words! {
     Protocol { Auto = 0, Http1 = 1, Http2 = 2 }
+    ProxyProtocol { Off = 0, V1 = 1, V2 = 2 }
+    Coding { Zstd = 0, Brotli = 1, Gzip = 2 }
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
     StageMode { Off = 0, Watch = 1, Enforce = 2 }
@@ -302,6 +309,24 @@ impl Fold for HostPattern {
     }
 }
 
+impl Fold for By {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Load => digest.number(0),
+            Self::Client => digest.number(1),
+            Self::Path => digest.number(2),
+            Self::Header(name) => {
+                digest.number(3);
+                name.fold(digest);
+            }
+            Self::Cookie(name) => {
+                digest.number(4);
+                name.fold(digest);
+            }
+        }
+    }
+}
+
 impl Fold for OriginUrl {
     fn fold(&self, digest: &mut Digest) {
         match self {
@@ -317,6 +342,14 @@ impl Fold for OriginUrl {
                     }
                 }
                 port.fold(digest);
+            }
+            Self::Unix(path) => {
+                digest.number(2);
+                path.fold(digest);
+            }
+            Self::Files(path) => {
+                digest.number(3);
+                path.fold(digest);
             }
         }
     }
@@ -423,6 +456,16 @@ mod tests {
             "health = { path = \"/x\" }",
             "retry = { attempts = 3 }",
             "timeouts = { total = \"9s\" }",
+            "balance = { by = \"path\" }",
+            "balance = { by = \"client\" }",
+            "balance = { by = \"header\", name = \"a\" }",
+            "balance = { by = \"cookie\", name = \"a\" }",
+            "balance = { slow_start = \"9s\" }",
+            "outlier = { deviation_percent = 0 }",
+            "circuit = { requests = 9 }",
+            "compress = { }",
+            "compress = { codings = [\"br\"] }",
+            "compress = { types = [\"text/css\"] }",
             "tls = { min_version = \"1.3\" }",
             "tls = { certificate = \"acme\" }",
             "hsts = { }",

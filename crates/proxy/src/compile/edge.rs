@@ -18,6 +18,7 @@ pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
         location: edge.location.as_str().into(),
         ray_line: forward::ray_line(&edge.location),
         trusted_proxies: edge.trusted_proxies.clone().into(),
+        announced: edge.proxy_protocol,
         outward: state.outward(
             edge.outward.public,
             edge.outward.private,

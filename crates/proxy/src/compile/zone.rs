@@ -7,18 +7,21 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use seawall_guard::{Assembly, Edits, Guard, States, ZoneId};
 use seawall_model::document::{
-    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, TlsVersion,
-    Zone as ZoneDocument,
+    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, ProxyProtocol,
+    TlsVersion, Zone as ZoneDocument,
 };
-use seawall_model::{Fields, Host, HostPattern, Problem};
+use seawall_model::{Fields, Host, HostPattern, Problem, Wrong};
+use seawall_net::proxy_protocol::Version;
 use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use seawall_telemetry::record::place;
 
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Shelf, with_tickets};
+use crate::compress::Compress;
+use crate::files::Site;
 use crate::materials::{Materials, of_zone};
-use crate::origin::{Active, Passive, Pool, RetrySettings, Settings};
+use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
 use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
 use crate::state::State;
 
@@ -48,6 +51,7 @@ pub(super) struct Made {
 
 /// What of a zone may have problems.
 struct Parts {
+    maintenance: Option<Box<[u8]>>,
     origins: Box<[Origin]>,
     tls: Option<Arc<ServerConfig>>,
     guard: Guard,
@@ -128,9 +132,18 @@ impl<'a> ZoneCompiler<'a> {
             https_port: self.https_port,
             states,
         };
+        let maintenance = zone.maintenance.page.as_deref().and_then(|page| {
+            let told = |why: String| {
+                let wrong = Wrong::new(why, "make it, or leave it out: there is a page of ours");
+                problems.push(Problem::new(format!("{path}.maintenance.page"), wrong));
+            };
+            let content = self.materials.file(page).map_err(told);
+            content.ok().map(Into::into)
+        });
         self.patterns.begin_zone();
         let guard = assembly.guard(zone, id, &path, &mut self.patterns, problems);
         Parts {
+            maintenance,
             origins,
             tls,
             guard,
@@ -147,6 +160,11 @@ impl<'a> ZoneCompiler<'a> {
     ) -> Origin {
         let at = match &origin.url {
             OriginUrl::Sample => Place::Sample,
+            OriginUrl::Files(path) => Place::Files(Site {
+                root: path.as_path().into(),
+                dotfiles: origin.dotfiles,
+            }),
+            OriginUrl::Unix(path) => Place::Unix(path.as_path().into()),
             OriginUrl::Server { tls, host, port } => {
                 let tls = tls.then(|| self.shelf.origin(origin, host));
                 let tls = tls.and_then(|made| {
@@ -168,6 +186,11 @@ impl<'a> ZoneCompiler<'a> {
         Origin {
             at,
             host: origin.host.as_deref().map(|host| host.as_bytes().into()),
+            announce: match origin.proxy_protocol {
+                ProxyProtocol::Off => None,
+                ProxyProtocol::V1 => Some(Version::V1),
+                ProxyProtocol::V2 => Some(Version::V2),
+            },
             protocol: origin.protocol,
         }
     }
@@ -187,6 +210,7 @@ impl<'a> ZoneCompiler<'a> {
             version_number: Digest::version_number(made.version),
             hosts: zone.hosts.clone().into(),
             pool: Arc::new(self.pool(zone, &scope)),
+            by: zone.balance.by.clone(),
             origins: parts.origins,
             tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
             guard: parts.guard,
@@ -198,6 +222,8 @@ impl<'a> ZoneCompiler<'a> {
             redirect_https: zone.redirect_https,
             hsts: zone.hsts.as_ref().map(hsts),
             response_edits: edits(&zone.response_headers),
+            maintenance: parts.maintenance,
+            compress: zone.compress.as_ref().map(Compress::from),
             websocket: zone.websocket,
             timeouts: Timeouts {
                 connect: zone.timeouts.connect,
@@ -231,6 +257,22 @@ impl<'a> ZoneCompiler<'a> {
                 budget_percent: zone.retry.budget_percent.into(),
                 attempts: zone.retry.attempts.into(),
                 ..RetrySettings::default()
+            },
+            spread: Spread {
+                most_load_percent: zone.balance.most_load_percent.into(),
+                slow_start_ms: millis(zone.balance.slow_start),
+            },
+            outliers: Outliers {
+                deviation_percent: zone.outlier.deviation_percent.into(),
+                interval_ms: millis(zone.outlier.interval),
+                requests: zone.outlier.requests,
+                most_percent: zone.outlier.most_percent.into(),
+            },
+            circuit: Circuit {
+                connections: zone.circuit.connections,
+                pending: zone.circuit.pending,
+                requests: zone.circuit.requests,
+                retries: zone.circuit.retries,
             },
         };
         // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
@@ -269,6 +311,9 @@ impl<'a> ZoneCompiler<'a> {
             let OriginDocument {
                 url: _,
                 weight: _,
+                // Connections to such an origin are not kept, and another one's not lent to it.
+                proxy_protocol: _,
+                dotfiles: _,
                 protocol,
                 host,
                 sni,

@@ -115,6 +115,12 @@ impl Exchange<'_, '_> {
             Answer::Page(Page::Maintenance { retry_after, .. }) | Answer::Throttle(retry_after) => {
                 let seconds = retry_after.as_secs().max(1).to_string();
                 parts.to_client.append(b"retry-after", seconds.as_bytes());
+                if let Answer::Page(Page::Maintenance { .. }) = &refusal.answer
+                    && let Some(page) = &zone.maintenance
+                {
+                    let html = "text/html; charset=utf-8";
+                    return self.send(503, html, page, Some(zone), head, parts).await;
+                }
             }
             Answer::Status(_) => {}
         }

@@ -28,6 +28,7 @@ pub(super) const ALL: &[Fault] = &[
     Fault::Internal,
     Fault::Overloaded,
     Fault::Stopping,
+    Fault::Full,
     Fault::Dns,
     Fault::Prohibited,
     Fault::Refused,

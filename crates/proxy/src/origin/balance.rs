@@ -63,16 +63,19 @@ impl Pool {
             return (!tried.has(only.index)).then(|| self.picked(only, now));
         }
         let (first, second) = self.draw(random)?;
+        if self.is_warming(now) {
+            return self.pick_with_some_out(first, now, random, tried, true);
+        }
         let fits = |slot: &Slot| !tried.has(slot.index) && !self.is_out(&slot.member, now);
         if fits(first) && fits(second) {
-            let lighter = lighter(first, second);
+            let lighter = lighter(first, second, |slot| slot.weight.into());
             return Some(Picked {
                 index: lighter.index,
                 member: &lighter.member,
                 desperate: false,
             });
         }
-        self.pick_with_some_out(first, now, random, tried)
+        self.pick_with_some_out(first, now, random, tried, false)
     }
 
     /// Two different members by weight; the same one twice when only one has a weight.
@@ -99,7 +102,7 @@ impl Pool {
             .get(self.slots.partition_point(|slot| slot.upto <= draw))
     }
 
-    /// The rarer case, which looks at every member: one of the two is out or was tried.
+    /// The rarer case, which looks at every member: one of the two is out or was tried, or some have less than their weight.
     #[cold]
     fn pick_with_some_out<'pool>(
         &'pool self,
@@ -107,7 +110,9 @@ impl Pool {
         now: u64,
         random: u64,
         tried: &Tried,
+        warming: bool,
     ) -> Option<Picked<'pool>> {
+        let weight = |slot: &Slot| self.weight_now(slot, now, warming);
         let (drawable, out) = self.count_out(now);
         let untried = |slot: &Slot| slot.weight > 0 && !tried.has(slot.index);
         let usable = |slot: &Slot| untried(slot) && !self.is_out(&slot.member, now);
@@ -115,13 +120,13 @@ impl Pool {
         let (first, second) = if out * 2 > drawable && tried.is_empty() {
             self.draw(random)?
         } else {
-            let kept = usable(first).then_some(first);
+            let kept = (!warming && usable(first)).then_some(first);
             // Mixed anew, because these bits are the ones that led here: they are not uniform any more.
             let random = mix(random);
-            let pair = self.draw_where(usable, kept, random);
-            pair.or_else(|| self.draw_where(untried, None, random))?
+            let pair = self.draw_where(usable, &weight, kept, random);
+            pair.or_else(|| self.draw_where(untried, &weight, None, random))?
         };
-        Some(self.picked(lighter(first, second), now))
+        Some(self.picked(lighter(first, second, weight), now))
     }
 
     /// Two different members by weight among those that fit; the same one twice when only one does. A first that was
@@ -129,17 +134,19 @@ impl Pool {
     fn draw_where<'pool>(
         &'pool self,
         fits: impl Fn(&Slot) -> bool,
+        weight: &impl Fn(&Slot) -> u64,
         first: Option<&'pool Slot>,
         random: u64,
     ) -> Option<(&'pool Slot, &'pool Slot)> {
         let [high, low] = halves(random);
         let fitting = || self.slots.iter().filter(|slot| fits(slot));
-        let first = first.or_else(|| walk(fitting, high))?;
-        let second = walk(|| fitting().filter(|slot| slot.index != first.index), low);
+        let first = first.or_else(|| walk(fitting, weight, high))?;
+        let others = || fitting().filter(|slot| slot.index != first.index);
+        let second = walk(others, weight, low);
         Some((first, second.unwrap_or(first)))
     }
 
-    fn picked<'pool>(&self, slot: &'pool Slot, now: u64) -> Picked<'pool> {
+    pub(super) fn picked<'pool>(&self, slot: &'pool Slot, now: u64) -> Picked<'pool> {
         let desperate = self.is_out(&slot.member, now);
         if desperate {
             self.note_desperate();
@@ -153,9 +160,13 @@ impl Pool {
 }
 
 /// The one with fewer requests in flight for its weight; the first, when both have as many: then weights alone decide.
-fn lighter<'pool>(first: &'pool Slot, second: &'pool Slot) -> &'pool Slot {
-    let load_of_first = u64::from(first.member.in_flight()) * u64::from(second.weight);
-    let load_of_second = u64::from(second.member.in_flight()) * u64::from(first.weight);
+fn lighter<'pool>(
+    first: &'pool Slot,
+    second: &'pool Slot,
+    weight: impl Fn(&Slot) -> u64,
+) -> &'pool Slot {
+    let load_of_first = u64::from(first.member.in_flight()).saturating_mul(weight(second));
+    let load_of_second = u64::from(second.member.in_flight()).saturating_mul(weight(first));
     if load_of_first <= load_of_second {
         first
     } else {
@@ -167,13 +178,14 @@ fn lighter<'pool>(first: &'pool Slot, second: &'pool Slot) -> &'pool Slot {
 /// last one stands in then.
 fn walk<'pool, Slots: Iterator<Item = &'pool Slot>>(
     slots: impl Fn() -> Slots,
+    weight: &impl Fn(&Slot) -> u64,
     random: u32,
 ) -> Option<&'pool Slot> {
-    let mut draw = scale(random, slots().map(|slot| u64::from(slot.weight)).sum());
+    let mut draw = scale(random, slots().map(weight).sum());
     let mut last = None;
     for slot in slots() {
         last = Some(slot);
-        match draw.checked_sub(u64::from(slot.weight)) {
+        match draw.checked_sub(weight(slot)) {
             Some(rest) => draw = rest,
             None => break,
         }
@@ -181,9 +193,9 @@ fn walk<'pool, Slots: Iterator<Item = &'pool Slot>>(
     last
 }
 
-/// 32 random bits to a number below `end`, which fits 32 bits itself.
+/// 32 random bits to a number below `end`.
 fn scale(random: u32, end: u64) -> u64 {
-    (u64::from(random) * end) >> 32
+    ((u128::from(random) * u128::from(end)) >> 32) as u64
 }
 
 fn halves(random: u64) -> [u32; 2] {
@@ -191,7 +203,7 @@ fn halves(random: u64) -> [u32; 2] {
 }
 
 /// The finishing steps of SplitMix64 (Steele, Lea, Flood, 2014): fresh bits from used ones.
-fn mix(random: u64) -> u64 {
+pub(super) fn mix(random: u64) -> u64 {
     let random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

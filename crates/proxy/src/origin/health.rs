@@ -103,14 +103,15 @@ impl Pool {
     /// once in as many failures as eject).
     pub fn report(&self, index: u16, outcome: Outcome, now: u64) -> Option<Ejection> {
         let member = self.member(index)?;
-        match outcome {
-            Outcome::Abandoned => None,
+        let in_a_row = match outcome {
+            Outcome::Abandoned => return None,
             _ if outcome.is_failure() => self.failed(member, now),
             _ => {
                 self.succeeded(member, now);
                 None
             }
-        }
+        };
+        in_a_row.or_else(|| self.compare(index, outcome, now))
     }
 
     /// Takes note of a probe. Returns a change, if it made one. A pool without active checks takes no note.
@@ -145,6 +146,7 @@ impl Pool {
         // It was away and is back: what requests found before that is over.
         member.consecutive_failures.store(0, Ordering::Relaxed);
         member.ejected_until.store(0, Ordering::Relaxed);
+        self.begin_anew(member);
         Some(Transition::Recovered)
     }
 
@@ -158,7 +160,8 @@ impl Pool {
             // The next ejection is short again only after it has been back for as long as it was out.
             let was_out_for = self.ejection_ms(ejections - 1);
             let until = member.ejected_until.load(Ordering::Relaxed);
-            if until.saturating_add(was_out_for) <= now {
+            let good_for = was_out_for.saturating_add(self.comparing_ms());
+            if until.saturating_add(good_for) <= now {
                 member.ejections.store(0, Ordering::Relaxed);
             }
         }
@@ -181,6 +184,19 @@ impl Pool {
         if let Some(spared) = self.spares(member, now) {
             return failures.is_multiple_of(threshold).then_some(spared);
         }
+        // The count of failures stays: the first failure after its return ejects it again, unless a success came first.
+        self.eject(member, now)
+    }
+
+    /// Ejects a member, unless it is ejected already or cannot be spared.
+    pub(super) fn eject(&self, member: &Member, now: u64) -> Option<Ejection> {
+        let until = member.ejected_until.load(Ordering::Relaxed);
+        if until > now {
+            return None;
+        }
+        if let Some(spared) = self.spares(member, now) {
+            return Some(spared);
+        }
         let ejections = member.ejections.load(Ordering::Relaxed);
         let for_ms = self.ejection_ms(ejections);
         let next = now.saturating_add(for_ms);
@@ -191,7 +207,7 @@ impl Pool {
         member
             .ejections
             .store(ejections.saturating_add(1), Ordering::Relaxed);
-        // The count of failures stays: the first failure after its return ejects it again, unless a success came first.
+        self.returns_at(next);
         Some(Ejection::Began { for_ms })
     }
 

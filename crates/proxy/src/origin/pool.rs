@@ -1,4 +1,4 @@
-//! A pool, its members, the registry through which they outlive a configuration, and what `/state` tells of them.
+//! A pool, its members, and the registry through which they outlive a configuration.
 //!
 //! Not here: which member is picked (`balance`), and what makes one healthy or not (`health`).
 
@@ -8,8 +8,12 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use super::circuit::{Circuit, Counted, Held, raise};
+use super::hash;
 use super::health::{Active, Passive};
+use super::outlier::{Outliers, Rate};
 use super::retry::{RetryBudget, RetrySettings};
+use super::warm;
 
 /// The largest weight: it keeps the sum over a whole pool within 32 bits.
 pub const WEIGHT_MAX: u32 = 65_535;
@@ -26,6 +30,30 @@ pub struct Settings {
     pub passive: Passive,
     /// When a failed request is tried again.
     pub retry: RetrySettings,
+    /// How requests are spread.
+    pub spread: Spread,
+    /// When a member fails more often than the others.
+    pub outliers: Outliers,
+    /// What one member is given at once.
+    pub circuit: Circuit,
+}
+
+/// How requests are spread; part of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// What a member may have in progress, as a percentage of its share, before requests with a key go on to another one.
+    pub most_load_percent: u32,
+    /// In which the share of a member that is new or comes back grows to its weight, in milliseconds; 0: at once.
+    pub slow_start_ms: u64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self {
+            most_load_percent: 125,
+            slow_start_ms: 0,
+        }
+    }
 }
 
 /// The origins of one zone, of which each request gets one.
@@ -35,7 +63,7 @@ pub struct Pool {
     /// The sum of all weights.
     pub(super) total: u64,
     pub(super) settings: Settings,
-    tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// A member's place in one pool. Weight and index belong to the configuration, not to the member.
@@ -47,6 +75,8 @@ pub(super) struct Slot {
     pub(super) weight: u32,
     /// The sum of the weights up to this one, itself included: where a draw falls is found by bisection.
     pub(super) upto: u64,
+    /// What keys are hashed with.
+    pub(super) seed: u64,
 }
 
 impl Pool {
@@ -64,7 +94,8 @@ impl Pool {
         let origins: Vec<_> = origins.into_iter().take(MEMBERS_MAX).collect();
         let all_drained = origins.iter().all(|(_, weight)| *weight == 0);
         let mut total = 0;
-        let slots = (0u16..)
+        let mut new = Vec::new();
+        let slots: Box<[Slot]> = (0u16..)
             .zip(origins)
             .map(|(index, (id, weight))| {
                 let weight = if all_drained {
@@ -73,20 +104,32 @@ impl Pool {
                     weight.min(WEIGHT_MAX)
                 };
                 total += u64::from(weight);
+                let (member, is_new) = members.find(scope, id);
+                if is_new {
+                    new.push(member.clone());
+                }
                 Slot {
-                    member: members.member(scope, id),
+                    member,
                     index,
                     weight,
                     upto: total,
+                    seed: hash::seed(id),
                 }
             })
             .collect();
-        Self {
+        let pool = Self {
             slots,
             total,
             settings,
             tally: members.tally(scope),
+        };
+        // Where all are new, nobody else carries the load meanwhile.
+        if new.len() < pool.slots.len() {
+            for member in &new {
+                pool.begin_anew(member);
+            }
         }
+        pool
     }
 
     /// The members, in the order of the configuration.
@@ -124,20 +167,6 @@ impl Pool {
         self.tally.desperate.load(Ordering::Relaxed)
     }
 
-    /// What `/state` tells.
-    pub fn describe(&self, now: u64) -> PoolState {
-        let (drawable, out) = self.count_out(now);
-        PoolState {
-            panicking: out * 2 > drawable,
-            desperate_picks: self.desperate_picks(),
-            members: self
-                .slots
-                .iter()
-                .map(|slot| self.describe_slot(slot, now))
-                .collect(),
-        }
-    }
-
     /// Whether a member is to be left out: an unhealthy one of a probed pool, or an ejected one.
     pub(super) fn is_out(&self, member: &Member, now: u64) -> bool {
         let unhealthy = self.settings.active.is_some() && !member.healthy.load(Ordering::Relaxed);
@@ -154,25 +183,6 @@ impl Pool {
 
     pub(super) fn note_desperate(&self) {
         self.tally.desperate.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn describe_slot(&self, slot: &Slot, now: u64) -> MemberState {
-        let member = &slot.member;
-        let ejected_for_ms = member
-            .ejected_until
-            .load(Ordering::Relaxed)
-            .saturating_sub(now);
-        MemberState {
-            id: member.id().to_owned(),
-            weight: slot.weight,
-            in_flight: member.in_flight(),
-            healthy: self.settings.active.is_none() || member.is_healthy(),
-            ejected_for_ms: (ejected_for_ms > 0).then_some(ejected_for_ms),
-            ejections: member.ejections.load(Ordering::Relaxed),
-            consecutive_failures: member.consecutive_failures.load(Ordering::Relaxed),
-            addresses: member.addresses().to_vec(),
-            addresses_stale: member.addresses_stale(),
-        }
     }
 }
 
@@ -192,6 +202,10 @@ pub struct Member {
     pub(super) ejections: AtomicU32,
     /// Until when it is ejected, in milliseconds; in the past when it is not.
     pub(super) ejected_until: AtomicU64,
+    /// Since when it is there, in milliseconds (`warm`).
+    pub(super) since: AtomicU64,
+    pub(super) held: Held,
+    pub(super) rate: Rate,
     /// Counts the changes of `addresses`.
     generation: AtomicU64,
     addresses: RwLock<Arc<[SocketAddr]>>,
@@ -209,6 +223,9 @@ impl Member {
             contrary_probes: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
+            since: AtomicU64::new(warm::ALWAYS),
+            held: Held::default(),
+            rate: Rate::default(),
             generation: AtomicU64::new(0),
             addresses: RwLock::new(Arc::from([])),
             id: id.into(),
@@ -288,6 +305,8 @@ impl AddressCache {
 #[derive(Debug)]
 pub struct Lease {
     member: Arc<Member>,
+    /// Its place among the retries, where it is one.
+    _retry: Option<Counted>,
 }
 
 impl Lease {
@@ -296,7 +315,16 @@ impl Lease {
         member.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             member: Arc::clone(member),
+            _retry: None,
         }
+    }
+
+    /// Counts one more, unless there are `most` already; 0 is no bound.
+    pub(super) fn within(member: &Arc<Member>, most: u32, retry: Option<Counted>) -> Option<Self> {
+        raise(&member.in_flight, most).then(|| Self {
+            member: Arc::clone(member),
+            _retry: retry,
+        })
     }
 
     /// Whose request it is.
@@ -334,10 +362,20 @@ impl Members {
 
     /// The member with this id, a new one when none is in use.
     pub fn member(&self, scope: &str, id: &str) -> Arc<Member> {
+        self.find(scope, id).0
+    }
+
+    /// The same, and whether it is a new one.
+    fn find(&self, scope: &str, id: &str) -> (Arc<Member>, bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.sweep();
         let entry = known.members.entry((scope.into(), id.into())).or_default();
-        reuse(entry, || Member::new(id))
+        let mut is_new = false;
+        let member = reuse(entry, || {
+            is_new = true;
+            Member::new(id)
+        });
+        (member, is_new)
     }
 
     fn tally(&self, scope: &str) -> Arc<Tally> {
@@ -378,43 +416,13 @@ impl Known {
 
 /// What a pool counts, apart from its members.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     budget: RetryBudget,
     desperate: AtomicU64,
-}
-
-/// What `/state` tells of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolState {
-    /// More than half of the members are out, so all are used again.
-    pub panicking: bool,
-    /// How often a request went to a member that is out.
-    pub desperate_picks: u64,
-    /// In the order of the configuration.
-    pub members: Vec<MemberState>,
-}
-
-/// What `/state` tells of a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberState {
-    /// `scheme://host:port`.
-    pub id: String,
-    /// Its share of the requests, in relation to the other weights.
-    pub weight: u32,
-    /// Requests that it is working on.
-    pub in_flight: u32,
-    /// What its probes say; true when it is not probed.
-    pub healthy: bool,
-    /// For how many milliseconds it is still ejected.
-    pub ejected_for_ms: Option<u64>,
-    /// How often it was ejected in a row.
-    pub ejections: u32,
-    /// Failures since the last success.
-    pub consecutive_failures: u32,
-    /// Where it can be reached.
-    pub addresses: Vec<SocketAddr>,
-    /// These are old ones, kept because DNS fails.
-    pub addresses_stale: bool,
+    /// Until when members have less than their weight, in milliseconds (`warm`).
+    pub(super) warming_until: AtomicU64,
+    /// When success rates are compared next, in milliseconds (`outlier`); 0 before the first request.
+    pub(super) judge_at: AtomicU64,
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use seawall_net::upstream::{OriginFault, OriginResponse, ResponseInfo};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
 
+use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
@@ -82,15 +83,17 @@ enum Event {
 }
 
 /// What is left to do of a response.
-pub(super) enum Left {
+pub(super) enum Left<'e> {
     Nothing,
     /// What is kept must leave.
     Flush,
     /// The body, or the rest of it.
     Body,
+    /// The body, which leaves compressed.
+    Compressed(Box<Compressed<'e>>),
 }
 
-fn gone(gone: ClientGone) -> Fault {
+pub(super) fn gone(gone: ClientGone) -> Fault {
     match gone {
         ClientGone::Closed => Fault::ClientGone,
         ClientGone::Slow => Fault::SlowReader,
@@ -173,7 +176,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     }
 
     /// Waits for more of the body, at most `idle`.
-    async fn wait_for_body(
+    pub(super) async fn wait_for_body(
         &mut self,
         idle: Duration,
         timeout: Duration,
@@ -330,7 +333,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     }
 
     /// Gives the client the head, and the body where all of it came with the head: as far as that goes without waiting.
-    pub(super) fn begin(&mut self, info: ResponseInfo) -> Result<Left, Fault> {
+    pub(super) fn begin(&mut self, info: ResponseInfo) -> Result<Left<'e>, Fault> {
         let now;
         (self.at, now) = self.thread.clock();
         self.outcome.origin_us = Some(now.saturating_sub(self.since));
@@ -347,11 +350,13 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         } else {
             RESPONSE_SKIP
         };
+        let whole = self.origin.whole();
+        let compressed = self.compress(info.body, whole);
         let body = match info.body {
+            _ if let Some(compressed) = &compressed => compressed.body(),
             BodyOut::None if !metadata && self.head.status != 204 => BodyOut::Length(0),
             body => body,
         };
-        let whole = self.origin.whole();
         let lies_ready = self.origin.front(whole.unwrap_or(0));
         let mut trail = self.trail.borrow_mut();
         let guard = &self.zone.guard;
@@ -373,6 +378,12 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             return self.leave();
         }
         self.client.head(head).map_err(gone)?;
+        if let Some(compressed) = compressed {
+            if let Compressed::Whole(_) = compressed {
+                self.origin.consume(whole.unwrap_or(0));
+            }
+            return Ok(Left::Compressed(Box::new(compressed)));
+        }
         match whole {
             Some(whole) if self.client.keep(self.origin.front(whole), After::Last) => {
                 self.origin.consume(whole);
@@ -383,7 +394,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     }
 
     /// Sends what is kept, all there will be, as far as the client takes it at once.
-    fn leave(&mut self) -> Result<Left, Fault> {
+    fn leave(&mut self) -> Result<Left<'e>, Fault> {
         Ok(if self.client.flush_now().map_err(gone)? {
             Left::Nothing
         } else {
@@ -395,7 +406,13 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     ///
     /// # Errors
     /// As [`Download::end`].
-    pub(super) async fn rest(&mut self, left: Left) -> Result<(), Fault> {
+    pub(super) async fn rest(&mut self, left: Left<'e>) -> Result<(), Fault> {
+        let left = match left {
+            Left::Compressed(compressed) => {
+                return Box::pin(self.rest_compressed(*compressed)).await;
+            }
+            left => left,
+        };
         let passed = self.pass(left).await;
         let ended = self.thread.clock();
         self.at = ended.0;
@@ -403,7 +420,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         self.end(passed)
     }
 
-    async fn pass(&mut self, left: Left) -> Result<(), Fault> {
+    async fn pass(&mut self, left: Left<'e>) -> Result<(), Fault> {
         let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
         match left {
             Left::Nothing => return Ok(()),
@@ -412,7 +429,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                     .await
                     .map_err(gone);
             }
-            Left::Body => {}
+            Left::Body | Left::Compressed(_) => {}
         }
         loop {
             if !self.standing.holds(self.request) {
@@ -431,10 +448,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                     self.wait_for_body(idle, timeout).await?
                 }
             };
-            let ready = ready.map_err(|fault| match Fault::from(fault) {
-                Fault::ClosedEarly => Fault::Incomplete,
-                fault => fault,
-            })?;
+            let ready = ready.map_err(incomplete)?;
             if ready == 0 {
                 let trailers = self.origin.trailers();
                 return Box::pin(self.client.end(trailers, self.alarm, timeout))
@@ -464,7 +478,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
 
     /// How much of the body is to be read at once. For a client of HTTP/2 nothing is read, and no memory held, before its
     /// connection takes more: it may have many streams, all of them slow.
-    async fn room(&mut self, timeout: Duration) -> Result<usize, Fault> {
+    pub(super) async fn room(&mut self, timeout: Duration) -> Result<usize, Fault> {
         match self.client {
             ClientResponse::Http1(_) => Ok(if self.https { MEDIUM } else { LARGE }),
             ClientResponse::Http2(_) if !self.origin.front(1).is_empty() => Ok(SMALL),
@@ -498,8 +512,16 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     }
 }
 
+/// A fault of the origin's past its head.
+pub(super) fn incomplete(fault: OriginFault) -> Fault {
+    match Fault::from(fault) {
+        Fault::ClosedEarly => Fault::Incomplete,
+        fault => fault,
+    }
+}
+
 /// Polls once: the answer, or none when it would have to be waited for.
-async fn poll_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+pub(super) async fn poll_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
     poll_fn(|cx| match poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending => Poll::Ready(None),

@@ -14,11 +14,14 @@
 mod bodies;
 mod certificates;
 mod check;
+mod compress;
+mod files;
 mod guard;
 mod life;
 mod load;
 mod observe;
 mod origin;
+mod origins;
 mod protocols;
 mod reload;
 mod site;

@@ -39,7 +39,8 @@ pub static KEYS: &[Key] = &[
     key("edge.admin", Mixed("address, or `\"none\"`"), Is("\"127.0.0.1:8801\""), "Where the read-only admin port listens."),
     key("edge.workers", Number(1, 1024), Means("one for each core"), "Worker threads."),
     key("edge.trusted_proxies", List("networks"), Is("[]"), "Peers whose forwarding headers and PROXY protocol are believed."),
-    key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]"), "What addresses origins and other peers of ours may have. Never link-local or metadata addresses."),
+    key("edge.proxy_protocol", Words(LISTENERS), Is("[]"), "Listeners on which a connection from one of `trusted_proxies` begins with the PROXY protocol, version 1 or 2, and is closed if it does not. Connections of other peers never do."),
+    key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]"), "What addresses origins and other peers of ours may have; `loopback` is this machine, its unix sockets and its folders included. Never link-local or metadata addresses, never our own listeners and data folder."),
     key("edge.unready_when", Words(UNREADY), Is("[]"), "What makes `/readyz` answer 503 beyond being drained or unable to serve."),
     key("edge.kill", List("stages"), Is("[]"), "Stages that are switched off in all zones, for emergencies. What that means says each stage: most are as if they were not there, some close what they guard."),
     key("edge.public_http", Number(1, 65_535), Means("the first of `http`"), "The port at which clients reach plain HTTP, where something before us maps ports."),
@@ -69,7 +70,7 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.connections_per_client", Number(0, 1_000_000), Is("16384"), "Connections of one client address, which may be an office of a thousand people; 0 is no limit."),
     key("edge.limits.requests_per_connection", Number(0, 1_000_000_000), Is("0"), "Requests of one connection before it is closed; 0 is no limit."),
     key("edge.limits.requests_in_progress", Number(1, 100_000_000), Is("100000"), "Requests in progress, all zones together. One zone may hold at most as many as are free, so that its flood leaves room for the others."),
-    key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, all zones together."),
+    key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, and for responses that are compressed, all zones together."),
     key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together."),
     key("edge.limits.h2_streams", Number(1, 10_000), Is("128"), "Concurrent streams of an HTTP/2 connection."),
     key("edge.limits.tls_handshake_timeout", TIMEOUT, Is("\"10s\""), "Time for a TLS handshake."),
@@ -88,13 +89,15 @@ pub static KEYS: &[Key] = &[
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
     key("zone[].origin", Tables, Required, "The servers behind the zone."),
-    key("zone[].origin[].url", Mixed("`http://…`, `https://…` or `\"sample\"`"), Required, "Scheme, host and port; `sample` is a built-in site."),
+    key("zone[].origin[].url", Mixed("`http://…`, `https://…`, `unix:/…`, `file:/…` or `\"sample\"`"), Required, "Scheme, host and port; `unix:/path` is a socket, `file:/path` a folder whose files are served, a zone's only origin: both are of this machine and need `loopback` in `[edge] outward`; `sample` is a built-in site."),
     key("zone[].origin[].weight", Number(1, 1_000), Is("1"), "Its share, relative to the other origins."),
     key("zone[].origin[].protocol", Choice(PROTOCOLS), Is("\"auto\""), "The version of HTTP. `auto`: what TLS negotiates; HTTP/1.1 over plain TCP, but HTTP/2 for gRPC."),
     key("zone[].origin[].host", Mixed("host, with or without a port"), Means("the client's"), "The `Host` that the origin gets."),
     key("zone[].origin[].sni", Mixed("host name"), Means("the host that the origin gets"), "The name in the TLS handshake, also the one that the certificate must have."),
     key("zone[].origin[].verify", Flag, Is("true"), "Whether the origin's certificate is verified."),
     key("zone[].origin[].ca", File, Means("Mozilla's list, built in"), "A file (PEM) of the authorities that sign the origin's certificate."),
+    key("zone[].origin[].proxy_protocol", Choice(ANNOUNCE), Is("\"off\""), "The version of the PROXY protocol by which it learns the client's address. Each request gets a connection of its own then, over HTTP/1.1."),
+    key("zone[].origin[].dotfiles", Flag, Is("false"), "Of a folder: whether names that begin with a dot are served. `/.well-known/` always is."),
     key("zone[].origin[].client_certificate", Table, Means("none"), "The certificate that we present to the origin."),
     key("zone[].origin[].client_certificate.cert", File, Required, "A file (PEM) of the certificate chain."),
     key("zone[].origin[].client_certificate.key", File, Required, "A file (PEM) of the private key."),
@@ -109,6 +112,21 @@ pub static KEYS: &[Key] = &[
     key("zone[].passive", Table, Means("all defaults"), "What failures of real requests do to an origin."),
     key("zone[].passive.failures", Number(0, 10_000), Is("5"), "Failures in a row that eject an origin; 0 switches it off."),
     key("zone[].passive.eject_for", TIMEOUT, Is("\"10s\""), "Time for which it stays ejected. Never the last origin, never more than half."),
+    key("zone[].balance", Table, Means("all defaults"), "Which origin gets a request."),
+    key("zone[].balance.by", Choice(BALANCE), Is("\"load\""), "What decides. `load`: the lighter of two that are drawn by weight. The others: the same client address, header, cookie or path, the same origin, as long as it is there and not much busier than the others; a request without that header or cookie goes by load."),
+    key("zone[].balance.name", Text, Means("must be there for `header` and `cookie`"), "The header or the cookie."),
+    key("zone[].balance.most_load_percent", Number(101, 1_000), Is("125"), "Requests in progress that an origin may have, as a percentage of its share, before those whose key is its own go to their next one."),
+    key("zone[].balance.slow_start", Time(Duration::ZERO, Duration::from_secs(3_600)), Is("\"0s\""), "Time in which the share of an origin that is new or comes back grows from a tenth to its whole weight; `0s` switches it off."),
+    key("zone[].outlier", Table, Means("all defaults"), "Ejection of origins that fail (5xx, or no answer) more often than the others; of five and more. How long says `passive.eject_for`."),
+    key("zone[].outlier.deviation_percent", Number(0, 1_000), Is("190"), "How far below the mean of all origins a success rate is an outlier, in hundredths of a standard deviation, and by five points at least; 0 switches it off."),
+    key("zone[].outlier.interval", Time(Duration::from_secs(1), Duration::from_secs(3_600)), Is("\"10s\""), "The time in which successes are counted."),
+    key("zone[].outlier.requests", Number(1, 1_000_000), Is("100"), "Requests in that time below which an origin's rate says nothing."),
+    key("zone[].outlier.most_percent", Number(0, 50), Is("10"), "The share of the origins that may be ejected so; one always may."),
+    key("zone[].circuit", Table, Means("no limits"), "What each origin may be given at once. What it cannot take goes to another origin; what none can take is answered 503."),
+    key("zone[].circuit.connections", Number(0, 1_000_000), Is("0"), "Connections to one origin; 0 is no limit."),
+    key("zone[].circuit.pending", Number(0, 1_000_000), Is("0"), "Requests that wait, for `timeouts.connect` at most, for one of these connections; 0: none waits."),
+    key("zone[].circuit.requests", Number(0, 1_000_000), Is("0"), "Requests in progress at one origin; 0 is no limit."),
+    key("zone[].circuit.retries", Number(0, 1_000_000), Is("0"), "Those of them that are retries; 0 is no limit. See `retry.budget_percent` too."),
     key("zone[].timeouts", Table, Means("all defaults"), "How long an origin is waited for."),
     key("zone[].timeouts.connect", TIMEOUT, Is("\"3s\""), "Time for a connection, its TLS handshake included."),
     key("zone[].timeouts.header", TIMEOUT, Is("\"60s\""), "Time from the end of the request to the response head."),
@@ -117,6 +135,10 @@ pub static KEYS: &[Key] = &[
     key("zone[].retry", Table, Means("all defaults"), "When a request is tried again."),
     key("zone[].retry.attempts", Number(1, 10), Is("2"), "Tries in all; only requests that may be repeated are."),
     key("zone[].retry.budget_percent", Number(0, 100), Is("20"), "Retries, as a share of all requests, that the zone may make."),
+    key("zone[].compress", Table, Means("nothing is compressed"), "Compression of responses that the origin sent as they are, where the client takes it. What says `no-transform`, is a part (206) or has a digest stays as it is; so does what is asked for with credentials, unless the browser says that the site itself asked (BREACH)."),
+    key("zone[].compress.codings", Words(CODINGS), Is("[\"zstd\", \"br\", \"gzip\"]"), "Content codings; of those that a client likes as well the first is used."),
+    key("zone[].compress.types", List("media types"), Means("text, JSON, XML, JavaScript, WebAssembly, SVG and fonts that are not compressed"), "Media types that are compressed, such as `\"text/*\"`."),
+    key("zone[].compress.least", Size(0, 1 << 30), Is("\"256B\""), "Size below which a response stays as it is."),
     key("zone[].tls", Table, Means("all defaults"), "TLS towards clients."),
     key("zone[].tls.certificate", Mixed("`\"self-signed\"`, `\"acme\"`, or a table"), Is("\"self-signed\""), "Where the certificate comes from."),
     key("zone[].tls.certificate.cert", File, Required, "A file (PEM) of the certificate chain."),
@@ -187,6 +209,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].maintenance", Table, Means("all defaults"), "The zone answers 503 with a page that says why."),
     key("zone[].maintenance.enabled", Flag, Is("false"), "Whether it does so."),
     key("zone[].maintenance.message", Text, Is("\"\""), "Plain text on the page; at most 500 characters."),
+    key("zone[].maintenance.page", File, Means("Seawall's own, with `message`"), "A file (HTML) that is the page, for all who are not in `allow`."),
     key("zone[].maintenance.retry_after", Time(Duration::from_secs(1), DAY), Is("\"5m\""), "`Retry-After`: when it is worth asking again."),
     key("zone[].maintenance.allow", List("names of lists, or networks"), Is("[]"), "Clients that are served nevertheless."),
 ];
@@ -203,6 +226,10 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "descriptors",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
+const LISTENERS: &[&str] = &["http", "https"];
+const ANNOUNCE: &[&str] = &["off", "v1", "v2"];
+const CODINGS: &[&str] = &["zstd", "br", "gzip"];
+const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;

@@ -21,6 +21,7 @@ https = ["[::]:443"]
 admin = "127.0.0.1:0"
 workers = 2
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+proxy_protocol = ["https"]
 outward = ["public"]
 unready_when = ["config_stale", "origins_down"]
 kill = ["rules"]
@@ -70,14 +71,18 @@ name = "example.com"
 hosts = ["example.com", "*.example.com"]
 origin = [
     { url = "https://10.0.0.1:8443", weight = 3, protocol = "2", host = "app.test:8080", sni = "app.test", verify = false, ca = "ca.pem", client_certificate = { cert = "c.pem", key = "secret://key" } },
-    { url = "sample" },
+    { url = "unix:/run/app.sock", proxy_protocol = "v2" },
 ]
 redirect_https = true
 websocket = false
 max_body = "10MiB"
 passive = { failures = 2, eject_for = "30s" }
+balance = { by = "cookie", name = "session", most_load_percent = 150, slow_start = "30s" }
+outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_percent = 30 }
+circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
+compress = { codings = ["gzip"], types = ["text/*"], least = "1KiB" }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
 response_headers = { set = { Server = "s" }, add = { X-B = "q\"" }, remove = ["X-Powered-By"] }
@@ -188,8 +193,14 @@ mode = "off"
 [zone.maintenance]
 enabled = true
 message = "Back at <noon>."
+page = "closed.html"
 retry_after = "1h"
 allow = ["office", "192.0.2.7"]
+
+[[zone]]
+name = "files"
+hosts = ["files.test"]
+origin = [{ url = "file:/srv/www", dotfiles = true }]
 "#;
 
 const SMALL: &str = "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"https://b.test\" }]\n";

@@ -63,7 +63,7 @@ zone[0].origin[0].weight: 0 is out of bounds (1 to 1000; line 17)
 zone[0].origin[1].url: "http://b.test/app" has a path (only scheme, host and port: the client's path is sent as it is; line 18)
 zone[0].origin[2]: "http://c.test" is text, not a table (write { … }; line 19)
 zone[0].origin[3].verify: has no effect on http://b.test (use https://, or leave it out; line 20)
-zone[0].origin[3].proto: unknown key (known here: url, weight, protocol, host, sni, verify, ca, client_certificate; line 20)
+zone[0].origin[3].proto: unknown key (known here: url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate; line 20)
 zone[0].tls.client: has nothing to verify clients by (write client_ca = "…pem": the authorities that sign clients' certificates; line 22)
 zone[0].tls.min_version: "1.1" is none of the known words (did you mean "1.2"?; line 22)
 zone[0].hsts: true is true or false, not a table (write hsts = { … }; line 23)
@@ -180,7 +180,7 @@ fn lists_have_bounds_that_are_told() {
     for part in [
         "edge.http: has 1 entries (at most 0; ",
         "edge.trusted_proxies: has 2 entries (at most 1; ",
-        "zone: has 2 entries (at most 1; ",
+        "zone: has 3 entries (at most 1; ",
         "zone[0].hosts: has 2 entries (at most 1; ",
         "zone[0].origin: has 2 entries (at most 1; ",
         "zone[0].health.status: has 2 entries (at most 1; ",
@@ -211,6 +211,43 @@ fn lists_have_bounds_that_are_told() {
         text.contains("zone[0].max_body: is 65 bytes long (at most 64 bytes; line 6)"),
         "{text}"
     );
+}
+
+#[test]
+fn keys_of_one_kind_of_origin_do_not_go_with_another() {
+    for (origins, says) in [
+        (
+            "{ url = \"http://b.test\", dotfiles = true }",
+            "zone[0].origin[0].dotfiles: has no effect on http://b.test",
+        ),
+        (
+            "{ url = \"file:/srv\", host = \"b.test\" }",
+            "zone[0].origin[0].host: has no effect on file:/srv",
+        ),
+        (
+            "{ url = \"file:/srv\", proxy_protocol = \"v1\" }",
+            "zone[0].origin[0].proxy_protocol: has no effect on file:/srv",
+        ),
+        (
+            "{ url = \"file:/srv\" }, { url = \"http://b.test\" }",
+            "zone[0].origin: has a folder among others",
+        ),
+        (
+            "{ url = \"http://b.test\", protocol = \"2\", proxy_protocol = \"v2\" }",
+            "zone[0].origin[0].proxy_protocol: does not go with protocol = \"2\"",
+        ),
+        (
+            "{ url = \"unix:/a.sock\", ca = \"a.pem\" }",
+            "zone[0].origin[0].ca: has no effect on unix:/a.sock",
+        ),
+    ] {
+        let text = SMALL.replace("{ url = \"https://b.test\" }", origins);
+        let told = problems(&text);
+        assert!(
+            told.len() == 1 && told[0].starts_with(says),
+            "{origins}: {told:#?}"
+        );
+    }
 }
 
 #[test]
@@ -274,6 +311,35 @@ fn values_that_contradict_each_other_are_refused() {
             "write idle = \"99999999999999999999999999999999…s\"",
         ),
         (
+            "balance = { by = \"header\" }",
+            "zone[0].balance.by: has no name (write name = \"…\": which header;",
+        ),
+        (
+            "balance = { by = \"path\", name = \"x\" }",
+            "zone[0].balance.name: has no effect",
+        ),
+        (
+            "balance = { by = \"cookie\", name = \"a b\" }",
+            "zone[0].balance.name: \"a b\" is no name of a header or cookie",
+        ),
+        (
+            "circuit = { pending = 1 }",
+            "zone[0].circuit.pending: has no effect",
+        ),
+        (
+            "compress = { codings = [\"deflate\"] }",
+            "zone[0].compress.codings[0]: \"deflate\" is none of the known words",
+        ),
+        (
+            "compress = { types = [] }",
+            "zone[0].compress.types: is empty",
+        ),
+        (
+            "circuit = { connections = 1000001 }",
+            "zone[0].circuit.connections: 1000001 is out of bounds",
+        ),
+        ("compress = { least = 3 }", "write least = \"3B\""),
+        (
             "retry = { attempts = -1 }",
             "zone[0].retry.attempts: -1 is out of bounds",
         ),
@@ -314,12 +380,16 @@ fn values_that_contradict_each_other_are_refused() {
             "edge.limits.target_bytes: is larger than head_bytes (the target is a part of the head; line 3)",
         ),
         (
+            "schema = 1\n[edge]\nproxy_protocol = [\"http\"]",
+            "edge.proxy_protocol: has no effect (write trusted_proxies = [\"…\"]: who is believed; line 3)",
+        ),
+        (
             "schema = 1\n[edge]\nlocation = \"a\\u0000\"",
             "edge.location: \"a\\0\" has control characters (leave them out; line 3)",
         ),
         (
             "schema = 1\n[edge]\n\"a\\u001b[0m.b\" = 1",
-            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
+            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
         ),
         (
             "schema = 1\nlists.a = {}",
