@@ -1,5 +1,7 @@
 //! What the blame page says while stages run and when they fail, and what the runner does without in an emergency.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod acting;
 
 use std::collections::HashSet;

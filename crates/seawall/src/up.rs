@@ -18,6 +18,7 @@ use seawall_model::Document;
 use seawall_model::document::{AccessLog as LogChoice, Certificate};
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
+use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
@@ -100,6 +101,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
         draining: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         drain: tokio::sync::Notify::new(),
+        retirement: Retirement::default(),
         open: AtomicU64::new(0),
         threads: workers,
         room,
