@@ -5,7 +5,7 @@
 //! leave in one system call and, on TLS, in few records. Used for both roles.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -31,6 +31,23 @@ pub struct Patience {
     /// Without the peer taking any of our bytes, when there are some.
     pub write: Duration,
 }
+
+/// Whether a connection should come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// No.
+    Not,
+    /// Yes, in two steps: the peer is told, and what it had sent before it knew is still served (RFC 9113 §6.8).
+    Slowly,
+    /// Yes: streams that are open go on, and no others are taken.
+    Now,
+}
+
+/// The PING whose return tells that the peer knows we are leaving.
+const FAREWELL: [u8; 8] = *b"farewell";
+
+/// How long that is waited for.
+const ROUND_TRIP: Duration = Duration::from_secs(5);
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +91,8 @@ pub struct Multiplex {
     driver: RefCell<Option<Waker>>,
     ended: Cell<Option<Ended>>,
     closing: Cell<bool>,
+    /// The peer was told that we are leaving.
+    leaving: Cell<bool>,
     /// The peer took some of our bytes since the deadline for that was set.
     progress: Cell<bool>,
 }
@@ -88,6 +107,7 @@ impl Multiplex {
             driver: RefCell::default(),
             ended: Cell::new(None),
             closing: Cell::new(false),
+            leaving: Cell::new(false),
             progress: Cell::new(false),
         })
     }
@@ -122,19 +142,41 @@ impl Multiplex {
         }
     }
 
-    /// Runs the connection to its end. `opened` is called for each request that came (server role); it takes the stream by
+    /// Tells the peer that we are leaving, and refuses nothing yet.
+    fn say_farewell(&self) {
+        let mut core = self.core.borrow_mut();
+        core.go_away(ErrorCode::NO_ERROR);
+        core.ping(FAREWELL);
+    }
+
+    /// Runs the connection to its end. `leaving` is asked whenever its task is woken. `opened` is called for each request that came (server role); it takes the stream by
     /// [`Multiplex::handle`].
     pub async fn drive(
         self: &Rc<Self>,
         alarm: &mut Alarm,
         patience: Patience,
-        draining: impl Fn() -> bool,
+        leaving: impl Fn() -> Leaving,
         mut opened: impl FnMut(Opened),
     ) -> Ended {
         let mut blocked = false;
         let mut resting = false;
+        let mut farewell = None;
         let ended = poll_fn(|cx| {
-            if draining() {
+            match leaving() {
+                Leaving::Not => {}
+                Leaving::Now => self.drain(),
+                Leaving::Slowly => {
+                    if !self.leaving.replace(true) && !self.closing.get() {
+                        self.say_farewell();
+                        farewell = Some(Box::pin(tokio::time::sleep(ROUND_TRIP)));
+                    }
+                }
+            }
+            if farewell
+                .as_mut()
+                .is_some_and(|late| late.as_mut().poll(cx).is_ready())
+            {
+                farewell = None;
                 self.drain();
             }
             let turn = self.poll_turn(cx, &mut opened);
@@ -271,6 +313,7 @@ impl Multiplex {
                 Some(Event::HeadTooLarge { id }) => opened(Opened::HeadTooLarge { id }),
                 Some(Event::Malformed { why, .. }) => opened(Opened::Malformed(why)),
                 Some(Event::GoAway { .. }) => self.closing.set(true),
+                Some(Event::Pong { payload: FAREWELL }) if self.leaving.get() => self.drain(),
                 Some(Event::Settings | Event::SettingsAcked | Event::Pong { .. }) => {}
                 Some(
                     Event::Response { id, .. }

@@ -45,12 +45,12 @@ pub struct Admin {
     pub configured: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// Serves the admin port until draining begins: from then on the port is free for whoever comes after us, and a connection
+/// Serves the admin port until draining begins, or another worker has taken over: from then on the port is free for whoever comes after us, and a connection
 /// that is refused says "not ready" as well as a 503 does. Connections that are open are served on, so that a scraper gets the
 /// last figures. Must run in a `LocalSet`.
 pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    let mut drained = std::pin::pin!(admin.shared.drained());
+    let mut drained = std::pin::pin!(admin.shared.leaves());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

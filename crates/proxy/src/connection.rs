@@ -3,6 +3,8 @@
 //! Infallible: whatever happens here ends in a closed connection and, where there was a request, in a Record. While it waits
 //! for the next request a connection holds no buffer and no heads.
 
+mod http2;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,21 +13,20 @@ use std::time::Duration;
 use seawall_model::{ConnFacts, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::{Buffer, SMALL};
-use seawall_net::downstream::{
-    ClientBody, ClientResponse, Continue, Http1Body, Http1Response, Http2Body, Http2Response,
-};
-use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
-use seawall_net::h2;
-use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
+use seawall_net::downstream::{ClientBody, ClientResponse, Continue, Http1Body, Http1Response};
+use seawall_net::h1::{self, HeadLimits, HeadScanner, RequestInfo, Upgrade};
 use seawall_net::stream::Stream;
 use seawall_net::tls::{self, TlsFault, accept};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use http2::http2;
+
 use crate::exchange::{self, Arrived};
 use crate::fault::Fault;
 use crate::forward::Peer;
 use crate::refusal;
+use crate::retire::LAST_REQUEST;
 use crate::thread::{Presence, Scratch, Thread};
 
 /// What an HTTP/2 client with prior knowledge begins with (RFC 9113 §3.4).
@@ -196,6 +197,9 @@ fn poll_idle(
             if thread.is_draining() {
                 return Poll::Ready(None);
             }
+            if thread.shared.is_retiring() {
+                alarm.hurry(LAST_REQUEST);
+            }
         }
         Poll::Pending if thread.is_stopping() => return Poll::Ready(None),
         Poll::Pending if thread.is_draining() => alarm.hurry(LAST_HEAD),
@@ -231,7 +235,13 @@ async fn http1(
         });
         let (mut scratch, info, length) = match next.await {
             Head::Whole(scratch, info, length) => (scratch, info, length),
-            Head::None => break,
+            Head::None => {
+                // A request that is on its way must not be met by a reset.
+                if thread.shared.is_retiring() && !thread.is_draining() {
+                    linger(&stream, &mut buffer, &mut alarm).await;
+                }
+                break;
+            }
             Head::Bad(fault) => {
                 Box::pin(refuse(
                     &thread,
@@ -252,7 +262,7 @@ async fn http1(
         // After a handshake that is refused, what follows may be meant for a tunnel.
         let keep = info.persistent
             && info.upgrade != Upgrade::WebSocket
-            && !thread.is_draining()
+            && !thread.is_leaving()
             && (most == 0 || served < most);
         // Not boxed: a kibibyte and a half in each idle connection is the price of not moving as much for each request.
         let serving = one_request(
@@ -462,124 +472,4 @@ async fn linger(stream: &Stream, buffer: &mut Buffer, alarm: &mut Alarm) {
             _ => return,
         }
     }
-}
-
-/// HTTP/2: many requests at once, each in a task of its own.
-async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut alarm: Alarm) {
-    let (config, patience) = {
-        let snapshot = thread.snapshot.load();
-        let config = h2::Config {
-            max_concurrent_streams: snapshot.edge.h2_streams,
-            max_header_list: snapshot.edge.head.head_bytes as u32,
-            enable_connect_protocol: true,
-            ..h2::Config::server()
-        };
-        (
-            config,
-            Patience {
-                idle: snapshot.edge.idle_timeout,
-                write: snapshot.edge.write_timeout,
-            },
-        )
-    };
-    let connection = Multiplex::new(stream, config);
-    connection.receive_first(first);
-    let peer = Rc::new(peer);
-    alarm.set(patience.idle);
-    let opened = |opened: Opened| match opened {
-        Opened::Request { id, end } => {
-            let handle = Rc::new(StreamHandle::new(&connection, id));
-            tokio::task::spawn_local(one_stream(thread.clone(), peer.clone(), handle, end));
-        }
-        Opened::HeadTooLarge { id } => {
-            let handle = Rc::new(StreamHandle::new(&connection, id));
-            tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
-        }
-        Opened::Malformed(why) => {
-            refusal::unanswered(&thread, &peer.facts, refusal::malformed(why))
-        }
-    };
-    let draining = || {
-        if thread.is_stopping() {
-            connection.wake_streams();
-        }
-        thread.is_draining()
-    };
-    // Boxed for the same reason as above.
-    let ended = Box::pin(connection.drive(&mut alarm, patience, draining, opened)).await;
-    if let Ended::Protocol(reason) = ended {
-        thread.shard.h2_abuse(reason);
-    }
-}
-
-async fn too_large(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>) {
-    let mut alarm = Alarm::new(Duration::from_secs(60));
-    let mut response = ClientResponse::Http2(Http2Response::new(stream));
-    let fault = Fault::Rejected {
-        status: 431,
-        reason: "head_too_long",
-    };
-    thread.shard.request_rejected("head_too_long");
-    refusal::refuse(
-        &thread,
-        &peer.facts,
-        &mut response,
-        HttpVersion::Http2,
-        fault,
-        b"",
-        &mut alarm,
-    )
-    .await;
-}
-
-async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>, end: bool) {
-    let mut scratch = thread.take_scratch();
-    if !stream.with(|core, id| core.take_request(id, &mut scratch.request)) {
-        return;
-    }
-    let most = thread.snapshot.load().edge.head.fields;
-    if scratch.request.fields.len() > most {
-        thread.give_scratch(scratch);
-        return too_large(thread, peer, stream).await;
-    }
-    let request = &scratch.request;
-    let websocket = request.protocol() == b"websocket";
-    let length = request.fields.only(seawall_model::FieldId::ContentLength);
-    let length = length.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    let (at, since) = thread.clock();
-    let arrived = Arrived {
-        framing: match length {
-            _ if end => Framing::None,
-            Some(length) => Framing::Length(length),
-            None => Framing::Chunked,
-        },
-        upgrade: if websocket {
-            Upgrade::WebSocket
-        } else {
-            Upgrade::None
-        },
-        te_trailers: request
-            .fields
-            .all(seawall_model::FieldId::Te)
-            .any(|te| te.eq_ignore_ascii_case(b"trailers")),
-        at,
-        since,
-        head_bytes: request.fields.raw().len() as u64,
-        names_fields: false,
-    };
-    let mut alarm = Alarm::new(Duration::from_secs(60));
-    let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
-    let mut response = ClientResponse::Http2(Http2Response::new(stream.clone()));
-    exchange::run(
-        &thread,
-        &peer,
-        &mut scratch,
-        &arrived,
-        &mut body,
-        &mut response,
-        &mut alarm,
-        Some(&stream),
-    )
-    .await;
-    thread.give_scratch(scratch);
 }

@@ -130,6 +130,7 @@ pub async fn run<'c>(
     alarm: &mut Alarm,
     gone: Option<&StreamHandle>,
 ) -> Instant {
+    let _carried = peer.load.exchange(thread);
     let held = thread.snapshot.load();
     let snapshot: &Snapshot = &held;
     let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);

@@ -13,6 +13,7 @@ use seawall_net::h1::connection_named;
 use seawall_net::outgoing::{Prepared, REQUEST_SKIP};
 use seawall_telemetry::Ray;
 
+use crate::retire::Load;
 use crate::shares::{ConnectionShare, ZoneShare};
 use crate::snapshot::{Snapshot, Zone};
 use crate::thread::Thread;
@@ -104,6 +105,8 @@ pub struct Peer {
     last: RefCell<Option<(Key, Rc<Prepared>)>>,
     /// Whose connection it is counted as.
     share: RefCell<Option<ConnectionShare>>,
+    /// What it carries just now.
+    pub load: Load,
 }
 
 /// What the common fields depend on, beside the connection.
@@ -119,6 +122,7 @@ impl From<ConnFacts> for Peer {
             facts,
             last: RefCell::default(),
             share: RefCell::default(),
+            load: Load::default(),
         }
     }
 }

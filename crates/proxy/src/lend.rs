@@ -12,7 +12,7 @@ use std::time::Duration;
 use seawall_model::document::Protocol;
 use seawall_net::alarm::Alarm;
 use seawall_net::h2;
-use seawall_net::multiplex::{Multiplex, Patience};
+use seawall_net::multiplex::{Leaving, Multiplex, Patience};
 use seawall_net::proxy_protocol::{self, Announced};
 use seawall_net::stream::Stream;
 use seawall_net::tls::TlsStream;
@@ -503,7 +503,9 @@ fn lent(
     };
     tokio::task::spawn_local(async move {
         let mut alarm = Alarm::new(KEEP_FOR);
-        driven.drive(&mut alarm, patience, || false, |_| {}).await;
+        driven
+            .drive(&mut alarm, patience, || Leaving::Not, |_| {})
+            .await;
         drop(open);
     });
     Lent::Http2(connection)

@@ -23,6 +23,7 @@ mod page;
 pub mod prober;
 mod refusal;
 mod relay;
+pub mod retire;
 mod sample;
 mod shares;
 pub mod slot;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::certificates::Certificates;
 use crate::lend::OriginConnections;
+use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
 
@@ -43,7 +44,9 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// The time for that is over: what still runs is cut, and leaves its Record.
     pub stopping: AtomicBool,
-    /// Told when draining begins.
+    /// Whether another worker has taken over.
+    pub retirement: Retirement,
+    /// Told when draining or retiring begins.
     pub drain: tokio::sync::Notify,
     /// Connections of clients, in all threads.
     pub open: AtomicU64,
@@ -109,12 +112,6 @@ impl Shared {
         if !self.accepting.load(Ordering::Acquire) {
             told.await;
         }
-    }
-
-    /// Another worker serves on the same sockets.
-    pub fn retire(&self) {
-        self.draining.store(true, Ordering::Release);
-        self.drain.notify_waiters();
     }
 
     /// Waits until draining begins.
@@ -349,6 +346,11 @@ impl Thread {
         self.shared.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether no new connection is taken, because this worker ends or because another one has taken over.
+    pub fn is_leaving(&self) -> bool {
+        self.is_draining() || self.shared.is_retiring()
+    }
+
     /// Whether what still runs is to be cut.
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
@@ -422,7 +424,8 @@ impl Drop for Presence {
         }
         self.thread.free.borrow_mut().push(self.place);
         self.thread.open.set(self.thread.open.get() - 1);
-        self.thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.thread.shared.open.fetch_sub(1, Ordering::AcqRel);
+        self.thread.shared.note_changed();
         if let Some(ip) = self.counted {
             self.thread.shared.leave(ip);
         }

@@ -120,6 +120,7 @@ pub async fn run(
     // Should the exchange be left in the middle, its Record knows this much.
     exchange.outcome = outcome;
     let counted = Counted::new(exchange.thread);
+    let _carried = exchange.peer.load.tunnel(exchange.thread);
     exchange.body.begin_tunnel();
     let last = Cell::new(Instant::now());
     let received = Cell::new(0);

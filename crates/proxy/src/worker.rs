@@ -23,7 +23,7 @@ use crate::thread::{Shared, Thread};
 const BACKLOG: i32 = 4096;
 /// How often a thread tidies up: aged log lines, the drain flag; and says in the blame page that it runs, for which a quarter of a
 /// second is promised.
-const TICK: Duration = Duration::from_millis(200);
+pub(crate) const TICK: Duration = Duration::from_millis(200);
 /// Ticks after which old origin connections are looked for.
 const SWEEP: u32 = 5;
 /// How long accepting pauses when descriptors or memory have run out.
@@ -84,7 +84,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// Runs one worker thread until it has drained.
+/// Runs one worker thread until it has drained, or its last connection has ended after another worker took over.
 ///
 /// # Errors
 /// When the runtime cannot be made.
@@ -114,9 +114,21 @@ pub fn run(
                 listener.own,
             )));
         }
-        housekeeping(&thread).await;
+        let mut ticks = 0;
+        while !thread.is_leaving() {
+            // Should leaving begin between the two, the next tick sees it.
+            let _ = tokio::time::timeout(TICK, thread.shared.drain.notified()).await;
+            tidy(&thread, &mut ticks);
+        }
+        // Nobody is between the socket and its task: accepting hands a connection over without waiting.
         for accepting in accepting {
             accepting.abort();
+            let _ = accepting.await;
+        }
+        thread.shared.note_deaf();
+        if !thread.is_draining() {
+            thread.wake_all();
+            thread.serve_out(|| tidy(&thread, &mut ticks)).await;
         }
         thread.wake_all();
         while thread.open() > 0 {
@@ -137,19 +149,14 @@ pub fn run(
     })
 }
 
-/// Ticks until draining.
-async fn housekeeping(thread: &Rc<Thread>) {
-    let mut ticks = 0u32;
-    while !thread.is_draining() {
-        // Should draining begin between the two, the next tick sees it.
-        let _ = tokio::time::timeout(TICK, thread.shared.drain.notified()).await;
-        ticks = ticks.wrapping_add(1);
-        thread.beat();
-        thread.tick();
-        thread.flush_log();
-        if ticks.is_multiple_of(SWEEP) {
-            thread.origins.sweep();
-        }
+/// What a thread does with each tick.
+fn tidy(thread: &Rc<Thread>, ticks: &mut u32) {
+    *ticks = ticks.wrapping_add(1);
+    thread.beat();
+    thread.tick();
+    thread.flush_log();
+    if ticks.is_multiple_of(SWEEP) {
+        thread.origins.sweep();
     }
 }
 

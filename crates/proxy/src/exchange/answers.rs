@@ -226,7 +226,7 @@ impl Exchange<'_, '_> {
 
     async fn write_all(&mut self, head: ResponseOut<'_>, content: &[u8]) -> Result<(), ClientGone> {
         let timeout = self.snapshot.edge.write_timeout;
-        if !self.body.is_done() || self.thread.is_draining() {
+        if !self.body.is_done() || self.thread.is_leaving() {
             self.response.close_after();
         }
         if content.is_empty() {

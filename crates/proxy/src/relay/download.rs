@@ -339,7 +339,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         self.outcome.origin_us = Some(now.saturating_sub(self.since));
         self.outcome.ended = Some((self.at, now));
         let silent = info.body == BodyOut::None;
-        if self.thread.is_draining() {
+        if self.thread.is_leaving() {
             self.client.close_after();
         }
         self.fields(info.names_fields);

@@ -16,6 +16,7 @@ use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
+use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::thread::Shared;
@@ -149,6 +150,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             drain: tokio::sync::Notify::new(),
+            retirement: Retirement::default(),
             open: AtomicU64::new(0),
             threads,
             room,

@@ -148,7 +148,10 @@ fn a_worker_that_is_taken_over_hears_and_ends_as_ever() {
     let folder = up.leave();
     let config = folder.write("seawall.toml", &zones(2));
     let mut next = Up::start(folder, &["--config", config.to_str().unwrap()]);
-    // The flags are the same and the file is another: it is read when it is asked for, or when it serves.
+    until("the taking over", || {
+        next.log().contains("serves already").then_some(())
+    });
+    // The flags are the same and the file is another: it is read when it is asked for.
     next.signal(libc::SIGHUP);
     until("the second zone", || {
         let answer = curl(&["-H", "Host: z1.test", &next.url("/")]);
