@@ -69,6 +69,15 @@ impl NetworkSet {
         }
     }
 
+    /// Units of fuel for one lookup: the larger the set, the more of it lies outside of the caches.
+    pub fn price(&self) -> u64 {
+        match self.bytes() {
+            0..=0x3ff => 10,
+            0x400..=0x3f_ffff => 40,
+            _ => 60,
+        }
+    }
+
     /// How many different networks it was made of, those that lie in another one included.
     pub fn len(&self) -> usize {
         self.networks
