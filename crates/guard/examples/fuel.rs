@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use seawall_guard::stages::{body, ddos, hygiene, lists, maintenance, rules, transform};
+use seawall_guard::stages::{body, ddos, hotlink, hygiene, lists, maintenance, rules, transform};
 use seawall_guard::{Assembly, Guard, Scope, StageDef, States, Subject, Trail, ZoneId, kit};
 use seawall_model::{RequestHead, ResponseHead};
 use seawall_rules::{Bounds, Patterns};
@@ -38,12 +38,36 @@ fn main() {
     let rewrite = format!("{always}action = 'rewrite'\nadd_prefix = '/v2'");
     // Decoded as often as anybody would.
     let encoded = format!("/{}", "%252525".repeat(1_000));
+    let networks: Vec<String> = (0..1_000)
+        .map(|nth| format!("'10.{}.{}.0/25'", nth / 250, nth % 250))
+        .collect();
     let heads = [
         case(
             "lists: block",
             &lists::DEF,
             "[zone.lists]\nblock = ['203.0.113.0/24']",
             "/",
+            10,
+        ),
+        case(
+            "lists: block, 1,000",
+            &lists::DEF,
+            &format!("[zone.lists]\nblock = [{}]", networks.join(", ")),
+            "/",
+            10,
+        ),
+        case(
+            "hotlink: another type",
+            &hotlink::DEF,
+            "[zone.hotlink]\nenabled = true",
+            "/shop/cart.php?id=17",
+            10,
+        ),
+        case(
+            "hotlink: long",
+            &hotlink::DEF,
+            "[zone.hotlink]\nenabled = true",
+            &format!("{long}a.png"),
             10,
         ),
         case(

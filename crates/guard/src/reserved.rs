@@ -1,11 +1,22 @@
 //! Which paths are the edge's own: those below `/.seawall/`, in whatever reading an origin could have of them.
 
-/// Whether any origin could take this path for one below `/.seawall/`: as it is or percent-decoded again and again, in any case,
-/// with `\` for `/`, with parameters (`;…`), with empty segments, and with its dot segments resolved or not.
+/// How often a path is decoded: as often as servers behind one another could.
+const DECODED: u8 = 4;
+
+/// Whether any origin could take this path for one below `/.seawall/`, or go through it on the way elsewhere: as it is or
+/// percent-decoded again and again, in any case, with `\` for `/`, with parameters (`;…`), with empty segments, and with its dot
+/// segments resolved or not.
 pub fn is_reserved(path: &[u8]) -> bool {
+    begins_so(path) || least_depth(path, 0, DECODED).is_none()
+}
+
+/// Whether its first segment with a name is ours, for who does not resolve dot segments.
+fn begins_so(path: &[u8]) -> bool {
     let mut decoded = path.to_vec();
-    for _ in 0..5 {
-        if begins_so(&decoded) || resolves_so(&decoded) {
+    for _ in 0..=DECODED {
+        let mut segments = decoded.split(|byte| is_slash(*byte)).map(bare);
+        let first = segments.find(|bare| !matches!(*bare, b"" | b"." | b".."));
+        if first.is_some_and(is_ours) {
             return true;
         }
         let before = decoded.len();
@@ -17,14 +28,46 @@ pub fn is_reserved(path: &[u8]) -> bool {
     false
 }
 
-/// The segments without their parameters, but for the empty ones and those that mean nothing.
-fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let all = path.split(|byte| matches!(byte, b'/' | b'\\'));
-    all.map(|segment| {
-        let mut parts = segment.split(|byte| matches!(byte, b';' | 0 | b'?' | b'#'));
-        parts.next().unwrap_or_default()
-    })
-    .filter(|bare| !matches!(*bare, b"" | b"."))
+/// How deep below the root this path leads from `depth`, in the reading that leads least deep: an encoded slash divides a segment
+/// for one origin and not for another, and whether an empty segment is one, so that `..` takes it away, is as open. None where
+/// it goes through ours at the root in one of these readings.
+fn least_depth(path: &[u8], mut depth: usize, decode_more: u8) -> Option<usize> {
+    for segment in path.split(|byte| *byte == b'/') {
+        let mut least = step(bare(segment), depth)?;
+        if segment.contains(&b'\\') {
+            let mut pieces = segment.split(|byte| is_slash(*byte));
+            let divided = pieces.try_fold(depth, |depth, piece| step(bare(piece), depth))?;
+            least = least.min(divided);
+        }
+        if decode_more > 0 && segment.contains(&b'%') {
+            let decoded = decode(segment);
+            if decoded.len() < segment.len() {
+                least = least.min(least_depth(&decoded, depth, decode_more - 1)?);
+            }
+        }
+        depth = least;
+    }
+    Some(depth)
+}
+
+/// Where a segment leads; none where that is ours.
+fn step(bare: &[u8], depth: usize) -> Option<usize> {
+    match bare {
+        b"" | b"." => Some(depth),
+        b".." => Some(depth.saturating_sub(1)),
+        bare if depth == 0 && is_ours(bare) => None,
+        _ => Some(depth + 1),
+    }
+}
+
+const fn is_slash(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\')
+}
+
+/// A segment without its parameters.
+fn bare(segment: &[u8]) -> &[u8] {
+    let mut parts = segment.split(|byte| matches!(byte, b';' | 0 | b'?' | b'#'));
+    parts.next().unwrap_or_default()
 }
 
 fn is_ours(segment: &[u8]) -> bool {
@@ -34,23 +77,6 @@ fn is_ours(segment: &[u8]) -> bool {
         .rposition(|byte| !matches!(byte, b' ' | b'.'));
     let bare = end.and_then(|end| segment.get(..=end)).unwrap_or_default();
     bare.eq_ignore_ascii_case(b".seawall")
-}
-
-fn begins_so(path: &[u8]) -> bool {
-    segments(path)
-        .find(|segment| *segment != b"..")
-        .is_some_and(is_ours)
-}
-
-fn resolves_so(path: &[u8]) -> bool {
-    let mut resolved: Vec<&[u8]> = Vec::new();
-    for segment in segments(path) {
-        match segment {
-            b".." => drop(resolved.pop()),
-            segment => resolved.push(segment),
-        }
-    }
-    resolved.first().copied().is_some_and(is_ours)
 }
 
 fn decode(path: &[u8]) -> Vec<u8> {
@@ -98,6 +124,14 @@ mod tests {
             "/.seawall%20/trace",
             "/.seawall./trace",
             "/../.seawall/x",
+            "/x/../.seawall//../trace",
+            "/x/../.seawall/;a/../trace",
+            "/x/../.seawall/%00/../trace",
+            "/a/%2e%2e/x%2fy/../.seawall/trace",
+            "/a/%252e%252e/x%252fy/../.seawall/trace",
+            "/a\\b/../.seawall/trace",
+            "/a%5cb/../.seawall/trace",
+            "/x/..%2f.seawall/y",
         ] {
             assert!(is_reserved(ours.as_bytes()), "{ours}");
         }
@@ -106,6 +140,10 @@ mod tests {
             "/seawall",
             "/.seawallet",
             "/a/.seawall/x",
+            "/a/b/../.seawall/x",
+            "/a%2fb/.seawall/x",
+            "/a//b/../.seawall/x",
+            "/a\\b/.seawall",
             "/.seawall-x/y",
             "/.well-known/x",
             "/%",

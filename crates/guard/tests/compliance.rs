@@ -93,7 +93,12 @@ fn the_kit_finds_what_is_wrong_with_a_stage() {
             "without fuel: refused",
         ),
         (
-            |_| bad(|view, fuel| fuel.spend(view.path().len() as u64).map(|()| Verdict::Pass)),
+            |_| {
+                bad(|view, fuel| {
+                    fuel.spend(view.head.path().len() as u64)
+                        .map(|()| Verdict::Pass)
+                })
+            },
             "spent its budget",
         ),
         (

@@ -4,8 +4,11 @@
 /// Bounds on a document. [`Limits::default`] is what a build ships with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of text. Checked before anything is parsed; the parser needs up to about eighty times as much memory.
+    /// Bytes of text. Checked before anything is parsed.
     pub document_bytes: usize,
+    /// Bytes of memory that parsing the text will take, estimated before it is begun: without this bound up to four hundred times
+    /// the text.
+    pub document_memory: usize,
     /// Problems that are listed; the others are counted.
     pub problems: usize,
     /// Bytes of any one text value.
@@ -46,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             document_bytes: 16 << 20,
+            document_memory: 3 << 29,
             problems: 1_000,
             text_bytes: 8 << 10,
             zones: 100_000,

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use crate::conn::ConnFacts;
+use crate::fuel::{Fuel, Spent};
 use crate::head::RequestHead;
 use crate::host::without_port;
 
@@ -20,6 +21,13 @@ pub struct RequestView<'r> {
     pub https: bool,
     normal: OnceCell<Option<Box<[u8]>>>,
 }
+
+/// Bytes of a path for one unit where it is only looked over.
+const LOOKED: u64 = 16;
+/// Units for normalising it: for beginning, and for each byte.
+const NORMALISED: (u64, u64) = (40, 2);
+/// Bytes for one unit where one is looked for.
+const FOUND: u64 = 64;
 
 impl<'r> RequestView<'r> {
     /// A view of this request.
@@ -44,17 +52,22 @@ impl<'r> RequestView<'r> {
     }
 
     /// The path as rules see it: normalised, and with encoded slashes as slashes ([`normalise_generously`]), because an origin may
-    /// well read it so, and a rule that looked at the client's spelling could be gone round.
-    pub fn path(&self) -> &[u8] {
+    /// well read it so, and a rule that looked at the client's spelling could be gone round. Made when it is first asked for, and
+    /// paid for by whom asks first.
+    ///
+    /// # Errors
+    /// [`Spent`] where it is not made yet and the fuel does not suffice.
+    #[inline]
+    pub fn path(&self, fuel: &mut Fuel) -> Result<&[u8], Spent> {
         let raw = self.head.path();
-        let normal = self.normal.get_or_init(|| {
-            may_change(raw).then(|| {
-                let mut out = Vec::with_capacity(raw.len());
-                normalise_generously(raw, &mut out);
-                out.into()
-            })
-        });
-        normal.as_deref().unwrap_or(raw)
+        let normal = match self.normal.get() {
+            Some(normal) => normal,
+            None => {
+                let made = made(raw, fuel)?;
+                self.normal.get_or_init(|| made)
+            }
+        };
+        Ok(normal.as_deref().unwrap_or(raw))
     }
 
     /// What follows the first `?` of the target; empty without one.
@@ -65,21 +78,42 @@ impl<'r> RequestView<'r> {
     }
 
     /// What follows the last `.` of the path's last segment, as it is spelt; empty without one.
-    pub fn extension(&self) -> &[u8] {
-        let path = self.path();
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let stem = name.iter().rposition(|byte| *byte == b'.');
-        stem.and_then(|at| name.get(at + 1..)).unwrap_or_default()
+    ///
+    /// # Errors
+    /// As [`RequestView::path`].
+    pub fn extension(&self, fuel: &mut Fuel) -> Result<&[u8], Spent> {
+        let path = self.path(fuel)?;
+        fuel.spend(8 + path.len() as u64 / FOUND)?;
+        let name = memchr::memrchr(b'/', path).and_then(|at| path.get(at + 1..));
+        let name = name.unwrap_or(path);
+        let stem = memchr::memrchr(b'.', name);
+        Ok(stem.and_then(|at| name.get(at + 1..)).unwrap_or_default())
     }
 }
 
-/// Whether normalising could change this path: a look that decides for nearly all.
+/// The normal form of a path where it is another one, paid for.
+#[cold]
+fn made(raw: &[u8], fuel: &mut Fuel) -> Result<Option<Box<[u8]>>, Spent> {
+    fuel.spend_bytes(raw.len(), LOOKED)?;
+    if !may_change(raw) {
+        return Ok(None);
+    }
+    let (begin, each) = NORMALISED;
+    fuel.spend(begin + each * raw.len() as u64)?;
+    let mut out = Vec::with_capacity(raw.len());
+    normalise_generously(raw, &mut out);
+    Ok(Some(out.into()))
+}
+
+/// Whether normalising could change this path: a look that decides for nearly all. To the end in any case, so that many bytes
+/// are compared at once.
 fn may_change(path: &[u8]) -> bool {
-    let mut before = 0;
-    path.iter().any(|byte| {
-        let last = std::mem::replace(&mut before, *byte);
-        matches!(byte, b'%' | b'\\') || (last == b'/' && matches!(byte, b'.' | b'/'))
-    })
+    let coded = |byte: u8| (byte == b'%') | (byte == b'\\');
+    let behind = path.get(1..).unwrap_or_default();
+    let before = path.iter().zip(behind).fold(false, |found, (byte, next)| {
+        found | coded(*byte) | ((*byte == b'/') & ((*next == b'.') | (*next == b'/')))
+    });
+    before | path.last().is_some_and(|last| coded(*last))
 }
 
 /// Writes the normal form of a path (RFC 3986 §6.2.2): percent-encoded unreserved characters decoded, hex digits in upper

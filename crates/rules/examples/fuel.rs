@@ -12,6 +12,7 @@ use seawall_model::{ConnFacts, Fuel, Network, RequestHead, RequestView};
 use seawall_rules::{Bounds, Expression, Lists, NetworkSet};
 
 const LONG: usize = 16 << 10;
+const PATH: &str = "starts_with(http.request.uri.path, \"/admin\")";
 
 fn main() {
     let words = "The quick brown fox jumps over the lazy dog 0123456789 ";
@@ -38,13 +39,24 @@ fn main() {
     let dense = "qz".repeat(LONG / 2);
     lines.push(("x-dense", &dense));
     lines.push(("cookie", &prose));
+    lines.push(("user-agent", "x"));
     let long = head(&plain_path, &lines);
+    let cookies = head("/", &[("cookie", "name=a-value-of-some-length;1234"); 200]);
+    // Each request's first rule that asks for its path has it normalised.
+    let dirty = head(&format!("/{}", "%61b//./c%2fd\\\\".repeat(LONG / 16)), &[]);
+    let encoded = head(&format!("/{}", "%61".repeat(LONG / 3)), &[]);
+    let dots = head(&format!("/{}", "a/../".repeat(LONG / 5)), &[]);
     // No slash and no dot: both are looked for to the end.
     let flat = head(&format!("/{letters}"), &[]);
     let lists = lists();
     let equal = |text: &str| format!("eq \"{text}\"");
     let cases: Vec<(&str, &RequestHead, String)> = vec![
         ("short: method eq", &short, "http.request.method eq \"GET\"".into()),
+        ("first: path begins", &short, PATH.into()),
+        ("first: path begins, long", &long, PATH.into()),
+        ("first: path begins, dirty", &dirty, PATH.into()),
+        ("first: path begins, encoded", &encoded, PATH.into()),
+        ("first: path begins, dots", &dots, PATH.into()),
         ("short: host eq", &short, "http.host eq \"shop.example.test\"".into()),
         ("short: host in 3", &short, "http.host in {\"a.test\" \"shop.example.test\" \"b.test\"}".into()),
         ("short: path begins", &short, "starts_with(http.request.uri.path, \"/admin\")".into()),
@@ -64,6 +76,7 @@ fn main() {
         ("short: ten nodes", &short, ["ssl"; 10].join(" or ")),
         ("list of 10,000", &short, "ip.src in $small".into()),
         ("list of 500,000", &short, "ip.src in $large".into()),
+        ("list of 1,000,000", &short, "ip.src in $largest".into()),
         ("long: path begins", &long, "starts_with(http.request.uri.path, \"/admin\")".into()),
         ("long: raw path begins", &long, "starts_with(raw.http.request.uri.path, \"/admin\")".into()),
         ("long: query", &long, "http.request.uri.query eq \"x\"".into()),
@@ -71,8 +84,10 @@ fn main() {
         ("long: uri ends", &long, "ends_with(http.request.uri, \"x\")".into()),
         ("long: full_uri ends", &long, "ends_with(http.request.full_uri, \"x\")".into()),
         ("long: header absent", &long, "http.request.headers[\"x-none\"][0] eq \"1\"".into()),
+        ("long: known header, last", &long, "http.user_agent eq \"1\"".into()),
         ("long: known header", &long, "http.request.headers[\"cookie\"][0] eq \"1\"".into()),
         ("long: cookie joined", &long, "http.cookie eq \"x\"".into()),
+        ("long: cookie joined, many", &cookies, "http.cookie eq \"x\"".into()),
         ("long: eq", &long, format!("http.request.headers[\"x-prose\"][0] {}", equal(&prose))),
         ("long: lower eq", &long, format!("lower(http.request.headers[\"x-letters\"][0]) {}", equal(&letters))),
         ("long: in 1", &long, format!("http.request.headers[\"x-prose\"][0] in {{\"{prose}\"}}")),
@@ -131,16 +146,25 @@ fn measure(name: &str, head: &RequestHead, source: &str, lists: &Lists) {
         local: peer,
         tls: None,
     };
-    let clients: Vec<Ipv4Addr> = (0..1024u32)
-        .map(|nth| Ipv4Addr::from_bits(nth.wrapping_mul(0x9e37_79b9)))
+    // So many that a large list is not in the caches: as it is where many clients ask, each now and then.
+    let many = if name.starts_with("list") {
+        1 << 17
+    } else {
+        1 << 10
+    };
+    let clients: Vec<Ipv4Addr> = (0..many)
+        .map(|nth: u32| Ipv4Addr::from_bits(nth.wrapping_mul(0x9e37_79b9)))
         .collect();
     let views = clients
         .iter()
         .map(|ip| RequestView::new(head, &conn, (*ip).into(), false));
     let views: Vec<RequestView<'_>> = views.collect();
     let mut units = 0;
+    let anew = name.starts_with("first");
     let mut run = |views: &[RequestView<'_>]| {
         for view in views {
+            let new = anew.then(|| RequestView::new(head, &conn, view.client, false));
+            let view = new.as_ref().unwrap_or(view);
             let mut fuel = Fuel::new(u64::MAX);
             black_box(expression.matches(black_box(view), &mut fuel)).expect("enough fuel");
             units = fuel.used();
@@ -186,10 +210,14 @@ fn measure(name: &str, head: &RequestHead, source: &str, lists: &Lists) {
 
 fn lists() -> Lists {
     let mut lists = Lists::new();
-    for (name, count) in [("small", 10_000u32), ("large", 500_000)] {
+    for (name, count) in [
+        ("small", 10_000u32),
+        ("large", 500_000),
+        ("largest", 1_000_000),
+    ] {
         let step = u32::MAX / count;
         let networks = (0..count).map(|nth| {
-            let address = Ipv4Addr::from_bits((nth * step) & !0xff);
+            let address = Ipv4Addr::from_bits((nth * step) & !0x1ff);
             Network::parse(&format!("{address}/24")).expect("a network")
         });
         lists.insert(name, Arc::new(NetworkSet::new(networks)));

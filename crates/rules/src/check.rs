@@ -132,18 +132,9 @@ impl AddressCheck {
         match self {
             Self::Equals(other) => Ok(ip == *other),
             Self::Among(set) => {
-                fuel.spend(cost(set.bytes()))?;
+                fuel.spend(set.price())?;
                 Ok(set.contains(ip))
             }
         }
-    }
-}
-
-/// What a look into a set of networks costs: the larger, the more of it lies outside of the caches.
-const fn cost(bytes: usize) -> u64 {
-    match bytes {
-        0..=0x3fff => 10,
-        0x4000..=0x3f_ffff => 40,
-        _ => 80,
     }
 }

@@ -16,6 +16,9 @@ pub struct Error {
     pub what: String,
     /// What to do about it; may be empty.
     pub help: String,
+    /// Whether nothing is wrong with the expression itself: a bound that many share was passed. One that is told counts for the
+    /// others.
+    pub is_of_many: bool,
 }
 
 impl fmt::Display for Error {
@@ -41,6 +44,7 @@ impl Error {
             len,
             what: what.into(),
             help: help.into(),
+            is_of_many: false,
         }
     }
 

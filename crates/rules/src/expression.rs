@@ -102,7 +102,7 @@ pub(crate) enum Lines {
 }
 
 /// What visiting a node costs.
-const NODE: u64 = 3;
+const NODE: u64 = 4;
 
 impl Node {
     /// Recurses as deep as parentheses are nested, which the parser has bounded.

@@ -36,6 +36,8 @@ pub(crate) struct Refused {
     pub(crate) wrong: Wrong,
     /// What was built before it was refused, in bytes.
     pub(crate) work: usize,
+    /// Whether it is too much only beside others.
+    pub(crate) is_of_many: bool,
 }
 
 /// What all patterns of an expression may cost together.
@@ -131,6 +133,7 @@ fn too_large(work: usize) -> Refused {
             "repeat less often, or say it with fewer and shorter parts",
         ),
         work,
+        is_of_many: false,
     }
 }
 
@@ -172,6 +175,7 @@ fn refused(pattern: &str, said: &str) -> Refused {
         wrong: Wrong::new(format!("this is no pattern: {what}"), help),
         // Reading a text of bounded length.
         work: pattern.len(),
+        is_of_many: false,
     }
 }
 

@@ -212,6 +212,7 @@ fn over(what: String) -> Refused {
              patterns in equal conditions: those count once",
         ),
         work: 0,
+        is_of_many: true,
     }
 }
 

@@ -88,7 +88,7 @@ impl Header {
     fn pay(&self, fields: &Fields, fuel: &mut Fuel) -> Result<(), Spent> {
         match self.id {
             FieldId::Other => fuel.spend(5 + fields.len() as u64 * 3 / 2),
-            id if fields.has(id) => fuel.spend(5 + fields.len() as u64 / 2),
+            id if fields.has(id) => fuel.spend(5 + fields.len() as u64 / 3),
             _ => fuel.spend(5),
         }
     }
@@ -197,8 +197,6 @@ const SPLIT: u64 = 32;
 const FOUND: u64 = 128;
 /// Bytes for one unit where they are copied.
 const COPIED: u64 = 24;
-/// The same where several lines become one text, which is longer than what a cache near by holds.
-const JOINED: u64 = 7;
 
 impl Plain {
     #[inline]
@@ -215,6 +213,7 @@ impl Plain {
             Self::Method => view.head.method_bytes(),
             Self::Version => view.head.version.name().as_bytes(),
             Self::Host => {
+                fuel.spend(6)?;
                 fuel.spend_bytes(view.head.authority().len(), 8)?;
                 view.host()
             }
@@ -228,18 +227,18 @@ impl Plain {
                 split(target()).1
             }
             Self::Path => {
-                fuel.spend_bytes(target().len(), SPLIT)?;
-                view.path()
+                fuel.spend(6 + target().len() as u64 / SPLIT)?;
+                view.path(fuel)?
             }
             Self::Extension => {
-                fuel.spend_bytes(target().len(), 2)?;
-                view.extension()
+                fuel.spend_bytes(target().len(), SPLIT)?;
+                view.extension(fuel)?
             }
             Self::Uri => return uri(view, fuel, scratch),
             Self::FullUri => return full_uri(view, fuel, scratch),
             Self::Joined(id, with) => return joined(id, with, view, fuel, scratch),
         };
-        fuel.spend(7)?;
+        fuel.spend(8)?;
         Ok(Read::There(read))
     }
 }
@@ -258,8 +257,8 @@ fn uri<'v>(
     scratch: &mut Scratch,
 ) -> Result<Read<'v>, Spent> {
     let target = view.head.target();
-    fuel.spend_bytes(target.len(), SPLIT)?;
-    let (raw, normal) = (split(target).0, view.path());
+    fuel.spend(16 + target.len() as u64 / SPLIT)?;
+    let (raw, normal) = (split(target).0, view.path(fuel)?);
     if std::ptr::eq(raw, normal) {
         return Ok(Read::There(target));
     }
@@ -280,12 +279,12 @@ fn full_uri<'v>(
     let authority = view.head.authority();
     fuel.spend_bytes(target.len(), SPLIT)?;
     fuel.spend(30 + authority.len() as u64 + target.len() as u64 / COPIED)?;
-    let raw = split(target).0;
+    let (raw, path) = (split(target).0, view.path(fuel)?);
     let out = scratch.start();
     let scheme: &[u8] = if view.https { b"https://" } else { b"http://" };
     out.extend_from_slice(scheme);
     out.extend(view.host().iter().map(u8::to_ascii_lowercase));
-    out.extend_from_slice(view.path());
+    out.extend_from_slice(path);
     out.extend_from_slice(target.get(raw.len()..).unwrap_or_default());
     Ok(Read::Made)
 }
@@ -310,10 +309,10 @@ fn joined<'v>(
         return Ok(Read::There(first));
     };
     let out = scratch.start();
-    fuel.spend(10 + first.len() as u64 / JOINED)?;
+    fuel.spend(10 + first.len() as u64 / COPIED)?;
     out.extend_from_slice(first);
     loop {
-        fuel.spend(2 + line.len() as u64 / JOINED)?;
+        fuel.spend(6 + line.len() as u64 / COPIED)?;
         out.extend_from_slice(with);
         out.extend_from_slice(line);
         line = match lines.next() {

@@ -70,6 +70,11 @@ pub enum Program {
 }
 
 impl Program {
+    /// Whether it checks prices against the clock. They are wrong or right, whatever else the machine does.
+    pub fn is_of_fuel(self) -> bool {
+        matches!(self, Self::FuelOfStages | Self::FuelOfRules)
+    }
+
     /// Package and example.
     pub fn place(self) -> (&'static str, &'static str) {
         match self {
@@ -138,6 +143,11 @@ impl Row {
             Work::Program(program) => Some(program),
             _ => None,
         }
+    }
+
+    /// Whether the bench fails where its target is missed, also when it is not told to enforce any.
+    pub fn must_hold(&self) -> bool {
+        self.program().is_some_and(Program::is_of_fuel)
     }
 
     /// Factor from CPU microseconds per request to the row's unit.

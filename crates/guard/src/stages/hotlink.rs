@@ -62,8 +62,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
 
 impl Stage for Hotlink {
     fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent> {
-        fuel.spend_bytes(request.head.target().len(), 1)?;
-        let extension = request.extension();
+        let extension = request.extension(fuel)?;
         fuel.spend(10 + 5 * self.extensions.len() as u64)?;
         let mut guarded = self.extensions.iter();
         if !guarded.any(|known| known.eq_ignore_ascii_case(extension)) {

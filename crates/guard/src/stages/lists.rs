@@ -77,7 +77,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
 impl Stage for Lists {
     fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent> {
         let client = request.client;
-        fuel.spend(10)?;
+        fuel.spend(30)?;
         if let Some(found) = self.allow.find(client, fuel)? {
             return Ok(match self.skip.is_empty() {
                 true => Verdict::Pass,

@@ -90,6 +90,10 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
     if zone.rules.iter().any(weighs) {
         seams.threshold = Some(zone.rule_stage.threshold);
     }
+    let mut wrongs = Vec::new();
+    // Of those that a bound of all patterns is too small for only the first one is told, and how many more there are.
+    let mut one_of_many = None;
+    let mut more = 0_usize;
     for (nth, rule) in zone.rules.iter().enumerate() {
         match Expression::parse_sharing(&rule.when, input.lists, input.bounds, input.patterns) {
             Ok(when) => {
@@ -100,8 +104,25 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
                 let seam = part(when, &rule.action, &name);
                 seams.parts.push((seam, rule.mode, Some(name)));
             }
-            Err(error) => input.problem(&format!("rule[{nth}].when"), wrong(&error, &rule.when)),
+            Err(error) if error.is_of_many && one_of_many.is_some() => more += 1,
+            Err(error) => {
+                if error.is_of_many {
+                    one_of_many = Some(wrongs.len());
+                }
+                wrongs.push((nth, wrong(&error, &rule.when)));
+            }
         }
+    }
+    let one = one_of_many.and_then(|one| wrongs.get_mut(one));
+    if let Some((_, wrong)) = one.filter(|_| more > 0) {
+        let rules = if more == 1 { "rule" } else { "rules" };
+        wrong.what = format!(
+            "{}\n    and so it is with {more} more {rules} of this zone",
+            wrong.what
+        );
+    }
+    for (nth, wrong) in wrongs {
+        input.problem(&format!("rule[{nth}].when"), wrong);
     }
     seams
 }

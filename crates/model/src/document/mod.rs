@@ -23,6 +23,7 @@ mod skip;
 mod tests;
 mod up;
 mod value;
+mod weight;
 mod write;
 mod zone;
 
@@ -133,6 +134,16 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         let wrong = Wrong::new(
             format!("is {} bytes long", text.len()),
             format!("at most {} bytes", limits.document_bytes),
+        );
+        return nothing(Problems::one(Problem::new("document", wrong)));
+    }
+    if weight::of(text) > limits.document_memory {
+        let wrong = Wrong::new(
+            "has too many keys and values",
+            format!(
+                "reading it may take {} MiB of memory; put networks into files of lists",
+                limits.document_memory >> 20
+            ),
         );
         return nothing(Problems::one(Problem::new("document", wrong)));
     }

@@ -474,6 +474,15 @@ fn a_zone_with_too_many_dear_patterns_is_refused_at_the_rule_and_the_others_go_l
         "{first}"
     );
     assert!(first.help.contains("repeat less often"), "{first}");
+    // One for all of them, and a rule that is wrong by itself is told beside it.
+    assert_eq!(compiled.problems.list.len(), 1);
+    let more = first.what.split("with ").last().unwrap();
+    let more: usize = more.split(' ').next().unwrap().parse().unwrap();
+    assert!((30..49).contains(&more), "{first}");
+    assert!(first.what.ends_with("more rules of this zone"), "{first}");
+    let wrong = "[[zone.rule]]\naction = 'log'\nwhen = 'http.hast eq \"a\"'\n";
+    let both = dear_zone("dear", 0, 50) + wrong;
+    assert_eq!(bench.compile(&document(&[both])).problems.list.len(), 2);
     let (snapshot, refused) = bench.go_live(&text);
     assert_eq!(refused.len(), 1);
     assert_eq!(snapshot.zones.len(), 1);

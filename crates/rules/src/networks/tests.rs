@@ -1,3 +1,4 @@
+use super::tree::{Edges, Shortcut};
 use super::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -93,7 +94,7 @@ fn many_networks_make_a_tree_of_some_levels() {
         })
     };
     let set = NetworkSet::new(spaced(3));
-    assert_eq!(set.v4.levels.len(), 4);
+    assert_eq!(set.v4.edges.levels.len(), 4);
     assert_eq!(set.len(), 20_000);
     assert!(set.bytes() < 20_000 * 9, "{}", set.bytes());
     for bits in 0..60_000u32 {
@@ -104,7 +105,7 @@ fn many_networks_make_a_tree_of_some_levels() {
     }
     assert!(!has(&set, "255.255.255.255"));
     let packed = NetworkSet::new(spaced(1));
-    assert_eq!(packed.v4.count, 2, "neighbours are one");
+    assert_eq!(packed.v4.edges.count, 2, "neighbours are one");
     assert_eq!(packed.len(), 20_000);
 }
 
@@ -205,14 +206,85 @@ fn a_shortcut_ranks_as_the_list_does() {
         for key in keys.iter().flat_map(|key| [key - 1, *key, key + 1]) {
             let rank = keys.partition_point(|edge| *edge <= key);
             assert_eq!(tree.rank(key), rank);
-            if let Some(quick) = shortcut.rank(key) {
+            if let Some(quick) = shortcut.begun(key, &keys, |key| *key) {
                 assert_eq!(quick, rank, "{key} of {spread}");
                 answered += 1;
             }
         }
         assert!(answered > 300, "{spread}: {answered}");
-        assert_eq!(shortcut.rank(u64::MAX), None);
+        assert_eq!(shortcut.begun(u64::MAX, &keys, |key| *key), None);
     }
     assert_eq!(Shortcut::new(&[1, 2]), Shortcut::default());
-    assert_eq!(Shortcut::default().rank(1), None);
+    assert_eq!(Shortcut::default().begun(1, &[1], |key| *key), None);
+}
+
+/// So many that both families have shortcuts, of all lengths, spread out and crowded: also within a /64, the first and the last
+/// one of all among them.
+#[test]
+fn large_sets_contain_what_their_networks_contain() {
+    let mut numbers = Numbers(0x5eed);
+    let mut given = std::collections::HashSet::new();
+    let mut asked = vec![Ipv6Addr::from_bits(u128::MAX), Ipv6Addr::from_bits(0)];
+    let mut asked_v4 = vec![Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
+    let mut given_v4 = std::collections::HashSet::new();
+    for nth in 0..120_000u32 {
+        let upper = match nth % 10 {
+            0 => u64::MAX,
+            1 => 0,
+            2..5 => (numbers.next() % 50) << 57,
+            5..7 => 0x2001 << 48 | numbers.next() >> 44,
+            _ => numbers.next(),
+        };
+        let prefix = match nth % 10 {
+            // Shorter ones would hide the crowd.
+            0..5 => 80 + (numbers.next() % 49) as u32,
+            _ => 40 + (numbers.next() % 89) as u32,
+        };
+        let lower = match nth % 1_000 {
+            0 => u64::MAX,
+            _ => numbers.next(),
+        };
+        let mask = u128::MAX << (128 - prefix);
+        let first = (u128::from(upper) << 64 | u128::from(lower)) & mask;
+        given.insert((first, prefix));
+        let last = first | !mask;
+        let around = [first, last, first.wrapping_sub(1), last.wrapping_add(1)];
+        asked.extend(around.map(Ipv6Addr::from_bits));
+        asked.push(Ipv6Addr::from_bits(numbers.wide()));
+        let prefix = 20 + (numbers.next() % 13) as u32;
+        let mask = u32::MAX << (32 - prefix);
+        let first = match nth % 4 {
+            0 => 0xc000_0000 | numbers.next() as u32 >> 14,
+            _ => numbers.next() as u32,
+        } & mask;
+        given_v4.insert((first, prefix));
+        let last = first | !mask;
+        let around = [first, last, first.wrapping_sub(1), last.wrapping_add(1)];
+        asked_v4.extend(around.map(Ipv4Addr::from_bits));
+    }
+    let v6 = given
+        .iter()
+        .map(|(first, prefix)| format!("{}/{prefix}", Ipv6Addr::from_bits(*first)));
+    let v4 = given_v4
+        .iter()
+        .map(|(first, prefix)| format!("{}/{prefix}", Ipv4Addr::from_bits(*first)));
+    // What lies within ::ffff:0:0/96 counts as IPv4 and is not a network of IPv6.
+    let networks = v6.chain(v4).filter_map(|text| Network::parse(&text).ok());
+    let set = NetworkSet::new(networks);
+    for ip in asked.iter().filter(|ip| ip.to_ipv4_mapped().is_none()) {
+        let naive = (40..=128).any(|prefix| {
+            let mask = u128::MAX << (128 - prefix);
+            given.contains(&(ip.to_bits() & mask, prefix))
+        });
+        assert_eq!(set.contains(IpAddr::V6(*ip)), naive, "{ip}");
+    }
+    for ip in &asked_v4 {
+        let naive = (20..=32).any(|prefix| {
+            let mask = u32::MAX << (32 - prefix);
+            given_v4.contains(&(ip.to_bits() & mask, prefix))
+        });
+        assert_eq!(set.contains(IpAddr::V4(*ip)), naive, "{ip}");
+    }
+    let (few, crowded) = set.v6_within.counts();
+    assert!(few > 1_000 && crowded > 40_000, "{few} {crowded}");
 }

@@ -82,7 +82,10 @@ impl Parser<'_> {
             let (at, len) = place.map_or((wanted.at, wanted.len), |((at, len), from)| {
                 (from + at, len)
             });
-            Error::new(at, len, refused.wrong.what, refused.wrong.help)
+            Error {
+                is_of_many: refused.is_of_many,
+                ..Error::new(at, len, refused.wrong.what, refused.wrong.help)
+            }
         })
     }
 

@@ -37,9 +37,11 @@ pub(super) struct Rewrite {
     pub(super) reason: Reason,
 }
 
-/// What it costs to put a target together, with so many units for each byte.
+/// What it costs to put a target together, with so many units for each byte: twice as many where bytes are encoded.
 fn cost(request: &RequestView<'_>, each: u64) -> u64 {
-    100 + each * request.head.target().len() as u64
+    let target = request.head.target();
+    let each = each << u64::from(target.contains(&b'%'));
+    100 + each * target.len() as u64
 }
 
 impl Redirect {

@@ -109,6 +109,27 @@ fn unknown_names_of_lists_cost_little() {
 }
 
 #[test]
+fn what_would_take_the_parser_gigabytes_is_refused_before_it_is_asked() {
+    for line in [
+        "a.a.a.a.a.a=1\n",
+        "[a.a.a.a.a]\n",
+        "a={a.a.a.a.a.a=1,b.b=1}\n",
+    ] {
+        let text = format!("{SMALL}{}", line.repeat((15 << 20) / line.len()));
+        let told = refused(&text).to_string();
+        assert!(
+            told.starts_with("document: has too many keys and values"),
+            "{told}"
+        );
+    }
+    // What people write fits, and a value for every two bytes is refused or read.
+    let zone = "[[zone]]\nname=\"a.test\"\nhosts=[\"a.test\",\"b.test\"]\norigin=[{url=\"http://a.test\"}]\n\
+        [[zone.rule]]\nwhen='ssl'\naction='log'\n[zone.lists]\nblock=['a']\n";
+    let whole = zone.repeat((16 << 20) / zone.len());
+    assert!(weight::of(&whole) <= Limits::default().document_memory);
+}
+
+#[test]
 fn nesting_ends_in_one_problem() {
     for text in [
         format!("{SMALL}rule = {}", "[".repeat(1 << 20)),
