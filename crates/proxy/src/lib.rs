@@ -11,6 +11,7 @@ mod endpoint;
 mod exchange;
 mod fault;
 mod forward;
+mod hand_over;
 pub mod hosts;
 mod lend;
 pub mod materials;

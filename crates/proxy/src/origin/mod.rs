@@ -23,5 +23,7 @@ pub mod retry;
 pub use balance::{Picked, Tried};
 pub use dns::{Change, Refresh, RefreshState};
 pub use health::{Active, Ejection, Outcome, Passive, Transition};
-pub use pool::{AddressCache, Lease, Member, MemberState, Members, Pool, PoolState, Settings};
+pub use pool::{
+    AddressCache, Lease, Member, MemberHealth, MemberState, Members, Pool, PoolState, Settings,
+};
 pub use retry::{Attempt, Refusal, Retry, RetryBudget, RetrySettings};
