@@ -47,6 +47,24 @@ impl Breaker {
             .then(|| self.since.load(Ordering::Relaxed).saturating_sub(1))
     }
 
+    /// For how many milliseconds it has been open at `now`, and how long ago it was tried last; none when it is closed.
+    pub(crate) fn ages(&self, now: u64) -> Option<(u64, u64)> {
+        let open = self.open.load(Ordering::Relaxed).checked_sub(1)?;
+        let since = self.open_since()?;
+        Some((now.saturating_sub(since), now.saturating_sub(open)))
+    }
+
+    /// Opens it as one that has had these ages in another process. One that is open already stays as it is.
+    pub(crate) fn open_as(&self, now: u64, (since, tried): (u64, u64)) {
+        if !self.is_open() {
+            self.since
+                .store(now.saturating_sub(since) + 1, Ordering::Relaxed);
+            // A clock that has just begun cannot go further back than to its beginning: it is tried the later for it.
+            self.open
+                .store(now.saturating_sub(tried) + 1, Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     pub(crate) fn pass(&self, now: u64) -> Pass {
         let open = self.open.load(Ordering::Relaxed);

@@ -12,7 +12,7 @@ use crate::clients::ClientTable;
 pub struct ZoneId(pub u64);
 
 /// What a breaker belongs to: zone, stage, rule.
-type BreakerKey = (ZoneId, &'static str, Option<Arc<str>>);
+pub(crate) type BreakerKey = (ZoneId, &'static str, Option<Arc<str>>);
 
 /// How often something happened in a stage, in all zones.
 #[derive(Debug, Default)]
@@ -54,7 +54,9 @@ pub struct States {
     /// No optional stage is asked, in any zone.
     safe_mode: AtomicBool,
     quarantines: Mutex<HashMap<ZoneId, Arc<Quarantine>>>,
-    breakers: Mutex<HashMap<BreakerKey, Arc<Breaker>>>,
+    pub(crate) breakers: Mutex<HashMap<BreakerKey, Arc<Breaker>>>,
+    /// What stages of another process counted, as far as it is in `counts`.
+    pub(crate) taken: Mutex<HashMap<&'static str, [u64; 6]>>,
     counts: Box<[(&'static str, StageCounts)]>,
 }
 
@@ -69,6 +71,7 @@ impl States {
             safe_mode: AtomicBool::new(false),
             quarantines: Mutex::default(),
             breakers: Mutex::default(),
+            taken: Mutex::default(),
             counts: stages
                 .into_iter()
                 .map(|name| (name, StageCounts::default()))
@@ -192,7 +195,7 @@ impl States {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

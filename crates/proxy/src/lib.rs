@@ -14,6 +14,7 @@ mod exchange;
 mod fault;
 mod files;
 mod forward;
+mod hand_over;
 pub mod hosts;
 mod lend;
 pub mod materials;

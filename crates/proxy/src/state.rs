@@ -101,14 +101,6 @@ impl State {
         self.guard.set_quarantined(&zones);
     }
 
-    /// What the next worker goes on from.
-    pub fn hand_over(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Goes on from what the last worker handed over.
-    pub fn take_over(&self, _state: &[u8]) {}
-
     /// Our own listeners, which no origin may be.
     pub fn set_own_listeners(&self, listeners: Vec<std::net::SocketAddr>) {
         *locked(&self.own_listeners) = listeners;

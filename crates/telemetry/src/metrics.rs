@@ -14,8 +14,10 @@ pub mod render;
 mod shard;
 mod stages;
 pub mod table;
+mod totals;
 mod zones;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -137,6 +139,10 @@ pub struct Registry {
     shards: Mutex<Vec<Arc<Cells>>>,
     zones: Mutex<Zones>,
     log: OnceLock<Arc<log::Status>>,
+    /// Counters that another process handed over: one more shard, which no thread writes.
+    taken: OnceLock<Arc<Cells>>,
+    /// Its lines of the access log, written and dropped.
+    taken_lines: [AtomicU64; 2],
     build: BuildInfo,
     started: Instant,
 }
@@ -149,6 +155,8 @@ impl Registry {
             shards: Mutex::default(),
             zones: Mutex::default(),
             log: OnceLock::new(),
+            taken: OnceLock::new(),
+            taken_lines: Default::default(),
             build,
             started: Instant::now(),
         })

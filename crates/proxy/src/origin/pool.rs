@@ -378,12 +378,69 @@ impl Members {
         (member, is_new)
     }
 
+    /// What is known of the health of all members that are in use, at `now`.
+    pub fn healths(&self, now: u64) -> Vec<MemberHealth> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.members.iter();
+        let all = all.filter_map(|((scope, id), member)| {
+            let member = member.upgrade()?;
+            let until = member.ejected_until.load(Ordering::Relaxed);
+            Some(MemberHealth {
+                scope: scope.to_string(),
+                id: id.to_string(),
+                healthy: member.healthy.load(Ordering::Relaxed),
+                failures: member.consecutive_failures.load(Ordering::Relaxed),
+                ejections: member.ejections.load(Ordering::Relaxed),
+                ejected_for: until.saturating_sub(now),
+            })
+        });
+        all.collect()
+    }
+
+    /// Goes on from what another process knew, for the members that are in use here.
+    pub fn take_healths(&self, healths: &[MemberHealth], now: u64) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for health in healths {
+            let key = (health.scope.as_str().into(), health.id.as_str().into());
+            let Some(member) = known.members.get(&key).and_then(Weak::upgrade) else {
+                continue;
+            };
+            member.healthy.store(health.healthy, Ordering::Relaxed);
+            let failures = &member.consecutive_failures;
+            failures.fetch_max(health.failures, Ordering::Relaxed);
+            member
+                .ejections
+                .fetch_max(health.ejections, Ordering::Relaxed);
+            if health.ejected_for > 0 {
+                let until = now.saturating_add(health.ejected_for);
+                member.ejected_until.fetch_max(until, Ordering::Relaxed);
+            }
+        }
+    }
+
     fn tally(&self, scope: &str) -> Arc<Tally> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.sweep();
         let entry = known.tallies.entry(scope.into()).or_default();
         reuse(entry, Tally::default)
     }
+}
+
+/// What is known of a member's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberHealth {
+    /// The pool's scope.
+    pub scope: String,
+    /// The member's id.
+    pub id: String,
+    /// What probes say.
+    pub healthy: bool,
+    /// Failures of requests since the last success.
+    pub failures: u32,
+    /// How often it was ejected in a row.
+    pub ejections: u32,
+    /// For how many milliseconds more it is ejected; 0 when it is not.
+    pub ejected_for: u64,
 }
 
 fn reuse<T>(entry: &mut Weak<T>, fresh: impl FnOnce() -> T) -> Arc<T> {

@@ -9,6 +9,9 @@ const LAST_OCTAVE: u32 = 26;
 /// Upper bounds: 64 µs, and for each octave 1.5 times and twice its beginning.
 pub const BOUNDS: usize = 2 * (LAST_OCTAVE - FIRST_OCTAVE) as usize + 1;
 
+/// Numbers of a histogram: its buckets and the sum.
+pub(super) const CELLS: usize = BOUNDS + 2;
+
 /// The upper bound of a bucket in microseconds, itself included; none for the last, which has no bound.
 pub const fn bound(bucket: usize) -> Option<u64> {
     if bucket >= BOUNDS {
@@ -55,6 +58,12 @@ impl Histogram {
             super::shard::add(bucket, 1);
         }
         super::shard::add(&self.sum_us, microseconds);
+    }
+
+    /// One of its numbers, the sum behind the buckets.
+    pub(super) fn cell(&self, nth: usize) -> Option<&AtomicU64> {
+        let mut all = self.buckets.iter().chain([&self.sum_us]);
+        all.nth(nth)
     }
 
     /// Adds this one to some sums.

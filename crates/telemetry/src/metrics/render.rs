@@ -100,7 +100,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn samples(&self, def: &MetricDef, out: &mut String) {
-        let log = self.registry.log.get();
+        let [written, dropped] = self.registry.log_lines();
         match def.metric {
             Metric::Requests => self.requests(def, out),
             Metric::BytesIn => {
@@ -112,8 +112,8 @@ impl Page<'_> {
             Metric::RequestDuration => self.histogram(def, |cells| &cells.request_duration, out),
             Metric::OriginDuration => self.histogram(def, |cells| &cells.origin_duration, out),
             Metric::Sources => self.sources(def, out),
-            Metric::LogLines => whole(out, def, &[], log.map_or(0, |log| log.written_lines())),
-            Metric::LogDropped => whole(out, def, &[], log.map_or(0, |log| log.dropped_lines())),
+            Metric::LogLines => whole(out, def, &[], written),
+            Metric::LogDropped => whole(out, def, &[], dropped),
             Metric::BuildInfo => {
                 whole(
                     out,

@@ -176,6 +176,16 @@ pub(super) struct ZoneCounts {
     pub(super) bytes_out: AtomicU64,
 }
 
+impl ZoneCounts {
+    pub(super) const CELLS: usize = HTTP_VERSIONS.len() * STATUS_CLASSES.len() + 2;
+
+    /// One of its numbers, in this order.
+    pub(super) fn cell(&self, nth: usize) -> Option<&AtomicU64> {
+        let requests = self.requests.iter().flatten();
+        requests.chain([&self.bytes_in, &self.bytes_out]).nth(nth)
+    }
+}
+
 type Chunk = Box<[ZoneCounts; ZONES_OF_CHUNK]>;
 
 /// What a shard's thread writes and the registry reads. Aligned, so that no two threads share a cache line.
@@ -210,7 +220,7 @@ impl Cells {
     }
 
     #[inline]
-    fn zone(&self, slot: ZoneSlot) -> Option<&ZoneCounts> {
+    pub(super) fn zone(&self, slot: ZoneSlot) -> Option<&ZoneCounts> {
         let chunk = self.zones.get(slot.number() / ZONES_OF_CHUNK)?;
         chunk
             .get_or_init(Chunk::default)
@@ -235,7 +245,7 @@ impl Cells {
         }
     }
 
-    fn cell(&self, at: usize) -> Option<&AtomicU64> {
+    pub(super) fn cell(&self, at: usize) -> Option<&AtomicU64> {
         self.rest.get(at / CELLS_OF_LINE)?.0.get(at % CELLS_OF_LINE)
     }
 }
