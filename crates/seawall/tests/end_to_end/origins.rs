@@ -245,7 +245,7 @@ fn threads_hand_the_only_connection_on() {
     thread::spawn(move || while told.recv().is_ok() {});
     let up = Up::with_config(&zone(
         &format!("url = \"http://{address}\""),
-        "circuit = { connections = 1, pending = 100 }\ntimeouts = { connect = \"60s\" }",
+        "circuit = { connections = 1, pending = 100 }\ntimeouts = { connect = \"20s\" }",
     ));
     let url = up.url("/");
     thread::scope(|scope| {
