@@ -106,6 +106,8 @@ function json(response, value) {
 
 function drip(response, every, count) {
   response.writeHead(200, { 'content-type': 'text/plain' });
+  // The head alone, before any line.
+  response.flushHeaders();
   let sent = 0;
   const timer = setInterval(() => {
     sent += 1;

@@ -34,7 +34,7 @@ pub enum Encoder {
 /// What an encoder holds at most, in bytes; measured, and rounded up.
 pub(super) const fn memory(coding: Coding) -> usize {
     match coding {
-        Coding::Gzip => 384 << 10,
+        Coding::Gzip => 512 << 10,
         Coding::Brotli => 2 << 20,
         Coding::Zstd => 2 << 20,
     }

@@ -77,7 +77,7 @@ fn a_unix_socket_is_forbidden_where_loopback_is() {
     assert_eq!(said, "seawall; error=destination_ip_prohibited");
 }
 
-/// Takes connections one by one: what each began with, up to the end of a request's head. Answers 204 and keeps it open.
+/// Tells what comes on each connection up to the end of a request's head. Answers 204 and keeps it open.
 fn listener() -> (String, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -92,19 +92,18 @@ fn listener() -> (String, Receiver<Vec<u8>>) {
 }
 
 fn begin(mut stream: TcpStream, tell: &SyncSender<Vec<u8>>) {
-    let mut bytes = Vec::new();
     let mut byte = [0];
-    while !bytes.ends_with(b"\r\n\r\n") || bytes.len() < 20 {
-        match stream.read(&mut byte) {
-            Ok(1) => bytes.push(byte[0]),
-            _ => return,
+    loop {
+        let mut bytes = Vec::new();
+        // A header of version 2 begins with what a head ends with.
+        while !bytes.ends_with(b"\r\n\r\n") || bytes.len() < 20 {
+            match stream.read(&mut byte) {
+                Ok(1) => bytes.push(byte[0]),
+                _ => return,
+            }
         }
-    }
-    let _gone = tell.send(bytes);
-    let _gone = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
-    // Kept open: whether it is used again is for the edge to say.
-    while matches!(stream.read(&mut byte), Ok(1)) {
-        let _gone = tell.send(vec![byte[0]]);
+        let _gone = tell.send(bytes);
+        let _gone = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
     }
 }
 
@@ -237,4 +236,25 @@ fn nobody_else_is_believed() {
         "PROXY TCP4 203.0.113.7 198.51.100.1 4000 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+}
+
+/// One connection for two threads: whoever has it gives it up for who waits.
+#[test]
+fn threads_hand_the_only_connection_on() {
+    let (address, told) = listener();
+    thread::spawn(move || while told.recv().is_ok() {});
+    let up = Up::with_config(&zone(
+        &format!("url = \"http://{address}\""),
+        "circuit = { connections = 1, pending = 100 }\ntimeouts = { connect = \"20s\" }",
+    ));
+    let url = up.url("/");
+    thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| assert_eq!(curl(&[&url]).status, 204));
+        }
+    });
+    let state = curl(&[&format!("http://{}/state", up.admin())]);
+    let state: Value = serde_json::from_slice(&state.body).unwrap();
+    let origin = &state["zones"]["a"]["origins"][0];
+    assert!(origin["connections"].as_u64() <= Some(1), "{origin}");
 }
