@@ -149,7 +149,7 @@ fn a_worker_that_is_taken_over_hears_and_ends_as_ever() {
     let config = folder.write("seawall.toml", &zones(2));
     let mut next = Up::start(folder, &["--config", config.to_str().unwrap()]);
     until("the taking over", || {
-        next.log().contains("serves already").then_some(())
+        next.log().contains("a supervisor is back").then_some(())
     });
     // The flags are the same and the file is another: it is read when it is asked for.
     next.signal(libc::SIGHUP);
