@@ -36,7 +36,5 @@ pub use dns::{Change, Refresh, RefreshState};
 pub use hash::Key;
 pub use health::{Active, Ejection, Outcome, Passive, Transition};
 pub use outlier::Outliers;
-pub use pool::{
-    AddressCache, Lease, Member, MemberHealth, Members, Pool, Settings, Spread,
-};
+pub use pool::{AddressCache, Lease, Member, MemberHealth, Members, Pool, Settings, Spread};
 pub use retry::{Attempt, Refusal, Retry, RetryBudget, RetrySettings};
