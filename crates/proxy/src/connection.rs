@@ -1,7 +1,9 @@
-//! A client's connection, from accept to close: TLS where the listener speaks it, then HTTP/1.x or HTTP/2.
+//! A client's connection, from accept to close: TLS where the listener speaks it, then HTTP/1.x or HTTP/2; HTTP/3 is in [`http3`].
 //!
 //! Infallible: whatever happens here ends in a closed connection and, where there was a request, in a Record. While it waits
 //! for the next request a connection holds no buffer and no heads.
+
+pub mod http3;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -395,6 +397,7 @@ async fn one_request(
         since,
         head_bytes: head_bytes as u64,
         names_fields: info.names_fields,
+        early: false,
     };
     let old = scratch.request.version == HttpVersion::Http10;
     let go_on = Continue::new(info.expect_continue);
@@ -487,7 +490,9 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
             let handle = Rc::new(StreamHandle::new(&connection, id));
             tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
         }
-        Opened::Malformed(why) => refusal::unanswered(&thread, &peer.facts, malformed(why)),
+        Opened::Malformed(why) => {
+            refusal::unanswered(&thread, &peer.facts, HttpVersion::Http2, malformed(why));
+        }
     };
     let draining = || {
         if thread.is_stopping() {
@@ -502,7 +507,7 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
     }
 }
 
-/// Why a request on HTTP/2 was malformed, as one word for metrics and Records.
+/// Why a request on HTTP/2 or HTTP/3 was malformed, as one word for metrics and Records.
 fn malformed(why: Malformed) -> &'static str {
     match why {
         Malformed::Field => "bad_field",
@@ -575,6 +580,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
         since,
         head_bytes: request.fields.raw().len() as u64,
         names_fields: false,
+        early: false,
     };
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
@@ -587,7 +593,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
         &mut body,
         &mut response,
         &mut alarm,
-        Some(&stream),
+        Some(exchange::Departing::Http2(&stream)),
     )
     .await;
     thread.give_scratch(scratch);

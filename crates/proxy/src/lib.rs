@@ -6,7 +6,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod compile;
-mod connection;
+pub mod connection;
 mod endpoint;
 mod exchange;
 mod fault;
@@ -21,6 +21,7 @@ pub mod prober;
 mod refusal;
 mod relay;
 mod sample;
+pub mod sessions;
 mod shares;
 pub mod slot;
 pub mod snapshot;

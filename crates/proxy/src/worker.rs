@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use seawall_net::quic::Part;
 use seawall_telemetry::{LogBuffer, Shard};
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
@@ -90,6 +90,7 @@ pub fn run(
     log: LogBuffer,
     seed: u64,
     listeners: Vec<Listener>,
+    datagrams: Vec<Part>,
 ) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder
@@ -108,6 +109,11 @@ pub fn run(
                 listener.tls,
                 listener.own,
             )));
+        }
+        if let Some(quic) = &thread.shared.quic {
+            for part in datagrams {
+                connection::http3::listen(&thread, quic, part)?;
+            }
         }
         housekeeping(&thread).await;
         for accepting in accepting {
@@ -177,19 +183,9 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool) {
                     thread.shard.connection_refused("client_limit");
                     continue;
                 }
-                let open = thread.shared.open.fetch_add(1, Ordering::Relaxed);
-                let presence = thread.enter(counted);
-                if open >= most {
-                    thread.shard.connection_refused("limit");
-                    continue;
+                if let Some(presence) = thread.admit(most, counted) {
+                    connection::serve(thread.clone(), presence, tcp, tls);
                 }
-                if open >= thread.shared.room {
-                    // One more would take the descriptor that a request needs to reach its origin.
-                    thread.shard.connection_refused("descriptors");
-                    thread.shared.note_ran_out();
-                    continue;
-                }
-                connection::serve(thread.clone(), presence, tcp, tls);
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 thread.shard.connection_refused("descriptors");

@@ -15,6 +15,7 @@ mod configure;
 mod data;
 mod doctor;
 mod file;
+mod http3;
 mod process;
 mod say;
 mod trouble;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use seawall_guard::StageDef;
 use seawall_model::Document;
 use seawall_model::document::{AccessLog as LogChoice, Certificate};
+use seawall_net::quic::Part;
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::slot::Slot;
@@ -31,6 +32,7 @@ use crate::certificates;
 use crate::cli::{Listen, Up};
 use crate::configure::{self, Configuration, tell_fixed, tell_refused};
 use crate::data::{Data, random};
+use crate::http3;
 use crate::process::{VERSION, raise_descriptors, registry, room, small_pages};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
@@ -91,9 +93,13 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     let log = AccessLog::open(log_config(document, &data))
         .context("the access log's writer cannot be started")?;
     registry.watch_log(log.status());
+    let public = document.edge.public_https;
+    let slot = Slot::new(Arc::new(snapshot));
+    let quic = http3::quic(&slot, &listening.served.http3, public)?;
     let shared = Arc::new(Shared {
-        slot: Slot::new(Arc::new(snapshot)),
+        slot,
         certificates: state.certificates.clone(),
+        quic,
         began: Instant::now(),
         accepting: AtomicBool::new(true),
         gate: tokio::sync::Notify::new(),
@@ -111,10 +117,11 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     let Listening {
         served,
         threads,
+        datagrams,
         admin,
     } = listening;
     beside(&shared, &state, &log, &configured, admin)?;
-    let workers = start(&shared, &registry, &log, threads)?;
+    let workers = start(&shared, &registry, &log, threads, datagrams)?;
     announce(up, document, zones, &data, &served);
     if let Some(keeper) = keeper {
         keeper.start()?;
@@ -174,6 +181,8 @@ fn log_config(document: &Document, data: &Data) -> LogConfig {
 struct Listening {
     served: Served,
     threads: Vec<Vec<Listener>>,
+    /// For HTTP/3.
+    datagrams: Vec<Vec<Part>>,
     admin: Option<TcpListener>,
 }
 
@@ -182,6 +191,8 @@ struct Listening {
 struct Served {
     http: Vec<SocketAddr>,
     https: Vec<SocketAddr>,
+    /// Those of `https` where HTTP/3 is spoken too.
+    http3: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     notes: Vec<String>,
 }
@@ -198,6 +209,7 @@ impl Listening {
 fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     let mut served = Served::default();
     let mut threads: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut datagrams: Vec<Vec<Part>> = (0..workers).map(|_| Vec::new()).collect();
     let edge = &document.edge;
     for (tls, flag, own, name) in [
         (false, up.http, &edge.http, "--http"),
@@ -234,6 +246,10 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
                     own: false,
                 });
             }
+            if tls && edge.http3 {
+                let (notes, bound_too) = (&mut served.notes, &mut served.http3);
+                http3::listen(bound, &mut datagrams, notes, bound_too);
+            }
             if tls {
                 &mut served.https
             } else {
@@ -266,6 +282,7 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     Ok(Listening {
         served,
         threads,
+        datagrams,
         admin,
     })
 }
@@ -329,13 +346,16 @@ fn start(
     registry: &Arc<Registry>,
     log: &AccessLog,
     threads: Vec<Vec<Listener>>,
+    datagrams: Vec<Vec<Part>>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>> {
     let mut workers = Vec::new();
-    for (index, listeners) in threads.into_iter().enumerate() {
+    for (index, (listeners, datagrams)) in threads.into_iter().zip(datagrams).enumerate() {
         let (shared, shard, buffer, seed) =
             (shared.clone(), registry.shard(), log.buffer(), random()?);
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-        workers.push(thread.spawn(move || worker::run(shared, shard, buffer, seed, listeners))?);
+        workers.push(
+            thread.spawn(move || worker::run(shared, shard, buffer, seed, listeners, datagrams))?,
+        );
     }
     Ok(workers)
 }
