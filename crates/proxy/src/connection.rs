@@ -17,7 +17,7 @@ use seawall_net::downstream::{
     ClientBody, ClientResponse, Continue, Http1Body, Http1Response, Http2Body, Http2Response,
 };
 use seawall_net::h1::{self, Framing, HeadLimits, HeadScanner, RequestInfo, Upgrade};
-use seawall_net::h2::{self, Malformed};
+use seawall_net::h2;
 use seawall_net::multiplex::{Ended, Multiplex, Opened, Patience, StreamHandle};
 use seawall_net::stream::Stream;
 use seawall_net::tls::{self, TlsFault, accept};
@@ -491,7 +491,12 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
             tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
         }
         Opened::Malformed(why) => {
-            refusal::unanswered(&thread, &peer.facts, HttpVersion::Http2, malformed(why));
+            refusal::unanswered(
+                &thread,
+                &peer.facts,
+                HttpVersion::Http2,
+                refusal::malformed(why),
+            );
         }
     };
     let draining = || {
@@ -504,25 +509,6 @@ async fn http2(thread: Rc<Thread>, peer: Peer, stream: Stream, first: &[u8], mut
     let ended = Box::pin(connection.drive(&mut alarm, patience, draining, opened)).await;
     if let Ended::Protocol(reason) = ended {
         thread.shard.h2_abuse(reason);
-    }
-}
-
-/// Why a request on HTTP/2 or HTTP/3 was malformed, as one word for metrics and Records.
-fn malformed(why: Malformed) -> &'static str {
-    match why {
-        Malformed::Field => "bad_field",
-        Malformed::PseudoPlace => "misplaced_pseudo_field",
-        Malformed::PseudoUnknown => "unknown_pseudo_field",
-        Malformed::PseudoTwice => "duplicate_pseudo_field",
-        Malformed::PseudoMissing => "missing_pseudo_field",
-        Malformed::ConnectionField => "connection_specific_field",
-        Malformed::ContentLength => "bad_content_length",
-        Malformed::Method => "bad_method",
-        Malformed::Scheme => "bad_scheme",
-        Malformed::Path => "bad_target",
-        Malformed::Authority => "bad_host",
-        Malformed::Connect => "bad_connect",
-        Malformed::Status => "bad_status",
     }
 }
 

@@ -7,6 +7,7 @@ use seawall_guard::{Cleared, EdgeMade, ZoneId};
 use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientResponse};
+use seawall_net::h2::Malformed;
 use seawall_net::outgoing::{BodyOut, Line};
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 
@@ -87,6 +88,25 @@ pub fn unanswered(thread: &Rc<Thread>, facts: &ConnFacts, http: HttpVersion, rea
         bytes_out: 0,
     };
     record(thread, facts, thread.next_ray(), http, &seen, reason);
+}
+
+/// Why a request on HTTP/2 or HTTP/3 was malformed, as one word for metrics and Records.
+pub fn malformed(why: Malformed) -> &'static str {
+    match why {
+        Malformed::Field => "bad_field",
+        Malformed::PseudoPlace => "misplaced_pseudo_field",
+        Malformed::PseudoUnknown => "unknown_pseudo_field",
+        Malformed::PseudoTwice => "duplicate_pseudo_field",
+        Malformed::PseudoMissing => "missing_pseudo_field",
+        Malformed::ConnectionField => "connection_specific_field",
+        Malformed::ContentLength => "bad_content_length",
+        Malformed::Method => "bad_method",
+        Malformed::Scheme => "bad_scheme",
+        Malformed::Path => "bad_target",
+        Malformed::Authority => "bad_host",
+        Malformed::Connect => "bad_connect",
+        Malformed::Status => "bad_status",
+    }
 }
 
 struct Seen<'a> {

@@ -14,6 +14,7 @@ use seawall_net::quic::Part;
 use seawall_telemetry::{LogBuffer, Shard};
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
+use tokio::sync::mpsc::Receiver;
 
 use crate::connection;
 use crate::thread::{Shared, Thread};
@@ -90,7 +91,7 @@ pub fn run(
     log: LogBuffer,
     seed: u64,
     listeners: Vec<Listener>,
-    datagrams: Vec<Part>,
+    datagrams: Receiver<Part>,
 ) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder
@@ -110,11 +111,7 @@ pub fn run(
                 listener.own,
             )));
         }
-        if let Some(quic) = &thread.shared.quic {
-            for part in datagrams {
-                connection::http3::listen(&thread, quic, part)?;
-            }
-        }
+        tokio::task::spawn_local(connection::http3::listen(thread.clone(), datagrams));
         housekeeping(&thread).await;
         for accepting in accepting {
             accepting.abort();

@@ -26,13 +26,14 @@ use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::{AccessLog, LogConfig, LogTarget, Registry};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use crate::certificates;
 use crate::cli::{Listen, Up};
 use crate::configure::{self, Configuration, tell_fixed, tell_refused};
 use crate::data::{Data, random};
-use crate::http3;
+use crate::http3::Datagrams;
 use crate::process::{VERSION, raise_descriptors, registry, room, small_pages};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
@@ -95,7 +96,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     registry.watch_log(log.status());
     let public = document.edge.public_https;
     let slot = Slot::new(Arc::new(snapshot));
-    let quic = http3::quic(&slot, &listening.served.http3, public)?;
+    let quic = listening.datagrams.quic(&slot, public)?;
     let shared = Arc::new(Shared {
         slot,
         certificates: state.certificates.clone(),
@@ -121,6 +122,7 @@ pub fn run(up: &Up, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
         admin,
     } = listening;
     beside(&shared, &state, &log, &configured, admin)?;
+    let datagrams = datagrams.start(&shared)?;
     let workers = start(&shared, &registry, &log, threads, datagrams)?;
     announce(up, document, zones, &data, &served);
     if let Some(keeper) = keeper {
@@ -181,8 +183,7 @@ fn log_config(document: &Document, data: &Data) -> LogConfig {
 struct Listening {
     served: Served,
     threads: Vec<Vec<Listener>>,
-    /// For HTTP/3.
-    datagrams: Vec<Vec<Part>>,
+    datagrams: Datagrams,
     admin: Option<TcpListener>,
 }
 
@@ -191,8 +192,6 @@ struct Listening {
 struct Served {
     http: Vec<SocketAddr>,
     https: Vec<SocketAddr>,
-    /// Those of `https` where HTTP/3 is spoken too.
-    http3: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     notes: Vec<String>,
 }
@@ -209,7 +208,6 @@ impl Listening {
 fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
     let mut served = Served::default();
     let mut threads: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut datagrams: Vec<Vec<Part>> = (0..workers).map(|_| Vec::new()).collect();
     let edge = &document.edge;
     for (tls, flag, own, name) in [
         (false, up.http, &edge.http, "--http"),
@@ -246,10 +244,6 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
                     own: false,
                 });
             }
-            if tls && edge.http3 {
-                let (notes, bound_too) = (&mut served.notes, &mut served.http3);
-                http3::listen(bound, &mut datagrams, notes, bound_too);
-            }
             if tls {
                 &mut served.https
             } else {
@@ -258,6 +252,8 @@ fn listen(up: &Up, document: &Document, workers: usize) -> Result<Listening> {
             .push(bound);
         }
     }
+    let udp: &[SocketAddr] = if edge.http3 { &served.https } else { &[] };
+    let datagrams = Datagrams::bind(udp, workers, &mut served.notes);
     let admin = up.admin.map_or(edge.admin, Listen::address);
     let admin = match admin {
         None => None,
@@ -346,7 +342,7 @@ fn start(
     registry: &Arc<Registry>,
     log: &AccessLog,
     threads: Vec<Vec<Listener>>,
-    datagrams: Vec<Vec<Part>>,
+    datagrams: Vec<Receiver<Part>>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>> {
     let mut workers = Vec::new();
     for (index, (listeners, datagrams)) in threads.into_iter().zip(datagrams).enumerate() {

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use seawall_model::{ConnFacts, FieldId, HttpVersion, TlsFacts};
@@ -16,7 +17,9 @@ use seawall_net::quic::{
     self, Arrival, Choose, Common, Connection, Endpoint, Limits, Part, Verdict,
 };
 
-use super::{LAST_HEAD, malformed, register};
+use tokio::sync::mpsc::Receiver;
+
+use super::{LAST_HEAD, register};
 use crate::exchange::{self, Arrived, Departing};
 use crate::fault::Fault;
 use crate::forward::Peer;
@@ -36,12 +39,20 @@ const ADVERTISED: u32 = 86_400;
 /// What all threads need to speak HTTP/3.
 pub struct Quic {
     common: Common,
-    /// `Alt-Svc`, by the port of ours that a client of HTTP/1.1 or HTTP/2 is connected to.
-    advertised: Vec<(u16, Box<[u8]>)>,
+    advertised: Vec<Advertised>,
+}
+
+/// `Alt-Svc` for those who are connected to a port of ours by HTTP/1.1 or HTTP/2.
+struct Advertised {
+    port: u16,
+    line: Box<[u8]>,
+    /// UDP is bound there.
+    open: AtomicBool,
 }
 
 impl Quic {
-    /// For the zones that are live. `ports` are those of ours with UDP, and as what clients reach each.
+    /// For the zones that are live. `ports` are those of ours that UDP is wanted at, and as what clients
+    /// reach each; they are told of it once it is bound ([`Quic::advertise`]).
     ///
     /// # Errors
     /// When the system gives no randomness.
@@ -60,7 +71,11 @@ impl Quic {
             common: Common::new(choose)?,
             advertised: ports
                 .iter()
-                .map(|(port, public)| (*port, line(*public).into()))
+                .map(|(port, public)| Advertised {
+                    port: *port,
+                    line: line(*public).into(),
+                    open: AtomicBool::new(false),
+                })
                 .collect(),
         })
     }
@@ -68,29 +83,40 @@ impl Quic {
     /// What a client on this connection is told of HTTP/3 (RFC 7838); nothing in cleartext.
     pub fn alt_svc(&self, facts: &ConnFacts) -> Option<&[u8]> {
         facts.tls.as_ref()?;
-        let port = facts.local.port();
-        let found = self.advertised.iter().find(|(own, _)| *own == port);
-        found.map(|(_, line)| &**line)
+        let found = self.find(facts.local.port())?;
+        found.open.load(Ordering::Relaxed).then_some(&*found.line)
+    }
+
+    /// UDP is bound at this port now.
+    pub fn advertise(&self, port: u16) {
+        if let Some(found) = self.find(port) {
+            found.open.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn find(&self, port: u16) -> Option<&Advertised> {
+        self.advertised.iter().find(|found| found.port == port)
     }
 }
 
-/// Serves HTTP/3 on this thread's part of an address, until the runtime ends.
-///
-/// # Errors
-/// Those of the socket.
-pub fn listen(thread: &Rc<Thread>, quic: &Quic, part: Part) -> io::Result<()> {
-    let (endpoint, mailbox) = Endpoint::new(part, &quic.common)?;
-    let rules = Rules {
-        common: quic.common.clone(),
-        last: RefCell::default(),
-    };
-    let (judging, serving) = (thread.clone(), thread.clone());
-    let judge = move |arrival: Arrival| judge(&judging, &rules, arrival);
-    let serve = move |quic, presence| {
-        tokio::task::spawn_local(connection(serving.clone(), presence, quic));
-    };
-    tokio::task::spawn_local(endpoint.run(mailbox, judge, serve));
-    Ok(())
+/// Serves HTTP/3 on this thread's parts of addresses, as they come.
+pub async fn listen(thread: Rc<Thread>, mut parts: Receiver<Part>) {
+    while let Some(part) = parts.recv().await {
+        if let Some(quic) = &thread.shared.quic
+            && let Ok((endpoint, mailbox)) = Endpoint::new(part, &quic.common)
+        {
+            let rules = Rules {
+                common: quic.common.clone(),
+                last: RefCell::default(),
+            };
+            let (judging, serving) = (thread.clone(), thread.clone());
+            let judge = move |arrival: Arrival| judge(&judging, &rules, arrival);
+            let serve = move |quic, presence| {
+                tokio::task::spawn_local(connection(serving.clone(), presence, quic));
+            };
+            tokio::task::spawn_local(endpoint.run(mailbox, judge, serve));
+        }
+    }
 }
 
 /// What connections are held to; made anew when the configuration changed.
@@ -266,7 +292,7 @@ async fn one_stream(thread: Rc<Thread>, client: Rc<Client>, stream: Rc<Stream>) 
         Some(Err(HeadFault::Gone)) => return thread.give_scratch(scratch),
         Some(Err(HeadFault::Malformed(why))) => {
             thread.give_scratch(scratch);
-            let reason = malformed(why);
+            let reason = refusal::malformed(why);
             return refusal::unanswered(&thread, &client.peer().facts, HttpVersion::Http3, reason);
         }
         Some(Ok(_) | Err(HeadFault::TooLarge)) => {

@@ -15,6 +15,7 @@ mod bodies;
 mod certificates;
 mod check;
 mod guard;
+mod http3;
 mod life;
 mod observe;
 mod origin;
