@@ -237,6 +237,8 @@ pub struct Stream {
     sent: Cell<bool>,
     /// And what was is the whole response.
     whole: Cell<bool>,
+    /// The client gave it up, or made a mistake.
+    failed: Cell<bool>,
     /// What the stream is reset with, should it be given up now.
     otherwise: Cell<u64>,
 }
@@ -250,6 +252,7 @@ impl Stream {
             read: Cell::new(false),
             sent: Cell::new(false),
             whole: Cell::new(false),
+            failed: Cell::new(false),
             otherwise: Cell::new(code::INTERNAL_ERROR),
         }
     }
@@ -274,6 +277,18 @@ impl Stream {
     /// # Errors
     /// [`HeadFault`].
     pub fn poll_head(
+        &self,
+        head: &mut RequestHead,
+        cx: &Context<'_>,
+    ) -> Poll<Result<bool, HeadFault>> {
+        let polled = self.poll_section(head, cx);
+        if let Poll::Ready(Err(HeadFault::Gone | HeadFault::Malformed(_))) = polled {
+            self.failed.set(true);
+        }
+        polled
+    }
+
+    fn poll_section(
         &self,
         head: &mut RequestHead,
         cx: &Context<'_>,
@@ -402,6 +417,7 @@ impl Stream {
                 }
                 Poll::Ready(Err(fault)) => {
                     self.broke(&fault);
+                    self.failed.set(true);
                     return Poll::Ready(Err(match fault {
                         Fault::Gone(code) => code,
                         Fault::TooLarge => self.malformed(),
@@ -414,6 +430,7 @@ impl Stream {
     }
 
     fn malformed(&self) -> u64 {
+        self.failed.set(true);
         self.otherwise.set(code::MESSAGE_ERROR);
         code::MESSAGE_ERROR
     }
@@ -482,7 +499,7 @@ impl Drop for Stream {
         let quic = &self.session.quic;
         let noop = Context::from_waker(std::task::Waker::noop());
         let complete = self.whole.get();
-        let cancelled = !complete && self.is_gone(&noop) && !quic.is_over();
+        let cancelled = !complete && (self.failed.get() || self.is_gone(&noop)) && !quic.is_over();
         if !self.read.get() && !self.reader.borrow().ended {
             let why = if complete {
                 code::NO_ERROR

@@ -63,6 +63,8 @@ pub struct Connection {
     validated: Cell<bool>,
     lost: RefCell<Option<ConnectionError>>,
     address: Cell<SocketAddr>,
+    /// How long it takes there and back.
+    round_trip: Cell<Duration>,
     /// Where its datagrams come from, if that is not proven, and when it will be.
     moving: Cell<Option<(SocketAddr, Instant)>>,
     /// A datagram that the socket did not take.
@@ -87,6 +89,7 @@ impl Connection {
             validated: Cell::new(validated),
             lost: RefCell::default(),
             address: Cell::new(address),
+            round_trip: Cell::new(Duration::ZERO),
             moving: Cell::new(None),
             held: RefCell::default(),
         })
@@ -258,13 +261,15 @@ impl Connection {
     }
 
     /// Follows a client that moves. Another port of one address is its NAT's doing. Another address is believed once quinn
-    /// must have given up a path that it cannot validate, which takes three probe timeouts (RFC 9000 §8.2.4): each is less
-    /// than ten round trips and what an unmeasured path is taken for.
+    /// must have given up a path that it could not validate, for which there is no event: that takes three probe timeouts of
+    /// the slower path (RFC 9000 §8.2.4). A probe timeout is a round trip, four times its variation, which is no more than three
+    /// round trips, and the delay of acknowledgements that the client asked for, which may be 16 s (§18.2).
     fn follow(&self, core: &quinn_proto::Connection, now: Instant) {
         let (seen, known) = (core.remote_address(), self.address.get());
         if seen.ip() == known.ip() {
             self.address.set(seen);
             self.moving.set(None);
+            self.round_trip.set(core.rtt());
             return;
         }
         match self.moving.get() {
@@ -275,7 +280,8 @@ impl Connection {
                 }
             }
             _ => {
-                let proof = Duration::from_secs(5) + core.rtt() * 30;
+                let slower = self.round_trip.get().max(core.rtt());
+                let proof = Duration::from_secs(60) + slower * 60;
                 self.moving.set(Some((seen, now + proof)));
             }
         }

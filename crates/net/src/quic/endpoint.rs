@@ -62,10 +62,18 @@ impl Group {
             _ => Ok(()),
         };
         Ok(Self {
+            unsteered: steered.err(),
+            ..Self::of(sockets, generation)
+        })
+    }
+
+    /// Of sockets that are bound, one for each thread.
+    pub(super) fn of(sockets: Vec<std::net::UdpSocket>, generation: u8) -> Self {
+        Self {
             sockets,
             generation,
-            unsteered: steered.err(),
-        })
+            unsteered: None,
+        }
     }
 
     /// One part for each thread, in their order.
@@ -212,7 +220,9 @@ impl Endpoint {
     ) {
         let mut room = vec![0; BATCH * ROOM];
         let mut arrived = |from, to, ecn, bytes: &[u8]| {
-            self.receive(from, to, ecn, bytes, &mut judge, &mut serve);
+            let receive = || self.receive(from, to, ecn, bytes, &mut judge, &mut serve);
+            // Should a datagram make the core panic, that costs the datagram and perhaps its connection, not the thread's socket.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(receive));
         };
         poll_fn(|cx| {
             *self.driver.borrow_mut() = Some(cx.waker().clone());

@@ -4,7 +4,7 @@
 //! congestion, flow control, migration, version negotiation, the bound on amplification. Around it stand [`Endpoint`], one
 //! for each thread and socket, which reads datagrams, and [`Connection`], which has a task of its own that writes them.
 //! Nothing leaves the thread, so nothing is locked ([decision
-//! 0018](../../../../docs/decisions/0019-http3.md)).
+//! 0019](../../../../docs/decisions/0019-http3.md)).
 //!
 //! Not here: HTTP/3, which is in [`h3`](crate::h3), and who may connect, which is the caller's to say.
 
@@ -14,6 +14,9 @@ mod endpoint;
 mod session;
 pub mod steer;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
