@@ -187,6 +187,7 @@ impl Yard {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["bench", "quinn", &format!("127.0.0.1:{https}")]);
                 command.args([dir.join("cert.pem"), dir.join("key.pem")]);
+                command.arg(format!("127.0.0.1:{}", self.origin_port));
                 command
             }
         };

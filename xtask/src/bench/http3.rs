@@ -1,16 +1,18 @@
-//! HTTP/3: a bare server of quinn and h3, to compare with, and the load generator for both. Each is a process of its own
-//! (`cargo xtask bench quinn ADDRESS CERT KEY`, `… h3load …`), so that its CPU time can be counted.
+//! HTTP/3: a bare relay of quinn and h3, to compare with, and the load generator for both. Each is a process of its own
+//! (`cargo xtask bench quinn ADDRESS CERT KEY ORIGIN`, `… h3load …`), so that its CPU time can be counted.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::clients;
 use super::contenders::{HOST, Running, Yard};
@@ -18,17 +20,25 @@ use super::load::Load;
 use super::process::run_tool;
 use super::rows::File;
 
+/// What is read of an answer at once, in bytes.
+const PIECE: usize = 64 << 10;
+
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?)
 }
 
-/// The bare server: answers from memory, edits nothing, logs nothing. Serves until killed.
+/// The bare relay of HTTP/3: fetches each answer from the origin over a kept connection, edits nothing, logs nothing, looks at
+/// nothing but the length. Serves until killed.
 pub fn serve(arguments: &[String]) -> Result<ExitCode> {
-    let [address, certificate, key] = arguments else {
-        bail!("usage: cargo xtask bench quinn ADDRESS CERT KEY");
+    let [address, certificate, key, origin] = arguments else {
+        bail!("usage: cargo xtask bench quinn ADDRESS CERT KEY ORIGIN");
     };
+    let origin = Arc::new(Origin {
+        address: origin.parse().context("ORIGIN is an address")?,
+        kept: Mutex::default(),
+    });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -42,40 +52,81 @@ pub fn serve(arguments: &[String]) -> Result<ExitCode> {
     transport.max_concurrent_bidi_streams(128_u32.into());
     config.transport_config(Arc::new(transport));
     let address: SocketAddr = address.parse().context("ADDRESS is an address")?;
-    let small = Bytes::from(vec![b'x'; File::OneKib.bytes()]);
-    let large = Bytes::from(vec![b'x'; File::OneMib.bytes()]);
     runtime()?.block_on(async {
         let endpoint = quinn::Endpoint::server(config, address)?;
         while let Some(incoming) = endpoint.accept().await {
-            let (small, large) = (small.clone(), large.clone());
+            let origin = origin.clone();
             tokio::spawn(async move {
                 // A client that breaks off is no matter of ours.
-                let _ = serve_connection(incoming, small, large).await;
+                let _ = serve_connection(incoming, origin).await;
             });
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-async fn serve_connection(incoming: quinn::Incoming, small: Bytes, large: Bytes) -> Result<()> {
+/// The origin, and connections to it that nobody uses.
+struct Origin {
+    address: SocketAddr,
+    kept: Mutex<Vec<TcpStream>>,
+}
+
+impl Origin {
+    async fn take(&self) -> Result<TcpStream> {
+        let kept = self.kept.lock().expect("nobody panics").pop();
+        Ok(match kept {
+            Some(kept) => kept,
+            None => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the bench's own origin, not the edge's way out"
+                )]
+                let stream = TcpStream::connect(self.address).await?;
+                stream.set_nodelay(true)?;
+                stream
+            }
+        })
+    }
+}
+
+async fn serve_connection(incoming: quinn::Incoming, origin: Arc<Origin>) -> Result<()> {
     let connection = h3_quinn::Connection::new(incoming.await?);
     let mut connection = h3::server::Connection::new(connection).await?;
     while let Some(resolver) = connection.accept().await? {
-        let (small, large) = (small.clone(), large.clone());
+        let origin = origin.clone();
         tokio::spawn(async move {
-            let (request, mut stream) = resolver.resolve_request().await?;
-            let body = if request.uri().path() == File::OneMib.path() {
-                large
-            } else {
-                small
+            let (request, mut client) = resolver.resolve_request().await?;
+            let mut upstream = origin.take().await?;
+            let path = request.uri().path();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+            upstream.write_all(head.as_bytes()).await?;
+            let mut read = BytesMut::with_capacity(PIECE);
+            let end = loop {
+                upstream.read_buf(&mut read).await?;
+                if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+                    break at + 4;
+                }
             };
+            let text = String::from_utf8_lossy(&read.split_to(end)).to_ascii_lowercase();
+            let (_, rest) = text.split_once("content-length: ").context("no length")?;
+            let length = rest.lines().next().unwrap_or_default();
             let head = http::Response::builder()
                 .header("content-type", "application/octet-stream")
-                .header("content-length", body.len())
+                .header("content-length", length)
                 .body(())?;
-            stream.send_response(head).await?;
-            stream.send_data(body).await?;
-            stream.finish().await?;
+            client.send_response(head).await?;
+            let mut left: usize = length.parse()?;
+            loop {
+                left -= read.len();
+                client.send_data(read.split().freeze()).await?;
+                if left == 0 {
+                    break;
+                }
+                read.reserve(PIECE);
+                upstream.read_buf(&mut read).await?;
+            }
+            client.finish().await?;
+            origin.kept.lock().expect("nobody panics").push(upstream);
             Ok::<_, anyhow::Error>(())
         });
     }

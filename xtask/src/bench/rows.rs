@@ -123,7 +123,7 @@ pub enum Target {
     OfCheaper(f64),
     /// At most this share of the bare relay.
     OfRelay(f64),
-    /// At most this share of the bare server of HTTP/3.
+    /// At most this share of the bare relay of HTTP/3.
     OfQuinn(f64),
     /// At most this many of the row's unit.
     AtMost(f64),
@@ -231,7 +231,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "h3-1k",
-        what: "GET 1 KiB, HTTP/3, 16 connections of 8 streams; beside it quinn and h3 alone, answering from memory",
+        what: "GET 1 KiB, HTTP/3, 16 connections of 8 streams; beside it a bare relay of quinn and h3",
         work: Work::Http3Requests {
             file: File::OneKib,
             connections: 16,
@@ -242,7 +242,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "h3-1m",
-        what: "GET 1 MiB, HTTP/3, 16 connections of 1 stream; beside it quinn and h3 alone, answering from memory",
+        what: "GET 1 MiB, HTTP/3, 16 connections of 1 stream; beside it a bare relay of quinn and h3",
         work: Work::Http3Requests {
             file: File::OneMib,
             connections: 16,
