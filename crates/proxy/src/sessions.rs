@@ -26,20 +26,27 @@ struct All {
 
 #[derive(Debug, Default)]
 struct Kept {
-    by_id: HashMap<Vec<u8>, Vec<u8>>,
-    /// In the order in which they came; those that were taken are still named.
-    order: VecDeque<Vec<u8>>,
+    /// Each with its number.
+    by_id: HashMap<Vec<u8>, (u64, Vec<u8>)>,
+    /// Numbers and ids in the order in which they came; those that were taken or replaced are still named.
+    order: VecDeque<(u64, Vec<u8>)>,
+    next: u64,
 }
 
 impl Kept {
     /// Drops the oldest; whether there was one.
     fn drop_oldest(&mut self) -> bool {
-        while let Some(id) = self.order.pop_front() {
-            if self.by_id.remove(&id).is_some() {
+        while let Some((number, id)) = self.order.pop_front() {
+            if self.is_kept(number, &id) {
+                self.by_id.remove(&id);
                 return true;
             }
         }
         false
+    }
+
+    fn is_kept(&self, number: u64, id: &[u8]) -> bool {
+        self.by_id.get(id).is_some_and(|(kept, _)| *kept == number)
     }
 }
 
@@ -54,11 +61,13 @@ impl All {
         }
         // Names of those that were taken go with the oldest, but must not outnumber the rest.
         if kept.order.len() > 2 * kept.by_id.len() + 16 {
-            let Kept { by_id, order } = kept;
-            order.retain(|id| by_id.contains_key(id));
+            let mut order = std::mem::take(&mut kept.order);
+            order.retain(|(number, id)| kept.is_kept(*number, id));
+            kept.order = order;
         }
-        kept.order.push_back(id.clone());
-        if kept.by_id.insert(id, session).is_none() {
+        kept.next += 1;
+        kept.order.push_back((kept.next, id.clone()));
+        if kept.by_id.insert(id, (kept.next, session)).is_none() {
             self.count += 1;
         }
         true
@@ -66,7 +75,7 @@ impl All {
 
     fn take(&mut self, zone: u64, id: &[u8]) -> Option<Vec<u8>> {
         let kept = self.zones.get_mut(&zone)?;
-        let session = kept.by_id.remove(id)?;
+        let (_, session) = kept.by_id.remove(id)?;
         self.count -= 1;
         if kept.by_id.is_empty() {
             self.zones.remove(&zone);
@@ -94,7 +103,7 @@ impl StoresServerSessions for OfZone {
     }
 
     fn get(&self, id: &[u8]) -> Option<Vec<u8>> {
-        self.with(|all| all.zones.get(&self.zone)?.by_id.get(id).cloned())
+        self.with(|all| Some(all.zones.get(&self.zone)?.by_id.get(id)?.1.clone()))
     }
 
     fn take(&self, id: &[u8]) -> Option<Vec<u8>> {
