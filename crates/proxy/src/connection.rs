@@ -1,9 +1,10 @@
-//! A client's connection, from accept to close: TLS where the listener speaks it, then HTTP/1.x or HTTP/2.
+//! A client's connection, from accept to close: TLS where the listener speaks it, then HTTP/1.x or HTTP/2; HTTP/3 is in [`http3`].
 //!
 //! Infallible: whatever happens here ends in a closed connection and, where there was a request, in a Record. While it waits
 //! for the next request a connection holds no buffer and no heads.
 
 mod http2;
+pub mod http3;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -413,6 +414,7 @@ async fn one_request(
         since,
         head_bytes: head_bytes as u64,
         names_fields: info.names_fields,
+        early: false,
     };
     let old = scratch.request.version == HttpVersion::Http10;
     let go_on = Continue::new(info.expect_continue);

@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use seawall_guard::blame::{self, Phase, Runs};
 use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject, ZoneId};
@@ -20,6 +20,7 @@ use seawall_model::{FieldId, Method, RequestHead, without_port};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{ClientBody, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
+use seawall_net::h3;
 use seawall_net::multiplex::StreamHandle;
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ use crate::{endpoint, relay};
 /// What the codec says of a request beside its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
-    /// How its body is framed. HTTP/2: `Chunked` stands for a body of unknown length.
+    /// How its body is framed. HTTP/2 and 3: `Chunked` stands for a body of unknown length.
     pub framing: Framing,
     /// Whether it asks for another protocol.
     pub upgrade: Upgrade,
@@ -49,6 +50,26 @@ pub struct Arrived {
     pub head_bytes: u64,
     /// `Connection` names fields that end here.
     pub names_fields: bool,
+    /// It came before its client's handshake was done, so it may be a copy of another one (RFC 8470).
+    pub early: bool,
+}
+
+/// A stream whose client may give it up while it is served.
+#[derive(Clone, Copy)]
+pub enum Departing<'a> {
+    /// HTTP/2.
+    Http2(&'a StreamHandle),
+    /// HTTP/3.
+    Http3(&'a h3::Stream),
+}
+
+impl Departing<'_> {
+    fn is_gone(self, cx: &Context<'_>) -> bool {
+        match self {
+            Self::Http2(stream) => stream.is_gone(cx),
+            Self::Http3(stream) => stream.is_gone(cx),
+        }
+    }
 }
 
 /// What came of a request.
@@ -128,7 +149,7 @@ pub async fn run<'c>(
     body: &mut ClientBody<'c>,
     response: &mut ClientResponse<'c>,
     alarm: &mut Alarm,
-    gone: Option<&StreamHandle>,
+    gone: Option<Departing<'_>>,
 ) -> Instant {
     let _carried = peer.load.exchange(thread);
     let held = thread.snapshot.load();
@@ -305,7 +326,7 @@ async fn unless(
     blame: &Blame<'_>,
     thread: &Thread,
     due: Option<Instant>,
-    gone: Option<&StreamHandle>,
+    gone: Option<Departing<'_>>,
 ) -> Result<(), Interrupted> {
     let mut late = due.map(|due| Box::pin(tokio::time::sleep_until(due)));
     poll_fn(|cx| {
@@ -415,6 +436,15 @@ impl<'a> Exchange<'a, '_> {
         }
     }
 
+    /// What the client is told of HTTP/3, unless it speaks it.
+    pub fn alt_svc(&self) -> Option<&'a [u8]> {
+        if matches!(self.response, ClientResponse::Http3(_)) {
+            return None;
+        }
+        let quic = self.thread.shared.quic.as_ref()?;
+        quic.alt_svc(&self.peer.facts)
+    }
+
     /// What the stages are told of this request.
     pub fn subject(&self, zone: &Zone, place: endpoint::Place) -> Subject<'a> {
         let scope = match place {
@@ -500,6 +530,11 @@ impl<'a> Exchange<'a, '_> {
             Method::Connect if request.protocol() != b"websocket" => return Err(Fault::NoConnect),
             Method::Trace => return Err(Fault::NoTrace),
             _ => {}
+        }
+        // Only what is safe to do twice, and is here whole, is done before it is known that it comes for the first time.
+        let safe = matches!(request.method, Method::Get | Method::Head);
+        if self.arrived.early && !(safe && self.body.is_done()) {
+            return Err(Fault::TooEarly);
         }
         if forward::came_round(request, &self.thread.shared.node) {
             return Err(Fault::Loop);

@@ -37,6 +37,8 @@ pub enum Fault {
     NoConnect,
     /// `TRACE`, which would show fields that the edge added.
     NoTrace,
+    /// It came before the handshake was done, and is not safe to be done twice.
+    TooEarly,
     /// The client's head came too slowly.
     SlowHead,
     /// The client's body came too slowly.
@@ -240,6 +242,7 @@ pub const SLUGS: &[&str] = &[
     "misdirected_tls",
     "connect_refused",
     "trace_refused",
+    "too_early",
     "slow_head",
     "slow_body",
     "broken_body",
@@ -338,6 +341,12 @@ impl Fault {
                 "trace_refused",
                 "TRACE is not served here.",
                 "Use /.seawall/trace instead.",
+            ),
+            Self::TooEarly => client(
+                425,
+                "too_early",
+                "The request came before the connection was secured.",
+                "Send it again: browsers do so by themselves.",
             ),
             Self::SlowHead => client(
                 408,

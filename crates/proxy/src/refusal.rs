@@ -79,22 +79,15 @@ pub async fn refuse(
     record(thread, facts, ray, version, &seen, error);
 }
 
-/// Writes the Record of a request that was not answered but reset (HTTP/2).
-pub fn unanswered(thread: &Rc<Thread>, facts: &ConnFacts, reason: &'static str) {
+/// Writes the Record of a request that was not answered but reset (HTTP/2 and 3).
+pub fn unanswered(thread: &Rc<Thread>, facts: &ConnFacts, http: HttpVersion, reason: &'static str) {
     thread.shard.request_rejected(reason);
     let seen = Seen {
         bytes: b"",
         answered: 400,
         bytes_out: 0,
     };
-    record(
-        thread,
-        facts,
-        thread.next_ray(),
-        HttpVersion::Http2,
-        &seen,
-        reason,
-    );
+    record(thread, facts, thread.next_ray(), http, &seen, reason);
 }
 
 struct Seen<'a> {

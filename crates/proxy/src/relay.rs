@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use seawall_guard::Admitted;
-use seawall_model::{FieldId, Method, RequestHead};
+use seawall_model::{FieldId, HttpVersion, Method, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
@@ -229,6 +229,11 @@ fn prepare(
     if exchange.arrived.te_trailers {
         to_origin.push_known(FieldId::Te, b"trailers");
     }
+    // RFC 8470 §5.1: once, also if the client said it itself.
+    let said = |name: &[u8]| name.eq_ignore_ascii_case(b"early-data");
+    if exchange.arrived.early && !admitted.head().fields.iter().any(|field| said(field.name)) {
+        to_origin.append(b"early-data", b"1");
+    }
     exchange.peer.common(
         admitted.head(),
         exchange.client,
@@ -241,8 +246,8 @@ fn need(exchange: &Exchange<'_, '_>, request: &RequestHead) -> Need {
     if exchange.arrived.upgrade == Upgrade::WebSocket {
         return Need::Http1;
     }
-    // gRPC is defined on HTTP/2 only; its media types begin so.
-    let grpc = request.version == seawall_model::HttpVersion::Http2
+    // gRPC needs HTTP/2; its media types begin so.
+    let grpc = matches!(request.version, HttpVersion::Http2 | HttpVersion::Http3)
         && request
             .fields
             .first(FieldId::ContentType)

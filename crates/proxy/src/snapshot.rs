@@ -4,7 +4,7 @@
 //! ticket keys: State).
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -23,6 +23,7 @@ use crate::compress::Compress;
 use crate::files::Site;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
+use crate::sessions::{self, Sessions};
 
 /// A configuration as it serves.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ pub struct Edge {
     pub body_memory: u64,
     /// Client addresses whose counters are kept, all zones together.
     pub client_table: u64,
-    /// Streams at once on one HTTP/2 connection.
+    /// Streams at once on one connection of HTTP/2 or HTTP/3.
     pub h2_streams: u32,
     /// Stages that are switched off in all zones, also in those that stay as they were.
     pub kill: Box<[String]>,
@@ -139,6 +140,8 @@ pub struct Zone {
     pub origins: Box<[Origin]>,
     /// TLS towards clients; none when no certificate could be had.
     pub tls: Option<Arc<ServerConfig>>,
+    /// The same over QUIC, made when a client first needs it.
+    pub quic: OnceLock<Arc<ServerConfig>>,
     /// What judges its requests and responses.
     pub guard: Guard,
     /// The patterns of its rules, to be shared with the next snapshot and charged there.
@@ -165,6 +168,15 @@ pub struct Zone {
     pub timeouts: Timeouts,
     /// How its origins are probed.
     pub probe: Option<Probe>,
+}
+
+impl Zone {
+    /// TLS towards clients over QUIC. Early data only where no client certificates are looked at.
+    pub fn tls_over_quic(&self, all: &Arc<Sessions>) -> Option<Arc<ServerConfig>> {
+        let tcp = self.tls.as_ref()?;
+        let made = || sessions::over_quic(tcp, self.id, all, !self.strict_tls);
+        Some(self.quic.get_or_init(made).clone())
+    }
 }
 
 /// How patient we are with origins.

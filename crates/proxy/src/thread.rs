@@ -19,6 +19,7 @@ use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
 use tokio::time::Instant;
 
 use crate::certificates::Certificates;
+use crate::connection::http3::Quic;
 use crate::lend::OriginConnections;
 use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
@@ -33,6 +34,8 @@ pub struct Shared {
     pub slot: Arc<Slot>,
     /// Certificates and challenges that came by ACME.
     pub certificates: Arc<Certificates>,
+    /// What is needed to speak HTTP/3, where it is spoken.
+    pub quic: Option<Quic>,
     /// When the process began: the zero of all monotonic milliseconds.
     pub began: Instant,
     /// Clients are accepted. Until then only we ask ourselves whether we could serve, which is nobody's business: it leaves no
@@ -341,6 +344,28 @@ impl Thread {
         self.log.borrow_mut().flush();
     }
 
+    /// Whether clients are accepted.
+    pub fn is_accepting(&self) -> bool {
+        self.shared.accepting.load(Ordering::Relaxed)
+    }
+
+    /// Takes a client's connection, unless there are `most` already or there is no room. `counted` as in [`Thread::enter`].
+    pub fn admit(self: &Rc<Self>, most: u64, counted: Option<IpAddr>) -> Option<Presence> {
+        let open = self.shared.open.fetch_add(1, Ordering::Relaxed);
+        let presence = self.enter(counted);
+        if open >= most {
+            self.shard.connection_refused("limit");
+            return None;
+        }
+        if open >= self.shared.room {
+            // One more would take the descriptor that a request needs to reach its origin.
+            self.shard.connection_refused("descriptors");
+            self.shared.note_ran_out();
+            return None;
+        }
+        Some(presence)
+    }
+
     /// Whether no new work is taken.
     pub fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed)
@@ -400,13 +425,13 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Counts the connection as this client's; false when that one has `most` already.
+    /// Counts it as a connection of this address from now on; false when that has `most` already.
     pub fn count(&mut self, ip: IpAddr, most: u32) -> bool {
-        let entered = self.counted.is_none() && self.thread.shared.enter(ip, most);
-        if entered {
+        let counts = self.counted.is_none() && self.thread.shared.enter(ip, most);
+        if counts {
             self.counted = Some(ip);
         }
-        entered
+        counts
     }
 
     /// This task serves it.

@@ -1,4 +1,4 @@
-//! WebSocket (RFC 6455, and RFC 8441 from HTTP/2): after the handshake, bytes both ways until one side has no more.
+//! WebSocket (RFC 6455, RFC 8441 from HTTP/2, RFC 9220 from HTTP/3): after the handshake, bytes both ways until one side has no more.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -36,7 +36,7 @@ const HALF_OPEN: Duration = Duration::from_secs(60);
 pub fn handshake_fields(request: &RequestHead, random: u64, out: &mut Fields) {
     out.push_known(FieldId::Connection, b"Upgrade");
     out.push_known(FieldId::Upgrade, b"websocket");
-    if request.version == HttpVersion::Http2 {
+    if matches!(request.version, HttpVersion::Http2 | HttpVersion::Http3) {
         // An extended CONNECT has no key (RFC 8441 §5): the key only proves that the origin speaks WebSocket.
         out.push_known(FieldId::SecWebSocketKey, &key(random));
         if !request.fields.has(FieldId::SecWebSocketVersion) {

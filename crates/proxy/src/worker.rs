@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use seawall_net::quic::Part;
 use seawall_telemetry::{LogBuffer, Shard};
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
+use tokio::sync::mpsc::Receiver;
 
 use crate::announced;
 use crate::connection;
@@ -94,6 +95,7 @@ pub fn run(
     log: LogBuffer,
     seed: u64,
     listeners: Vec<Listener>,
+    datagrams: Receiver<Part>,
 ) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder
@@ -114,6 +116,7 @@ pub fn run(
                 listener.own,
             )));
         }
+        tokio::task::spawn_local(connection::http3::listen(thread.clone(), datagrams));
         let mut ticks = 0;
         while !thread.is_leaving() {
             // Should leaving begin between the two, the next tick sees it.
@@ -193,18 +196,9 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool)
                     thread.shard.connection_refused("client_limit");
                     continue;
                 }
-                let open = thread.shared.open.fetch_add(1, Ordering::Relaxed);
-                let presence = thread.enter(counted);
-                if open >= most {
-                    thread.shard.connection_refused("limit");
+                let Some(presence) = thread.admit(most, counted) else {
                     continue;
-                }
-                if open >= thread.shared.room {
-                    // One more would take the descriptor that a request needs to reach its origin.
-                    thread.shard.connection_refused("descriptors");
-                    thread.shared.note_ran_out();
-                    continue;
-                }
+                };
                 if announces {
                     announced::serve(thread.clone(), presence, tcp, tls);
                 } else {

@@ -16,6 +16,7 @@ mod configure;
 mod data;
 mod doctor;
 mod file;
+mod http3;
 mod last_words;
 mod live;
 mod message;

@@ -17,6 +17,13 @@ pub enum ToWorker {
     Sockets(Vec<Socket>),
     /// Those were all sockets: compile, probe, and say [`FromWorker::Ready`].
     Prepare,
+    /// Beside it: UDP sockets of an address, one for each thread.
+    Datagrams {
+        /// The address.
+        address: SocketAddr,
+        /// Another worker has sockets in the same group, and leaves.
+        leaves: Option<Leaves>,
+    },
     /// Accept connections. Beside it, where another worker served before: its State.
     Serve,
     /// Read the configuration anew; with other flags, where some are given.
@@ -104,6 +111,8 @@ pub struct Plan {
     pub listen: Vec<Wanted>,
     /// Worker threads.
     pub threads: usize,
+    /// HTTP/3 is to be spoken where HTTPS is.
+    pub http3: bool,
 }
 
 /// Bounds that the supervisor must know; a reload may change them.
@@ -156,6 +165,26 @@ pub enum Role {
     Admin,
 }
 
+/// Sockets of a worker that leaves, in a group of UDP sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaves {
+    /// Which worker it is.
+    pub generation: u64,
+    /// How many sockets it has.
+    pub threads: u16,
+}
+
+impl Leaves {
+    /// As the packet filter must know it.
+    pub fn range(self) -> seawall_net::quic::steer::Range {
+        seawall_net::quic::steer::Range {
+            generation: self.generation as u8,
+            base: 0,
+            threads: self.threads,
+        }
+    }
+}
+
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
@@ -197,6 +226,8 @@ pub struct Here {
     pub plan: Plan,
     /// What it serves.
     pub serving: Serving,
+    /// Addresses for which it has UDP sockets.
+    pub datagrams: Vec<SocketAddr>,
 }
 
 /// What is asked of the supervisor, through `DATA/edge.sock`.

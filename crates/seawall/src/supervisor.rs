@@ -8,6 +8,7 @@
 
 mod announce;
 mod charge;
+mod datagrams;
 mod flow;
 pub mod judge;
 pub mod process;
@@ -16,6 +17,7 @@ mod requests;
 mod sockets;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ use crate::signals::Signals;
 use crate::start::{self, Start};
 use crate::wire::{Wire, WireListener};
 use charge::{Charge, Phase};
+use datagrams::Missing;
 use judge::Judge;
 use process::{Ended, Process};
 use sockets::{Given, Sockets};
@@ -76,6 +79,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             generation: 0,
             sockets: None,
             given: Some(given),
+            missing: BTreeMap::new(),
             agent: None,
             agent_at: None,
             up,
@@ -200,6 +204,8 @@ struct Supervisor {
     generation: u64,
     sockets: Option<Sockets>,
     given: Option<Given>,
+    /// Addresses without HTTP/3.
+    missing: BTreeMap<SocketAddr, Missing>,
     agent: Option<Agent>,
     /// When the next agent is to be started.
     agent_at: Option<Instant>,

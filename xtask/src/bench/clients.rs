@@ -294,7 +294,19 @@ impl FrameHead {
     }
 }
 
+/// For HTTP/3, with the same suites and the same trust.
+pub fn http3_configuration() -> Arc<ClientConfig> {
+    with_alpn(b"h3")
+}
+
 fn configuration(protocol: Protocol) -> Arc<ClientConfig> {
+    with_alpn(match protocol {
+        Protocol::Http1 => b"http/1.1",
+        Protocol::Http2 => b"h2",
+    })
+}
+
+fn with_alpn(protocol: &[u8]) -> Arc<ClientConfig> {
     let mut provider = aws_lc_rs::default_provider();
     // What h2load and browsers without post-quantum offer first; every contender has it.
     provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
@@ -306,10 +318,7 @@ fn configuration(protocol: Protocol) -> Arc<ClientConfig> {
         .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![match protocol {
-        Protocol::Http1 => b"http/1.1".to_vec(),
-        Protocol::Http2 => b"h2".to_vec(),
-    }];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Arc::new(config)
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use super::callgrind::Callgrind;
 use super::host::{self, Cpus};
 use super::process::{Process, cpu_time, run_tool};
-use super::rows::File;
+use super::rows::{File, Row};
 
 /// The name under which every client asks.
 pub const HOST: &str = "bench.test";
@@ -24,6 +24,8 @@ pub enum Contender {
     Nginx,
     Haproxy,
     Relay,
+    /// quinn and h3 alone.
+    Quinn,
 }
 
 impl fmt::Display for Contender {
@@ -33,6 +35,7 @@ impl fmt::Display for Contender {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Relay => "relay",
+            Self::Quinn => "quinn",
         })
     }
 }
@@ -78,16 +81,19 @@ impl Yard {
     }
 
     /// Ours first, when it is measured at all.
-    pub fn contenders(&self, with_peers: bool, with_relay: bool) -> Vec<Contender> {
+    pub fn contenders(&self, row: &Row) -> Vec<Contender> {
         let mut all = Vec::new();
-        if with_peers {
+        if row.has_peers() {
             all.extend([Contender::Nginx, Contender::Haproxy]);
         }
         if self.seawall.is_some() {
             all.insert(0, Contender::Seawall);
         }
-        if with_relay {
+        if row.with_relay() {
             all.push(Contender::Relay);
+        }
+        if row.with_quinn() {
+            all.push(Contender::Quinn);
         }
         all
     }
@@ -177,6 +183,13 @@ impl Yard {
                 command.arg(format!("127.0.0.1:{}", self.origin_port));
                 command
             }
+            Contender::Quinn => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["bench", "quinn", &format!("127.0.0.1:{https}")]);
+                command.args([dir.join("cert.pem"), dir.join("key.pem")]);
+                command.arg(format!("127.0.0.1:{}", self.origin_port));
+                command
+            }
         };
         let command = match under {
             Some(callgrind) => callgrind.wrap(&command)?,
@@ -194,6 +207,10 @@ impl Yard {
             worker: own,
             process,
         };
+        if who == Contender::Quinn {
+            // It has no port that could be knocked at; the first load waits for it.
+            return Ok(running);
+        }
         wait_for_port(http, &mut running.process, patience)?;
         if who == Contender::Seawall {
             running.learn_processes(&data.join("up.json"), patience)?;
@@ -226,7 +243,7 @@ impl Yard {
         let log = match who {
             Contender::Nginx => NGINX_LOG,
             Contender::Haproxy => HAPROXY_LOG,
-            Contender::Seawall | Contender::Relay => return Ok(()),
+            Contender::Seawall | Contender::Relay | Contender::Quinn => return Ok(()),
         };
         let text = fs::read(self.folder.path.join(log))?;
         let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -309,7 +326,7 @@ impl Running {
             bail!("not a 200 with 1 KiB: {head}");
         }
         let edits: &[&str] = match self.who {
-            Contender::Relay => &[],
+            Contender::Relay | Contender::Quinn => &[],
             Contender::Seawall => &["\r\nseawall-ray:"],
             Contender::Nginx | Contender::Haproxy => &["\r\nx-request-id:", "\r\nvia:"],
         };

@@ -11,7 +11,7 @@ use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
 use super::rows::{File, Guarded, Protocol, Row, Work};
-use super::{host, output_folder, programs};
+use super::{host, http3, output_folder, programs};
 
 /// How long and how often.
 pub struct Plan {
@@ -43,9 +43,10 @@ pub struct Figures {
 /// Measures one row.
 pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Result<RowResult> {
     match row.work {
-        Work::PlainRequests { .. } | Work::SecureRequests { .. } | Work::Handshakes => {
-            timed(yard, row, contenders, plan)
-        }
+        Work::PlainRequests { .. }
+        | Work::SecureRequests { .. }
+        | Work::Http3Requests { .. }
+        | Work::Handshakes => timed(yard, row, contenders, plan),
         Work::IdleConnections(protocol) => each(row, contenders, |who, notes| {
             idle(yard, who, protocol, notes)
         }),
@@ -207,8 +208,11 @@ impl Lane {
         lane.rate = match row.work {
             Work::SecureRequests {
                 file: File::OneMib, ..
-            } => 200.0,
-            Work::SecureRequests { .. } => 5_000.0,
+            }
+            | Work::Http3Requests {
+                file: File::OneMib, ..
+            } => 100.0,
+            Work::SecureRequests { .. } | Work::Http3Requests { .. } => 5_000.0,
             _ => 0.0,
         };
         let warm = lane.run(yard, row, 1)?;
@@ -249,6 +253,15 @@ impl Lane {
                     streams,
                 };
                 load::h2load(yard, &self.running, &asking)
+            }
+            Work::Http3Requests {
+                file,
+                connections,
+                streams,
+            } => {
+                let requests = (self.rate * seconds as f64) as u64;
+                let requests = requests.max(u64::from(connections * streams));
+                http3::h3load(yard, &self.running, file, requests, connections, streams)
             }
             Work::Handshakes => {
                 let started = Instant::now();

@@ -10,6 +10,7 @@ mod clients;
 mod contenders;
 mod guard;
 mod host;
+mod http3;
 mod load;
 mod measure;
 mod process;
@@ -49,6 +50,11 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     {
         return relay::run(rest);
     }
+    match arguments {
+        [inner, rest @ ..] if inner == "quinn" => return http3::serve(rest),
+        [inner, rest @ ..] if inner == "h3load" => return http3::load(rest),
+        _ => {}
+    }
     let Some(options) = Options::parse(arguments)? else {
         println!("{USAGE}\n\nrows:");
         for row in ROWS {
@@ -78,7 +84,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut kept = std::fs::File::create(&results_file)?;
     let (mut missed, mut wrong) = (false, false);
     for row in &options.rows {
-        let contenders = yard.contenders(row.has_peers(), row.with_relay());
+        let contenders = yard.contenders(row);
         let result = measure::row(&yard, row, &contenders, &plan)
             .with_context(|| format!("row {}", row.name))?;
         let line = report::json(row, &result);

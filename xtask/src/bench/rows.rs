@@ -22,6 +22,12 @@ pub enum Work {
         connections: u32,
         streams: u32,
     },
+    /// CPU time per completed request, HTTP/3.
+    Http3Requests {
+        file: File,
+        connections: u32,
+        streams: u32,
+    },
     /// CPU time per full handshake with one request on it.
     Handshakes,
     /// Memory that one more idle connection takes.
@@ -122,6 +128,8 @@ pub enum Target {
     OfCheaper(f64),
     /// At most this share of the bare relay.
     OfRelay(f64),
+    /// At most this share of the bare relay of HTTP/3.
+    OfQuinn(f64),
     /// At most this many of the row's unit.
     AtMost(f64),
 }
@@ -132,9 +140,17 @@ impl Row {
         matches!(self.work, Work::PlainRequests { .. })
     }
 
-    /// What only we have, or only our own programs tell, has no peers.
+    /// What only we have, or only our own programs tell, has no peers; nor has HTTP/3, which theirs do not speak.
     pub fn has_peers(&self) -> bool {
-        !matches!(self.work, Work::Guard(_) | Work::Program(_))
+        !matches!(
+            self.work,
+            Work::Guard(_) | Work::Program(_) | Work::Http3Requests { .. }
+        )
+    }
+
+    /// HTTP/3 is compared with the libraries alone.
+    pub fn with_quinn(&self) -> bool {
+        matches!(self.work, Work::Http3Requests { .. })
     }
 
     /// The program of ours that measures it.
@@ -159,6 +175,9 @@ impl Row {
             }
             | Work::SecureRequests {
                 file: File::OneMib, ..
+            }
+            | Work::Http3Requests {
+                file: File::OneMib, ..
             } => 1.024,
             _ => 1.0,
         }
@@ -171,6 +190,7 @@ impl Target {
         match self {
             Self::OfCheaper(_) => &[Contender::Nginx, Contender::Haproxy],
             Self::OfRelay(_) => &[Contender::Relay],
+            Self::OfQuinn(_) => &[Contender::Quinn],
             Self::AtMost(_) => &[],
         }
     }
@@ -218,6 +238,28 @@ pub const ROWS: &[Row] = &[
         },
         unit: "CPU ms/GiB",
         targets: &[Target::OfCheaper(0.80)],
+    },
+    Row {
+        name: "h3-1k",
+        what: "GET 1 KiB, HTTP/3, 16 connections of 8 streams; beside it a bare relay of quinn and h3",
+        work: Work::Http3Requests {
+            file: File::OneKib,
+            connections: 16,
+            streams: 8,
+        },
+        unit: "CPU us/request",
+        targets: &[Target::OfQuinn(1.30)],
+    },
+    Row {
+        name: "h3-1m",
+        what: "GET 1 MiB, HTTP/3, 16 connections of 1 stream; beside it a bare relay of quinn and h3",
+        work: Work::Http3Requests {
+            file: File::OneMib,
+            connections: 16,
+            streams: 1,
+        },
+        unit: "CPU ms/GiB",
+        targets: &[Target::OfQuinn(1.30)],
     },
     Row {
         name: "tls-handshake",

@@ -21,6 +21,8 @@ pub struct Edge {
     pub http: Vec<SocketAddr>,
     /// Where HTTPS is served; empty for nowhere. Default `0.0.0.0:8443`.
     pub https: Vec<SocketAddr>,
+    /// HTTP/3 is served beside HTTPS, on UDP ports of the same numbers. Default: yes.
+    pub http3: bool,
     /// The read-only admin port. Default `127.0.0.1:8801`.
     pub admin: Option<SocketAddr>,
     /// Worker threads. Default: one for each core.
@@ -77,6 +79,7 @@ impl Default for Edge {
             location: "local".into(),
             http: vec![any(8080)],
             https: vec![any(8443)],
+            http3: true,
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8801))),
             workers: None,
             trusted_proxies: Vec::new(),
@@ -232,6 +235,7 @@ impl Edge {
         put(&mut edge.location, reader.parsed("location", location));
         put(&mut edge.http, listeners(&mut reader, "http", &[]));
         put(&mut edge.https, listeners(&mut reader, "https", &edge.http));
+        put(&mut edge.http3, reader.flag("http3"));
         put(
             &mut edge.admin,
             reader.parsed("admin", |text| match text {
@@ -291,6 +295,7 @@ impl Edge {
         if self.https != default.https {
             entries.list("https", &self.https);
         }
+        entries.flag("http3", self.http3, default.http3);
         match self.admin {
             None => entries.text("admin", "none"),
             admin if admin != default.admin => {

@@ -4,6 +4,7 @@
 
 mod http1;
 mod http2;
+mod http3;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use seawall_model::Fields;
 pub(crate) use http1::write_two;
 pub use http1::{Continue, Http1Body, Http1Response};
 pub use http2::{Http2Body, Http2Response};
+pub use http3::{Http3Body, Http3Response};
 
 use crate::alarm::Alarm;
 use crate::incoming::BodyFault;
@@ -66,6 +68,8 @@ pub enum ClientBody<'a> {
     Http1(Http1Body<'a>),
     /// HTTP/2.
     Http2(Http2Body),
+    /// HTTP/3.
+    Http3(Http3Body),
 }
 
 impl ClientBody<'_> {
@@ -77,6 +81,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.fill(alarm, pace).await,
             Self::Http2(body) => body.fill(alarm, pace).await,
+            Self::Http3(body) => body.fill(alarm, pace).await,
         }
     }
 
@@ -85,6 +90,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.is_at_hand(),
             Self::Http2(body) => body.is_at_hand(),
+            Self::Http3(body) => body.is_at_hand(),
         }
     }
 
@@ -93,6 +99,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.front(n),
             Self::Http2(body) => body.front(n),
+            Self::Http3(body) => body.front(n),
         }
     }
 
@@ -101,6 +108,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.consume(n),
             Self::Http2(body) => body.consume(n),
+            Self::Http3(body) => body.consume(n),
         }
     }
 
@@ -109,6 +117,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.is_done(),
             Self::Http2(body) => body.is_done(),
+            Self::Http3(body) => body.is_done(),
         }
     }
 
@@ -117,6 +126,7 @@ impl ClientBody<'_> {
         match self {
             Self::Http1(body) => body.trailers(),
             Self::Http2(body) => body.trailers(),
+            Self::Http3(body) => body.trailers(),
         }
     }
 
@@ -134,6 +144,8 @@ pub enum ClientResponse<'a> {
     Http1(Http1Response<'a>),
     /// HTTP/2.
     Http2(Http2Response),
+    /// HTTP/3.
+    Http3(Http3Response),
 }
 
 impl ClientResponse<'_> {
@@ -150,6 +162,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.interim(head, alarm, timeout).await,
             Self::Http2(response) => response.interim(head),
+            Self::Http3(response) => response.interim(head, alarm, timeout).await,
         }
     }
 
@@ -164,6 +177,10 @@ impl ClientResponse<'_> {
                 Ok(())
             }
             Self::Http2(response) => response.head(head),
+            Self::Http3(response) => {
+                response.head(head);
+                Ok(())
+            }
         }
     }
 
@@ -178,6 +195,10 @@ impl ClientResponse<'_> {
                 Ok(())
             }
             Self::Http2(response) => response.head_alone(head),
+            Self::Http3(response) => {
+                response.head_alone(head);
+                Ok(())
+            }
         }
     }
 
@@ -211,6 +232,13 @@ impl ClientResponse<'_> {
                 status: 200,
                 ..head
             }),
+            Self::Http3(response) => {
+                response.head(ResponseOut {
+                    status: 200,
+                    ..head
+                });
+                response.flush(alarm, timeout).await
+            }
         }
     }
 
@@ -228,6 +256,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.body(data, after, alarm, timeout).await,
             Self::Http2(response) => response.body(data, after, alarm, timeout).await,
+            Self::Http3(response) => response.body(data, after, alarm, timeout).await,
         }
     }
 
@@ -235,7 +264,7 @@ impl ClientResponse<'_> {
     pub fn keep(&mut self, data: &[u8], after: After) -> bool {
         match self {
             Self::Http1(response) => response.keep(data, after),
-            Self::Http2(_) => false,
+            Self::Http2(_) | Self::Http3(_) => false,
         }
     }
 
@@ -243,7 +272,7 @@ impl ClientResponse<'_> {
     pub fn spare(&mut self) -> Option<&mut Vec<u8>> {
         match self {
             Self::Http1(response) => Some(response.spare()),
-            Self::Http2(_) => None,
+            Self::Http2(_) | Self::Http3(_) => None,
         }
     }
 
@@ -255,6 +284,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.flush_now(),
             Self::Http2(_) => Ok(true),
+            Self::Http3(response) => response.flush_now(),
         }
     }
 
@@ -266,6 +296,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.flush(alarm, timeout).await,
             Self::Http2(_) => Ok(()),
+            Self::Http3(response) => response.flush(alarm, timeout).await,
         }
     }
 
@@ -282,14 +313,17 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.end(trailers, alarm, timeout).await,
             Self::Http2(response) => response.end(trailers),
+            Self::Http3(response) => response.end(trailers, alarm, timeout).await,
         }
     }
 
-    /// The body will never be whole: the client must be able to tell. HTTP/1.x resets the connection, HTTP/2 the stream.
+    /// The body will never be whole: the client must be able to tell. HTTP/1.x resets the connection, HTTP/2 and 3 the
+    /// stream.
     pub fn abort(&mut self) {
         match self {
             Self::Http1(response) => response.abort(),
             Self::Http2(response) => response.abort(),
+            Self::Http3(response) => response.abort(),
         }
     }
 
@@ -298,14 +332,16 @@ impl ClientResponse<'_> {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Http1(response) => response.is_gone(),
-            Self::Http2(_) => false,
+            Self::Http2(_) | Self::Http3(_) => false,
         }
     }
 
     /// Takes back a head that was given but has not left: another one may be given.
     pub fn take_back(&mut self) {
-        if let Self::Http1(response) = self {
-            response.take_back();
+        match self {
+            Self::Http1(response) => response.take_back(),
+            Self::Http2(_) => {}
+            Self::Http3(response) => response.take_back(),
         }
     }
 
@@ -314,6 +350,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.has_begun(),
             Self::Http2(response) => response.bytes() > 0,
+            Self::Http3(response) => response.has_begun(),
         }
     }
 
@@ -330,6 +367,7 @@ impl ClientResponse<'_> {
         match self {
             Self::Http1(response) => response.bytes(),
             Self::Http2(response) => response.bytes(),
+            Self::Http3(response) => response.bytes(),
         }
     }
 }

@@ -101,10 +101,10 @@ static SHORT: [u16; 1 << PEEK] = {
 
 /// The string is not a whole number of codes followed by at most seven bits of ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotHuffman;
+pub(crate) struct NotHuffman;
 
 /// Appends the decoded bytes of `from` to `into`, at most 8/5 of its length.
-pub(super) fn decode(mut from: &[u8], into: &mut Vec<u8>) -> Result<(), NotHuffman> {
+pub(crate) fn decode(mut from: &[u8], into: &mut Vec<u8>) -> Result<(), NotHuffman> {
     into.reserve(from.len() * 8 / 5 + 1);
     // The bits to decode, at the upper end; all below them are zero.
     let mut bits = 0u64;

@@ -51,7 +51,7 @@ pub enum Malformed {
 
 /// Which section is being collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
+pub(crate) enum Section {
     Request,
     Response,
     Trailers,
@@ -66,7 +66,7 @@ const PROTOCOL: usize = 4;
 const STATUS: usize = 5;
 
 /// Collects one field section into [`Fields`].
-pub(super) struct Collector<'a> {
+pub(crate) struct Collector<'a> {
     section: Section,
     fields: &'a mut Fields,
     /// Crumbs of `cookie`, joined (RFC 9113 §8.2.3).
@@ -85,16 +85,16 @@ pub(super) struct Collector<'a> {
 
 /// A section's collection has ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Collected {
+pub(crate) struct Collected {
     pseudo: [Option<Span>; 6],
     host: Option<Span>,
     pub(super) order: [u8; 4],
-    pub(super) content_length: Option<u64>,
+    pub(crate) content_length: Option<u64>,
 }
 
 /// A section's collection has ended badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     TooLarge,
     Malformed(Malformed),
 }
@@ -129,7 +129,7 @@ impl Sink for Collector<'_> {
 
 impl<'a> Collector<'a> {
     /// `fields` and `cookie` are cleared first. `limit` bounds the section as RFC 9113 §6.5.2 counts it.
-    pub(super) fn new(
+    pub(crate) fn new(
         section: Section,
         fields: &'a mut Fields,
         cookie: &'a mut Vec<u8>,
@@ -153,7 +153,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Ends the section.
-    pub(super) fn finish(self) -> Result<Collected, Unfit> {
+    pub(crate) fn finish(self) -> Result<Collected, Unfit> {
         if self.left.is_none() {
             return Err(Unfit::TooLarge);
         }
@@ -247,8 +247,9 @@ impl<'a> Collector<'a> {
 }
 
 impl Collected {
-    /// Fills the rest of a request's head from its pseudo-fields (RFC 9113 §8.3.1, §8.5, RFC 8441 §4).
-    pub(super) fn complete(
+    /// Fills the rest of a request's head from its pseudo-fields (RFC 9113 §8.3.1, §8.5, RFC 8441 §4; RFC 9114 §4.3 says the
+    /// same).
+    pub(crate) fn complete(
         &self,
         head: &mut RequestHead,
         connect_protocol: bool,

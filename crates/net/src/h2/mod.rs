@@ -19,7 +19,7 @@ mod frame;
 mod guard;
 mod history;
 mod hpack;
-mod huffman;
+pub(crate) mod huffman;
 mod inbound;
 mod inbound_data;
 mod inbound_heads;
@@ -36,7 +36,9 @@ pub use connection::Connection;
 pub use fingerprint::{Fingerprint, Priority};
 pub use guard::Limits;
 pub use hpack::Request as Pseudo;
+pub(crate) use hpack::{Decoded, Sink, is_sound_name, is_sound_value};
 pub use message::Malformed;
+pub(crate) use message::{Collected, Collector, Section, Unfit};
 pub use settings::{Config, Role};
 
 /// Number of a stream: odd, as only clients open streams here.

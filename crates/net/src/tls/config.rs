@@ -255,7 +255,7 @@ pub fn origin(wants: OriginWants<'_>) -> Result<Arc<ClientConfig>, MaterialFault
     Ok(Arc::new(config))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))

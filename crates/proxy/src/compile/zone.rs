@@ -1,7 +1,7 @@
 //! One zone: what of it can be wrong is found first; only a zone without problems gets a place in State.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -213,6 +213,7 @@ impl<'a> ZoneCompiler<'a> {
             by: zone.balance.by.clone(),
             origins: parts.origins,
             tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
+            quic: OnceLock::new(),
             guard: parts.guard,
             patterns: parts.patterns,
             strict_tls: zone.tls.client != ClientCertificates::Off

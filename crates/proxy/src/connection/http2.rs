@@ -57,7 +57,12 @@ pub(super) async fn http2(
             tokio::task::spawn_local(too_large(thread.clone(), peer.clone(), handle));
         }
         Opened::Malformed(why) => {
-            refusal::unanswered(&thread, &peer.facts, refusal::malformed(why))
+            refusal::unanswered(
+                &thread,
+                &peer.facts,
+                HttpVersion::Http2,
+                refusal::malformed(why),
+            );
         }
     };
     let leaving = || {
@@ -137,6 +142,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
         since,
         head_bytes: request.fields.raw().len() as u64,
         names_fields: false,
+        early: false,
     };
     let mut alarm = Alarm::new(Duration::from_secs(60));
     let mut body = ClientBody::Http2(Http2Body::new(stream.clone(), end));
@@ -149,7 +155,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
         &mut body,
         &mut response,
         &mut alarm,
-        Some(&stream),
+        Some(exchange::Departing::Http2(&stream)),
     )
     .await;
     thread.give_scratch(scratch);

@@ -197,6 +197,7 @@ impl Exchange<'_, '_> {
         head: &RequestHead,
         parts: &mut Parts,
     ) {
+        let alt_svc = self.alt_svc();
         let Parts {
             to_client,
             ray_line,
@@ -206,6 +207,9 @@ impl Exchange<'_, '_> {
             && let Some(hsts) = zone.and_then(|zone| zone.hsts.as_ref())
         {
             to_client.push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
+        }
+        if let Some(alt_svc) = alt_svc {
+            to_client.push_known(FieldId::AltSvc, alt_svc);
         }
         to_client.push_known(FieldId::ContentType, content_type.as_bytes());
         to_client.push_known(FieldId::CacheControl, b"no-store");

@@ -15,6 +15,7 @@ pub(super) const ALL: &[Fault] = &[
     Fault::MisdirectedTls,
     Fault::NoConnect,
     Fault::NoTrace,
+    Fault::TooEarly,
     Fault::SlowHead,
     Fault::SlowBody,
     Fault::BrokenBody(""),

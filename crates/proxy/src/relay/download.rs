@@ -41,6 +41,8 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
     pub(super) snapshot: &'e Snapshot,
     pub(super) zone: &'e Zone,
     pub(super) https: bool,
+    /// What the client is told of HTTP/3.
+    pub(super) alt_svc: Option<&'e [u8]>,
     pub(super) client_method: Method,
     /// The request's body, until an upload takes it.
     pub(super) body: Option<&'e mut ClientBody<'c>>,
@@ -115,6 +117,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             snapshot: exchange.snapshot,
             zone,
             https: exchange.client.https,
+            alt_svc: exchange.alt_svc(),
             client_method: admitted.head().method,
             body: Some(exchange.body),
             client: exchange.response,
@@ -476,13 +479,21 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         }
     }
 
-    /// How much of the body is to be read at once. For a client of HTTP/2 nothing is read, and no memory held, before its
+    /// How much of the body is to be read at once. For a client of HTTP/2 or 3 nothing is read, and no memory held, before its
     /// connection takes more: it may have many streams, all of them slow.
     pub(super) async fn room(&mut self, timeout: Duration) -> Result<usize, Fault> {
         match self.client {
             ClientResponse::Http1(_) => Ok(if self.https { MEDIUM } else { LARGE }),
-            ClientResponse::Http2(_) if !self.origin.front(1).is_empty() => Ok(SMALL),
+            ClientResponse::Http2(_) | ClientResponse::Http3(_)
+                if !self.origin.front(1).is_empty() =>
+            {
+                Ok(SMALL)
+            }
             ClientResponse::Http2(client) => {
+                self.origin.release();
+                client.room(self.alarm, timeout).await.map_err(gone)
+            }
+            ClientResponse::Http3(client) => {
                 self.origin.release();
                 client.room(self.alarm, timeout).await.map_err(gone)
             }
@@ -498,6 +509,11 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             self.zone.response_edits.apply(&mut self.head.fields);
         }
         self.to_client.clear();
+        if let Some(alt_svc) = self.alt_svc {
+            // The origin's own is about the origin.
+            self.head.fields.remove(FieldId::AltSvc);
+            self.to_client.push_known(FieldId::AltSvc, alt_svc);
+        }
         if !self.head.fields.has(FieldId::Date) {
             let date = self.thread.http_date(unix_us() / 1_000_000);
             self.to_client.push_known(FieldId::Date, &date);

@@ -90,6 +90,7 @@ impl Worker {
         });
         let log = log.unwrap();
         let shared = Arc::new(Shared {
+            quic: None,
             slot: Slot::new(Arc::new(snapshot)),
             certificates: state.certificates.clone(),
             began: Instant::now(),
@@ -122,7 +123,14 @@ impl Worker {
                 let (shared, shard, log) = (shared.clone(), state.registry.shard(), log.buffer());
                 std::thread::spawn(move || {
                     blame::take_slot(words, nth);
-                    worker::run(shared, shard, log, nth as u64 + 1, listeners)
+                    worker::run(
+                        shared,
+                        shard,
+                        log,
+                        nth as u64 + 1,
+                        listeners,
+                        no_datagrams(),
+                    )
                 })
             })
             .collect();
@@ -157,4 +165,9 @@ impl Drop for Worker {
             let _ = log.close(std::time::Duration::from_secs(1));
         }
     }
+}
+
+/// No HTTP/3.
+fn no_datagrams() -> tokio::sync::mpsc::Receiver<seawall_net::quic::Part> {
+    tokio::sync::mpsc::channel(1).1
 }

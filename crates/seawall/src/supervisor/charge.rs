@@ -1,6 +1,7 @@
 //! A worker as the supervisor knows it: its process, its wire, its page, and what it is about.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
@@ -72,6 +73,8 @@ pub struct Charge {
     pub plan: Plan,
     /// What it serves.
     pub serving: Serving,
+    /// Addresses for which it has UDP sockets.
+    pub datagrams: Vec<SocketAddr>,
     /// It was told to end, or killed, by us.
     pub ours: bool,
     /// Out-of-memory kills of this machine when it was started.
@@ -113,6 +116,7 @@ impl Charge {
             started: Instant::now(),
             plan: Plan::default(),
             serving: Serving::default(),
+            datagrams: Vec::new(),
             ours: false,
             memory_kills: super::process::out_of_memory_kills(),
         })
@@ -298,6 +302,7 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
         started: now,
         plan: here.plan,
         serving: here.serving,
+        datagrams: here.datagrams,
         ours: !here.serves,
         memory_kills: super::process::out_of_memory_kills(),
     };

@@ -126,8 +126,11 @@ impl Supervisor {
 
     /// Lets the next worker accept connections.
     fn open(&mut self, state: Option<OwnedFd>) {
-        let Some(next) = &self.next else { return };
-        let Some(charge) = self.workers.get_mut(&next.pid) else {
+        let Some(pid) = self.next.as_ref().map(|next| next.pid) else {
+            return;
+        };
+        self.give_datagrams(pid);
+        let Some(charge) = self.workers.get_mut(&pid) else {
             return;
         };
         if charge.phase == Phase::Ready && charge.open(state).is_err() {
@@ -428,6 +431,9 @@ impl Supervisor {
             return;
         }
         self.seconds += 1;
+        if let Some(pid) = self.serving_pid() {
+            self.give_datagrams(pid);
+        }
         self.look_for_hangs();
         if self.seconds.is_multiple_of(4) && self.next.is_none() {
             self.look_at_memory();

@@ -53,6 +53,7 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             .or(edge.workers)
             .unwrap_or_else(cores)
             .clamp(1, 1024),
+        http3: edge.http3,
     }
 }
 

@@ -33,7 +33,8 @@ use crate::certificates::{Keeper, Running};
 use crate::cli;
 use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
 use crate::data::{Held, random};
-use crate::message::{FromWorker, Here, Plan, Serving, Socket, ToWorker};
+use crate::http3::{self, Datagrams};
+use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
 use crate::process::{raise_descriptors, room};
 use crate::say::{complain, say};
@@ -66,6 +67,9 @@ pub struct Worker {
     generation: u64,
     plan: Plan,
     sockets: Vec<(Socket, OwnedFd)>,
+    datagrams: Datagrams,
+    /// Addresses for which there are UDP sockets.
+    has_datagrams: Vec<SocketAddr>,
     /// What is written in the file that is live.
     live: Document,
     serving: Serving,
@@ -141,9 +145,12 @@ impl Worker {
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
+        let slot = Slot::new(Arc::new(snapshot));
+        let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
-            slot: Slot::new(Arc::new(snapshot)),
+            slot,
             certificates: state.certificates.clone(),
+            quic,
             began: Instant::now(),
             accepting: AtomicBool::new(false),
             gate: tokio::sync::Notify::new(),
@@ -165,7 +172,11 @@ impl Worker {
                 "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
             ));
         }
+        let https = sockets.iter().map(|(told, _)| told);
+        let https = https.filter(|told| told.role == Role::Https).count();
         let mut worker = Self {
+            datagrams: Datagrams::new(threads, https, generation),
+            has_datagrams: Vec::new(),
             configured: Arc::new(AtomicU64::new(0)),
             log,
             threads: Vec::new(),
@@ -239,10 +250,11 @@ impl Worker {
         for (index, listeners) in listeners.into_iter().enumerate() {
             let shard = self.configuration.state.registry.shard();
             let (shared, buffer, seed) = (self.shared.clone(), self.log.buffer(), random()?);
+            let datagrams = self.datagrams.part(index);
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             self.threads.push(thread.spawn(move || {
                 blame::take_slot(words, index);
-                worker::run(shared, shard, buffer, seed, listeners)
+                worker::run(shared, shard, buffer, seed, listeners, datagrams)
             })?);
         }
         Ok(())
@@ -361,6 +373,10 @@ impl Worker {
                 }
                 self.serve();
                 wire.say(&FromWorker::Serving(self.serving.clone()), &[])?;
+            }
+            ToWorker::Datagrams { address, leaves } => {
+                self.datagrams.give(&self.shared, address, files, leaves);
+                self.has_datagrams.push(address);
             }
             ToWorker::HandOver => {
                 self.running = None;
@@ -483,6 +499,7 @@ impl Worker {
             serves: self.serves && self.ending.is_none(),
             plan: self.plan.clone(),
             serving: self.serving.clone(),
+            datagrams: self.has_datagrams.clone(),
         };
         wire.say(&FromWorker::Here(here), &[self.page.file()])?;
         for part in self.sockets.chunks(FILES) {

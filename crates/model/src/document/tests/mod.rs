@@ -18,6 +18,7 @@ const FULL: &str = r#"schema = 1
 location = "lhr"
 http = ["127.0.0.1:80"]
 https = ["[::]:443"]
+http3 = false
 admin = "127.0.0.1:0"
 workers = 2
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]

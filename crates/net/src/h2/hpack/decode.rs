@@ -9,15 +9,15 @@ use super::table::{STATIC, Table};
 
 /// A field as it was decoded.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Decoded<'a> {
-    pub(in super::super) name: &'a [u8],
-    pub(in super::super) value: &'a [u8],
+pub(crate) struct Decoded<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// Name and value may stand in an HTTP/2 message (RFC 9113 §8.2.1).
-    pub(in super::super) sound: bool,
+    pub(crate) sound: bool,
 }
 
 /// Takes the fields of a block, in order.
-pub(in super::super) trait Sink {
+pub(crate) trait Sink {
     fn field(&mut self, field: Decoded<'_>);
 }
 
@@ -206,14 +206,14 @@ static NAME_BYTES: [bool; 256] = {
 };
 
 /// A lower-case token, or one with a colon before it (RFC 9113 §8.2, 8.3).
-fn is_sound_name(name: &[u8]) -> bool {
+pub(crate) fn is_sound_name(name: &[u8]) -> bool {
     let token = name.strip_prefix(b":").unwrap_or(name);
     let known = |byte: &u8| NAME_BYTES.get(usize::from(*byte)).copied().unwrap_or(false);
     !token.is_empty() && token.iter().fold(true, |sound, byte| sound & known(byte))
 }
 
 /// No control character but the tab, no white space at either end (RFC 9113 §8.2.1, RFC 9110 §5.5).
-fn is_sound_value(value: &[u8]) -> bool {
+pub(crate) fn is_sound_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let control = |byte: &u8| (*byte < b' ') & (*byte != b'\t') | (*byte == 0x7f);
     !value

@@ -7,7 +7,8 @@ mod decode;
 mod encode;
 mod table;
 
-pub(super) use decode::{Decoded, Decoder, Discard, Sink};
+pub(crate) use decode::{Decoded, Sink, is_sound_name, is_sound_value};
+pub(super) use decode::{Decoder, Discard};
 pub(super) use encode::Encoder;
 pub use encode::Request;
 
