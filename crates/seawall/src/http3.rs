@@ -20,6 +20,9 @@ pub struct Datagrams {
     generation: u8,
     ways: Vec<Sender<Part>>,
     parts: Vec<Option<Receiver<Part>>>,
+    /// All sockets, for the life of the process: one that closed before the others would change their places in the group,
+    /// by which the packet filter knows them.
+    kept: Vec<UdpSocket>,
 }
 
 impl Datagrams {
@@ -33,6 +36,7 @@ impl Datagrams {
             generation: generation as u8,
             ways,
             parts: parts.into_iter().map(Some).collect(),
+            kept: Vec::new(),
         }
     }
 
@@ -44,13 +48,15 @@ impl Datagrams {
 
     /// Gives each thread its socket of an address.
     pub fn give(
-        &self,
+        &mut self,
         shared: &Shared,
         address: SocketAddr,
         sockets: Vec<OwnedFd>,
         leaves: Option<Leaves>,
     ) {
-        let sockets = sockets.into_iter().map(UdpSocket::from).collect();
+        let sockets: Vec<_> = sockets.into_iter().map(UdpSocket::from).collect();
+        let kept = sockets.iter().filter_map(|socket| socket.try_clone().ok());
+        self.kept.extend(kept);
         let leaves = leaves.map(Leaves::range);
         let group = Group::given(sockets, self.generation, leaves);
         if let Some(error) = &group.unsteered {

@@ -141,11 +141,11 @@ impl Rules {
 
 /// The same bounds as for connections over TCP. Whose client it is counts only once its address is proven.
 fn judge(thread: &Rc<Thread>, rules: &Rules, arrival: Arrival) -> Verdict<Presence> {
-    if thread.is_leaving() {
+    if thread.is_draining() {
         return Verdict::Refuse;
     }
-    if !thread.is_accepting() {
-        // In a moment, when it comes again.
+    if thread.is_leaving() || !thread.is_accepting() {
+        // It is for the other worker, or for us in a moment: when it comes again.
         return Verdict::Ignore;
     }
     if arrival.half_open >= MOST_HALF_OPEN {
