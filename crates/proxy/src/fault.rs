@@ -4,18 +4,15 @@
 //! `error`). From each of them one can tell whether the client, the edge or the origin failed.
 
 mod reference;
+mod sources;
 
-use seawall_net::h1::Reject;
-use seawall_net::incoming::BodyFault;
-use seawall_net::outward::ConnectFault;
-use seawall_net::tls::TlsFault;
-use seawall_net::upstream::OriginFault;
 use seawall_telemetry::Slugs;
 
 use crate::origin::Outcome;
 use crate::page::Fault as Who;
 
 pub use reference::reference_markdown;
+pub use sources::of_body;
 
 /// What went wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -535,72 +532,6 @@ impl Fault {
             Self::OriginProtocol | Self::UpgradeFailed => Outcome::BadResponse,
             _ => Outcome::Abandoned,
         }
-    }
-}
-
-impl From<Reject> for Fault {
-    fn from(reject: Reject) -> Self {
-        Self::Rejected {
-            status: reject.status,
-            reason: reject.reason,
-        }
-    }
-}
-
-impl From<ConnectFault> for Fault {
-    fn from(fault: ConnectFault) -> Self {
-        match fault {
-            ConnectFault::Forbidden { .. } => Self::Prohibited,
-            ConnectFault::Refused => Self::Refused,
-            ConnectFault::Slow => Self::ConnectTimeout,
-            ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-                Self::ClosedEarly
-            }
-            ConnectFault::Failed(error) if is_ours(&error) => Self::Overloaded,
-            ConnectFault::Failed(_) => Self::Unreachable,
-        }
-    }
-}
-
-/// Whether a connection could not be made for want of something on our side, which says nothing about the origin.
-fn is_ours(error: &std::io::Error) -> bool {
-    let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| wanting.contains(&code))
-}
-
-impl From<TlsFault> for Fault {
-    fn from(fault: TlsFault) -> Self {
-        match fault {
-            TlsFault::Slow => Self::ConnectTimeout,
-            fault if fault.is_certificate() => Self::OriginCertificate,
-            _ => Self::OriginTls,
-        }
-    }
-}
-
-impl From<OriginFault> for Fault {
-    fn from(fault: OriginFault) -> Self {
-        match fault {
-            fault if fault.is_unprocessed() => Self::Unprocessed,
-            OriginFault::ClosedEarly => Self::ClosedEarly,
-            OriginFault::Closed | OriginFault::Socket(_) | OriginFault::Reset(_) => {
-                Self::Incomplete
-            }
-            OriginFault::Malformed(_) => Self::OriginProtocol,
-            OriginFault::Slow => Self::OriginTimeout,
-            OriginFault::Stuck => Self::OriginStuck,
-        }
-    }
-}
-
-/// A fault in a client's body.
-pub fn of_body(fault: &BodyFault) -> Fault {
-    match fault {
-        BodyFault::Framing(reason) => Fault::BrokenBody(reason),
-        BodyFault::Slow => Fault::SlowBody,
-        BodyFault::Closed | BodyFault::Socket(_) | BodyFault::Reset(_) => Fault::ClientGone,
     }
 }
 

@@ -114,6 +114,8 @@ pub struct Source {
 
 /// What went live.
 pub struct Put {
+    /// Its version.
+    pub version: Box<str>,
     /// The document as it was written.
     pub document: Document,
     /// What serves, to be kept.
@@ -243,10 +245,10 @@ impl Configuration {
         retired.push(shared.slot.swap(snapshot.clone()));
         self.state.settle(&snapshot, &refused);
         tell_refused(&problems, &refused);
-        say(format_args!("Seawall reloaded: version {version}"));
         let document = source.parsed.document.clone();
         source.parsed.document = effective(source.parsed.document, &refused, live);
         Some(Put {
+            version,
             document,
             source,
             with_old_files: !refused.is_empty(),

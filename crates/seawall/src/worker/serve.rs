@@ -174,6 +174,7 @@ impl Worker {
         }
         let https = sockets.iter().map(|(told, _)| told);
         let https = https.filter(|told| told.role == Role::Https).count();
+        let told = mpsc::channel(1);
         let mut worker = Self {
             datagrams: Datagrams::new(threads, https, generation),
             has_datagrams: Vec::new(),
@@ -194,7 +195,7 @@ impl Worker {
                 source,
                 with_old_files: !refused.is_empty(),
             }),
-            kept: kept_channel(),
+            kept: (told.0, Some(told.1)),
             take_back: None,
             retired: Vec::new(),
             ending: None,
@@ -472,6 +473,7 @@ impl Worker {
                     with_old_files: put.with_old_files,
                 });
                 self.keep();
+                say(format_args!("Seawall reloaded: version {}", put.version));
                 FromWorker::Serving(self.serving.clone())
             }
         };
@@ -594,9 +596,4 @@ impl Worker {
         let _ = self.log.close(Duration::from_secs(1));
         let _ = std::io::stdout().flush();
     }
-}
-
-fn kept_channel() -> (mpsc::Sender<()>, Option<mpsc::Receiver<()>>) {
-    let (tell, told) = mpsc::channel(1);
-    (tell, Some(told))
 }
