@@ -3,6 +3,7 @@
 //! The decisions are pure and stand in [`origin`](crate::origin); here is only what waits and connects. A swap of the snapshot
 //! ends all tasks and starts those of the new one; what was learnt lives in the members.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,11 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
     loop {
         let snapshot = shared.slot.load();
         let mut tasks = JoinSet::new();
-        for zone in &snapshot.zones {
+        let mut seen = HashSet::new();
+        for zone in snapshot.serving_zones() {
+            if snapshot.trials.is_some() && !seen.insert(Arc::as_ptr(zone)) {
+                continue;
+            }
             for (index, origin) in (0u16..).zip(&zone.origins) {
                 let Some(member) = zone.pool.member(index) else {
                     continue;

@@ -24,6 +24,7 @@ use crate::files::Site;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
 use crate::sessions::{self, Sessions};
+use crate::trial::Trials;
 
 /// A configuration as it serves.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub edge: Edge,
     /// Lists of networks, sorted by name.
     pub lists: Box<[List]>,
+    /// What is on trial beside it.
+    pub trials: Option<Box<Trials>>,
 }
 
 impl Snapshot {
