@@ -31,7 +31,7 @@ use crate::shares::Share;
 use crate::snapshot::{Place, Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Scratch, Thread};
-use crate::trial::Ended;
+use crate::trial::{Ended, Live};
 use crate::{endpoint, relay};
 
 /// What the codec says of a request beside its head.
@@ -154,12 +154,12 @@ pub async fn run<'c>(
 ) -> Instant {
     let _carried = peer.load.exchange(thread);
     let held = thread.snapshot.load();
-    let live: &Snapshot = &held;
+    let live: &Live = &held;
     let mut client = forward::client(live, &peer.facts, &scratch.request.fields);
     let from = peer.facts.peer.ip();
     let chosen = live.choose(scratch.request.authority(), from, client.ip);
     let (snapshot, zone) = (chosen.snapshot, chosen.zone);
-    if !std::ptr::eq(snapshot, live) {
+    if !std::ptr::eq(snapshot, &raw const *live.snapshot) {
         client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
     }
     let ray = thread.next_ray();

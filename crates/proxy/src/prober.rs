@@ -27,6 +27,7 @@ use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
+use crate::trial::Live;
 
 /// How often it is looked whether the snapshot was swapped.
 const LOOK: Duration = Duration::from_millis(200);
@@ -111,7 +112,7 @@ async fn resolve(
 
 async fn probe_for_ever(
     shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Arc<Live>,
     zone: Arc<Zone>,
     index: u16,
     probe: Probe,

@@ -24,7 +24,6 @@ use crate::files::Site;
 use crate::hosts::HostTable;
 use crate::origin::Pool;
 use crate::sessions::{self, Sessions};
-use crate::trial::Trials;
 
 /// A configuration as it serves.
 #[derive(Debug)]
@@ -41,8 +40,6 @@ pub struct Snapshot {
     pub edge: Edge,
     /// Lists of networks, sorted by name.
     pub lists: Box<[List]>,
-    /// What is on trial beside it.
-    pub trials: Option<Box<Trials>>,
 }
 
 impl Snapshot {

@@ -14,8 +14,8 @@ use seawall_telemetry::Registry;
 use crate::certificates::Certificates;
 use crate::compile::Refused;
 use crate::origin::Members;
-use crate::snapshot::Snapshot;
 use crate::tickets::Tickets;
+use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
 /// What outlives a snapshot.
@@ -63,7 +63,7 @@ impl State {
 
     /// What is live from now on, and the zones that were refused on the way: what belongs to no zone any more is forgotten. A
     /// refused zone keeps its id, for its document still names it; a zone that went and comes back later is a new one.
-    pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
+    pub fn settle(&self, live: &Live, refused: &[Refused]) {
         let names: HashSet<&str> = live.serving_zones().map(|zone| &*zone.name).collect();
         let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
         let named = refused.iter().map(|refused| refused.name.as_str());

@@ -9,11 +9,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_guard::{ZoneId, network_of};
 use seawall_telemetry::{Record, Source};
+use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::snapshot::{Snapshot, Zone};
@@ -25,11 +27,43 @@ const STEPS: u64 = 4;
 /// Classes of durations: the last one begins at about four minutes.
 pub const CLASSES: usize = 109;
 
+/// What serves: a configuration, and what is on trial beside it.
+#[derive(Debug)]
+pub struct Live {
+    /// What those are served by who are on no trial.
+    pub snapshot: Arc<Snapshot>,
+    /// What is on trial.
+    pub trials: Option<Trials>,
+}
+
+impl From<Arc<Snapshot>> for Live {
+    fn from(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            trials: None,
+        }
+    }
+}
+
+impl From<Snapshot> for Live {
+    fn from(snapshot: Snapshot) -> Self {
+        Arc::new(snapshot).into()
+    }
+}
+
+impl Deref for Live {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
 /// What is on trial beside a live snapshot.
 #[derive(Debug, Default)]
 pub struct Trials {
-    /// What all zones share, and with it the whole configuration.
-    pub platform: Option<(Trial, Arc<Snapshot>)>,
+    /// What all zones share, and with it the whole configuration. Beside it is on trial what is so beside the live one.
+    pub platform: Option<(Trial, Arc<Live>)>,
     /// Zones, all of them in one configuration and each on its own share.
     pub zones: Option<(HashMap<ZoneId, Trial>, Arc<Snapshot>)>,
 }
@@ -117,7 +151,7 @@ impl Ended {
 }
 
 /// The figures of one side at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Requests that ended.
     pub requests: u64,
@@ -243,7 +277,7 @@ impl Chosen<'_> {
     }
 }
 
-impl Snapshot {
+impl Live {
     /// What serves this host's client: this configuration, or one on trial beside it.
     ///
     /// `peer` is who is at the other end of the connection, on whose word for the client nothing of TLS depends.
@@ -251,7 +285,7 @@ impl Snapshot {
     pub fn choose(&self, authority: &[u8], peer: IpAddr, client: IpAddr) -> Chosen<'_> {
         match &self.trials {
             None => Chosen {
-                snapshot: self,
+                snapshot: &self.snapshot,
                 zone: self.zone(authority),
                 arms: [None; 2],
             },
@@ -269,7 +303,7 @@ impl Snapshot {
     ) -> Chosen<'a> {
         if let Some((trial, candidate)) = &trials.platform {
             let on_trial = trial.has(client);
-            let all: &Snapshot = if on_trial { candidate } else { self };
+            let all: &Self = if on_trial { candidate } else { self };
             let chosen = all.choose_zone(authority, peer, client);
             let [_, of_zone] = chosen.arms;
             return Chosen {
@@ -284,7 +318,7 @@ impl Snapshot {
     fn choose_zone<'a>(&'a self, authority: &[u8], peer: IpAddr, client: IpAddr) -> Chosen<'a> {
         let live = self.zone(authority);
         let unchanged = Chosen {
-            snapshot: self,
+            snapshot: &self.snapshot,
             zone: live,
             arms: [None; 2],
         };
@@ -307,7 +341,7 @@ impl Snapshot {
         let (snapshot, zone) = if on_trial {
             (&**candidate, next)
         } else {
-            (self, live)
+            (&*self.snapshot, live)
         };
         Chosen {
             snapshot,
@@ -336,7 +370,7 @@ impl Trials {
     }
 }
 
-impl Snapshot {
+impl Live {
     /// All zones that serve somebody: the live ones, and those on trial. Some may be there twice.
     pub fn serving_zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
         let on_trial = self.trials.iter().flat_map(|trials| trials.zones());

@@ -172,7 +172,6 @@ pub fn compile(
             hosts,
             edge: edge::edge(&document.edge, state),
             lists: lists.kept,
-            trials: None,
         })
     } else {
         for zone in &mut refused {
