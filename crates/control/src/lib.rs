@@ -1,0 +1,12 @@
+//! The control plane's library: what a version is ([`version`]), the append-only log that is the truth ([`store`]), what a
+//! producer must ask a person for ([`guards`]), and the planner of rollouts ([`plan`]).
+//!
+//! Not here: HTTP, sockets, async, clocks. Time comes in as an argument; who calls is the binary's.
+
+pub mod guards;
+
+pub mod store;
+pub mod version;
+
+pub use store::{ConfigStore, StoreError};
+pub use version::{Chain, Hash, Version};
