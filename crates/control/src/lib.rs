@@ -4,9 +4,11 @@
 //! Not here: HTTP, sockets, async, clocks. Time comes in as an argument; who calls is the binary's.
 
 pub mod guards;
+pub mod plan;
 
 pub mod store;
 pub mod version;
 
+pub use plan::plan;
 pub use store::{ConfigStore, StoreError};
 pub use version::{Chain, Hash, Version};

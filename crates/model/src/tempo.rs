@@ -233,6 +233,9 @@ impl Tempo {
     pub const REPORT: Duration = Duration::from_secs(5);
     /// A location whose last Report is older than this is silent: three did not come.
     pub const SILENT: Duration = Duration::from_secs(16);
+    /// How long a return or an emergency switch waits for locations that are silent before it goes on without them: two steps
+    /// of it are everywhere within three minutes.
+    pub const URGENT: Duration = Duration::from_secs(60);
     /// The time in which the mass-change breaker counts changed zones.
     pub const MASS_WINDOW: Duration = Duration::from_secs(600);
     /// The time in which a stream that alternates is recognised.
