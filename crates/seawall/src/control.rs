@@ -35,6 +35,8 @@ use words::{FromControl, ToControl};
 const TICK: Duration = Duration::from_millis(250);
 /// And at any other, at least.
 const LEAST_TICK: Duration = Duration::from_millis(10);
+/// How often we look whether our folder is still there.
+const THERE: Duration = Duration::from_secs(5);
 /// Words that may wait.
 const HEARD: usize = 64;
 
@@ -62,6 +64,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             flags: flags.up.clone(),
             agents: Vec::new(),
             began: Instant::now(),
+            data,
         };
         control.run(listener, tempo).await
     })
@@ -75,6 +78,7 @@ pub struct Control {
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
+    data: Data,
 }
 
 /// Somebody said something, or has gone.
@@ -88,6 +92,8 @@ impl Control {
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut tick = tokio::time::interval(tempo.scaled(TICK).max(LEAST_TICK));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let path = self.data.path("control.sock");
+        let mut there = tokio::time::interval(THERE);
         self.import();
         loop {
             tokio::select! {
@@ -98,6 +104,10 @@ impl Control {
                 accepted = listener.accept() => match accepted {
                     Ok((wire, _)) => listen(Rc::new(wire), heard.clone()),
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+                // Whoever took the folder away needs us no more.
+                _ = there.tick() => if !path.exists() {
+                    return Ok(ExitCode::SUCCESS);
                 },
                 _ = hang_up.recv() => self.import(),
                 _ = tick.tick() => self.tick(),

@@ -163,6 +163,7 @@ impl Supervisor {
             "version": VERSION,
             "up": self.up_json(),
             "serves": self.serving().map(|charge| charge.serving.what.clone()),
+            "managed": self.managed,
             "stopping": self.stopping.is_some(),
             "uptime_s": self.began.elapsed().as_secs(),
             "restarts": self.restarts,
