@@ -101,11 +101,9 @@ fn a_full_disk_is_told_and_harms_nothing() {
     let mut writer = start("starve", &path);
     let mut told = 0_u64;
     let error = loop {
-        let line = writer.next("").expect("it says more");
-        match line.split_once(' ') {
-            Some(("done", number)) => told = number.parse().expect("a number"),
-            Some(("error", error)) => break error.to_owned(),
-            _ => {}
+        match writer.either("done", "error").expect("it says more") {
+            (true, number) => told = number.parse().expect("a number"),
+            (false, error) => break error,
         }
     };
     println!("told {told}, then: {error}");
@@ -216,7 +214,7 @@ fn a_damaged_file_says_what_to_do() {
     torn.truncate(bytes.len() / 2);
     let mut holed = bytes.clone();
     holed[8_192..].fill(0xa5);
-    let noise: Vec<u8> = (0..40_000_u32).map(|n| (n * 7_919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..40_000_u32).map(|n| ((n * 7_919) >> 3) as u8).collect();
     for (name, bytes) in [("torn", torn), ("holed", holed), ("noise", noise)] {
         let path = folder.path(name);
         fs::write(&path, &bytes).expect("written");
