@@ -11,7 +11,8 @@ use seawall_control::{ConfigStore, Hash, StoreError};
 
 use crate::child::{self, start};
 use crate::folder::Folder;
-use crate::properties::{append, document, filled, zone};
+use crate::lasting::filled;
+use crate::properties::{append, document, zone};
 
 fn open(path: &Path) -> Sqlite {
     Sqlite::open(path).expect("opens")
