@@ -1,14 +1,16 @@
 //! Guards of the producer: what asks for a person before it may go out, and what can never be meant.
 //!
 //! [`delta`] finds a document that lost or gained too much, [`mass_change`] too many zones that change at once, [`Selection`] an
-//! empty filter. All are pure; what they say goes into [`crate::plan::Target::asks`].
+//! empty filter; [`allowed_shift`] says how many verdicts a change may change. All are pure; what they say goes into [`crate::plan::Target::asks`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use seawall_model::Document;
+use seawall_model::document::{Rule, Zone};
 use seawall_model::tempo::{Share, Tempo};
-use seawall_model::{Document, document};
 
+use crate::plan::{ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES};
 use crate::version;
 
 /// By how much a part may shrink or grow without a person.
@@ -79,7 +81,7 @@ pub fn measure(document: &Document) -> Measures {
     parts
 }
 
-fn rule_text(rule: &document::Rule) -> String {
+fn rule_text(rule: &Rule) -> String {
     rule.when.clone()
 }
 
@@ -110,6 +112,46 @@ fn moves(was: u64, is: u64, few: u64) -> bool {
     let by = was.abs_diff(is);
     let allowed = u128::from(was) * u128::from(DELTA.parts());
     was > 0 && by >= few && u128::from(by) * u128::from(Share::ALL.parts()) > allowed
+}
+
+/// How many verdicts a document may change that comes in place of another: more where anything differs that may judge a
+/// request. What is not known here not to judge, judges.
+pub fn allowed_shift(old: &Document, new: &Document) -> Share {
+    let zones = |document: &Document| document.zones.iter().map(judging).collect::<Vec<_>>();
+    // Of the platform: lists, switches, and who says which address a client has.
+    let edge = |document: &Document| {
+        (
+            document.edge.kill.clone(),
+            document.edge.trusted_proxies.clone(),
+            document.edge.proxy_protocol,
+        )
+    };
+    let same = old.lists == new.lists && edge(old) == edge(new) && zones(old) == zones(new);
+    if same {
+        ALLOWED_SHIFT
+    } else {
+        ALLOWED_SHIFT_OF_RULES
+    }
+}
+
+/// A zone without what says only how requests are carried.
+fn judging(zone: &Zone) -> Zone {
+    let none = Zone::default();
+    Zone {
+        origins: none.origins,
+        health: none.health,
+        passive: none.passive,
+        balance: none.balance,
+        outlier: none.outlier,
+        circuit: none.circuit,
+        timeouts: none.timeouts,
+        retry: none.retry,
+        compress: none.compress,
+        tls: none.tls,
+        hsts: none.hsts,
+        response_headers: none.response_headers,
+        ..zone.clone()
+    }
 }
 
 /// Why rollouts of zones wait for a person: more than 5 % of all zones changed within 10 minutes. `changed` are changes of zones
@@ -199,7 +241,7 @@ impl fmt::Display for Selection {
 
 #[cfg(test)]
 mod tests {
-    use seawall_model::Limits;
+    use seawall_model::{Limits, document};
 
     use super::*;
 
@@ -260,9 +302,16 @@ mod tests {
             assert!(rows.contains(&(*path, *count)), "{path}: {rows:?}");
         }
         assert_eq!(delta(&parts, &parts), Vec::<String>::new());
-        let mut emptied = document;
+        let mut carried = document.clone();
+        carried.zones[0].origins.clear();
+        carried.zones[0].timeouts.connect *= 2;
+        assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT);
+        carried.zones[0].rules.clear();
+        assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT_OF_RULES);
+        let mut emptied = document.clone();
         emptied.lists.values_mut().for_each(|list| list.ips.clear());
         let asks = delta(&parts, &measure(&emptied));
+        assert_eq!(allowed_shift(&document, &emptied), ALLOWED_SHIFT_OF_RULES);
         assert_eq!(asks, ["lists.bad goes from 2 entries to none"]);
     }
 

@@ -1,5 +1,8 @@
 //! What every store must do with rollouts, with what stands, and with what is derived.
 
+use std::time::Duration;
+
+use seawall_control::plan::{StepSpec, Taken};
 use seawall_control::store::{Append, Body, Change, KillSwitch, Outcome, Scope, State, Subject};
 use seawall_control::{Chain, ConfigStore, Hash};
 use seawall_model::tempo::{Kind, Share};
@@ -64,6 +67,20 @@ pub fn a_rollout_goes_from_step_to_step_and_ends_once(open: Open<'_>) {
         (Some(1), Share::percent(50), 5, 6)
     );
     assert!(rollout.approved && rollout.ring == ["local"]);
+    // What the planner asked for is what the log brings back to it.
+    let taken = Taken::of(rollout, 42).expect("a step");
+    let spec = StepSpec {
+        step: 1,
+        ring: taken.ring,
+        share: taken.share,
+        hold: Duration::ZERO,
+        requests: 5,
+        probes: 6,
+    };
+    assert_eq!(
+        Change::Event(spec.entry(*id)),
+        step(*id, 1, Share::percent(50))
+    );
     assert_eq!(
         rollout.subject,
         Subject::Version {
