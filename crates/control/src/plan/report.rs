@@ -134,9 +134,17 @@ impl Histogram {
 
     /// Counts one of this size.
     pub fn add(&mut self, size: u64) {
+        self.add_many(size, 1);
+    }
+
+    /// Counts so many of this size.
+    pub fn add_many(&mut self, size: u64, many: u64) {
+        if many == 0 {
+            return;
+        }
         let bucket = ((size.max(1) as f64).log2() * 8.0) as u16;
         let count = self.0.entry(bucket.min(Self::MOST)).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(many);
     }
 
     /// Adds others to these.

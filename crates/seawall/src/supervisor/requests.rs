@@ -32,6 +32,10 @@ impl Supervisor {
                 self.serving_again();
                 self.told_serving();
             }
+            Request::Control { pid } => {
+                self.control = Some(pid);
+                self.serving_again();
+            }
             Request::Status => tell(asker.as_ref(), &Reply::Status(self.status())),
             Request::Reload => {
                 self.reload();
