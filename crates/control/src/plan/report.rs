@@ -1,7 +1,8 @@
 //! What a location tells of a rollout: its latest Report, as the planner reads it.
 //!
 //! All counts are cumulative. Those of the candidate begin when the location was given it; those of the base begin with the
-//! rollout, also in locations that do not have the candidate; those of the past end where the rollout began.
+//! rollout, also in locations that do not have the candidate; those of the past end where the rollout began. Who takes Reports from the network bounds
+//! their size.
 
 use std::collections::BTreeMap;
 
@@ -167,7 +168,7 @@ impl Histogram {
         for (bucket, count) in &self.0 {
             sum = sum.saturating_add(*count);
             if sum >= rank {
-                return Some(Self::edge(bucket + 1));
+                return Some(Self::edge(bucket.saturating_add(1)));
             }
         }
         None
