@@ -135,8 +135,19 @@ impl Engine {
         changes: Vec<(Chain, StoreChange, Kind)>,
         more: Vec<Body>,
     ) -> Result<Appended, StoreError> {
+        let running = self.store.running()?;
         let mut all = Vec::new();
         for (chain, change, kind) in changes {
+            // What is newer goes before what is on its way: that was never for all.
+            let key = chain.to_string();
+            for rollout in running.iter().filter(|rollout| rollout.key() == key) {
+                self.waits.remove(&rollout.id);
+                self.stepped.remove(&rollout.id);
+                all.push(StoreChange::Event(Body::RolloutEnded {
+                    rollout: rollout.id,
+                    outcome: Outcome::Aborted,
+                }));
+            }
             all.push(change);
             all.push(StoreChange::Start {
                 kind,

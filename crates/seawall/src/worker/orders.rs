@@ -261,7 +261,11 @@ impl Making<'_> {
             };
             if let (false, Some(id)) = (bad.contains(name), ids.get(&**name)) {
                 let mut one = with_arms(on, before);
-                if let Some(zone) = candidate.zones.iter().find(|zone| zone.id == *id) {
+                let is_it = |zone: &&Arc<Served>| zone.id == *id;
+                // One that is to go is asked for by its host too.
+                let live = snapshot.zones.iter().find(is_it);
+                one.probe = live.map(|zone| probe_of(zone));
+                if let Some(zone) = candidate.zones.iter().find(is_it) {
                     one.blamed = Some((id.0, zone.version_number));
                     one.probe = Some(probe_of(zone));
                 }

@@ -97,7 +97,7 @@ pub fn command(data: &Path) -> Command {
     command
         .args(["--dashboard", "none", "--status-page", "none"])
         // A change goes through all of its steps, each of them short.
-        .args(["--speed", "500"])
+        .env("SEAWALL_SPEED", "500")
         .stdin(Stdio::null());
     command
 }
