@@ -218,7 +218,7 @@ impl Configuration {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 let mut source = configuration.read();
                 let compiled = configuration.compile(&mut source, Some(&live));
-                Prepared { source, compiled }
+                Box::new(Prepared { source, compiled })
             }));
             // Nobody waits any more when the process ends.
             let _ = done.blocking_send(Finished::Reload(made.ok()));

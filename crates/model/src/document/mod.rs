@@ -15,6 +15,7 @@ mod headers;
 mod keys;
 mod lists;
 mod mode;
+mod names;
 mod origin;
 mod reader;
 mod rule;

@@ -32,7 +32,7 @@ pub enum Job {
 /// What was compiled; none when that panicked.
 pub enum Finished {
     /// A reload.
-    Reload(Option<Prepared>),
+    Reload(Option<Box<Prepared>>),
     /// An order.
     Order(Option<Box<Made>>),
 }
@@ -131,7 +131,7 @@ impl Worker {
         }
     }
 
-    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
+    fn put_live(&mut self, made: Option<Box<Prepared>>, wire: Option<&Wire>) {
         if made.is_none() {
             complain("not reloaded: compiling failed; please report it");
         }
@@ -139,7 +139,7 @@ impl Worker {
         let put = made.and_then(|made| {
             let retired = &mut self.retired;
             self.configuration
-                .put_live(made, &self.shared, retired, live)
+                .put_live(*made, &self.shared, retired, live)
         });
         let told = match put {
             None => FromWorker::NotReloaded,
