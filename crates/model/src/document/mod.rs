@@ -8,6 +8,7 @@
 
 mod acme;
 mod balance;
+mod claims;
 mod compress;
 mod edge;
 mod guard;
@@ -16,6 +17,7 @@ mod keys;
 mod lists;
 mod mode;
 mod origin;
+mod pieces;
 mod reader;
 mod rule;
 mod skip;
@@ -53,7 +55,9 @@ pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
 use crate::problem::{Problem, Problems, Report, Wrong, quote};
+use claims::Claims;
 use lists::ListNames;
+use pieces::Pieces;
 use reader::{Reader, put};
 use write::Entries;
 
@@ -122,6 +126,17 @@ pub struct Parsed {
     pub platform_ok: bool,
 }
 
+impl Parsed {
+    fn new(document: Document, report: Report, text: &str) -> Self {
+        Self {
+            document,
+            bad_zones: report.bad_zones().clone(),
+            platform_ok: !report.is_platform_bad(),
+            problems: report.finish(text),
+        }
+    }
+}
+
 /// As [`parse`], zone by zone: when [`Parsed::platform_ok`] holds, the zones that are not bad may be served.
 pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
     let nothing = |problems| Parsed {
@@ -137,11 +152,18 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         );
         return nothing(Problems::one(Problem::new("document", wrong)));
     }
+    let pieces = (text.len() >= pieces::LONG).then(|| Pieces::of(text, pieces::PIECE));
+    if let Some(pieces) = pieces.flatten()
+        && pieces.weight <= limits.document_memory
+        && let Some(parsed) = in_pieces(text, &pieces, limits)
+    {
+        return parsed;
+    }
     if weight::of(text) > limits.document_memory {
         let wrong = Wrong::new(
             "has too many keys and values",
             format!(
-                "reading it may take {} MiB of memory; put networks into files of lists",
+                "reading it may take {} MiB of memory; put networks into files of lists, and all sections before the zones",
                 limits.document_memory >> 20
             ),
         );
@@ -152,13 +174,21 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         Err(error) => return nothing(no_toml(text, error, limits)),
     };
     let mut report = Report::new(limits.problems);
-    let document = Document::read(root.get_ref(), &mut report, limits);
-    Parsed {
-        document,
-        bad_zones: report.bad_zones().clone(),
-        platform_ok: !report.is_platform_bad(),
-        problems: report.finish(text),
+    let document = Document::read(root.get_ref(), None, &mut report, limits);
+    Parsed::new(document, report, text)
+}
+
+/// None when the text is to be read as a whole.
+fn in_pieces(text: &str, pieces: &Pieces<'_>, limits: &Limits) -> Option<Parsed> {
+    let root = DeTable::parse(pieces.head).ok()?;
+    let root = root.get_ref();
+    if root.contains_key("zone") {
+        return None;
     }
+    let zones = pieces.read(root, limits)?;
+    let mut report = Report::new(limits.problems);
+    let document = Document::read(root, Some(zones), &mut report, limits);
+    Some(Parsed::new(document, report, text))
 }
 
 fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
@@ -194,7 +224,13 @@ fn column(text: &str, at: usize) -> Option<u32> {
 }
 
 impl Document {
-    fn read(root: &DeTable<'_>, report: &mut Report, limits: &Limits) -> Self {
+    /// From the top of a text, and its zones where they were read before.
+    fn read(
+        root: &DeTable<'_>,
+        zones: Option<pieces::Read<'_, '_>>,
+        report: &mut Report,
+        limits: &Limits,
+    ) -> Self {
         let mut document = Self::default();
         // What another schema means is not known here: its keys are not judged.
         if let Some(other) = root.get("schema")
@@ -224,13 +260,15 @@ impl Document {
         }
         put(&mut document.edge, reader.table("edge").map(Edge::read));
         put(&mut document.lists, reader.table("lists").map(lists::read));
-        let (mut claims, names) = (zone::Claims::default(), ListNames::of(root));
-        put(
-            &mut document.zones,
-            reader.tables("zone", limits.zones, |reader| {
+        let (mut claims, names) = (Claims::default(), ListNames::of(root));
+        let zones = match zones {
+            Some(zones) => Some(zones.finish(limits, &names, &mut claims, reader.report)),
+            None => reader.tables("zone", limits.zones, |reader| {
                 Zone::read(reader, &mut claims, &names)
             }),
-        );
+        };
+        put(&mut document.zones, zones);
+        claims.settle(&document.zones, reader.report);
         reader.close();
         document
     }

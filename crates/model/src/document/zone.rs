@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::balance::{Balance, Circuit, Outlier};
+use super::claims::Claims;
 use super::compress::Compress;
 use super::guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
@@ -12,11 +13,11 @@ use super::guard::{
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
 use super::origin::{CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Retry, Timeouts};
-use super::reader::{Reader, put};
+use super::reader::{Item, Reader, put};
 use super::rule::{Rule, ZoneRules};
 use super::write::Entries;
 use crate::host::HostPattern;
-use crate::problem::{Problem, Wrong, quote};
+use crate::problem::{Wrong, quote};
 
 /// One `[[zone]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,52 +179,6 @@ impl Default for Hsts {
             max_age: YEAR,
             include_subdomains: false,
             preload: false,
-        }
-    }
-}
-
-/// Which zone had a name or a host first, so that the second is refused together with the first.
-#[derive(Default)]
-pub(super) struct Claims {
-    names: BTreeMap<String, Claim>,
-    hosts: BTreeMap<HostPattern, Claim>,
-}
-
-struct Claim {
-    zone: Option<usize>,
-    path: String,
-    offset: usize,
-    told: bool,
-}
-
-impl Claim {
-    /// Puts `key` on record; if it is there already, refuses both.
-    fn stake<K: Ord>(
-        claims: &mut BTreeMap<K, Self>,
-        key: K,
-        reader: &mut Reader<'_, '_>,
-        (name, offset): (&str, usize),
-        wrong: impl Fn(&str) -> Wrong,
-    ) {
-        let path = reader.path_to(name);
-        let Some(first) = claims.get_mut(&key) else {
-            claims.insert(
-                key,
-                Self {
-                    zone: reader.report.zone(),
-                    path,
-                    offset,
-                    told: false,
-                },
-            );
-            return;
-        };
-        reader.refuse(name, Some(offset), wrong(&first.path));
-        if !first.told {
-            first.told = true;
-            let (path, other) = (first.path.clone(), path);
-            let say = || Problem::new(path, wrong(&other));
-            reader.report.add_to(first.zone, first.offset, say);
         }
     }
 }
@@ -402,14 +357,8 @@ fn read_name(reader: &mut Reader<'_, '_>, claims: &mut Claims) -> String {
             "1 to 253 of letters, digits, `.`, `-`, `_`",
         ))
     });
-    if let (Some(name), Some(at)) = (&name, at) {
-        let wrong = |other: &str| {
-            Wrong::new(
-                format!("{} is also {other}", quote(name)),
-                "a name belongs to one zone",
-            )
-        };
-        Claim::stake(&mut claims.names, name.clone(), reader, ("name", at), wrong);
+    if let (Some(_), Some(at)) = (&name, at) {
+        claims.name(reader.report, at);
     }
     name.unwrap_or_default()
 }
@@ -429,26 +378,11 @@ fn read_hosts(reader: &mut Reader<'_, '_>, claims: &mut Claims) -> Vec<HostPatte
     let Some(items) = reader.items("hosts", most, HostPattern::parse) else {
         return Vec::new();
     };
-    let mut hosts = Vec::with_capacity(items.len());
-    for item in items {
-        let name = format!("hosts[{}]", item.nth);
-        let shown = quote(&item.value.to_string());
-        let wrong = |other: &str| {
-            Wrong::new(
-                format!("{shown} is also {other}"),
-                "a host belongs to one zone",
-            )
-        };
-        Claim::stake(
-            &mut claims.hosts,
-            item.value.clone(),
-            reader,
-            (&name, item.offset),
-            wrong,
-        );
-        hosts.push(item.value);
-    }
-    hosts
+    let host = |item: Item<HostPattern>| {
+        claims.host(reader.report, item.nth, item.offset);
+        item.value
+    };
+    items.into_iter().map(host).collect()
 }
 
 impl Tls {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod partial;
+mod pieces;
 mod refused;
 mod rules;
 
