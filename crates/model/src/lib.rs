@@ -14,6 +14,7 @@ pub mod network;
 pub mod problem;
 pub mod suggest;
 pub mod token;
+pub mod trie;
 pub mod units;
 pub mod view;
 
@@ -26,4 +27,5 @@ pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
 pub use problem::{Problem, Problems, Wrong};
+pub use trie::Trie;
 pub use view::RequestView;

@@ -94,7 +94,7 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
         } else {
             snapshot.zone(name.as_bytes())
         };
-        zone.and_then(|zone| zone.tls.clone())
+        zone.and_then(|zone| zone.tls().cloned())
     };
     // Boxed: a handshake's state is large, and gone once it is done.
     let mut accepting = Box::pin(accept(tcp, &mut alarm, choose));

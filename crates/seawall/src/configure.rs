@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::Parser;
 use seawall_guard::{StageDef, blame};
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
@@ -20,7 +21,7 @@ use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
 use tokio::sync::mpsc;
 
-use crate::cli::Up;
+use crate::cli::{self, Up};
 use crate::data::Data;
 use crate::file;
 use crate::live;
@@ -28,6 +29,8 @@ use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 
+/// A self-signed certificate names fewer hosts than these, or none.
+const MOST_NAMES: usize = 100;
 /// So many refused zones are named, and the others counted.
 const NAMED: usize = 100;
 
@@ -101,7 +104,15 @@ pub struct Configuration {
 #[derive(Default)]
 pub struct Kept {
     last: AtomicU64,
-    written: Mutex<u64>,
+    begun: Mutex<u64>,
+    written: AtomicU64,
+}
+
+impl Kept {
+    /// Whether what serves is on disk.
+    pub fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire) == self.last.load(Ordering::Acquire)
+    }
 }
 
 /// What is to be compiled: a document and the files that it names.
@@ -116,10 +127,10 @@ pub struct Source {
 pub struct Put {
     /// Its version.
     pub version: Box<str>,
-    /// The document as it was written.
-    pub document: Document,
+    /// The document as it was written, without its zones.
+    pub head: Document,
     /// What serves, to be kept.
-    pub source: Source,
+    pub source: Arc<Source>,
     /// Some of it is as it was before, with its files.
     pub with_old_files: bool,
 }
@@ -128,6 +139,7 @@ pub struct Put {
 pub struct Prepared {
     source: Source,
     compiled: Compiled,
+    head: Document,
 }
 
 impl Configuration {
@@ -140,6 +152,20 @@ impl Configuration {
             complain(format_args!(
                 "zone-ids.json: {left_out} id(s) are none or another zone's; those zones get new ones"
             ));
+        }
+    }
+
+    /// Other flags, as they are written on the command line.
+    pub fn take_words(&mut self, words: Option<Vec<String>>) {
+        let Some(words) = words else {
+            return;
+        };
+        let all = ["seawall".to_owned(), "up".to_owned()]
+            .into_iter()
+            .chain(words);
+        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
+            Ok(cli::Command::Up(up)) => self.up = Arc::new(*up),
+            _ => complain("flags that cannot be understood: those from before stay"),
         }
     }
 
@@ -174,9 +200,10 @@ impl Configuration {
     /// The certificate of zones that have none of their own. Without one, zones that need it say so.
     fn self_signed(&self, document: &Document) -> Option<(String, String)> {
         let mut names = vec!["localhost".to_string()];
-        for zone in &document.zones {
-            let hosts = zone.hosts.iter();
-            let named = hosts.filter(|host| **host != HostPattern::Any);
+        let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
+        let named = hosts.filter(|host| **host != HostPattern::Any);
+        // Which ones of more would be in it, is by chance; and it would be another one whenever that changes.
+        if named.clone().take(MOST_NAMES).count() < MOST_NAMES {
             names.extend(named.map(ToString::to_string));
         }
         let made = self.data.self_signed(names);
@@ -189,14 +216,14 @@ impl Configuration {
         self.quarantine.compile(source, &self.state, live)
     }
 
-    /// Keeps the zones' ids for the next process.
-    pub fn keep_zone_ids(&self) {
-        self.data.keep_zone_ids(&self.state.zone_ids.all());
-    }
-
-    /// Reads and compiles anew, on a thread of its own: that may take long, and whoever waits for signals must hear them. What
+    /// Reads and compiles anew, `before` being what serves, as long as that is not on disk; on a thread of its own: that may take long, and whoever waits for signals must hear them. What
     /// comes of it is sent; nothing when it panicked.
-    pub fn prepare(&self, live: Arc<Snapshot>, done: mpsc::Sender<Option<Prepared>>) {
+    pub fn prepare(
+        &self,
+        live: Arc<Snapshot>,
+        before: Option<Arc<Source>>,
+        done: mpsc::Sender<Option<Prepared>>,
+    ) {
         let configuration = self.clone();
         let prepare = move || {
             let words = configuration.page.words();
@@ -204,7 +231,13 @@ impl Configuration {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 let mut source = configuration.read();
                 let compiled = configuration.compile(&mut source, Some(&live));
-                Prepared { source, compiled }
+                let head = source.parsed.document.head();
+                configuration.take_effective(&mut source, &compiled, before.as_deref());
+                Prepared {
+                    source,
+                    compiled,
+                    head,
+                }
             }));
             // Nobody waits any more when the process ends.
             let _ = done.blocking_send(made.ok());
@@ -217,17 +250,33 @@ impl Configuration {
         }
     }
 
-    /// Swaps what is good, or tells all problems and changes nothing. `live` is the document that is live.
+    /// What is compiled becomes what serves: zones that were refused are as they were.
+    fn take_effective(&self, source: &mut Source, compiled: &Compiled, before: Option<&Source>) {
+        if compiled.snapshot.is_none() || compiled.refused.is_empty() {
+            return;
+        }
+        let document = std::mem::take(&mut source.parsed.document);
+        let kept = match before {
+            Some(_) => None,
+            None => live::read(&self.data.path(live::LIVE)).ok(),
+        };
+        let none = Document::default();
+        let before = before.map(|before| &before.parsed.document);
+        let before = before.or(kept.as_ref().map(|(parsed, _)| &parsed.document));
+        source.parsed.document = effective(document, &compiled.refused, before.unwrap_or(&none));
+    }
+
+    /// Swaps what is good, or tells all problems and changes nothing.
     pub fn put_live(
         &self,
         prepared: Prepared,
         shared: &Shared,
         retired: &mut Vec<Arc<Snapshot>>,
-        live: &Document,
     ) -> Option<Put> {
         let Prepared {
-            mut source,
+            source,
             compiled,
+            head,
         } = prepared;
         let Compiled {
             snapshot,
@@ -245,38 +294,42 @@ impl Configuration {
         retired.push(shared.slot.swap(snapshot.clone()));
         self.state.settle(&snapshot, &refused);
         tell_refused(&problems, &refused);
-        let document = source.parsed.document.clone();
-        source.parsed.document = effective(source.parsed.document, &refused, live);
         Some(Put {
             version,
-            document,
-            source,
+            head,
+            source: Arc::new(source),
             with_old_files: !refused.is_empty(),
         })
     }
 
-    /// Keeps what serves now for the next process, on a thread of its own: a disk may hang.
-    /// Tells `done` when that is done.
-    pub fn keep_live(&self, source: Source, with_old_files: bool, done: mpsc::Sender<()>) {
-        let (data, kept) = (self.data.clone(), self.kept.clone());
-        let number = kept.last.fetch_add(1, Ordering::Relaxed) + 1;
+    /// Keeps what serves now, and the zones' ids, for the next process, on a thread of its own: a disk may hang, and writing many
+    /// zones takes long. Tells `done` when that is done.
+    pub fn keep_live(&self, source: Arc<Source>, with_old_files: bool, done: mpsc::Sender<()>) {
+        let (data, kept, state) = (self.data.clone(), self.kept.clone(), self.state.clone());
+        let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
         let keep = move || {
-            let mut written = kept.written.lock().unwrap_or_else(PoisonError::into_inner);
-            if *written > number {
+            let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            if *begun > number {
                 return;
             }
-            *written = number;
-            let Source {
-                parsed,
-                mut materials,
-            } = source;
-            let path = data.path(live::LIVE);
-            if with_old_files && let Ok((_, files)) = live::read(&path) {
-                materials.complete(Materials::of(files, None));
+            *begun = number;
+            if let Some(ids) = state.zone_ids.changed()
+                && !data.keep_zone_ids(&ids)
+            {
+                state.zone_ids.keep_again();
             }
-            match live::write(&path, &parsed.document, &materials) {
-                // One that waits to be heard stands for this one too.
-                Ok(()) => drop(done.try_send(())),
+            let Source { parsed, materials } = &*source;
+            let path = data.path(live::LIVE);
+            let mut old = Materials::default();
+            if with_old_files && let Ok((_, files)) = live::read(&path) {
+                old = Materials::of(files, None);
+            }
+            match live::write(&path, &parsed.document, [materials, &old]) {
+                Ok(()) => {
+                    kept.written.store(number, Ordering::Release);
+                    // One that waits to be heard stands for this one too.
+                    let _ = done.try_send(());
+                }
                 Err(error) => complain(format_args!(
                     "{} cannot be written: {error}",
                     path.display()

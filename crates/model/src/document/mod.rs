@@ -51,7 +51,7 @@ pub use origin::{
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
-pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
+pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone, ZoneSettings};
 
 use crate::limits::Limits;
 use crate::problem::{Problem, Problems, Report, Wrong, quote};
@@ -276,10 +276,28 @@ impl Document {
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal
     /// document, if it was one that [`parse`] could have made.
     pub fn to_toml(&self) -> String {
-        let mut out = format!("schema = {}\n", self.schema);
+        let mut out = String::new();
+        self.each_section(|section| out.push_str(section));
+        out
+    }
+
+    /// All but its zones.
+    pub fn head(&self) -> Self {
+        Self {
+            schema: self.schema,
+            edge: self.edge.clone(),
+            lists: self.lists.clone(),
+            zones: Vec::new(),
+        }
+    }
+
+    /// As [`to_toml`](Self::to_toml), one section after the other: of a million zones the whole text is never there.
+    pub fn each_section(&self, mut take: impl FnMut(&str)) {
+        take(&format!("schema = {}\n", self.schema));
         let mut section = |header: &str, path: &str, entries: &Entries| {
-            out.push_str(&format!("\n{header}\n"));
+            let mut out = format!("\n{header}\n");
             entries.lines(path, &mut out);
+            take(&out);
         };
         let edge = self.edge.entries();
         if !edge.is_empty() {
@@ -292,6 +310,5 @@ impl Document {
         for zone in &self.zones {
             section("[[zone]]", "zone", &zone.entries());
         }
-        out
     }
 }

@@ -173,7 +173,14 @@ fn zones(
         };
         let (path, at) = (format!("zone[{index}]"), zone.span().start);
         let reader = Reader::open(report, limits, path, "zone[]", table, Some(at));
-        read.push(Zone::read(reader, claims, names));
+        let mut zone = Zone::read(reader, claims, names);
+        // Who writes many zones writes most of them alike.
+        if let Some(last) = read.last().map(|last: &Zone| &last.settings)
+            && *last == zone.settings
+        {
+            zone.settings = last.clone();
+        }
+        read.push(zone);
     }
     report.turn_to(None);
     read

@@ -1,7 +1,9 @@
 //! A zone: the hosts that it answers for, and how.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::balance::{Balance, Circuit, Outlier};
@@ -19,8 +21,8 @@ use super::write::Entries;
 use crate::host::HostPattern;
 use crate::problem::{Wrong, quote};
 
-/// One `[[zone]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One `[[zone]]`: what is its own, and how it is served, which most zones have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
     /// Its name, unlike any other's: 1 to 253 of letters, digits, `.`, `-`, `_`.
     pub name: String,
@@ -28,6 +30,21 @@ pub struct Zone {
     pub hosts: Vec<HostPattern>,
     /// The servers behind it; at least one.
     pub origins: Vec<Origin>,
+    /// The rest. A zone that leaves all of it as it is shares it with all such zones.
+    pub settings: Arc<ZoneSettings>,
+}
+
+impl Deref for Zone {
+    type Target = ZoneSettings;
+
+    fn deref(&self) -> &ZoneSettings {
+        &self.settings
+    }
+}
+
+/// How a zone is served: everything that has a default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneSettings {
     /// Active checks of the origins. Default: none.
     pub health: Option<HealthCheck>,
     /// What failures of real requests do to an origin.
@@ -78,13 +95,9 @@ pub struct Zone {
     pub maintenance: Maintenance,
 }
 
-impl Default for Zone {
-    /// Everything that has a default; name, hosts and origins are empty.
+impl Default for ZoneSettings {
     fn default() -> Self {
         Self {
-            name: String::new(),
-            hosts: Vec::new(),
-            origins: Vec::new(),
             health: None,
             passive: Passive::default(),
             balance: Balance::default(),
@@ -189,22 +202,14 @@ impl Zone {
         claims: &mut Claims,
         lists: &ListNames<'_>,
     ) -> Self {
-        let mut zone = Self {
-            name: read_name(&mut reader, claims),
-            ..Self::default()
-        };
-        zone.hosts = read_hosts(&mut reader, claims);
-        put(&mut zone.redirect_https, reader.flag("redirect_https"));
-        put(&mut zone.websocket, reader.flag("websocket"));
-        zone.max_body = reader.size("max_body");
+        let name = read_name(&mut reader, claims);
+        let hosts = read_hosts(&mut reader, claims);
         reader.refuse_empty("origin", "write [{ url = \"http://…\" }]");
         let most = reader.limits.origins_per_zone;
-        put(
-            &mut zone.origins,
-            reader.tables("origin", most, Origin::read),
-        );
+        let origins = reader.tables("origin", most, Origin::read);
+        let origins = origins.unwrap_or_default();
         let is_folder = |origin: &Origin| matches!(origin.url, OriginUrl::Files(_));
-        if zone.origins.len() > 1 && zone.origins.iter().any(is_folder) {
+        if origins.len() > 1 && origins.iter().any(is_folder) {
             let help = "a folder is a zone's only origin; files of two folders go into two zones";
             reader.refuse(
                 "origin",
@@ -212,12 +217,58 @@ impl Zone {
                 Wrong::new("has a folder among others", help),
             );
         }
+        let settings = if reader.is_empty() {
+            ZoneSettings::shared()
+        } else {
+            Arc::new(ZoneSettings::read(&mut reader, lists))
+        };
+        reader.close();
+        Self {
+            name,
+            hosts,
+            origins,
+            settings,
+        }
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        let mut entries = Entries::default();
+        entries.text("name", &self.name);
+        entries.list("hosts", &self.hosts);
+        entries.tables(
+            "origin",
+            &self.origins.iter().map(Origin::entries).collect::<Vec<_>>(),
+        );
+        if *self.settings != *ZoneSettings::shared() {
+            self.settings.add_to(&mut entries);
+        }
+        entries
+    }
+
+    /// To change how it is served, alone.
+    pub fn settings_mut(&mut self) -> &mut ZoneSettings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+impl ZoneSettings {
+    /// All as it is by default, once for all zones.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: LazyLock<Arc<ZoneSettings>> = LazyLock::new(Arc::default);
+        SHARED.clone()
+    }
+
+    fn read(reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) -> Self {
+        let mut zone = Self::default();
+        put(&mut zone.redirect_https, reader.flag("redirect_https"));
+        put(&mut zone.websocket, reader.flag("websocket"));
+        zone.max_body = reader.size("max_body");
         zone.health = reader.table("health").map(HealthCheck::read);
         put(
             &mut zone.passive,
             reader.table("passive").map(Passive::read),
         );
-        zone.read_spread(&mut reader);
+        zone.read_spread(reader);
         put(
             &mut zone.timeouts,
             reader.table("timeouts").map(Timeouts::read),
@@ -234,8 +285,7 @@ impl Zone {
             .table("response_headers")
             .map(|reader| HeaderEdits::read(reader, false));
         put(&mut zone.response_headers, edits);
-        zone.read_guard(&mut reader, lists);
-        reader.close();
+        zone.read_guard(reader, lists);
         zone
     }
 
@@ -297,15 +347,8 @@ impl Zone {
         );
     }
 
-    pub(super) fn entries(&self) -> Entries {
+    fn add_to(&self, entries: &mut Entries) {
         let default = Self::default();
-        let mut entries = Entries::default();
-        entries.text("name", &self.name);
-        entries.list("hosts", &self.hosts);
-        entries.tables(
-            "origin",
-            &self.origins.iter().map(Origin::entries).collect::<Vec<_>>(),
-        );
         entries.flag(
             "redirect_https",
             self.redirect_https,
@@ -342,7 +385,6 @@ impl Zone {
         entries.table_if("hygiene", self.hygiene.entries());
         entries.table_if("transform", self.transform.entries());
         entries.table_if("maintenance", self.maintenance.entries());
-        entries
     }
 }
 

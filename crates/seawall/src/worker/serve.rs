@@ -11,7 +11,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
@@ -30,7 +29,6 @@ use super::set_up::{Spread, ask, log_config, spread};
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
-use crate::cli;
 use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
 use crate::data::{Held, random};
 use crate::http3::{self, Datagrams};
@@ -70,8 +68,10 @@ pub struct Worker {
     datagrams: Datagrams,
     /// Addresses for which there are UDP sockets.
     has_datagrams: Vec<SocketAddr>,
-    /// What is written in the file that is live.
+    /// What is written in the file that is live, without its zones.
     live: Document,
+    /// What serves, until it is on disk.
+    source: Option<Arc<Source>>,
     serving: Serving,
     keeper: Option<Keeper>,
     running: Option<Running>,
@@ -91,7 +91,7 @@ pub struct Worker {
 
 /// What is to be kept for the next process.
 struct ToKeep {
-    source: Source,
+    source: Arc<Source>,
     with_old_files: bool,
 }
 
@@ -117,8 +117,10 @@ impl Worker {
             keeper,
         } = started;
         let (state, data) = (&configuration.state, &configuration.data);
-        let document = source.parsed.document.clone();
-        source.parsed.document = effective(source.parsed.document, &refused, &document);
+        let document = source.parsed.document.head();
+        let whole = std::mem::take(&mut source.parsed.document);
+        source.parsed.document = effective(whole, &refused, &Document::default());
+        let source = Arc::new(source);
         state.settle(&snapshot, &refused);
         let threads = plan.threads;
         let Spread {
@@ -187,6 +189,7 @@ impl Worker {
             plan,
             sockets,
             live: document,
+            source: Some(source.clone()),
             serving,
             keeper,
             running: None,
@@ -304,6 +307,9 @@ impl Worker {
         loop {
             tokio::select! {
                 Some(()) = kept.recv() => {
+                    if self.configuration.kept.is_written() {
+                        self.source = None;
+                    }
                     if let Some(wire) = &wire {
                         let _ = wire.say(&FromWorker::Kept, &[]);
                     }
@@ -316,11 +322,11 @@ impl Worker {
                     match told {
                         Some((ToWorker::Reload { words }, _)) => {
                             self.log.reopen();
-                            self.take_words(words);
+                            self.configuration.take_words(words);
                             // One at a time; what comes meanwhile is one more, afterwards.
                             waiting += 1;
                             if waiting == 1 {
-                                self.configuration.prepare(self.shared.slot.load(), done.clone());
+                                self.prepare(&done);
                             }
                         }
                         Some((told, files)) => self.hear(&from, told, files)?,
@@ -346,7 +352,7 @@ impl Worker {
                     self.put_live(made, wire.as_deref());
                     waiting = usize::from(waiting > 1);
                     if waiting == 1 {
-                        self.configuration.prepare(self.shared.slot.load(), done.clone());
+                        self.prepare(&done);
                     }
                 }
                 _ = look.tick() => {
@@ -436,38 +442,28 @@ impl Worker {
         }
     }
 
-    fn take_words(&mut self, words: Option<Vec<String>>) {
-        let Some(words) = words else {
-            return;
-        };
-        let all = ["seawall".to_owned(), "up".to_owned()]
-            .into_iter()
-            .chain(words);
-        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
-            Ok(cli::Command::Up(up)) => self.configuration.up = Arc::new(*up),
-            _ => complain("flags that cannot be understood: those from before stay"),
-        }
+    fn prepare(&self, done: &mpsc::Sender<Option<Prepared>>) {
+        let live = self.shared.slot.load();
+        self.configuration
+            .prepare(live, self.source.clone(), done.clone());
     }
 
     fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
         if made.is_none() {
             complain("not reloaded: compiling failed; please report it");
         }
-        let live = &self.live;
-        let put = made.and_then(|made| {
-            let retired = &mut self.retired;
-            self.configuration
-                .put_live(made, &self.shared, retired, live)
-        });
+        let retired = &mut self.retired;
+        let put = made.and_then(|made| self.configuration.put_live(made, &self.shared, retired));
         let told = match put {
             None => FromWorker::NotReloaded,
             Some(put) => {
                 self.configured.store(self.shared.now(), Ordering::Relaxed);
-                tell_fixed(&self.live, &put.document);
+                tell_fixed(&self.live, &put.head);
                 let up = &self.configuration.up;
                 let snapshot = self.shared.slot.load();
-                self.serving = answer::serving(up, &put.document, &snapshot);
-                self.live = put.document;
+                self.serving = answer::serving(up, &put.head, &snapshot);
+                self.live = put.head;
+                self.source = Some(put.source.clone());
                 self.to_keep = Some(ToKeep {
                     source: put.source,
                     with_old_files: put.with_old_files,
@@ -487,7 +483,6 @@ impl Worker {
         if self.state_lock.is_none() {
             return;
         }
-        self.configuration.keep_zone_ids();
         if let Some(keep) = self.to_keep.take() {
             self.configuration
                 .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
