@@ -62,10 +62,15 @@ impl State {
     pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
         let refused: HashSet<&str> = refused.iter().map(|zone| &*zone.name).collect();
         let is_there = |name: &str| live.zones.named(name).is_some();
-        self.zone_ids
-            .retain(|name| is_there(name) || refused.contains(name));
-        let ids: HashSet<ZoneId> = live.zones.iter().map(|zone| zone.id).collect();
-        self.tickets.retain(|id| ids.contains(&id));
+        // Each zone has an id: as many ids as zones are those of the zones.
+        if !refused.is_empty() || self.zone_ids.len() != live.zones.len() {
+            self.zone_ids
+                .retain(|name| is_there(name) || refused.contains(name));
+        }
+        if !self.tickets.is_empty() {
+            let ids: HashSet<ZoneId> = live.zones.iter().map(|zone| zone.id).collect();
+            self.tickets.retain(|id| ids.contains(&id));
+        }
         let wanted = match live.zones.counts().acme {
             0 => BTreeSet::new(),
             _ => live

@@ -18,6 +18,11 @@ impl TicketShelf {
         self.held().entry(zone).or_default().clone()
     }
 
+    /// Whether no client has had any.
+    pub fn is_empty(&self) -> bool {
+        self.held().is_empty()
+    }
+
     /// Forgets those of a zone that is gone.
     pub fn forget(&self, zone: ZoneId) {
         self.held().remove(&zone);

@@ -48,6 +48,11 @@ impl ZoneIds {
         self.known().by_name.get(name).copied()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.known().by_name.len()
+    }
+
     /// Takes what an earlier process kept. Names that have ids already keep those; an id that is nobody's, or somebody's already,
     /// is left out. Returns how many were.
     pub fn restore<'a>(&self, kept: impl IntoIterator<Item = (&'a str, ZoneId)>) -> usize {

@@ -1,5 +1,7 @@
 //! Many zones: one change after the other makes what a whole compile makes, and costs nobody but the zone that changes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no production code")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,9 +50,8 @@ impl Bench {
         let sources = Sources::new(&parsed, &materials);
         let compiled = compile(&sources, &self.limits, &self.state, None);
         assert_eq!(parsed.problems, None);
-        compiled
-            .snapshot
-            .unwrap_or_else(|| panic!("{}", compiled.problems))
+        assert_eq!(compiled.problems, Problems::default());
+        compiled.snapshot.unwrap()
     }
 
     fn put(&self, live: &Snapshot, zone: &str) -> Result<Changed, Problems> {
@@ -58,7 +59,7 @@ impl Bench {
         assert_eq!(alone.problems, None);
         let pem = Some(self.pem.clone());
         let materials = Materials::load(&alone.document, Path::new("."), pem);
-        let put = Change::Put(&alone.document.zones[0], &materials);
+        let put = Change::Put(alone.document.zones.first().unwrap(), &materials);
         let changed = change(live, put, &self.limits, &self.state)?;
         self.state.settle_change(&changed);
         Ok(changed)

@@ -34,7 +34,7 @@ use crate::data::{Held, random};
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
-use crate::process::{raise_descriptors, room};
+use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
@@ -308,7 +308,7 @@ impl Worker {
             tokio::select! {
                 Some(()) = kept.recv() => {
                     if self.configuration.kept.is_written() {
-                        self.source = None;
+                        give_back(self.source.take());
                     }
                     if let Some(wire) = &wire {
                         let _ = wire.say(&FromWorker::Kept, &[]);
