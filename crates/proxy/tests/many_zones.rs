@@ -1,6 +1,9 @@
 //! Many zones: one change after the other makes what a whole compile makes, and costs nobody but the zone that changes.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are no production code")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are no production code"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
