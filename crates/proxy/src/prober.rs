@@ -3,12 +3,12 @@
 //! The decisions are pure and stand in [`origin`](crate::origin); here is only what waits and connects. A swap of the snapshot
 //! ends the tasks of zones that are others from then on; what was learnt lives in the members.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_guard::{Admitted, BackgroundMethod, ZoneId};
+use seawall_guard::{Admitted, BackgroundMethod};
 use seawall_model::{FieldId, Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::outgoing::{BodyOut, Line, Prepared};
@@ -27,6 +27,7 @@ use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
+use crate::trial::Live;
 
 /// How often it is looked whether the snapshot was swapped.
 const LOOK: Duration = Duration::from_millis(200);
@@ -36,19 +37,22 @@ const RESOLVING: Duration = Duration::from_secs(10);
 /// Resolves and probes for ever. Must run in a `LocalSet`.
 pub async fn run(shared: Arc<Shared>, seed: u64) {
     let mut random = seed;
-    let mut tasks: HashMap<ZoneId, (Arc<Zone>, JoinSet<()>)> = HashMap::new();
+    let mut tasks: Vec<(Arc<Zone>, JoinSet<()>)> = Vec::new();
     loop {
         let snapshot = shared.slot.load();
-        let watched = snapshot.zones.watched();
+        let on_trial = snapshot.trials.iter().flat_map(|trials| trials.zones());
+        let on_trial = on_trial.filter(|zone| zone.is_watched());
+        let watched: Vec<&Arc<Zone>> = snapshot.zones.watched().iter().chain(on_trial).collect();
+        let there: HashSet<*const Zone> = watched.iter().map(|zone| Arc::as_ptr(zone)).collect();
         // Dropping its tasks ends them. Those of a zone that is the same go on.
-        tasks.retain(|_, (zone, _)| {
-            let live = snapshot.zones.named(&zone.name);
-            live.is_some_and(|live| Arc::ptr_eq(live, zone))
-        });
+        tasks.retain(|(zone, _)| there.contains(&Arc::as_ptr(zone)));
+        let known: HashSet<*const Zone> = tasks.iter().map(|(zone, _)| Arc::as_ptr(zone)).collect();
+        let mut new = HashSet::new();
         for zone in watched {
-            tasks
-                .entry(zone.id)
-                .or_insert_with(|| (zone.clone(), watch(&shared, zone, &mut random)));
+            let at = Arc::as_ptr(zone);
+            if !known.contains(&at) && new.insert(at) {
+                tasks.push((zone.clone(), watch(&shared, zone, &mut random)));
+            }
         }
         while Arc::ptr_eq(&snapshot, &shared.slot.load()) {
             tokio::time::sleep(LOOK).await;

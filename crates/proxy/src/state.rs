@@ -14,8 +14,9 @@ use seawall_telemetry::Registry;
 use crate::certificates::Certificates;
 use crate::compile::{Changed, Refused};
 use crate::origin::Members;
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::Zone;
 use crate::tickets::TicketShelf;
+use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
 /// What outlives a snapshot.
@@ -59,27 +60,23 @@ impl State {
 
     /// What is live from now on, and the zones that were refused on the way: what belongs to no zone any more is forgotten. A
     /// refused zone keeps its id, for its document still names it; a zone that went and comes back later is a new one.
-    pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
-        let refused: HashSet<&str> = refused.iter().map(|zone| &*zone.name).collect();
-        let is_there = |name: &str| live.zones.named(name).is_some();
+    pub fn settle(&self, live: &Live, refused: &[Refused]) {
+        let refused = refused.iter().map(|zone| &*zone.name);
+        let on_trial = || live.trials.iter().flat_map(|trials| trials.zones());
+        let others: HashSet<&str> = refused.chain(on_trial().map(|zone| &*zone.name)).collect();
         // Each zone has an id: as many ids as zones are those of the zones.
-        if !refused.is_empty() || self.zone_ids.len() != live.zones.len() {
+        if !others.is_empty() || self.zone_ids.len() != live.zones.len() {
             self.zone_ids
-                .retain(|name| is_there(name) || refused.contains(name));
+                .retain(|name| live.zones.named(name).is_some() || others.contains(name));
         }
         if !self.tickets.is_empty() {
-            let ids: HashSet<ZoneId> = live.zones.iter().map(|zone| zone.id).collect();
+            let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
             self.tickets.retain(|id| ids.contains(&id));
         }
-        let wanted = match live.zones.counts().acme {
-            0 => BTreeSet::new(),
-            _ => live
-                .zones
-                .iter()
-                .flat_map(|zone| acme_names(zone))
-                .collect(),
-        };
-        self.certificates.want(wanted);
+        let own = (live.zones.counts().acme > 0).then(|| live.zones.iter());
+        let acme = own.into_iter().flatten().chain(on_trial());
+        let wanted = acme.flat_map(|zone| acme_names(zone));
+        self.certificates.want(wanted.collect());
         let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
         self.guard.kill(&live.edge.kill);

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::Parser;
 use seawall_guard::{StageDef, blame};
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
@@ -19,15 +18,17 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::trial::Live;
 use tokio::sync::mpsc;
 
-use crate::cli::{self, Up};
+use crate::cli::Up;
 use crate::data::Data;
 use crate::file;
 use crate::live;
 use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
+use crate::worker::Finished;
 
 /// A self-signed certificate names fewer hosts than these, or none.
 const MOST_NAMES: usize = 100;
@@ -37,7 +38,14 @@ const NAMED: usize = 100;
 /// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
 pub fn parsed(up: &Up) -> Parsed {
     let mut parsed = match &up.config {
-        Some(file) => file::read(file),
+        Some(file) => {
+            let mut parsed = file::read(file);
+            // So that the document means the same wherever it is kept; where we are is known, or paths stay as they are.
+            if let Ok(base) = std::path::absolute(file::folder(file)) {
+                parsed.document.make_absolute(&base);
+            }
+            parsed
+        }
         None => {
             let flags = UpDocument {
                 origin: up.origin.as_deref(),
@@ -96,6 +104,8 @@ pub struct Configuration {
     pub quarantine: Arc<Quarantine>,
     /// What is kept for the next process.
     pub kept: Arc<Kept>,
+    /// What is served comes by orders; a reload reads files anew, and no document.
+    pub managed: bool,
     /// Where it is told what is compiled.
     pub page: &'static SharedPage,
 }
@@ -155,23 +165,12 @@ impl Configuration {
         }
     }
 
-    /// Other flags, as they are written on the command line.
-    pub fn take_words(&mut self, words: Option<Vec<String>>) {
-        let Some(words) = words else {
-            return;
-        };
-        let all = ["seawall".to_owned(), "up".to_owned()]
-            .into_iter()
-            .chain(words);
-        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
-            Ok(cli::Command::Up(up)) => self.up = Arc::new(*up),
-            _ => complain("flags that cannot be understood: those from before stay"),
-        }
-    }
-
     /// What the flags and their file say now.
     pub fn read(&self) -> Source {
-        let parsed = parsed(&self.up);
+        let parsed = match live::read(&self.data.path(live::LIVE)) {
+            Ok((parsed, _)) if self.managed => parsed,
+            _ => parsed(&self.up),
+        };
         let materials = Materials::load(
             &parsed.document,
             base(&self.up),
@@ -198,7 +197,7 @@ impl Configuration {
     }
 
     /// The certificate of zones that have none of their own. Without one, zones that need it say so.
-    fn self_signed(&self, document: &Document) -> Option<(String, String)> {
+    pub fn self_signed(&self, document: &Document) -> Option<(String, String)> {
         let mut names = vec!["localhost".to_string()];
         let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
         let named = hosts.filter(|host| **host != HostPattern::Any);
@@ -220,9 +219,9 @@ impl Configuration {
     /// comes of it is sent; nothing when it panicked.
     pub fn prepare(
         &self,
-        live: Arc<Snapshot>,
+        live: Arc<Live>,
         before: Option<Arc<Source>>,
-        done: mpsc::Sender<Option<Prepared>>,
+        done: mpsc::Sender<Finished>,
     ) {
         let configuration = self.clone();
         let prepare = move || {
@@ -240,7 +239,7 @@ impl Configuration {
                 }
             }));
             // Nobody waits any more when the process ends.
-            let _ = done.blocking_send(made.ok());
+            let _ = done.blocking_send(Finished::Reload(made.ok()));
         };
         let thread = std::thread::Builder::new().name("reload".into());
         if let Err(error) = thread.spawn(prepare) {
@@ -250,20 +249,33 @@ impl Configuration {
         }
     }
 
+    /// The document that serves: `before`, which is not on disk yet, or else what is.
+    ///
+    /// # Errors
+    /// As the system says; and when what is there is not ours.
+    pub fn live_document(&self, before: Option<&Source>) -> std::io::Result<Document> {
+        match before {
+            Some(before) => Ok(before.parsed.document.clone()),
+            None => {
+                let read = live::read(&self.data.path(live::LIVE));
+                read.map(|(parsed, _)| parsed.document)
+            }
+        }
+    }
+
     /// What is compiled becomes what serves: zones that were refused are as they were.
     fn take_effective(&self, source: &mut Source, compiled: &Compiled, before: Option<&Source>) {
         if compiled.snapshot.is_none() || compiled.refused.is_empty() {
             return;
         }
         let document = std::mem::take(&mut source.parsed.document);
-        let kept = match before {
-            Some(_) => None,
-            None => live::read(&self.data.path(live::LIVE)).ok(),
-        };
-        let none = Document::default();
-        let before = before.map(|before| &before.parsed.document);
-        let before = before.or(kept.as_ref().map(|(parsed, _)| &parsed.document));
-        source.parsed.document = effective(document, &compiled.refused, before.unwrap_or(&none));
+        let before = self.live_document(before).unwrap_or_else(|error| {
+            complain(format_args!(
+                "what was live cannot be read ({error}): zones that were refused are not kept for the next process"
+            ));
+            Document::default()
+        });
+        source.parsed.document = effective(document, &compiled.refused, &before);
     }
 
     /// Swaps what is good, or tells all problems and changes nothing.
@@ -271,7 +283,7 @@ impl Configuration {
         &self,
         prepared: Prepared,
         shared: &Shared,
-        retired: &mut Vec<Arc<Snapshot>>,
+        retired: &mut Vec<Arc<Live>>,
     ) -> Option<Put> {
         let Prepared {
             source,
@@ -289,10 +301,9 @@ impl Configuration {
             ));
             return None;
         };
-        let snapshot = Arc::new(snapshot);
         let version = snapshot.version.clone();
-        retired.push(shared.slot.swap(snapshot.clone()));
-        self.state.settle(&snapshot, &refused);
+        retired.push(shared.slot.swap(snapshot));
+        self.state.settle(&shared.slot.load(), &refused);
         tell_refused(&problems, &refused);
         Some(Put {
             version,

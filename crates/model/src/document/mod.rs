@@ -20,6 +20,7 @@ mod origin;
 mod pieces;
 mod reader;
 mod rule;
+mod settings;
 mod skip;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ mod write;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use toml::de::DeTable;
 
@@ -48,10 +50,11 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use settings::ZoneSettings;
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
-pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone, ZoneSettings};
+pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
 use crate::problem::{Problem, Problems, Report, Wrong, quote};
@@ -139,6 +142,16 @@ impl Parsed {
 
 /// As [`parse`], zone by zone: when [`Parsed::platform_ok`] holds, the zones that are not bad may be served.
 pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
+    parse_part(text, limits, false)
+}
+
+/// A part of a document that is put together with others: the lists that its zones name may be there
+/// ([`Zone::list_names`]).
+pub fn parse_alone(text: &str, limits: &Limits) -> Parsed {
+    parse_part(text, limits, true)
+}
+
+fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
     let nothing = |problems| Parsed {
         document: Document::default(),
         problems: Some(problems),
@@ -152,7 +165,7 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         );
         return nothing(Problems::one(Problem::new("document", wrong)));
     }
-    let pieces = (text.len() >= pieces::LONG).then(|| Pieces::of(text, pieces::PIECE));
+    let pieces = (text.len() >= pieces::LONG && !alone).then(|| Pieces::of(text, pieces::PIECE));
     if let Some(pieces) = pieces.flatten()
         && pieces.weight <= limits.document_memory
         && let Some(parsed) = in_pieces(text, &pieces, limits)
@@ -174,7 +187,13 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         Err(error) => return nothing(no_toml(text, error, limits)),
     };
     let mut report = Report::new(limits.problems);
-    let document = Document::read(root.get_ref(), None, &mut report, limits);
+    let root = root.get_ref();
+    let names = if alone {
+        ListNames::elsewhere()
+    } else {
+        ListNames::of(root)
+    };
+    let document = Document::read(root, &names, None, &mut report, limits);
     Parsed::new(document, report, text)
 }
 
@@ -187,7 +206,8 @@ fn in_pieces(text: &str, pieces: &Pieces<'_>, limits: &Limits) -> Option<Parsed>
     }
     let zones = pieces.read(root, limits)?;
     let mut report = Report::new(limits.problems);
-    let document = Document::read(root, Some(zones), &mut report, limits);
+    let names = ListNames::of(root);
+    let document = Document::read(root, &names, Some(zones), &mut report, limits);
     Some(Parsed::new(document, report, text))
 }
 
@@ -227,6 +247,7 @@ impl Document {
     /// From the top of a text, and its zones where they were read before.
     fn read(
         root: &DeTable<'_>,
+        names: &ListNames<'_>,
         zones: Option<pieces::Read<'_, '_>>,
         report: &mut Report,
         limits: &Limits,
@@ -260,17 +281,28 @@ impl Document {
         }
         put(&mut document.edge, reader.table("edge").map(Edge::read));
         put(&mut document.lists, reader.table("lists").map(lists::read));
-        let (mut claims, names) = (Claims::default(), ListNames::of(root));
+        let mut claims = Claims::default();
         let zones = match zones {
-            Some(zones) => Some(zones.finish(limits, &names, &mut claims, reader.report)),
+            Some(zones) => Some(zones.finish(limits, names, &mut claims, reader.report)),
             None => reader.tables("zone", limits.zones, |reader| {
-                Zone::read(reader, &mut claims, &names)
+                Zone::read(reader, &mut claims, names)
             }),
         };
         put(&mut document.zones, zones);
         claims.settle(&document.zones, reader.report);
         reader.close();
         document
+    }
+
+    /// Makes the paths of files that zones and lists name absolute: relative ones are meant from `base`.
+    pub fn make_absolute(&mut self, base: &Path) {
+        let of_lists = self.lists.values_mut();
+        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
+        for path in of_lists.chain(self.zones.iter_mut().flat_map(Zone::files_mut)) {
+            if path.is_relative() {
+                *path = base.join(&path);
+            }
+        }
     }
 
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal

@@ -12,7 +12,6 @@ use std::thread;
 use seawall_model::document::{Certificate, Zone as ZoneDocument};
 
 use super::{Shop, Sources, arrived, same};
-use crate::materials::of_zone;
 use crate::snapshot::{Snapshot, Zone};
 
 /// Fewer zones than these are not worth a thread.
@@ -91,6 +90,6 @@ fn part<'a>(
 fn is_plain(zone: &ZoneDocument) -> bool {
     zone.rules.is_empty()
         && zone.tls.certificate != Certificate::Acme
-        && of_zone(zone).next().is_none()
+        && zone.files().next().is_none()
         && !zone.origins.iter().any(|origin| origin.url.is_tls())
 }

@@ -17,22 +17,25 @@ use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::changes::{Job, ToKeep, Work};
+use super::orders::{self, Tried};
 use super::set_up::{Spread, ask, log_config, spread};
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
-use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
+use crate::configure::{Configuration, Source, effective};
 use crate::data::{Held, random};
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
+use crate::order;
 use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
@@ -54,9 +57,9 @@ const TAKE_BACK: u64 = 10;
 
 /// A worker whose threads run.
 pub struct Worker {
-    configuration: Configuration,
-    shared: Arc<Shared>,
-    configured: Arc<AtomicU64>,
+    pub(super) configuration: Configuration,
+    pub(super) shared: Arc<Shared>,
+    pub(super) configured: Arc<AtomicU64>,
     log: AccessLog,
     threads: Vec<JoinHandle<std::io::Result<()>>>,
     /// Where each thread answers us, and nobody else.
@@ -68,31 +71,29 @@ pub struct Worker {
     datagrams: Datagrams,
     /// Addresses for which there are UDP sockets.
     has_datagrams: Vec<SocketAddr>,
-    /// What is written in the file that is live, without its zones.
-    live: Document,
+    /// What is written in the document that is live, without its zones.
+    pub(super) live: Document,
     /// What serves, until it is on disk.
-    source: Option<Arc<Source>>,
-    serving: Serving,
+    pub(super) source: Option<Arc<Source>>,
+    /// What is on trial.
+    pub(super) tried: Vec<Tried>,
+    /// What is being compiled, and what is to be.
+    pub(super) work: Work,
+    pub(super) serving: Serving,
     keeper: Option<Keeper>,
     running: Option<Running>,
     /// Only who holds this writes what outlives a process.
-    state_lock: Option<Held>,
+    pub(super) state_lock: Option<Held>,
     /// A source that is to be kept as soon as we may write.
-    to_keep: Option<ToKeep>,
+    pub(super) to_keep: Option<ToKeep>,
     /// Told when what serves is kept.
-    kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
+    pub(super) kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
     take_back: Option<u64>,
     /// Freeing a large configuration takes long: it is done here, not on a worker thread that let go of it last.
-    retired: Vec<Arc<Snapshot>>,
+    pub(super) retired: Vec<Arc<Live>>,
     ending: Option<Ending>,
     serves: bool,
-}
-
-/// What is to be kept for the next process.
-struct ToKeep {
-    source: Arc<Source>,
-    with_old_files: bool,
 }
 
 /// It ends.
@@ -121,7 +122,8 @@ impl Worker {
         let whole = std::mem::take(&mut source.parsed.document);
         source.parsed.document = effective(whole, &refused, &Document::default());
         let source = Arc::new(source);
-        state.settle(&snapshot, &refused);
+        let live = Live::from(snapshot);
+        state.settle(&live, &refused);
         let threads = plan.threads;
         let Spread {
             mut listeners,
@@ -147,7 +149,7 @@ impl Worker {
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
-        let slot = Slot::new(Arc::new(snapshot));
+        let slot = Slot::new(live);
         let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
             slot,
@@ -190,6 +192,8 @@ impl Worker {
             sockets,
             live: document,
             source: Some(source.clone()),
+            tried: Vec::new(),
+            work: Work::default(),
             serving,
             keeper,
             running: None,
@@ -301,8 +305,7 @@ impl Worker {
         let mut troubles = Troubles::new(self.log.status().clone());
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
-        let (done, mut prepared) = mpsc::channel(1);
-        let mut waiting = 0usize;
+        let mut finished = self.work.finished();
         let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
         loop {
             tokio::select! {
@@ -322,12 +325,13 @@ impl Worker {
                     match told {
                         Some((ToWorker::Reload { words }, _)) => {
                             self.log.reopen();
-                            self.configuration.take_words(words);
-                            // One at a time; what comes meanwhile is one more, afterwards.
-                            waiting += 1;
-                            if waiting == 1 {
-                                self.prepare(&done);
-                            }
+                            self.take_words(words);
+                            self.work.add(Job::Reload);
+                            self.next_job();
+                        }
+                        Some((ToWorker::Order, files)) => {
+                            self.take_order(files);
+                            self.next_job();
                         }
                         Some((told, files)) => self.hear(&from, told, files)?,
                         // The supervisor has gone. Whoever serves serves on; whoever never did has no reason to be.
@@ -348,12 +352,9 @@ impl Worker {
                         self.retire(Duration::from_millis(self.serving.bounds.drain_ms));
                     }
                 }
-                Some(made) = prepared.recv() => {
-                    self.put_live(made, wire.as_deref());
-                    waiting = usize::from(waiting > 1);
-                    if waiting == 1 {
-                        self.prepare(&done);
-                    }
+                Some(done) = finished.recv() => {
+                    self.finish(done, wire.as_deref());
+                    self.next_job();
                 }
                 _ = look.tick() => {
                     troubles.look(&self.shared);
@@ -396,8 +397,12 @@ impl Worker {
             ToWorker::Retire { within_ms } => self.retire(Duration::from_millis(within_ms)),
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
-            // Handled where reloads are counted.
-            ToWorker::Reload { .. } => {}
+            ToWorker::Count => {
+                let counted = order::put(&orders::counted(&self.tried))?;
+                wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
+            }
+            // Handled where work is begun.
+            ToWorker::Reload { .. } | ToWorker::Order => {}
             other @ (ToWorker::Begin(_) | ToWorker::Sockets(_) | ToWorker::Prepare) => {
                 complain(format_args!("unexpected while serving: {other:?}"));
             }
@@ -439,53 +444,6 @@ impl Worker {
                 Ok(running) => self.running = Some(running),
                 Err(error) => complain(format_args!("certificates: {error:#}")),
             }
-        }
-    }
-
-    fn prepare(&self, done: &mpsc::Sender<Option<Prepared>>) {
-        let live = self.shared.slot.load();
-        self.configuration
-            .prepare(live, self.source.clone(), done.clone());
-    }
-
-    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
-        if made.is_none() {
-            complain("not reloaded: compiling failed; please report it");
-        }
-        let retired = &mut self.retired;
-        let put = made.and_then(|made| self.configuration.put_live(made, &self.shared, retired));
-        let told = match put {
-            None => FromWorker::NotReloaded,
-            Some(put) => {
-                self.configured.store(self.shared.now(), Ordering::Relaxed);
-                tell_fixed(&self.live, &put.head);
-                let up = &self.configuration.up;
-                let snapshot = self.shared.slot.load();
-                self.serving = answer::serving(up, &put.head, &snapshot);
-                self.live = put.head;
-                self.source = Some(put.source.clone());
-                self.to_keep = Some(ToKeep {
-                    source: put.source,
-                    with_old_files: put.with_old_files,
-                });
-                self.keep();
-                say(format_args!("Seawall reloaded: version {}", put.version));
-                FromWorker::Serving(self.serving.clone())
-            }
-        };
-        if let Some(wire) = wire {
-            let _ = wire.say(&told, &[]);
-        }
-    }
-
-    /// Writes what the next process needs, where we may.
-    fn keep(&mut self) {
-        if self.state_lock.is_none() {
-            return;
-        }
-        if let Some(keep) = self.to_keep.take() {
-            self.configuration
-                .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
         }
     }
 
