@@ -24,6 +24,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::stages::STAGES;
 use seawall_proxy::state::State;
+use seawall_proxy::trial::Live;
 use seawall_telemetry::{BuildInfo, Registry};
 
 const BUILD: BuildInfo = BuildInfo {
@@ -62,7 +63,7 @@ fn main() {
     );
 
     let began = Instant::now();
-    let live = compiled(&parsed, &pem, &state, None);
+    let live = Live::from(compiled(&parsed, &pem, &state, None));
     println!("{zones} zones, compiled: {:.0} ms", millis(began));
     let began = Instant::now();
     state.settle(&live, &[]);
@@ -73,7 +74,7 @@ fn main() {
     drop(parsed);
     println!("{zones} zones, peak: {} MiB", peak() >> 20);
 
-    let live = Arc::new(live);
+    let live = live.snapshot;
     let mut changes: Vec<f64> = (0..CHANGES)
         .map(|nth| change(&live, zones, nth, &pem, &state))
         .collect();

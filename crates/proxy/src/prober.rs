@@ -27,7 +27,6 @@ use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
-use crate::trial::Live;
 
 /// How often it is looked whether the snapshot was swapped.
 const LOOK: Duration = Duration::from_millis(200);

@@ -18,6 +18,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::stages::STAGES;
 use seawall_proxy::state::State;
+use seawall_proxy::trial::Live;
 use seawall_telemetry::{BuildInfo, Registry};
 
 const ZONES: usize = 20_000;
@@ -105,7 +106,7 @@ fn one_change_after_the_other_makes_what_a_whole_compile_makes() {
     let bench = Bench::new(&pem);
     let mut zones: BTreeMap<usize, String> = (0..ZONES).map(|nth| (nth, zone(nth, ""))).collect();
     let first = Arc::new(bench.whole(&zones));
-    bench.state.settle(&first, &[]);
+    bench.state.settle(&Live::from(first.clone()), &[]);
     let mut live = first.clone();
     let changes = [
         "websocket = false\n",
@@ -156,7 +157,7 @@ fn a_change_is_refused_for_what_a_whole_compile_refuses() {
     bench.limits.zones = 3;
     let zones = (0..3).map(|nth| (nth, zone(nth, ""))).collect();
     let live = bench.whole(&zones);
-    bench.state.settle(&live, &[]);
+    bench.state.settle(&Live::from(live.clone()), &[]);
     let refused = |text: &str| bench.put(&live, text).unwrap_err().to_string();
     let taken = zone(1, "").replace("\"*.z1.test\"", "\"z2.test\", \"*.z1.test\"");
     assert!(refused(&taken).contains("zone[0].hosts[1]: \"z2.test\" is also one of zone z2"));

@@ -232,11 +232,11 @@ impl Configuration {
                 let compiled = configuration.compile(&mut source, Some(&live));
                 let head = source.parsed.document.head();
                 configuration.take_effective(&mut source, &compiled, before.as_deref());
-                Prepared {
+                Box::new(Prepared {
                     source,
                     compiled,
                     head,
-                }
+                })
             }));
             // Nobody waits any more when the process ends.
             let _ = done.blocking_send(Finished::Reload(made.ok()));

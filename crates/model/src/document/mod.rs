@@ -50,8 +50,8 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
-pub use settings::ZoneSettings;
 pub use rule::{Rule, RuleAction, ZoneRules};
+pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};

@@ -247,7 +247,7 @@ fn read_hosts(reader: &mut Reader<'_, '_>, claims: &mut Claims) -> Vec<HostPatte
 }
 
 impl Tls {
-    fn read(mut reader: Reader<'_, '_>) -> Self {
+    pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
         let mut tls = Self::default();
         put(&mut tls.certificate, Certificate::read(&mut reader));
         put(
@@ -300,7 +300,7 @@ impl Tls {
         }
     }
 
-    fn entries(&self) -> Entries {
+    pub(super) fn entries(&self) -> Entries {
         let mut entries = Entries::default();
         match &self.certificate {
             Certificate::SelfSigned => {}
@@ -349,7 +349,7 @@ impl Certificate {
 }
 
 impl Hsts {
-    fn read(mut reader: Reader<'_, '_>) -> Self {
+    pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
         let mut hsts = Self::default();
         let at = reader.peek("preload").map(|found| found.offset);
         put(&mut hsts.max_age, reader.duration("max_age"));
@@ -370,7 +370,7 @@ impl Hsts {
         hsts
     }
 
-    fn entries(&self) -> Entries {
+    pub(super) fn entries(&self) -> Entries {
         let default = Self::default();
         let mut entries = Entries::default();
         entries.duration("max_age", self.max_age, default.max_age);

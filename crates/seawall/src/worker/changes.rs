@@ -33,7 +33,7 @@ pub enum Job {
 /// What was compiled; none when that panicked.
 pub enum Finished {
     /// A reload.
-    Reload(Option<Prepared>),
+    Reload(Option<Box<Prepared>>),
     /// An order.
     Order(Option<Box<Made>>),
 }
@@ -116,9 +116,7 @@ impl Worker {
         self.work.busy = true;
         let (live, done) = (self.shared.slot.load(), self.work.done.clone());
         match job {
-            Job::Reload => self
-                .configuration
-                .prepare(live, self.source.clone(), done),
+            Job::Reload => self.configuration.prepare(live, self.source.clone(), done),
             Job::Order(order) => {
                 let (source, before) = (self.source.clone(), self.tried.clone());
                 orders::prepare(&self.configuration, order, live, source, before, done);
@@ -134,12 +132,12 @@ impl Worker {
         }
     }
 
-    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
+    fn put_live(&mut self, made: Option<Box<Prepared>>, wire: Option<&Wire>) {
         if made.is_none() {
             complain("not reloaded: compiling failed; please report it");
         }
         let retired = &mut self.retired;
-        let put = made.and_then(|made| self.configuration.put_live(made, &self.shared, retired));
+        let put = made.and_then(|made| self.configuration.put_live(*made, &self.shared, retired));
         let told = match put {
             None => FromWorker::NotReloaded,
             Some(put) => {

@@ -274,7 +274,7 @@ impl Making<'_> {
         let is_changed = |zone: &&Zone| {
             let is_it =
                 |change: &&Change| matches!(&change.chain, Chain::Zone(name) if *name == zone.name);
-            changes.iter().any(|change| is_it(change))
+            changes.iter().any(is_it)
         };
         let mut named = Document {
             zones: document.zones.iter().filter(is_changed).cloned().collect(),
