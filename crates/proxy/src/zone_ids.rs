@@ -49,8 +49,13 @@ impl ZoneIds {
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.known().by_name.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Takes what an earlier process kept. Names that have ids already keep those; an id that is nobody's, or somebody's already,

@@ -32,6 +32,8 @@ use crate::worker::Finished;
 
 /// A self-signed certificate names fewer hosts than these, or none.
 const MOST_NAMES: usize = 100;
+/// So many ids are written at once: that takes no longer than a disk does.
+const FEW_IDS: usize = 10_000;
 /// So many refused zones are named, and the others counted.
 const NAMED: usize = 100;
 
@@ -318,17 +320,17 @@ impl Configuration {
     pub fn keep_live(&self, source: Arc<Source>, with_old_files: bool, done: mpsc::Sender<()>) {
         let (data, kept, state) = (self.data.clone(), self.kept.clone(), self.state.clone());
         let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
+        // Few are there before anybody is told what serves.
+        if state.zone_ids.len() <= FEW_IDS {
+            keep_zone_ids(&data, &state);
+        }
         let keep = move || {
             let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
             if *begun > number {
                 return;
             }
             *begun = number;
-            if let Some(ids) = state.zone_ids.changed()
-                && !data.keep_zone_ids(&ids)
-            {
-                state.zone_ids.keep_again();
-            }
+            keep_zone_ids(&data, &state);
             let Source { parsed, materials } = &*source;
             let path = data.path(live::LIVE);
             let mut old = Materials::default();
@@ -351,6 +353,15 @@ impl Configuration {
         if let Err(error) = thread.spawn(keep) {
             complain(format_args!("what is live is not kept: {error}"));
         }
+    }
+}
+
+/// Keeps the zones' ids for the next process, if they changed.
+fn keep_zone_ids(data: &Data, state: &State) {
+    if let Some(ids) = state.zone_ids.changed()
+        && !data.keep_zone_ids(&ids)
+    {
+        state.zone_ids.keep_again();
     }
 }
 

@@ -216,7 +216,7 @@ fn a_damaged_file_says_what_to_do() {
     torn.truncate(bytes.len() / 2);
     let mut holed = bytes.clone();
     holed[8_192..].fill(0xa5);
-    let noise: Vec<u8> = (0..40_000_u32).map(|n| (n * 7_919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..40_000_u32).map(|n| ((n * 7_919) >> 3) as u8).collect();
     for (name, bytes) in [("torn", torn), ("holed", holed), ("noise", noise)] {
         let path = folder.path(name);
         fs::write(&path, &bytes).expect("written");
