@@ -201,7 +201,7 @@ impl Maker<'_> {
     /// As the store says.
     pub fn import(&mut self, up: &Up) -> Result<(), NotMade> {
         let path = match &up.config {
-            Some(file) => std::path::absolute(file).map_or_else(|_| file.clone(), |path| path),
+            Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
             None => "flags".into(),
         };
         let path = path.display().to_string();
