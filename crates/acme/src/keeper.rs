@@ -2,7 +2,7 @@
 //! gives a whole [`Publication`] after each change. Whatever fails, what is there goes on being published.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
@@ -45,7 +45,7 @@ pub fn restored(settings: &Settings) -> Result<Publication, Fault> {
 /// [`Fault::Own`] when the store cannot be used, or the authorities of `ca` are none.
 pub async fn run(
     settings: Settings,
-    mut wanted: watch::Receiver<Vec<String>>,
+    mut wanted: watch::Receiver<BTreeSet<String>>,
     mut asked: mpsc::Receiver<String>,
     publish: impl Fn(&Publication),
 ) -> Result<(), Fault> {
@@ -190,7 +190,7 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
     }
 
     /// These must have one. Names that went stay published but are not renewed.
-    fn want(&mut self, names: &[String]) {
+    fn want(&mut self, names: &BTreeSet<String>) {
         for name in self.names.values_mut() {
             name.wanted = false;
         }

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use seawall_model::Document;
-use seawall_model::document::{Rule, Zone};
+use seawall_model::document::{Rule, Zone, ZoneSettings};
 use seawall_model::tempo::{Share, Tempo};
 
 use crate::plan::{ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES};
@@ -136,20 +137,23 @@ pub fn allowed_shift(old: &Document, new: &Document) -> Share {
 
 /// A zone without what says only how requests are carried.
 fn judging(zone: &Zone) -> Zone {
-    let none = Zone::default();
+    let none = ZoneSettings::default();
     Zone {
-        origins: none.origins,
-        health: none.health,
-        passive: none.passive,
-        balance: none.balance,
-        outlier: none.outlier,
-        circuit: none.circuit,
-        timeouts: none.timeouts,
-        retry: none.retry,
-        compress: none.compress,
-        tls: none.tls,
-        hsts: none.hsts,
-        response_headers: none.response_headers,
+        origins: Vec::new(),
+        settings: Arc::new(ZoneSettings {
+            health: none.health,
+            passive: none.passive,
+            balance: none.balance,
+            outlier: none.outlier,
+            circuit: none.circuit,
+            timeouts: none.timeouts,
+            retry: none.retry,
+            compress: none.compress,
+            tls: none.tls,
+            hsts: none.hsts,
+            response_headers: none.response_headers,
+            ..ZoneSettings::clone(&zone.settings)
+        }),
         ..zone.clone()
     }
 }

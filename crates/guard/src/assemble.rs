@@ -86,7 +86,7 @@ impl Assembly<'_> {
                 continue;
             }
             if def.name == "ddos" && zone.ddos.concurrent_per_client > 0 {
-                guard.at_once = Some(AtOnce {
+                guard.steps_mut().at_once = Some(AtOnce {
                     most: zone.ddos.concurrent_per_client,
                     mode: seams.mode,
                     place,
@@ -126,11 +126,12 @@ impl Assembly<'_> {
 
 impl Guard {
     fn add(&mut self, step: Step<()>, seam: Seam) {
+        let steps = self.steps_mut();
         match seam {
-            Seam::Transform(seam) => self.head.push(step.with(HeadSeam::Transform(seam))),
-            Seam::Judge(seam) => self.head.push(step.with(HeadSeam::Judge(seam))),
-            Seam::Body(seam) => self.body.push(step.with(seam)),
-            Seam::Response(seam) => self.response.push(step.with(seam)),
+            Seam::Transform(seam) => steps.head.push(step.with(HeadSeam::Transform(seam))),
+            Seam::Judge(seam) => steps.head.push(step.with(HeadSeam::Judge(seam))),
+            Seam::Body(seam) => steps.body.push(step.with(seam)),
+            Seam::Response(seam) => steps.response.push(step.with(seam)),
         }
     }
 }

@@ -30,13 +30,13 @@ impl Guard {
     /// Whether no stage has anything to say of heads.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.head.is_empty() && self.body.is_empty()
+        self.steps().head.is_empty() && self.steps().body.is_empty()
     }
 
     /// Whether a request's head may become another one on its way past the stages.
     #[inline]
     pub fn changes_heads(&self) -> bool {
-        self.changes_heads
+        self.steps().changes_heads
     }
 
     /// The refusal of what goes beyond the zone's share of what all zones have together.
@@ -59,7 +59,7 @@ impl Guard {
     /// [`Refusal`]: the client has as many as it may.
     #[inline]
     pub fn enter(&self, client: IpAddr, now: u64) -> Result<Option<InProgress>, Box<Refusal>> {
-        match self.at_once {
+        match self.steps().at_once {
             Some(limit) if self.states().is_killed(limit.place) => Ok(None),
             None => Ok(None),
             Some(limit) => self.enter_limited(limit, client, now),

@@ -26,10 +26,10 @@ impl Guard {
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<Cleared<'r>, Refused> {
-        if !self.response.is_empty() {
+        if !self.steps().response.is_empty() {
             self.states.set_now(subject.now);
         }
-        for step in &self.response {
+        for step in &self.steps().response {
             if let Some(edits) = self.review(step, head, body, subject, trail)? {
                 edits.apply(&mut head.fields);
             }

@@ -38,7 +38,7 @@ impl Guard {
             watches: Vec::new(),
             hold: 0,
         };
-        for (at, step) in self.body.iter().enumerate() {
+        for (at, step) in self.steps().body.iter().enumerate() {
             let mut fuel = Fuel::new(step.def.budget.fuel);
             let opened = self.ask(
                 step,
@@ -88,7 +88,7 @@ impl Inspection<'_> {
         let mut at = 0;
         while let Some((nth, watch)) = self.watches.get_mut(at) {
             let nth = *nth;
-            let Some(step) = guard.body.get(nth) else {
+            let Some(step) = guard.steps().body.get(nth) else {
                 break;
             };
             let kib = 1 + piece.len() as u64 / 1024;
@@ -112,7 +112,7 @@ impl Inspection<'_> {
     }
 
     fn heed(&self, at: usize, verdict: Verdict, trail: &mut Trail) -> Result<(), Box<Refusal>> {
-        let Some(step) = self.guard.body.get(at) else {
+        let Some(step) = self.guard.steps().body.get(at) else {
             return Ok(());
         };
         let (answer, reason) = match verdict {

@@ -19,7 +19,7 @@ use crate::edits::HeadEdit;
 use crate::stage::{
     BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Stage, StageDef, Transform,
 };
-use crate::states::{Quarantine, StageCounts, States, ZoneId};
+use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
 use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
 
@@ -69,7 +69,13 @@ impl Scope {
 pub struct Guard {
     zone: ZoneId,
     pub(crate) states: Arc<States>,
-    quarantine: Arc<Quarantine>,
+    /// None: no stage has anything to do, which holds for most of many zones.
+    steps: Option<Box<Steps>>,
+}
+
+/// What there is to do, in order.
+#[derive(Default)]
+pub(crate) struct Steps {
     pub(crate) head: Vec<Step<HeadSeam>>,
     pub(crate) body: Vec<Step<Box<dyn BodyStage>>>,
     pub(crate) response: Vec<Step<Box<dyn ResponseStage>>>,
@@ -77,6 +83,15 @@ pub struct Guard {
     thresholds: Vec<(u8, u32)>,
     pub(crate) at_once: Option<AtOnce>,
 }
+
+static NOTHING: Steps = Steps {
+    head: Vec::new(),
+    body: Vec::new(),
+    response: Vec::new(),
+    changes_heads: false,
+    thresholds: Vec::new(),
+    at_once: None,
+};
 
 /// One part of a stage.
 pub(crate) struct Step<S> {
@@ -163,34 +178,42 @@ impl Guard {
     pub(crate) fn new(zone: ZoneId, states: Arc<States>) -> Self {
         Self {
             zone,
-            quarantine: states.quarantine(zone),
             states,
-            head: Vec::new(),
-            body: Vec::new(),
-            response: Vec::new(),
-            changes_heads: false,
-            thresholds: Vec::new(),
-            at_once: None,
+            steps: None,
         }
     }
 
+    /// What there is to do.
+    #[inline]
+    pub(crate) fn steps(&self) -> &Steps {
+        self.steps.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The same, to be added to.
+    pub(crate) fn steps_mut(&mut self) -> &mut Steps {
+        self.steps.get_or_insert_default()
+    }
+
     pub(crate) fn threshold(&mut self, place: u8, score: u32) {
-        self.thresholds.push((place, score));
+        self.steps_mut().thresholds.push((place, score));
     }
 
     pub(crate) fn finish(&mut self) {
+        let Some(steps) = &mut self.steps else {
+            return;
+        };
         let changes = |step: &Step<HeadSeam>| matches!(step.seam, HeadSeam::Transform(_));
-        self.changes_heads = self.head.iter().any(changes);
-        self.head.shrink_to_fit();
-        self.body.shrink_to_fit();
-        self.response.shrink_to_fit();
-        self.thresholds.shrink_to_fit();
+        steps.changes_heads = steps.head.iter().any(changes);
+        steps.head.shrink_to_fit();
+        steps.body.shrink_to_fit();
+        steps.response.shrink_to_fit();
+        steps.thresholds.shrink_to_fit();
     }
 
     /// Whether optional stages are off here: the process is in safe mode, or the zone's version is in quarantine.
     #[inline]
     pub fn does_without(&self) -> bool {
-        self.states.is_safe_mode() || self.quarantine.is_on()
+        self.states.is_safe_mode() || self.states.is_quarantined(self.zone)
     }
 
     pub(crate) fn states(&self) -> &Arc<States> {
@@ -206,9 +229,9 @@ impl Guard {
     /// optional one that the zone does without just now is off.
     pub fn stages(&self) -> impl Iterator<Item = (&'static str, StageMode)> {
         let without = self.does_without();
-        let heads = self.head.iter().map(|step| step.shown(without));
-        let bodies = self.body.iter().map(|step| step.shown(without));
-        let responses = self.response.iter().map(|step| step.shown(without));
+        let heads = self.steps().head.iter().map(|step| step.shown(without));
+        let bodies = self.steps().body.iter().map(|step| step.shown(without));
+        let responses = self.steps().response.iter().map(|step| step.shown(without));
         let mut all: Vec<_> = heads.chain(bodies).chain(responses).collect();
         all.sort_by_key(|(place, _, mode)| (*place, std::cmp::Reverse(*mode)));
         all.dedup_by_key(|(place, ..)| *place);
@@ -217,7 +240,7 @@ impl Guard {
 
     /// Whether bodies of requests, or responses, are looked at by anybody.
     pub fn has_body_stages(&self) -> bool {
-        !self.body.is_empty()
+        !self.steps().body.is_empty()
     }
 
     /// Lets the stages judge a request, and change it.
@@ -231,7 +254,7 @@ impl Guard {
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<Admitted<'r>, Refused> {
-        if !self.head.is_empty() {
+        if !self.steps().head.is_empty() {
             self.judge(head, subject, trail)?;
         }
         Ok(Admitted::client(head, self.zone))
@@ -265,7 +288,7 @@ impl Guard {
         run: &mut Run,
         trail: &mut Trail,
     ) -> Result<Option<Arc<HeadEdit>>, Refused> {
-        while let Some(step) = self.head.get(run.at) {
+        while let Some(step) = self.steps().head.get(run.at) {
             run.at += 1;
             if step.place != run.place {
                 self.weigh(run, trail)?;
@@ -386,7 +409,7 @@ impl Guard {
         if let Some(of_stage) = &step.of_stage {
             let open =
                 |other: &&Step<HeadSeam>| other.place == step.place && other.breaker.is_open();
-            if self.head.iter().filter(open).count() >= RULES_OPEN {
+            if self.steps().head.iter().filter(open).count() >= RULES_OPEN {
                 of_stage.open(subject.now);
             }
         }
@@ -482,10 +505,15 @@ impl Guard {
             return Ok(());
         }
         let threshold = self
+            .steps()
             .thresholds
             .iter()
             .find(|(place, _)| *place == run.place);
-        let def = self.head.iter().find(|step| step.place == run.place);
+        let def = self
+            .steps()
+            .head
+            .iter()
+            .find(|step| step.place == run.place);
         match (threshold, def) {
             (Some((_, threshold)), Some(step)) if score >= *threshold => {
                 let reason = Reason::about("score", score.to_string().into());

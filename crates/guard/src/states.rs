@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
@@ -31,17 +31,6 @@ pub struct StageCounts {
     pub opened: AtomicU64,
 }
 
-/// Whether a zone is in quarantine: what its guard asks without a lock.
-#[derive(Debug, Default)]
-pub(crate) struct Quarantine(AtomicBool);
-
-impl Quarantine {
-    #[inline]
-    pub(crate) fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// What all stages keep beyond a snapshot.
 #[derive(Debug)]
 pub struct States {
@@ -53,7 +42,9 @@ pub struct States {
     killed: AtomicU32,
     /// No optional stage is asked, in any zone.
     safe_mode: AtomicBool,
-    quarantines: Mutex<HashMap<ZoneId, Arc<Quarantine>>>,
+    /// Zones in which no optional stage is asked; and whether there is one, which guards ask without a lock.
+    quarantined: RwLock<HashSet<ZoneId>>,
+    any_quarantined: AtomicBool,
     pub(crate) breakers: Mutex<HashMap<BreakerKey, Arc<Breaker>>>,
     /// What stages of another process counted, as far as it is in `counts`.
     pub(crate) taken: Mutex<HashMap<&'static str, [u64; 6]>>,
@@ -69,7 +60,8 @@ impl States {
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
             safe_mode: AtomicBool::new(false),
-            quarantines: Mutex::default(),
+            quarantined: RwLock::default(),
+            any_quarantined: AtomicBool::new(false),
             breakers: Mutex::default(),
             taken: Mutex::default(),
             counts: stages
@@ -134,26 +126,32 @@ impl States {
 
     /// Leaves optional stages out in these zones, at once, and lets them in again in all others.
     pub fn set_quarantined(&self, zones: &HashSet<ZoneId>) {
-        let mut all = locked(&self.quarantines);
-        for id in zones {
-            all.entry(*id).or_default();
-        }
-        for (id, quarantine) in all.iter() {
-            quarantine.0.store(zones.contains(id), Ordering::Relaxed);
-        }
+        let quarantined = self.quarantined.write();
+        *quarantined.unwrap_or_else(PoisonError::into_inner) = zones.clone();
+        self.any_quarantined
+            .store(!zones.is_empty(), Ordering::Release);
     }
 
     /// The zones in which optional stages are left out, sorted.
     pub fn quarantined(&self) -> Vec<ZoneId> {
-        let all = locked(&self.quarantines);
-        let on = all.iter().filter(|(_, quarantine)| quarantine.is_on());
-        let mut zones: Vec<_> = on.map(|(id, _)| *id).collect();
+        let quarantined = self.quarantined.read();
+        let quarantined = quarantined.unwrap_or_else(PoisonError::into_inner);
+        let mut zones: Vec<_> = quarantined.iter().copied().collect();
         zones.sort();
         zones
     }
 
-    pub(crate) fn quarantine(&self, zone: ZoneId) -> Arc<Quarantine> {
-        locked(&self.quarantines).entry(zone).or_default().clone()
+    /// Whether optional stages are left out in this zone.
+    #[inline]
+    pub(crate) fn is_quarantined(&self, zone: ZoneId) -> bool {
+        self.any_quarantined.load(Ordering::Acquire) && self.looks_quarantined(zone)
+    }
+
+    #[cold]
+    fn looks_quarantined(&self, zone: ZoneId) -> bool {
+        let quarantined = self.quarantined.read();
+        let quarantined = quarantined.unwrap_or_else(PoisonError::into_inner);
+        quarantined.contains(&zone)
     }
 
     pub(crate) fn count(&self, place: u8, which: impl FnOnce(&StageCounts) -> &AtomicU64) {
@@ -190,8 +188,6 @@ impl States {
     pub fn sweep(&self) {
         let mut all = locked(&self.breakers);
         all.retain(|_, breaker| Arc::strong_count(breaker) > 1);
-        drop(all);
-        locked(&self.quarantines).retain(|_, zone| Arc::strong_count(zone) > 1 || zone.is_on());
     }
 }
 

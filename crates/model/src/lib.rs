@@ -15,6 +15,7 @@ pub mod problem;
 pub mod suggest;
 pub mod tempo;
 pub mod token;
+pub mod trie;
 pub mod units;
 pub mod view;
 
@@ -28,4 +29,5 @@ pub use limits::Limits;
 pub use network::Network;
 pub use problem::{Problem, Problems, Wrong};
 pub use tempo::{Share, Tempo};
+pub use trie::Trie;
 pub use view::RequestView;

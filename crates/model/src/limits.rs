@@ -45,14 +45,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 MiB of text, 100,000 zones, 1,000 hosts and 256 origins in each.
+    /// 256 MiB of text, a million zones, 1,000 hosts and 256 origins in each.
     fn default() -> Self {
         Self {
-            document_bytes: 16 << 20,
+            document_bytes: 256 << 20,
             document_memory: 3 << 29,
             problems: 1_000,
             text_bytes: 8 << 10,
-            zones: 100_000,
+            zones: 1_000_000,
             hosts_per_zone: 1_000,
             origins_per_zone: 256,
             rules_per_zone: 1_000,

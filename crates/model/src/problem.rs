@@ -127,6 +127,8 @@ pub struct Report {
     most: usize,
     more: u64,
     zone: Option<usize>,
+    /// Where the piece of the text begins in which offsets are counted.
+    base: usize,
     bad_zones: BTreeSet<usize>,
     bad_platform: bool,
 }
@@ -139,6 +141,7 @@ impl Report {
             most,
             more: 0,
             zone: None,
+            base: 0,
             bad_zones: BTreeSet::new(),
             bad_platform: false,
         }
@@ -147,6 +150,21 @@ impl Report {
     /// From here on problems are those of the zone with this index; without one, of what all zones share.
     pub fn turn_to(&mut self, zone: Option<usize>) {
         self.zone = zone;
+    }
+
+    /// From here on offsets are counted from this one in the whole text.
+    pub fn count_from(&mut self, base: usize) {
+        self.base = base;
+    }
+
+    /// Where in the whole text an offset is.
+    pub fn place(&self, offset: usize) -> usize {
+        self.base + offset
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.more == 0
     }
 
     /// The zone whose problems are added now.
@@ -178,7 +196,8 @@ impl Report {
             None => self.bad_platform = true,
         }
         if self.found.len() < self.most {
-            self.found.push((offset, say()));
+            self.found
+                .push((offset.map(|offset| self.place(offset)), say()));
         } else {
             self.more += 1;
         }
@@ -186,7 +205,7 @@ impl Report {
 
     /// All problems in the order of `text`, with their lines; none when nothing was added.
     pub fn finish(mut self, text: &str) -> Option<Problems> {
-        if self.found.is_empty() && self.more == 0 {
+        if self.is_empty() {
             return None;
         }
         self.found.sort_by_key(|(offset, _)| *offset);

@@ -239,15 +239,8 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if ran_out > 0 && now.saturating_sub(ran_out) < RAN_OUT {
         degraded.push("descriptors");
     }
-    let down = snapshot.zones.iter().any(|zone| {
-        let state = zone.pool.describe(now);
-        !state.members.is_empty()
-            && state
-                .members
-                .iter()
-                .all(|member| !member.healthy || member.ejected_for_ms.is_some())
-    });
-    if down {
+    let origins = origins(&snapshot, now);
+    if origins.down {
         degraded.push("origins_down");
     }
     if admin.guard.is_safe_mode() {
@@ -259,18 +252,10 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if !admin.guard.open_breakers().is_empty() {
         degraded.push("breakers_open");
     }
-    if snapshot
-        .zones
-        .iter()
-        .any(|zone| zone.pool.describe(now).panicking)
-    {
+    if origins.all_used_again {
         degraded.push("all_origins_used_again");
     }
-    if snapshot
-        .zones
-        .iter()
-        .any(|zone| zone.pool.members().any(|member| member.addresses_stale()))
-    {
+    if origins.dns_stale {
         degraded.push("dns_stale");
     }
     if !admin.shared.certificates.alarms().is_empty() {
@@ -279,13 +264,32 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     degraded
 }
 
+/// What is wrong with origins, of whatever zone.
+#[derive(Default)]
+struct Origins {
+    down: bool,
+    all_used_again: bool,
+    dns_stale: bool,
+}
+
+/// Of zones that nobody has asked for nothing is known, and nothing is made for the asking.
+fn origins(snapshot: &Snapshot, now: u64) -> Origins {
+    let mut all = Origins::default();
+    for pool in snapshot.zones.iter().filter_map(|zone| zone.pool_in_use()) {
+        all.down |= pool.is_down(now);
+        all.all_used_again |= pool.is_panicking(now);
+        all.dns_stale |= pool.members().any(|member| member.addresses_stale());
+    }
+    all
+}
+
 fn state(head: &RequestHead, admin: &Admin) -> Value {
     let snapshot = admin.shared.slot.load();
     let now = admin.shared.now();
     let page = page_of(head.target());
     let mut zones = Map::new();
     for zone in snapshot.zones.iter().skip(page * PAGE).take(PAGE) {
-        let pool = zone.pool.describe(now);
+        let pool = zone.pool().describe(now);
         let origins: Vec<Value> = pool
             .members
             .iter()

@@ -3,7 +3,7 @@
 //!
 //! Not here: how they come ([`seawall_acme`]). The way back is a bounded queue of names that clients asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ const SHOWN: usize = 1000;
 pub struct Certificates {
     live: RwLock<Arc<Live>>,
     asked: RwLock<Option<mpsc::Sender<String>>>,
-    wanted: watch::Sender<Vec<String>>,
+    wanted: watch::Sender<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Certificates {
     }
 
     /// These names must have a certificate.
-    pub fn want(&self, names: Vec<String>) {
+    pub fn want(&self, names: BTreeSet<String>) {
         self.wanted.send_if_modified(|wanted| {
             let changed = *wanted != names;
             *wanted = names;
@@ -49,8 +49,21 @@ impl Certificates {
         });
     }
 
+    /// No longer `before`, but `after`.
+    pub fn change_wanted(&self, before: &BTreeSet<String>, after: BTreeSet<String>) {
+        if *before == after {
+            return;
+        }
+        self.wanted.send_modify(|wanted| {
+            for name in before {
+                wanted.remove(name);
+            }
+            wanted.extend(after);
+        });
+    }
+
     /// The names that must have one, whenever they change.
-    pub fn wanted(&self) -> watch::Receiver<Vec<String>> {
+    pub fn wanted(&self) -> watch::Receiver<BTreeSet<String>> {
         self.wanted.subscribe()
     }
 

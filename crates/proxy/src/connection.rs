@@ -95,7 +95,7 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
         } else {
             snapshot.choose(name.as_bytes(), from, from).zone
         };
-        zone.and_then(|zone| zone.tls.clone())
+        zone.and_then(|zone| zone.tls().cloned())
     };
     // Boxed: a handshake's state is large, and gone once it is done.
     let mut accepting = Box::pin(accept(tcp, &mut alarm, choose));

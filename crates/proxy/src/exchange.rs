@@ -243,7 +243,7 @@ pub async fn run<'c>(
         location: &snapshot.edge.location,
         zone: zone.map_or("", |zone| &zone.name),
         version: zone.map_or("", |zone| &zone.version),
-        place: zone.map_or(b"", |zone| &zone.place),
+        place: zone.map_or(b"", |zone| zone.place()),
         client_ip: client.ip,
         method: scratch.request.method_bytes(),
         host: scratch.request.authority(),

@@ -292,17 +292,17 @@ async fn place(
     need: Need,
     due: Instant,
 ) -> Result<Room, Fault> {
-    if let Some(place) = zone.pool.connection(member) {
+    if let Some(place) = zone.pool().connection(member) {
         return Ok(Room::New(place));
     }
-    let _counted = zone.pool.wait(member).ok_or(Fault::Full)?;
+    let _counted = zone.pool().wait(member).ok_or(Fault::Full)?;
     let _waiting = Waiting::new(thread, member);
     while Instant::now() < due {
         tokio::time::sleep(PLACE_LOOK).await;
         if let Some(lent) = thread.origins.idle(member, need, false) {
             return Ok(Room::Kept(lent));
         }
-        if let Some(place) = zone.pool.connection(member) {
+        if let Some(place) = zone.pool().connection(member) {
             return Ok(Room::New(place));
         }
     }

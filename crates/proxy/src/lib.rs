@@ -33,6 +33,7 @@ pub mod snapshot;
 pub mod stages;
 mod standing;
 pub mod state;
+pub mod table;
 pub mod thread;
 mod tickets;
 pub mod trial;

@@ -1,7 +1,7 @@
 //! What runs beside the workers, on a thread of its own: names are resolved, origins are probed.
 //!
 //! The decisions are pure and stand in [`origin`](crate::origin); here is only what waits and connects. A swap of the snapshot
-//! ends all tasks and starts those of the new one; what was learnt lives in the members.
+//! ends the tasks of zones that are others from then on; what was learnt lives in the members.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -27,7 +27,6 @@ use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
-use crate::trial::Live;
 
 /// How often it is looked whether the snapshot was swapped.
 const LOOK: Duration = Duration::from_millis(200);
@@ -37,51 +36,59 @@ const RESOLVING: Duration = Duration::from_secs(10);
 /// Resolves and probes for ever. Must run in a `LocalSet`.
 pub async fn run(shared: Arc<Shared>, seed: u64) {
     let mut random = seed;
+    let mut tasks: Vec<(Arc<Zone>, JoinSet<()>)> = Vec::new();
     loop {
         let snapshot = shared.slot.load();
-        let mut tasks = JoinSet::new();
-        let mut seen = HashSet::new();
-        for zone in snapshot.serving_zones() {
-            if snapshot.trials.is_some() && !seen.insert(Arc::as_ptr(zone)) {
-                continue;
-            }
-            for (index, origin) in (0u16..).zip(&zone.origins) {
-                let Some(member) = zone.pool.member(index) else {
-                    continue;
-                };
-                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                if let Place::Server { host, port, .. } = &origin.at
-                    && host.parse::<IpAddr>().is_err()
-                {
-                    let refresh = Refresh::new(host, *port);
-                    tasks.spawn_local(resolve(
-                        shared.clone(),
-                        member.clone(),
-                        refresh,
-                        host.clone(),
-                        *port,
-                        random,
-                    ));
-                }
-                if let Some(probe) = &zone.probe
-                    && matches!(origin.at, Place::Server { .. } | Place::Unix(_))
-                {
-                    let task = probe_for_ever(
-                        shared.clone(),
-                        snapshot.clone(),
-                        zone.clone(),
-                        index,
-                        probe.clone(),
-                        random,
-                    );
-                    tasks.spawn_local(task);
-                }
+        let on_trial = snapshot.trials.iter().flat_map(|trials| trials.zones());
+        let on_trial = on_trial.filter(|zone| zone.is_watched());
+        let watched: Vec<&Arc<Zone>> = snapshot.zones.watched().iter().chain(on_trial).collect();
+        let there: HashSet<*const Zone> = watched.iter().map(|zone| Arc::as_ptr(zone)).collect();
+        // Dropping its tasks ends them. Those of a zone that is the same go on.
+        tasks.retain(|(zone, _)| there.contains(&Arc::as_ptr(zone)));
+        let known: HashSet<*const Zone> = tasks.iter().map(|(zone, _)| Arc::as_ptr(zone)).collect();
+        let mut new = HashSet::new();
+        for zone in watched {
+            let at = Arc::as_ptr(zone);
+            if !known.contains(&at) && new.insert(at) {
+                tasks.push((zone.clone(), watch(&shared, zone, &mut random)));
             }
         }
         while Arc::ptr_eq(&snapshot, &shared.slot.load()) {
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// The tasks of one zone.
+fn watch(shared: &Arc<Shared>, zone: &Arc<Zone>, random: &mut u64) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for (index, origin) in (0u16..).zip(&zone.origins) {
+        let Some(member) = zone.pool().member(index) else {
+            continue;
+        };
+        *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        if let Place::Server { host, port, .. } = &origin.at
+            && origin.address().is_none()
+        {
+            let refresh = Refresh::new(host, *port);
+            let (shared, member) = (shared.clone(), member.clone());
+            tasks.spawn_local(resolve(
+                shared,
+                member,
+                refresh,
+                host.clone(),
+                *port,
+                *random,
+            ));
+        }
+        if let Some(probe) = &zone.probe
+            && matches!(origin.at, Place::Server { .. } | Place::Unix(_))
+        {
+            let (shared, zone) = (shared.clone(), zone.clone());
+            tasks.spawn_local(probe_for_ever(shared, zone, index, probe.clone(), *random));
+        }
+    }
+    tasks
 }
 
 async fn resolve(
@@ -110,14 +117,7 @@ async fn resolve(
     }
 }
 
-async fn probe_for_ever(
-    shared: Arc<Shared>,
-    snapshot: Arc<Live>,
-    zone: Arc<Zone>,
-    index: u16,
-    probe: Probe,
-    seed: u64,
-) {
+async fn probe_for_ever(shared: Arc<Shared>, zone: Arc<Zone>, index: u16, probe: Probe, seed: u64) {
     // Spread over the interval: a thousand origins are not probed in the same instant.
     let spread = probe
         .every
@@ -125,13 +125,16 @@ async fn probe_for_ever(
     tokio::time::sleep(spread.min(Duration::from_secs(1))).await;
     loop {
         let began = Instant::now();
+        // Of what is live now: that of before must not be kept for its zones' sake.
+        let snapshot = shared.slot.load();
         match probe_once(&snapshot, &zone, index, &probe).await {
             Ok(good) => {
-                zone.pool.probe_result(index, good);
+                zone.pool().probe_result(index, good);
             }
             // Nobody was asked, so nobody has failed.
             Err(NoRoom) => shared.note_ran_out(),
         }
+        drop(snapshot);
         tokio::time::sleep_until(began + probe.every).await;
     }
 }
@@ -157,7 +160,7 @@ async fn probe_once(
         let connected = if let Some(Place::Unix(path)) = at {
             outward.connect_unix(path, &mut alarm).await
         } else {
-            let member = zone.pool.member(index);
+            let member = zone.pool().member(index);
             let address = member.and_then(|member| member.addresses().first().copied());
             let Some(address) = address else {
                 return Ok(None);
@@ -211,7 +214,7 @@ async fn ask(
     extra.push_known(FieldId::Connection, b"close");
     let authority = (probe.host.as_deref().map(str::as_bytes))
         .or(origin.host.as_deref())
-        .or(probe.first_host.as_deref().map(str::as_bytes))
+        .or(zone.first_host().map(str::as_bytes))
         .unwrap_or(own.as_bytes());
     let admitted = Admitted::background(
         zone.id,

@@ -100,7 +100,7 @@ pub async fn relay(
     let common = prepare(exchange, admitted, parts);
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
-    zone.pool.budget().count_request(now);
+    zone.pool().budget().count_request(now);
     let mut picking = Picking::new(exchange, zone, admitted.head());
     let mut tried = Tried::default();
     let mut made = 0;
@@ -192,14 +192,14 @@ pub async fn relay(
                 bytes_in: miss.spent,
             });
         }
-        match zone.pool.may_retry(&attempt, now) {
+        match zone.pool().may_retry(&attempt, now) {
             Retry::Yes => {
                 thread.shard.retried("again");
                 tried.add(index);
                 last = Some(miss.fault);
             }
             Retry::No(why) => {
-                if made < zone.pool.settings().retry.attempts {
+                if made < zone.pool().settings().retry.attempts {
                     thread.shard.retried(why.name());
                 }
                 return Err(Failed {
@@ -213,7 +213,7 @@ pub async fn relay(
 
 /// Tells the pool what came of an attempt.
 fn note(exchange: &Exchange<'_, '_>, zone: &Zone, index: u16, outcome: OriginOutcome, now: u64) {
-    if let Some(crate::origin::Ejection::Began { .. }) = zone.pool.report(index, outcome, now) {
+    if let Some(crate::origin::Ejection::Began { .. }) = zone.pool().report(index, outcome, now) {
         exchange.thread.shard.origin_ejected();
     }
 }

@@ -3,6 +3,8 @@
 //! Not here: how a document becomes one ([`compile`](crate::compile)), and what outlives it (pools' members, metrics slots,
 //! ticket keys: State).
 
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,37 +17,43 @@ use seawall_model::{HostPattern, Network};
 use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
-use seawall_net::proxy_protocol::Version;
-use seawall_rules::{NetworkSet, ZonePatterns};
+use seawall_net::proxy_protocol;
+use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
+use seawall_telemetry::record::place;
 
 use crate::compress::Compress;
 use crate::files::Site;
-use crate::hosts::HostTable;
-use crate::origin::Pool;
+use crate::origin::{Members, Pool, Settings};
 use crate::sessions::{self, Sessions};
+use crate::table::ZoneTable;
+use crate::tickets::TicketShelf;
 
-/// A configuration as it serves.
-#[derive(Debug)]
+/// A configuration as it serves. Copying one shares all with it.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Which it is, for `/state`: a short hash of what holds for all zones, and of each zone's version.
     pub version: Box<str>,
     /// The version of what all zones share, `[edge]` and `[lists]`, as the number that its hexadecimal digits would be.
     pub platform: u64,
-    /// The zones.
-    pub zones: Box<[Arc<Zone>]>,
-    /// From host to zone.
-    pub hosts: HostTable,
+    /// The zones, by name and by host.
+    pub zones: ZoneTable,
     /// What holds for all zones.
-    pub edge: Edge,
+    pub edge: Arc<Edge>,
+    /// What was written of it, as a number.
+    pub edge_content: u64,
     /// Lists of networks, sorted by name.
-    pub lists: Box<[List]>,
+    pub lists: Arc<[List]>,
+    /// The patterns of all zones' rules, and what they cost.
+    pub patterns: Patterns,
+    /// What all zones reach beyond the snapshot.
+    pub home: Arc<Home>,
 }
 
 impl Snapshot {
     /// The zone of a host, as it came in `Host` or `:authority`.
     pub fn zone(&self, authority: &[u8]) -> Option<&Arc<Zone>> {
-        self.zones.get(self.hosts.find(authority)? as usize)
+        self.zones.find(authority)
     }
 
     /// A list by its name.
@@ -113,7 +121,47 @@ pub struct Edge {
     pub unready_when: Box<[String]>,
 }
 
-/// One zone.
+/// What all zones reach beyond the snapshot.
+#[derive(Debug)]
+pub struct Home {
+    /// The location's name.
+    pub location: Box<str>,
+    /// Members of pools.
+    pub members: Arc<Members>,
+    /// Keys of session tickets.
+    pub tickets: Arc<TicketShelf>,
+}
+
+/// A version as it is written: 12 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Version([u8; 12]);
+
+impl Version {
+    /// The version whose digits are this number.
+    pub fn of(number: u64) -> Self {
+        let digit = |nth: usize| {
+            let digit = (number >> (44 - 4 * nth)) as u8 & 15;
+            digit + if digit < 10 { b'0' } else { b'a' - 10 }
+        };
+        Self(std::array::from_fn(digit))
+    }
+}
+
+impl Deref for Version {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self)
+    }
+}
+
+/// One zone. What it needs only once somebody asks for it is made then: of a million zones most are silent.
 #[derive(Debug)]
 pub struct Zone {
     /// Its stable id: what outlives a snapshot is kept by it.
@@ -124,28 +172,49 @@ pub struct Zone {
     pub content: u64,
     /// Its place in metrics.
     pub slot: ZoneSlot,
+    /// Its certificate is a file.
+    pub own_files: bool,
     /// Its version, for Records: a short hash of what its owner wrote, its lists and files included.
-    pub version: Box<str>,
+    pub version: Version,
     /// The number that the version's digits are.
     pub version_number: u64,
     /// The hosts that it asks for. A snapshot may give some to another zone.
     pub hosts: Box<[HostPattern]>,
-    /// Location, name and version as Records write them.
-    pub place: Box<[u8]>,
-    /// Its origins' state.
-    pub pool: Arc<Pool>,
-    /// What decides which origin gets a request.
-    pub by: By,
     /// Its origins, by the index that the pool gives.
     pub origins: Box<[Origin]>,
-    /// TLS towards clients; none when no certificate could be had.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// The same over QUIC, made when a client first needs it.
-    pub quic: OnceLock<Arc<ServerConfig>>,
     /// What judges its requests and responses.
     pub guard: Guard,
     /// The patterns of its rules, to be shared with the next snapshot and charged there.
     pub patterns: ZonePatterns,
+    /// What it says under maintenance, in HTML; none: a page of ours.
+    pub maintenance: Option<Box<[u8]>>,
+    /// How it is served, which many zones have in common.
+    pub manner: Arc<Manner>,
+    /// What it reaches beyond the snapshot.
+    pub home: Arc<Home>,
+    /// TLS towards clients, of all that have the same certificate; none when none could be had.
+    pub shared_tls: Option<Arc<ServerConfig>>,
+    /// What somebody has needed.
+    pub awake: OnceLock<Box<Awake>>,
+}
+
+/// What a zone needs once somebody asks for it.
+#[derive(Debug)]
+pub struct Awake {
+    /// Location, name and version as Records write them.
+    place: Box<[u8]>,
+    pool: OnceLock<Pool>,
+    tls: OnceLock<Arc<ServerConfig>>,
+    quic: OnceLock<Arc<ServerConfig>>,
+}
+
+/// How a zone is served, which many zones have in common.
+#[derive(Debug)]
+pub struct Manner {
+    /// How its pool behaves.
+    pub pool_settings: Settings,
+    /// What decides which origin gets a request.
+    pub by: By,
     /// Its certificates come by ACME.
     pub acme: bool,
     /// SNI and Host must name the same zone: it has client certificates or a TLS policy of its own.
@@ -158,8 +227,6 @@ pub struct Zone {
     pub hsts: Option<Box<str>>,
     /// What is changed in responses.
     pub response_edits: Edits,
-    /// What it says under maintenance, in HTML; none: a page of ours.
-    pub maintenance: Option<Box<[u8]>>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
     /// WebSocket may be spoken.
@@ -170,12 +237,88 @@ pub struct Zone {
     pub probe: Option<Probe>,
 }
 
+impl Deref for Zone {
+    type Target = Manner;
+
+    fn deref(&self) -> &Manner {
+        &self.manner
+    }
+}
+
 impl Zone {
+    fn awake(&self) -> &Awake {
+        self.awake.get_or_init(|| {
+            Box::new(Awake {
+                place: place(&self.home.location, &self.name, &self.version),
+                pool: OnceLock::new(),
+                tls: OnceLock::new(),
+                quic: OnceLock::new(),
+            })
+        })
+    }
+
+    /// Location, name and version as Records write them.
+    pub fn place(&self) -> &[u8] {
+        &self.awake().place
+    }
+
+    /// Its origins' state.
+    pub fn pool(&self) -> &Pool {
+        self.awake().pool.get_or_init(|| {
+            let ids = self.origins.iter();
+            let ids = ids.map(|origin| (&*origin.id, origin.weight.into()));
+            // What outlives a configuration is found again by this.
+            let scope = format!("{:016x}", self.id.0);
+            let pool = Pool::new(&scope, ids, self.manner.pool_settings, &self.home.members);
+            // An address needs no resolver: the first request finds it.
+            for (member, origin) in pool.members().zip(&self.origins) {
+                if let Some(address) = origin.address()
+                    && *member.addresses() != [address]
+                {
+                    member.set_addresses(&[address]);
+                }
+            }
+            pool
+        })
+    }
+
+    /// The same, if anybody has needed it.
+    pub fn pool_in_use(&self) -> Option<&Pool> {
+        self.awake.get()?.pool.get()
+    }
+
+    /// Whether its origins are resolved or probed.
+    pub fn is_watched(&self) -> bool {
+        let by_name = |origin: &Origin| {
+            matches!(origin.at, Place::Server { .. }) && origin.address().is_none()
+        };
+        self.probe.is_some() || self.origins.iter().any(by_name)
+    }
+
+    /// TLS towards clients, with ticket keys of its own: a ticket of another zone cannot be opened with them.
+    pub fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        let shared = self.shared_tls.as_ref()?;
+        let own = || {
+            let mut own = ServerConfig::clone(shared);
+            own.ticketer = self.home.tickets.of(self.id);
+            Arc::new(own)
+        };
+        Some(self.awake().tls.get_or_init(own))
+    }
+
     /// TLS towards clients over QUIC. Early data only where no client certificates are looked at.
     pub fn tls_over_quic(&self, all: &Arc<Sessions>) -> Option<Arc<ServerConfig>> {
-        let tcp = self.tls.as_ref()?;
+        let tcp = self.tls()?;
         let made = || sessions::over_quic(tcp, self.id, all, !self.strict_tls);
-        Some(self.quic.get_or_init(made).clone())
+        Some(self.awake().quic.get_or_init(made).clone())
+    }
+
+    /// The first of its hosts that is one name.
+    pub fn first_host(&self) -> Option<&str> {
+        self.hosts.iter().find_map(|pattern| match pattern {
+            HostPattern::Exact(host) => Some(host.as_str()),
+            HostPattern::Under(_) | HostPattern::Any => None,
+        })
     }
 }
 
@@ -200,9 +343,23 @@ pub struct Origin {
     /// The `Host` it gets; none passes the client's.
     pub host: Option<Box<[u8]>>,
     /// The version of the PROXY protocol that its connections begin with.
-    pub announce: Option<Version>,
+    pub announce: Option<proxy_protocol::Version>,
     /// Which HTTP it speaks.
     pub protocol: OriginProtocol,
+    /// Its share relative to the others.
+    pub weight: u16,
+    /// What it is, as one text: its URL and all that decides how its connections are made.
+    pub id: Box<str>,
+}
+
+impl Origin {
+    /// Where it is, if that needs no resolver.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.at {
+            Place::Server { host, port, .. } => Some(SocketAddr::new(host.parse().ok()?, *port)),
+            Place::Sample | Place::Unix(_) | Place::Files(_) => None,
+        }
+    }
 }
 
 /// Where an origin is.
@@ -217,7 +374,7 @@ pub enum Place {
         /// Its port.
         port: u16,
         /// How TLS is spoken to it; none is cleartext.
-        tls: Option<OriginTls>,
+        tls: Option<Box<OriginTls>>,
     },
     /// A unix socket of this machine, by its path.
     Unix(Box<Path>),
@@ -243,8 +400,6 @@ pub struct Probe {
     pub path: Box<str>,
     /// The `Host` asked for, before the origin's own.
     pub host: Option<Box<str>>,
-    /// The zone's first host, for origins without a `Host` of their own.
-    pub first_host: Option<Box<str>>,
     /// How often.
     pub every: Duration,
     /// The longest it may take.

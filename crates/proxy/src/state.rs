@@ -1,7 +1,7 @@
 //! What outlives a snapshot: the guard's State, members of pools, metrics slots, ticket keys. Keyed by zones' stable ids, so that
 //! a swap finds it again and a new zone never finds an old one's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,16 +12,17 @@ use seawall_net::outward::Outward;
 use seawall_telemetry::Registry;
 
 use crate::certificates::Certificates;
-use crate::compile::Refused;
+use crate::compile::{Changed, Refused};
 use crate::origin::Members;
-use crate::tickets::Tickets;
+use crate::snapshot::Zone;
+use crate::tickets::TicketShelf;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
 /// What outlives a snapshot.
 pub struct State {
     /// Members of pools.
-    pub members: Members,
+    pub members: Arc<Members>,
     /// Metrics.
     pub registry: Arc<Registry>,
     /// What stages keep.
@@ -32,7 +33,8 @@ pub struct State {
     pub certificates: Arc<Certificates>,
     /// All stages, in their order.
     pub stages: &'static [&'static StageDef],
-    tickets: Mutex<HashMap<ZoneId, Arc<Tickets>>>,
+    /// Keys of session tickets.
+    pub tickets: Arc<TicketShelf>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
@@ -42,52 +44,60 @@ impl State {
     /// Nothing is known yet. `stages` are all stages, in their order.
     pub fn new(registry: Arc<Registry>, stages: &'static [&'static StageDef]) -> Self {
         Self {
-            members: Members::new(),
+            members: Arc::default(),
             registry,
             // How many clients are counted says the first snapshot that settles.
             guard: Arc::new(States::new(stages.iter().map(|stage| stage.name), 0)),
             zone_ids: ZoneIds::default(),
             certificates: Arc::default(),
             stages,
-            tickets: Mutex::default(),
+            tickets: Arc::default(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
             https_port: OnceLock::new(),
         }
     }
 
-    /// The session tickets of a zone.
-    pub(crate) fn tickets(&self, zone: ZoneId) -> Arc<Tickets> {
-        locked(&self.tickets).entry(zone).or_default().clone()
-    }
-
     /// What is live from now on, and the zones that were refused on the way: what belongs to no zone any more is forgotten. A
     /// refused zone keeps its id, for its document still names it; a zone that went and comes back later is a new one.
     pub fn settle(&self, live: &Live, refused: &[Refused]) {
-        let names: HashSet<&str> = live.serving_zones().map(|zone| &*zone.name).collect();
-        let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
-        let named = refused.iter().map(|refused| refused.name.as_str());
-        self.zone_ids
-            .retain(&names.into_iter().chain(named).collect());
-        locked(&self.tickets).retain(|id, _| ids.contains(id));
-        let acme = live.serving_zones().filter(|zone| zone.acme);
-        let hosts = acme.flat_map(|zone| zone.hosts.iter());
-        let named = hosts.filter_map(|host| match host {
-            // An address is no name, and `*` is nothing that a certificate could hold: it is for those on demand.
-            HostPattern::Exact(name)
-                if name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() =>
-            {
-                None
-            }
-            HostPattern::Exact(name) => Some(name.clone()),
-            HostPattern::Under(name) => Some(format!("*.{name}")),
-            HostPattern::Any => None,
-        });
-        self.certificates.want(named.collect());
+        let refused = refused.iter().map(|zone| &*zone.name);
+        let on_trial = || live.trials.iter().flat_map(|trials| trials.zones());
+        let others: HashSet<&str> = refused.chain(on_trial().map(|zone| &*zone.name)).collect();
+        // Each zone has an id: as many ids as zones are those of the zones.
+        if !others.is_empty() || self.zone_ids.len() != live.zones.len() {
+            self.zone_ids
+                .retain(|name| live.zones.named(name).is_some() || others.contains(name));
+        }
+        if !self.tickets.is_empty() {
+            let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
+            self.tickets.retain(|id| ids.contains(&id));
+        }
+        let own = (live.zones.counts().acme > 0).then(|| live.zones.iter());
+        let acme = own.into_iter().flatten().chain(on_trial());
+        let wanted = acme.flat_map(|zone| acme_names(zone));
+        self.certificates.want(wanted.collect());
         let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
+    }
+
+    /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
+    /// swept out later.
+    pub fn settle_change(&self, changed: &Changed) {
+        let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
+        if let (Some(gone), None) = (before, after) {
+            self.zone_ids.forget(&gone.name);
+            self.tickets.forget(gone.id);
+        }
+        if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
+            let names = |zone: Option<&Zone>| -> BTreeSet<String> {
+                zone.into_iter().flat_map(acme_names).collect()
+            };
+            self.certificates
+                .change_wanted(&names(before), names(after));
+        }
     }
 
     /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.
@@ -128,6 +138,20 @@ impl State {
         outward.set_own(locked(&self.own_listeners).clone());
         Arc::new(outward)
     }
+}
+
+/// The names that a zone wants certificates for by ACME.
+fn acme_names(zone: &Zone) -> impl Iterator<Item = String> {
+    let hosts = zone.hosts.iter().filter(|_| zone.acme);
+    hosts.filter_map(|host| match host {
+        // An address is no name, and `*` is nothing that a certificate could hold: it is for those on demand.
+        HostPattern::Exact(name) if name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() => {
+            None
+        }
+        HostPattern::Exact(name) => Some(name.clone()),
+        HostPattern::Under(name) => Some(format!("*.{name}")),
+        HostPattern::Any => None,
+    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

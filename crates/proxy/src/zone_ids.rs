@@ -22,6 +22,8 @@ struct Known {
     /// Its keys come from the system's randomness.
     random: RandomState,
     made: u64,
+    /// There are others than those that were kept last.
+    changed: bool,
 }
 
 impl ZoneIds {
@@ -36,6 +38,7 @@ impl ZoneIds {
             return *id;
         }
         let id = known.draw();
+        known.changed = true;
         known.by_name.insert(name.into(), id);
         id
     }
@@ -43,6 +46,16 @@ impl ZoneIds {
     /// The id of the zone with this name, if it has one.
     pub fn get(&self, name: &str) -> Option<ZoneId> {
         self.known().by_name.get(name).copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.known().by_name.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Takes what an earlier process kept. Names that have ids already keep those; an id that is nobody's, or somebody's already,
@@ -57,6 +70,7 @@ impl ZoneIds {
                 known.used.insert(id);
             } else {
                 left_out += 1;
+                known.changed = true;
             }
         }
         left_out
@@ -69,11 +83,45 @@ impl ZoneIds {
         all.map(|(name, id)| (name.to_string(), *id)).collect()
     }
 
-    /// Forgets all others. Should a name come back it gets a new id.
-    pub(crate) fn retain(&self, names: &HashSet<&str>) {
+    /// All of them, sorted by name, if they are not those that were given last.
+    pub fn changed(&self) -> Option<Vec<(Box<str>, ZoneId)>> {
         let mut known = self.known();
-        known.by_name.retain(|name, _| names.contains(&**name));
-        known.used = known.by_name.values().copied().collect();
+        if !std::mem::take(&mut known.changed) {
+            return None;
+        }
+        let all = known.by_name.iter();
+        let mut all: Vec<_> = all.map(|(name, id)| (name.clone(), *id)).collect();
+        drop(known);
+        all.sort_unstable();
+        Some(all)
+    }
+
+    /// Those that were given last could not be kept.
+    pub fn keep_again(&self) {
+        self.known().changed = true;
+    }
+
+    /// Forgets all others. Should a name come back it gets a new id.
+    pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        let mut known = self.known();
+        let Known {
+            by_name,
+            used,
+            changed,
+            ..
+        } = &mut *known;
+        let before = by_name.len();
+        by_name.retain(|name, id| is_there(name) || !used.remove(id));
+        *changed |= by_name.len() < before;
+    }
+
+    /// Forgets one.
+    pub(crate) fn forget(&self, name: &str) {
+        let mut known = self.known();
+        if let Some(id) = known.by_name.remove(name) {
+            known.used.remove(&id);
+            known.changed = true;
+        }
     }
 }
 
@@ -100,7 +148,7 @@ mod tests {
         let (a, b) = (ids.of("a"), ids.of("b"));
         assert_ne!(a, b);
         assert_eq!((ids.of("a"), ids.get("b")), (a, Some(b)));
-        ids.retain(&HashSet::from(["b"]));
+        ids.retain(|name| name == "b");
         assert_eq!((ids.get("a"), ids.get("b")), (None, Some(b)));
         assert_ne!(ids.of("a"), a, "an id is never used again");
     }

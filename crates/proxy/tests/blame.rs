@@ -114,7 +114,7 @@ fn a_stage_that_hangs_is_named_with_its_zone_and_its_thread_is_told_from_the_oth
         let stale = || page.stale(now(), 600).next();
         let slot = until("a thread that does not move", stale).await.unwrap();
         let snapshot = worker.shared.slot.load();
-        let zone = &snapshot.zones[1];
+        let zone = snapshot.zone(b"b.test").unwrap();
         let seen = page.read(slot).unwrap();
         let expected = Runs {
             zone: zone.id.0,

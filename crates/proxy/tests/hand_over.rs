@@ -48,7 +48,7 @@ fn counters_go_on_and_an_origin_that_is_down_stays_down() {
             .await
             .unwrap();
         let live = old.shared.slot.load();
-        let pool = &live.zones[1].pool;
+        let pool = live.zone(b"b.test").unwrap().pool();
         for _ in 0..5 {
             pool.report(0, Outcome::ConnectFailed, old.state.guard.now());
         }
@@ -64,7 +64,7 @@ fn counters_go_on_and_an_origin_that_is_down_stays_down() {
         );
         let snapshot = snapshot(&new, TEXT);
         let refused = || new.guard.stage_totals()[0].1[0];
-        let out = || snapshot.zones[1].pool.describe(0).members[0].ejected_for_ms;
+        let out = || snapshot.zone(b"b.test").unwrap().pool().describe(0).members[0].ejected_for_ms;
         // Cut short it changes nothing.
         for length in [0, 1, 16, handed.len() / 2, handed.len() - 1] {
             new.take_over(&handed[..length]);

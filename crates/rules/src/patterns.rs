@@ -5,10 +5,11 @@
 //! order of the document: a zone that is taken over from what serves is charged as if it were compiled, so that the same document
 //! gets the same verdict whatever was live before. Work is counted in bytes that are built, thrown away ones included.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use seawall_model::Wrong;
+use seawall_model::{Trie, Wrong};
 
 use crate::pattern::{Budget, Pattern, Refused};
 
@@ -26,6 +27,22 @@ struct Shared {
     pattern: Arc<Pattern>,
     work: usize,
     left: Budget,
+}
+
+/// A pattern of a document, and how many zones hold it.
+#[derive(Clone, Debug)]
+struct Kept {
+    key: Key,
+    shared: Shared,
+    zones: u32,
+}
+
+impl Key {
+    fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// The patterns that one zone holds, each once, in the order in which they were met.
@@ -50,9 +67,9 @@ impl ZonePatterns {
 }
 
 /// The patterns of a document while it is compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Patterns {
-    kept: HashMap<Key, Shared>,
+    kept: Trie<Kept>,
     /// Work that one zone may make, and all of them.
     most: (usize, usize),
     /// Work so far: of this zone, each of its patterns once; and of all zones, each pattern once.
@@ -66,7 +83,7 @@ impl Patterns {
     /// With bounds on the work of one zone and of all zones, in bytes.
     pub fn new(zone_bytes: usize, document_bytes: usize) -> Self {
         Self {
-            kept: HashMap::new(),
+            kept: Trie::default(),
             most: (zone_bytes, document_bytes),
             spent: (0, 0),
             of_zone: Vec::new(),
@@ -92,22 +109,62 @@ impl Patterns {
         ZonePatterns(std::mem::take(&mut self.of_zone).into())
     }
 
+    /// One more zone holds these, and serves.
+    pub fn hold(&mut self, zone: &ZonePatterns) {
+        for (key, shared) in &zone.0 {
+            let zones = self.kept(key).map_or(0, |kept| kept.zones) + 1;
+            self.keep(key, shared, zones);
+        }
+    }
+
+    /// A zone that held these is gone: what no zone holds any more costs nothing.
+    pub fn release(&mut self, zone: &ZonePatterns) {
+        for (key, shared) in &zone.0 {
+            let Some(zones) = self.kept(key).map(|kept| kept.zones) else {
+                continue;
+            };
+            if zones > 1 {
+                self.keep(key, shared, zones - 1);
+            } else {
+                self.kept.remove(key.number(), |kept| kept.key == *key);
+                self.spent.1 = self.spent.1.saturating_sub(shared.work);
+            }
+        }
+    }
+
+    /// The zones that were refused hold nothing: only what those that serve hold is kept, and charged from now on.
+    pub fn settle(&mut self) {
+        let mut settled = Self::new(self.most.0, self.most.1);
+        for kept in self.kept.iter().filter(|kept| kept.zones > 0) {
+            settled.keep(&kept.key, &kept.shared, kept.zones);
+            settled.spent.1 += kept.shared.work;
+        }
+        *self = settled;
+    }
+
+    fn kept(&self, key: &Key) -> Option<&Kept> {
+        self.kept.get(key.number(), |kept| kept.key == *key)
+    }
+
+    fn keep(&mut self, key: &Key, shared: &Shared, zones: u32) {
+        let kept = Kept {
+            key: key.clone(),
+            shared: shared.clone(),
+            zones,
+        };
+        self.kept
+            .insert(key.number(), kept, |kept| kept.key == *key);
+    }
+
     /// Charges a zone that is there already. False, and nothing is charged, where compiling it would go over the bound of all.
     pub fn take_over(&mut self, zone: &ZonePatterns) -> bool {
-        let new = zone
-            .0
-            .iter()
-            .filter(|(key, _)| !self.kept.contains_key(key));
+        let new = zone.0.iter().filter(|(key, _)| self.kept(key).is_none());
         let work: usize = new.map(|(_, shared)| shared.work).sum();
         if work > 0 && self.spent.1.saturating_add(work) > self.most.1 {
             return false;
         }
         self.spent.1 += work;
-        for (key, shared) in &zone.0 {
-            if !self.kept.contains_key(key) {
-                self.kept.insert(key.clone(), shared.clone());
-            }
-        }
+        self.hold(zone);
         true
     }
 
@@ -133,8 +190,8 @@ impl Patterns {
             any_case,
             budget: *budget,
         };
-        let shared = match self.kept.get(&key) {
-            Some(shared) => shared.clone(),
+        let shared = match self.kept(&key) {
+            Some(kept) => kept.shared.clone(),
             None => self.compile(&key)?,
         };
         if self.met.insert(key.clone()) {
@@ -176,7 +233,7 @@ impl Patterns {
         if self.spent.1 > self.most.1 {
             return Err(document_is_over(self.most.1));
         }
-        self.kept.insert(key.clone(), shared.clone());
+        self.keep(key, &shared, 0);
         Ok(shared)
     }
 

@@ -30,6 +30,10 @@ use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 use crate::worker::Finished;
 
+/// A self-signed certificate names fewer hosts than these, or none.
+const MOST_NAMES: usize = 100;
+/// So many ids are written at once: that takes no longer than a disk does.
+const FEW_IDS: usize = 10_000;
 /// So many refused zones are named, and the others counted.
 const NAMED: usize = 100;
 
@@ -112,7 +116,15 @@ pub struct Configuration {
 #[derive(Default)]
 pub struct Kept {
     last: AtomicU64,
-    written: Mutex<u64>,
+    begun: Mutex<u64>,
+    written: AtomicU64,
+}
+
+impl Kept {
+    /// Whether what serves is on disk.
+    pub fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire) == self.last.load(Ordering::Acquire)
+    }
 }
 
 /// What is to be compiled: a document and the files that it names.
@@ -127,10 +139,10 @@ pub struct Source {
 pub struct Put {
     /// Its version.
     pub version: Box<str>,
-    /// The document as it was written.
-    pub document: Document,
+    /// The document as it was written, without its zones.
+    pub head: Document,
     /// What serves, to be kept.
-    pub source: Source,
+    pub source: Arc<Source>,
     /// Some of it is as it was before, with its files.
     pub with_old_files: bool,
 }
@@ -139,6 +151,7 @@ pub struct Put {
 pub struct Prepared {
     source: Source,
     compiled: Compiled,
+    head: Document,
 }
 
 impl Configuration {
@@ -188,9 +201,10 @@ impl Configuration {
     /// The certificate of zones that have none of their own. Without one, zones that need it say so.
     pub fn self_signed(&self, document: &Document) -> Option<(String, String)> {
         let mut names = vec!["localhost".to_string()];
-        for zone in &document.zones {
-            let hosts = zone.hosts.iter();
-            let named = hosts.filter(|host| **host != HostPattern::Any);
+        let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
+        let named = hosts.filter(|host| **host != HostPattern::Any);
+        // Which ones of more would be in it, is by chance; and it would be another one whenever that changes.
+        if named.clone().take(MOST_NAMES).count() < MOST_NAMES {
             names.extend(named.map(ToString::to_string));
         }
         let made = self.data.self_signed(names);
@@ -203,14 +217,14 @@ impl Configuration {
         self.quarantine.compile(source, &self.state, live)
     }
 
-    /// Keeps the zones' ids for the next process.
-    pub fn keep_zone_ids(&self) {
-        self.data.keep_zone_ids(&self.state.zone_ids.all());
-    }
-
-    /// Reads and compiles anew, on a thread of its own: that may take long, and whoever waits for signals must hear them. What
+    /// Reads and compiles anew, `before` being what serves, as long as that is not on disk; on a thread of its own: that may take long, and whoever waits for signals must hear them. What
     /// comes of it is sent; nothing when it panicked.
-    pub fn prepare(&self, live: Arc<Live>, done: mpsc::Sender<Finished>) {
+    pub fn prepare(
+        &self,
+        live: Arc<Live>,
+        before: Option<Arc<Source>>,
+        done: mpsc::Sender<Finished>,
+    ) {
         let configuration = self.clone();
         let prepare = move || {
             let words = configuration.page.words();
@@ -218,7 +232,13 @@ impl Configuration {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 let mut source = configuration.read();
                 let compiled = configuration.compile(&mut source, Some(&live));
-                Box::new(Prepared { source, compiled })
+                let head = source.parsed.document.head();
+                configuration.take_effective(&mut source, &compiled, before.as_deref());
+                Box::new(Prepared {
+                    source,
+                    compiled,
+                    head,
+                })
             }));
             // Nobody waits any more when the process ends.
             let _ = done.blocking_send(Finished::Reload(made.ok()));
@@ -231,17 +251,46 @@ impl Configuration {
         }
     }
 
-    /// Swaps what is good, or tells all problems and changes nothing. `live` is the document that is live.
+    /// The document that serves: `before`, which is not on disk yet, or else what is.
+    ///
+    /// # Errors
+    /// As the system says; and when what is there is not ours.
+    pub fn live_document(&self, before: Option<&Source>) -> std::io::Result<Document> {
+        match before {
+            Some(before) => Ok(before.parsed.document.clone()),
+            None => {
+                let read = live::read(&self.data.path(live::LIVE));
+                read.map(|(parsed, _)| parsed.document)
+            }
+        }
+    }
+
+    /// What is compiled becomes what serves: zones that were refused are as they were.
+    fn take_effective(&self, source: &mut Source, compiled: &Compiled, before: Option<&Source>) {
+        if compiled.snapshot.is_none() || compiled.refused.is_empty() {
+            return;
+        }
+        let document = std::mem::take(&mut source.parsed.document);
+        let before = self.live_document(before).unwrap_or_else(|error| {
+            complain(format_args!(
+                "what was live cannot be read ({error}): zones that were refused are not kept for the next process"
+            ));
+            Document::default()
+        });
+        source.parsed.document = effective(document, &compiled.refused, &before);
+    }
+
+    /// Swaps what is good, or tells all problems and changes nothing.
     pub fn put_live(
         &self,
         prepared: Prepared,
         shared: &Shared,
         retired: &mut Vec<Arc<Live>>,
-        live: &Document,
     ) -> Option<Put> {
         let Prepared {
-            mut source,
+            source,
             compiled,
+            head,
         } = prepared;
         let Compiled {
             snapshot,
@@ -258,38 +307,42 @@ impl Configuration {
         retired.push(shared.slot.swap(snapshot));
         self.state.settle(&shared.slot.load(), &refused);
         tell_refused(&problems, &refused);
-        let document = source.parsed.document.clone();
-        source.parsed.document = effective(source.parsed.document, &refused, live);
         Some(Put {
             version,
-            document,
-            source,
+            head,
+            source: Arc::new(source),
             with_old_files: !refused.is_empty(),
         })
     }
 
-    /// Keeps what serves now for the next process, on a thread of its own: a disk may hang.
-    /// Tells `done` when that is done.
-    pub fn keep_live(&self, source: Source, with_old_files: bool, done: mpsc::Sender<()>) {
-        let (data, kept) = (self.data.clone(), self.kept.clone());
-        let number = kept.last.fetch_add(1, Ordering::Relaxed) + 1;
+    /// Keeps what serves now, and the zones' ids, for the next process, on a thread of its own: a disk may hang, and writing many
+    /// zones takes long. Tells `done` when that is done.
+    pub fn keep_live(&self, source: Arc<Source>, with_old_files: bool, done: mpsc::Sender<()>) {
+        let (data, kept, state) = (self.data.clone(), self.kept.clone(), self.state.clone());
+        let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
+        // Few are there before anybody is told what serves.
+        if state.zone_ids.len() <= FEW_IDS {
+            keep_zone_ids(&data, &state);
+        }
         let keep = move || {
-            let mut written = kept.written.lock().unwrap_or_else(PoisonError::into_inner);
-            if *written > number {
+            let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            if *begun > number {
                 return;
             }
-            *written = number;
-            let Source {
-                parsed,
-                mut materials,
-            } = source;
+            *begun = number;
+            keep_zone_ids(&data, &state);
+            let Source { parsed, materials } = &*source;
             let path = data.path(live::LIVE);
+            let mut old = Materials::default();
             if with_old_files && let Ok((_, files)) = live::read(&path) {
-                materials.complete(Materials::of(files, None));
+                old = Materials::of(files, None);
             }
-            match live::write(&path, &parsed.document, &materials) {
-                // One that waits to be heard stands for this one too.
-                Ok(()) => drop(done.try_send(())),
+            match live::write(&path, &parsed.document, [materials, &old]) {
+                Ok(()) => {
+                    kept.written.store(number, Ordering::Release);
+                    // One that waits to be heard stands for this one too.
+                    let _ = done.try_send(());
+                }
                 Err(error) => complain(format_args!(
                     "{} cannot be written: {error}",
                     path.display()
@@ -300,6 +353,15 @@ impl Configuration {
         if let Err(error) = thread.spawn(keep) {
             complain(format_args!("what is live is not kept: {error}"));
         }
+    }
+}
+
+/// Keeps the zones' ids for the next process, if they changed.
+fn keep_zone_ids(data: &Data, state: &State) {
+    if let Some(ids) = state.zone_ids.changed()
+        && !data.keep_zone_ids(&ids)
+    {
+        state.zone_ids.keep_again();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The data folder: who runs on it, what it serves, and what outlives a restart.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -16,7 +17,7 @@ use crate::say::complain;
 /// Names of zones and their ids.
 const ZONE_IDS: &str = "zone-ids.json";
 /// A hundred thousand zones with the longest names.
-const LARGEST_ZONE_IDS: u64 = 64 << 20;
+const LARGEST_ZONE_IDS: u64 = 512 << 20;
 
 /// The data folder.
 pub struct Data {
@@ -198,17 +199,17 @@ impl Data {
         ids.collect()
     }
 
-    /// Keeps the zones' ids for the processes to come, where they are not those that are kept already.
-    pub fn keep_zone_ids(&self, ids: &BTreeMap<String, ZoneId>) {
-        let texts: BTreeMap<&str, String> = ids
-            .iter()
-            .map(|(name, id)| (name.as_str(), format!("{:016x}", id.0)))
-            .collect();
-        let text = format!("{:#}\n", serde_json::json!(texts));
-        let kept = fs::read(self.path(ZONE_IDS));
-        if !kept.is_ok_and(|kept| kept == text.as_bytes()) {
-            self.keep(ZONE_IDS, text.as_bytes(), 0o644);
+    /// Keeps the zones' ids, sorted by name, for the processes to come.
+    /// Tells whether it could.
+    pub fn keep_zone_ids(&self, ids: &[(Box<str>, ZoneId)]) -> bool {
+        let mut text = String::from("{");
+        for (nth, (name, id)) in ids.iter().enumerate() {
+            let comma = if nth == 0 { "" } else { "," };
+            // A zone's name has nothing in it that JSON would write otherwise. Writing to a text does not fail.
+            let _ = write!(text, "{comma}\n  \"{name}\": \"{:016x}\"", id.0);
         }
+        text.push_str("\n}\n");
+        self.keep(ZONE_IDS, text.as_bytes(), 0o644)
     }
 
     /// This installation's name in `CDN-Loop`: random, made once.
@@ -248,12 +249,11 @@ mod tests {
         drop(held);
         assert!(data.hold("up").is_ok());
         assert_eq!(data.zone_ids(), []);
-        let ids = BTreeMap::from([
-            ("a.test".to_string(), ZoneId(7)),
-            ("b".into(), ZoneId(u64::MAX)),
-        ]);
-        data.keep_zone_ids(&ids);
-        assert!(data.zone_ids().into_iter().eq(ids));
+        let ids = [("a.test", ZoneId(7)), ("b", ZoneId(u64::MAX))];
+        assert!(data.keep_zone_ids(&ids.map(|(name, id)| (name.into(), id))));
+        assert_eq!(data.zone_ids(), ids.map(|(name, id)| (name.to_owned(), id)));
+        assert!(data.keep_zone_ids(&[]));
+        assert_eq!(data.zone_ids(), []);
         for (broken, read) in [
             ("{", vec![]),
             ("[]", vec![]),

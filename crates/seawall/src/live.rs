@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -33,11 +33,11 @@ const LONGER: usize = 16;
 /// Files by their names, with what is in them.
 pub type Files = Vec<(PathBuf, Vec<u8>)>;
 
-/// Writes it whole: a reader sees the old one or the new one.
+/// Writes it whole: a reader sees the old one or the new one. A file is taken from the first materials that have it.
 ///
 /// # Errors
 /// As the system says; what was there is there still.
-pub fn write(path: &Path, document: &Document, materials: &Materials) -> io::Result<()> {
+pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let written = write_to(&temporary, document, materials)
         .and_then(|()| std::fs::rename(&temporary, path))
@@ -48,7 +48,7 @@ pub fn write(path: &Path, document: &Document, materials: &Materials) -> io::Res
     written
 }
 
-fn write_to(path: &Path, document: &Document, materials: &Materials) -> io::Result<()> {
+fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
     let file = File::options()
         .write(true)
         .create(true)
@@ -57,10 +57,10 @@ fn write_to(path: &Path, document: &Document, materials: &Materials) -> io::Resu
         .open(path)?;
     let mut to = BufWriter::new(file);
     to.write_all(MAGIC)?;
-    put(&mut to, document.to_toml().as_bytes())?;
-    let named: BTreeSet<&Path> = named(document).collect();
-    for (path, bytes) in materials.readable() {
-        if !named.contains(path) {
+    put_text(&mut to, document)?;
+    let mut named: BTreeSet<&Path> = named(document).collect();
+    for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
+        if !named.remove(path) {
             continue;
         }
         put(&mut to, path.as_os_str().as_bytes())?;
@@ -86,6 +86,24 @@ fn named(document: &Document) -> impl Iterator<Item = &Path> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// The document's text. How long it is is known only behind it.
+fn put_text(to: &mut (impl Write + Seek), document: &Document) -> io::Result<()> {
+    let at = to.stream_position()?;
+    to.write_all(&[0; 8])?;
+    let (mut length, mut written) = (0_u64, Ok(()));
+    document.each_section(|section| {
+        if written.is_ok() {
+            written = to.write_all(section.as_bytes());
+            length += section.len() as u64;
+        }
+    });
+    written?;
+    to.seek(SeekFrom::Start(at))?;
+    to.write_all(&length.to_le_bytes())?;
+    to.seek(SeekFrom::End(0))?;
+    Ok(())
 }
 
 fn put(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
@@ -199,14 +217,15 @@ mod tests {
         let file = (PathBuf::from("x/cert.pem"), b"PEM".to_vec());
         let materials = Materials::of([file.clone()], None);
         let path = folder.join(LIVE);
-        write(&path, &document, &materials).unwrap();
+        write(&path, &document, [&Materials::default(), &materials]).unwrap();
         let (parsed, files) = read(&path).unwrap();
         assert_eq!((parsed.document, parsed.problems), (document, None));
         assert_eq!(files, [file]);
         prove(&folder).unwrap();
         prove(&folder).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        write(&path, &Document::default(), &Materials::of([], None)).unwrap();
+        let none = Materials::default();
+        write(&path, &Document::default(), [&none, &none]).unwrap();
         promote(&folder).unwrap();
         assert!(!folder.join(PROVING).exists());
         assert_eq!(std::fs::read(folder.join(LAST_GOOD)).unwrap(), whole);

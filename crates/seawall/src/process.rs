@@ -48,6 +48,25 @@ pub fn room(descriptors: u64, workers: usize, listeners: usize) -> u64 {
     (descriptors.saturating_sub((open + coming) as u64) / 2).max(1)
 }
 
+/// Drops something large on a thread of its own, and gives the memory that is free then back to the system: the allocator would
+/// keep what ended threads had.
+pub fn give_back(large: impl Send + 'static) {
+    let drop_it = move || {
+        drop(large);
+        // SAFETY: the allocator's own function, which may be called at any time from any thread.
+        unsafe { mi_collect(true) };
+    };
+    // Where there is no thread it has been dropped already, with what was to run there.
+    let _ = std::thread::Builder::new()
+        .name("give back".into())
+        .spawn(drop_it);
+}
+
+unsafe extern "C" {
+    /// Of mimalloc, which is our allocator: frees what can be freed.
+    fn mi_collect(force: bool);
+}
+
 /// Asks the kernel for small pages only. The allocator would take memory by 2 MiB at once, so that a worker that needs a few
 /// hundred KiB more holds 2 MiB more, and how large it is would depend on luck.
 pub fn small_pages() {

@@ -93,6 +93,10 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::Networks => networks(printed),
         Program::CompileCold => compile(printed, "cold"),
         Program::CompileOne => compile(printed, "one zone changed"),
+        Program::ZonesStart => zones(printed, "start"),
+        Program::ZonesMemory => zones(printed, "each"),
+        Program::ZonesChange => zones(printed, "one changed"),
+        Program::ZonesLookup => zones(printed, "lookup of one host"),
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
     }
     .with_context(|| format!("{program:?} printed:\n{printed}"))
@@ -134,6 +138,24 @@ fn compile(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
         }
     }
     Ok((value.context("no plain zones")?, notes))
+}
+
+/// From lines as `1000000 zones, start: 9000 ms`: one is the row's, the others are notes.
+fn zones(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
+    let mut value = None;
+    let mut notes = Vec::new();
+    for line in printed.lines() {
+        let Some((what, figure)) = line.split_once(": ") else {
+            continue;
+        };
+        let number = figure.split(' ').next().and_then(|word| word.parse().ok());
+        match what.split_once(" zones, ") {
+            Some((_, what)) if what == wanted && value.is_none() => value = number,
+            Some(_) => notes.push(line.to_owned()),
+            None => {}
+        }
+    }
+    Ok((value.context("no such figure")?, notes))
 }
 
 /// From lines that end in nanoseconds, units, and nanoseconds for each unit: of each kind of work the least of all runs.
@@ -188,6 +210,22 @@ mod tests {
         assert_eq!(value, 90.5);
         assert_eq!(notes, ["10 guarded zones, cold: 190.5 ms"]);
         assert_eq!(compile(printed, "one zone changed").expect("parses").0, 2.5);
+    }
+
+    #[test]
+    fn zones_are_judged_by_the_figure_asked_for() {
+        let printed = "10 zones, start: 12 ms\n10 zones, lookup of one host: 47.1 ns\n\
+            1 zones, lookup of one host: 40 ns\n";
+        let (value, notes) = zones(printed, "lookup of one host").expect("parses");
+        assert_eq!(value, 47.1);
+        assert_eq!(
+            notes,
+            [
+                "10 zones, start: 12 ms",
+                "1 zones, lookup of one host: 40 ns"
+            ]
+        );
+        assert!(zones(printed, "each").is_err());
     }
 
     #[test]

@@ -69,6 +69,14 @@ pub enum Program {
     CompileCold,
     /// Compiling a document of which one zone changed.
     CompileOne,
+    /// Reading and compiling a million zones from disk, up to the swap.
+    ZonesStart,
+    /// What they hold, each.
+    ZonesMemory,
+    /// One of them becomes another one.
+    ZonesChange,
+    /// Finding one of them by its host, which is in the caches.
+    ZonesLookup,
     /// What fuel is worth in the stages: the furthest from 1 ns, as a factor.
     FuelOfStages,
     /// The same, of the language of rules.
@@ -86,6 +94,9 @@ impl Program {
         match self {
             Self::Networks => ("seawall-rules", "networks"),
             Self::CompileCold | Self::CompileOne => ("seawall-proxy", "compile"),
+            Self::ZonesStart | Self::ZonesMemory | Self::ZonesChange | Self::ZonesLookup => {
+                ("seawall-proxy", "zones")
+            }
             Self::FuelOfStages => ("seawall-guard", "fuel"),
             Self::FuelOfRules => ("seawall-rules", "fuel"),
         }
@@ -336,6 +347,34 @@ pub const ROWS: &[Row] = &[
         what: "the same document when one zone of it changed",
         work: Work::Program(Program::CompileOne),
         unit: "ms",
+        targets: &[],
+    },
+    Row {
+        name: "million-zones",
+        what: "1,000,000 zones from disk: read, compiled, settled",
+        work: Work::Program(Program::ZonesStart),
+        unit: "ms",
+        targets: &[Target::AtMost(10_000.0)],
+    },
+    Row {
+        name: "million-zones-memory",
+        what: "what each of 1,000,000 zones holds that nobody has asked for yet",
+        work: Work::Program(Program::ZonesMemory),
+        unit: "bytes/zone",
+        targets: &[Target::AtMost(1_024.0)],
+    },
+    Row {
+        name: "million-zones-change",
+        what: "one of 1,000,000 zones changes: from its text to what is swapped, the median of 201",
+        work: Work::Program(Program::ZonesChange),
+        unit: "ms",
+        targets: &[Target::AtMost(10.0)],
+    },
+    Row {
+        name: "million-zones-lookup",
+        what: "a host that is in the caches, among 1,000,000 zones",
+        work: Work::Program(Program::ZonesLookup),
+        unit: "ns",
         targets: &[],
     },
     Row {

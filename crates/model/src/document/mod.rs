@@ -8,6 +8,7 @@
 
 mod acme;
 mod balance;
+mod claims;
 mod compress;
 mod edge;
 mod guard;
@@ -15,10 +16,11 @@ mod headers;
 mod keys;
 mod lists;
 mod mode;
-mod names;
 mod origin;
+mod pieces;
 mod reader;
 mod rule;
+mod settings;
 mod skip;
 #[cfg(test)]
 mod tests;
@@ -49,13 +51,16 @@ pub use origin::{
     Timeouts,
 };
 pub use rule::{Rule, RuleAction, ZoneRules};
+pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
 use crate::problem::{Problem, Problems, Report, Wrong, quote};
+use claims::Claims;
 use lists::ListNames;
+use pieces::Pieces;
 use reader::{Reader, put};
 use write::Entries;
 
@@ -124,6 +129,17 @@ pub struct Parsed {
     pub platform_ok: bool,
 }
 
+impl Parsed {
+    fn new(document: Document, report: Report, text: &str) -> Self {
+        Self {
+            document,
+            bad_zones: report.bad_zones().clone(),
+            platform_ok: !report.is_platform_bad(),
+            problems: report.finish(text),
+        }
+    }
+}
+
 /// As [`parse`], zone by zone: when [`Parsed::platform_ok`] holds, the zones that are not bad may be served.
 pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
     parse_part(text, limits, false)
@@ -149,11 +165,18 @@ fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
         );
         return nothing(Problems::one(Problem::new("document", wrong)));
     }
+    let pieces = (text.len() >= pieces::LONG && !alone).then(|| Pieces::of(text, pieces::PIECE));
+    if let Some(pieces) = pieces.flatten()
+        && pieces.weight <= limits.document_memory
+        && let Some(parsed) = in_pieces(text, &pieces, limits)
+    {
+        return parsed;
+    }
     if weight::of(text) > limits.document_memory {
         let wrong = Wrong::new(
             "has too many keys and values",
             format!(
-                "reading it may take {} MiB of memory; put networks into files of lists",
+                "reading it may take {} MiB of memory; put networks into files of lists, and all sections before the zones",
                 limits.document_memory >> 20
             ),
         );
@@ -170,13 +193,22 @@ fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
     } else {
         ListNames::of(root)
     };
-    let document = Document::read(root, &names, &mut report, limits);
-    Parsed {
-        document,
-        bad_zones: report.bad_zones().clone(),
-        platform_ok: !report.is_platform_bad(),
-        problems: report.finish(text),
+    let document = Document::read(root, &names, None, &mut report, limits);
+    Parsed::new(document, report, text)
+}
+
+/// None when the text is to be read as a whole.
+fn in_pieces(text: &str, pieces: &Pieces<'_>, limits: &Limits) -> Option<Parsed> {
+    let root = DeTable::parse(pieces.head).ok()?;
+    let root = root.get_ref();
+    if root.contains_key("zone") {
+        return None;
     }
+    let zones = pieces.read(root, limits)?;
+    let mut report = Report::new(limits.problems);
+    let names = ListNames::of(root);
+    let document = Document::read(root, &names, Some(zones), &mut report, limits);
+    Some(Parsed::new(document, report, text))
 }
 
 fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
@@ -212,9 +244,11 @@ fn column(text: &str, at: usize) -> Option<u32> {
 }
 
 impl Document {
+    /// From the top of a text, and its zones where they were read before.
     fn read(
         root: &DeTable<'_>,
         names: &ListNames<'_>,
+        zones: Option<pieces::Read<'_, '_>>,
         report: &mut Report,
         limits: &Limits,
     ) -> Self {
@@ -247,13 +281,15 @@ impl Document {
         }
         put(&mut document.edge, reader.table("edge").map(Edge::read));
         put(&mut document.lists, reader.table("lists").map(lists::read));
-        let mut claims = zone::Claims::default();
-        put(
-            &mut document.zones,
-            reader.tables("zone", limits.zones, |reader| {
+        let mut claims = Claims::default();
+        let zones = match zones {
+            Some(zones) => Some(zones.finish(limits, names, &mut claims, reader.report)),
+            None => reader.tables("zone", limits.zones, |reader| {
                 Zone::read(reader, &mut claims, names)
             }),
-        );
+        };
+        put(&mut document.zones, zones);
+        claims.settle(&document.zones, reader.report);
         reader.close();
         document
     }
@@ -272,10 +308,28 @@ impl Document {
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal
     /// document, if it was one that [`parse`] could have made.
     pub fn to_toml(&self) -> String {
-        let mut out = format!("schema = {}\n", self.schema);
+        let mut out = String::new();
+        self.each_section(|section| out.push_str(section));
+        out
+    }
+
+    /// All but its zones.
+    pub fn head(&self) -> Self {
+        Self {
+            schema: self.schema,
+            edge: self.edge.clone(),
+            lists: self.lists.clone(),
+            zones: Vec::new(),
+        }
+    }
+
+    /// As [`to_toml`](Self::to_toml), one section after the other: of a million zones the whole text is never there.
+    pub fn each_section(&self, mut take: impl FnMut(&str)) {
+        take(&format!("schema = {}\n", self.schema));
         let mut section = |header: &str, path: &str, entries: &Entries| {
-            out.push_str(&format!("\n{header}\n"));
+            let mut out = format!("\n{header}\n");
             entries.lines(path, &mut out);
+            take(&out);
         };
         let edge = self.edge.entries();
         if !edge.is_empty() {
@@ -288,6 +342,5 @@ impl Document {
         for zone in &self.zones {
             section("[[zone]]", "zone", &zone.entries());
         }
-        out
     }
 }

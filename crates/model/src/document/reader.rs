@@ -126,6 +126,11 @@ impl<'r, 't> Reader<'r, 't> {
         self.found.iter().find(|found| found.name == name).copied()
     }
 
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// The names of all values that are left.
     pub(super) fn names(&self) -> Vec<&'t str> {
         self.found.iter().map(|found| found.name).collect()

@@ -76,11 +76,13 @@ pub fn up_default(up: &Up<'_>, limits: &Limits) -> Result<Document, Problems> {
             url,
             ..Origin::default()
         }],
-        redirect_https,
         ..Zone::default()
     };
+    if redirect_https || up.acme {
+        zone.settings_mut().redirect_https = redirect_https;
+    }
     if up.acme {
-        zone.tls.certificate = Certificate::Acme;
+        zone.settings_mut().tls.certificate = Certificate::Acme;
     }
     Ok(Document {
         schema: SCHEMA,

@@ -16,11 +16,31 @@ const fn weight(byte: u8) -> usize {
     }
 }
 
+/// How the header of a zone is written.
+const ZONE: &[u8] = b"[[zone]]";
+
 /// Bytes that parsing this text takes, within a factor of about two where they are many. Takes linear time.
 pub(super) fn of(text: &str) -> usize {
-    let mut rest = text.as_bytes();
+    walk(text, |_, _| {})
+}
+
+/// As [`of`]; `zone` hears of each line that begins with the header of a zone, outside of strings: its offset, and what the text
+/// before it weighs.
+pub(super) fn walk(text: &str, mut zone: impl FnMut(usize, usize)) -> usize {
+    let all = text.as_bytes();
+    let mut rest = all;
     let mut sum = 0_usize;
+    let mut line_begins = true;
     while let Some((byte, behind)) = rest.split_first() {
+        let at = all.len() - rest.len();
+        if line_begins && rest.starts_with(ZONE) {
+            zone(at, sum.saturating_add(at));
+        }
+        line_begins = match byte {
+            b'\n' => true,
+            b' ' | b'\t' => line_begins,
+            _ => false,
+        };
         rest = match byte {
             b'#' => behind_line(behind),
             b'"' | b'\'' => behind_string(*byte, behind),

@@ -14,7 +14,8 @@ use seawall_model::document::{
     ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList,
     ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol,
     ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
-    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneTransform,
+    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneSettings,
+    ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -216,9 +217,16 @@ macro_rules! structs {
     };
 }
 
+impl<T: Fold> Fold for std::sync::Arc<T> {
+    fn fold(&self, digest: &mut Digest) {
+        (**self).fold(digest);
+    }
+}
+
 structs! {
-    Zone {
-        name, hosts, origins, health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
+    Zone { name, hosts, origins, settings }
+    ZoneSettings {
+        health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
         body, hotlink, hygiene, transform, maintenance,
     }

@@ -21,7 +21,7 @@ pub(super) struct Lists {
     /// For those who look networks up.
     pub rules: seawall_rules::Lists,
     /// For the next compile.
-    pub kept: Box<[List]>,
+    pub kept: Arc<[List]>,
     contents: BTreeMap<Box<str>, u64>,
 }
 
@@ -64,6 +64,21 @@ impl Lists {
         Self {
             rules,
             kept: kept.into(),
+            contents,
+        }
+    }
+
+    /// Those that serve already.
+    pub fn of(live: &Snapshot) -> Self {
+        let mut rules = seawall_rules::Lists::new();
+        let mut contents = BTreeMap::new();
+        for list in &*live.lists {
+            rules.insert(&*list.name, list.networks.clone());
+            contents.insert(list.name.clone(), list.content);
+        }
+        Self {
+            rules,
+            kept: live.lists.clone(),
             contents,
         }
     }

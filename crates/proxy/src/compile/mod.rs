@@ -8,7 +8,9 @@
 //! Of State it looks up and holds handles by stable ids: a snapshot that is never used leaves nothing behind there but ids, which
 //! [`State::settle`] forgets.
 
+mod change;
 pub mod digest;
+mod early;
 mod edge;
 mod found;
 mod lists;
@@ -17,7 +19,7 @@ mod tests;
 mod tls;
 mod zone;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -27,10 +29,11 @@ use seawall_model::document::Parsed;
 use seawall_model::{Document, Limits, Problem, Problems, Wrong};
 use seawall_rules::{Bounds, Patterns};
 
-use crate::hosts::HostTable;
 use crate::materials::Materials;
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Home, Snapshot, Zone};
 use crate::state::State;
+use crate::table::ZoneTable;
+pub use change::{Change, Changed, change};
 use digest::Digest;
 use found::Found;
 use lists::Lists;
@@ -96,28 +99,32 @@ pub fn compile(
     edge::check(&document.edge, state, &mut found);
     let platform_ok = sources.platform_ok && found.is_empty();
     let platform = Digest::version_number(platform_version(document, &lists));
-    let names = state.stages.iter().map(|stage| stage.name);
-    let mut compiler = ZoneCompiler {
+    let home = home(&document.edge.location, state, live);
+    let shop = Shop {
         location: &document.edge.location,
         materials: sources.materials,
         state,
         lists: &lists,
-        bounds: Bounds::default(),
-        patterns: Patterns::new(
-            limits.pattern_bytes_per_zone,
-            limits.pattern_bytes_per_document,
-        ),
+        limits,
         https_port: edge::https_port(&document.edge, state),
-        nowhere: Arc::new(States::new(names, 0)),
-        shelf: tls::Shelf::new(sources.materials, state.certificates.clone()),
+        home: &home,
     };
-    let mut zones = Zones::new(live, document.zones.len());
+    let mut early = match platform_ok {
+        true => early::compile(&shop, sources, live),
+        false => Vec::new(),
+    };
+    let mut compiler = shop.compiler();
+    let mut zones = Zones::new(live);
     for (index, zone) in document.zones.iter().enumerate() {
+        if let Some(zone) = early.get_mut(index).and_then(Option::take) {
+            zones.good(zone);
+            continue;
+        }
         let made = compiler.made(zone);
         let is_bad = sources.bad_zones.contains(&index);
         // It is charged for its patterns as if it were compiled: what is live has no say in what is refused.
         if !is_bad
-            && let Some(same) = zones.same(&zone.name, made.content, state)
+            && let Some(same) = same(live, &zone.name, made.content, state)
             && compiler.patterns.take_over(&same.patterns)
         {
             zones.good(same);
@@ -145,7 +152,7 @@ pub fn compile(
             }
         }));
         match compiled {
-            Ok(Ok(zone)) => zones.good(Arc::new(zone)),
+            Ok(Ok(zone)) => zones.good(arrived(zone, live)),
             Ok(Err(problems)) => {
                 // Where the platform is bad a good zone has none, and is not refused for what is wrong elsewhere.
                 if is_bad || !problems.is_empty() {
@@ -163,15 +170,21 @@ pub fn compile(
             }
         }
     }
-    let (zones, hosts, mut refused) = zones.finish();
+    let mut patterns = std::mem::replace(&mut compiler.patterns, shop.patterns());
+    drop(early);
+    let (zones, mut refused) = zones.finish();
     let snapshot = if platform_ok && (refused.is_empty() || !zones.is_empty()) {
+        patterns.settle();
+        let edge_content = Digest::of(&document.edge);
         Some(Snapshot {
-            version: version(document, &zones),
+            version: version(edge_content, &zones),
             platform,
             zones,
-            hosts,
-            edge: edge::edge(&document.edge, state),
+            edge: Arc::new(edge::edge(&document.edge, state)),
+            edge_content,
             lists: lists.kept,
+            patterns,
+            home,
         })
     } else {
         for zone in &mut refused {
@@ -190,7 +203,7 @@ pub fn compile(
 fn platform_version(document: &Document, lists: &Lists) -> u64 {
     let mut digest = Digest::default();
     digest.add(&document.edge);
-    for list in &lists.kept {
+    for list in &*lists.kept {
         digest.add(&*list.name);
         digest.number(list.content);
     }
@@ -198,79 +211,127 @@ fn platform_version(document: &Document, lists: &Lists) -> u64 {
 }
 
 /// The version of all of it: what holds for all zones, and each zone's own.
-fn version(document: &Document, zones: &[Arc<Zone>]) -> Box<str> {
+fn version(edge: u64, zones: &ZoneTable) -> Box<str> {
     let mut digest = Digest::default();
-    digest.add(&document.edge);
-    for zone in zones {
-        digest.add(&*zone.name);
-        digest.add(&*zone.version);
-    }
+    digest.number(edge);
+    digest.add(&zones.len());
+    digest.number(zones.versions());
     Digest::version(digest.finish())
+}
+
+/// What all zones reach beyond the snapshot: that of the live one, where it is the same.
+fn home(location: &str, state: &State, live: Option<&Snapshot>) -> Arc<Home> {
+    match live {
+        Some(live) if *live.home.location == *location => live.home.clone(),
+        _ => Arc::new(Home {
+            location: location.into(),
+            members: state.members.clone(),
+            tickets: state.tickets.clone(),
+        }),
+    }
+}
+
+/// What compilers of zones are made from.
+struct Shop<'a> {
+    location: &'a str,
+    materials: &'a Materials,
+    state: &'a State,
+    lists: &'a Lists,
+    limits: &'a Limits,
+    https_port: u16,
+    home: &'a Arc<Home>,
+}
+
+impl<'a> Shop<'a> {
+    fn compiler(&self) -> ZoneCompiler<'a> {
+        let names = self.state.stages.iter().map(|stage| stage.name);
+        ZoneCompiler {
+            location: self.location,
+            materials: self.materials,
+            state: self.state,
+            lists: self.lists,
+            bounds: Bounds::default(),
+            patterns: self.patterns(),
+            https_port: self.https_port,
+            nowhere: Arc::new(States::new(names, 0)),
+            shelf: tls::Shelf::new(self.materials, self.state.certificates.clone()),
+            home: self.home.clone(),
+            manner: None,
+        }
+    }
+
+    fn patterns(&self) -> Patterns {
+        Patterns::new(
+            self.limits.pattern_bytes_per_zone,
+            self.limits.pattern_bytes_per_document,
+        )
+    }
+}
+
+/// The live zone of this name, if it is made of the same.
+fn same(live: Option<&Snapshot>, name: &str, content: u64, state: &State) -> Option<Arc<Zone>> {
+    let live = live?.zones.named(name)?;
+    let is_same = live.content == content && state.zone_ids.get(name) == Some(live.id);
+    is_same.then(|| live.clone())
+}
+
+/// A zone that may serve. What the live one of its name has learnt of origins it knows from its first moment on.
+fn arrived(zone: Zone, live: Option<&Snapshot>) -> Arc<Zone> {
+    let before = live.and_then(|live| live.zones.named(&zone.name));
+    let is_in_use = before.is_some_and(|before| before.pool_in_use().is_some());
+    if is_in_use || zone.is_watched() {
+        zone.pool();
+    }
+    Arc::new(zone)
 }
 
 /// The zones of a snapshot that is being made.
 struct Zones<'l> {
-    live: HashMap<&'l str, &'l Arc<Zone>>,
-    all: Vec<Arc<Zone>>,
-    /// Those of them, by place, that are of the live snapshot because what the document has is bad.
-    kept: Vec<usize>,
+    live: Option<&'l Snapshot>,
+    table: ZoneTable,
+    /// Those that are of the live snapshot because what the document has is bad.
+    kept: Vec<Arc<Zone>>,
     kept_names: HashSet<Box<str>>,
     refused: Vec<Refused>,
 }
 
 impl<'l> Zones<'l> {
-    fn new(live: Option<&'l Snapshot>, room: usize) -> Self {
-        let live = live.iter().flat_map(|live| &live.zones);
+    fn new(live: Option<&'l Snapshot>) -> Self {
         Self {
-            live: live.map(|zone| (&*zone.name, zone)).collect(),
-            all: Vec::with_capacity(room),
+            live,
+            table: ZoneTable::default(),
             kept: Vec::new(),
             kept_names: HashSet::new(),
             refused: Vec::new(),
         }
     }
 
-    /// The live zone of this name, if it is made of the same.
-    fn same(&self, name: &str, content: u64, state: &State) -> Option<Arc<Zone>> {
-        let live = self.live.get(name)?;
-        let is_same = live.content == content && state.zone_ids.get(name) == Some(live.id);
-        is_same.then(|| (*live).clone())
-    }
-
     fn good(&mut self, zone: Arc<Zone>) {
-        self.all.push(zone);
+        self.table.put(&zone);
+        self.table.claim(&zone);
     }
 
     /// Two bad zones may have one name: what is live of it stays once.
     fn refuse(&mut self, index: usize, name: &str) {
-        let live = self.live.get(name);
+        let live = self.live.and_then(|live| live.zones.named(name));
         if let Some(live) = live
             && self.kept_names.insert(name.into())
         {
-            self.kept.push(self.all.len());
-            self.all.push((*live).clone());
+            self.table.put(live);
+            self.kept.push(live.clone());
         }
         self.refused.push(Refused {
             index,
             name: name.into(),
-            stays: live.map(|live| live.version.clone()),
+            stays: live.map(|live| (*live.version).into()),
         });
     }
 
     /// All zones with their hosts. A host that a good zone claims is that one's, whoever had it before.
-    fn finish(self) -> (Box<[Arc<Zone>]>, HostTable, Vec<Refused>) {
-        let mut hosts = HostTable::default();
-        let mut kept = self.kept.iter().peekable();
-        for (place, zone) in self.all.iter().enumerate() {
-            if kept.next_if(|kept| **kept == place).is_none() {
-                hosts.claim(&zone.hosts, place as u32);
-            }
+    fn finish(mut self) -> (ZoneTable, Vec<Refused>) {
+        for zone in &self.kept {
+            self.table.claim(zone);
         }
-        for place in self.kept {
-            if let Some(zone) = self.all.get(place) {
-                hosts.claim(&zone.hosts, place as u32);
-            }
-        }
-        (self.all.into(), hosts, self.refused)
+        (self.table, self.refused)
     }
 }

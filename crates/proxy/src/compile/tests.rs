@@ -125,7 +125,7 @@ fn equal_sources_make_equal_snapshots_in_any_process() {
         assert_eq!(one.version, other.version);
         assert_ne!(one.id, other.id, "ids are each machine's own");
     }
-    assert_ne!(one.zones[0].version, one.zones[1].version);
+    assert_ne!(named(&one, "a").version, named(&one, "b").version);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn one_zones_change_costs_that_zone() {
     assert_ne!(old.version, new.version);
     assert_ne!(before.version, after.version);
     assert_eq!(old.id, new.id);
-    let (old, new) = (old.pool.member(0).unwrap(), new.pool.member(0).unwrap());
+    let (old, new) = (old.pool().member(0).unwrap(), new.pool().member(0).unwrap());
     assert!(Arc::ptr_eq(old, new), "what was learnt of an origin stays");
     // The location stands in every zone's Records, and is not what its owner wrote.
     let elsewhere = changed.replace("schema = 1\n", "schema = 1\n[edge]\nlocation = \"lhr\"\n");
@@ -339,17 +339,17 @@ fn an_id_is_a_zones_as_long_as_its_document_names_it() {
     assert_eq!(later.state.zone_ids.restore(kept), 0);
     later.go_live(&document(&[zone("a", BAD), zone("b", "")]));
     assert_eq!(later.state.zone_ids.get("a"), Some(id));
-    let tickets = bench.state.tickets(id);
+    let tickets = bench.state.tickets.of(id);
     bench.go_live(&document(&[zone("b", "")]));
     assert_eq!(bench.state.zone_ids.get("a"), None);
     let (back, _) = bench.go_live(&all);
     let new = named(&back, "a");
     assert_ne!(new.id, id, "another zone of the same name");
     assert!(
-        !Arc::ptr_eq(&tickets, &bench.state.tickets(id)),
+        !Arc::ptr_eq(&tickets, &bench.state.tickets.of(id)),
         "forgotten"
     );
-    let members = [named(&first, "a"), new].map(|zone| zone.pool.member(0).unwrap().clone());
+    let members = [named(&first, "a"), new].map(|zone| zone.pool().member(0).unwrap().clone());
     assert!(!Arc::ptr_eq(&members[0], &members[1]));
 }
 
@@ -359,7 +359,7 @@ fn each_zone_has_tickets_of_its_own_and_keeps_them() {
     let (before, _) = bench.go_live(&document(&[zone("a", ""), zone("b", "")]));
     let (after, _) = bench.go_live(&document(&[zone("a", "hsts = { }"), zone("b", "")]));
     let tickets = |snapshot: &Snapshot, name| {
-        let tls = named(snapshot, name).tls.as_ref().unwrap();
+        let tls = named(snapshot, name).tls().unwrap();
         tls.ticketer.clone()
     };
     let ticket = tickets(&before, "a").encrypt(b"session").unwrap();
@@ -450,7 +450,7 @@ fn a_stage_that_panics_while_it_is_built_costs_one_zone() {
     assert_eq!(paths(&compiled.problems), ["zone[0]"]);
     let (after, refused) = bench.go_live(&text);
     assert_eq!((after.zones.len(), refused.len()), (1, 1));
-    assert_eq!(&*after.zones[0].name, "a");
+    assert_eq!(&*after.zones.first().unwrap().name, "a");
 }
 
 /// A zone with so many dear patterns, all different, the first one with this number.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::server::ProducesTickets;
 use rustls::{ClientConfig, ServerConfig};
 use seawall_model::document::{
     Certificate, CertificateFiles, ClientCertificates, Origin as OriginDocument, Protocol, Tls,
@@ -118,16 +117,6 @@ impl<'a> Shelf<'a> {
             }
         }
     }
-}
-
-/// A zone's configuration with ticket keys of its own: a ticket of another zone cannot be opened with them.
-pub(super) fn with_tickets(
-    shared: &ServerConfig,
-    tickets: Arc<dyn ProducesTickets>,
-) -> Arc<ServerConfig> {
-    let mut own = shared.clone();
-    own.ticketer = tickets;
-    Arc::new(own)
 }
 
 fn server(

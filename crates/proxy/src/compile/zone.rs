@@ -1,28 +1,26 @@
 //! One zone: what of it can be wrong is found first; only a zone without problems gets a place in State.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use seawall_guard::{Assembly, Edits, Guard, States, ZoneId};
 use seawall_model::document::{
-    ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl, ProxyProtocol,
-    TlsVersion, Zone as ZoneDocument,
+    Certificate, ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl,
+    ProxyProtocol, TlsVersion, Zone as ZoneDocument, ZoneSettings,
 };
-use seawall_model::{Fields, Host, HostPattern, Problem, Wrong};
-use seawall_net::proxy_protocol::Version;
+use seawall_model::{Fields, Host, Problem, Wrong};
+use seawall_net::proxy_protocol;
 use seawall_rules::{Bounds, Patterns, ZonePatterns};
-use seawall_telemetry::record::place;
 
 use super::digest::Digest;
 use super::lists::Lists;
-use super::tls::{Shelf, with_tickets};
+use super::tls::Shelf;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
-use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
-use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
+use crate::origin::{Active, Circuit, Outliers, Passive, RetrySettings, Settings, Spread};
+use crate::snapshot::{Home, Manner, Origin, Place, Probe, Timeouts, Version, Zone};
 use crate::state::State;
 
 /// Compiles zones, one after the other.
@@ -38,6 +36,10 @@ pub(super) struct ZoneCompiler<'a> {
     /// Where a guard that will never serve leaves its traces.
     pub nowhere: Arc<States>,
     pub shelf: Shelf<'a>,
+    /// What all zones reach beyond the snapshot.
+    pub home: Arc<Home>,
+    /// What the last settings came to: zones that share theirs share this too.
+    pub manner: Option<(Arc<ZoneSettings>, Arc<Manner>)>,
 }
 
 /// All that a zone is made of, as numbers.
@@ -179,7 +181,7 @@ impl<'a> ZoneCompiler<'a> {
                         Host::Ip(ip) => ip.to_string().into(),
                     },
                     port: *port,
-                    tls,
+                    tls: tls.map(Box::new),
                 }
             }
         };
@@ -188,120 +190,49 @@ impl<'a> ZoneCompiler<'a> {
             host: origin.host.as_deref().map(|host| host.as_bytes().into()),
             announce: match origin.proxy_protocol {
                 ProxyProtocol::Off => None,
-                ProxyProtocol::V1 => Some(Version::V1),
-                ProxyProtocol::V2 => Some(Version::V2),
+                ProxyProtocol::V1 => Some(proxy_protocol::Version::V1),
+                ProxyProtocol::V2 => Some(proxy_protocol::Version::V2),
             },
             protocol: origin.protocol,
+            weight: origin.weight,
+            // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
+            id: self.origin_id(origin).into(),
         }
     }
 
-    fn finish(&self, zone: &ZoneDocument, id: ZoneId, made: Made, parts: Parts) -> Zone {
-        // What outlives a configuration is found again by this.
+    fn finish(&mut self, zone: &ZoneDocument, id: ZoneId, made: Made, parts: Parts) -> Zone {
         let scope = format!("{:016x}", id.0);
-        let version = Digest::version(made.version);
-        let tls = parts.tls;
+        let version_number = Digest::version_number(made.version);
+        self.patterns.hold(&parts.patterns);
         Zone {
             id,
             content: made.content,
             slot: self.state.registry.zone_slot(&scope, &zone.name),
-            place: place(self.location, &zone.name, &version),
+            own_files: matches!(zone.tls.certificate, Certificate::Files(_)),
             name: zone.name.as_str().into(),
-            version,
-            version_number: Digest::version_number(made.version),
+            version: Version::of(version_number),
+            version_number,
             hosts: zone.hosts.clone().into(),
-            pool: Arc::new(self.pool(zone, &scope)),
-            by: zone.balance.by.clone(),
             origins: parts.origins,
-            tls: tls.map(|shared| with_tickets(&shared, self.state.tickets(id))),
-            quic: OnceLock::new(),
             guard: parts.guard,
             patterns: parts.patterns,
-            strict_tls: zone.tls.client != ClientCertificates::Off
-                || zone.tls.min_version != TlsVersion::default(),
-            needs_tls: zone.tls.client == ClientCertificates::Required,
-            acme: zone.tls.certificate == seawall_model::document::Certificate::Acme,
-            redirect_https: zone.redirect_https,
-            hsts: zone.hsts.as_ref().map(hsts),
-            response_edits: edits(&zone.response_headers),
             maintenance: parts.maintenance,
-            compress: zone.compress.as_ref().map(Compress::from),
-            websocket: zone.websocket,
-            timeouts: Timeouts {
-                connect: zone.timeouts.connect,
-                header: zone.timeouts.header,
-                idle: zone.timeouts.idle,
-                total: zone.timeouts.total,
-            },
-            probe: zone.health.as_ref().map(|health| Probe {
-                path: health.path.as_str().into(),
-                host: health.host.as_deref().map(Into::into),
-                first_host: first_host(zone).map(Into::into),
-                every: health.every,
-                timeout: health.timeout,
-                good: health.status.clone().into(),
-            }),
+            manner: self.manner(&zone.settings),
+            home: self.home.clone(),
+            shared_tls: parts.tls,
+            awake: OnceLock::new(),
         }
     }
 
-    fn pool(&self, zone: &ZoneDocument, scope: &str) -> Pool {
-        let active = zone.health.as_ref().map(|health| Active {
-            healthy_after: health.healthy_after.into(),
-            unhealthy_after: health.unhealthy_after.into(),
-        });
-        let settings = Settings {
-            active,
-            passive: Passive {
-                failures: zone.passive.failures.into(),
-                eject_for_ms: millis(zone.passive.eject_for),
-            },
-            retry: RetrySettings {
-                budget_percent: zone.retry.budget_percent.into(),
-                attempts: zone.retry.attempts.into(),
-                ..RetrySettings::default()
-            },
-            spread: Spread {
-                most_load_percent: zone.balance.most_load_percent.into(),
-                slow_start_ms: millis(zone.balance.slow_start),
-            },
-            outliers: Outliers {
-                deviation_percent: zone.outlier.deviation_percent.into(),
-                interval_ms: millis(zone.outlier.interval),
-                requests: zone.outlier.requests,
-                most_percent: zone.outlier.most_percent.into(),
-            },
-            circuit: Circuit {
-                connections: zone.circuit.connections,
-                pending: zone.circuit.pending,
-                requests: zone.circuit.requests,
-                retries: zone.circuit.retries,
-            },
-        };
-        // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
-        let ids: Vec<String> = zone
-            .origins
-            .iter()
-            .map(|origin| self.origin_id(origin))
-            .collect();
-        let origins = ids
-            .iter()
-            .zip(&zone.origins)
-            .map(|(id, origin)| (id.as_str(), origin.weight.into()));
-        let pool = Pool::new(scope, origins, settings, &self.state.members);
-        // An address needs no resolver: the first request finds it.
-        for (member, origin) in pool.members().zip(&zone.origins) {
-            if let OriginUrl::Server {
-                host: Host::Ip(ip),
-                port,
-                ..
-            } = &origin.url
-            {
-                let address = SocketAddr::new(*ip, *port);
-                if *member.addresses() != [address] {
-                    member.set_addresses(&[address]);
-                }
+    fn manner(&mut self, settings: &Arc<ZoneSettings>) -> Arc<Manner> {
+        match &self.manner {
+            Some((same, manner)) if Arc::ptr_eq(same, settings) => manner.clone(),
+            _ => {
+                let manner = Arc::new(manner(settings));
+                self.manner = Some((settings.clone(), manner.clone()));
+                manner
             }
         }
-        pool
     }
 
     /// What an origin is, as one text: its URL and all that decides how its connections are made.
@@ -341,12 +272,69 @@ impl<'a> ZoneCompiler<'a> {
     }
 }
 
-/// The first host of a zone that is one name.
-fn first_host(zone: &ZoneDocument) -> Option<String> {
-    zone.hosts.iter().find_map(|pattern| match pattern {
-        HostPattern::Exact(host) => Some(host.clone()),
-        HostPattern::Under(_) | HostPattern::Any => None,
-    })
+/// How a zone is served.
+fn manner(zone: &ZoneSettings) -> Manner {
+    Manner {
+        pool_settings: pool(zone),
+        by: zone.balance.by.clone(),
+        strict_tls: zone.tls.client != ClientCertificates::Off
+            || zone.tls.min_version != TlsVersion::default(),
+        needs_tls: zone.tls.client == ClientCertificates::Required,
+        acme: zone.tls.certificate == Certificate::Acme,
+        redirect_https: zone.redirect_https,
+        hsts: zone.hsts.as_ref().map(hsts),
+        response_edits: edits(&zone.response_headers),
+        compress: zone.compress.as_ref().map(Compress::from),
+        websocket: zone.websocket,
+        timeouts: Timeouts {
+            connect: zone.timeouts.connect,
+            header: zone.timeouts.header,
+            idle: zone.timeouts.idle,
+            total: zone.timeouts.total,
+        },
+        probe: zone.health.as_ref().map(|health| Probe {
+            path: health.path.as_str().into(),
+            host: health.host.as_deref().map(Into::into),
+            every: health.every,
+            timeout: health.timeout,
+            good: health.status.clone().into(),
+        }),
+    }
+}
+
+/// How its pool behaves.
+fn pool(zone: &ZoneSettings) -> Settings {
+    Settings {
+        active: zone.health.as_ref().map(|health| Active {
+            healthy_after: health.healthy_after.into(),
+            unhealthy_after: health.unhealthy_after.into(),
+        }),
+        passive: Passive {
+            failures: zone.passive.failures.into(),
+            eject_for_ms: millis(zone.passive.eject_for),
+        },
+        retry: RetrySettings {
+            budget_percent: zone.retry.budget_percent.into(),
+            attempts: zone.retry.attempts.into(),
+            ..RetrySettings::default()
+        },
+        spread: Spread {
+            most_load_percent: zone.balance.most_load_percent.into(),
+            slow_start_ms: millis(zone.balance.slow_start),
+        },
+        outliers: Outliers {
+            deviation_percent: zone.outlier.deviation_percent.into(),
+            interval_ms: millis(zone.outlier.interval),
+            requests: zone.outlier.requests,
+            most_percent: zone.outlier.most_percent.into(),
+        },
+        circuit: Circuit {
+            connections: zone.circuit.connections,
+            pending: zone.circuit.pending,
+            requests: zone.circuit.requests,
+            retries: zone.circuit.retries,
+        },
+    }
 }
 
 fn hsts(hsts: &Hsts) -> Box<str> {

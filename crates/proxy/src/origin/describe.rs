@@ -44,11 +44,21 @@ pub struct MemberState {
 }
 
 impl Pool {
+    /// Whether more than half of the members are out, so that all are used again.
+    pub fn is_panicking(&self, now: u64) -> bool {
+        let (drawable, out) = self.count_out(now);
+        out * 2 > drawable
+    }
+
+    /// Whether every member is out.
+    pub fn is_down(&self, now: u64) -> bool {
+        !self.is_empty() && self.members().all(|member| self.is_out(member, now))
+    }
+
     /// What `/state` tells.
     pub fn describe(&self, now: u64) -> PoolState {
-        let (drawable, out) = self.count_out(now);
         PoolState {
-            panicking: out * 2 > drawable,
+            panicking: self.is_panicking(now),
             desperate_picks: self.desperate_picks(),
             members: self
                 .slots

@@ -6,7 +6,7 @@
 //! of a member (requests in flight, health, addresses) is State: it outlives the snapshot of a configuration, because
 //! a [`Pool`] finds its members in [`Members`] by a stable id.
 //!
-//! - [`pool`]: what a pool and a member are, and the registry; [`describe`]: what `/state` tells of them;
+//! - [`pool`]: what a pool and a member are; [`members`]: the registry; [`describe`]: what `/state` tells of them;
 //! - [`balance`]: which member gets the next request;
 //! - [`hash`]: the same for requests that have a key, so that the same key finds the same member;
 //! - [`warm`]: members that are new or come back, whose share grows slowly;
@@ -24,7 +24,8 @@ pub mod describe;
 pub mod dns;
 pub mod hash;
 pub mod health;
-pub mod outlier;
+pub mod members;
+mod outlier;
 pub mod pool;
 pub mod retry;
 pub mod warm;
@@ -35,6 +36,7 @@ pub use describe::{MemberState, PoolState};
 pub use dns::{Change, Refresh, RefreshState};
 pub use hash::Key;
 pub use health::{Active, Ejection, Outcome, Passive, Transition};
+pub use members::{MemberHealth, Members};
 pub use outlier::Outliers;
-pub use pool::{AddressCache, Lease, Member, MemberHealth, Members, Pool, Settings, Spread};
+pub use pool::{AddressCache, Lease, Member, Pool, Settings, Spread};
 pub use retry::{Attempt, Refusal, Retry, RetryBudget, RetrySettings};

@@ -2,15 +2,15 @@
 //!
 //! Not here: which member is picked (`balance`), and what makes one healthy or not (`health`).
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::circuit::{Circuit, Counted, Held, raise};
 use super::hash;
 use super::health::{Active, Passive};
+use super::members::Members;
 use super::outlier::{Outliers, Rate};
 use super::retry::{RetryBudget, RetrySettings};
 use super::warm;
@@ -347,130 +347,6 @@ impl Drop for Lease {
     }
 }
 
-/// All members in use, by scope and id: how a new configuration finds what the old one learnt. Locked only while a pool
-/// is built. Forgets a member when the last pool that holds it is gone.
-#[derive(Debug, Default)]
-pub struct Members {
-    known: Mutex<Known>,
-}
-
-impl Members {
-    /// An empty registry.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The member with this id, a new one when none is in use.
-    pub fn member(&self, scope: &str, id: &str) -> Arc<Member> {
-        self.find(scope, id).0
-    }
-
-    /// The same, and whether it is a new one.
-    fn find(&self, scope: &str, id: &str) -> (Arc<Member>, bool) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.sweep();
-        let entry = known.members.entry((scope.into(), id.into())).or_default();
-        let mut is_new = false;
-        let member = reuse(entry, || {
-            is_new = true;
-            Member::new(id)
-        });
-        (member, is_new)
-    }
-
-    /// What is known of the health of all members that are in use, at `now`.
-    pub fn healths(&self, now: u64) -> Vec<MemberHealth> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = known.members.iter();
-        let all = all.filter_map(|((scope, id), member)| {
-            let member = member.upgrade()?;
-            let until = member.ejected_until.load(Ordering::Relaxed);
-            Some(MemberHealth {
-                scope: scope.to_string(),
-                id: id.to_string(),
-                healthy: member.healthy.load(Ordering::Relaxed),
-                failures: member.consecutive_failures.load(Ordering::Relaxed),
-                ejections: member.ejections.load(Ordering::Relaxed),
-                ejected_for: until.saturating_sub(now),
-            })
-        });
-        all.collect()
-    }
-
-    /// Goes on from what another process knew, for the members that are in use here.
-    pub fn take_healths(&self, healths: &[MemberHealth], now: u64) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for health in healths {
-            let key = (health.scope.as_str().into(), health.id.as_str().into());
-            let Some(member) = known.members.get(&key).and_then(Weak::upgrade) else {
-                continue;
-            };
-            member.healthy.store(health.healthy, Ordering::Relaxed);
-            let failures = &member.consecutive_failures;
-            failures.fetch_max(health.failures, Ordering::Relaxed);
-            member
-                .ejections
-                .fetch_max(health.ejections, Ordering::Relaxed);
-            if health.ejected_for > 0 {
-                let until = now.saturating_add(health.ejected_for);
-                member.ejected_until.fetch_max(until, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn tally(&self, scope: &str) -> Arc<Tally> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.sweep();
-        let entry = known.tallies.entry(scope.into()).or_default();
-        reuse(entry, Tally::default)
-    }
-}
-
-/// What is known of a member's health.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberHealth {
-    /// The pool's scope.
-    pub scope: String,
-    /// The member's id.
-    pub id: String,
-    /// What probes say.
-    pub healthy: bool,
-    /// Failures of requests since the last success.
-    pub failures: u32,
-    /// How often it was ejected in a row.
-    pub ejections: u32,
-    /// For how many milliseconds more it is ejected; 0 when it is not.
-    pub ejected_for: u64,
-}
-
-fn reuse<T>(entry: &mut Weak<T>, fresh: impl FnOnce() -> T) -> Arc<T> {
-    entry.upgrade().unwrap_or_else(|| {
-        let fresh = Arc::new(fresh());
-        *entry = Arc::downgrade(&fresh);
-        fresh
-    })
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    members: HashMap<(Box<str>, Box<str>), Weak<Member>>,
-    tallies: HashMap<Box<str>, Weak<Tally>>,
-    /// At how many entries the dead ones are swept out again.
-    sweep_at: usize,
-}
-
-impl Known {
-    /// Sweeps when the maps have doubled since the last time, so that a million zones cost a million steps.
-    fn sweep(&mut self) {
-        if self.members.len() + self.tallies.len() < self.sweep_at {
-            return;
-        }
-        self.members.retain(|_, member| member.strong_count() > 0);
-        self.tallies.retain(|_, tally| tally.strong_count() > 0);
-        self.sweep_at = (self.members.len() + self.tallies.len()) * 2 + 64;
-    }
-}
-
 /// What a pool counts, apart from its members.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -537,16 +413,6 @@ mod tests {
         }
         assert!(one.describe(1_001).members[0].ejected_for_ms.is_some());
         assert_eq!(two.describe(1_001).members[0].ejected_for_ms, None);
-    }
-
-    #[test]
-    fn the_registry_does_not_grow_with_what_is_gone() {
-        let members = Members::new();
-        for round in 0..1_000 {
-            let id = format!("http://{round}.test:80");
-            Pool::new("zone", [(id.as_str(), 1)], Settings::default(), &members);
-        }
-        assert!(members.known.lock().unwrap().members.len() < 150);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Picking {
     pub(super) fn new(exchange: &Exchange<'_, '_>, zone: &Zone, head: &RequestHead) -> Self {
         let key = match &zone.by {
             By::Load => None,
-            _ if zone.pool.len() < 2 => None,
+            _ if zone.pool().len() < 2 => None,
             By::Client => Some(Key::of_client(exchange.client.ip)),
             By::Path => Some(Key::of(head.path())),
             By::Header(name) => head.fields.named(name.as_bytes()).map(Key::of),
@@ -53,9 +53,11 @@ impl Picking {
     ) -> Result<Place<'a>, Fault> {
         loop {
             let picked = match self.key {
-                Some(key) => zone.pool.pick_by_key(now, key, tried),
-                None if zone.pool.len() > 1 => zone.pool.pick(now, exchange.thread.random(), tried),
-                None => zone.pool.pick(now, 0, tried),
+                Some(key) => zone.pool().pick_by_key(now, key, tried),
+                None if zone.pool().len() > 1 => {
+                    zone.pool().pick(now, exchange.thread.random(), tried)
+                }
+                None => zone.pool().pick(now, 0, tried),
             };
             let none = match self.full {
                 0 => Fault::Unreachable,
@@ -65,7 +67,7 @@ impl Picking {
             let index = picked.index;
             let origin = zone.origins.get(usize::from(index));
             let origin = origin.ok_or(Fault::Internal)?;
-            match zone.pool.admit(picked.member, retry) {
+            match zone.pool().admit(picked.member, retry) {
                 Some(lease) => {
                     return Ok(Place {
                         index,

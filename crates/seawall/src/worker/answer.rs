@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use seawall_model::Document;
-use seawall_model::document::Certificate;
 use seawall_proxy::snapshot::Snapshot;
 
 use crate::cli::{Listen, Up};
@@ -73,9 +72,9 @@ pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
         (None, Some(origin)) => origin.clone(),
         (None, None) => "its sample site (put your own behind it with --origin URL)".into(),
     };
-    let certificates = || document.zones.iter().map(|zone| &zone.tls.certificate);
+    let counts = live.zones.counts();
     let mut notes = Vec::new();
-    if certificates().any(|certificate| *certificate == Certificate::Acme) {
+    if counts.acme > 0 {
         notes.push(format!(
             "certificates come by ACME ({}); self-signed ones are served until they are there",
             document.edge.acme.directories.join(", ")
@@ -91,8 +90,7 @@ pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
     Serving {
         zones,
         what,
-        self_signed: certificates()
-            .all(|certificate| !matches!(certificate, Certificate::Files(_))),
+        self_signed: counts.files == 0,
         notes,
         platform: live.platform,
         bounds: bounds(up, document),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Parser;
+use seawall_model::Document;
 use tokio::sync::mpsc;
 
 use super::answer;
@@ -40,7 +41,7 @@ pub enum Finished {
 /// What is to be kept for the next process.
 pub struct ToKeep {
     /// What serves.
-    pub source: Source,
+    pub source: Arc<Source>,
     /// Some of it is as it was before, with its files.
     pub with_old_files: bool,
 }
@@ -115,10 +116,10 @@ impl Worker {
         self.work.busy = true;
         let (live, done) = (self.shared.slot.load(), self.work.done.clone());
         match job {
-            Job::Reload => self.configuration.prepare(live, done),
+            Job::Reload => self.configuration.prepare(live, self.source.clone(), done),
             Job::Order(order) => {
-                let (document, before) = (self.live.clone(), self.tried.clone());
-                orders::prepare(&self.configuration, order, live, document, before, done);
+                let (source, before) = (self.source.clone(), self.tried.clone());
+                orders::prepare(&self.configuration, order, live, source, before, done);
             }
         }
     }
@@ -135,18 +136,14 @@ impl Worker {
         if made.is_none() {
             complain("not reloaded: compiling failed; please report it");
         }
-        let live = &self.live;
-        let put = made.and_then(|made| {
-            let retired = &mut self.retired;
-            self.configuration
-                .put_live(*made, &self.shared, retired, live)
-        });
+        let retired = &mut self.retired;
+        let put = made.and_then(|made| self.configuration.put_live(*made, &self.shared, retired));
         let told = match put {
             None => FromWorker::NotReloaded,
             Some(put) => {
                 self.configured.store(self.shared.now(), Ordering::Relaxed);
-                tell_fixed(&self.live, &put.document);
-                self.take(put.source, put.with_old_files);
+                tell_fixed(&self.live, &put.head);
+                self.take(put.head, put.source, put.with_old_files);
                 say(format_args!("Seawall reloaded: version {}", put.version));
                 if !self.tried.is_empty() {
                     // They were compiled beside another configuration.
@@ -183,7 +180,8 @@ impl Worker {
         if let Some(source) = changed {
             self.configured.store(self.shared.now(), Ordering::Relaxed);
             tell_fixed(&self.live, &source.parsed.document);
-            self.take(source, true);
+            let head = source.parsed.document.head();
+            self.take(head, Arc::new(source), true);
             tell(&FromWorker::Serving(self.serving.clone()), &[]);
         }
         if ordered.number == 0 {
@@ -201,11 +199,11 @@ impl Worker {
     }
 
     /// This is what serves now.
-    fn take(&mut self, source: Source, with_old_files: bool) {
+    fn take(&mut self, head: Document, source: Arc<Source>, with_old_files: bool) {
         let snapshot = self.shared.slot.load();
-        let document = source.parsed.document.clone();
-        self.serving = answer::serving(&self.configuration.up, &document, &snapshot);
-        self.live = document;
+        self.serving = answer::serving(&self.configuration.up, &head, &snapshot);
+        self.live = head;
+        self.source = Some(source.clone());
         self.to_keep = Some(ToKeep {
             source,
             with_old_files,
@@ -218,7 +216,6 @@ impl Worker {
         if self.state_lock.is_none() {
             return;
         }
-        self.configuration.keep_zone_ids();
         if let Some(keep) = self.to_keep.take() {
             self.configuration
                 .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());

@@ -51,7 +51,7 @@ pub fn prepare(
     configuration: &Configuration,
     order: Order,
     live: Arc<Live>,
-    document: Document,
+    source: Option<Arc<Source>>,
     before: Vec<Tried>,
     done: mpsc::Sender<Finished>,
 ) {
@@ -60,10 +60,16 @@ pub fn prepare(
         let words = configuration.page.words();
         blame::take_slot(words, blame::Page::of(words).compile_slot());
         let made = catch_unwind(AssertUnwindSafe(|| {
-            Box::new(make(&configuration, &order, &live, document, &before))
+            let document = configuration
+                .live_document(source.as_deref())
+                .map_err(|error| complain(format_args!("what is live cannot be read: {error}")))
+                .ok()?;
+            drop(source);
+            let made = make(&configuration, &order, &live, document, &before);
+            Some(Box::new(made))
         }));
         // Nobody waits any more when the process ends.
-        let _ = done.blocking_send(Finished::Order(made.ok()));
+        let _ = done.blocking_send(Finished::Order(made.ok().flatten()));
     };
     let thread = std::thread::Builder::new().name("order".into());
     if let Err(error) = thread.spawn(run) {

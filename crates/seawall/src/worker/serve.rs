@@ -31,13 +31,13 @@ use super::set_up::{Spread, ask, log_config, spread};
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
-use crate::configure::{Configuration, effective};
+use crate::configure::{Configuration, Source, effective};
 use crate::data::{Held, random};
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
 use crate::page::SharedPage;
-use crate::process::{raise_descriptors, room};
+use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
@@ -71,8 +71,10 @@ pub struct Worker {
     datagrams: Datagrams,
     /// Addresses for which there are UDP sockets.
     has_datagrams: Vec<SocketAddr>,
-    /// The document that is live.
+    /// What is written in the document that is live, without its zones.
     pub(super) live: Document,
+    /// What serves, until it is on disk.
+    pub(super) source: Option<Arc<Source>>,
     /// What is on trial.
     pub(super) tried: Vec<Tried>,
     /// What is being compiled, and what is to be.
@@ -116,9 +118,10 @@ impl Worker {
             keeper,
         } = started;
         let (state, data) = (&configuration.state, &configuration.data);
-        let written = source.parsed.document.clone();
-        source.parsed.document = effective(source.parsed.document, &refused, &written);
-        let document = source.parsed.document.clone();
+        let document = source.parsed.document.head();
+        let whole = std::mem::take(&mut source.parsed.document);
+        source.parsed.document = effective(whole, &refused, &Document::default());
+        let source = Arc::new(source);
         let live = Live::from(snapshot);
         state.settle(&live, &refused);
         let threads = plan.threads;
@@ -188,6 +191,7 @@ impl Worker {
             plan,
             sockets,
             live: document,
+            source: Some(source.clone()),
             tried: Vec::new(),
             work: Work::default(),
             serving,
@@ -306,6 +310,9 @@ impl Worker {
         loop {
             tokio::select! {
                 Some(()) = kept.recv() => {
+                    if self.configuration.kept.is_written() {
+                        give_back(self.source.take());
+                    }
                     if let Some(wire) = &wire {
                         let _ = wire.say(&FromWorker::Kept, &[]);
                     }

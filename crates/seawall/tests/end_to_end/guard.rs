@@ -52,15 +52,21 @@ fn holds(said: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_million_rules_are_refused() {
+fn millions_of_rules_are_refused() {
     let folder = Folder::new();
     let rule = "[[zone.rule]]\nwhen='ssl'\naction='log'\n";
+    let said = refused(
+        &folder,
+        "10^7 rules",
+        &format!("{}{}", site(), rule.repeat(10_000_000)),
+    );
+    holds(&said, &["is too long", "at most 268435456 bytes"]);
     let said = refused(
         &folder,
         "10^6 rules",
         &format!("{}{}", site(), rule.repeat(1_000_000)),
     );
-    holds(&said, &["is too long", "at most 16777216 bytes"]);
+    holds(&said, &["has too many keys and values"]);
     // The one problem does not hide the other.
     let said = refused(
         &folder,

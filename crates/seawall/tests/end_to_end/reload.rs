@@ -408,8 +408,8 @@ fn hostile_documents_are_refused_in_bounded_time() {
             "larger than 64 MiB",
         ),
         (
-            "17 MiB",
-            format!("{good}# {}\n", "x".repeat(17 << 20)),
+            "257 MiB",
+            format!("{good}# {}\n", "x".repeat(257 << 20)),
             "is too long",
         ),
         ("rules", rules, "zone[0].rule"),

@@ -106,11 +106,7 @@ impl Clients {
                 local.spawn_local(async move {
                     while !stop.load(Ordering::Relaxed) {
                         let good = ask(edge, client).await == Some(200);
-                        let mut seen: std::sync::MutexGuard<'_, BTreeMap<u8, (u64, u64)>> =
-                            seen.lock().unwrap();
-                        let (well, badly) = seen.entry(client).or_default();
-                        *if good { well } else { badly } += 1;
-                        drop(seen);
+                        note(&seen, client, good);
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 });
@@ -126,6 +122,12 @@ impl Clients {
         let seen = self.seen.lock().unwrap();
         seen.values().copied().collect()
     }
+}
+
+fn note(seen: &Mutex<BTreeMap<u8, (u64, u64)>>, client: u8, good: bool) {
+    let mut seen = seen.lock().unwrap();
+    let (well, badly) = seen.entry(client).or_default();
+    *if good { well } else { badly } += 1;
 }
 
 async fn ask(edge: SocketAddr, client: u8) -> Option<u16> {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod partial;
+mod pieces;
 mod refused;
 mod rules;
 
@@ -367,12 +368,8 @@ fn a_zone_has_the_documented_defaults() {
     );
     assert_eq!(zone.tls.certificate, Certificate::SelfSigned);
     assert!(zone.websocket && !zone.redirect_https && zone.hsts.is_none() && zone.health.is_none());
-    let health = read(&format!("{SMALL}health = {{}}"))
-        .unwrap()
-        .zones
-        .remove(0)
-        .health
-        .unwrap();
+    let document = read(&format!("{SMALL}health = {{}}")).unwrap();
+    let health = document.zones[0].health.clone().unwrap();
     assert_eq!(health.status, [200..=399]);
     assert_eq!((health.healthy_after, health.unhealthy_after), (2, 3));
 }

@@ -4,11 +4,8 @@ use super::*;
 use crate::network::Network;
 
 fn rules(text: &str) -> Vec<Rule> {
-    read(&format!("{SMALL}{text}"))
-        .unwrap()
-        .zones
-        .remove(0)
-        .rules
+    let document = read(&format!("{SMALL}{text}")).unwrap();
+    document.zones[0].rules.clone()
 }
 
 fn action(keys: &str) -> RuleAction {
