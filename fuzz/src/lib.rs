@@ -16,14 +16,29 @@
 )]
 
 pub mod chunked;
+pub mod documents;
 pub mod h1;
+pub mod h2;
+pub mod hello;
+pub mod hpack;
 pub mod planted;
+pub mod proxy_protocol;
+pub mod quic;
+pub mod rules;
 
 /// Every target: its name, which is also its folder in `corpus`, and what it asks.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("h1_request", h1::requests),
     ("h1_response", h1::responses),
     ("h1_chunked", chunked::bodies),
+    ("h2_client", h2::from_origins),
+    ("h2_server", h2::from_clients),
+    ("hpack", hpack::sections),
+    ("client_hello", hello::records),
+    ("quic", quic::datagrams),
+    ("proxy_protocol", proxy_protocol::headers),
+    ("document", documents::texts),
+    ("rule", rules::conditions),
 ];
 
 /// Lengths of pieces to cut bytes into, made from the bytes themselves so that a finding can be repeated.
