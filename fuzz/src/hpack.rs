@@ -4,6 +4,7 @@
 //! The bytes are sections: one byte for the length, which 255 lets run to the end, then the section.
 
 use fluke_hpack::Decoder;
+use fluke_hpack::decoder::DecoderError;
 use seawall_model::RequestHead;
 use seawall_net::h2::{Config, Connection, Event};
 
@@ -33,7 +34,12 @@ pub fn sections(mut data: &[u8]) {
         if server.receive(&frame).is_err() {
             return;
         }
-        let lines = other.decode(section).expect("decoded by ours alone");
+        let lines = match other.decode(section) {
+            Ok(lines) => lines,
+            // A section that says nothing but how large the table is has no line, and so is no request.
+            Err(DecoderError::SizeUpdateAtEnd) => Vec::new(),
+            Err(error) => panic!("decoded by ours alone: {error:?}"),
+        };
         while let Some(event) = server.next_event() {
             let mut head = RequestHead::default();
             if let Event::Request { id: stream, .. } = event
@@ -50,7 +56,7 @@ pub fn sections(mut data: &[u8]) {
     }
 }
 
-/// Crumbs of cookies are joined (RFC 9113 §8.2.3) and come where the last of them was, or first; all else is as it was.
+/// Crumbs of cookies are joined (RFC 9113 §8.2.3), without those that say nothing; all else is as it was.
 fn assert_same(head: &RequestHead, lines: &[Line]) {
     let is = |name: &[u8], want: &str| name == want.as_bytes();
     let first = |want: &str| {
@@ -66,6 +72,7 @@ fn assert_same(head: &RequestHead, lines: &[Line]) {
         .iter()
         .filter(|(name, _)| is(name, "cookie"))
         .map(|(_, value)| value.as_slice())
+        .filter(|crumb| !crumb.is_empty())
         .collect();
     let cookie = head.fields.named(b"cookie");
     assert_eq!(cookie.unwrap_or_default(), crumbs.join(&b"; "[..]));

@@ -19,8 +19,10 @@ pub mod chunked;
 pub mod documents;
 pub mod h1;
 pub mod h2;
+pub mod h3;
 pub mod hello;
 pub mod hpack;
+pub mod llhttp;
 pub mod planted;
 pub mod proxy_protocol;
 pub mod quic;
@@ -31,8 +33,11 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("h1_request", h1::requests),
     ("h1_response", h1::responses),
     ("h1_chunked", chunked::bodies),
+    ("h1_llhttp", llhttp::requests),
     ("h2_client", h2::from_origins),
     ("h2_server", h2::from_clients),
+    ("h3_request", h3::requests),
+    ("h3_streams", h3::streams),
     ("hpack", hpack::sections),
     ("client_hello", hello::records),
     ("quic", quic::datagrams),

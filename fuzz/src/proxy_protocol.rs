@@ -64,6 +64,21 @@ fn canonical((from, to): Pair) -> Pair {
 
 /// What `ppp` finds; panics where it finds no header of this very length.
 fn addresses(header: &[u8]) -> Option<Pair> {
+    // What stands behind UNKNOWN is to be ignored (§2.1); `ppp` reads it all the same.
+    if let Some(rest) = header.strip_prefix(b"PROXY UNKNOWN") {
+        let line = rest.strip_suffix(b"\r\n").expect("a line");
+        assert!(matches!(line, [] | [b' ', ..]) && header.len() <= 107);
+        assert!(!line.windows(2).any(|two| two == b"\r\n"));
+        return None;
+    }
+    // Of LOCAL, all else is to be ignored (§2.2), its family included, which `ppp` wants to be one.
+    if let Some([0x20, _, length @ ..]) = header.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n") {
+        let [high, low, rest @ ..] = length else {
+            panic!("{header:02x?}")
+        };
+        assert_eq!(rest.len(), usize::from(u16::from_be_bytes([*high, *low])));
+        return None;
+    }
     match HeaderResult::parse(header) {
         HeaderResult::V1(Ok(read)) => {
             assert_eq!(read.header.len(), header.len());
@@ -85,8 +100,6 @@ fn addresses(header: &[u8]) -> Option<Pair> {
                 value.expect("an additional value that is whole");
             }
             match read.addresses {
-                // A health check's own connection, whatever else it says (§2.2).
-                _ if read.command == v2::Command::Local => None,
                 v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
                 v2::Addresses::IPv4(a) => Some((
                     (a.source_address, a.source_port).into(),

@@ -61,7 +61,10 @@ const REQUESTS: [(&str, &str, &str, Lines); 3] = [
             ("Cookie", "c=d"),
             ("user-agent", "curl/8"),
             ("x-a", ""),
-            ("X-A", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"),
+            (
+                "X-A",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+            ),
         ],
     ),
     ("\u{e9}", "", "*", &[("x-a", "\u{ff}"), ("referer", "\t")]),
