@@ -19,6 +19,8 @@ use seawall_net::quic::{Common, Limits, Told};
 
 /// What may be sent to an address that is not proven, for each byte that came from it (RFC 9000 §8).
 const AMPLIFICATION: usize = 3;
+/// And by how much quinn goes beyond that: as long as a byte is left, a whole datagram is sent (its issue 1082).
+const LAST_DATAGRAM: usize = 1200;
 /// Packets of one run.
 const MOST: usize = 8;
 
@@ -190,7 +192,7 @@ impl Server {
     /// Lets the connection say all that it has to say now.
     fn advance(&mut self) {
         let Some((handle, connection)) = &mut self.connection else {
-            return assert!(self.sent <= AMPLIFICATION * self.received);
+            return assert!(self.sent <= self.received, "without a connection");
         };
         let mut out = Vec::new();
         while let Some(transmit) = connection.poll_transmit(self.now, 10, &mut out) {
@@ -203,7 +205,8 @@ impl Server {
             }
         }
         while connection.poll().is_some() {}
-        assert!(self.sent <= AMPLIFICATION * self.received, "{}", self.sent);
+        let most = AMPLIFICATION * self.received + LAST_DATAGRAM;
+        assert!(self.sent < most, "{} sent", self.sent);
         let told = connection.crypto_session().handshake_data();
         if let Some(told) = told.and_then(|told| told.downcast::<Told>().ok()) {
             assert_eq!(&*told.server_name, "a.test");

@@ -4,6 +4,11 @@
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a target's seeds may be in all, so that replaying them stays cheap.
+const MOST_SEEDS: usize = 100;
+const MOST_BYTES: usize = 200 * 1024;
 
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
@@ -14,6 +19,9 @@ fn every_seed_passes_what_the_fuzzer_asks() {
     for (target, asks) in fuzz::TARGETS {
         let seeds = seeds(target);
         assert!(seeds.len() >= 10, "{target}: {} seeds only", seeds.len());
+        assert!(seeds.len() <= MOST_SEEDS, "{target}: {} seeds", seeds.len());
+        let bytes: usize = seeds.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(bytes <= MOST_BYTES, "{target}: {bytes} bytes of seeds");
         for (path, bytes) in seeds {
             if catch_unwind(|| asks(&bytes)).is_err() {
                 broken.push(path.display().to_string());
@@ -51,6 +59,25 @@ fn a_planted_mistake_is_noticed() {
     let smuggled = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: +5\r\n\r\nhello";
     fuzz::h1::requests(smuggled);
     assert!(catch_unwind(|| fuzz::planted::requests(smuggled)).is_err());
+}
+
+/// The fuzzer itself: it is built and finds the planted mistake, beginning with the seeds of the healthy reader.
+#[test]
+#[ignore = "long: builds the fuzzer"]
+fn the_fuzzer_finds_the_planted_mistake_within_a_minute() {
+    let run = Command::new(root().join("../scripts/fuzz"))
+        .args(["planted", "60"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}{complaint}");
+    let found = said.lines().find_map(|line| {
+        let seconds = line.strip_prefix("planted: found after ")?;
+        seconds.strip_suffix(" s")
+    });
+    let seconds = found.unwrap_or_else(|| panic!("{said}{complaint}"));
+    println!("measured: the fuzzer finds a planted mistake after = {seconds} s");
 }
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
