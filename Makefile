@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Where scripts/setup puts Rust and Node when the machine has none that will do.
 export PATH := $(HOME)/.cargo/bin:$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/seawall/node/bin:$(PATH)
 
-.PHONY: help run test test-long bench fmt generate doc
+.PHONY: help run test test-long bench fuzz fmt generate doc
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ bench: ## Seawall against nginx, HAProxy and a bare relay (JSON=1 for one JSON r
 	@scripts/setup bench
 	@cargo build --release --locked --package seawall >&2
 	@cargo run --quiet --locked --package xtask -- bench $(if $(JSON),--json)
+
+fuzz: ## every reader of foreign bytes against made-up ones: make fuzz [TARGET=h1_request] [SECONDS=60]
+	@scripts/setup test
+	@scripts/fuzz $(or $(TARGET),all) $(or $(SECONDS),60)
 
 fmt: ## bring all Rust files into the one format
 	cargo fmt --all

@@ -206,7 +206,8 @@ impl<'a> Collector<'a> {
 
     fn ordinary(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
         if name == b"cookie" {
-            if self.has_cookie {
+            // An empty crumb would leave a space at an end, where no value may have one (§8.2.1).
+            if !self.cookie.is_empty() && !value.is_empty() {
                 self.cookie.extend_from_slice(b"; ");
             }
             self.has_cookie = true;
@@ -440,6 +441,20 @@ mod tests {
         assert_eq!(head.fields.only(FieldId::Cookie), Some(&b"a=1; b=2"[..]));
         let (_, outcome) = collect(Section::Request, &lines, 1000);
         assert_eq!(outcome.unwrap().order, *b"msap");
+    }
+
+    #[test]
+    fn empty_crumbs_of_a_cookie_leave_no_space_at_an_end() {
+        let crumbs = |of: [&'static str; 3]| with(&of.map(|crumb| ("cookie", crumb)));
+        for (given, joined) in [
+            (["", "a=1", ""], "a=1"),
+            (["a=1", "", "b=2"], "a=1; b=2"),
+            (["", "", ""], ""),
+        ] {
+            let head = request(&crumbs(given)).unwrap();
+            let cookie = head.fields.only(FieldId::Cookie);
+            assert_eq!(cookie, Some(joined.as_bytes()), "{given:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,11 @@
 //! QPACK's dynamic table is not used in either direction: we announce none, so no request waits for another one's table, and
 //! a client cannot make us keep one. Not here: server push (never sent), priorities (their frames are skipped), datagrams.
 
+#[doc(hidden)]
+pub mod alone;
+mod others;
 mod qpack;
+mod reader;
 mod session;
 mod stream;
 mod wire;

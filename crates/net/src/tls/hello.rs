@@ -22,7 +22,7 @@ impl<R: Read> Read for Tee<'_, R> {
 
 /// The ClientHello handshake message within TLS records (RFC 8446 §5.1), without the record headers. What does not look like
 /// one is empty.
-pub(super) fn client_hello(mut records: &[u8]) -> Box<[u8]> {
+pub fn client_hello(mut records: &[u8]) -> Box<[u8]> {
     let mut message = Vec::with_capacity(records.len());
     // ContentType handshake(22), legacy version (2), length (2).
     while let Some(([22, _, _, high, low], rest)) = records.split_first_chunk::<5>() {

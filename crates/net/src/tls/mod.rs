@@ -20,6 +20,7 @@ use crate::alarm::{Alarm, Elapsed};
 use crate::stream::Tcp;
 
 pub use accept::{Accepted, Asked, accept};
+pub use hello::client_hello;
 
 /// The application protocol of TLS-ALPN-01 (RFC 8737 §6.2).
 pub const ACME_ALPN: &[u8] = b"acme-tls/1";

@@ -1,0 +1,4 @@
+//! libFuzzer's door to `h2::from_origins`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seawall_fuzz::h2::from_origins(data));
