@@ -135,12 +135,12 @@ mod tests {
         let other: &dyn Hpke = DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305;
         let (info, aad) = (b"info", b"aad");
         let theirs = other.generate_key_pair().unwrap();
-        let HpkePublicKey(public) = &theirs.public_key;
+        let (HpkePublicKey(public), private) = &theirs;
         let public = SealPublicKey(public.as_slice().try_into().unwrap());
         let ephemeral = SealKey::generate().unwrap();
         let (encapsulated, text) = seal(&ephemeral, &public, info, aad, b"to them").unwrap();
         let encapsulated = EncapsulatedSecret(encapsulated.to_vec());
-        let private = HpkePrivateKey::from(theirs.private_key.secret_bytes().to_vec());
+        let private = HpkePrivateKey::from(private.secret_bytes().to_vec());
         let opened = other.open(&encapsulated, info, aad, &text, &private);
         assert_eq!(opened.unwrap(), b"to them");
 

@@ -21,6 +21,8 @@ mod leaf;
 mod node;
 mod place;
 mod root;
+#[cfg(test)]
+mod tests;
 mod update;
 
 pub use diff::{Change, Diff, Step};
