@@ -8,6 +8,18 @@
 //! Not here: IO, async, clocks, who decides what is rolled out, what a document means. Time comes in as an argument. Randomness is
 //! taken in two places only, where keys are made: [`SigningKey::generate`] and its like, and [`seal`], whose ephemeral keys
 //! nobody else could hand in safely.
+//!
+//! ```text
+//! list of keys ── signed by the offline root key: online keys, epoch, revoked
+//!     │ who may sign
+//! manifest ────── signed by an online key: generation, trials, kill switches, pins
+//!     │ names                                    └─► version objects, more trials
+//! root ─► node ─► leaf: zones, each {number, document, files} ─► file objects
+//! ```
+//!
+//! A publisher calls [`update`], stores the objects, then [`sign_manifest`]. An edge calls [`open_keys`], [`open_manifest`],
+//! [`Root::open`] and drives a [`Diff`]. For a fuzzer, every function whose name begins with `open`, and [`Object::open`] and its like,
+//! takes any bytes.
 
 mod codec;
 mod envelope;

@@ -60,7 +60,7 @@ impl Default for Limits {
             pins: 256,
             why_bytes: 1_000,
             report_bytes: 256 << 10,
-            keys: 16,
+            keys: 64,
             recipients: 4_096,
             secret_bytes: 64 << 10,
             window_bytes: 8 << 20,

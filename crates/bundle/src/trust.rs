@@ -30,6 +30,9 @@ pub struct Mark {
 }
 
 /// Who is believed, and what was seen.
+///
+/// Of what this machine accepted before and kept (last-known-good), nothing is too old: it is opened with the list of keys that was
+/// kept beside it and with [`Mark::default`].
 #[derive(Clone, Debug)]
 pub struct Trust {
     /// The newest list of keys, opened with the root key.

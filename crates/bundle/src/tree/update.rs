@@ -66,7 +66,7 @@ pub fn update<E>(
     for (name, version) in edits.zones {
         zones.push(Edit::new(name, version, limits)?);
     }
-    zones.sort_by(|one, next| one.place.cmp(&next.place));
+    zones.sort_by_key(|edit| edit.place);
     let mut writer = Writer {
         fetch,
         limits,

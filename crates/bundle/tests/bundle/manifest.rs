@@ -252,7 +252,7 @@ fn only_the_root_key_lists_keys() {
     assert!(sign_keys(&crowded, &scene.root, limits).is_err());
 }
 
-/// RFC-less but vital: a clock that is wrong must neither stop a good configuration nor move the mark.
+/// A clock that is wrong must neither stop a good configuration nor move the mark.
 #[test]
 fn time_ahead_is_an_alarm_and_never_moves_the_mark() {
     let mut scene = Scene::new();

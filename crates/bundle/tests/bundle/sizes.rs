@@ -12,7 +12,7 @@ const SHIPPED: usize = 20 << 10;
 fn measure(zones: u64) {
     let mut store = Store::default();
     let begun = Instant::now();
-    let root = many(&mut store, zones, 20_000);
+    let root = many(&mut store, zones, (zones / 8).max(1_000));
     let built = begun.elapsed();
     let mut shipped = Vec::new();
     let mut took = Vec::new();
