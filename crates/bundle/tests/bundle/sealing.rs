@@ -27,9 +27,22 @@ fn each_recipient_opens_it_and_nobody_else() {
         sealed,
         seal(secret, purpose, &public[..4], &limits).unwrap()
     );
-    // Somebody may not be slipped in or left out.
-    let fewer = seal(secret, purpose, &public[..3], &limits).unwrap();
-    assert!(fewer.len() < sealed.len());
+    // Nobody is left out afterwards: the last recipient's entry is cut from between the others' and the text.
+    let entry = 16 + 32 + 48;
+    let head = b"seawall sealed 1\n".len();
+    let (kept, rest) = sealed.split_at(head + 1 + 3 * entry);
+    let mut fewer = [kept, &rest[entry..]].concat();
+    fewer[head] = 3;
+    for key in &keys[..3] {
+        assert_eq!(
+            open_sealed(&fewer, purpose, key, &limits),
+            Err(Refused::DoesNotOpen)
+        );
+    }
+    assert!(matches!(
+        open_sealed(&fewer, purpose, &keys[3], &limits),
+        Err(Refused::NotForUs { .. })
+    ));
     assert!(seal(secret, purpose, &[], &limits).is_err());
     assert!(seal(&vec![0; limits.secret_bytes + 1], purpose, &public, &limits).is_err());
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use seawall_bundle::{
-    Change, Edits, File, Hash, Limits, Platform, Refused, Root, UpdateError, Version, update,
+    Change, Diff, Edits, File, Hash, Limits, Platform, Refused, Root, Step, UpdateError, Version,
+    update,
 };
 
 use crate::support::{Chance, Store, many, name, play, upsert, version};
@@ -257,4 +258,67 @@ fn a_store_that_fails_is_named_and_nothing_is_half_done() {
         failed,
         Err(UpdateError::Refused(Refused::WrongHash { .. }))
     ));
+}
+
+/// A damaged object from one source is refused, and the same walk goes on with another's.
+#[test]
+fn a_walk_goes_on_after_a_bad_source() {
+    let mut store = Store::default();
+    let root = many(&mut store, 300, 300);
+    let limits = Limits::default();
+    let other = version("a", 1).pack(&limits).unwrap();
+    let mut diff = Diff::new(&Root::empty(), &root, &limits);
+    let mut told = 0;
+    loop {
+        match diff.step().unwrap() {
+            Step::Want(wanted) => {
+                for name in &wanted {
+                    let packed = store.fetch(name);
+                    let refused = diff.give(name, other.packed());
+                    assert!(matches!(refused, Err(Refused::WrongHash { .. })));
+                    assert!(diff.give(name, &packed[..packed.len() / 2]).is_err());
+                    assert_eq!(diff.give(&other.name(), other.packed()), Ok(()), "ignored");
+                }
+                // Nothing was given: the same is wanted still. The first of them is enough to go on.
+                assert_eq!(diff.step(), Ok(Step::Want(wanted.clone())));
+                let packed = store.fetch(&wanted[0]);
+                diff.give(&wanted[0], &packed).unwrap();
+            }
+            Step::Changes(changes) => told += changes.len(),
+            Step::Done => break,
+        }
+    }
+    assert_eq!(told, 300);
+}
+
+#[test]
+fn a_walk_asks_for_no_more_than_its_window() {
+    let mut store = Store::default();
+    let mut edits = Edits::default();
+    for number in 0..40 {
+        let mut version = version(&name(number), 1);
+        version.document = "#".repeat(1 << 20);
+        edits.zones.insert(name(number), Some(version));
+    }
+    let (root, _) = store.change(&Root::empty(), edits);
+    let limits = Limits {
+        window_bytes: (3 << 20) + 4_096,
+        ..Limits::default()
+    };
+    let mut diff = Diff::new(&Root::empty(), &root, &limits);
+    let (mut told, mut most) = (0, 0);
+    loop {
+        match diff.step().unwrap() {
+            Step::Want(wanted) => {
+                most = most.max(wanted.len());
+                for name in wanted {
+                    let packed = store.fetch(&name);
+                    diff.give(&name, &packed).unwrap();
+                }
+            }
+            Step::Changes(changes) => told += changes.len(),
+            Step::Done => break,
+        }
+    }
+    assert_eq!((told, most), (40, 3));
 }
