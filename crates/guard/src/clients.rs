@@ -32,7 +32,7 @@ impl ClientKey {
 }
 
 /// An address as clients are counted: an IPv6 client has a whole /64.
-fn network_of(client: IpAddr) -> u128 {
+pub fn network_of(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),

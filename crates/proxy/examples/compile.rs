@@ -5,7 +5,6 @@
 #![allow(clippy::expect_used, reason = "a measurement that fails is none")]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use seawall_model::document::Parsed;
@@ -17,6 +16,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::stages::STAGES;
 use seawall_proxy::state::State;
+use seawall_proxy::trial::Live;
 use seawall_telemetry::{BuildInfo, Registry};
 
 const RUNS: usize = 5;
@@ -42,11 +42,11 @@ fn main() {
                 let sources = Sources::new(parsed, &materials);
                 let compiled = compile(&sources, &Limits::default(), &state, live);
                 times.push(began.elapsed().as_secs_f64() * 1e3);
-                let snapshot = compiled.snapshot.expect("a good document");
+                let snapshot = Live::from(compiled.snapshot.expect("a good document"));
                 let began = Instant::now();
                 state.settle(&snapshot, &compiled.refused);
                 settled.push(began.elapsed().as_secs_f64() * 1e3);
-                Arc::new(snapshot)
+                snapshot
             };
             let live = go(&first, None, &mut cold);
             let live = go(&second, Some(&live), &mut one);

@@ -84,6 +84,7 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
     register(&presence).await;
     let snapshot = thread.snapshot.load();
     let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
+    let from = facts.peer.ip();
     let choose = |asked: tls::Asked<'_>| {
         let name = asked.name;
         if asked.challenge {
@@ -92,7 +93,7 @@ async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut f
         let zone = if name.is_empty() {
             snapshot.zones.first()
         } else {
-            snapshot.zone(name.as_bytes())
+            snapshot.choose(name.as_bytes(), from, from).zone
         };
         zone.and_then(|zone| zone.tls.clone())
     };

@@ -31,6 +31,7 @@ use crate::shares::Share;
 use crate::snapshot::{Place, Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Scratch, Thread};
+use crate::trial::{Ended, Live};
 use crate::{endpoint, relay};
 
 /// What the codec says of a request beside its head.
@@ -153,11 +154,16 @@ pub async fn run<'c>(
 ) -> Instant {
     let _carried = peer.load.exchange(thread);
     let held = thread.snapshot.load();
-    let snapshot: &Snapshot = &held;
-    let client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
+    let live: &Live = &held;
+    let mut client = forward::client(live, &peer.facts, &scratch.request.fields);
+    let from = peer.facts.peer.ip();
+    let chosen = live.choose(scratch.request.authority(), from, client.ip);
+    let (snapshot, zone) = (chosen.snapshot, chosen.zone);
+    if !std::ptr::eq(snapshot, &raw const *live.snapshot) {
+        client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
+    }
     let ray = thread.next_ray();
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.parts.ray_line);
-    let zone = snapshot.zone(scratch.request.authority());
     let since = arrived.since;
     let phase = Cell::new(Phase::Between.alone());
     let mut exchange = Exchange {
@@ -268,6 +274,7 @@ pub async fn run<'c>(
             .unwrap_or_default(),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
+    chosen.count(|| Ended::of(&record, outcome.fault));
     let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
         (zone.slot, zone.id)
     });

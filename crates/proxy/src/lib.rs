@@ -35,6 +35,7 @@ mod standing;
 pub mod state;
 pub mod thread;
 mod tickets;
+pub mod trial;
 mod tunnel;
 pub mod worker;
 mod zone_ids;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use seawall_model::Document;
-use seawall_model::document::Certificate;
+use seawall_model::document::Zone;
 
 use crate::compile::digest::{Bytes, Digest};
 
@@ -126,27 +126,7 @@ impl Materials {
 
 /// The files that zones name.
 fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
-    document.zones.iter().flat_map(of_zone)
-}
-
-/// The files that one zone names, in a fixed order.
-pub fn of_zone(zone: &seawall_model::document::Zone) -> impl Iterator<Item = &PathBuf> {
-    let own = match &zone.tls.certificate {
-        Certificate::Files(files) => [Some(&files.cert), Some(&files.key)],
-        Certificate::SelfSigned | Certificate::Acme => [None, None],
-    };
-    let origins = zone.origins.iter().flat_map(|origin| {
-        let ours = origin
-            .client_certificate
-            .iter()
-            .flat_map(|files| [&files.cert, &files.key]);
-        origin.ca.iter().chain(ours)
-    });
-    own.into_iter()
-        .flatten()
-        .chain(&zone.tls.client_ca)
-        .chain(&zone.maintenance.page)
-        .chain(origins)
+    document.zones.iter().flat_map(Zone::files)
 }
 
 fn read(path: &Path, most: u64, left: u64) -> Result<Vec<u8>, String> {

@@ -3,6 +3,7 @@
 //! The decisions are pure and stand in [`origin`](crate::origin); here is only what waits and connects. A swap of the snapshot
 //! ends all tasks and starts those of the new one; what was learnt lives in the members.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
+use crate::trial::Live;
 
 /// How often it is looked whether the snapshot was swapped.
 const LOOK: Duration = Duration::from_millis(200);
@@ -38,7 +40,11 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
     loop {
         let snapshot = shared.slot.load();
         let mut tasks = JoinSet::new();
-        for zone in &snapshot.zones {
+        let mut seen = HashSet::new();
+        for zone in snapshot.serving_zones() {
+            if snapshot.trials.is_some() && !seen.insert(Arc::as_ptr(zone)) {
+                continue;
+            }
             for (index, origin) in (0u16..).zip(&zone.origins) {
                 let Some(member) = zone.pool.member(index) else {
                     continue;
@@ -106,7 +112,7 @@ async fn resolve(
 
 async fn probe_for_ever(
     shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Arc<Live>,
     zone: Arc<Zone>,
     index: u16,
     probe: Probe,

@@ -1,4 +1,4 @@
-//! Where the live snapshot is: swapped as a whole, read by every request once.
+//! Where what is live is: swapped as a whole, read by every request once.
 //!
 //! A thread keeps the snapshot it read last and asks one atomic number whether there is a newer one: 14 ns a load, no proof of
 //! memory ordering to get wrong, and the lock is taken only when something changed.
@@ -8,34 +8,35 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::snapshot::Snapshot;
+use crate::trial::Live;
 
-/// The live snapshot.
+/// What is live.
 #[derive(Debug)]
 pub struct Slot {
     generation: AtomicU64,
-    live: RwLock<Arc<Snapshot>>,
+    live: RwLock<Arc<Live>>,
 }
 
 impl Slot {
     /// A slot that holds this snapshot.
-    pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
+    pub fn new(live: impl Into<Live>) -> Arc<Self> {
         Arc::new(Self {
             generation: AtomicU64::new(1),
-            live: RwLock::new(snapshot),
+            live: RwLock::new(Arc::new(live.into())),
         })
     }
 
     /// Puts a snapshot in place of the live one, which goes on for the requests that hold it.
-    pub fn swap(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+    pub fn swap(&self, next: impl Into<Live>) -> Arc<Live> {
+        let next = Arc::new(next.into());
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *live, snapshot);
+        let old = std::mem::replace(&mut *live, next);
         self.generation.fetch_add(1, Ordering::Release);
         old
     }
 
     /// The live snapshot. Takes a lock: a worker thread asks its [`Reader`].
-    pub fn load(&self) -> Arc<Snapshot> {
+    pub fn load(&self) -> Arc<Live> {
         self.live
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +51,7 @@ impl Slot {
 )]
 pub struct Reader {
     slot: Arc<Slot>,
-    seen: RefCell<(u64, Rc<Arc<Snapshot>>)>,
+    seen: RefCell<(u64, Rc<Arc<Live>>)>,
 }
 
 impl Reader {
@@ -71,7 +72,7 @@ impl Reader {
     }
 
     /// Looks at the live snapshot, without holding it.
-    pub fn with<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+    pub fn with<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
         let generation = self.slot.generation.load(Ordering::Acquire);
         match &*self.seen.borrow() {
             (seen, snapshot) if *seen == generation => return look(snapshot),
@@ -81,7 +82,7 @@ impl Reader {
     }
 
     /// The live snapshot, to be held for one request.
-    pub fn load(&self) -> Rc<Arc<Snapshot>> {
+    pub fn load(&self) -> Rc<Arc<Live>> {
         let generation = self.slot.generation.load(Ordering::Acquire);
         let mut seen = self.seen.borrow_mut();
         if seen.0 != generation {

@@ -59,9 +59,12 @@ impl<'a> Standing<'a> {
     fn judge(&self, head: &RequestHead, live: u64) -> bool {
         self.judged.set(live);
         let snapshot = self.thread.snapshot.load();
-        let Some(zone) = snapshot.zone(head.authority()) else {
+        let from = self.conn.peer.ip();
+        let chosen = snapshot.choose(head.authority(), from, self.client);
+        let Some(zone) = chosen.zone else {
             return false;
         };
+        let snapshot = chosen.snapshot;
         if zone.content == self.content && snapshot.edge.kill.is_empty() {
             return true;
         }

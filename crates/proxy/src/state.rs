@@ -14,8 +14,8 @@ use seawall_telemetry::Registry;
 use crate::certificates::Certificates;
 use crate::compile::Refused;
 use crate::origin::Members;
-use crate::snapshot::Snapshot;
 use crate::tickets::Tickets;
+use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
 /// What outlives a snapshot.
@@ -63,14 +63,14 @@ impl State {
 
     /// What is live from now on, and the zones that were refused on the way: what belongs to no zone any more is forgotten. A
     /// refused zone keeps its id, for its document still names it; a zone that went and comes back later is a new one.
-    pub fn settle(&self, live: &Snapshot, refused: &[Refused]) {
-        let names: HashSet<&str> = live.zones.iter().map(|zone| &*zone.name).collect();
-        let ids: HashSet<ZoneId> = live.zones.iter().map(|zone| zone.id).collect();
+    pub fn settle(&self, live: &Live, refused: &[Refused]) {
+        let names: HashSet<&str> = live.serving_zones().map(|zone| &*zone.name).collect();
+        let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
         let named = refused.iter().map(|refused| refused.name.as_str());
         self.zone_ids
             .retain(&names.into_iter().chain(named).collect());
         locked(&self.tickets).retain(|id, _| ids.contains(id));
-        let acme = live.zones.iter().filter(|zone| zone.acme);
+        let acme = live.serving_zones().filter(|zone| zone.acme);
         let hosts = acme.flat_map(|zone| zone.hosts.iter());
         let named = hosts.filter_map(|host| match host {
             // An address is no name, and `*` is nothing that a certificate could hold: it is for those on demand.

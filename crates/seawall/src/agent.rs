@@ -62,7 +62,8 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
                         Err(_) => None,
                     };
                 }
-                Some(ToAgent::Died) => good_at = None,
+                Some(ToAgent::Died { .. }) => good_at = None,
+                Some(ToAgent::Serves { .. } | ToAgent::Ordered | ToAgent::Counted) => {}
             }
         }
     })

@@ -236,6 +236,9 @@ pub struct Edge {
     /// The descriptor of the lock of the supervisor that became this one
     #[arg(long, hide = true)]
     pub held: Option<i32>,
+    /// What is served comes by orders, and the file is for the first start alone
+    #[arg(long, hide = true)]
+    pub managed: bool,
     /// What all processes of the edge are given
     #[command(flatten)]
     pub up: Up,
@@ -250,6 +253,9 @@ pub struct Worker {
     /// The descriptor of the wire to the supervisor
     #[arg(long)]
     pub wire: i32,
+    /// What is served comes by orders
+    #[arg(long, hide = true)]
+    pub managed: bool,
     /// What all processes of the edge are given
     #[command(flatten)]
     pub up: Up,

@@ -18,6 +18,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::trial::Live;
 use tokio::sync::mpsc;
 
 use crate::cli::Up;
@@ -27,6 +28,7 @@ use crate::live;
 use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
+use crate::worker::Finished;
 
 /// So many refused zones are named, and the others counted.
 const NAMED: usize = 100;
@@ -34,7 +36,14 @@ const NAMED: usize = 100;
 /// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
 pub fn parsed(up: &Up) -> Parsed {
     let mut parsed = match &up.config {
-        Some(file) => file::read(file),
+        Some(file) => {
+            let mut parsed = file::read(file);
+            // So that the document means the same wherever it is kept; where we are is known, or paths stay as they are.
+            if let Ok(base) = std::path::absolute(file::folder(file)) {
+                parsed.document.make_absolute(&base);
+            }
+            parsed
+        }
         None => {
             let flags = UpDocument {
                 origin: up.origin.as_deref(),
@@ -93,6 +102,8 @@ pub struct Configuration {
     pub quarantine: Arc<Quarantine>,
     /// What is kept for the next process.
     pub kept: Arc<Kept>,
+    /// What is served comes by orders; a reload reads files anew, and no document.
+    pub managed: bool,
     /// Where it is told what is compiled.
     pub page: &'static SharedPage,
 }
@@ -145,7 +156,10 @@ impl Configuration {
 
     /// What the flags and their file say now.
     pub fn read(&self) -> Source {
-        let parsed = parsed(&self.up);
+        let parsed = match live::read(&self.data.path(live::LIVE)) {
+            Ok((parsed, _)) if self.managed => parsed,
+            _ => parsed(&self.up),
+        };
         let materials = Materials::load(
             &parsed.document,
             base(&self.up),
@@ -172,7 +186,7 @@ impl Configuration {
     }
 
     /// The certificate of zones that have none of their own. Without one, zones that need it say so.
-    fn self_signed(&self, document: &Document) -> Option<(String, String)> {
+    pub fn self_signed(&self, document: &Document) -> Option<(String, String)> {
         let mut names = vec!["localhost".to_string()];
         for zone in &document.zones {
             let hosts = zone.hosts.iter();
@@ -196,7 +210,7 @@ impl Configuration {
 
     /// Reads and compiles anew, on a thread of its own: that may take long, and whoever waits for signals must hear them. What
     /// comes of it is sent; nothing when it panicked.
-    pub fn prepare(&self, live: Arc<Snapshot>, done: mpsc::Sender<Option<Prepared>>) {
+    pub fn prepare(&self, live: Arc<Live>, done: mpsc::Sender<Finished>) {
         let configuration = self.clone();
         let prepare = move || {
             let words = configuration.page.words();
@@ -207,7 +221,7 @@ impl Configuration {
                 Prepared { source, compiled }
             }));
             // Nobody waits any more when the process ends.
-            let _ = done.blocking_send(made.ok());
+            let _ = done.blocking_send(Finished::Reload(made.ok()));
         };
         let thread = std::thread::Builder::new().name("reload".into());
         if let Err(error) = thread.spawn(prepare) {
@@ -222,7 +236,7 @@ impl Configuration {
         &self,
         prepared: Prepared,
         shared: &Shared,
-        retired: &mut Vec<Arc<Snapshot>>,
+        retired: &mut Vec<Arc<Live>>,
         live: &Document,
     ) -> Option<Put> {
         let Prepared {
@@ -240,10 +254,9 @@ impl Configuration {
             ));
             return None;
         };
-        let snapshot = Arc::new(snapshot);
         let version = snapshot.version.clone();
-        retired.push(shared.slot.swap(snapshot.clone()));
-        self.state.settle(&snapshot, &refused);
+        retired.push(shared.slot.swap(snapshot));
+        self.state.settle(&shared.slot.load(), &refused);
         tell_refused(&problems, &refused);
         let document = source.parsed.document.clone();
         source.parsed.document = effective(source.parsed.document, &refused, live);

@@ -20,6 +20,7 @@ mod http3;
 mod last_words;
 mod live;
 mod message;
+mod order;
 mod page;
 mod privileges;
 mod process;

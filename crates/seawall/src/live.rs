@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use seawall_model::document::{self, Parsed};
 use seawall_model::{Document, Limits};
-use seawall_proxy::materials::{Materials, of_zone};
+use seawall_proxy::materials::Materials;
 
 /// What serves now.
 pub const LIVE: &str = "live";
@@ -77,7 +77,7 @@ fn named(document: &Document) -> impl Iterator<Item = &Path> {
         document
             .zones
             .iter()
-            .flat_map(of_zone)
+            .flat_map(|zone| zone.files())
             .map(PathBuf::as_path),
     )
 }
@@ -126,6 +126,26 @@ pub fn promote(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When it is not there, not whole, or not ours.
 pub fn read(path: &Path) -> io::Result<(Parsed, Files)> {
+    let (text, files) = parts(path)?;
+    let text = String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok((document::parse_zones(&text, &limits()), files))
+}
+
+/// Reads the files alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn files(path: &Path) -> io::Result<Files> {
+    Ok(parts(path)?.1)
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.document_bytes *= LONGER;
+    limits
+}
+
+fn parts(path: &Path) -> io::Result<(Vec<u8>, Files)> {
     let file = File::open(path)?;
     let all = file.metadata()?.len();
     let mut from = BufReader::new(file);
@@ -137,18 +157,14 @@ pub fn read(path: &Path) -> io::Result<(Parsed, Files)> {
             "of another kind",
         ));
     }
-    let mut limits = Limits::default();
-    limits.document_bytes *= LONGER;
-    let text = get(&mut from, limits.document_bytes as u64)?.unwrap_or_default();
-    let text = String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData)?;
-    let parsed = document::parse_zones(&text, &limits);
+    let text = get(&mut from, limits().document_bytes as u64)?.unwrap_or_default();
     let mut files = Vec::new();
     while let Some(name) = get(&mut from, LONGEST_PATH)? {
         let bytes = get(&mut from, LARGEST_FILE.min(all))?;
         let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
         files.push((OsString::from_vec(name).into(), bytes));
     }
-    Ok((parsed, files))
+    Ok((text, files))
 }
 
 /// The next part; none at the end.

@@ -31,6 +31,10 @@ pub enum ToWorker {
         /// The flags, as words of a command line.
         words: Option<Vec<String>>,
     },
+    /// Beside it: an [`Order`](crate::order::Order) of the agent's.
+    Order,
+    /// The agent asks what was counted on trials.
+    Count,
     /// Give up State for a worker that takes over, and what only one may write.
     HandOver,
     /// Another one serves: end what runs, however long it takes up to this.
@@ -53,6 +57,8 @@ pub enum ToWorker {
 pub struct Begin {
     /// Serve what was served last, whatever the file says by now.
     pub live: bool,
+    /// What is served comes by orders of the agent's; the file is for the first start alone.
+    pub managed: bool,
     /// Zones whose version brought workers down.
     pub quarantined: Vec<Quarantined>,
     /// The version of what all zones share that did so.
@@ -92,6 +98,10 @@ pub enum FromWorker {
     Kept,
     /// Beside it: its State.
     HandedOver,
+    /// Beside it: what became of an order, [`Ordered`](crate::order::Ordered).
+    Ordered,
+    /// Beside it: what was counted, [`Counted`](crate::order::Counted).
+    Counted,
     /// It was told to end by somebody else, and does.
     Leaving,
     /// What there is, for a supervisor that came later. Beside it: its page. [`FromWorker::Sockets`] follow, then
@@ -293,7 +303,21 @@ pub enum ToAgent {
         soak_ms: u64,
     },
     /// A worker died: what is live has not proved good.
-    Died,
+    Died {
+        /// It crashed or hung, and was not killed by somebody.
+        crashed: bool,
+        /// The zone that it served then, by its id, and the zone's version, as numbers.
+        culprit: Option<(u64, u64)>,
+    },
+    /// A worker serves, which knows nothing of orders that an earlier one had.
+    Serves {
+        /// Which one.
+        generation: u64,
+    },
+    /// Beside it: what became of an order.
+    Ordered,
+    /// Beside it: what was counted.
+    Counted,
 }
 
 /// What the agent says.
@@ -301,6 +325,10 @@ pub enum ToAgent {
 pub enum FromAgent {
     /// Compiling ended, with problems or without; the worker may do it too.
     Tried,
+    /// Beside it: an order for the worker that serves.
+    Order,
+    /// What was counted is asked for.
+    Count,
     /// Compiling did not end, or took the process down.
     Deadly {
         /// How.

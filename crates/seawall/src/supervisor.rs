@@ -18,7 +18,7 @@ mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -31,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::cli;
 use crate::data::{Data, Held};
+use crate::live;
 use crate::message::{FromAgent, FromWorker, Request, ToAgent};
 use crate::process::raise_descriptors;
 use crate::say::complain;
@@ -70,6 +71,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
         let (events, mut happens) = mpsc::channel(EVENTS);
         let mut supervisor = Supervisor {
             words: flags.up.words(),
+            managed: flags.managed,
             program: start::program()?,
             judge: Judge::default(),
             workers: BTreeMap::new(),
@@ -119,6 +121,11 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
     })
 }
 
+/// The flag of what is managed.
+fn managed(is: bool) -> Vec<String> {
+    is.then(|| "--managed".to_owned()).into_iter().collect()
+}
+
 /// How many sockets a service manager handed over, where it started us itself.
 fn given_to_us() -> i32 {
     let said = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
@@ -135,7 +142,7 @@ enum Event {
     /// A worker ended.
     Ended(i32, Ended),
     /// The agent said something.
-    AgentSaid(FromAgent),
+    AgentSaid(FromAgent, Vec<OwnedFd>),
     /// The agent ended.
     AgentEnded(i32),
     /// Somebody asks for something.
@@ -192,6 +199,8 @@ struct Supervisor {
     held: Held,
     /// The flags that all processes get.
     words: Vec<String>,
+    /// What is served comes by orders, not from the file.
+    managed: bool,
     /// What the next processes are started from.
     program: PathBuf,
     judge: Judge,
@@ -265,7 +274,9 @@ impl Supervisor {
             self.reload.words = true;
         } else {
             record::forget(&self.data);
-            self.start_at = Some((Instant::now(), false));
+            // By hand or not: what is managed goes on from what was live.
+            let live = self.managed && self.data.path(live::LIVE).exists();
+            self.start_at = Some((Instant::now(), live));
         }
         self.start_agent();
         if let Some(up) = self.up.clone() {
@@ -273,6 +284,7 @@ impl Supervisor {
             self.waiting.push(up);
         }
         if serving.is_some() {
+            self.tell_agent_who_serves();
             self.live();
             self.told_serving();
         }
@@ -322,7 +334,7 @@ impl Supervisor {
         let start = Start {
             program: &self.program,
             role: "agent",
-            own: Vec::new(),
+            own: managed(self.managed),
             words: &self.words,
             apart: false,
         };
@@ -344,8 +356,8 @@ impl Supervisor {
         let pid = process.pid();
         let said = events.clone();
         tokio::task::spawn_local(async move {
-            while let Ok(Some((word, _))) = wire.hear::<FromAgent>().await {
-                if said.send(Event::AgentSaid(word)).await.is_err() {
+            while let Ok(Some((word, files))) = wire.hear::<FromAgent>().await {
+                if said.send(Event::AgentSaid(word, files)).await.is_err() {
                     return;
                 }
             }
@@ -357,8 +369,13 @@ impl Supervisor {
     }
 
     fn tell_agent(&self, word: &ToAgent) -> bool {
+        self.pass_to_agent(word, &[])
+    }
+
+    fn pass_to_agent(&self, word: &ToAgent, files: &[OwnedFd]) -> bool {
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         let agent = self.agent.as_ref();
-        agent.is_some_and(|agent| agent.wire.say(word, &[]).is_ok())
+        agent.is_some_and(|agent| agent.wire.say(word, &files).is_ok())
     }
 
     /// Waits until a worker is to be started.

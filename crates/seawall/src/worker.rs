@@ -5,6 +5,8 @@
 //! of its own. Not here: what a request's life is ([`seawall_proxy`]), who starts the next worker when this one dies.
 
 mod answer;
+mod changes;
+mod orders;
 mod serve;
 mod set_up;
 mod wires;
@@ -32,6 +34,7 @@ use crate::quarantine::Quarantine;
 use crate::say::complain;
 use crate::start;
 use crate::wire::Wire;
+pub use changes::Finished;
 use serve::Worker;
 
 /// Serves until it is told to end.
@@ -109,6 +112,7 @@ async fn prepare(
         state: state.clone(),
         quarantine: Arc::new(Quarantine::new(&begin, data)),
         kept: Arc::<Kept>::default(),
+        managed: begin.managed,
         page,
     };
     configuration.resume();

@@ -104,7 +104,7 @@ pub(super) struct ListNames<'t> {
 enum Lists<'t> {
     None,
     Known(&'t DeTable<'t>),
-    /// `lists` is no table, which is told; nothing can be said of those who refer to it.
+    /// Nothing can be said of those who refer to them: `lists` is no table, which is told, or they stand elsewhere.
     Unreadable,
 }
 
@@ -118,6 +118,14 @@ impl<'t> ListNames<'t> {
         };
         Self {
             lists,
+            guesses: Cell::new(GUESSES),
+        }
+    }
+
+    /// They stand in another part of the document.
+    pub(super) fn elsewhere() -> Self {
+        Self {
+            lists: Lists::Unreadable,
             guesses: Cell::new(GUESSES),
         }
     }

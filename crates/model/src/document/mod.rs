@@ -28,6 +28,7 @@ mod write;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use toml::de::DeTable;
 
@@ -124,6 +125,16 @@ pub struct Parsed {
 
 /// As [`parse`], zone by zone: when [`Parsed::platform_ok`] holds, the zones that are not bad may be served.
 pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
+    parse_part(text, limits, false)
+}
+
+/// A part of a document that is put together with others: the lists that its zones name may be there
+/// ([`Zone::list_names`]).
+pub fn parse_alone(text: &str, limits: &Limits) -> Parsed {
+    parse_part(text, limits, true)
+}
+
+fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
     let nothing = |problems| Parsed {
         document: Document::default(),
         problems: Some(problems),
@@ -152,7 +163,13 @@ pub fn parse_zones(text: &str, limits: &Limits) -> Parsed {
         Err(error) => return nothing(no_toml(text, error, limits)),
     };
     let mut report = Report::new(limits.problems);
-    let document = Document::read(root.get_ref(), &mut report, limits);
+    let root = root.get_ref();
+    let names = if alone {
+        ListNames::elsewhere()
+    } else {
+        ListNames::of(root)
+    };
+    let document = Document::read(root, &names, &mut report, limits);
     Parsed {
         document,
         bad_zones: report.bad_zones().clone(),
@@ -194,7 +211,12 @@ fn column(text: &str, at: usize) -> Option<u32> {
 }
 
 impl Document {
-    fn read(root: &DeTable<'_>, report: &mut Report, limits: &Limits) -> Self {
+    fn read(
+        root: &DeTable<'_>,
+        names: &ListNames<'_>,
+        report: &mut Report,
+        limits: &Limits,
+    ) -> Self {
         let mut document = Self::default();
         // What another schema means is not known here: its keys are not judged.
         if let Some(other) = root.get("schema")
@@ -224,15 +246,26 @@ impl Document {
         }
         put(&mut document.edge, reader.table("edge").map(Edge::read));
         put(&mut document.lists, reader.table("lists").map(lists::read));
-        let (mut claims, names) = (zone::Claims::default(), ListNames::of(root));
+        let mut claims = zone::Claims::default();
         put(
             &mut document.zones,
             reader.tables("zone", limits.zones, |reader| {
-                Zone::read(reader, &mut claims, &names)
+                Zone::read(reader, &mut claims, names)
             }),
         );
         reader.close();
         document
+    }
+
+    /// Makes the paths of files that zones and lists name absolute: relative ones are meant from `base`.
+    pub fn make_absolute(&mut self, base: &Path) {
+        let of_lists = self.lists.values_mut();
+        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
+        for path in of_lists.chain(self.zones.iter_mut().flat_map(Zone::files_mut)) {
+            if path.is_relative() {
+                *path = base.join(&path);
+            }
+        }
     }
 
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal

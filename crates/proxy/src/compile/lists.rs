@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use seawall_model::document::{IpList, ListRef, Zone};
+use seawall_model::document::{IpList, Zone};
 use seawall_model::{Limits, Network, Problem, Wrong};
 use seawall_rules::NetworkSet;
 
@@ -74,17 +74,7 @@ impl Lists {
             // A name that is none is a problem, which nothing is shared with.
             digest.number(self.contents.get(name).copied().unwrap_or_default());
         };
-        let lists = [
-            &zone.lists.block,
-            &zone.lists.allow,
-            &zone.lists.only,
-            &zone.maintenance.allow,
-        ];
-        for list in lists.into_iter().flatten() {
-            if let ListRef::Named(name) = list {
-                add(name);
-            }
-        }
+        zone.list_names().for_each(&mut add);
         for rule in &zone.rules {
             // Whatever looks like a name of a list, also where it stands in a text: then a change costs a compile too many.
             for behind in rule.when.split('$').skip(1) {

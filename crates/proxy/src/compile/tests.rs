@@ -68,7 +68,8 @@ impl Bench {
         let compiled = self.compile(text);
         let snapshot = compiled.snapshot;
         let snapshot = Arc::new(snapshot.unwrap_or_else(|| panic!("{}", compiled.problems)));
-        self.state.settle(&snapshot, &compiled.refused);
+        self.state
+            .settle(&snapshot.clone().into(), &compiled.refused);
         self.live = Some(snapshot.clone());
         (snapshot, compiled.refused)
     }

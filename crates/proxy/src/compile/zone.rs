@@ -20,7 +20,7 @@ use super::lists::Lists;
 use super::tls::{Shelf, with_tickets};
 use crate::compress::Compress;
 use crate::files::Site;
-use crate::materials::{Materials, of_zone};
+use crate::materials::Materials;
 use crate::origin::{Active, Circuit, Outliers, Passive, Pool, RetrySettings, Settings, Spread};
 use crate::snapshot::{Origin, Place, Probe, Timeouts, Zone};
 use crate::state::State;
@@ -64,7 +64,7 @@ impl<'a> ZoneCompiler<'a> {
         let mut digest = Digest::default();
         digest.add(zone);
         self.lists.add_those_of(zone, &mut digest);
-        for file in of_zone(zone) {
+        for file in zone.files() {
             digest.number(self.materials.content(file));
         }
         let version = digest.finish();

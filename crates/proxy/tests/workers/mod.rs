@@ -22,9 +22,9 @@ use seawall_proxy::compile::{Sources, compile};
 use seawall_proxy::materials::Materials;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::{AccessLog, BuildInfo, LogConfig, LogTarget, Registry};
 use tokio::sync::Notify;
@@ -64,7 +64,7 @@ pub fn state(stages: &'static [&'static StageDef]) -> Arc<State> {
     Arc::new(State::new(Registry::new(&WORDS, BUILD), stages))
 }
 
-pub fn snapshot(state: &State, text: &str) -> Snapshot {
+pub fn snapshot(state: &State, text: &str) -> Live {
     let parsed = document::parse_zones(text, &Limits::default());
     assert_eq!(parsed.problems, None);
     let pem = self_signed(vec!["localhost".into()]).unwrap();
@@ -75,7 +75,7 @@ pub fn snapshot(state: &State, text: &str) -> Snapshot {
         state,
         None,
     );
-    let snapshot = compiled.snapshot.unwrap();
+    let snapshot = Live::from(compiled.snapshot.unwrap());
     state.settle(&snapshot, &compiled.refused);
     snapshot
 }
@@ -91,7 +91,7 @@ impl Worker {
         let log = log.unwrap();
         let shared = Arc::new(Shared {
             quic: None,
-            slot: Slot::new(Arc::new(snapshot)),
+            slot: Slot::new(snapshot),
             certificates: state.certificates.clone(),
             began: Instant::now(),
             accepting: AtomicBool::new(true),

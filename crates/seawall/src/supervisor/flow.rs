@@ -1,6 +1,6 @@
 //! What follows from what happens: which worker serves, which one leaves, and what is told to whom.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,8 +33,7 @@ impl Supervisor {
         match event {
             Event::Said(pid, word, files) => self.said(pid, word, files),
             Event::Ended(pid, ended) => self.ended(pid, ended),
-            Event::AgentSaid(FromAgent::Tried) => self.tried(None),
-            Event::AgentSaid(FromAgent::Deadly { why }) => self.tried(Some(&why)),
+            Event::AgentSaid(word, files) => self.agent_said(&word, &files),
             Event::AgentEnded(pid) => self.agent_ended(pid),
             Event::Asked(wire, request) => self.asked(Some(wire), request),
             Event::UpGone(wire) => {
@@ -44,6 +43,20 @@ impl Supervisor {
                     self.up = None;
                 }
             }
+        }
+    }
+
+    fn agent_said(&mut self, word: &FromAgent, files: &[OwnedFd]) {
+        let passed = match word {
+            FromAgent::Tried => return self.tried(None),
+            FromAgent::Deadly { why } => return self.tried(Some(why)),
+            FromAgent::Order => ToWorker::Order,
+            FromAgent::Count => ToWorker::Count,
+        };
+        // Where none serves, the agent is told when one does, and orders anew.
+        if let Some(charge) = self.serving() {
+            let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+            let _ = charge.wire.say(&passed, &files);
         }
     }
 
@@ -69,6 +82,15 @@ impl Supervisor {
             FromWorker::Kept => {
                 if charge.phase == Phase::Serves {
                     self.live();
+                }
+            }
+            FromWorker::Ordered | FromWorker::Counted => {
+                let passed = match word {
+                    FromWorker::Ordered => ToAgent::Ordered,
+                    _ => ToAgent::Counted,
+                };
+                if charge.phase == Phase::Serves {
+                    self.pass_to_agent(&passed, &files);
                 }
             }
             FromWorker::HandedOver => self.open(files.into_iter().next()),
@@ -159,6 +181,7 @@ impl Supervisor {
             }
         }
         self.serving_again();
+        self.tell_agent_who_serves();
         if !self.announced {
             self.announced = true;
             if let (Some(sockets), Some(charge)) = (&self.sockets, self.workers.get(&pid)) {
@@ -205,6 +228,13 @@ impl Supervisor {
         let Some(up) = self.up_json() else { return };
         for wire in self.waiting.drain(..) {
             tell(Some(&wire), &Reply::Serving { up: up.clone() });
+        }
+    }
+
+    pub(super) fn tell_agent_who_serves(&self) {
+        if let Some(charge) = self.serving() {
+            let generation = charge.generation;
+            self.tell_agent(&ToAgent::Serves { generation });
         }
     }
 
@@ -302,7 +332,10 @@ impl Supervisor {
             culprit,
             charge.serving.platform,
         );
-        self.tell_agent(&ToAgent::Died);
+        self.tell_agent(&ToAgent::Died {
+            crashed: kind != Kind::Killed,
+            culprit: culprit.map(|culprit| (culprit.zone, culprit.version)),
+        });
         let blamed = culprit.map_or_else(String::new, |culprit| {
             let name = record::zone_name(&self.data, culprit.zone);
             format!(", while it served zone {name}")
@@ -368,6 +401,7 @@ impl Supervisor {
         );
         let begin = Begin {
             live,
+            managed: self.managed,
             quarantined: self.judge.quarantined.clone(),
             platform: self.judge.platform,
             safe_mode: self.judge.safe_mode,
@@ -405,6 +439,7 @@ impl Supervisor {
         self.looked = now;
         if self.agent_at.is_some_and(|at| at <= now) {
             self.start_agent();
+            self.tell_agent_who_serves();
             self.live();
             self.serving_again();
         }

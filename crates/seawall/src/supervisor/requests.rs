@@ -199,6 +199,7 @@ impl Supervisor {
                 command
                     .arg("edge")
                     .args(["--held", &held.to_string()])
+                    .args(super::managed(self.managed))
                     .args(&self.words);
                 // All our descriptors close with it; the workers serve on and are found again.
                 let error = command.exec();

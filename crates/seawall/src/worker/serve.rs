@@ -11,30 +11,31 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::changes::{Job, ToKeep, Work};
+use super::orders::{self, Tried};
 use super::set_up::{Spread, ask, log_config, spread};
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
-use crate::cli;
-use crate::configure::{Configuration, Prepared, Source, effective, tell_fixed};
+use crate::configure::{Configuration, effective};
 use crate::data::{Held, random};
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
+use crate::order;
 use crate::page::SharedPage;
 use crate::process::{raise_descriptors, room};
 use crate::say::{complain, say};
@@ -56,9 +57,9 @@ const TAKE_BACK: u64 = 10;
 
 /// A worker whose threads run.
 pub struct Worker {
-    configuration: Configuration,
-    shared: Arc<Shared>,
-    configured: Arc<AtomicU64>,
+    pub(super) configuration: Configuration,
+    pub(super) shared: Arc<Shared>,
+    pub(super) configured: Arc<AtomicU64>,
     log: AccessLog,
     threads: Vec<JoinHandle<std::io::Result<()>>>,
     /// Where each thread answers us, and nobody else.
@@ -70,29 +71,27 @@ pub struct Worker {
     datagrams: Datagrams,
     /// Addresses for which there are UDP sockets.
     has_datagrams: Vec<SocketAddr>,
-    /// What is written in the file that is live.
-    live: Document,
-    serving: Serving,
+    /// The document that is live.
+    pub(super) live: Document,
+    /// What is on trial.
+    pub(super) tried: Vec<Tried>,
+    /// What is being compiled, and what is to be.
+    pub(super) work: Work,
+    pub(super) serving: Serving,
     keeper: Option<Keeper>,
     running: Option<Running>,
     /// Only who holds this writes what outlives a process.
-    state_lock: Option<Held>,
+    pub(super) state_lock: Option<Held>,
     /// A source that is to be kept as soon as we may write.
-    to_keep: Option<ToKeep>,
+    pub(super) to_keep: Option<ToKeep>,
     /// Told when what serves is kept.
-    kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
+    pub(super) kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
     take_back: Option<u64>,
     /// Freeing a large configuration takes long: it is done here, not on a worker thread that let go of it last.
-    retired: Vec<Arc<Snapshot>>,
+    pub(super) retired: Vec<Arc<Live>>,
     ending: Option<Ending>,
     serves: bool,
-}
-
-/// What is to be kept for the next process.
-struct ToKeep {
-    source: Source,
-    with_old_files: bool,
 }
 
 /// It ends.
@@ -117,9 +116,11 @@ impl Worker {
             keeper,
         } = started;
         let (state, data) = (&configuration.state, &configuration.data);
+        let written = source.parsed.document.clone();
+        source.parsed.document = effective(source.parsed.document, &refused, &written);
         let document = source.parsed.document.clone();
-        source.parsed.document = effective(source.parsed.document, &refused, &document);
-        state.settle(&snapshot, &refused);
+        let live = Live::from(snapshot);
+        state.settle(&live, &refused);
         let threads = plan.threads;
         let Spread {
             mut listeners,
@@ -145,7 +146,7 @@ impl Worker {
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
-        let slot = Slot::new(Arc::new(snapshot));
+        let slot = Slot::new(live);
         let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
             slot,
@@ -187,6 +188,8 @@ impl Worker {
             plan,
             sockets,
             live: document,
+            tried: Vec::new(),
+            work: Work::default(),
             serving,
             keeper,
             running: None,
@@ -298,8 +301,7 @@ impl Worker {
         let mut troubles = Troubles::new(self.log.status().clone());
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
-        let (done, mut prepared) = mpsc::channel(1);
-        let mut waiting = 0usize;
+        let mut finished = self.work.finished();
         let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
         loop {
             tokio::select! {
@@ -317,11 +319,12 @@ impl Worker {
                         Some((ToWorker::Reload { words }, _)) => {
                             self.log.reopen();
                             self.take_words(words);
-                            // One at a time; what comes meanwhile is one more, afterwards.
-                            waiting += 1;
-                            if waiting == 1 {
-                                self.configuration.prepare(self.shared.slot.load(), done.clone());
-                            }
+                            self.work.add(Job::Reload);
+                            self.next_job();
+                        }
+                        Some((ToWorker::Order, files)) => {
+                            self.take_order(files);
+                            self.next_job();
                         }
                         Some((told, files)) => self.hear(&from, told, files)?,
                         // The supervisor has gone. Whoever serves serves on; whoever never did has no reason to be.
@@ -342,12 +345,9 @@ impl Worker {
                         self.retire(Duration::from_millis(self.serving.bounds.drain_ms));
                     }
                 }
-                Some(made) = prepared.recv() => {
-                    self.put_live(made, wire.as_deref());
-                    waiting = usize::from(waiting > 1);
-                    if waiting == 1 {
-                        self.configuration.prepare(self.shared.slot.load(), done.clone());
-                    }
+                Some(done) = finished.recv() => {
+                    self.finish(done, wire.as_deref());
+                    self.next_job();
                 }
                 _ = look.tick() => {
                     troubles.look(&self.shared);
@@ -390,8 +390,12 @@ impl Worker {
             ToWorker::Retire { within_ms } => self.retire(Duration::from_millis(within_ms)),
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
-            // Handled where reloads are counted.
-            ToWorker::Reload { .. } => {}
+            ToWorker::Count => {
+                let counted = order::put(&orders::counted(&self.tried))?;
+                wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
+            }
+            // Handled where work is begun.
+            ToWorker::Reload { .. } | ToWorker::Order => {}
             other @ (ToWorker::Begin(_) | ToWorker::Sockets(_) | ToWorker::Prepare) => {
                 complain(format_args!("unexpected while serving: {other:?}"));
             }
@@ -433,64 +437,6 @@ impl Worker {
                 Ok(running) => self.running = Some(running),
                 Err(error) => complain(format_args!("certificates: {error:#}")),
             }
-        }
-    }
-
-    fn take_words(&mut self, words: Option<Vec<String>>) {
-        let Some(words) = words else {
-            return;
-        };
-        let all = ["seawall".to_owned(), "up".to_owned()]
-            .into_iter()
-            .chain(words);
-        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
-            Ok(cli::Command::Up(up)) => self.configuration.up = Arc::new(*up),
-            _ => complain("flags that cannot be understood: those from before stay"),
-        }
-    }
-
-    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
-        if made.is_none() {
-            complain("not reloaded: compiling failed; please report it");
-        }
-        let live = &self.live;
-        let put = made.and_then(|made| {
-            let retired = &mut self.retired;
-            self.configuration
-                .put_live(made, &self.shared, retired, live)
-        });
-        let told = match put {
-            None => FromWorker::NotReloaded,
-            Some(put) => {
-                self.configured.store(self.shared.now(), Ordering::Relaxed);
-                tell_fixed(&self.live, &put.document);
-                let up = &self.configuration.up;
-                let snapshot = self.shared.slot.load();
-                self.serving = answer::serving(up, &put.document, &snapshot);
-                self.live = put.document;
-                self.to_keep = Some(ToKeep {
-                    source: put.source,
-                    with_old_files: put.with_old_files,
-                });
-                self.keep();
-                say(format_args!("Seawall reloaded: version {}", put.version));
-                FromWorker::Serving(self.serving.clone())
-            }
-        };
-        if let Some(wire) = wire {
-            let _ = wire.say(&told, &[]);
-        }
-    }
-
-    /// Writes what the next process needs, where we may.
-    fn keep(&mut self) {
-        if self.state_lock.is_none() {
-            return;
-        }
-        self.configuration.keep_zone_ids();
-        if let Some(keep) = self.to_keep.take() {
-            self.configuration
-                .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
         }
     }
 

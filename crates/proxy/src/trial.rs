@@ -1,0 +1,480 @@
+//! A change on trial: a share of the clients is served by it, all others by what is live, and both are counted apart.
+//!
+//! A client is always on the same side of one trial, in every location, and one that was on trial stays so as the share grows: the
+//! side follows from a hash of its network and the trial's salt. A request is on one side from its head to its Record. What is
+//! live never depends on what is on trial: to end a trial is to forget it.
+//!
+//! Not here: who puts something on trial and judges what is counted (`control`), and how it is compiled
+//! ([`compile`](crate::compile)).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use seawall_guard::{ZoneId, network_of};
+use seawall_telemetry::{Record, Source};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::snapshot::{Snapshot, Zone};
+
+/// All clients, as a share.
+pub const ALL: u16 = 10_000;
+/// Bounds of durations are powers of two of microseconds, with as many steps between two of them.
+const STEPS: u64 = 4;
+/// Classes of durations: the last one begins at about four minutes.
+pub const CLASSES: usize = 109;
+
+/// What serves: a configuration, and what is on trial beside it.
+#[derive(Debug)]
+pub struct Live {
+    /// What those are served by who are on no trial.
+    pub snapshot: Arc<Snapshot>,
+    /// What is on trial.
+    pub trials: Option<Trials>,
+}
+
+impl From<Arc<Snapshot>> for Live {
+    fn from(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            trials: None,
+        }
+    }
+}
+
+impl From<Snapshot> for Live {
+    fn from(snapshot: Snapshot) -> Self {
+        Arc::new(snapshot).into()
+    }
+}
+
+impl Deref for Live {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// What is on trial beside a live snapshot.
+#[derive(Debug, Default)]
+pub struct Trials {
+    /// What all zones share, and with it the whole configuration. Beside it is on trial what is so beside the live one.
+    pub platform: Option<(Trial, Arc<Live>)>,
+    /// Zones, all of them in one configuration and each on its own share.
+    pub zones: Option<(HashMap<ZoneId, Trial>, Arc<Snapshot>)>,
+}
+
+/// One change on trial.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// How many of 10,000 clients are served by it.
+    pub share: u16,
+    /// The same in every location, another one for every change.
+    pub salt: u64,
+    /// What is counted.
+    pub arms: Arc<Arms>,
+}
+
+/// The two sides of a trial.
+#[derive(Debug, Default)]
+pub struct Arms {
+    /// Requests that what is live served.
+    pub live: Arm,
+    /// Requests that the change served.
+    pub candidate: Arm,
+}
+
+/// What one side did, since the trial began. Its own answers are counted, not what they were about.
+#[derive(Debug)]
+pub struct Arm {
+    requests: AtomicU64,
+    edge_errors: AtomicU64,
+    origin_errors: AtomicU64,
+    resets: AtomicU64,
+    refused: AtomicU64,
+    durations: [AtomicU64; CLASSES],
+}
+
+impl Default for Arm {
+    fn default() -> Self {
+        Self {
+            requests: AtomicU64::new(0),
+            edge_errors: AtomicU64::new(0),
+            origin_errors: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            durations: [const { AtomicU64::new(0) }; CLASSES],
+        }
+    }
+}
+
+/// How a request ended, as far as a trial is concerned.
+pub(crate) struct Ended {
+    how: How,
+    duration_us: u64,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Well,
+    EdgeError,
+    OriginError,
+    /// A response was begun and did not come to its end.
+    BrokeOff,
+    /// A stage refused it, or the edge as what it does not do.
+    Refused,
+    /// The client's own doing, which says nothing of us.
+    ByClient,
+}
+
+impl Ended {
+    pub(crate) fn of(record: &Record<'_>, fault: Option<Fault>) -> Self {
+        let by_edge = record.source == Source::Edge;
+        let how = match (record.status, fault) {
+            (_, Some(Fault::ClientGone | Fault::SlowReader)) => How::ByClient,
+            _ if !record.verdict.is_empty() => How::Refused,
+            (500.., _) if record.source == Source::Origin => How::OriginError,
+            (500.., _) => How::EdgeError,
+            (400.., Some(_)) if by_edge => How::Refused,
+            (_, Some(_)) => How::BrokeOff,
+            _ => How::Well,
+        };
+        Self {
+            how,
+            duration_us: record.duration_us,
+        }
+    }
+}
+
+/// The figures of one side at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Answers from 500 on that the edge made because something failed.
+    pub edge_errors: u64,
+    /// Answers from 500 on that an origin made.
+    pub origin_errors: u64,
+    /// Responses that broke off by our doing or an origin's.
+    pub resets: u64,
+    /// Requests that a stage refused or challenged.
+    pub refused: u64,
+    /// Requests by the class of their duration ([`class_begins_at`]), without the empty classes at the end.
+    pub durations: Vec<u64>,
+}
+
+impl Arm {
+    pub(crate) fn count(&self, ended: &Ended) {
+        let add = |to: &AtomicU64| {
+            to.fetch_add(1, Ordering::Relaxed);
+        };
+        match ended.how {
+            How::ByClient => return,
+            How::Well => {}
+            How::EdgeError => add(&self.edge_errors),
+            How::OriginError => add(&self.origin_errors),
+            How::BrokeOff => add(&self.resets),
+            How::Refused => add(&self.refused),
+        }
+        add(&self.requests);
+        if let Some(class) = self.durations.get(class_of(ended.duration_us)) {
+            add(class);
+        }
+    }
+
+    /// The figures as they are now.
+    pub fn counts(&self) -> Counts {
+        let read = |from: &AtomicU64| from.load(Ordering::Relaxed);
+        let mut durations: Vec<u64> = self.durations.iter().map(read).collect();
+        while durations.last() == Some(&0) {
+            durations.pop();
+        }
+        Counts {
+            requests: read(&self.requests),
+            edge_errors: read(&self.edge_errors),
+            origin_errors: read(&self.origin_errors),
+            resets: read(&self.resets),
+            refused: read(&self.refused),
+            durations,
+        }
+    }
+}
+
+fn class_of(us: u64) -> usize {
+    if us < STEPS {
+        return us as usize;
+    }
+    let power = u64::from(us.ilog2());
+    let step = (us >> (power - STEPS.ilog2() as u64)) & (STEPS - 1);
+    let class = (power - 1) * STEPS + step;
+    (class as usize).min(CLASSES - 1)
+}
+
+/// The least microseconds of a class of durations.
+pub fn class_begins_at(class: usize) -> u64 {
+    let class = class as u64;
+    if class < STEPS {
+        return class;
+    }
+    let (power, step) = (class / STEPS + 1, class % STEPS);
+    (STEPS + step) << (power - STEPS.ilog2() as u64)
+}
+
+impl Trial {
+    /// Whether this client is served by the change.
+    pub fn has(&self, client: IpAddr) -> bool {
+        let network = network_of(client);
+        let mixed = mix(self.salt ^ network as u64 ^ mix((network >> 64) as u64));
+        mixed % u64::from(ALL) < u64::from(self.share)
+    }
+
+    fn arm(&self, on_trial: bool) -> &Arm {
+        if on_trial {
+            &self.arms.candidate
+        } else {
+            &self.arms.live
+        }
+    }
+}
+
+/// Spreads all bits over all bits (the finalizer of SplitMix64; Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
+fn mix(mut bits: u64) -> u64 {
+    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// What serves a request, for the whole of it.
+#[derive(Clone, Copy)]
+pub struct Chosen<'a> {
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// The zone in it.
+    pub zone: Option<&'a Arc<Zone>>,
+    /// Where it is counted: for the platform's trial, and for the zone's.
+    arms: [Option<&'a Arm>; 2],
+}
+
+impl Chosen<'_> {
+    #[inline]
+    pub(crate) fn count(&self, ended: impl FnOnce() -> Ended) {
+        if self.arms.iter().any(Option::is_some) {
+            self.count_in_arms(&ended());
+        }
+    }
+
+    #[cold]
+    fn count_in_arms(&self, ended: &Ended) {
+        for arm in self.arms.iter().flatten() {
+            arm.count(ended);
+        }
+    }
+}
+
+impl Live {
+    /// What serves this host's client: this configuration, or one on trial beside it.
+    ///
+    /// `peer` is who is at the other end of the connection, on whose word for the client nothing of TLS depends.
+    #[inline]
+    pub fn choose(&self, authority: &[u8], peer: IpAddr, client: IpAddr) -> Chosen<'_> {
+        match &self.trials {
+            None => Chosen {
+                snapshot: &self.snapshot,
+                zone: self.zone(authority),
+                arms: [None; 2],
+            },
+            Some(trials) => self.choose_among(trials, authority, peer, client),
+        }
+    }
+
+    #[cold]
+    fn choose_among<'a>(
+        &'a self,
+        trials: &'a Trials,
+        authority: &[u8],
+        peer: IpAddr,
+        client: IpAddr,
+    ) -> Chosen<'a> {
+        if let Some((trial, candidate)) = &trials.platform {
+            let on_trial = trial.has(client);
+            let all: &Self = if on_trial { candidate } else { self };
+            let chosen = all.choose_zone(authority, peer, client);
+            let [_, of_zone] = chosen.arms;
+            return Chosen {
+                arms: [Some(trial.arm(on_trial)), of_zone],
+                ..chosen
+            };
+        }
+        self.choose_zone(authority, peer, client)
+    }
+
+    /// As [`Snapshot::choose`], among zones alone.
+    fn choose_zone<'a>(&'a self, authority: &[u8], peer: IpAddr, client: IpAddr) -> Chosen<'a> {
+        let live = self.zone(authority);
+        let unchanged = Chosen {
+            snapshot: &self.snapshot,
+            zone: live,
+            arms: [None; 2],
+        };
+        let Some((trials, candidate)) = self.trials.as_ref().and_then(|all| all.zones.as_ref())
+        else {
+            return unchanged;
+        };
+        let next = candidate.zone(authority);
+        // A host that no zone has yet is on trial with the zone that wants it.
+        let Some(trial) = live.or(next).and_then(|zone| trials.get(&zone.id)) else {
+            return unchanged;
+        };
+        // The handshake knew the peer alone, and must have been on the same side.
+        let is_strict = |zone: Option<&Arc<Zone>>| zone.is_some_and(|zone| zone.strict_tls);
+        let on_trial = trial.has(if is_strict(live) || is_strict(next) {
+            peer
+        } else {
+            client
+        });
+        let (snapshot, zone) = if on_trial {
+            (&**candidate, next)
+        } else {
+            (&*self.snapshot, live)
+        };
+        Chosen {
+            snapshot,
+            zone,
+            arms: [None, Some(trial.arm(on_trial))],
+        }
+    }
+}
+
+impl Trials {
+    /// Zones as they are on trial; with the platform on trial, all of its configuration.
+    pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        let of_zones = self.zones.iter().flat_map(|(trials, candidate)| {
+            let zones = candidate.zones.iter();
+            zones.filter(|zone| trials.contains_key(&zone.id))
+        });
+        let of_platform = self.platform.iter().flat_map(|(_, candidate)| {
+            let within = candidate.trials.iter().flat_map(|within| &within.zones);
+            let within = within.flat_map(|(trials, zones)| {
+                let zones = zones.zones.iter();
+                zones.filter(|zone| trials.contains_key(&zone.id))
+            });
+            candidate.zones.iter().chain(within)
+        });
+        of_zones.chain(of_platform)
+    }
+}
+
+impl Live {
+    /// All zones that serve somebody: the live ones, and those on trial. Some may be there twice.
+    pub fn serving_zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        let on_trial = self.trials.iter().flat_map(|trials| trials.zones());
+        self.zones.iter().chain(on_trial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(share: u16, salt: u64) -> Trial {
+        Trial {
+            share,
+            salt,
+            arms: Arc::default(),
+        }
+    }
+
+    fn clients() -> impl Iterator<Item = IpAddr> {
+        (0..20_000u32).map(|n| IpAddr::from((0x0a00_0000 + n * 7).to_be_bytes()))
+    }
+
+    #[test]
+    fn a_share_of_clients_is_on_trial_and_stays_so_as_it_grows() {
+        for salt in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+            let (few, half) = (trial(500, salt), trial(5_000, salt));
+            let on_few = clients().filter(|client| few.has(*client)).count();
+            let on_half = clients().filter(|client| half.has(*client)).count();
+            assert!((800..1_200).contains(&on_few), "{on_few} of 20,000 at 5 %");
+            assert!((9_600..10_400).contains(&on_half), "{on_half} at 50 %");
+            assert!(clients().all(|client| !few.has(client) || half.has(client)));
+            assert!(clients().all(|client| trial(ALL, salt).has(client)));
+            assert!(!clients().any(|client| trial(0, salt).has(client)));
+        }
+    }
+
+    #[test]
+    fn another_change_is_tried_on_other_clients() {
+        let (one, other) = (trial(500, 1), trial(500, 2));
+        let both = clients().filter(|client| one.has(*client) && other.has(*client));
+        assert!(both.count() < 120, "about 50 by chance");
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let half = trial(5_000, 3);
+        for network in 0..64u16 {
+            let side = |host: u16| {
+                half.has(
+                    [0x2001, 0xdb8, 0, network, host, 0, 0, 1]
+                        .map(u16::from)
+                        .into(),
+                )
+            };
+            assert!((0..64).all(|host| side(host) == side(0)), "{network}");
+        }
+    }
+
+    #[test]
+    fn classes_of_durations_are_in_order_and_narrow() {
+        for class in 0..CLASSES - 1 {
+            let (begins, next) = (class_begins_at(class), class_begins_at(class + 1));
+            assert_eq!(class_of(begins), class);
+            assert_eq!(class_of(next - 1), class);
+            assert!(
+                class < 8 || (next - begins) * 4 <= begins,
+                "{class}: a quarter at most"
+            );
+        }
+        assert_eq!(class_of(u64::MAX), CLASSES - 1);
+        assert!(class_begins_at(CLASSES - 1) > 240_000_000);
+    }
+
+    #[test]
+    fn each_way_to_end_is_counted_as_what_it_is() {
+        let arm = Arm::default();
+        let ended = [
+            How::Well,
+            How::EdgeError,
+            How::OriginError,
+            How::BrokeOff,
+            How::Refused,
+            How::ByClient,
+        ];
+        for how in ended {
+            arm.count(&Ended {
+                how,
+                duration_us: 5,
+            });
+        }
+        let counts = arm.counts();
+        let Counts {
+            requests,
+            edge_errors,
+            origin_errors,
+            resets,
+            refused,
+            durations,
+        } = counts;
+        assert_eq!(
+            (requests, edge_errors, origin_errors, resets, refused),
+            (5, 1, 1, 1, 1)
+        );
+        assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
+    }
+}

@@ -1,0 +1,121 @@
+//! What the agent orders from the worker: what is to be for all clients, and what is to be on trial; and what comes back.
+//!
+//! An order is JSON in a file beside the word that tells of it, for documents may be long. It says all that is on trial: what an
+//! earlier one said is over. Not here: who decides ([`agent`](crate::agent)), what is done ([`worker`](crate::worker)).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+
+use seawall_proxy::trial::Counts;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::in_memory;
+
+/// The longest order that is read, in bytes.
+const LONGEST: u64 = 1 << 30;
+
+/// What a change is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chain {
+    /// What all zones share.
+    Platform,
+    /// The zone of this name.
+    Zone(String),
+}
+
+/// A version of something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Of what.
+    pub chain: Chain,
+    /// Its number there.
+    pub version: u64,
+    /// Its document, of that zone alone or of `[edge]` and `[lists]` alone; none takes the zone away.
+    pub text: Option<String>,
+}
+
+/// A version on trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnTrial {
+    /// Which.
+    pub change: Change,
+    /// How many of 10,000 clients it serves.
+    pub share: u16,
+    /// What the clients are drawn by.
+    pub salt: u64,
+}
+
+/// What is to be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which order it is.
+    pub number: u64,
+    /// What is for all clients from now on; what is so already costs nothing.
+    pub live: Vec<Change>,
+    /// All that is on trial.
+    pub trials: Vec<OnTrial>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Which order it was.
+    pub number: u64,
+    /// What of it cannot be served; the rest is.
+    pub refused: Vec<Refusal>,
+}
+
+/// A version that cannot be served here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Of what.
+    pub chain: Chain,
+    /// Its number.
+    pub version: u64,
+    /// All problems, a line each.
+    pub problems: String,
+}
+
+/// What was counted since a trial began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// For each trial.
+    pub trials: Vec<Trialed>,
+}
+
+/// What was counted of one trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trialed {
+    /// Of what.
+    pub chain: Chain,
+    /// The version on trial.
+    pub version: u64,
+    /// How many of 10,000 clients it serves.
+    pub share: u16,
+    /// What is live.
+    pub live: Counts,
+    /// What is on trial.
+    pub candidate: Counts,
+}
+
+/// Puts something into a file for the other side.
+///
+/// # Errors
+/// As the system says.
+pub fn put(word: &impl Serialize) -> io::Result<OwnedFd> {
+    in_memory(c"seawall-order", &serde_json::to_vec(word)?)
+}
+
+/// Reads what the other side has put into a file.
+///
+/// # Errors
+/// When there is none, or it is nothing of this kind.
+pub fn take<T: DeserializeOwned>(file: Option<OwnedFd>) -> io::Result<T> {
+    let file = file.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut bytes = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}

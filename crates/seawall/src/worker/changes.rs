@@ -1,0 +1,223 @@
+//! What changes what a worker serves: reloads and orders, one after the other, each compiled beside the threads that serve.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clap::Parser;
+use tokio::sync::mpsc;
+
+use super::answer;
+use super::orders::{self, Made};
+use super::serve::Worker;
+use crate::cli;
+use crate::configure::{Prepared, Source, tell_fixed};
+use crate::message::FromWorker;
+use crate::order::{self, Order};
+use crate::say::{complain, say};
+use crate::wire::Wire;
+
+/// Orders that may wait; the agent waits for the answer to each.
+const ORDERS: usize = 16;
+
+/// What is to be done.
+pub enum Job {
+    /// Read the configuration anew.
+    Reload,
+    /// Carry an order out.
+    Order(Order),
+}
+
+/// What was compiled; none when that panicked.
+pub enum Finished {
+    /// A reload.
+    Reload(Option<Prepared>),
+    /// An order.
+    Order(Option<Box<Made>>),
+}
+
+/// What is to be kept for the next process.
+pub struct ToKeep {
+    /// What serves.
+    pub source: Source,
+    /// Some of it is as it was before, with its files.
+    pub with_old_files: bool,
+}
+
+/// What is being compiled, and what is to be.
+pub struct Work {
+    waits: VecDeque<Job>,
+    busy: bool,
+    done: mpsc::Sender<Finished>,
+    finished: Option<mpsc::Receiver<Finished>>,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        let (done, finished) = mpsc::channel(1);
+        Self {
+            waits: VecDeque::new(),
+            busy: false,
+            done,
+            finished: Some(finished),
+        }
+    }
+}
+
+impl Work {
+    /// One more. Two reloads that wait are one.
+    pub fn add(&mut self, job: Job) {
+        let is_reload = |job: &Job| matches!(job, Job::Reload);
+        if is_reload(&job) && self.waits.iter().any(is_reload) {
+            return;
+        }
+        if self.waits.len() < ORDERS {
+            self.waits.push_back(job);
+        }
+    }
+
+    /// Where it is told what was compiled; once.
+    pub fn finished(&mut self) -> mpsc::Receiver<Finished> {
+        self.finished.take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+}
+
+impl Worker {
+    pub(super) fn take_words(&mut self, words: Option<Vec<String>>) {
+        let Some(words) = words else {
+            return;
+        };
+        let all = ["seawall".to_owned(), "up".to_owned()]
+            .into_iter()
+            .chain(words);
+        match cli::Cli::try_parse_from(all).map(|cli| cli.command) {
+            Ok(cli::Command::Up(up)) => self.configuration.up = Arc::new(*up),
+            _ => complain("flags that cannot be understood: those from before stay"),
+        }
+    }
+
+    pub(super) fn take_order(&mut self, files: Vec<OwnedFd>) {
+        match order::take(files.into_iter().next()) {
+            Ok(order) => self.work.add(Job::Order(order)),
+            Err(error) => complain(format_args!("an order that cannot be read: {error}")),
+        }
+    }
+
+    /// Begins the next job, unless one is being done.
+    pub(super) fn next_job(&mut self) {
+        if self.work.busy {
+            return;
+        }
+        let Some(job) = self.work.waits.pop_front() else {
+            return;
+        };
+        self.work.busy = true;
+        let (live, done) = (self.shared.slot.load(), self.work.done.clone());
+        match job {
+            Job::Reload => self.configuration.prepare(live, done),
+            Job::Order(order) => {
+                let (document, before) = (self.live.clone(), self.tried.clone());
+                orders::prepare(&self.configuration, order, live, document, before, done);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, finished: Finished, wire: Option<&Wire>) {
+        self.work.busy = false;
+        match finished {
+            Finished::Reload(made) => self.put_live(made, wire),
+            Finished::Order(made) => self.put_order(made, wire),
+        }
+    }
+
+    fn put_live(&mut self, made: Option<Prepared>, wire: Option<&Wire>) {
+        if made.is_none() {
+            complain("not reloaded: compiling failed; please report it");
+        }
+        let live = &self.live;
+        let put = made.and_then(|made| {
+            let retired = &mut self.retired;
+            self.configuration
+                .put_live(made, &self.shared, retired, live)
+        });
+        let told = match put {
+            None => FromWorker::NotReloaded,
+            Some(put) => {
+                self.configured.store(self.shared.now(), Ordering::Relaxed);
+                tell_fixed(&self.live, &put.document);
+                self.take(put.source, put.with_old_files);
+                say(format_args!("Seawall reloaded: version {}", put.version));
+                if !self.tried.is_empty() {
+                    // They were compiled beside another configuration.
+                    self.work.add(Job::Order(orders::again(&self.tried)));
+                }
+                FromWorker::Serving(self.serving.clone())
+            }
+        };
+        if let Some(wire) = wire {
+            let _ = wire.say(&told, &[]);
+        }
+    }
+
+    fn put_order(&mut self, made: Option<Box<Made>>, wire: Option<&Wire>) {
+        let Some(made) = made else {
+            // The agent asks again, or whoever ordered takes it back.
+            return complain("an order was not carried out: compiling failed; please report it");
+        };
+        let Made {
+            live,
+            changed,
+            tried,
+            ordered,
+        } = *made;
+        self.retired.push(self.shared.slot.swap(live));
+        self.tried = tried;
+        let state = &self.configuration.state;
+        state.settle(&self.shared.slot.load(), &[]);
+        let tell = |word: &FromWorker, files: &[_]| {
+            if let Some(wire) = wire {
+                let _ = wire.say(word, files);
+            }
+        };
+        if let Some(source) = changed {
+            self.configured.store(self.shared.now(), Ordering::Relaxed);
+            tell_fixed(&self.live, &source.parsed.document);
+            self.take(source, true);
+            tell(&FromWorker::Serving(self.serving.clone()), &[]);
+        }
+        if ordered.number == 0 {
+            // Our own.
+            return;
+        }
+        match order::put(&ordered) {
+            Ok(file) => tell(&FromWorker::Ordered, &[file.as_fd()]),
+            Err(error) => complain(format_args!("what became of an order is not told: {error}")),
+        }
+    }
+
+    /// This is what serves now.
+    fn take(&mut self, source: Source, with_old_files: bool) {
+        let snapshot = self.shared.slot.load();
+        let document = source.parsed.document.clone();
+        self.serving = answer::serving(&self.configuration.up, &document, &snapshot);
+        self.live = document;
+        self.to_keep = Some(ToKeep {
+            source,
+            with_old_files,
+        });
+        self.keep();
+    }
+
+    /// Writes what the next process needs, where we may.
+    pub(super) fn keep(&mut self) {
+        if self.state_lock.is_none() {
+            return;
+        }
+        self.configuration.keep_zone_ids();
+        if let Some(keep) = self.to_keep.take() {
+            self.configuration
+                .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
+        }
+    }
+}

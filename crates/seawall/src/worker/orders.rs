@@ -1,0 +1,444 @@
+//! An order, carried out: documents are put together and compiled on a thread of their own, then swapped in as a whole.
+//!
+//! Each change stands alone: one that cannot be served is refused, with all its problems, and the rest is done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use seawall_guard::blame;
+use seawall_model::document::{self, Parsed, Zone};
+use seawall_model::{Document, HostPattern, Limits, Problems};
+use seawall_proxy::compile::Compiled;
+use seawall_proxy::materials::Materials;
+use seawall_proxy::snapshot::Snapshot;
+use seawall_proxy::trial::{Arms, Live, Trial, Trials};
+use tokio::sync::mpsc;
+
+use super::changes::Finished;
+use crate::configure::{Configuration, Source};
+use crate::file;
+use crate::live;
+use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Trialed};
+use crate::say::complain;
+
+/// A version on trial, and what is counted of it.
+#[derive(Clone)]
+pub struct Tried {
+    on: OnTrial,
+    arms: Arc<Arms>,
+}
+
+/// An order that is ready to be swapped in.
+pub struct Made {
+    /// What is to be live.
+    pub live: Live,
+    /// Something else than before is live for all.
+    pub changed: Option<Source>,
+    /// What is on trial.
+    pub tried: Vec<Tried>,
+    /// What is told.
+    pub ordered: Ordered,
+}
+
+/// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
+pub fn prepare(
+    configuration: &Configuration,
+    order: Order,
+    live: Arc<Live>,
+    document: Document,
+    before: Vec<Tried>,
+    done: mpsc::Sender<Finished>,
+) {
+    let configuration = configuration.clone();
+    let run = move || {
+        let words = configuration.page.words();
+        blame::take_slot(words, blame::Page::of(words).compile_slot());
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            Box::new(make(&configuration, &order, &live, document, &before))
+        }));
+        // Nobody waits any more when the process ends.
+        let _ = done.blocking_send(Finished::Order(made.ok()));
+    };
+    let thread = std::thread::Builder::new().name("order".into());
+    if let Err(error) = thread.spawn(run) {
+        complain(format_args!(
+            "an order is lost: no thread to compile on: {error}"
+        ));
+    }
+}
+
+fn make(
+    configuration: &Configuration,
+    order: &Order,
+    live: &Live,
+    document: Document,
+    before: &[Tried],
+) -> Made {
+    let mut making = Making {
+        configuration,
+        kept: live::files(&configuration.data.path(live::LIVE)).unwrap_or_default(),
+        ordered: Ordered {
+            number: order.number,
+            refused: Vec::new(),
+        },
+    };
+    let (document, changed) = making.live(order, live, document);
+    let (snapshot, changed) = match changed {
+        None => (live.snapshot.clone(), None),
+        Some((snapshot, source)) => (Arc::new(snapshot), Some(source)),
+    };
+    let (trials, tried) = making.trials(order, &snapshot, &document, before);
+    Made {
+        live: Live {
+            snapshot,
+            trials: (!tried.is_empty()).then_some(trials),
+        },
+        changed,
+        tried,
+        ordered: making.ordered,
+    }
+}
+
+struct Making<'c> {
+    configuration: &'c Configuration,
+    /// Contents of the files that what is live names, as they were then.
+    kept: live::Files,
+    ordered: Ordered,
+}
+
+impl Making<'_> {
+    fn refuse(&mut self, change: &Change, problems: impl ToString) {
+        self.ordered.refused.push(Refusal {
+            chain: change.chain.clone(),
+            version: change.version,
+            problems: problems.to_string(),
+        });
+    }
+
+    /// What is for all; none when nothing of it is new.
+    fn live(
+        &mut self,
+        order: &Order,
+        live: &Live,
+        document: Document,
+    ) -> (Document, Option<(Snapshot, Source)>) {
+        let mut next = document.clone();
+        let mut taken = Vec::new();
+        for change in &order.live {
+            match apply(&mut next, change) {
+                Ok(true) => taken.push(change),
+                Ok(false) => {}
+                Err(problems) => self.refuse(change, problems),
+            }
+        }
+        if taken.is_empty() {
+            return (document, None);
+        }
+        let mut source = self.source(next, &taken);
+        let compiled = self.configuration.compile(&mut source, Some(live));
+        let bad = self.told(&taken, &compiled, &source.parsed.document);
+        let Some(snapshot) = compiled.snapshot else {
+            return (document, None);
+        };
+        if !bad.is_empty() {
+            // Those that are bad stay as they were; the document says so.
+            let before: HashMap<&str, &Zone> = document
+                .zones
+                .iter()
+                .map(|zone| (&*zone.name, zone))
+                .collect();
+            let zones = std::mem::take(&mut source.parsed.document.zones);
+            source.parsed.document.zones = zones
+                .into_iter()
+                .filter_map(|zone| match bad.contains(&zone.name) {
+                    false => Some(zone),
+                    true => before.get(&*zone.name).map(|zone| (*zone).clone()),
+                })
+                .collect();
+        }
+        (source.parsed.document.clone(), Some((snapshot, source)))
+    }
+
+    /// All that is on trial, compiled beside what is live.
+    fn trials(
+        &mut self,
+        order: &Order,
+        snapshot: &Arc<Snapshot>,
+        document: &Document,
+        before: &[Tried],
+    ) -> (Trials, Vec<Tried>) {
+        let (of_platform, of_zones): (Vec<&OnTrial>, Vec<&OnTrial>) = order
+            .trials
+            .iter()
+            .partition(|trial| trial.change.chain == Chain::Platform);
+        let mut tried = Vec::new();
+        let zones = self.zones(&of_zones, snapshot, document, before, &mut tried);
+        let mut trials = Trials {
+            platform: None,
+            zones,
+        };
+        if let Some(on) = of_platform.first() {
+            let mut next = document.clone();
+            match apply(&mut next, &on.change) {
+                Err(problems) => self.refuse(&on.change, problems),
+                Ok(_) => {
+                    let source = self.source(next, &[&on.change]);
+                    let compiled = self.compile(&source, snapshot);
+                    let bad = self.told(&[&on.change], &compiled, &source.parsed.document);
+                    if let Some(candidate) = compiled.snapshot.filter(|_| bad.is_empty()) {
+                        let candidate = Arc::new(candidate);
+                        let one = with_arms(on, before);
+                        let trial = one.trial();
+                        tried.push(one);
+                        let kept = self.ordered.refused.len();
+                        let within = self.zones(
+                            &of_zones,
+                            &candidate,
+                            &source.parsed.document,
+                            &tried.clone(),
+                            &mut Vec::new(),
+                        );
+                        // Told already, as they are beside what is live.
+                        self.ordered.refused.truncate(kept);
+                        let live = Live {
+                            snapshot: candidate,
+                            trials: within.map(|zones| Trials {
+                                platform: None,
+                                zones: Some(zones),
+                            }),
+                        };
+                        trials.platform = Some((trial, Arc::new(live)));
+                    }
+                }
+            }
+        }
+        (trials, tried)
+    }
+
+    /// Zones on trial, in one configuration.
+    fn zones(
+        &mut self,
+        wanted: &[&OnTrial],
+        snapshot: &Snapshot,
+        document: &Document,
+        before: &[Tried],
+        tried: &mut Vec<Tried>,
+    ) -> Option<(HashMap<seawall_guard::ZoneId, Trial>, Arc<Snapshot>)> {
+        let mut next = document.clone();
+        let mut taken = Vec::new();
+        for on in wanted {
+            match apply(&mut next, &on.change) {
+                Ok(_) => taken.push(*on),
+                Err(problems) => self.refuse(&on.change, problems),
+            }
+        }
+        if taken.is_empty() {
+            return None;
+        }
+        let changes: Vec<&Change> = taken.iter().map(|on| &on.change).collect();
+        let source = self.source(next, &changes);
+        let compiled = self.compile(&source, snapshot);
+        let bad = self.told(&changes, &compiled, &source.parsed.document);
+        let candidate = compiled.snapshot?;
+        let ids: HashMap<&str, seawall_guard::ZoneId> = candidate
+            .zones
+            .iter()
+            .chain(&snapshot.zones)
+            .map(|zone| (&*zone.name, zone.id))
+            .collect();
+        let mut trials = HashMap::new();
+        for on in taken {
+            let Chain::Zone(name) = &on.change.chain else {
+                continue;
+            };
+            if let (false, Some(id)) = (bad.contains(name), ids.get(&**name)) {
+                let one = with_arms(on, before);
+                trials.insert(*id, one.trial());
+                tried.push(one);
+            }
+        }
+        let candidate = Arc::new(candidate);
+        (!trials.is_empty()).then_some((trials, candidate))
+    }
+
+    /// A document with the files that it names: those of the changes as they are now, all others as they are live.
+    fn source(&self, document: Document, changes: &[&Change]) -> Source {
+        let is_changed = |zone: &&Zone| {
+            let is_it =
+                |change: &&Change| matches!(&change.chain, Chain::Zone(name) if *name == zone.name);
+            changes.iter().any(|change| is_it(change))
+        };
+        let mut named = Document {
+            zones: document.zones.iter().filter(is_changed).cloned().collect(),
+            ..Document::default()
+        };
+        if changes.iter().any(|change| change.chain == Chain::Platform) {
+            named.lists.clone_from(&document.lists);
+        }
+        let self_signed = self.configuration.self_signed(&document);
+        let mut materials = Materials::load(&named, Path::new("/"), self_signed);
+        materials.complete(Materials::of(self.kept.iter().cloned(), None));
+        Source {
+            parsed: Parsed {
+                document,
+                problems: None,
+                bad_zones: BTreeSet::new(),
+                platform_ok: true,
+            },
+            materials,
+        }
+    }
+
+    fn compile(&self, source: &Source, beside: &Snapshot) -> Compiled {
+        let state = &self.configuration.state;
+        file::compile(&source.parsed, &source.materials, state, Some(beside))
+    }
+
+    /// Tells which changes were refused, and names their zones.
+    fn told(
+        &mut self,
+        changes: &[&Change],
+        compiled: &Compiled,
+        document: &Document,
+    ) -> BTreeSet<String> {
+        let refused = |name: &str| compiled.refused.iter().find(|zone| zone.name == name);
+        let nothing = compiled.snapshot.is_none();
+        let mut bad = BTreeSet::new();
+        for change in changes {
+            let problems = match &change.chain {
+                // A platform that makes a zone bad is bad itself: nobody else's zone has changed.
+                Chain::Platform if nothing || !compiled.refused.is_empty() => {
+                    compiled.problems.to_string()
+                }
+                Chain::Platform => continue,
+                Chain::Zone(name) => match refused(name) {
+                    Some(zone) => of_zone(&compiled.problems, zone.index),
+                    None if nothing => compiled.problems.to_string(),
+                    None => continue,
+                },
+            };
+            if let Chain::Zone(name) = &change.chain {
+                bad.insert(name.clone());
+            } else {
+                bad.extend(document.zones.first().map(|zone| zone.name.clone()));
+            }
+            self.refuse(change, problems);
+        }
+        bad
+    }
+}
+
+/// The problems of one zone.
+fn of_zone(problems: &Problems, index: usize) -> String {
+    let path = format!("zone[{index}]");
+    let its = problems.list.iter();
+    let its = its.filter(|problem| problem.path.starts_with(&path));
+    let lines: Vec<String> = its.map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn with_arms(on: &OnTrial, before: &[Tried]) -> Tried {
+    let same = |tried: &&Tried| {
+        let (was, is) = (&tried.on.change, &on.change);
+        (&was.chain, was.version) == (&is.chain, is.version) && tried.on.salt == on.salt
+    };
+    Tried {
+        on: on.clone(),
+        arms: before
+            .iter()
+            .find(same)
+            .map_or_else(Arc::default, |tried| tried.arms.clone()),
+    }
+}
+
+impl Tried {
+    fn trial(&self) -> Trial {
+        Trial {
+            share: self.on.share,
+            salt: self.on.salt,
+            arms: self.arms.clone(),
+        }
+    }
+}
+
+/// What is on trial, once more.
+pub fn again(tried: &[Tried]) -> Order {
+    Order {
+        trials: tried.iter().map(|tried| tried.on.clone()).collect(),
+        ..Order::default()
+    }
+}
+
+/// What was counted.
+pub fn counted(tried: &[Tried]) -> Counted {
+    let one = |tried: &Tried| Trialed {
+        chain: tried.on.change.chain.clone(),
+        version: tried.on.change.version,
+        share: tried.on.share,
+        live: tried.arms.live.counts(),
+        candidate: tried.arms.candidate.counts(),
+    };
+    Counted {
+        trials: tried.iter().map(one).collect(),
+    }
+}
+
+/// Puts a change into a document. Whether anything is different then.
+///
+/// # Errors
+/// All that is wrong with it.
+fn apply(document: &mut Document, change: &Change) -> Result<bool, String> {
+    let Some(text) = &change.text else {
+        let Chain::Zone(name) = &change.chain else {
+            return Err("what all zones share cannot be taken away".into());
+        };
+        let before = document.zones.len();
+        document.zones.retain(|zone| zone.name != *name);
+        return Ok(document.zones.len() < before);
+    };
+    let parsed = document::parse_alone(text, &Limits::default());
+    if let Some(problems) = parsed.problems {
+        return Err(problems.to_string());
+    }
+    let name = match &change.chain {
+        Chain::Platform => {
+            let (edge, lists) = (parsed.document.edge, parsed.document.lists);
+            let is_new = document.edge != edge || document.lists != lists;
+            (document.edge, document.lists) = (edge, lists);
+            return Ok(is_new);
+        }
+        Chain::Zone(name) => name,
+    };
+    let Ok([zone]) = <[Zone; 1]>::try_from(parsed.document.zones) else {
+        return Err("it is to be the document of one zone".into());
+    };
+    if zone.name != *name {
+        return Err(format!("it is to be zone {name:?}, not {:?}", zone.name));
+    }
+    let others = document.zones.iter().filter(|other| other.name != *name);
+    let taken = |host: &HostPattern| others.clone().find(|other| other.hosts.contains(host));
+    if let Some((host, other)) = zone
+        .hosts
+        .iter()
+        .find_map(|host| Some((host, taken(host)?)))
+    {
+        return Err(format!(
+            "hosts: {host} is also zone {:?}'s (a host belongs to one zone)",
+            other.name
+        ));
+    }
+    if let Some(list) = zone
+        .list_names()
+        .find(|list| !document.lists.contains_key(*list))
+    {
+        return Err(format!("{list:?} is no list of [lists]"));
+    }
+    match document.zones.iter_mut().find(|old| old.name == *name) {
+        Some(old) if *old == zone => return Ok(false),
+        Some(old) => *old = zone,
+        None => document.zones.push(zone),
+    }
+    Ok(true)
+}
