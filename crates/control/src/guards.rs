@@ -1,0 +1,1 @@
+//! Guards of the producer: what needs a person before it may go out.

@@ -1,0 +1,14 @@
+//! The control plane's library: what a version is ([`version`]), the append-only log that is the truth ([`store`]), what a
+//! producer must ask a person for ([`guards`]), and the planner of rollouts ([`plan`]).
+//!
+//! Not here: HTTP, sockets, async, clocks. Time comes in as an argument; who calls is the binary's.
+
+pub mod guards;
+pub mod plan;
+
+pub mod store;
+pub mod version;
+
+pub use plan::plan;
+pub use store::{ConfigStore, StoreError};
+pub use version::{Chain, Hash, Version};
