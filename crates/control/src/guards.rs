@@ -1,1 +1,369 @@
-//! Guards of the producer: what needs a person before it may go out.
+//! Guards of the producer: what asks for a person before it may go out, and what can never be meant.
+//!
+//! [`delta`] finds a document that lost or gained too much, [`mass_change`] too many zones that change at once, [`Selection`] an
+//! empty filter; [`allowed_shift`] says how many verdicts a change may change. All are pure; what they say goes into [`crate::plan::Target::asks`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use seawall_model::Document;
+use seawall_model::document::{Rule, Zone};
+use seawall_model::tempo::{Share, Tempo};
+
+use crate::plan::{ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES};
+use crate::version;
+
+/// By how much a part may shrink or grow without a person.
+const DELTA: Share = Share::percent(20);
+/// Changes of a part by fewer rows and bytes than these ask nobody: the fourth of three rules is a third more.
+const FEW_ROWS: u64 = 10;
+const FEW_BYTES: u64 = 4 << 10;
+/// The most zones that may change within [`Tempo::MASS_WINDOW`].
+const MASS: Share = Share::percent(5);
+/// Below so many zones the breaker never trips.
+const FEW_ZONES: usize = 20;
+
+/// How much a part of a document holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Networks, rules, origins, hosts, lines.
+    pub rows: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+}
+
+/// What each part of a document holds, by the part's path.
+pub type Measures = BTreeMap<String, Measure>;
+
+/// Measures a document, or the part of it that is a chain's. What lists take from files is not in it: who has read the files adds
+/// that under `lists.NAME.file`.
+pub fn measure(document: &Document) -> Measures {
+    let mut parts = Measures::new();
+    let mut put = |path: String, texts: Vec<String>| {
+        let bytes = texts.iter().map(|text| text.len() as u64).sum();
+        parts.insert(
+            path,
+            Measure {
+                rows: texts.len() as u64,
+                bytes,
+            },
+        );
+    };
+    for (name, list) in &document.lists {
+        put(
+            format!("lists.{name}"),
+            list.ips.iter().map(ToString::to_string).collect(),
+        );
+    }
+    for zone in &document.zones {
+        let name = &zone.name;
+        let hosts = zone.hosts.iter().map(ToString::to_string);
+        put(format!("zone {name}: hosts"), hosts.collect());
+        put(
+            format!("zone {name}: rules"),
+            zone.rules.iter().map(rule_text).collect(),
+        );
+        put(
+            format!("zone {name}: origins"),
+            zone.origins
+                .iter()
+                .map(|origin| origin.url.to_string())
+                .collect(),
+        );
+        put(
+            format!("zone {name}"),
+            version::zone_text(zone)
+                .lines()
+                .map(str::to_owned)
+                .collect(),
+        );
+    }
+    parts
+}
+
+fn rule_text(rule: &Rule) -> String {
+    rule.when.clone()
+}
+
+/// Why a person is asked, for each part that shrinks or grows by more than 20 % of its rows or bytes, or becomes empty. A part
+/// that is new asks nobody.
+pub fn delta(old: &Measures, new: &Measures) -> Vec<String> {
+    let mut asks = Vec::new();
+    for (path, was) in old {
+        let is = new.get(path).copied().unwrap_or_default();
+        if was.rows > 0 && is.rows == 0 {
+            asks.push(format!("{path} goes from {} entries to none", was.rows));
+        } else if moves(was.rows, is.rows, FEW_ROWS) {
+            asks.push(format!(
+                "{path} goes from {} to {} entries, more than {DELTA}",
+                was.rows, is.rows
+            ));
+        } else if moves(was.bytes, is.bytes, FEW_BYTES) {
+            asks.push(format!(
+                "{path} goes from {} to {} bytes, more than {DELTA}",
+                was.bytes, is.bytes
+            ));
+        }
+    }
+    asks
+}
+
+fn moves(was: u64, is: u64, few: u64) -> bool {
+    let by = was.abs_diff(is);
+    let allowed = u128::from(was) * u128::from(DELTA.parts());
+    was > 0 && by >= few && u128::from(by) * u128::from(Share::ALL.parts()) > allowed
+}
+
+/// How many verdicts a document may change that comes in place of another: more where anything differs that may judge a
+/// request. What is not known here not to judge, judges.
+pub fn allowed_shift(old: &Document, new: &Document) -> Share {
+    let zones = |document: &Document| document.zones.iter().map(judging).collect::<Vec<_>>();
+    // Of the platform: lists, switches, and who says which address a client has.
+    let edge = |document: &Document| {
+        (
+            document.edge.kill.clone(),
+            document.edge.trusted_proxies.clone(),
+            document.edge.proxy_protocol,
+        )
+    };
+    let same = old.lists == new.lists && edge(old) == edge(new) && zones(old) == zones(new);
+    if same {
+        ALLOWED_SHIFT
+    } else {
+        ALLOWED_SHIFT_OF_RULES
+    }
+}
+
+/// A zone without what says only how requests are carried.
+fn judging(zone: &Zone) -> Zone {
+    let none = Zone::default();
+    Zone {
+        origins: none.origins,
+        health: none.health,
+        passive: none.passive,
+        balance: none.balance,
+        outlier: none.outlier,
+        circuit: none.circuit,
+        timeouts: none.timeouts,
+        retry: none.retry,
+        compress: none.compress,
+        tls: none.tls,
+        hsts: none.hsts,
+        response_headers: none.response_headers,
+        ..zone.clone()
+    }
+}
+
+/// Why rollouts of zones wait for a person: more than 5 % of all zones changed within 10 minutes. `changed` are changes of zones
+/// that were there before (new zones harm nobody), each with its time in seconds; a zone that changes twice counts once.
+pub fn mass_change<'z>(
+    zones: usize,
+    changed: impl IntoIterator<Item = (u64, &'z str)>,
+    now: u64,
+    tempo: Tempo,
+) -> Option<String> {
+    let window = tempo.scaled(Tempo::MASS_WINDOW).as_secs().max(1);
+    let recent = changed
+        .into_iter()
+        .filter(|(at, _)| at.saturating_add(window) > now);
+    let names: BTreeSet<&str> = recent.map(|(_, name)| name).collect();
+    let is_mass = names.len() as u128 * u128::from(Share::ALL.parts())
+        > zones as u128 * u128::from(MASS.parts());
+    (zones >= FEW_ZONES && is_mass).then(|| {
+        format!("{} of {zones} zones change within {window} s, more than {MASS}: is that one change too many?", names.len())
+    })
+}
+
+/// What an operation is about: those that were named, or explicitly all. An empty list of names is neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// These; at least one, and none of them empty.
+    These(BTreeSet<String>),
+    /// All, because somebody said so.
+    Everything,
+}
+
+/// A filter that says nothing, or two things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSelection {
+    /// No name, and not everything either.
+    #[error("nothing is named: name what is meant, or say explicitly that it is everything")]
+    Nothing,
+    /// A name without a character: often a variable that was not set.
+    #[error("one of the names is empty: leave it out, or write what is meant")]
+    EmptyName,
+    /// Names, and everything.
+    #[error("names and everything at once: choose one")]
+    Both,
+}
+
+impl Selection {
+    /// Reads a filter: names, or everything.
+    ///
+    /// # Errors
+    /// An empty filter never means all.
+    pub fn new(
+        names: impl IntoIterator<Item = String>,
+        everything: bool,
+    ) -> Result<Self, NoSelection> {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        if names.iter().any(|name| name.trim().is_empty()) {
+            return Err(NoSelection::EmptyName);
+        }
+        match (names.is_empty(), everything) {
+            (true, true) => Ok(Self::Everything),
+            (true, false) => Err(NoSelection::Nothing),
+            (false, true) => Err(NoSelection::Both),
+            (false, false) => Ok(Self::These(names)),
+        }
+    }
+
+    /// Whether this name is meant.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::These(names) => names.contains(name),
+            Self::Everything => true,
+        }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::These(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::{Limits, document};
+
+    use super::*;
+
+    fn one(rows: u64, bytes: u64) -> Measures {
+        Measures::from([("lists.bad".to_owned(), Measure { rows, bytes })])
+    }
+
+    #[test]
+    fn what_shrinks_grows_or_empties_asks_a_person() {
+        let asks =
+            |was: (u64, u64), is: (u64, u64)| delta(&one(was.0, was.1), &one(is.0, is.1)).len();
+        for (was, is, expected) in [
+            ((1_000, 9_000), (1_200, 10_800), 0),
+            ((1_000, 9_000), (1_201, 10_809), 1),
+            ((1_000, 9_000), (799, 7_200), 1),
+            ((1_000, 9_000), (2_000, 18_000), 1), // the feature file of 2025-11-18
+            ((1_000, 9_000), (0, 0), 1),
+            ((1, 9), (0, 0), 1),
+            ((3, 100), (4, 140), 0),
+            ((3, 100), (12, 400), 0),
+            ((3, 100), (13, 400), 1),
+            ((10, 20_000), (10, 25_000), 1),
+            ((0, 0), (1_000, 9_000), 0),
+            ((u64::MAX, u64::MAX), (u64::MAX, u64::MAX), 0),
+        ] {
+            assert_eq!(asks(was, is), expected, "{was:?} to {is:?}");
+        }
+        assert_eq!(
+            delta(&one(5, 50), &Measures::new()).len(),
+            1,
+            "a list that goes"
+        );
+        assert_eq!(
+            delta(&Measures::new(), &one(5, 50)).len(),
+            0,
+            "a list that comes"
+        );
+    }
+
+    #[test]
+    fn a_document_is_measured_part_by_part() {
+        let text = "schema = 1\n[lists.bad]\nips = [\"203.0.113.0/24\", \"2001:db8::/32\"]\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\n[[zone.rule]]\nwhen = 'http.host eq \"a.test\"'\naction = \"block\"\n";
+        let document = document::parse(text, &Limits::default()).expect("a good document");
+        let parts = measure(&document);
+        let rows: Vec<_> = parts
+            .iter()
+            .map(|(path, part)| (path.as_str(), part.rows))
+            .collect();
+        let expected = [
+            ("lists.bad", 2),
+            ("zone a", 10),
+            ("zone a: hosts", 1),
+            ("zone a: origins", 1),
+            ("zone a: rules", 1),
+        ];
+        assert_eq!(rows.len(), expected.len(), "{rows:?}");
+        for (path, count) in expected.iter().filter(|(path, _)| *path != "zone a") {
+            assert!(rows.contains(&(*path, *count)), "{path}: {rows:?}");
+        }
+        assert_eq!(delta(&parts, &parts), Vec::<String>::new());
+        let mut carried = document.clone();
+        carried.zones[0].origins.clear();
+        carried.zones[0].timeouts.connect *= 2;
+        assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT);
+        carried.zones[0].rules.clear();
+        assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT_OF_RULES);
+        let mut emptied = document.clone();
+        emptied.lists.values_mut().for_each(|list| list.ips.clear());
+        let asks = delta(&parts, &measure(&emptied));
+        assert_eq!(allowed_shift(&document, &emptied), ALLOWED_SHIFT_OF_RULES);
+        assert_eq!(asks, ["lists.bad goes from 2 entries to none"]);
+    }
+
+    #[test]
+    fn many_zones_at_once_ask_a_person() {
+        let names: Vec<String> = (0..100).map(|nth| format!("z{nth}")).collect();
+        let tripped = |zones: usize, changed: usize, ago: u64| {
+            let changed = names
+                .iter()
+                .take(changed)
+                .map(|name| (1_000_000 - ago, name.as_str()));
+            mass_change(zones, changed, 1_000_000, Tempo::default()).is_some()
+        };
+        assert!(!tripped(100, 5, 0), "5 % is allowed");
+        assert!(tripped(100, 6, 0));
+        assert!(tripped(100, 6, 599));
+        assert!(!tripped(100, 100, 600), "it was long ago");
+        assert!(
+            !tripped(19, 19, 0),
+            "a small site may change all of its zones"
+        );
+        assert!(tripped(20, 2, 0));
+        let twice = [(1_000_000, "z1"); 50];
+        assert_eq!(
+            mass_change(100, twice, 1_000_000, Tempo::default()),
+            None,
+            "one zone, many times"
+        );
+        let fast = mass_change(
+            100,
+            names.iter().map(|name| (999_980, name.as_str())),
+            1_000_000,
+            Tempo::faster(60),
+        );
+        assert_eq!(fast, None, "the window is scaled too");
+    }
+
+    #[test]
+    fn an_empty_filter_never_means_all() {
+        let new = |names: &[&str], everything| {
+            Selection::new(names.iter().map(ToString::to_string), everything)
+        };
+        assert_eq!(new(&[], false), Err(NoSelection::Nothing));
+        assert_eq!(new(&[""], false), Err(NoSelection::EmptyName));
+        assert_eq!(new(&["a", " "], true), Err(NoSelection::EmptyName));
+        assert_eq!(new(&["a"], true), Err(NoSelection::Both));
+        let all = new(&[], true).expect("said so");
+        let some = new(&["a", "b"], false).expect("named");
+        assert!(all.has("c") && some.has("a") && !some.has("c") && !some.has(""));
+        assert_eq!(
+            (all.to_string(), some.to_string()),
+            ("everything".into(), "a, b".into())
+        );
+    }
+}

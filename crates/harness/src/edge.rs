@@ -86,6 +86,8 @@ impl Edge {
             ("--dashboard", "none"),
             ("--status-page", "none"),
             ("--workers", "1"),
+            // A change goes through all of its steps, each of them short.
+            ("--speed", "500"),
         ] {
             if !flag(name) {
                 command.args([name, value]);
@@ -250,7 +252,7 @@ impl Drop for Edge {
     /// Ends all of it, the supervisor first, which would start others. Who serves by now may not be who did at the start.
     fn drop(&mut self) {
         let _gone = self.child.get_mut().start_kill();
-        for role in ["supervisor", "agent", "worker"] {
+        for role in ["supervisor", "agent", "control", "worker"] {
             let text = std::fs::read(self.data().join("up.json")).unwrap_or_default();
             let up: Value = serde_json::from_slice(&text).unwrap_or_default();
             let pid = up.pointer(&format!("/pids/{role}"));

@@ -274,7 +274,20 @@ pub async fn run<'c>(
             .unwrap_or_default(),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
-    chosen.count(|| Ended::of(&record, outcome.fault));
+    chosen.count(|| {
+        let subject = Subject {
+            conn: &peer.facts,
+            client: client.ip,
+            https: client.https,
+            now: since / 1_000,
+            scope: Scope::ALL,
+        };
+        Ended::of(
+            &record,
+            outcome.fault,
+            chosen.is_judged_otherwise(asked, &subject),
+        )
+    });
     let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
         (zone.slot, zone.id)
     });

@@ -13,7 +13,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall_guard::{ZoneId, network_of};
+use seawall_guard::{Subject, ZoneId, network_of};
+use seawall_model::RequestHead;
 use seawall_telemetry::{Record, Source};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,7 @@ pub struct Arm {
     origin_errors: AtomicU64,
     resets: AtomicU64,
     refused: AtomicU64,
+    judged_otherwise: AtomicU64,
     durations: [AtomicU64; CLASSES],
 }
 
@@ -107,6 +109,7 @@ impl Default for Arm {
             origin_errors: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            judged_otherwise: AtomicU64::new(0),
             durations: [const { AtomicU64::new(0) }; CLASSES],
         }
     }
@@ -115,7 +118,9 @@ impl Default for Arm {
 /// How a request ended, as far as a trial is concerned.
 pub(crate) struct Ended {
     how: How,
-    duration_us: u64,
+    judged_otherwise: bool,
+    /// What we took of its time, not the origin.
+    own_us: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -132,7 +137,7 @@ enum How {
 }
 
 impl Ended {
-    pub(crate) fn of(record: &Record<'_>, fault: Option<Fault>) -> Self {
+    pub(crate) fn of(record: &Record<'_>, fault: Option<Fault>, judged_otherwise: bool) -> Self {
         let by_edge = record.source == Source::Edge;
         let how = match (record.status, fault) {
             (_, Some(Fault::ClientGone | Fault::SlowReader)) => How::ByClient,
@@ -145,7 +150,10 @@ impl Ended {
         };
         Self {
             how,
-            duration_us: record.duration_us,
+            judged_otherwise,
+            own_us: record
+                .duration_us
+                .saturating_sub(record.origin_us.unwrap_or(0)),
         }
     }
 }
@@ -163,7 +171,9 @@ pub struct Counts {
     pub resets: u64,
     /// Requests that a stage refused or challenged.
     pub refused: u64,
-    /// Requests by the class of their duration ([`class_begins_at`]), without the empty classes at the end.
+    /// Requests, of those that the change served, whose head the other side would have judged otherwise.
+    pub judged_otherwise: u64,
+    /// Requests by the class of what we took of their time ([`class_begins_at`]), without the empty classes at the end.
     pub durations: Vec<u64>,
 }
 
@@ -181,7 +191,10 @@ impl Arm {
             How::Refused => add(&self.refused),
         }
         add(&self.requests);
-        if let Some(class) = self.durations.get(class_of(ended.duration_us)) {
+        if ended.judged_otherwise {
+            add(&self.judged_otherwise);
+        }
+        if let Some(class) = self.durations.get(class_of(ended.own_us)) {
             add(class);
         }
     }
@@ -199,6 +212,7 @@ impl Arm {
             origin_errors: read(&self.origin_errors),
             resets: read(&self.resets),
             refused: read(&self.refused),
+            judged_otherwise: read(&self.judged_otherwise),
             durations,
         }
     }
@@ -259,6 +273,8 @@ pub struct Chosen<'a> {
     pub zone: Option<&'a Arc<Zone>>,
     /// Where it is counted: for the platform's trial, and for the zone's.
     arms: [Option<&'a Arm>; 2],
+    /// The zone as it is live, where this one is on trial.
+    live: Option<&'a Arc<Zone>>,
 }
 
 impl Chosen<'_> {
@@ -267,6 +283,17 @@ impl Chosen<'_> {
         if self.arms.iter().any(Option::is_some) {
             self.count_in_arms(&ended());
         }
+    }
+
+    /// Whether what is live would have let in a request that the change refused, or the other way round. Stages that count
+    /// clients have no say in it, nor has what is refused later than by its head.
+    #[cold]
+    pub(crate) fn is_judged_otherwise(&self, head: &RequestHead, subject: &Subject<'_>) -> bool {
+        let (Some(zone), Some(live)) = (self.zone, self.live) else {
+            return false;
+        };
+        let lets_in = |zone: &Zone| zone.guard.judge_again(head, subject).is_ok();
+        lets_in(zone) != lets_in(live)
     }
 
     #[cold]
@@ -288,6 +315,7 @@ impl Live {
                 snapshot: &self.snapshot,
                 zone: self.zone(authority),
                 arms: [None; 2],
+                live: None,
             },
             Some(trials) => self.choose_among(trials, authority, peer, client),
         }
@@ -306,8 +334,14 @@ impl Live {
             let all: &Self = if on_trial { candidate } else { self };
             let chosen = all.choose_zone(authority, peer, client);
             let [_, of_zone] = chosen.arms;
+            let live = if on_trial {
+                self.zone(authority)
+            } else {
+                chosen.live
+            };
             return Chosen {
                 arms: [Some(trial.arm(on_trial)), of_zone],
+                live,
                 ..chosen
             };
         }
@@ -321,6 +355,7 @@ impl Live {
             snapshot: &self.snapshot,
             zone: live,
             arms: [None; 2],
+            live: None,
         };
         let Some((trials, candidate)) = self.trials.as_ref().and_then(|all| all.zones.as_ref())
         else {
@@ -347,6 +382,7 @@ impl Live {
             snapshot,
             zone,
             arms: [None, Some(trial.arm(on_trial))],
+            live: live.filter(|_| on_trial),
         }
     }
 }
@@ -459,7 +495,8 @@ mod tests {
         for how in ended {
             arm.count(&Ended {
                 how,
-                duration_us: 5,
+                judged_otherwise: true,
+                own_us: 5,
             });
         }
         let counts = arm.counts();
@@ -469,12 +506,14 @@ mod tests {
             origin_errors,
             resets,
             refused,
+            judged_otherwise,
             durations,
         } = counts;
         assert_eq!(
             (requests, edge_errors, origin_errors, resets, refused),
             (5, 1, 1, 1, 1)
         );
+        assert_eq!(judged_otherwise, 5);
         assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
     }
 }

@@ -36,7 +36,7 @@ pub struct Listener {
     pub socket: std::net::TcpListener,
     /// TLS is spoken on it.
     pub tls: bool,
-    /// It is ours alone, to ask ourselves: accepted on at once, and until clients are accepted.
+    /// It is ours alone, to ask ourselves: accepted on at once.
     pub own: bool,
 }
 
@@ -163,17 +163,12 @@ fn tidy(thread: &Rc<Thread>, ticks: &mut u32) {
     }
 }
 
-/// Accepts clients once the gate is open; on a listener of our own, until it is.
+/// Accepts clients once the gate is open; on a listener of our own at once.
 async fn accept_in_time(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
-    if own {
-        tokio::select! {
-            () = accept(thread.clone(), listener, tls, own) => {}
-            () = thread.shared.accepts() => {}
-        }
-    } else {
+    if !own {
         thread.shared.accepts().await;
-        accept(thread, listener, tls, own).await;
     }
+    accept(thread, listener, tls, own).await;
 }
 
 async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {

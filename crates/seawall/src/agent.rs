@@ -1,27 +1,41 @@
 //! The agent: the process beside the worker for what may fail, hang or be killed without harm to what serves.
 //!
 //! It compiles what a file says in a process of its own before the worker is told to, and it promotes what has served for long
-//! enough to be what is served when a later version brings workers down. It may die at any time; the supervisor starts another.
+//! enough to be what is served when a later version brings workers down. Where control decides what is served, it brings that
+//! about, and tells what comes of it. It may die at any time; the supervisor starts another.
 
-use std::path::Path;
-use std::process::{ExitCode, Stdio};
+mod attempt;
+mod managed;
+mod probe;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::process::Command;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli;
+use crate::configure;
+use crate::control::words::{FromControl, ToControl, Want};
 use crate::data::Data;
 use crate::last_words;
 use crate::live;
 use crate::message::{FromAgent, ToAgent};
+use crate::order::{self, Counted, Ordered};
 use crate::privileges;
 use crate::say::complain;
 use crate::start;
+use crate::wire::Wire;
+use managed::{Key, Managed};
 
-/// The longest trial.
-const TRIAL: Duration = Duration::from_secs(60);
+/// How long we wait before control is looked for again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Probes at once.
+const PROBES: usize = 16;
 
 /// Runs until the supervisor has gone.
 ///
@@ -33,40 +47,215 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let wire = start::wire(flags.wire)?;
-        let data = Data::at(&flags.up.data)?;
-        let program = start::program()?;
-        let mut good_at: Option<Instant> = None;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let (probed, probes) = mpsc::channel(PROBES);
+        let agent = Agent {
+            wire: start::wire(flags.wire)?,
+            data: Data::at(&flags.up.data)?,
+            program: start::program()?,
+            good_at: None,
+            control: None,
+            managed: Managed::default(),
+            asked: false,
+            probed,
+            probing: 0,
+            nth: 0,
+        };
+        agent.run(flags, probes).await
+    })
+}
+
+struct Agent {
+    /// To the supervisor.
+    wire: Wire,
+    data: Data,
+    program: PathBuf,
+    /// When what is live has proved good.
+    good_at: Option<Instant>,
+    /// To control.
+    control: Option<Rc<Wire>>,
+    managed: Managed,
+    /// What was counted was asked for.
+    asked: bool,
+    probed: mpsc::Sender<(Key, Option<bool>)>,
+    /// Probes that run.
+    probing: usize,
+    nth: u32,
+}
+
+impl Agent {
+    async fn run(
+        mut self,
+        flags: &cli::Worker,
+        mut probes: mpsc::Receiver<(Key, Option<bool>)>,
+    ) -> Result<ExitCode> {
+        let mut look = Instant::now();
+        let mut report = Instant::now();
         loop {
-            let told = tokio::select! {
-                told = wire.hear() => told?,
-                () = at(good_at) => {
-                    good_at = None;
-                    promote(&data);
-                    continue;
+            let (report_ms, probe_ms) = self.managed.paces();
+            let tick = Instant::now() + Duration::from_millis(probe_ms);
+            tokio::select! {
+                told = self.wire.hear::<ToAgent>() => match told? {
+                    None => return Ok(ExitCode::SUCCESS),
+                    Some((told, files)) => self.hear(told, files, flags).await?,
+                },
+                () = at(self.good_at) => {
+                    self.good_at = None;
+                    promote(&self.data);
                 }
-            };
-            match told.map(|(told, _)| told) {
-                None => return Ok(ExitCode::SUCCESS),
-                Some(ToAgent::Try) => {
-                    let said = match &flags.up.config {
-                        Some(file) => attempt(&program, file).await,
-                        None => FromAgent::Tried,
-                    };
-                    wire.say(&said, &[])?;
+                word = hear_control(self.control.as_deref()), if flags.managed => match word {
+                    Some(want) => {
+                        self.managed.wants(want);
+                        self.order().await?;
+                    }
+                    None => self.control = None,
+                },
+                () = tokio::time::sleep_until(look), if flags.managed && self.control.is_none() => {
+                    look = Instant::now() + AGAIN;
+                    self.look_for_control(flags);
                 }
-                Some(ToAgent::Live { soak_ms }) => {
-                    good_at = match live::prove(&data.path("")) {
-                        Ok(()) => Some(Instant::now() + Duration::from_millis(soak_ms)),
-                        Err(_) => None,
-                    };
+                Some((key, worse)) = probes.recv() => {
+                    self.probing = self.probing.saturating_sub(1);
+                    if worse == Some(true) {
+                        self.managed.probe_failed(key);
+                    }
                 }
-                Some(ToAgent::Died { .. }) => good_at = None,
-                Some(ToAgent::Serves { .. } | ToAgent::Ordered | ToAgent::Counted) => {}
+                () = tokio::time::sleep_until(tick), if self.managed.tries() => {
+                    self.probe();
+                    if report <= Instant::now() && !self.asked {
+                        report = Instant::now() + Duration::from_millis(report_ms);
+                        self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
+                    }
+                }
             }
         }
-    })
+    }
+
+    fn look_for_control(&mut self, flags: &cli::Worker) {
+        let Ok(wire) = Wire::connect(&self.data.path("control.sock")) else {
+            return;
+        };
+        let location = configure::parsed(&flags.up).document.edge.location;
+        if wire.say(&ToControl::Agent { location }, &[]).is_ok() {
+            self.control = Some(Rc::new(wire));
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        told: ToAgent,
+        files: Vec<OwnedFd>,
+        flags: &cli::Worker,
+    ) -> Result<()> {
+        match told {
+            ToAgent::Try => {
+                let why = match &flags.up.config {
+                    Some(file) => attempt::file(&self.program, file).await,
+                    None => None,
+                };
+                let said = why.map_or(FromAgent::Tried, |why| FromAgent::Deadly { why });
+                self.wire.say(&said, &[])?;
+            }
+            ToAgent::Live { soak_ms } => {
+                self.good_at = match live::prove(&self.data.path("")) {
+                    Ok(()) => Some(Instant::now() + Duration::from_millis(soak_ms)),
+                    Err(_) => None,
+                };
+            }
+            ToAgent::Died { crashed, culprit } => {
+                self.good_at = None;
+                self.managed.worker_died(crashed, culprit);
+                self.report();
+            }
+            ToAgent::Serves { .. } => {
+                self.asked = false;
+                self.managed.worker_is_new();
+                self.order().await?;
+            }
+            ToAgent::Ordered => match order::take::<Ordered>(files.into_iter().next()) {
+                Ok(ordered) => {
+                    self.managed.ordered(ordered, Instant::now());
+                    self.report();
+                }
+                Err(error) => complain(format_args!("what became of an order: {error}")),
+            },
+            ToAgent::Counted => {
+                self.asked = false;
+                if let Ok(counted) = order::take::<Counted>(files.into_iter().next()) {
+                    self.managed.counted(counted);
+                    self.report();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Orders what is wanted, once it was compiled elsewhere.
+    async fn order(&mut self) -> Result<()> {
+        let to_compile = self.managed.to_compile();
+        if !to_compile.is_empty() {
+            let (keys, texts): (Vec<Key>, Vec<String>) = to_compile.into_iter().unzip();
+            let mut deadly = Vec::new();
+            if attempt::texts(&self.program, &texts).await.is_some() {
+                // One of them is: alone it will show.
+                for (key, text) in keys.iter().zip(texts) {
+                    if let Some(why) = attempt::texts(&self.program, &[text]).await {
+                        deadly.push((key.clone(), why));
+                    }
+                }
+            }
+            self.managed.compiled(keys, &deadly);
+        }
+        if let Some(order) = self.managed.order() {
+            let file = order::put(&order)?;
+            self.wire.say(&FromAgent::Order, &[file.as_fd()])?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        let Some(control) = &self.control else { return };
+        let report = order::put(&self.managed.report(Instant::now()));
+        let said = report.and_then(|file| control.say(&ToControl::Report, &[file.as_fd()]));
+        if said.is_err() {
+            self.control = None;
+        }
+    }
+
+    fn probe(&mut self) {
+        let all = self.managed.to_probe();
+        if all.is_empty() || self.probing >= PROBES {
+            return;
+        }
+        self.nth = self.nth.wrapping_add(1);
+        let Some((own, taken)) = all.into_iter().cycle().nth(self.nth as usize % 1_024) else {
+            return;
+        };
+        self.probing += 1;
+        let (probed, nth) = (self.probed.clone(), self.nth);
+        tokio::task::spawn_local(async move {
+            let worse = probe::probe(own, &taken, nth).await;
+            let _ = probed.send(((taken.chain, taken.version), worse)).await;
+        });
+    }
+}
+
+/// What control says next; none when it has gone.
+async fn hear_control(wire: Option<&Wire>) -> Option<Want> {
+    let Some(wire) = wire else {
+        return std::future::pending().await;
+    };
+    loop {
+        match wire.hear::<FromControl>().await {
+            Ok(Some((FromControl::Want, files))) => match order::take(files.into_iter().next()) {
+                Ok(want) => return Some(want),
+                Err(error) => complain(format_args!("what control wants: {error}")),
+            },
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return None,
+        }
+    }
 }
 
 async fn at(when: Option<Instant>) {
@@ -82,52 +271,4 @@ fn promote(data: &Data) {
             "what is live has proved good, but cannot be kept as such: {error}"
         ));
     }
-}
-
-/// Compiles a file in a process of its own. What it prints is for nobody: the worker tells the problems when it compiles.
-async fn attempt(program: &Path, file: &Path) -> FromAgent {
-    let mut command = Command::new(program);
-    command
-        .arg("check")
-        .arg(file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .env_clear()
-        .kill_on_drop(true);
-    let limits = || {
-        limit(libc::RLIMIT_CORE, 0)?;
-        limit(libc::RLIMIT_CPU, TRIAL.as_secs())
-    };
-    // SAFETY: system calls alone, which are allowed between fork and exec.
-    unsafe { command.pre_exec(limits) };
-    let ended = match command.spawn() {
-        Ok(mut child) => tokio::time::timeout(TRIAL, child.wait()).await,
-        Err(error) => {
-            complain(format_args!("no trial of {}: {error}", file.display()));
-            return FromAgent::Tried;
-        }
-    };
-    match ended {
-        Ok(Ok(status)) if status.code().is_some() => FromAgent::Tried,
-        Ok(Ok(status)) => FromAgent::Deadly {
-            why: format!("compiling it ended with {status}"),
-        },
-        Ok(Err(_)) => FromAgent::Tried,
-        Err(_) => FromAgent::Deadly {
-            why: format!("compiling it did not end within {} s", TRIAL.as_secs()),
-        },
-    }
-}
-
-fn limit(what: libc::__rlimit_resource_t, most: u64) -> std::io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: most,
-        rlim_max: most,
-    };
-    // SAFETY: the pointer is to a struct of the call's.
-    if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    Ok(())
 }

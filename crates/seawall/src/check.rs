@@ -1,14 +1,16 @@
 //! `seawall check`: the very compile that a start and a reload do, and all problems it finds.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
 use seawall_guard::StageDef;
-use seawall_model::{Problem, Problems};
+use seawall_model::{Limits, Problem, Problems, document};
 use serde_json::json;
 
 use crate::cli::Check;
 use crate::file;
+use crate::privileges;
 use crate::say::say;
 
 /// Checks a file. Exit 0 when it is good, 1 when not.
@@ -36,6 +38,23 @@ pub fn run(check: &Check, stages: &'static [&'static StageDef]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Compiles parts of documents that come as JSON, one after the other. What is wrong with them is for whoever compiles them to
+/// serve them: here it shows only whether that ends.
+///
+/// # Errors
+/// When nothing of this kind comes.
+pub fn trial(stages: &'static [&'static StageDef]) -> anyhow::Result<ExitCode> {
+    privileges::confine();
+    let mut input = Vec::new();
+    std::io::stdin().read_to_end(&mut input)?;
+    let texts: Vec<String> = serde_json::from_slice(&input)?;
+    for text in texts {
+        let parsed = document::parse_alone(&text, &Limits::default());
+        let _ = file::problems(&parsed, Path::new("/"), stages);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn as_json(problem: &Problem) -> serde_json::Value {

@@ -33,6 +33,33 @@ pub enum Command {
     /// Replace the program that serves by this one, without a refused connection or a lost request
     #[command(after_help = UPGRADE_EXAMPLES)]
     Upgrade(Upgrade),
+    /// Make versions of what is new in a file, and roll them out
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(Apply),
+    /// List the versions of a zone, newest first
+    #[command(after_help = VERSIONS_EXAMPLES)]
+    Versions(OfZone),
+    /// Show what differs between two versions of a zone
+    Diff(Diff),
+    /// Bring an earlier version of a zone back, as a new version
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(Rollback),
+    /// Take a zone out of service; `--restore` brings it back
+    Delete(Delete),
+    /// Keep a zone at the version that serves, whatever is applied, until `--remove`
+    Pin(Pin),
+    /// List the rollouts that run
+    Rollouts(Rollouts),
+    /// Let a rollout go on past a guard that asks for a person
+    Approve(Decide),
+    /// End a rollout: what served before serves all again
+    Abort(Decide),
+    /// The process that keeps versions and rolls them out; `up` starts it
+    #[command(after_help = CONTROL_EXAMPLES)]
+    Control(Box<Control>),
+    /// Compiles parts of documents from its input; the agent starts it
+    #[command(hide = true)]
+    Trial,
     /// The process that serves requests; the edge starts it
     #[command(hide = true)]
     Worker(Box<Worker>),
@@ -71,6 +98,25 @@ const UPGRADE_EXAMPLES: &str = "Example:
                                     probe of its own before the old one lets go; if it does not, nothing changes
 
 Requests and tunnels of the old worker go on until they end, at the latest after [edge.limits] retire.";
+
+const APPLY_EXAMPLES: &str = "Examples:
+  seawall apply seawall.toml               each zone in it that is new or changed gets a version, which is rolled out
+  seawall apply seawall.toml --wait        shows how it goes; exit 0 when it is everywhere, 1 when it was taken back
+  seawall apply shop.toml --parent 12      only if 12 is still the newest version of the one zone in it
+
+What the file leaves out stays. `[edge]` and `[lists]` are taken when there is something in them.
+A version is tried on 5 %, then 50 %, then all of the clients, and taken back when it does worse than what serves.";
+
+const VERSIONS_EXAMPLES: &str = "Examples:
+  seawall versions example.com       `serves` stands beside the one that does
+  seawall versions --platform        those of [edge] and [lists]";
+
+const ROLLBACK_EXAMPLES: &str = "Examples:
+  seawall rollback example.com --why \"the shop is empty\"   to what served before
+  seawall rollback example.com 7                             to version 7";
+
+const CONTROL_EXAMPLES: &str = "Example:
+  seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -157,6 +203,15 @@ pub struct Up {
     /// How long running requests may go on after TERM [default: 10s]
     #[arg(long, env = "SEAWALL_DRAIN", value_name = "DURATION", value_parser = duration)]
     pub drain: Option<Duration>,
+    /// What every time of a rollout is divided by, for tests and drills
+    #[arg(
+        long,
+        env = "SEAWALL_SPEED",
+        value_name = "N",
+        default_value_t = 1,
+        hide = true
+    )]
+    pub speed: u32,
 }
 
 impl Up {
@@ -183,6 +238,8 @@ impl Up {
         put("workers", self.workers.map(|workers| workers.to_string()));
         let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
         put("drain", drain);
+        let speed = (self.speed != 1).then(|| self.speed.to_string());
+        put("speed", speed);
         for host in &self.host {
             put("host", Some(host.clone()));
         }
@@ -257,6 +314,154 @@ pub struct Worker {
     #[arg(long, hide = true)]
     pub managed: bool,
     /// What all processes of the edge are given
+    #[command(flatten)]
+    pub up: Up,
+}
+
+/// Where control is found, and who asks.
+#[derive(Args)]
+pub struct At {
+    /// The data folder of what runs
+    #[arg(
+        long,
+        env = "SEAWALL_DATA",
+        value_name = "DIR",
+        default_value = "./seawall-data"
+    )]
+    pub data: PathBuf,
+}
+
+/// Why something is done.
+#[derive(Args)]
+pub struct Why {
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// A zone, or what all zones share.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Of {
+    /// The zone
+    pub zone: Option<String>,
+    /// In place of a zone: what all zones share, [edge] and [lists]
+    #[arg(long)]
+    pub platform: bool,
+}
+
+/// Flags of `apply`.
+#[derive(Args)]
+pub struct Apply {
+    /// The file
+    pub file: PathBuf,
+    /// The number of the newest version that was looked at before: when there is a newer one, nothing is done
+    #[arg(long, value_name = "N")]
+    pub parent: Option<u64>,
+    #[command(flatten)]
+    pub why: Why,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `versions`.
+#[derive(Args)]
+pub struct OfZone {
+    #[command(flatten)]
+    pub of: Of,
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `diff`.
+#[derive(Args)]
+pub struct Diff {
+    #[command(flatten)]
+    pub of: Of,
+    /// The first version [default: the one that serves]
+    pub a: Option<u64>,
+    /// The second [default: the newest]
+    pub b: Option<u64>,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `rollback`.
+#[derive(Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    pub of: Of,
+    /// The version whose document is brought back [default: the one before]
+    pub version: Option<u64>,
+    #[command(flatten)]
+    pub why: Why,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `delete`.
+#[derive(Args)]
+pub struct Delete {
+    /// The zone
+    pub zone: String,
+    /// Bring it back, as it was
+    #[arg(long)]
+    pub restore: bool,
+    #[command(flatten)]
+    pub why: Why,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `pin`.
+#[derive(Args)]
+pub struct Pin {
+    #[command(flatten)]
+    pub of: Of,
+    /// Pin it no longer
+    #[arg(long)]
+    pub remove: bool,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `rollouts`.
+#[derive(Args)]
+pub struct Rollouts {
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `approve` and `abort`.
+#[derive(Args)]
+pub struct Decide {
+    /// The rollout's number; not needed where one runs
+    pub rollout: Option<u64>,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control`.
+#[derive(Args, Clone)]
+pub struct Control {
+    /// The descriptor of the wire to whoever started it
+    #[arg(long, hide = true)]
+    pub wire: Option<i32>,
     #[command(flatten)]
     pub up: Up,
 }

@@ -16,29 +16,36 @@ use seawall_proxy::state::State;
 
 use crate::process::registry;
 
-/// Reads and parses a file.
-pub fn read(file: &Path) -> Parsed {
-    let limits = Limits::default();
-    let most = limits.document_bytes as u64;
+/// Reads a file's text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn text(file: &Path) -> Result<String, Problems> {
+    let most = Limits::default().document_bytes as u64;
     let mut text = Vec::new();
     let read = File::open(file).and_then(|file| file.take(most + 1).read_to_end(&mut text));
     let shown = file.display();
     if let Err(error) = read {
-        return unreadable(&format!("{shown} cannot be read: {error}"));
+        return Err(unreadable(&format!("{shown} cannot be read: {error}")));
     }
     if text.len() as u64 > most {
         let wrong = Wrong::new("is too long", format!("at most {most} bytes"));
-        return bad(Problems::one(Problem::new("document", wrong)));
+        return Err(Problems::one(Problem::new("document", wrong)));
     }
-    let Ok(text) = String::from_utf8(text) else {
-        return unreadable(&format!("{shown} is no UTF-8 text"));
-    };
-    document::parse_zones(&text, &limits)
+    String::from_utf8(text).map_err(|_| unreadable(&format!("{shown} is no UTF-8 text")))
 }
 
-fn unreadable(what: &str) -> Parsed {
+/// Reads and parses a file.
+pub fn read(file: &Path) -> Parsed {
+    match text(file) {
+        Ok(text) => document::parse_zones(&text, &Limits::default()),
+        Err(problems) => bad(problems),
+    }
+}
+
+fn unreadable(what: &str) -> Problems {
     let wrong = Wrong::new(what, "name a readable text file");
-    bad(Problems::one(Problem::new("document", wrong)))
+    Problems::one(Problem::new("document", wrong))
 }
 
 /// Nothing but these problems.

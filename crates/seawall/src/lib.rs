@@ -9,10 +9,12 @@
 )]
 
 mod agent;
+mod ask;
 mod certificates;
 mod check;
 mod cli;
 mod configure;
+mod control;
 mod data;
 mod doctor;
 mod file;
@@ -55,6 +57,17 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
+        cli::Command::Control(control) => control::run(&control, stages),
+        cli::Command::Trial => check::trial(stages),
+        cli::Command::Apply(apply) => ask::apply(&apply),
+        cli::Command::Versions(of) => ask::versions(&of),
+        cli::Command::Diff(diff) => ask::diff(&diff),
+        cli::Command::Rollback(back) => ask::rollback(&back),
+        cli::Command::Delete(delete) => ask::delete(&delete),
+        cli::Command::Pin(pin) => ask::pin(&pin),
+        cli::Command::Rollouts(rollouts) => ask::rollouts(&rollouts),
+        cli::Command::Approve(decide) => ask::decide(&decide, true),
+        cli::Command::Abort(decide) => ask::decide(&decide, false),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

@@ -248,6 +248,11 @@ pub enum Request {
         /// The flags, as words of a command line.
         words: Vec<String>,
     },
+    /// Control runs.
+    Control {
+        /// Its process.
+        pid: i32,
+    },
     /// What runs?
     Status,
     /// Read the configuration anew.

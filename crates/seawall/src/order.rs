@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use seawall_proxy::trial::Counts;
@@ -16,15 +17,7 @@ use crate::wire::in_memory;
 /// The longest order that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
 
-/// What a change is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Chain {
-    /// What all zones share.
-    Platform,
-    /// The zone of this name.
-    Zone(String),
-}
+pub use seawall_control::Chain;
 
 /// A version of something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +59,27 @@ pub struct Ordered {
     pub number: u64,
     /// What of it cannot be served; the rest is.
     pub refused: Vec<Refusal>,
+    /// What is on trial now.
+    pub taken: Vec<Taken>,
+    /// Where this worker answers us, and nobody else.
+    pub own: Option<SocketAddr>,
+}
+
+/// A version that is on trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Of what.
+    pub chain: Chain,
+    /// Its number.
+    pub version: u64,
+    /// How many of 10,000 clients it serves.
+    pub share: u16,
+    /// What the clients are drawn by.
+    pub salt: u64,
+    /// The zone's id, and what the worker calls the version: deaths are blamed on them.
+    pub blamed: Option<(u64, u64)>,
+    /// A host of the zone, and a path, to be probed.
+    pub probe: Option<(String, String)>,
 }
 
 /// A version that cannot be served here.

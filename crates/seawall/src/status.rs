@@ -28,6 +28,7 @@ const NO_SUPERVISOR: &str = "no_supervisor";
 struct Known {
     supervisor: Option<Value>,
     state: Option<Value>,
+    control: Option<Value>,
 }
 
 /// Asks, and tells. The code is 0 when all is well, 1 when degraded, 2 when down.
@@ -49,6 +50,7 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
     let admin = admin_address(&data, supervisor.as_ref());
     let known = Known {
         state: admin.and_then(state),
+        control: crate::ask::status(&flags.data),
         supervisor,
     };
     let degraded = known.degraded();
@@ -68,6 +70,7 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
             "degraded": degraded,
             "edge": known.supervisor,
             "state": known.state,
+            "control": known.control,
         });
         say(format_args!("{all:#}"));
     } else {
@@ -125,6 +128,9 @@ impl Known {
                 if zones > 0 || is(known, "/platform_quarantined") {
                     degraded.push("quarantine".into());
                 }
+                if is(known, "/managed") && self.control.is_none() {
+                    degraded.push("no_control".into());
+                }
                 if number(known, "/up/pids/agent").is_none() {
                     degraded.push("no_agent".into());
                 }
@@ -165,6 +171,18 @@ impl Known {
                     text(state, "/version").unwrap_or_default(),
                     age(number(state, "/config_age_s")),
                     number(state, "/zones_total").unwrap_or(0)
+                ),
+            );
+        }
+        if let Some(control) = &self.control {
+            let running = list(control, "/rollouts").count();
+            let pid = self.supervisor.as_ref();
+            let pid = pid.and_then(|known| number(known, "/up/pids/control"));
+            line(
+                "control",
+                &format!(
+                    "pid {}, {running} rollout(s) on their way",
+                    pid.unwrap_or(0)
                 ),
             );
         }

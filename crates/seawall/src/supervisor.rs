@@ -85,6 +85,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             agent: None,
             agent_at: None,
             up,
+            control: None,
             waiting: Vec::new(),
             reload: Reload::default(),
             stopping: None,
@@ -219,6 +220,8 @@ struct Supervisor {
     /// When the next agent is to be started.
     agent_at: Option<Instant>,
     up: Option<Rc<Wire>>,
+    /// Control's process, as `up` says.
+    control: Option<i32>,
     /// Who waits to be told that it is served.
     waiting: Vec<Rc<Wire>>,
     reload: Reload,

@@ -46,14 +46,19 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
             stops: None,
             heard_of_end: false,
             given: given(),
+            control: None,
         };
         let mut wait = WAIT;
         let mut supervisor = up.supervisor().await?;
         loop {
             let began = Instant::now();
             match up.follow(&mut supervisor, &mut signals).await {
-                Gone::Code(code) => return Ok(ExitCode::from(code)),
+                Gone::Code(code) => {
+                    up.end_control().await;
+                    return Ok(ExitCode::from(code));
+                }
                 Gone::Become(program) => {
+                    up.end_control().await;
                     let mut command = Command::new(&program);
                     let error = command.arg("up").args(&up.words).exec();
                     complain(format_args!(
@@ -95,6 +100,32 @@ struct Up {
     /// The supervisor said that it ends.
     heard_of_end: bool,
     given: i32,
+    /// Control, once the edge serves.
+    control: Option<Control>,
+}
+
+/// The process that keeps versions.
+struct Control {
+    process: Process,
+    /// It hears of our end by it.
+    _wire: Wire,
+    began: Instant,
+    wait: Duration,
+    /// It has gone; the next one is started then.
+    again: Option<Instant>,
+}
+
+impl Control {
+    /// Waits until it has gone, or the next one is due.
+    async fn changes(control: Option<&Self>) {
+        match control {
+            None => std::future::pending().await,
+            Some(Self {
+                again: Some(at), ..
+            }) => tokio::time::sleep_until(*at).await,
+            Some(Self { process, .. }) => drop(process.ended().await),
+        }
+    }
 }
 
 /// What we follow.
@@ -143,7 +174,7 @@ impl Up {
         let start = Start {
             program: &self.program,
             role: "edge",
-            own: vec!["--given".into(), given.to_string()],
+            own: vec!["--managed".into(), "--given".into(), given.to_string()],
             words: &self.words,
             apart: true,
         };
@@ -155,6 +186,75 @@ impl Up {
         })
     }
 
+    /// Starts control, in place of one that an earlier `up` has left.
+    async fn start_control(&mut self, wait: Duration) {
+        if let Ok(wire) = Wire::connect(&self.data.path("control.sock"))
+            && let Ok(peer) = wire.peer()
+            && let Ok(old) = Process::of(peer.pid)
+        {
+            old.signal(libc::SIGTERM);
+            let _ = tokio::time::timeout(LONGEST_WAIT, old.ended()).await;
+        }
+        let start = Start {
+            program: &self.program,
+            role: "control",
+            own: Vec::new(),
+            words: &self.words,
+            apart: true,
+        };
+        match start.now() {
+            Ok((process, wire)) => {
+                self.control = Some(Control {
+                    process,
+                    _wire: wire,
+                    began: Instant::now(),
+                    wait,
+                    again: None,
+                });
+            }
+            Err(error) => complain(format_args!(
+                "control cannot be started ({error}): sites are served all the same"
+            )),
+        }
+    }
+
+    /// Control has gone, or the next one is due.
+    async fn control_changes(&mut self) {
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        if control.again.is_some() {
+            let wait = control.wait;
+            self.control = None;
+            return self.start_control(wait).await;
+        }
+        complain("control has gone: sites are served all the same, and another one starts");
+        control.wait = if control.began.elapsed() > LONG {
+            WAIT
+        } else {
+            (control.wait * 2).min(LONGEST_WAIT)
+        };
+        control.again = Some(Instant::now() + control.wait);
+    }
+
+    async fn end_control(&mut self) {
+        if let Some(control) = self.control.take() {
+            control.process.signal(libc::SIGTERM);
+            let _ = tokio::time::timeout(LONGEST_WAIT, control.process.ended()).await;
+        }
+    }
+
+    fn tell_of_control(&self, supervisor: &Supervisor) {
+        if let Some(control) = self
+            .control
+            .as_ref()
+            .filter(|control| control.again.is_none())
+        {
+            let pid = control.process.pid();
+            let _ = supervisor.wire.say(&Request::Control { pid }, &[]);
+        }
+    }
+
     /// Hands signals on, and tells what comes back, until it has gone.
     async fn follow(&mut self, supervisor: &mut Supervisor, signals: &mut Signals) -> Gone {
         if let Some(stop) = &self.stops {
@@ -163,13 +263,28 @@ impl Up {
         loop {
             tokio::select! {
                 request = signals.next(&self.program) => {
+                    if matches!(request, Request::Reload)
+                        && let Some(control) = &self.control
+                    {
+                        control.process.signal(libc::SIGHUP);
+                    }
                     if matches!(request, Request::Stop { .. }) {
                         self.stops = Some(request_again(&request));
                     }
                     let _ = supervisor.wire.say(&request, &[]);
                 }
+                () = Control::changes(self.control.as_ref()) => {
+                    self.control_changes().await;
+                    self.tell_of_control(supervisor);
+                }
                 reply = supervisor.wire.hear::<Reply>() => match reply {
                     Ok(Some((reply, _))) => {
+                        if matches!(reply, Reply::Serving { .. }) {
+                            if self.control.is_none() {
+                                self.start_control(WAIT).await;
+                            }
+                            self.tell_of_control(supervisor);
+                        }
                         if let Some(program) = self.told(reply, supervisor) {
                             return Gone::Become(program);
                         }

@@ -8,7 +8,7 @@
 //! waited for, and whatever is not known holds. Silence never passes for health.
 //!
 //! `fleet` orders the locations, `report` is what they tell, `gates` judges it, `sequential` is the test of counts, `flap` finds
-//! streams that alternate.
+//! streams that alternate, `told` speaks with the log.
 
 mod flap;
 mod fleet;
@@ -17,6 +17,7 @@ mod report;
 mod sequential;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

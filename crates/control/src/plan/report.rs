@@ -1,7 +1,8 @@
 //! What a location tells of a rollout: its latest Report, as the planner reads it.
 //!
 //! All counts are cumulative. Those of the candidate begin when the location was given it; those of the base begin with the
-//! rollout, also in locations that do not have the candidate; those of the past end where the rollout began.
+//! rollout, also in locations that do not have the candidate; those of the past end where the rollout began. Who takes Reports from the network bounds
+//! their size.
 
 use std::collections::BTreeMap;
 
@@ -133,9 +134,17 @@ impl Histogram {
 
     /// Counts one of this size.
     pub fn add(&mut self, size: u64) {
+        self.add_many(size, 1);
+    }
+
+    /// Counts so many of this size.
+    pub fn add_many(&mut self, size: u64, many: u64) {
+        if many == 0 {
+            return;
+        }
         let bucket = ((size.max(1) as f64).log2() * 8.0) as u16;
         let count = self.0.entry(bucket.min(Self::MOST)).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(many);
     }
 
     /// Adds others to these.
@@ -159,7 +168,7 @@ impl Histogram {
         for (bucket, count) in &self.0 {
             sum = sum.saturating_add(*count);
             if sum >= rank {
-                return Some(Self::edge(bucket + 1));
+                return Some(Self::edge(bucket.saturating_add(1)));
             }
         }
         None

@@ -40,18 +40,26 @@ pub fn start(job: &str, store: &Path) -> Writer {
 }
 
 impl Writer {
-    /// The rest of the next line that begins with `key` and a space; none at the end of its output.
+    /// What the child tells next under this key; none at the end of its output.
     pub fn next(&mut self, key: &str) -> Option<String> {
+        self.either(key, key).map(|(_, what)| what)
+    }
+
+    /// What the child tells next under one of two keys, and whether it was the first of them.
+    pub fn either(&mut self, first: &str, second: &str) -> Option<(bool, String)> {
         loop {
             let mut line = String::new();
             if self.lines.read_line(&mut line).ok()? == 0 {
                 return None;
             }
-            // What the child was killed in the middle of is no line.
+            // What the child was killed in the middle of is no line. The test program writes the test's name in front of the
+            // first.
             let line = line.strip_suffix('\n')?;
-            // The test program writes the test's name in front of the first line.
-            if let Some((_, rest)) = line.split_once(&format!("{key} ")) {
-                return Some(rest.to_owned());
+            let of = |key: &str| Some(line.split_once(&format!("{key}: "))?.1.to_owned());
+            match (of(first), of(second)) {
+                (Some(what), _) => return Some((true, what)),
+                (None, Some(what)) => return Some((false, what)),
+                (None, None) => {}
             }
         }
     }
@@ -73,7 +81,7 @@ fn the_child() {
 }
 
 fn tell(key: &str, what: impl std::fmt::Display) {
-    println!("{key} {what}");
+    println!("{key}: {what}");
     std::io::stdout().flush().expect("told");
 }
 
@@ -134,7 +142,7 @@ fn starve(path: &Path) {
             Err(error) => break error,
         }
     };
-    tell("again", error.may_come_again());
+    assert!(error.may_come_again(), "{error:?}");
     tell("error", error);
     limit_files(None);
     let done = store

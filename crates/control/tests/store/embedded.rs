@@ -3,15 +3,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use seawall_control::store::{Sqlite, sqlite};
+use seawall_control::store::{Change, Sqlite, sqlite};
 use seawall_control::{ConfigStore, Hash, StoreError};
+use seawall_model::tempo::Kind;
 
 use crate::child::{self, start};
 use crate::folder::Folder;
-use crate::properties::{append, document, filled, zone};
+use crate::lasting::filled;
+use crate::properties::{append, document, zone};
 
 fn open(path: &Path) -> Sqlite {
     Sqlite::open(path).expect("opens")
@@ -94,6 +96,54 @@ fn kill_9_loses_nothing_that_was_told_and_leaves_nothing_half_done() {
     println!("measured: embedded store, versions that outlived {rounds} kills = {most} versions");
 }
 
+/// Time is printed and not judged.
+#[test]
+fn many_zones_in_one_append() {
+    let folder = Folder::new();
+    let mut store = open(&folder.path("control.db"));
+    let zones: u32 = if std::env::var_os("SEAWALL_TEST_LONG").is_some() {
+        100_000
+    } else {
+        1_000
+    };
+    let change = |nth| {
+        let chain = zone(&format!("z{nth}.test"));
+        let text = format!(
+            "schema = 1\n\n[[zone]]\nname = \"z{nth}.test\"\nhosts = [\"z{nth}.test\"]\norigin = [{{ url = \"http://10.0.0.1:8080\" }}]\n"
+        );
+        let start = Change::Start {
+            kind: Kind::Zone,
+            chain: chain.clone(),
+            from: None,
+        };
+        [document(&chain, &text), start]
+    };
+    let begun = Instant::now();
+    let done = store
+        .append(&append((0..zones).flat_map(change).collect()))
+        .expect("appended");
+    println!(
+        "measured: embedded store, {zones} zones in one append = {:.2} s",
+        begun.elapsed().as_secs_f64()
+    );
+    assert_eq!(done.last, 2 * u64::from(zones));
+    let begun = Instant::now();
+    assert_eq!(store.verify().expect("verify"), Ok(done.last));
+    println!(
+        "measured: embedded store, {} entries verified = {:.2} s",
+        done.last,
+        begun.elapsed().as_secs_f64()
+    );
+    let begun = Instant::now();
+    store.rebuild().expect("rebuilt");
+    println!(
+        "measured: embedded store, {} entries rebuilt = {:.2} s",
+        done.last,
+        begun.elapsed().as_secs_f64()
+    );
+    assert_eq!(store.running().expect("running").len(), zones as usize);
+}
+
 #[test]
 fn a_full_disk_is_told_and_harms_nothing() {
     let folder = Folder::new();
@@ -101,11 +151,9 @@ fn a_full_disk_is_told_and_harms_nothing() {
     let mut writer = start("starve", &path);
     let mut told = 0_u64;
     let error = loop {
-        let line = writer.next("").expect("it says more");
-        match line.split_once(' ') {
-            Some(("done", number)) => told = number.parse().expect("a number"),
-            Some(("error", error)) => break error.to_owned(),
-            _ => {}
+        match writer.either("done", "error").expect("it says more") {
+            (true, number) => told = number.parse().expect("a number"),
+            (false, error) => break error,
         }
     };
     println!("told {told}, then: {error}");
@@ -216,7 +264,7 @@ fn a_damaged_file_says_what_to_do() {
     torn.truncate(bytes.len() / 2);
     let mut holed = bytes.clone();
     holed[8_192..].fill(0xa5);
-    let noise: Vec<u8> = (0..40_000_u32).map(|n| (n * 7_919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..40_000_u32).map(|n| ((n * 7_919) >> 3) as u8).collect();
     for (name, bytes) in [("torn", torn), ("holed", holed), ("noise", noise)] {
         let path = folder.path(name);
         fs::write(&path, &bytes).expect("written");

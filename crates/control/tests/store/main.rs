@@ -1,6 +1,7 @@
 //! What every store must do, and what the embedded one must survive.
 //!
-//! `properties` is written against `dyn ConfigStore` and played with each kind of store; `embedded` is about the file.
+//! `properties` and `lasting` are written against `dyn ConfigStore` and played with each kind of store; `embedded` is about
+//! the file.
 
 #![allow(
     clippy::expect_used,
@@ -12,6 +13,7 @@
 mod child;
 mod embedded;
 mod folder;
+mod lasting;
 mod properties;
 
 use seawall_control::ConfigStore;
@@ -24,14 +26,14 @@ type Open<'p> = &'p (dyn Fn() -> Box<dyn ConfigStore> + Sync);
 
 /// Each property, played with the store that `$place` opens.
 macro_rules! properties_of {
-    ($store:ident, $with:expr, $($property:ident)*) => {
+    ($store:ident, $with:path; $($about:ident: $($property:ident)*;)*) => {
         mod $store {
-            $(
+            $($(
                 #[test]
                 fn $property() {
-                    $with(crate::properties::$property);
+                    $with(crate::$about::$property);
                 }
-            )*
+            )*)*
         }
     };
 }
@@ -43,20 +45,22 @@ pub(crate) fn with_sqlite(property: impl Fn(Open<'_>)) {
 }
 
 properties_of! {
-    sqlite, crate::with_sqlite,
-    numbers_are_dense_and_parents_point_back
-    a_head_that_moved_is_a_conflict_that_shows_it
-    two_writers_lose_nothing_of_each_other
-    an_append_is_whole_or_nothing
-    the_same_request_again_has_no_second_effect
-    what_is_deleted_is_restored_by_one_call
-    a_rollback_is_a_new_version_with_the_old_document
-    a_rollout_goes_from_step_to_step_and_ends_once
-    one_rollout_of_a_chain_at_a_time
-    what_stands_is_the_newest_that_was_not_undone
-    all_that_is_derived_can_be_made_again_of_the_log
-    the_log_outlives_its_reader
-    answers_come_in_pages
-    what_is_too_large_is_refused
-    an_event_with_a_number_of_the_stores_is_refused
+    sqlite, crate::with_sqlite;
+    properties:
+        numbers_are_dense_and_parents_point_back
+        a_head_that_moved_is_a_conflict_that_shows_it
+        two_writers_lose_nothing_of_each_other
+        an_append_is_whole_or_nothing
+        the_same_request_again_has_no_second_effect
+        what_is_deleted_is_restored_by_one_call
+        a_rollback_is_a_new_version_with_the_old_document
+        answers_come_in_pages
+        what_is_too_large_is_refused
+        an_event_with_a_number_of_the_stores_is_refused;
+    lasting:
+        a_rollout_goes_from_step_to_step_and_ends_once
+        one_rollout_of_a_chain_at_a_time
+        what_stands_is_the_newest_that_was_not_undone
+        all_that_is_derived_can_be_made_again_of_the_log
+        the_log_outlives_its_reader;
 }

@@ -17,6 +17,8 @@ pub struct Pids {
     pub worker: i32,
     /// The agent, if there is one.
     pub agent: Option<i32>,
+    /// Control, if there is one.
+    pub control: Option<i32>,
 }
 
 /// Processes and addresses.
@@ -33,8 +35,10 @@ pub fn up(sockets: &Sockets, pids: Pids) -> Value {
         }
     }
     let mut processes = json!({ "supervisor": std::process::id(), "worker": pids.worker });
-    if let (Some(agent), Some(processes)) = (pids.agent, processes.as_object_mut()) {
-        processes.insert("agent".into(), agent.into());
+    if let Some(processes) = processes.as_object_mut() {
+        for (role, pid) in [("agent", pids.agent), ("control", pids.control)] {
+            processes.extend(pid.map(|pid| (role.to_owned(), pid.into())));
+        }
     }
     json.insert("pids".into(), processes);
     Value::Object(json)

@@ -220,7 +220,14 @@ impl Supervisor {
     pub(super) fn up_json(&self) -> Option<serde_json::Value> {
         let (sockets, worker) = (self.sockets.as_ref()?, self.serving_pid()?);
         let agent = self.agent.as_ref().map(|agent| agent.process.pid());
-        Some(announce::up(sockets, Pids { worker, agent }))
+        Some(announce::up(
+            sockets,
+            Pids {
+                worker,
+                agent,
+                control: self.control,
+            },
+        ))
     }
 
     /// Tells those who wait for it.

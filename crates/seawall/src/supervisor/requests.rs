@@ -32,6 +32,10 @@ impl Supervisor {
                 self.serving_again();
                 self.told_serving();
             }
+            Request::Control { pid } => {
+                self.control = Some(pid);
+                self.serving_again();
+            }
             Request::Status => tell(asker.as_ref(), &Reply::Status(self.status())),
             Request::Reload => {
                 self.reload();
@@ -159,6 +163,7 @@ impl Supervisor {
             "version": VERSION,
             "up": self.up_json(),
             "serves": self.serving().map(|charge| charge.serving.what.clone()),
+            "managed": self.managed,
             "stopping": self.stopping.is_some(),
             "uptime_s": self.began.elapsed().as_secs(),
             "restarts": self.restarts,

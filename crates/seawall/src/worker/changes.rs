@@ -14,7 +14,7 @@ use super::serve::Worker;
 use crate::cli;
 use crate::configure::{Prepared, Source, tell_fixed};
 use crate::message::FromWorker;
-use crate::order::{self, Order};
+use crate::order::{self, Order, Ordered};
 use crate::say::{complain, say};
 use crate::wire::Wire;
 
@@ -190,6 +190,10 @@ impl Worker {
             // Our own.
             return;
         }
+        let ordered = Ordered {
+            own: self.own.first().copied(),
+            ..ordered
+        };
         match order::put(&ordered) {
             Ok(file) => tell(&FromWorker::Ordered, &[file.as_fd()]),
             Err(error) => complain(format_args!("what became of an order is not told: {error}")),

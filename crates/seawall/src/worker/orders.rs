@@ -12,7 +12,7 @@ use seawall_model::document::{self, Parsed, Zone};
 use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::Compiled;
 use seawall_proxy::materials::Materials;
-use seawall_proxy::snapshot::Snapshot;
+use seawall_proxy::snapshot::{Snapshot, Zone as Served};
 use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
 
@@ -20,7 +20,7 @@ use super::changes::Finished;
 use crate::configure::{Configuration, Source};
 use crate::file;
 use crate::live;
-use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Trialed};
+use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Taken, Trialed};
 use crate::say::complain;
 
 /// A version on trial, and what is counted of it.
@@ -28,6 +28,10 @@ use crate::say::complain;
 pub struct Tried {
     on: OnTrial,
     arms: Arc<Arms>,
+    /// The zone's id, and the number of its version here.
+    blamed: Option<(u64, u64)>,
+    /// A host of its, and a path.
+    probe: Option<(String, String)>,
 }
 
 /// An order that is ready to be swapped in.
@@ -81,7 +85,7 @@ fn make(
         kept: live::files(&configuration.data.path(live::LIVE)).unwrap_or_default(),
         ordered: Ordered {
             number: order.number,
-            refused: Vec::new(),
+            ..Ordered::default()
         },
     };
     let (document, changed) = making.live(order, live, document);
@@ -90,6 +94,7 @@ fn make(
         Some((snapshot, source)) => (Arc::new(snapshot), Some(source)),
     };
     let (trials, tried) = making.trials(order, &snapshot, &document, before);
+    making.ordered.taken = tried.iter().map(Tried::taken).collect();
     Made {
         live: Live {
             snapshot,
@@ -189,7 +194,8 @@ impl Making<'_> {
                     let bad = self.told(&[&on.change], &compiled, &source.parsed.document);
                     if let Some(candidate) = compiled.snapshot.filter(|_| bad.is_empty()) {
                         let candidate = Arc::new(candidate);
-                        let one = with_arms(on, before);
+                        let mut one = with_arms(on, before);
+                        one.probe = candidate.zones.first().map(|zone| probe_of(zone));
                         let trial = one.trial();
                         tried.push(one);
                         let kept = self.ordered.refused.len();
@@ -254,7 +260,15 @@ impl Making<'_> {
                 continue;
             };
             if let (false, Some(id)) = (bad.contains(name), ids.get(&**name)) {
-                let one = with_arms(on, before);
+                let mut one = with_arms(on, before);
+                let is_it = |zone: &&Arc<Served>| zone.id == *id;
+                // One that is to go is asked for by its host too.
+                let live = snapshot.zones.iter().find(is_it);
+                one.probe = live.map(|zone| probe_of(zone));
+                if let Some(zone) = candidate.zones.iter().find(is_it) {
+                    one.blamed = Some((id.0, zone.version_number));
+                    one.probe = Some(probe_of(zone));
+                }
                 trials.insert(*id, one.trial());
                 tried.push(one);
             }
@@ -339,6 +353,20 @@ fn of_zone(problems: &Problems, index: usize) -> String {
     lines.join("\n")
 }
 
+/// A host of a zone, and a path, for a request that says whether it is served.
+fn probe_of(zone: &Served) -> (String, String) {
+    let host = zone
+        .hosts
+        .first()
+        .map_or_else(String::new, |host| match host {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Under(name) => format!("seawall-probe.{name}"),
+            HostPattern::Any => "seawall-probe.invalid".into(),
+        });
+    let path = zone.probe.as_ref().map_or("/", |probe| &probe.path);
+    (host, path.to_owned())
+}
+
 fn with_arms(on: &OnTrial, before: &[Tried]) -> Tried {
     let same = |tried: &&Tried| {
         let (was, is) = (&tried.on.change, &on.change);
@@ -350,10 +378,23 @@ fn with_arms(on: &OnTrial, before: &[Tried]) -> Tried {
             .iter()
             .find(same)
             .map_or_else(Arc::default, |tried| tried.arms.clone()),
+        blamed: None,
+        probe: None,
     }
 }
 
 impl Tried {
+    fn taken(&self) -> Taken {
+        Taken {
+            chain: self.on.change.chain.clone(),
+            version: self.on.change.version,
+            share: self.on.share,
+            salt: self.on.salt,
+            blamed: self.blamed,
+            probe: self.probe.clone(),
+        }
+    }
+
     fn trial(&self) -> Trial {
         Trial {
             share: self.on.share,

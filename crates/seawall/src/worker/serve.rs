@@ -63,7 +63,7 @@ pub struct Worker {
     log: AccessLog,
     threads: Vec<JoinHandle<std::io::Result<()>>>,
     /// Where each thread answers us, and nobody else.
-    own: Vec<SocketAddr>,
+    pub(super) own: Vec<SocketAddr>,
     page: &'static SharedPage,
     generation: u64,
     plan: Plan,

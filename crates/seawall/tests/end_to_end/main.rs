@@ -25,6 +25,7 @@ mod origin;
 mod origins;
 mod protocols;
 mod reload;
+mod rollouts;
 mod site;
 mod supervisor;
 mod tools;

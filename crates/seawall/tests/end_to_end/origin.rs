@@ -1,6 +1,6 @@
 //! Origins that a test holds by the hand: they answer when it says so, or never read.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -71,5 +71,38 @@ impl Arrival {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         self.stream.write_all(head.as_bytes()).unwrap();
         self.stream
+    }
+}
+
+/// A site that answers every request with the same text.
+pub struct Answering {
+    address: SocketAddr,
+}
+
+impl Answering {
+    pub fn start(text: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer_all(stream, text));
+            }
+        });
+        Self { address }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn answer_all(stream: TcpStream, text: &str) -> Option<()> {
+    let mut writer = stream.try_clone().ok()?;
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        while !lines.next()?.ok()?.is_empty() {}
+        let length = text.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{text}");
+        writer.write_all(answer.as_bytes()).ok()?;
     }
 }

@@ -96,6 +96,8 @@ pub fn command(data: &Path) -> Command {
     }
     command
         .args(["--dashboard", "none", "--status-page", "none"])
+        // A change goes through all of its steps, each of them short.
+        .env("SEAWALL_SPEED", "500")
         .stdin(Stdio::null());
     command
 }
@@ -297,7 +299,7 @@ impl Drop for Up {
 /// Ends what runs on a data folder, the supervisor first: it would start others. Who is served by now may not be who was at
 /// the start.
 pub fn end_all(data: &Path) {
-    for role in ["supervisor", "agent", "worker"] {
+    for role in ["supervisor", "agent", "control", "worker"] {
         let text = fs::read(data.join("up.json")).unwrap_or_default();
         let up: Value = serde_json::from_slice(&text).unwrap_or_default();
         let Some(pid) = up["pids"][role].as_u64() else {

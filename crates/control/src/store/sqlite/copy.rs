@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::super::StoreError;
-use super::schema::{self, corrupt, fault, sync_folder};
+use super::schema::{self, corrupt, fault, sync_folder, told};
 use super::{Sqlite, read};
 
 /// A file's name with more behind it.
@@ -17,19 +17,6 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(more);
     PathBuf::from(name)
-}
-
-fn io(path: &Path, error: io::Error) -> StoreError {
-    let (path, what) = (path.to_owned(), error.to_string());
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StoreError::Full { path, what }
-        }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            StoreError::ReadOnly { path, what }
-        }
-        _ => StoreError::Io { path, what },
-    }
 }
 
 pub(super) fn backup(db: &Connection, to: &Path) -> Result<(), StoreError> {
@@ -62,7 +49,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<u64, StoreError> {
     let part = beside(to, ".part");
     let mut last = 0;
     let done = place(to, &part, || {
-        fs::copy(from, &part).map_err(|error| io(from, error))?;
+        fs::copy(from, &part).map_err(|error| told(from, &error))?;
         let db = schema::open_to_read(&part).map_err(|error| named(error, from))?;
         last = read::verify(&db)
             .map_err(|wrong| wrong.told(from))?
@@ -94,16 +81,16 @@ fn place(
         .create_new(true)
         .mode(0o600)
         .open(part)
-        .map_err(|error| io(part, error))?;
+        .map_err(|error| told(part, &error))?;
     fill()?;
-    file.sync_all().map_err(|error| io(part, error))?;
+    file.sync_all().map_err(|error| told(part, &error))?;
     // A link, unlike a rename, never takes the place of another file.
     fs::hard_link(part, to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => taken(to),
-        _ => io(to, error),
+        _ => told(to, &error),
     })?;
-    fs::remove_file(part).map_err(|error| io(part, error))?;
-    sync_folder(to).map_err(|error| io(to, error))
+    fs::remove_file(part).map_err(|error| told(part, &error))?;
+    sync_folder(to).map_err(|error| told(to, &error))
 }
 
 fn taken(path: &Path) -> StoreError {

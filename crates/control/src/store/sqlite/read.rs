@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, Params, Row};
 
 use super::super::entry::{Body, Entry};
 use super::super::rollout::Rollout;
@@ -63,7 +63,8 @@ fn rows<T>(
     params: impl Params,
     read: impl Fn(&Row<'_>) -> Answer<T>,
 ) -> Answer<Vec<T>> {
-    let mut statement = db.prepare(sql)?;
+    // Parsed once for each connection: an append of many zones asks the same again and again.
+    let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
@@ -230,7 +231,7 @@ pub(super) fn rollout(db: &Connection, id: u64) -> Answer<Option<Rollout>> {
 
 pub(super) fn is_running(db: &Connection, key: &str) -> Answer<bool> {
     let sql = "SELECT 1 FROM rollouts WHERE key = ?1 AND running = 1";
-    Ok(db.query_row(sql, [key], |_| Ok(())).optional()?.is_some())
+    Ok(db.prepare_cached(sql)?.exists([key])?)
 }
 
 pub(super) fn standing(

@@ -1,6 +1,7 @@
 //! The file's tables, how it is opened, and what our build makes of what it finds.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -78,19 +79,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         .open(path);
     match made {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            return Err(StoreError::Full {
-                path: path.to_owned(),
-                what: error.to_string(),
-            });
-        }
-        Err(error) => {
-            return Err(StoreError::ReadOnly {
-                path: path.to_owned(),
-                what: error.to_string(),
-            });
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(told(path, &error)),
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags).map_err(|error| fault(path, error))?;
@@ -123,9 +113,10 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
             what: format!("the file system allows no write-ahead log (its mode stays {mode})"),
         });
     }
-    // FULL: a commit that was told of is on the disk. The schema of a file is not trusted to call functions.
+    // FULL: a commit that was told of is on the disk. 64 MiB of pages: hashes lie anywhere, and an append of many zones touches
+    // all of them. The schema of a file is not trusted to call functions.
     db.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
     )
     .map_err(broken)?;
     match schema {
@@ -214,8 +205,22 @@ pub(super) fn fault(path: &Path, error: rusqlite::Error) -> StoreError {
     }
 }
 
+/// What the disk says, in our words.
+pub(super) fn told(path: &Path, error: &io::Error) -> StoreError {
+    let (path, what) = (path.to_owned(), error.to_string());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            StoreError::Full { path, what }
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            StoreError::ReadOnly { path, what }
+        }
+        _ => StoreError::Io { path, what },
+    }
+}
+
 /// Makes the names in a file's folder durable.
-pub(super) fn sync_folder(of: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(of: &Path) -> io::Result<()> {
     let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
     fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

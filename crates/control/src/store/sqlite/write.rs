@@ -35,6 +35,12 @@ impl From<rusqlite::Error> for Stop {
     }
 }
 
+fn packing(error: std::io::Error) -> Stop {
+    Stop::Told(StoreError::Refused(format!(
+        "the document cannot be packed: {error}"
+    )))
+}
+
 fn refused<T>(what: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Told(StoreError::Refused(what.into())))
 }
@@ -330,17 +336,19 @@ struct Writer<'t> {
     db: &'t Connection,
     seq: u64,
     hash: Hash,
+    zstd: zstd::bulk::Compressor<'static>,
     log: Statement<'t>,
     document: Statement<'t>,
     derive: Derive<'t>,
 }
 
 impl<'t> Writer<'t> {
-    fn new(db: &'t Connection, seq: u64, hash: Hash) -> rusqlite::Result<Self> {
+    fn new(db: &'t Connection, seq: u64, hash: Hash) -> Result<Self, Stop> {
         Ok(Self {
             db,
             seq,
             hash,
+            zstd: zstd::bulk::Compressor::new(LEVEL).map_err(packing)?,
             log: db.prepare(
                 "INSERT INTO log (seq, at, who, why, kind, body, request, digest, prev, hash)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -355,11 +363,7 @@ impl<'t> Writer<'t> {
     /// Keeps a document by its hash.
     fn keep(&mut self, text: &str) -> Result<Hash, Stop> {
         let hash = Hash::of(text.as_bytes());
-        let packed = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(|error| {
-            Stop::Told(StoreError::Refused(format!(
-                "the document cannot be packed: {error}"
-            )))
-        })?;
+        let packed = self.zstd.compress(text.as_bytes()).map_err(packing)?;
         self.document
             .execute((hash.bytes(), int(text.len() as u64), packed))?;
         Ok(hash)

@@ -1,0 +1,208 @@
+//! What comes from control, brought about: ordered from the worker that serves, once a process of its own has compiled it, probed
+//! where there is no traffic, and told in Reports.
+//!
+//! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. Pure but for what is sent; the
+//! loop is in [`agent`](crate::agent).
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use crate::control::words::{Report, Want};
+use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
+
+/// A trial: of what, and which version.
+pub type Key = (Chain, u64);
+
+/// What is wanted, and what there is of it.
+#[derive(Default)]
+pub struct Managed {
+    want: Want,
+    /// What was wanted for all since this agent began, the last of each chain.
+    live: BTreeMap<Chain, Change>,
+    /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
+    refused: BTreeMap<Key, String>,
+    /// Versions that a process of its own has compiled, without harm to it.
+    compiled: Vec<Key>,
+    ordered: u64,
+    taken: Vec<(Taken, Instant)>,
+    restarts: BTreeMap<Key, u64>,
+    failed_probes: BTreeMap<Key, u64>,
+    counted: Counted,
+    own: Option<std::net::SocketAddr>,
+    news: bool,
+}
+
+impl Managed {
+    /// What control wants now.
+    pub fn wants(&mut self, want: Want) {
+        for change in &want.live {
+            self.live.insert(change.chain.clone(), change.clone());
+        }
+        let is_wanted = |(chain, version): &Key| {
+            let mut trials = want.trials.iter().map(|on| &on.change);
+            trials.any(|change| (&change.chain, change.version) == (chain, *version))
+        };
+        self.refused.retain(|key, _| is_wanted(key));
+        self.restarts.retain(|key, _| is_wanted(key));
+        self.failed_probes.retain(|key, _| is_wanted(key));
+        self.compiled.retain(is_wanted);
+        self.want = want;
+        self.news = true;
+    }
+
+    /// How often a Report is due, and a probe, in milliseconds.
+    pub fn paces(&self) -> (u64, u64) {
+        (self.want.report_ms.max(10), self.want.probe_ms.max(5))
+    }
+
+    /// A worker serves that knows of nothing.
+    pub fn worker_is_new(&mut self) {
+        self.taken.clear();
+        self.counted = Counted::default();
+        self.news = true;
+        self.want.live = self.live.values().cloned().collect();
+    }
+
+    /// A worker died.
+    pub fn worker_died(&mut self, crashed: bool, culprit: Option<(u64, u64)>) {
+        if !crashed {
+            return;
+        }
+        for (taken, _) in &self.taken {
+            // Where nobody is to blame, what is new may be.
+            if culprit.is_none() || taken.blamed == culprit {
+                let key = (taken.chain.clone(), taken.version);
+                let why = "a worker died while it served";
+                self.refused.insert(key.clone(), why.into());
+                *self.restarts.entry(key).or_default() += 1;
+            }
+        }
+    }
+
+    /// Texts that are to be compiled elsewhere before they are ordered, with the key of each.
+    pub fn to_compile(&self) -> Vec<(Key, String)> {
+        let trials = self.want.trials.iter().map(|on| &on.change);
+        trials
+            .chain(&self.want.live)
+            .filter_map(|change| {
+                let key = (change.chain.clone(), change.version);
+                let text = change.text.clone()?;
+                let is_new = !self.compiled.contains(&key) && !self.refused.contains_key(&key);
+                is_new.then_some((key, text))
+            })
+            .collect()
+    }
+
+    /// How compiling them elsewhere ended: who is named brought the process down, or did not end.
+    pub fn compiled(&mut self, keys: Vec<Key>, deadly: &[(Key, String)]) {
+        for (key, why) in deadly {
+            self.refused.insert(key.clone(), why.clone());
+        }
+        self.compiled.extend(keys);
+    }
+
+    /// What is to be ordered now, if anything is new.
+    pub fn order(&mut self) -> Option<Order> {
+        if !std::mem::take(&mut self.news) {
+            return None;
+        }
+        self.ordered += 1;
+        let may = |change: &Change| {
+            !self
+                .refused
+                .contains_key(&(change.chain.clone(), change.version))
+        };
+        let live = std::mem::take(&mut self.want.live);
+        Some(Order {
+            number: self.ordered,
+            live: live.into_iter().filter(|change| may(change)).collect(),
+            trials: self
+                .want
+                .trials
+                .iter()
+                .filter(|on| may(&on.change))
+                .cloned()
+                .collect(),
+        })
+    }
+
+    /// What became of an order.
+    pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
+        for refusal in ordered.refused {
+            let key = (refusal.chain, refusal.version);
+            self.refused.insert(key, refusal.problems);
+        }
+        self.own = ordered.own;
+        let before = std::mem::take(&mut self.taken);
+        let since = |taken: &Taken| {
+            let same = before.iter().find(|(old, _)| {
+                (&old.chain, old.version, old.share) == (&taken.chain, taken.version, taken.share)
+            });
+            same.map_or(now, |(_, since)| *since)
+        };
+        self.taken = ordered
+            .taken
+            .into_iter()
+            .map(|taken| (taken.clone(), since(&taken)))
+            .collect();
+    }
+
+    /// What was counted.
+    pub fn counted(&mut self, counted: Counted) {
+        self.counted = counted;
+    }
+
+    /// Trials to be probed, and where.
+    pub fn to_probe(&self) -> Vec<(std::net::SocketAddr, Taken)> {
+        let Some(own) = self.own else {
+            return Vec::new();
+        };
+        let taken = self.taken.iter().filter(|(taken, _)| taken.probe.is_some());
+        taken.map(|(taken, _)| (own, taken.clone())).collect()
+    }
+
+    /// A probe failed that what is live passed.
+    pub fn probe_failed(&mut self, key: Key) {
+        *self.failed_probes.entry(key).or_default() += 1;
+    }
+
+    /// Whether anything is tried.
+    pub fn tries(&self) -> bool {
+        !self.want.trials.is_empty()
+    }
+
+    /// What is told to control.
+    pub fn report(&self, now: Instant) -> Report {
+        let for_ms = |since: Instant| {
+            u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX)
+        };
+        let flat = |map: &BTreeMap<Key, u64>| {
+            let all = map.iter();
+            all.map(|((chain, version), count)| (chain.clone(), *version, *count))
+                .collect()
+        };
+        Report {
+            counted: self.counted.clone(),
+            taken: self
+                .taken
+                .iter()
+                .map(|(taken, since)| {
+                    (
+                        taken.chain.clone(),
+                        taken.version,
+                        taken.share,
+                        for_ms(*since),
+                    )
+                })
+                .collect(),
+            refused: self
+                .refused
+                .iter()
+                .map(|((chain, version), why)| (chain.clone(), *version, why.clone()))
+                .collect(),
+            restarts: flat(&self.restarts),
+            failed_probes: flat(&self.failed_probes),
+        }
+    }
+}

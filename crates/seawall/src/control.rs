@@ -1,0 +1,204 @@
+//! Control: the process that keeps versions, carries rollouts out, and answers those who change something. The edge serves without
+//! it, for days if need be; it may be killed at any time, and goes on where it was.
+//!
+//! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
+
+mod answer;
+pub mod engine;
+mod make;
+pub mod words;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use seawall_guard::StageDef;
+use seawall_model::Tempo;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cli;
+use crate::configure;
+use crate::data::Data;
+use crate::last_words;
+use crate::order;
+use crate::say::complain;
+use crate::wire::{Wire, WireListener};
+use engine::Engine;
+use make::{Maker, NotMade};
+use words::{FromControl, ToControl};
+
+/// How often rollouts are looked at, at the table's own pace.
+const TICK: Duration = Duration::from_millis(250);
+/// And at any other, at least.
+const LEAST_TICK: Duration = Duration::from_millis(10);
+/// How often we look whether our folder is still there.
+const THERE: Duration = Duration::from_secs(5);
+/// Words that may wait.
+const HEARD: usize = 64;
+
+/// Runs until it is told to end.
+///
+/// # Errors
+/// What keeps it from doing so, with what can be done.
+pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
+    last_words::in_the_background();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let data = Data::at(&flags.up.data)?;
+        let _held = data.hold("control")?;
+        let tempo = Tempo::faster(flags.up.speed);
+        let location = configure::parsed(&flags.up).document.edge.location;
+        let engine = Engine::open(&data.path("control.db"), tempo, &location)
+            .context("the store of versions")?;
+        let listener = WireListener::bind(&data.path("control.sock"))?;
+        let control = Control {
+            engine,
+            stages,
+            flags: flags.up.clone(),
+            agents: Vec::new(),
+            began: Instant::now(),
+            data,
+        };
+        control.run(listener, tempo).await
+    })
+}
+
+/// What it knows.
+pub struct Control {
+    engine: Engine,
+    stages: &'static [&'static StageDef],
+    flags: cli::Up,
+    /// Agents, with their locations.
+    agents: Vec<(Rc<Wire>, String)>,
+    began: Instant,
+    data: Data,
+}
+
+/// Somebody said something, or has gone.
+type Heard = (Rc<Wire>, Option<(ToControl, Vec<OwnedFd>)>);
+
+impl Control {
+    async fn run(mut self, listener: WireListener, tempo: Tempo) -> Result<ExitCode> {
+        let (heard, mut hears) = mpsc::channel::<Heard>(HEARD);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut tick = tokio::time::interval(tempo.scaled(TICK).max(LEAST_TICK));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let path = self.data.path("control.sock");
+        let mut there = tokio::time::interval(THERE);
+        self.import();
+        loop {
+            tokio::select! {
+                Some((wire, told)) = hears.recv() => match told {
+                    Some((word, files)) => self.hear(&wire, word, files),
+                    None => self.agents.retain(|(agent, _)| !Rc::ptr_eq(agent, &wire)),
+                },
+                accepted = listener.accept() => match accepted {
+                    Ok((wire, _)) => listen(Rc::new(wire), heard.clone()),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+                // Whoever took the folder away needs us no more.
+                _ = there.tick() => if !path.exists() {
+                    return Ok(ExitCode::SUCCESS);
+                },
+                _ = hang_up.recv() => self.import(),
+                _ = tick.tick() => self.tick(),
+                _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+                _ = interrupt.recv() => {}
+            }
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What flags and file say, where that is new.
+    fn import(&mut self) {
+        let flags = self.flags.clone();
+        if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
+            self.maker().import(&flags)
+        {
+            complain(format_args!("the configuration is not taken in: {why}"));
+        }
+    }
+
+    fn maker(&mut self) -> Maker<'_> {
+        Maker {
+            engine: &mut self.engine,
+            stages: self.stages,
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now_ms();
+        match self.engine.tick(now) {
+            Ok(false) => {}
+            Ok(true) => self.tell_agents(),
+            Err(error) => complain(format_args!("rollouts wait: {error}")),
+        }
+    }
+
+    fn tell_agents(&mut self) {
+        let want = match self.engine.want(false) {
+            Ok(want) => want,
+            Err(error) => return complain(format_args!("agents are not told: {error}")),
+        };
+        for (agent, _) in &self.agents {
+            tell_agent(agent, &want);
+        }
+    }
+
+    fn hear(&mut self, wire: &Rc<Wire>, word: ToControl, files: Vec<OwnedFd>) {
+        match word {
+            ToControl::Agent { location } => {
+                let now = self.now_ms();
+                self.engine.heard(&location, None, now);
+                match self.engine.want(true) {
+                    Ok(want) => tell_agent(wire, &want),
+                    Err(error) => complain(format_args!("{location} is not told: {error}")),
+                }
+                self.agents.push((wire.clone(), location));
+            }
+            ToControl::Report => {
+                let report = match order::take(files.into_iter().next()) {
+                    Ok(report) => report,
+                    Err(error) => return complain(format_args!("a Report: {error}")),
+                };
+                let known = self.agents.iter();
+                let mut known = known.filter(|(agent, _)| Rc::ptr_eq(agent, wire));
+                if let Some((_, location)) = known.next() {
+                    let (location, now) = (location.clone(), self.now_ms());
+                    self.engine.heard(&location, Some(report), now);
+                }
+            }
+            word => self.answer(wire, word, files),
+        }
+    }
+}
+
+fn tell_agent(agent: &Wire, want: &words::Want) {
+    let told = order::put(want).and_then(|file| agent.say(&FromControl::Want, &[file.as_fd()]));
+    if let Err(error) = told {
+        complain(format_args!("an agent is not told: {error}"));
+    }
+}
+
+fn listen(wire: Rc<Wire>, heard: mpsc::Sender<Heard>) {
+    tokio::task::spawn_local(async move {
+        while let Ok(Some(said)) = wire.hear::<ToControl>().await {
+            if heard.send((wire.clone(), Some(said))).await.is_err() {
+                return;
+            }
+        }
+        let _ = heard.send((wire, None)).await;
+    });
+}

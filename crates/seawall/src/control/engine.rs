@@ -1,0 +1,614 @@
+//! Rollouts, carried out: the planner is asked, what it says is written into the log, and agents are told what to bring about.
+//!
+//! What serves is what the last complete rollout of a chain brought. A version on trial never changes that: taking it back is to
+//! stop trying it, and to make a version with the old document, so that the newest version is what serves again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use seawall_control::plan::{
+    self, ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES, Admission, Arm, Candidate, Counts, Histogram,
+    Location, Step, Taken, Target,
+};
+use seawall_control::store::{
+    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
+    State, StoreError, Subject,
+};
+use seawall_model::document::{self, Zone};
+use seawall_model::tempo::Kind;
+use seawall_model::{Limits, Share, Tempo};
+use seawall_proxy::trial::{Counts as Counted, class_begins_at};
+
+use super::words::{Report, Standing, Want};
+use crate::order::{Chain, Change, OnTrial};
+use crate::say::{complain, say};
+
+/// As many rows as are asked for at once.
+const ROWS: usize = 1_000;
+/// Who acts where no person does.
+pub const PLANNER: &str = "planner";
+
+/// What carries rollouts out.
+pub struct Engine {
+    store: Box<dyn ConfigStore>,
+    tempo: Tempo,
+    /// What serves: the version that the last complete rollout of each chain brought.
+    serving: BTreeMap<Chain, u64>,
+    /// When a rollout's step was taken, in milliseconds of our clock.
+    stepped: HashMap<u64, u64>,
+    /// What each running rollout waits for.
+    waits: HashMap<u64, String>,
+    /// The locations, with the last Report of each and when it came.
+    locations: BTreeMap<String, Option<(Report, u64)>>,
+    /// What is for all since agents were told last.
+    news: Vec<Chain>,
+    /// Agents are to be told.
+    changed: bool,
+}
+
+impl Engine {
+    /// Opens what is there, or makes it.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn open(path: &Path, tempo: Tempo, location: &str) -> Result<Self, StoreError> {
+        let mut engine = Self {
+            store: Box::new(Sqlite::open(path)?),
+            tempo,
+            serving: BTreeMap::new(),
+            stepped: HashMap::new(),
+            waits: HashMap::new(),
+            locations: BTreeMap::from([(location.to_owned(), None)]),
+            news: Vec::new(),
+            changed: true,
+        };
+        engine.read_what_serves()?;
+        Ok(engine)
+    }
+
+    fn read_what_serves(&mut self) -> Result<(), StoreError> {
+        let mut from = 1;
+        let mut running: HashMap<u64, (Chain, u64)> = HashMap::new();
+        loop {
+            let entries = self.store.log(from, ROWS)?;
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
+            from = last.seq + 1;
+            for entry in entries {
+                match entry.body {
+                    Body::RolloutStarted {
+                        subject: Subject::Version { chain, to, .. },
+                        ..
+                    } => {
+                        running.insert(entry.seq, (chain, to));
+                    }
+                    Body::RolloutEnded { rollout, outcome } => {
+                        if let Some((chain, to)) = running.remove(&rollout)
+                            && outcome == Outcome::Complete
+                        {
+                            self.serving.insert(chain, to);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The truth.
+    pub fn store(&mut self) -> &mut dyn ConfigStore {
+        &mut *self.store
+    }
+
+    /// The version of a chain that serves.
+    pub fn serves(&self, chain: &Chain) -> Option<u64> {
+        self.serving.get(chain).copied()
+    }
+
+    /// All chains that serve.
+    pub fn serving(&self) -> impl Iterator<Item = (&Chain, u64)> {
+        self.serving.iter().map(|(chain, number)| (chain, *number))
+    }
+
+    /// The text of a version; none where the zone is deleted as of it.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn text(&mut self, chain: &Chain, number: u64) -> Result<Option<String>, StoreError> {
+        match self.store.version(chain, number)? {
+            Some(version) if !version.tombstone => self.store.document(&version.hash),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes versions, each with its rollout.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn make(
+        &mut self,
+        who: &str,
+        why: &str,
+        expect: Vec<Expect>,
+        changes: Vec<(Chain, StoreChange, Kind)>,
+        more: Vec<Body>,
+    ) -> Result<Appended, StoreError> {
+        let running = self.store.running()?;
+        let mut all = Vec::new();
+        for (chain, change, kind) in changes {
+            // What is newer goes before what is on its way: that was never for all.
+            let key = chain.to_string();
+            for rollout in running.iter().filter(|rollout| rollout.key() == key) {
+                self.waits.remove(&rollout.id);
+                self.stepped.remove(&rollout.id);
+                all.push(StoreChange::Event(Body::RolloutEnded {
+                    rollout: rollout.id,
+                    outcome: Outcome::Aborted,
+                }));
+            }
+            all.push(change);
+            all.push(StoreChange::Start {
+                kind,
+                from: self.serves(&chain),
+                chain,
+            });
+        }
+        all.extend(more.into_iter().map(StoreChange::Event));
+        self.append(who, why, expect, all)
+    }
+
+    /// Writes something into the log.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn append(
+        &mut self,
+        who: &str,
+        why: &str,
+        expect: Vec<Expect>,
+        changes: Vec<StoreChange>,
+    ) -> Result<Appended, StoreError> {
+        self.changed = true;
+        self.store.append(&Append {
+            request: None,
+            expect,
+            who: who.to_owned(),
+            why: why.to_owned(),
+            at: unix(),
+            changes,
+        })
+    }
+
+    /// An agent is here, or its Report is.
+    pub fn heard(&mut self, location: &str, report: Option<Report>, now_ms: u64) {
+        let known = self.locations.entry(location.to_owned()).or_default();
+        if let Some(report) = report {
+            *known = Some((report, now_ms));
+        }
+    }
+
+    /// Asks the planner about each rollout, and does what it says. Whether agents are to be told.
+    ///
+    /// # Errors
+    /// As the store says; what was not done is done the next time.
+    pub fn tick(&mut self, now_ms: u64) -> Result<bool, StoreError> {
+        let running = self.store.running()?;
+        for rollout in &running {
+            if self.waits_for_another(rollout, &running) {
+                continue;
+            }
+            self.advance(rollout, now_ms)?;
+        }
+        Ok(std::mem::take(&mut self.changed))
+    }
+
+    /// Whether it has to wait for others that began earlier.
+    fn waits_for_another(&mut self, rollout: &Rollout, running: &[Rollout]) -> bool {
+        if rollout.step.is_some() {
+            return false;
+        }
+        let earlier = running.iter().filter(|other| other.id < rollout.id);
+        let earlier: Vec<&Rollout> = earlier.collect();
+        let begun: Vec<(u64, Kind, String)> = earlier
+            .iter()
+            .map(|other| (other.id, other.tempo, other.key()))
+            .collect();
+        let key = rollout.key();
+        let others = match plan::admit(rollout.tempo, &key, &begun) {
+            Admission::Start => Vec::new(),
+            Admission::Wait(other) => vec![other],
+            Admission::Preempt(others) => {
+                for other in others {
+                    if let Err(error) =
+                        self.end(other, Outcome::Aborted, "another one went before it")
+                    {
+                        complain(format_args!("{error}"));
+                    }
+                }
+                Vec::new()
+            }
+        };
+        // What all zones share comes before the zones that were changed with it: they may name a list of it.
+        let with_it = |other: &&&Rollout| {
+            other.tempo == Kind::Platform
+                && (other.began, &other.who, &other.why)
+                    == (rollout.began, &rollout.who, &rollout.why)
+        };
+        let waits = others
+            .first()
+            .copied()
+            .or_else(|| earlier.iter().find(with_it).map(|other| other.id));
+        if let Some(other) = waits {
+            self.waits
+                .insert(rollout.id, format!("waits for rollout {other}"));
+        }
+        waits.is_some()
+    }
+
+    fn advance(&mut self, rollout: &Rollout, now_ms: u64) -> Result<(), StoreError> {
+        let Subject::Version { chain, from, to } = &rollout.subject else {
+            return Ok(());
+        };
+        let target = self.target(rollout, chain, *from, *to, now_ms)?;
+        let reports = self.reports(chain, *to, now_ms);
+        match plan::plan(&target, &reports, now_ms) {
+            Step::Hold { why, .. } => {
+                self.waits.insert(rollout.id, why);
+            }
+            Step::Advance { to: step } => {
+                self.stepped.insert(rollout.id, now_ms);
+                let body = Body::RolloutStepped {
+                    rollout: rollout.id,
+                    step: step.step,
+                    ring: step.ring,
+                    share: step.share,
+                    requests: step.requests,
+                    probes: step.probes,
+                };
+                let why = format!("step {} at {}", step.step + 1, step.share);
+                self.append(PLANNER, &why, Vec::new(), vec![StoreChange::Event(body)])?;
+                self.waits.insert(rollout.id, why);
+            }
+            Step::TakeBack { why } => {
+                complain(format_args!("{chain}: version {to} is taken back: {why}"));
+                self.take_back(rollout.id, chain, *from, &why)?;
+            }
+            Step::Done => {
+                self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
+                self.serving.insert(chain.clone(), *to);
+                self.news.push(chain.clone());
+                say(format_args!(
+                    "Seawall serves version {to} of {chain} to all"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a rollout, and makes the newest version what serves.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn take_back(
+        &mut self,
+        rollout: u64,
+        chain: &Chain,
+        from: Option<u64>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        self.end(rollout, Outcome::TakenBack, why)?;
+        self.go_back(chain, from, PLANNER, why)
+    }
+
+    /// A new version that is what serves.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn go_back(
+        &mut self,
+        chain: &Chain,
+        to: Option<u64>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let head = self.store.head(chain)?;
+        let change = match to {
+            Some(number) if head.as_ref().is_some_and(|head| head.number == number) => {
+                return Ok(());
+            }
+            Some(number) => StoreChange::Return(chain.clone(), number),
+            None if *chain == Chain::Platform => return Ok(()),
+            None => StoreChange::Delete(chain.clone()),
+        };
+        let why = format!("back to what serves: {why}");
+        let changes = vec![(chain.clone(), change, Kind::Return)];
+        self.make(who, &why, Vec::new(), changes, Vec::new())?;
+        Ok(())
+    }
+
+    /// Ends a rollout.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn end(&mut self, rollout: u64, outcome: Outcome, why: &str) -> Result<(), StoreError> {
+        self.stepped.remove(&rollout);
+        self.waits.remove(&rollout);
+        let body = Body::RolloutEnded { rollout, outcome };
+        self.append(PLANNER, why, Vec::new(), vec![StoreChange::Event(body)])?;
+        Ok(())
+    }
+
+    /// What was just made is what serves already: its rollouts are over.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn serves_already(&mut self, made: &Appended) -> Result<(), StoreError> {
+        let ends = made.rollouts.iter().map(|rollout| {
+            StoreChange::Event(Body::RolloutEnded {
+                rollout: *rollout,
+                outcome: Outcome::Complete,
+            })
+        });
+        let why = "the edge was started with it";
+        self.append(PLANNER, why, Vec::new(), ends.collect())?;
+        for version in &made.versions {
+            self.serving.insert(version.chain.clone(), version.number);
+        }
+        Ok(())
+    }
+
+    fn target(
+        &mut self,
+        rollout: &Rollout,
+        chain: &Chain,
+        from: Option<u64>,
+        to: u64,
+        now_ms: u64,
+    ) -> Result<Target, StoreError> {
+        let taken = rollout.step.map(|step| Taken {
+            step,
+            ring: rollout.ring.clone(),
+            share: rollout.share,
+            at_ms: *self.stepped.entry(rollout.id).or_insert(now_ms),
+            requests: rollout.requests,
+            probes: rollout.probes,
+        });
+        let history = self.store.history(chain, None, 4)?;
+        let asks = plan::alternates(&history, self.tempo);
+        let pinned = self.store.stands("pin", &chain.to_string())?.is_some();
+        let judges = match from {
+            Some(from) if *chain != Chain::Platform => {
+                let (before, after) = (self.zone(chain, from)?, self.zone(chain, to)?);
+                before
+                    .zip(after)
+                    .is_none_or(|(before, after)| judges_otherwise(&before, &after))
+            }
+            _ => true,
+        };
+        Ok(Target {
+            kind: rollout.tempo,
+            from: from.filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone)),
+            to,
+            taken,
+            asks: asks.into_iter().collect(),
+            approved: rollout.approved,
+            pinned,
+            allowed_shift: if judges {
+                ALLOWED_SHIFT_OF_RULES
+            } else {
+                ALLOWED_SHIFT
+            },
+            fleet: self.fleet(),
+            tempo: self.tempo,
+        })
+    }
+
+    fn zone(&mut self, chain: &Chain, number: u64) -> Result<Option<Zone>, StoreError> {
+        let text = self.text(chain, number)?;
+        Ok(text.and_then(|text| {
+            let parsed = document::parse_alone(&text, &Limits::default());
+            parsed.document.zones.into_iter().next()
+        }))
+    }
+
+    fn fleet(&self) -> Vec<Location> {
+        let location = |name: &String| Location {
+            name: name.clone(),
+            architecture: std::env::consts::ARCH.into(),
+            ..Location::default()
+        };
+        self.locations.keys().map(location).collect()
+    }
+
+    fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
+        let told = self.locations.iter();
+        told.filter_map(|(name, told)| {
+            let (report, at) = told.as_ref()?;
+            Some(about(
+                report,
+                name,
+                chain,
+                version,
+                now_ms.saturating_sub(*at),
+            ))
+        })
+        .collect()
+    }
+
+    /// What agents are to bring about: with all that serves, or what is new in it since the last time.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn want(&mut self, all: bool) -> Result<Want, StoreError> {
+        let news = std::mem::take(&mut self.news);
+        let chains: Vec<Chain> = if all {
+            self.serving.keys().cloned().collect()
+        } else {
+            news
+        };
+        let mut live = Vec::with_capacity(chains.len());
+        for chain in chains {
+            if let Some(number) = self.serves(&chain) {
+                live.push(self.change(&chain, number)?);
+            }
+        }
+        let mut trials = Vec::new();
+        for rollout in self.store.running()? {
+            let Subject::Version { chain, to, .. } = &rollout.subject else {
+                continue;
+            };
+            if rollout.step.is_none() {
+                continue;
+            }
+            trials.push(OnTrial {
+                change: self.change(chain, *to)?,
+                share: rollout.share.parts(),
+                salt: rollout.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            });
+        }
+        let ms = |time| u64::try_from(self.tempo.scaled(time).as_millis()).unwrap_or(u64::MAX);
+        Ok(Want {
+            live,
+            trials,
+            report_ms: ms(Tempo::REPORT / 5).max(20),
+            probe_ms: ms(Tempo::REPORT / 25).max(5),
+        })
+    }
+
+    fn change(&mut self, chain: &Chain, version: u64) -> Result<Change, StoreError> {
+        Ok(Change {
+            chain: chain.clone(),
+            version,
+            text: self.text(chain, version)?,
+        })
+    }
+
+    /// How rollouts stand: those that run, or these.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn standings(&mut self, ids: &[u64]) -> Result<Vec<Standing>, StoreError> {
+        let mut rollouts = Vec::new();
+        if ids.is_empty() {
+            rollouts = self.store.running()?;
+        }
+        for id in ids {
+            rollouts.extend(self.store.rollout(*id)?);
+        }
+        Ok(rollouts
+            .iter()
+            .map(|rollout| self.standing(rollout))
+            .collect())
+    }
+
+    fn standing(&self, rollout: &Rollout) -> Standing {
+        let (what, version) = match &rollout.subject {
+            Subject::Version { chain, to, .. } => (chain.to_string(), *to),
+            Subject::Kill(scope) => (format!("kill {}", scope.key()), rollout.id),
+        };
+        let ended = match rollout.state {
+            State::Running => None,
+            State::Ended(outcome) => Some(outcome == Outcome::Complete),
+        };
+        let why = match ended {
+            None => self.waits.get(&rollout.id).cloned(),
+            Some(_) => None,
+        };
+        Standing {
+            id: rollout.id,
+            what,
+            version,
+            share: rollout.share.parts(),
+            locations: rollout.ring.len(),
+            why: why.unwrap_or_else(|| rollout.why.clone()),
+            ended,
+        }
+    }
+}
+
+/// Whether two versions of a zone judge requests by other rules.
+fn judges_otherwise(before: &Zone, after: &Zone) -> bool {
+    let judging = |zone: &Zone| {
+        (
+            zone.rules.clone(),
+            zone.lists.clone(),
+            zone.maintenance.clone(),
+        )
+    };
+    judging(before) != judging(after)
+}
+
+/// What a location's Report says of one rollout.
+fn about(
+    report: &Report,
+    location: &str,
+    chain: &Chain,
+    version: u64,
+    age_ms: u64,
+) -> plan::Report {
+    let taken = report
+        .taken
+        .iter()
+        .find(|taken| (&taken.0, taken.1) == (chain, version));
+    let counted = report.counted.trials.iter();
+    let mut counted = counted.filter(|trial| (&trial.chain, trial.version) == (chain, version));
+    let arms = counted.next();
+    let of_this = |told: &&(Chain, u64, u64)| (&told.0, told.1) == (chain, version);
+    let refused = report
+        .refused
+        .iter()
+        .filter(|told| (&told.0, told.1) == (chain, version));
+    let bad = report
+        .failed_probes
+        .iter()
+        .find(of_this)
+        .map_or(0, |told| told.2);
+    let mut with = arms.map(|arms| arm(&arms.candidate)).unwrap_or_default();
+    // Those that went well are among the requests.
+    with.probes.bad = bad;
+    plan::Report {
+        location: location.into(),
+        age_ms,
+        candidate: taken.map(|(_, version, share, for_ms)| Candidate {
+            version: *version,
+            share: Share::per_myriad(*share),
+            for_ms: *for_ms,
+        }),
+        with,
+        base: arms.map(|arms| arm(&arms.live)).unwrap_or_default(),
+        restarts: report
+            .restarts
+            .iter()
+            .find(of_this)
+            .map_or(0, |told| told.2),
+        refused: refused
+            .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
+            .collect(),
+        ..plan::Report::default()
+    }
+}
+
+fn arm(counted: &Counted) -> Arm {
+    let mut own_us = Histogram::default();
+    for (class, count) in counted.durations.iter().enumerate() {
+        own_us.add_many(class_begins_at(class), *count);
+    }
+    Arm {
+        all: Counts {
+            requests: counted.requests,
+            edge_5xx: counted.edge_errors,
+            resets: counted.resets,
+            verdict_changed: counted.judged_otherwise,
+        },
+        own_us,
+        ..Arm::default()
+    }
+}
+
+/// Seconds since 1970.
+pub fn unix() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

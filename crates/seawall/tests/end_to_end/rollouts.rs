@@ -1,0 +1,372 @@
+//! Changes that are applied to a Seawall that serves: good ones come to all, bad ones are taken back by themselves, and whoever is
+//! not among the first clients notices nothing.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+
+use crate::origin::Answering;
+use crate::tools::curl;
+use crate::up::{Folder, Up, command, finished, send, until};
+
+/// A zone `a.test` before this origin, with more in it.
+fn zone(origin: &str, more: &str) -> String {
+    format!(
+        "schema = 1\n[[zone]]\nname = \"a.test\"\nhosts = [\"a.test\"]\norigin = [{{ url = \"{origin}\" }}]\n{more}"
+    )
+}
+
+/// An address that nobody listens on.
+fn nowhere() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+fn asks(up: &Up, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    let [first, rest @ ..] = words else {
+        panic!("no command");
+    };
+    command.arg(first).args(rest);
+    command.arg("--data").arg(up.data());
+    finished(&mut command)
+}
+
+fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("apply-{}.toml", NEXT.fetch_add(1, Ordering::Relaxed));
+    let file = up.folder().write(&name, text);
+    let mut words = vec!["apply", file.to_str().unwrap(), "--wait"];
+    words.extend(more);
+    told(asks(up, &words))
+}
+
+fn told(output: Output) -> (Option<i32>, String) {
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.code(), text)
+}
+
+fn versions(up: &Up) -> Vec<Value> {
+    let output = asks(up, &["versions", "a.test", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// The number of the version that serves.
+fn serves(up: &Up) -> Option<u64> {
+    let all = versions(up);
+    let mut serves = all.iter().filter(|version| version["serves"] == true);
+    serves.next()?["number"].as_u64()
+}
+
+/// A Seawall before a site, whose first import is over, at this pace.
+fn start(config: &str, speed: &str) -> Up {
+    let folder = Folder::new();
+    let file = folder.write("seawall.toml", config);
+    let up = Up::start(
+        folder,
+        &["--config", file.to_str().unwrap(), "--speed", speed],
+    );
+    until("the first import", || serves(&up));
+    up
+}
+
+fn get(up: &Up, path: &str) -> u16 {
+    curl(&["-H", "Host: a.test", &up.url(path)]).status
+}
+
+/// Clients of many addresses, each of which asks again and again.
+struct Clients {
+    stop: Arc<AtomicBool>,
+    /// By client: good answers, and others.
+    seen: Arc<Mutex<BTreeMap<u8, (u64, u64)>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Clients {
+    fn start(edge: SocketAddr, clients: u8) -> Self {
+        let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<_>>::default());
+        let (stops, notes) = (stop.clone(), seen.clone());
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let local = tokio::task::LocalSet::new();
+            for client in 0..clients {
+                let (stop, seen) = (stops.clone(), notes.clone());
+                local.spawn_local(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let good = ask(edge, client).await == Some(200);
+                        let mut seen: std::sync::MutexGuard<'_, BTreeMap<u8, (u64, u64)>> =
+                            seen.lock().unwrap();
+                        let (well, badly) = seen.entry(client).or_default();
+                        *if good { well } else { badly } += 1;
+                        drop(seen);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                });
+            }
+            runtime.block_on(local);
+        });
+        Self { stop, seen, thread }
+    }
+
+    fn end(self) -> Vec<(u64, u64)> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        let seen = self.seen.lock().unwrap();
+        seen.values().copied().collect()
+    }
+}
+
+async fn ask(edge: SocketAddr, client: u8) -> Option<u16> {
+    let socket = TcpSocket::new_v4().ok()?;
+    let from = Ipv4Addr::new(127, 9, 0, client.wrapping_add(1));
+    socket.bind(SocketAddr::new(from.into(), 0)).ok()?;
+    let mut stream = socket.connect(edge).await.ok()?;
+    let request = b"GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
+}
+
+#[test]
+fn a_change_that_breaks_requests_is_taken_back_and_only_the_first_clients_notice() {
+    let site = Answering::start("good");
+    let good = zone(&site.url(), "");
+    let up = start(&good, "10");
+    let clients = Clients::start(up.http(), 100);
+    until("traffic", || {
+        let seen = clients.seen.lock().unwrap();
+        (seen.len() == 100).then_some(())
+    });
+    let (code, said) = applied(&up, &zone(&nowhere(), ""), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("taken back"), "{said}");
+    until("what served before", || {
+        (serves(&up) == Some(3)).then_some(())
+    });
+    let seen = clients.end();
+    let unharmed = seen.iter().filter(|(_, badly)| *badly == 0).count();
+    let bad: u64 = seen.iter().map(|(_, badly)| badly).sum();
+    let all: u64 = seen.iter().map(|(well, badly)| well + badly).sum();
+    println!("{unharmed} of 100 clients unharmed, {bad} of {all} requests answered badly");
+    assert!(unharmed >= 80, "{unharmed} of 100 clients unharmed");
+    assert!(bad > 0, "nobody was served by the bad version");
+    assert_eq!(get(&up, "/"), 200);
+    let numbers: Vec<_> = versions(&up)
+        .iter()
+        .map(|one| one["number"].as_u64())
+        .collect();
+    assert_eq!(
+        numbers,
+        [Some(3), Some(2), Some(1)],
+        "back is a new version"
+    );
+}
+
+#[test]
+fn a_rule_that_refuses_everybody_is_taken_back_and_one_that_refuses_nobody_comes_to_all() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "10");
+    let clients = Clients::start(up.http(), 60);
+    let rule = |when: &str| {
+        zone(
+            &site.url(),
+            &format!("[[zone.rule]]\nwhen = '{when}'\naction = \"block\"\n"),
+        )
+    };
+    let (code, said) = applied(&up, &rule("http.request.uri.path contains \"x\""), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("judged otherwise"), "{said}");
+    let (code, said) = applied(&up, &rule("http.request.uri.path contains \"secret\""), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    clients.end();
+    assert_eq!(get(&up, "/secret"), 403);
+    assert_eq!(get(&up, "/x"), 200);
+}
+
+#[test]
+fn an_idle_site_takes_a_change_and_a_bad_one_is_found_by_probes() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "100");
+    let (code, said) = applied(
+        &up,
+        &zone(&site.url(), "[zone.hygiene]\nnosniff = true\n"),
+        &[],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = applied(&up, &zone(&nowhere(), ""), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(get(&up, "/"), 200);
+}
+
+#[test]
+fn what_cannot_be_compiled_makes_no_version() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let (code, said) = applied(
+        &up,
+        &zone(
+            &site.url(),
+            "[[zone.rule]]\nwhen = 'ip.src in $none'\naction = \"block\"\n",
+        ),
+        &[],
+    );
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("zone/a.test") && said.contains("none"),
+        "{said}"
+    );
+    assert_eq!(versions(&up).len(), 1);
+}
+
+#[test]
+fn versions_are_rolled_back_deleted_restored_and_pinned() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let block = zone(
+        &site.url(),
+        "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/no\"'\naction = \"block\"\n",
+    );
+    let (code, said) = applied(&up, &block, &["--why", "nobody needs it"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 403);
+    let (code, said) = applied(&up, &block, &["--parent", "1"]);
+    assert_eq!(code, Some(1), "two administrators: {said}");
+    assert!(said.contains("somebody else was first"), "{said}");
+    let (code, said) = told(asks(&up, &["diff", "a.test", "1", "2"]));
+    assert!(
+        code == Some(0) && said.contains("+action") || said.contains("block"),
+        "{said}"
+    );
+    let (code, said) = told(asks(
+        &up,
+        &["rollback", "a.test", "--wait", "--why", "it is needed"],
+    ));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 200);
+    assert_eq!(serves(&up), Some(3));
+    let (code, said) = told(asks(&up, &["delete", "a.test", "--wait"]));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/"), 421);
+    let (code, said) = told(asks(&up, &["delete", "a.test", "--restore", "--wait"]));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/"), 200);
+    assert_eq!(told(asks(&up, &["pin", "a.test"])).0, Some(0));
+    let file = up.folder().write("pinned.toml", &block);
+    let (code, said) = told(asks(&up, &["apply", file.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{said}");
+    until("a rollout that waits", || {
+        let (_, said) = told(asks(&up, &["rollouts"]));
+        said.contains("pinned").then_some(())
+    });
+    assert_eq!(get(&up, "/no"), 200);
+    assert_eq!(told(asks(&up, &["pin", "a.test", "--remove"])).0, Some(0));
+    until("the version that waited", || {
+        (get(&up, "/no") == 403).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_changes_comes_by_and_by_and_never_over_what_somebody_else_changed() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let rule = |path: &str| {
+        zone(
+            &site.url(),
+            &format!(
+                "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"{path}\"'\naction = \"block\"\n"
+            ),
+        )
+    };
+    up.folder().write("seawall.toml", &rule("/file"));
+    up.signal(libc::SIGHUP);
+    until("the file's rule", || {
+        (get(&up, "/file") == 403).then_some(())
+    });
+    let (code, said) = applied(&up, &rule("/hand"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    up.folder().write("seawall.toml", &rule("/later"));
+    up.signal(libc::SIGHUP);
+    until("what is said of both ways out", || {
+        up.log().contains("was changed by").then_some(())
+    });
+    assert_eq!(get(&up, "/hand"), 403);
+    assert_eq!(get(&up, "/later"), 200);
+}
+
+#[test]
+fn a_control_that_is_killed_in_the_middle_goes_on_and_sites_do_not_need_it() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "20");
+    let control = || {
+        let text = std::fs::read(up.data().join("up.json")).ok()?;
+        let up: Value = serde_json::from_slice(&text).ok()?;
+        up["pids"]["control"].as_u64()
+    };
+    let file = up.folder().write(
+        "next.toml",
+        &zone(
+            &site.url(),
+            "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/no\"'\naction = \"block\"\n",
+        ),
+    );
+    let (code, said) = told(asks(&up, &["apply", file.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{said}");
+    for _ in 0..5 {
+        let pid = until("control", control);
+        send(pid as u32, libc::SIGKILL);
+        assert_eq!(get(&up, "/"), 200);
+        until("another control", || control().filter(|now| *now != pid));
+    }
+    until("the change", || (serves(&up) == Some(2)).then_some(()));
+    assert_eq!(get(&up, "/no"), 403);
+}
+
+#[test]
+fn with_all_else_dead_a_restart_serves_what_was_live() {
+    let site = Answering::start("good");
+    let mut up = start(&zone(&site.url(), ""), "500");
+    let (code, said) = applied(
+        &up,
+        &zone(
+            &site.url(),
+            "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/no\"'\naction = \"block\"\n",
+        ),
+        &[],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    until("what is live on disk", || {
+        let live = std::fs::read(up.data().join("live")).ok()?;
+        String::from_utf8_lossy(&live).contains("/no").then_some(())
+    });
+    up.signal(libc::SIGTERM);
+    assert!(up.ended().success());
+    // The store is gone, and the file is no longer what it was.
+    for name in ["control.db", "control.db-wal", "control.db-shm"] {
+        let _ = std::fs::remove_file(up.data().join(name));
+    }
+    std::fs::create_dir(up.data().join("control.db")).unwrap();
+    let file = up
+        .folder()
+        .write("seawall.toml", "schema = 1\nnonsense = true\n");
+    let data = up.data();
+    let mut again = command(&data);
+    again.args(["--config", file.to_str().unwrap()]);
+    let folder = up.leave();
+    again.stdout(folder.log());
+    let again = Up::spawned(folder, again);
+    assert_eq!(get(&again, "/no"), 403);
+    assert_eq!(get(&again, "/"), 200);
+}
