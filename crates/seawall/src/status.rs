@@ -19,6 +19,8 @@ use crate::wire::Wire;
 
 /// How long anybody may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Control is started once the edge serves, and may take so long, in seconds.
+const BEGINS: u64 = 5;
 /// As much as is read of the state.
 const MOST: u64 = 64 << 20;
 /// Degraded for these reasons, beside what the worker says.
@@ -128,7 +130,8 @@ impl Known {
                 if zones > 0 || is(known, "/platform_quarantined") {
                     degraded.push("quarantine".into());
                 }
-                if is(known, "/managed") && self.control.is_none() {
+                let begins = number(known, "/uptime_s").unwrap_or(0) < BEGINS;
+                if is(known, "/managed") && self.control.is_none() && !begins {
                     degraded.push("no_control".into());
                 }
                 if number(known, "/up/pids/agent").is_none() {

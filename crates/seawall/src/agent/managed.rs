@@ -47,7 +47,11 @@ impl Managed {
         self.restarts.retain(|key, _| is_wanted(key));
         self.failed_probes.retain(|key, _| is_wanted(key));
         self.compiled.retain(is_wanted);
+        let waits = std::mem::take(&mut self.want.live);
         self.want = want;
+        let named = |change: &Change| self.want.live.iter().any(|new| new.chain == change.chain);
+        let waits: Vec<Change> = waits.into_iter().filter(|change| !named(change)).collect();
+        self.want.live.extend(waits);
         self.news = true;
     }
 
@@ -131,7 +135,15 @@ impl Managed {
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
         for refusal in ordered.refused {
             let key = (refusal.chain, refusal.version);
-            self.refused.insert(key, refusal.problems);
+            let mut trials = self.want.trials.iter().map(|on| &on.change);
+            let on_trial = trials.any(|on| (&on.chain, on.version) == (&key.0, key.1));
+            // What is for all waits for what stands in its way: a host, or a list, that another change is about to give.
+            match self.live.get(&key.0) {
+                Some(change) if !on_trial && change.version == key.1 => {
+                    self.want.live.push(change.clone());
+                }
+                _ => drop(self.refused.insert(key, refusal.problems)),
+            }
         }
         self.own = ordered.own;
         let before = std::mem::take(&mut self.taken);

@@ -140,9 +140,13 @@ impl Maker<'_> {
         let mut texts = self.newest_texts()?;
         let mut changed = BTreeSet::new();
         for (chain, change, _) in changes {
-            if let StoreChange::Document(_, text) = change {
-                texts.insert(chain.clone(), text.clone());
-                changed.insert(chain.clone());
+            match change {
+                StoreChange::Document(_, text) => {
+                    texts.insert(chain.clone(), text.clone());
+                    changed.insert(chain.clone());
+                }
+                StoreChange::Delete(_) => drop(texts.remove(chain)),
+                _ => {}
             }
         }
         let platform = texts.remove(&Chain::Platform);

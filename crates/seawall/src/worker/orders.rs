@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seawall_guard::blame;
-use seawall_model::document::{self, Parsed, Zone};
-use seawall_model::{Document, HostPattern, Limits, Problems};
+use seawall_model::document::{Parsed, Zone};
+use seawall_model::{Document, HostPattern, Problems};
 use seawall_proxy::compile::Compiled;
 use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::{Snapshot, Zone as Served};
@@ -17,6 +17,7 @@ use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
 
 use super::changes::Finished;
+use super::draft::Draft;
 use crate::configure::{Configuration, Source};
 use crate::file;
 use crate::live;
@@ -128,6 +129,19 @@ impl Making<'_> {
         });
     }
 
+    /// Puts changes into a document, and refuses those that cannot be put there.
+    fn put<'o>(
+        &mut self,
+        draft: &mut Draft,
+        changes: impl IntoIterator<Item = &'o Change>,
+    ) -> Vec<(&'o Change, bool)> {
+        let (put, failed) = draft.put_all(changes);
+        for (change, problems) in failed {
+            self.refuse(change, problems);
+        }
+        put
+    }
+
     /// What is for all; none when nothing of it is new.
     fn live(
         &mut self,
@@ -135,18 +149,17 @@ impl Making<'_> {
         live: &Live,
         document: Document,
     ) -> (Document, Option<(Snapshot, Source)>) {
-        let mut next = document.clone();
-        let mut taken = Vec::new();
-        for change in &order.live {
-            match apply(&mut next, change) {
-                Ok(true) => taken.push(change),
-                Ok(false) => {}
-                Err(problems) => self.refuse(change, problems),
-            }
+        if order.live.is_empty() {
+            return (document, None);
         }
+        let mut draft = Draft::of(document.clone());
+        let put = self.put(&mut draft, order.live.iter());
+        let new = put.into_iter().filter(|(_, is_new)| *is_new);
+        let taken: Vec<&Change> = new.map(|(change, _)| change).collect();
         if taken.is_empty() {
             return (document, None);
         }
+        let next = draft.finish();
         let mut source = self.source(next, &taken);
         let compiled = self.configuration.compile(&mut source, Some(live));
         let bad = self.told(&taken, &compiled, &source.parsed.document);
@@ -191,10 +204,11 @@ impl Making<'_> {
             zones,
         };
         if let Some(on) = of_platform.first() {
-            let mut next = document.clone();
-            match apply(&mut next, &on.change) {
-                Err(problems) => self.refuse(&on.change, problems),
-                Ok(_) => {
+            let mut draft = Draft::of(document.clone());
+            match &*self.put(&mut draft, [&on.change]) {
+                [] => {}
+                _ => {
+                    let next = draft.finish();
                     let source = self.source(next, &[&on.change]);
                     let compiled = self.compile(&source, snapshot);
                     let bad = self.told(&[&on.change], &compiled, &source.parsed.document);
@@ -238,19 +252,18 @@ impl Making<'_> {
         before: &[Tried],
         tried: &mut Vec<Tried>,
     ) -> Option<(HashMap<seawall_guard::ZoneId, Trial>, Arc<Snapshot>)> {
-        let mut next = document.clone();
-        let mut taken = Vec::new();
-        for on in wanted {
-            match apply(&mut next, &on.change) {
-                Ok(_) => taken.push(*on),
-                Err(problems) => self.refuse(&on.change, problems),
-            }
+        if wanted.is_empty() {
+            return None;
         }
+        let mut draft = Draft::of(document.clone());
+        let put = self.put(&mut draft, wanted.iter().map(|on| &on.change));
+        let changes: Vec<&Change> = put.into_iter().map(|(change, _)| change).collect();
+        let is_taken = |on: &&&OnTrial| changes.contains(&&on.change);
+        let taken: Vec<&OnTrial> = wanted.iter().filter(is_taken).copied().collect();
         if taken.is_empty() {
             return None;
         }
-        let changes: Vec<&Change> = taken.iter().map(|on| &on.change).collect();
-        let source = self.source(next, &changes);
+        let source = self.source(draft.finish(), &changes);
         let compiled = self.compile(&source, snapshot);
         let bad = self.told(&changes, &compiled, &source.parsed.document);
         let candidate = compiled.snapshot?;
@@ -430,62 +443,4 @@ pub fn counted(tried: &[Tried]) -> Counted {
     Counted {
         trials: tried.iter().map(one).collect(),
     }
-}
-
-/// Puts a change into a document. Whether anything is different then.
-///
-/// # Errors
-/// All that is wrong with it.
-fn apply(document: &mut Document, change: &Change) -> Result<bool, String> {
-    let Some(text) = &change.text else {
-        let Chain::Zone(name) = &change.chain else {
-            return Err("what all zones share cannot be taken away".into());
-        };
-        let before = document.zones.len();
-        document.zones.retain(|zone| zone.name != *name);
-        return Ok(document.zones.len() < before);
-    };
-    let parsed = document::parse_alone(text, &Limits::default());
-    if let Some(problems) = parsed.problems {
-        return Err(problems.to_string());
-    }
-    let name = match &change.chain {
-        Chain::Platform => {
-            let (edge, lists) = (parsed.document.edge, parsed.document.lists);
-            let is_new = document.edge != edge || document.lists != lists;
-            (document.edge, document.lists) = (edge, lists);
-            return Ok(is_new);
-        }
-        Chain::Zone(name) => name,
-    };
-    let Ok([zone]) = <[Zone; 1]>::try_from(parsed.document.zones) else {
-        return Err("it is to be the document of one zone".into());
-    };
-    if zone.name != *name {
-        return Err(format!("it is to be zone {name:?}, not {:?}", zone.name));
-    }
-    let others = document.zones.iter().filter(|other| other.name != *name);
-    let taken = |host: &HostPattern| others.clone().find(|other| other.hosts.contains(host));
-    if let Some((host, other)) = zone
-        .hosts
-        .iter()
-        .find_map(|host| Some((host, taken(host)?)))
-    {
-        return Err(format!(
-            "hosts: {host} is also zone {:?}'s (a host belongs to one zone)",
-            other.name
-        ));
-    }
-    if let Some(list) = zone
-        .list_names()
-        .find(|list| !document.lists.contains_key(*list))
-    {
-        return Err(format!("{list:?} is no list of [lists]"));
-    }
-    match document.zones.iter_mut().find(|old| old.name == *name) {
-        Some(old) if *old == zone => return Ok(false),
-        Some(old) => *old = zone,
-        None => document.zones.push(zone),
-    }
-    Ok(true)
 }

@@ -172,7 +172,7 @@ fn version(up: &Up, zone: &str) -> String {
 #[test]
 fn a_zone_that_turns_bad_stays_while_another_goes_live() {
     let (old, new) = (Site::start("old"), Site::start("new"));
-    let up = Up::with_config(&document(&[
+    let up = Up::edge(&document(&[
         zone("a", &old.url(), ""),
         zone("b", &old.url(), ""),
     ]));
@@ -232,7 +232,7 @@ fn swaps_under_load_cost_no_request_and_no_tunnel() {
             third,
         ])
     };
-    let up = Up::with_config(&text(0));
+    let up = Up::edge(&text(0));
     let good: &[&str] = &["good"];
     let hosts = [
         ("a.test", good),
@@ -291,7 +291,7 @@ fn a_start_with_a_bad_zone_serves_the_others() {
             "tls = { certificate = { cert = \"no.pem\", key = \"no.key\" } }",
         ),
     ]);
-    let up = Up::with_config(&text);
+    let up = Up::edge(&text);
     let asked = |host: &str| curl(&["--header", &format!("Host: {host}"), &up.url("/")]).status;
     assert_eq!(
         (asked("a.test"), asked("b.test"), asked("c.test")),
@@ -342,8 +342,8 @@ fn ids_of_zones_outlive_the_process_and_a_broken_file_does_no_harm() {
     let start = || {
         let folder = Folder::new();
         std::os::unix::fs::symlink(data.join("."), folder.join("data")).unwrap();
-        let config = folder.write("seawall.toml", &text);
-        Up::start(folder, &["--config", config.to_str().unwrap()])
+        folder.write("seawall.toml", &text);
+        Up::edge_in(folder)
     };
     let ids = || -> serde_json::Value {
         let text = fs::read_to_string(data.join("zone-ids.json")).unwrap();
@@ -385,7 +385,7 @@ fn ids_of_zones_outlive_the_process_and_a_broken_file_does_no_harm() {
 fn hostile_documents_are_refused_in_bounded_time() {
     let site = Site::start("good");
     let good = document(&[zone("a", &site.url(), "")]);
-    let up = Up::with_config(&good);
+    let up = Up::edge(&good);
     let load = Load::start(up.http(), &[("a.test", &["good"])]);
     let list = up.folder().join("huge.txt");
     fs::File::create(&list).unwrap().set_len(100 << 20).unwrap();

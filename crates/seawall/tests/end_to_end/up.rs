@@ -146,6 +146,30 @@ impl Up {
         Self::start(folder, &["--config", path.to_str().unwrap()])
     }
 
+    /// As [`Up::with_config`], an edge alone: it serves what its file says, without control.
+    pub fn edge(config: &str) -> Self {
+        let folder = Folder::new();
+        folder.write("seawall.toml", config);
+        Self::edge_in(folder)
+    }
+
+    /// An edge alone with the file `seawall.toml` of this folder.
+    pub fn edge_in(folder: Folder) -> Self {
+        let of_up = command(&folder.join("data"));
+        let mut command = Command::new(of_up.get_program());
+        let words: Vec<_> = of_up.get_args().skip(1).map(ToOwned::to_owned).collect();
+        command.arg("edge").args(words).arg("--config");
+        command.arg(folder.join("seawall.toml"));
+        for (name, value) in of_up.get_envs() {
+            if value.is_none() {
+                command.env_remove(name);
+            }
+        }
+        command.args(["--workers", "2"]).stdin(Stdio::null());
+        command.stdout(folder.log());
+        Self::spawned(folder, command)
+    }
+
     /// With these flags beside those that all have.
     pub fn start(folder: Folder, flags: &[&str]) -> Self {
         let mut command = command(&folder.join("data"));
