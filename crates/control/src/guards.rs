@@ -308,9 +308,9 @@ mod tests {
         assert_eq!(delta(&parts, &parts), Vec::<String>::new());
         let mut carried = document.clone();
         carried.zones[0].origins.clear();
-        carried.zones[0].timeouts.connect *= 2;
+        carried.zones[0].settings_mut().timeouts.connect *= 2;
         assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT);
-        carried.zones[0].rules.clear();
+        carried.zones[0].settings_mut().rules.clear();
         assert_eq!(allowed_shift(&document, &carried), ALLOWED_SHIFT_OF_RULES);
         let mut emptied = document.clone();
         emptied.lists.values_mut().for_each(|list| list.ips.clear());
