@@ -6,6 +6,7 @@
 mod answer;
 pub mod engine;
 mod make;
+mod reports;
 pub mod words;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,0 +1,75 @@
+//! What a location tells, as the planner reads it.
+
+use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram};
+use seawall_model::Share;
+use seawall_proxy::trial::{Counts as Counted, class_begins_at};
+
+use super::words::Report;
+use crate::order::Chain;
+
+/// What a location's Report says of one rollout.
+pub fn about(
+    report: &Report,
+    location: &str,
+    chain: &Chain,
+    version: u64,
+    age_ms: u64,
+) -> plan::Report {
+    let taken = report
+        .taken
+        .iter()
+        .find(|taken| (&taken.0, taken.1) == (chain, version));
+    let counted = report.counted.trials.iter();
+    let mut counted = counted.filter(|trial| (&trial.chain, trial.version) == (chain, version));
+    let arms = counted.next();
+    let of_this = |told: &&(Chain, u64, u64)| (&told.0, told.1) == (chain, version);
+    let refused = report
+        .refused
+        .iter()
+        .filter(|told| (&told.0, told.1) == (chain, version));
+    let bad = report
+        .failed_probes
+        .iter()
+        .find(of_this)
+        .map_or(0, |told| told.2);
+    let mut with = arms.map(|arms| arm(&arms.candidate)).unwrap_or_default();
+    // Those that went well are among the requests.
+    with.probes.bad = bad;
+    plan::Report {
+        location: location.into(),
+        age_ms,
+        candidate: taken.map(|(_, version, share, for_ms)| Candidate {
+            version: *version,
+            share: Share::per_myriad(*share),
+            for_ms: *for_ms,
+        }),
+        with,
+        base: arms.map(|arms| arm(&arms.live)).unwrap_or_default(),
+        restarts: report
+            .restarts
+            .iter()
+            .find(of_this)
+            .map_or(0, |told| told.2),
+        refused: refused
+            .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
+            .collect(),
+        ..plan::Report::default()
+    }
+}
+
+fn arm(counted: &Counted) -> Arm {
+    let mut own_us = Histogram::default();
+    for (class, count) in counted.durations.iter().enumerate() {
+        own_us.add_many(class_begins_at(class), *count);
+    }
+    Arm {
+        all: Counts {
+            requests: counted.requests,
+            edge_5xx: counted.edge_errors,
+            resets: counted.resets,
+            verdict_changed: counted.judged_otherwise,
+        },
+        own_us,
+        ..Arm::default()
+    }
+}
