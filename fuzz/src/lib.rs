@@ -28,8 +28,11 @@ pub mod proxy_protocol;
 pub mod quic;
 pub mod rules;
 
+/// What is done with one input: it panics when the input shows a bug.
+pub type Target = fn(&[u8]);
+
 /// Every target: its name, which is also its folder in `corpus`, and what it asks.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("h1_request", h1::requests),
     ("h1_response", h1::responses),
     ("h1_chunked", chunked::bodies),

@@ -36,7 +36,7 @@ fn every_target_has_a_corpus_and_a_door_and_no_more() {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().path())
+            .map(|entry| entry.expect("an entry").path())
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .filter(|name| name != "planted")
             .collect();
@@ -81,11 +81,11 @@ fn the_fuzzer_finds_the_planted_mistake_within_a_minute() {
 }
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let entries = fs::read_dir(root().join("corpus").join(target)).unwrap();
+    let entries = fs::read_dir(root().join("corpus").join(target)).expect("a corpus");
     entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("an entry").path())
         .map(|path| {
-            let bytes = fs::read(&path).unwrap();
+            let bytes = fs::read(&path).expect("an entry");
             (path, bytes)
         })
         .collect()
