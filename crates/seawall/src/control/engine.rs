@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use seawall_control::guards;
 use seawall_control::plan::{
-    self, ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES, Admission, Location, Step, Taken, Target,
+    self, ALLOWED_SHIFT_OF_RULES, Admission, Location, Step, Taken, Target,
 };
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
     State, StoreError, Subject,
 };
-use seawall_model::document::{self, Zone};
+use seawall_model::document;
 use seawall_model::tempo::Kind;
-use seawall_model::{Limits, Tempo};
+use seawall_model::{Document, Limits, Share, Tempo};
 
 use super::reports::about;
 use super::words::{Report, Standing, Want};
@@ -38,6 +39,10 @@ pub struct Engine {
     stepped: HashMap<u64, u64>,
     /// What each running rollout waits for.
     waits: HashMap<u64, String>,
+    /// What guards say of rollouts.
+    asked: HashMap<u64, Asked>,
+    /// Zones that were changed of late, with the time.
+    lately: BTreeMap<String, u64>,
     /// The locations, with the last Report of each and when it came.
     locations: BTreeMap<String, Option<(Report, u64)>>,
     /// What is for all since agents were told last.
@@ -58,6 +63,8 @@ impl Engine {
             serving: BTreeMap::new(),
             stepped: HashMap::new(),
             waits: HashMap::new(),
+            asked: HashMap::new(),
+            lately: BTreeMap::new(),
             locations: BTreeMap::from([(location.to_owned(), None)]),
             news: Vec::new(),
             changed: true,
@@ -135,13 +142,13 @@ impl Engine {
         more: Vec<Body>,
     ) -> Result<Appended, StoreError> {
         let running = self.store.running()?;
+        let mut ended = Vec::new();
         let mut all = Vec::new();
         for (chain, change, kind) in changes {
             // What is newer goes before what is on its way: that was never for all.
             let key = chain.to_string();
             for rollout in running.iter().filter(|rollout| rollout.key() == key) {
-                self.waits.remove(&rollout.id);
-                self.stepped.remove(&rollout.id);
+                ended.push(rollout.id);
                 all.push(StoreChange::Event(Body::RolloutEnded {
                     rollout: rollout.id,
                     outcome: Outcome::Aborted,
@@ -155,7 +162,9 @@ impl Engine {
             });
         }
         all.extend(more.into_iter().map(StoreChange::Event));
-        self.append(who, why, expect, all)
+        let made = self.append(who, why, expect, all)?;
+        ended.into_iter().for_each(|rollout| self.forget(rollout));
+        Ok(made)
     }
 
     /// Writes something into the log.
@@ -327,13 +336,18 @@ impl Engine {
         Ok(())
     }
 
+    fn forget(&mut self, rollout: u64) {
+        self.stepped.remove(&rollout);
+        self.waits.remove(&rollout);
+        self.asked.remove(&rollout);
+    }
+
     /// Ends a rollout.
     ///
     /// # Errors
     /// As the store says.
     pub fn end(&mut self, rollout: u64, outcome: Outcome, why: &str) -> Result<(), StoreError> {
-        self.stepped.remove(&rollout);
-        self.waits.remove(&rollout);
+        self.forget(rollout);
         let body = Body::RolloutEnded { rollout, outcome };
         self.append(PLANNER, why, Vec::new(), vec![StoreChange::Event(body)])?;
         Ok(())
@@ -374,42 +388,70 @@ impl Engine {
             requests: rollout.requests,
             probes: rollout.probes,
         });
-        let history = self.store.history(chain, None, 4)?;
-        let asks = plan::alternates(&history, self.tempo);
         let pinned = self.store.stands("pin", &chain.to_string())?.is_some();
-        let judges = match from {
-            Some(from) if *chain != Chain::Platform => {
-                let (before, after) = (self.zone(chain, from)?, self.zone(chain, to)?);
-                before
-                    .zip(after)
-                    .is_none_or(|(before, after)| judges_otherwise(&before, &after))
+        let asked = match self.asked.get(&rollout.id) {
+            Some(asked) => asked.clone(),
+            None => {
+                let asked = self.ask_guards(rollout, chain, from, to)?;
+                self.asked.insert(rollout.id, asked.clone());
+                asked
             }
-            _ => true,
         };
         Ok(Target {
             kind: rollout.tempo,
             from: from.filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone)),
             to,
             taken,
-            asks: asks.into_iter().collect(),
+            asks: asked.people,
             approved: rollout.approved,
             pinned,
-            allowed_shift: if judges {
-                ALLOWED_SHIFT_OF_RULES
-            } else {
-                ALLOWED_SHIFT
-            },
+            allowed_shift: asked.allowed_shift,
             fleet: self.fleet(),
             tempo: self.tempo,
         })
     }
 
-    fn zone(&mut self, chain: &Chain, number: u64) -> Result<Option<Zone>, StoreError> {
+    /// What the producer's guards say of a rollout; it is asked once.
+    fn ask_guards(
+        &mut self,
+        rollout: &Rollout,
+        chain: &Chain,
+        from: Option<u64>,
+        to: u64,
+    ) -> Result<Asked, StoreError> {
+        let history = self.store.history(chain, None, 4)?;
+        let mut people: Vec<String> = plan::alternates(&history, self.tempo).into_iter().collect();
+        if let (Kind::Zone, Some(zone)) = (rollout.tempo, chain.zone()) {
+            self.lately.insert(zone.to_owned(), rollout.began);
+            let lately = self.lately.iter().map(|(zone, at)| (*at, zone.as_str()));
+            let zones = self.serving.len().saturating_sub(1);
+            people.extend(guards::mass_change(zones, lately, unix(), self.tempo));
+        }
+        let before = match from {
+            Some(from) => self.document(chain, from)?,
+            None => None,
+        };
+        let (Some(before), Some(after)) = (before, self.document(chain, to)?) else {
+            return Ok(Asked {
+                people,
+                allowed_shift: ALLOWED_SHIFT_OF_RULES,
+            });
+        };
+        if rollout.tempo != Kind::Return {
+            people.extend(guards::delta(
+                &guards::measure(&before),
+                &guards::measure(&after),
+            ));
+        }
+        Ok(Asked {
+            people,
+            allowed_shift: guards::allowed_shift(&before, &after),
+        })
+    }
+
+    fn document(&mut self, chain: &Chain, number: u64) -> Result<Option<Document>, StoreError> {
         let text = self.text(chain, number)?;
-        Ok(text.and_then(|text| {
-            let parsed = document::parse_alone(&text, &Limits::default());
-            parsed.document.zones.into_iter().next()
-        }))
+        Ok(text.map(|text| document::parse_alone(&text, &Limits::default()).document))
     }
 
     fn fleet(&self) -> Vec<Location> {
@@ -527,16 +569,13 @@ impl Engine {
     }
 }
 
-/// Whether two versions of a zone judge requests by other rules.
-fn judges_otherwise(before: &Zone, after: &Zone) -> bool {
-    let judging = |zone: &Zone| {
-        (
-            zone.rules.clone(),
-            zone.lists.clone(),
-            zone.maintenance.clone(),
-        )
-    };
-    judging(before) != judging(after)
+/// What guards say of a rollout.
+#[derive(Clone)]
+struct Asked {
+    /// Why a person is to be asked.
+    people: Vec<String>,
+    /// How many verdicts it may change.
+    allowed_shift: Share,
 }
 
 /// Seconds since 1970.
