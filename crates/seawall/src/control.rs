@@ -25,6 +25,7 @@ use crate::cli;
 use crate::configure;
 use crate::data::Data;
 use crate::last_words;
+use crate::live;
 use crate::order;
 use crate::say::complain;
 use crate::wire::{Wire, WireListener};
@@ -38,6 +39,8 @@ const TICK: Duration = Duration::from_millis(250);
 const LEAST_TICK: Duration = Duration::from_millis(10);
 /// How often we look whether our folder is still there.
 const THERE: Duration = Duration::from_secs(5);
+/// How long an edge that serves may take to write down what it serves.
+const WRITES: Duration = Duration::from_secs(5);
 /// Words that may wait.
 const HEARD: usize = 64;
 
@@ -95,6 +98,7 @@ impl Control {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let path = self.data.path("control.sock");
         let mut there = tokio::time::interval(THERE);
+        self.wait_for_live().await;
         self.import();
         loop {
             tokio::select! {
@@ -118,6 +122,17 @@ impl Control {
         }
     }
 
+    /// Before the first import: the edge is about to write what it serves.
+    async fn wait_for_live(&mut self) {
+        let due = Instant::now() + WRITES;
+        while matches!(self.engine.store().last(), Ok(0))
+            && !self.data.path(live::LIVE).exists()
+            && Instant::now() < due
+        {
+            tokio::time::sleep(LEAST_TICK).await;
+        }
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -125,8 +140,11 @@ impl Control {
     /// What flags and file say, where that is new.
     fn import(&mut self) {
         let flags = self.flags.clone();
+        let is_first = matches!(self.engine.store().last(), Ok(0));
+        let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
+        let live = live.and_then(Result::ok).map(|(parsed, _)| parsed);
         if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
-            self.maker().import(&flags)
+            self.maker().import(&flags, live)
         {
             complain(format_args!("the configuration is not taken in: {why}"));
         }

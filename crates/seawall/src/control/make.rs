@@ -198,18 +198,26 @@ impl Maker<'_> {
         }
     }
 
-    /// Brings in what the flags and their file say, when it is not what they said the last time. The first import of all is
-    /// what the edge was started with.
+    /// Brings in what the flags and their file say, when it is not what they said the last time. Before the first import of all
+    /// comes what the edge was started with, which is `live`.
     ///
     /// # Errors
     /// As the store says.
-    pub fn import(&mut self, up: &Up) -> Result<(), NotMade> {
+    pub fn import(&mut self, up: &Up, live: Option<Parsed>) -> Result<(), NotMade> {
         let path = match &up.config {
             Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
             None => "flags".into(),
         };
         let path = path.display().to_string();
-        let parsed = configure::parsed(up);
+        if let Some(live) = live
+            && self.engine.store().last()? == 0
+        {
+            self.take_in(&path, live)?;
+        }
+        self.take_in(&path, configure::parsed(up))
+    }
+
+    fn take_in(&mut self, path: &str, parsed: Parsed) -> Result<(), NotMade> {
         if !parsed.platform_ok {
             let problems = parsed.problems.unwrap_or_default();
             complain(format_args!(
@@ -218,7 +226,7 @@ impl Maker<'_> {
             return Ok(());
         }
         let hash = Hash::of(parsed.document.to_toml().as_bytes());
-        let last = self.engine.store().stands("import", &path)?;
+        let last = self.engine.store().stands("import", path)?;
         let same =
             |body: &Body| matches!(body, Body::FileImported { hash: last, .. } if *last == hash);
         if last.as_ref().is_some_and(|last| same(&last.body)) {
@@ -228,7 +236,7 @@ impl Maker<'_> {
         let who = format!("file:{path}");
         let changes = self.new_in(&parsed, &who, is_first)?;
         let imported = Body::FileImported {
-            path: path.clone(),
+            path: path.to_owned(),
             hash,
         };
         if !is_first
