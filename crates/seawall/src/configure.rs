@@ -181,6 +181,26 @@ impl Configuration {
         Source { parsed, materials }
     }
 
+    /// What was served last, for a start by hand: with what of the file takes effect at a start alone. All else that has changed in
+    /// the file comes by and by.
+    pub fn read_managed(&self) -> Source {
+        if !self.data.path(live::LIVE).exists() {
+            return self.read();
+        }
+        let mut source = self.read_live();
+        let file = parsed(&self.up);
+        if file.platform_ok {
+            let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
+            edge.http = new.http;
+            edge.https = new.https;
+            edge.acme = new.acme;
+            edge.admin = new.admin;
+            edge.workers = new.workers;
+            edge.access_log = new.access_log;
+        }
+        source
+    }
+
     /// What was served last, whatever the file says by now; the file, where that is not known.
     pub fn read_live(&self) -> Source {
         match live::read(&self.data.path(live::LIVE)) {

@@ -31,7 +31,6 @@ use tokio::time::Instant;
 
 use crate::cli;
 use crate::data::{Data, Held};
-use crate::live;
 use crate::message::{FromAgent, FromWorker, Request, ToAgent};
 use crate::process::raise_descriptors;
 use crate::say::complain;
@@ -277,9 +276,7 @@ impl Supervisor {
             self.reload.words = true;
         } else {
             record::forget(&self.data);
-            // By hand or not: what is managed goes on from what was live.
-            let live = self.managed && self.data.path(live::LIVE).exists();
-            self.start_at = Some((Instant::now(), live));
+            self.start_at = Some((Instant::now(), false));
         }
         self.start_agent();
         if let Some(up) = self.up.clone() {

@@ -117,10 +117,10 @@ async fn prepare(
         page,
     };
     configuration.resume();
-    let mut source = if begin.live {
-        configuration.read_live()
-    } else {
-        configuration.read()
+    let mut source = match (begin.live, begin.managed) {
+        (true, _) => configuration.read_live(),
+        (false, true) => configuration.read_managed(),
+        (false, false) => configuration.read(),
     };
     if let Some(problems) = configure::hopeless(up, &source.parsed, stages) {
         return Ok(Prepared::Hopeless(problems));

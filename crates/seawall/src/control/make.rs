@@ -24,6 +24,9 @@ use crate::say::{complain, say};
 /// Chains that are asked for at once.
 const CHAINS: usize = 1_000;
 
+/// Versions that are looked through for one that the planner did not make.
+const LOOKED_AT: usize = 20;
+
 /// Why nothing was made.
 pub enum NotMade {
     /// In words, with what can be done.
@@ -296,7 +299,8 @@ impl Maker<'_> {
             if !head.tombstone && head.hash == Hash::of(text.as_bytes()) {
                 continue;
             }
-            if !is_ours(self.engine, &chain, who)? {
+            let by = last_by_hand(self.engine, &chain)?;
+            if by.is_some_and(|by| !by.starts_with("file:")) {
                 complain(format_args!(
                     "{chain} was changed by {} since the file was taken in (version {}: {}): that stays live. `seawall diff` shows it; \
                      `seawall apply` with the file takes the file's, and writing it into the file keeps it",
@@ -319,7 +323,7 @@ impl Maker<'_> {
             for head in heads {
                 if !head.tombstone
                     && !named.contains(&head.chain)
-                    && is_ours(self.engine, &head.chain, who)?
+                    && last_by_hand(self.engine, &head.chain)?.as_deref() == Some(who)
                 {
                     let chain = head.chain;
                     changes.push((chain.clone(), StoreChange::Delete(chain), Kind::Zone));
@@ -329,13 +333,11 @@ impl Maker<'_> {
     }
 }
 
-/// Whether nobody but this file, and the planner after it, made the newest versions of a chain.
-fn is_ours(engine: &mut Engine, chain: &Chain, who: &str) -> Result<bool, StoreError> {
-    let history = engine.store().history(chain, None, 20)?;
-    let by_people = history
-        .iter()
-        .find(|version| version.author != super::engine::PLANNER);
-    Ok(by_people.is_none_or(|version| version.author == who))
+/// Who made a chain's newest version, the planner aside.
+fn last_by_hand(engine: &mut Engine, chain: &Chain) -> Result<Option<String>, StoreError> {
+    let history = engine.store().history(chain, None, LOOKED_AT)?;
+    let mut by_hand = history.into_iter().map(|version| version.author);
+    Ok(by_hand.find(|author| author != super::engine::PLANNER))
 }
 
 /// The index of the zone that a problem's path begins with.
