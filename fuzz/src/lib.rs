@@ -28,8 +28,11 @@ pub mod proxy_protocol;
 pub mod quic;
 pub mod rules;
 
+/// Takes made-up bytes, and panics when a reader breaks its word on them.
+pub type Asks = fn(&[u8]);
+
 /// Every target: its name, which is also its folder in `corpus`, and what it asks.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Asks)] = &[
     ("h1_request", h1::requests),
     ("h1_response", h1::responses),
     ("h1_chunked", chunked::bodies),

@@ -81,11 +81,11 @@ fn the_fuzzer_finds_the_planted_mistake_within_a_minute() {
 }
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let entries = fs::read_dir(root().join("corpus").join(target)).unwrap();
+    let entries = fs::read_dir(root().join("corpus").join(target)).expect("a corpus");
     entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("an entry").path())
         .map(|path| {
-            let bytes = fs::read(&path).unwrap();
+            let bytes = fs::read(&path).expect("a seed");
             (path, bytes)
         })
         .collect()
