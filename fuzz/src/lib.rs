@@ -28,11 +28,11 @@ pub mod proxy_protocol;
 pub mod quic;
 pub mod rules;
 
-/// What is done with one input: it panics when the input shows a bug.
-pub type Target = fn(&[u8]);
+/// Takes made-up bytes, and panics when a reader breaks its word on them.
+pub type Asks = fn(&[u8]);
 
 /// Every target: its name, which is also its folder in `corpus`, and what it asks.
-pub const TARGETS: &[(&str, Target)] = &[
+pub const TARGETS: &[(&str, Asks)] = &[
     ("h1_request", h1::requests),
     ("h1_response", h1::responses),
     ("h1_chunked", chunked::bodies),

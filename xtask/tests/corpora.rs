@@ -1,12 +1,6 @@
 //! Replays what lies in `fuzz/corpus` through the functions that the fuzzer calls: what was found once stays found, and what
 //! the functions ask holds of every seed. Making new bytes up is `scripts/fuzz`.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
-
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -42,7 +36,7 @@ fn every_target_has_a_corpus_and_a_door_and_no_more() {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("an entry").path())
+            .map(|entry| entry.unwrap().path())
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .filter(|name| name != "planted")
             .collect();
@@ -91,7 +85,7 @@ fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     entries
         .map(|entry| entry.expect("an entry").path())
         .map(|path| {
-            let bytes = fs::read(&path).expect("an entry");
+            let bytes = fs::read(&path).expect("a seed");
             (path, bytes)
         })
         .collect()
