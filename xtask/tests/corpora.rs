@@ -1,6 +1,12 @@
 //! Replays what lies in `fuzz/corpus` through the functions that the fuzzer calls: what was found once stays found, and what
 //! the functions ask holds of every seed. Making new bytes up is `scripts/fuzz`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};

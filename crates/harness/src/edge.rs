@@ -45,7 +45,7 @@ impl Edge {
         std::env::var_os("SEAWALL_BIN").map_or_else(|| given.to_owned(), PathBuf::from)
     }
 
-    /// Starts `seawall up` with this configuration and waits until it serves.
+    /// Starts `seawall edge` with this configuration and waits until it serves.
     pub async fn start(
         binary: &Path,
         config: &str,
@@ -74,7 +74,7 @@ impl Edge {
         let flag = |name: &str| more.iter().any(|given| given == name);
         let mut command = Command::new(Self::binary(binary));
         command
-            .arg("up")
+            .arg("edge")
             .arg("--config")
             .arg(&file)
             .arg("--data")
@@ -86,8 +86,6 @@ impl Edge {
             ("--dashboard", "none"),
             ("--status-page", "none"),
             ("--workers", "1"),
-            // A change goes through all of its steps, each of them short.
-            ("--speed", "500"),
         ] {
             if !flag(name) {
                 command.args([name, value]);

@@ -112,6 +112,7 @@ pub fn apply(apply: &cli::Apply) -> Result<ExitCode> {
             who: who(),
             why: apply.why.why.clone(),
             parent: apply.parent,
+            approve: apply.approve,
         };
         let text = order::put(&text)?;
         let applied: Applied = control.told(&word, Some(&text)).await?;

@@ -361,6 +361,9 @@ pub struct Apply {
     /// The number of the newest version that was looked at before: when there is a newer one, nothing is done
     #[arg(long, value_name = "N")]
     pub parent: Option<u64>,
+    /// It is meant: guards that would ask for a person (much is taken away, many requests are judged otherwise) do not
+    #[arg(long)]
+    pub approve: bool,
     #[command(flatten)]
     pub why: Why,
     #[command(flatten)]

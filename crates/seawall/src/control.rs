@@ -28,6 +28,7 @@ use crate::last_words;
 use crate::live;
 use crate::order;
 use crate::say::complain;
+use crate::start;
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
 use make::{Maker, NotMade};
@@ -68,6 +69,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             flags: flags.up.clone(),
             agents: Vec::new(),
             began: Instant::now(),
+            up: flags.wire.map(start::wire).transpose()?,
             data,
         };
         control.run(listener, tempo).await
@@ -82,6 +84,8 @@ pub struct Control {
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
+    /// To `up`, where that started us.
+    up: Option<Wire>,
     data: Data,
 }
 
@@ -98,6 +102,7 @@ impl Control {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let path = self.data.path("control.sock");
         let mut there = tokio::time::interval(THERE);
+        let mut left = false;
         self.wait_for_live().await;
         self.import();
         loop {
@@ -110,10 +115,16 @@ impl Control {
                     Ok((wire, _)) => listen(Rc::new(wire), heard.clone()),
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 },
-                // Whoever took the folder away needs us no more.
-                _ = there.tick() => if !path.exists() {
-                    return Ok(ExitCode::SUCCESS);
-                },
+                // Whoever took the folder away needs us no more, nor does one on whose folder nothing runs.
+                _ = there.tick() => {
+                    let edge = || Wire::connect(&self.data.path("edge.sock")).is_ok();
+                    if !path.exists() || left && !edge() {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+                () = gone(self.up.as_ref()) => {
+                    (self.up, left) = (None, true);
+                }
                 _ = hang_up.recv() => self.import(),
                 _ = tick.tick() => self.tick(),
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
@@ -201,6 +212,14 @@ impl Control {
             }
             word => self.answer(wire, word, files),
         }
+    }
+}
+
+/// Waits until who started us has gone; it says nothing.
+async fn gone(up: Option<&Wire>) {
+    match up {
+        Some(up) => while let Ok(Some(_)) = up.hear::<ToControl>().await {},
+        None => std::future::pending().await,
     }
 }
 

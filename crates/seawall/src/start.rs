@@ -50,7 +50,15 @@ impl Start<'_> {
         if self.apart {
             command.process_group(0);
         }
+        let may_come_early = self.role == "control";
         let inherit = move || {
+            // Until it hears signals, one that asks it to look again must not end it: it looks when it begins.
+            // SAFETY: allowed between fork and exec.
+            if may_come_early
+                && unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } == libc::SIG_ERR
+            {
+                return Err(io::Error::last_os_error());
+            }
             // SAFETY: numbers; allowed between fork and exec.
             if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } < 0 {
                 return Err(io::Error::last_os_error());

@@ -45,6 +45,7 @@ impl Control {
                 who,
                 why,
                 parent,
+                approve,
             } => {
                 let text: String = order::take(files.into_iter().next()).map_err(refused)?;
                 let base = Path::new(&path).parent().unwrap_or(Path::new("/"));
@@ -54,6 +55,14 @@ impl Control {
                     parent,
                 };
                 let applied = self.maker().apply(&text, base, &by)?;
+                if approve {
+                    let rollouts = applied.versions.iter();
+                    let approved = rollouts.map(|(_, _, rollout)| {
+                        StoreChange::Event(Body::Approved { rollout: *rollout })
+                    });
+                    self.engine
+                        .append(&who, &why, Vec::new(), approved.collect())?;
+                }
                 beside(FromControl::Applied, &applied)
             }
             ToControl::Versions { chain } => self.versions(&chain),

@@ -25,6 +25,8 @@ pub enum ToControl {
         why: String,
         /// The version of the one zone in it that was looked at before.
         parent: Option<u64>,
+        /// Guards that ask for a person need ask no more.
+        approve: bool,
     },
     /// The versions of a zone, newest first.
     Versions {

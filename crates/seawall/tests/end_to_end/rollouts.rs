@@ -191,6 +191,11 @@ fn a_rule_that_refuses_everybody_is_taken_back_and_one_that_refuses_nobody_comes
     let (code, said) = applied(&up, &rule("http.request.uri.path contains \"x\""), &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("judged otherwise"), "{said}");
+    let wanted = rule("http.request.uri.path contains \"x\"");
+    let (code, said) = applied(&up, &wanted, &["--approve"]);
+    assert_eq!(code, Some(0), "it is meant: {said}");
+    let (code, said) = applied(&up, &zone(&site.url(), ""), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
     let (code, said) = applied(&up, &rule("http.request.uri.path contains \"secret\""), &[]);
     assert_eq!(code, Some(0), "{said}");
     clients.end();
