@@ -297,6 +297,9 @@ fn a_request_outlives_the_upgrade_that_happens_under_it() {
 fn what_was_live_is_served_after_a_crash_whatever_the_file_says() {
     let up = Up::edge(&zones(2));
     let data = up.data();
+    until("what is live on disk", || {
+        data.join("live").exists().then_some(())
+    });
     up.folder()
         .write("seawall.toml", "this is no configuration");
     let worker = pid(&data, "worker");
