@@ -232,11 +232,13 @@ impl Edge {
         matches!(self.child.lock().await.try_wait(), Ok(None))
     }
 
-    /// Resident memory of the worker in KiB (`VmRSS`).
+    /// Resident memory of the worker that serves now, in KiB (`VmRSS`).
     pub fn memory_kib(&self) -> Result<u64> {
-        let pid = self
-            .role_pid("worker")
-            .unwrap_or_else(|| u64::from(self.pid));
+        let up: Value = serde_json::from_slice(&std::fs::read(self.data().join("up.json"))?)?;
+        let pid = up
+            .pointer("/pids/worker")
+            .and_then(Value::as_u64)
+            .context("no worker in up.json")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status
             .lines()
