@@ -255,14 +255,8 @@ fn path_word(path: &Path) -> String {
 /// Flags of `status`.
 #[derive(Args)]
 pub struct Status {
-    /// The data folder of what runs
-    #[arg(
-        long,
-        env = "SEAWALL_DATA",
-        value_name = "DIR",
-        default_value = "./seawall-data"
-    )]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub at: At,
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,
@@ -271,14 +265,8 @@ pub struct Status {
 /// Flags of `upgrade`.
 #[derive(Args)]
 pub struct Upgrade {
-    /// The data folder of what runs
-    #[arg(
-        long,
-        env = "SEAWALL_DATA",
-        value_name = "DIR",
-        default_value = "./seawall-data"
-    )]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// Flags of `edge`.
@@ -318,7 +306,7 @@ pub struct Worker {
     pub up: Up,
 }
 
-/// Where control is found, and who asks.
+/// Where what runs is found.
 #[derive(Args)]
 pub struct At {
     /// The data folder of what runs

@@ -38,13 +38,13 @@ struct Known {
 /// # Errors
 /// When there is no such folder.
 pub fn run(flags: &cli::Status) -> Result<ExitCode> {
-    if !flags.data.is_dir() {
+    if !flags.at.data.is_dir() {
         anyhow::bail!(
             "there is no data folder {} (name it with --data)",
-            flags.data.display()
+            flags.at.data.display()
         );
     }
-    let data = Data::at(&flags.data)?;
+    let data = Data::at(&flags.at.data)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -52,7 +52,7 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
     let admin = admin_address(&data, supervisor.as_ref());
     let known = Known {
         state: admin.and_then(state),
-        control: crate::ask::status(&flags.data),
+        control: crate::ask::status(&flags.at.data),
         supervisor,
     };
     let degraded = known.degraded();

@@ -26,7 +26,7 @@ pub fn run(flags: &cli::Upgrade) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let data = Data::at(&flags.data)?;
+        let data = Data::at(&flags.at.data)?;
         let path = data.path("edge.sock");
         let wire = Wire::connect(&path).with_context(|| {
             format!(
