@@ -9,7 +9,7 @@ mod make;
 mod reports;
 pub mod words;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::cli;
 use crate::configure;
 use crate::data::Data;
+use crate::distribution::publisher::Publisher;
 use crate::last_words;
 use crate::live;
 use crate::order;
@@ -65,8 +66,10 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let listener = WireListener::bind(&data.path("control.sock"))?;
         let control = Control {
             engine,
+            publisher: Publisher::open(Data::at(&flags.up.data)?, tempo)?,
             stages,
             flags: flags.up.clone(),
+            unpublished: None,
             agents: Vec::new(),
             began: Instant::now(),
             up: flags.wire.map(start::wire).transpose()?,
@@ -79,8 +82,11 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
 /// What it knows.
 pub struct Control {
     engine: Engine,
+    publisher: Publisher,
     stages: &'static [&'static StageDef],
     flags: cli::Up,
+    /// Why nothing new is published, where it is not.
+    unpublished: Option<String>,
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
@@ -170,20 +176,38 @@ impl Control {
 
     fn tick(&mut self) {
         let now = self.now_ms();
-        match self.engine.tick(now) {
-            Ok(false) => {}
-            Ok(true) => self.tell_agents(),
-            Err(error) => complain(format_args!("rollouts wait: {error}")),
+        if let Err(error) = self.engine.tick(now) {
+            complain(format_args!("rollouts wait: {error}"));
+        }
+        if self.engine.has_news() {
+            match self.publisher.publish(&mut self.engine) {
+                Ok(published) => {
+                    self.engine.is_published();
+                    if published.is_some() {
+                        self.tell_agents();
+                    }
+                }
+                Err(error) => self.unpublished(&error),
+            }
+        }
+    }
+
+    /// Said once for as long as it lasts.
+    fn unpublished(&mut self, error: &anyhow::Error) {
+        let why = format!("{error:#}");
+        if self.unpublished.as_ref() != Some(&why) {
+            complain(format_args!(
+                "nothing new is published, and edges serve what was: {why}"
+            ));
+            self.unpublished = Some(why);
         }
     }
 
     fn tell_agents(&mut self) {
-        let want = match self.engine.want(false) {
-            Ok(want) => want,
-            Err(error) => return complain(format_args!("agents are not told: {error}")),
-        };
+        self.unpublished = None;
         for (agent, _) in &self.agents {
-            tell_agent(agent, &want);
+            // One that is not told looks by itself.
+            let _ = agent.say(&FromControl::Published, &[]);
         }
     }
 
@@ -192,14 +216,11 @@ impl Control {
             ToControl::Agent { location } => {
                 let now = self.now_ms();
                 self.engine.heard(&location, None, now);
-                match self.engine.want(true) {
-                    Ok(want) => tell_agent(wire, &want),
-                    Err(error) => complain(format_args!("{location} is not told: {error}")),
-                }
+                let _ = wire.say(&FromControl::Published, &[]);
                 self.agents.push((wire.clone(), location));
             }
             ToControl::Report => {
-                let report = match order::take(files.into_iter().next()) {
+                let report: words::Report = match order::take(files.into_iter().next()) {
                     Ok(report) => report,
                     Err(error) => return complain(format_args!("a Report: {error}")),
                 };
@@ -207,6 +228,7 @@ impl Control {
                 let mut known = known.filter(|(agent, _)| Rc::ptr_eq(agent, wire));
                 if let Some((_, location)) = known.next() {
                     let (location, now) = (location.clone(), self.now_ms());
+                    self.publisher.was_seen(report.epoch, report.generation);
                     self.engine.heard(&location, Some(report), now);
                 }
             }
@@ -220,13 +242,6 @@ async fn gone(up: Option<&Wire>) {
     match up {
         Some(up) => while let Ok(Some(_)) = up.hear::<ToControl>().await {},
         None => std::future::pending().await,
-    }
-}
-
-fn tell_agent(agent: &Wire, want: &words::Want) {
-    let told = order::put(want).and_then(|file| agent.say(&FromControl::Want, &[file.as_fd()]));
-    if let Err(error) = told {
-        complain(format_args!("an agent is not told: {error}"));
     }
 }
 

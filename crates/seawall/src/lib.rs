@@ -16,6 +16,7 @@ mod cli;
 mod configure;
 mod control;
 mod data;
+mod distribution;
 mod doctor;
 mod file;
 mod http3;

@@ -99,6 +99,11 @@ impl Control {
                 let seq = self.engine.store().last()?;
                 let status = json!({
                     "log": seq,
+                    "published": {
+                        "generation": self.publisher.generation(),
+                        "folder": self.publisher.folder().path(),
+                        "problem": self.unpublished,
+                    },
                     "chains": self.engine.serving().count(),
                     "rollouts": running,
                     "locations": self.agents.iter().map(|(_, location)| location).collect::<Vec<_>>(),
