@@ -8,6 +8,7 @@ mod attempt;
 mod follow;
 mod managed;
 mod probe;
+mod report;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,13 +18,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use seawall_model::Tempo;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::cli;
 use crate::configure;
-use crate::control::words::{FromControl, ToControl};
+use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
+use crate::distribution::joining::Identity;
 use crate::last_words;
 use crate::live;
 use crate::message::{FromAgent, ToAgent};
@@ -67,6 +69,7 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             asked: false,
             followed: (0, 0),
             look: Rc::default(),
+            reports: None,
             probed,
             probing: 0,
             nth: 0,
@@ -91,6 +94,8 @@ struct Agent {
     followed: (u64, u64),
     /// Something else may be published.
     look: Rc<Notify>,
+    /// Takes Reports to a control elsewhere.
+    reports: Option<watch::Sender<Option<Report>>>,
     probed: mpsc::Sender<(Key, Option<bool>)>,
     /// Probes that run.
     probing: usize,
@@ -108,7 +113,11 @@ impl Agent {
         let between_probes = (tempo.scaled(Tempo::REPORT) / 25).max(LEAST_PROBE);
         let (told, mut follows) = mpsc::channel(1);
         if flags.managed {
-            follow::start(flags, tempo, self.look.clone(), told)?;
+            let identity = Identity::read(&self.data)?;
+            if let Some(identity) = &identity {
+                self.reports = Some(report::start(Data::at(&flags.up.data)?, identity.clone())?);
+            }
+            follow::start(flags, identity, tempo, self.look.clone(), told)?;
         }
         let mut look = Instant::now();
         let mut report = Instant::now();
@@ -132,12 +141,15 @@ impl Agent {
                 }
                 Some(Followed { generation, news }) = follows.recv() => {
                     self.followed = generation;
-                    self.managed.wants(news);
-                    self.order().await?;
+                    if let Some(news) = news {
+                        self.managed.wants(news);
+                        self.order().await?;
+                    }
                     self.report();
                 }
                 _ = beat.tick() => self.report(),
-                () = tokio::time::sleep_until(look), if flags.managed && self.control.is_none() => {
+                () = tokio::time::sleep_until(look),
+                    if flags.managed && self.control.is_none() && self.reports.is_none() => {
                     look = Instant::now() + AGAIN;
                     self.look_for_control(flags);
                 }
@@ -241,6 +253,9 @@ impl Agent {
     }
 
     fn report(&mut self) {
+        if let Some(reports) = &self.reports {
+            reports.send_replace(Some(self.managed.report(self.followed, Instant::now())));
+        }
         let Some(control) = &self.control else { return };
         let report = order::put(&self.managed.report(self.followed, Instant::now()));
         let said = report.and_then(|file| control.say(&ToControl::Report, &[file.as_fd()]));

@@ -7,8 +7,11 @@
 
 pub mod folder;
 pub mod follower;
+pub mod identity;
+pub mod joining;
 pub mod keys;
 pub mod publisher;
+pub mod serve;
 pub mod source;
 
 use seawall_bundle as bundle;

@@ -8,9 +8,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
-use seawall_control::plan::{
-    self, ALLOWED_SHIFT_OF_RULES, Admission, Location, Step, Taken, Target,
-};
+use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Step, Taken, Target};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
     State, StoreError, Subject,
@@ -19,8 +17,8 @@ use seawall_model::document;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
-use super::reports::about;
-use super::words::{Report, Standing};
+use super::fleet::Fleet;
+use super::words::Standing;
 use crate::order::Chain;
 use crate::say::{complain, say};
 
@@ -43,8 +41,8 @@ pub struct Engine {
     asked: HashMap<u64, Asked>,
     /// Zones that were changed of late, with the time.
     lately: BTreeMap<String, u64>,
-    /// The locations, with the last Report of each and when it came.
-    locations: BTreeMap<String, Option<(Report, u64)>>,
+    /// The locations.
+    pub fleet: Fleet,
     /// Something is to be published.
     changed: bool,
 }
@@ -54,7 +52,7 @@ impl Engine {
     ///
     /// # Errors
     /// As the store says.
-    pub fn open(path: &Path, tempo: Tempo, location: &str) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, tempo: Tempo) -> Result<Self, StoreError> {
         let mut engine = Self {
             store: Box::new(Sqlite::open(path)?),
             tempo,
@@ -63,7 +61,7 @@ impl Engine {
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
-            locations: BTreeMap::from([(location.to_owned(), None)]),
+            fleet: Fleet::default(),
             changed: true,
         };
         engine.read_what_serves()?;
@@ -187,14 +185,6 @@ impl Engine {
         })
     }
 
-    /// An agent is here, or its Report is.
-    pub fn heard(&mut self, location: &str, report: Option<Report>, now_ms: u64) {
-        let known = self.locations.entry(location.to_owned()).or_default();
-        if let Some(report) = report {
-            *known = Some((report, now_ms));
-        }
-    }
-
     /// Asks the planner about each rollout, and does what it says.
     ///
     /// # Errors
@@ -268,7 +258,7 @@ impl Engine {
             return Ok(());
         };
         let target = self.target(rollout, chain, *from, *to, now_ms)?;
-        let reports = self.reports(chain, *to, now_ms);
+        let reports = self.fleet.reports(chain, *to, now_ms);
         match plan::plan(&target, &reports, now_ms) {
             Step::Hold { why, .. } => {
                 self.waits.insert(rollout.id, why);
@@ -416,7 +406,7 @@ impl Engine {
             approved: rollout.approved,
             pinned,
             allowed_shift: asked.allowed_shift,
-            fleet: self.fleet(),
+            fleet: self.fleet.locations(),
             tempo: self.tempo,
         })
     }
@@ -464,30 +454,6 @@ impl Engine {
         Ok(text.map(|text| document::parse_alone(&text, &Limits::default()).document))
     }
 
-    fn fleet(&self) -> Vec<Location> {
-        let location = |name: &String| Location {
-            name: name.clone(),
-            architecture: std::env::consts::ARCH.into(),
-            ..Location::default()
-        };
-        self.locations.keys().map(location).collect()
-    }
-
-    fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
-        let told = self.locations.iter();
-        told.filter_map(|(name, told)| {
-            let (report, at) = told.as_ref()?;
-            Some(about(
-                report,
-                name,
-                chain,
-                version,
-                now_ms.saturating_sub(*at),
-            ))
-        })
-        .collect()
-    }
-
     /// All that is on trial: each rollout that has begun.
     ///
     /// # Errors
@@ -496,13 +462,6 @@ impl Engine {
         let mut running = self.store.running()?;
         running.retain(|rollout| rollout.step.is_some());
         Ok(running)
-    }
-
-    /// Whether these are all locations that there are.
-    pub fn are_all(&self, ring: &[String]) -> bool {
-        self.locations
-            .keys()
-            .all(|location| ring.contains(location))
     }
 
     /// How rollouts stand: those that run, or these.

@@ -91,6 +91,35 @@ pub enum ToControl {
         /// Which; none is all that run.
         ids: Vec<u64>,
     },
+    /// A token for a location to join with.
+    JoinToken {
+        /// Its name.
+        location: String,
+        /// Who.
+        who: String,
+    },
+    /// The locations.
+    Locations,
+    /// A location is one of ours no more.
+    Leave {
+        /// Its name.
+        location: String,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+    },
+    /// Traffic is led away from a location, or back to it.
+    Drain {
+        /// Its name; none is the only one.
+        location: Option<String>,
+        /// Back to it.
+        undrain: bool,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+    },
     /// What control knows, for `seawall status`.
     Status,
 }
@@ -125,6 +154,15 @@ pub enum FromControl {
     },
     /// Beside it: how rollouts stand, a list of [`Standing`].
     Rollouts,
+    /// A token to join with.
+    Token {
+        /// As it is given to `seawall edge --join`.
+        token: String,
+        /// Where control listens for locations.
+        listens: String,
+    },
+    /// Beside it: the locations, a list of [`Place`](super::locations::Place).
+    Locations,
     /// What control knows.
     Status(serde_json::Value),
     /// Done.

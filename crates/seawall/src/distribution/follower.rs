@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use seawall_bundle::{
-    Accepted, Change as Changed, Diff, Hash, Limits, Manifest, Mark, PublicKey, Refused, Root,
-    Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
+    Accepted, Change as Changed, Diff, Hash, KeyList, Limits, Manifest, Mark, PublicKey, Refused,
+    Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
 };
 use seawall_control::Chain;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::folder::{KEYS, MANIFEST};
+use super::folder::{Folder, KEYS, MANIFEST};
 use super::from_bundle;
 use super::publisher::now_ms;
 use super::source::Source;
@@ -56,17 +56,23 @@ pub struct Follower {
     data: Data,
     location: String,
     sources: Vec<Source>,
+    /// Where what was fetched is kept, for a start without anybody to fetch it from, and for others to read.
+    cache: Option<Folder>,
     root_key: PublicKey,
     limits: Limits,
-    keys: Option<Verified<seawall_bundle::KeyList>>,
+    keys: Option<(Verified<KeyList>, Vec<u8>)>,
     mark: Mark,
     /// What was told.
     told: Option<Manifest>,
+    /// The hash of it as it came.
+    signed: Option<Hash>,
     /// What is live for everyone, as it was told.
     root: Root,
+    /// What is on trial, as it was told.
+    trials: Vec<OnTrial>,
     /// Versions on trial.
     versions: HashMap<Hash, Version>,
-    /// When a manifest was believed last, also one that said nothing new.
+    /// When a manifest was told that was made later than any before it. Control makes one every minute.
     heard: Option<Instant>,
     /// What is on trial was given up, as nothing was heard for too long.
     gave_up: bool,
@@ -76,6 +82,9 @@ pub struct Follower {
 struct Found {
     source: usize,
     accepted: Accepted,
+    signed: Vec<u8>,
+    /// The list of keys that it was believed by.
+    keys: Vec<u8>,
 }
 
 impl Follower {
@@ -88,17 +97,27 @@ impl Follower {
         Self {
             location: location.to_owned(),
             sources,
+            cache: None,
             root_key,
             limits: Limits::default(),
             keys: None,
             mark: seen.map(|seen| seen.mark).unwrap_or_default(),
             told: None,
+            signed: None,
             root: Root::empty(),
+            trials: Vec::new(),
             versions: HashMap::new(),
             heard: None,
             gave_up: false,
             data,
         }
+    }
+
+    /// The same, with a folder that is looked into first and in which all is kept that was believed.
+    pub fn with_cache(mut self, cache: Folder) -> Self {
+        self.sources.insert(0, Source::Folder(cache.clone()));
+        self.cache = Some(cache);
+        self
     }
 
     /// The root key that it believes.
@@ -112,7 +131,18 @@ impl Follower {
         told.map_or((0, 0), |told| (told.epoch, told.generation))
     }
 
-    /// How long ago a manifest was believed; none: never.
+    /// Waits until there is another manifest than the one that was told, as far as that can be told without looking. It may
+    /// never come.
+    pub async fn changes(&self) {
+        let mut remote = self.sources.iter();
+        let remote = remote.find(|source| matches!(source, Source::Remote(_)));
+        match (remote, self.signed) {
+            (Some(source), Some(signed)) => source.changes(signed).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// How long ago something was heard of control; none: never.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         self.heard.map(|heard| now.duration_since(heard))
     }
@@ -125,19 +155,20 @@ impl Follower {
             let news = self.forget_trials(now);
             return Looked { news, problems };
         };
-        self.heard = Some(now);
-        let is_told = self.told.as_ref() == Some(&*found.accepted.manifest);
-        if is_told && !self.gave_up {
-            return Looked {
-                news: None,
-                problems,
-            };
+        if self.told.as_ref() == Some(&*found.accepted.manifest) {
+            let news = self.forget_trials(now);
+            return Looked { news, problems };
         }
-        match self.take(&found).await {
-            Ok(news) => Looked {
-                news: Some(news),
-                problems,
-            },
+        let is_first = self.told.is_none();
+        match self.take(&found, now).await {
+            Ok(news) => {
+                let is_new = !news.live.is_empty() || news.trials != self.trials || is_first;
+                self.trials.clone_from(&news.trials);
+                Looked {
+                    news: is_new.then_some(news),
+                    problems,
+                }
+            }
             Err(why) => {
                 problems.push(why);
                 Looked {
@@ -154,7 +185,7 @@ impl Follower {
         for (nth, source) in self.sources.clone().iter().enumerate() {
             match self.read(source).await {
                 Ok(None) => {}
-                Ok(Some(accepted)) => {
+                Ok(Some((accepted, signed, keys))) => {
                     if let Some(ahead) = accepted.time_ahead {
                         problems.push(format!(
                             "{source}: its time is {} s ahead of this machine's clock: one of both is wrong",
@@ -169,6 +200,8 @@ impl Follower {
                         newest = Some(Found {
                             source: nth,
                             accepted,
+                            signed,
+                            keys,
                         });
                     }
                 }
@@ -179,7 +212,10 @@ impl Follower {
     }
 
     /// A source's manifest; none where there is none yet.
-    async fn read(&mut self, source: &Source) -> Result<Option<Accepted>, String> {
+    async fn read(
+        &mut self,
+        source: &Source,
+    ) -> Result<Option<(Accepted, Vec<u8>, Vec<u8>)>, String> {
         let signed = source
             .signed(MANIFEST)
             .await
@@ -205,13 +241,17 @@ impl Follower {
             opened => opened,
         };
         match opened {
-            Ok(accepted) => Ok(Some(accepted)),
+            Ok(accepted) => {
+                let keys = self.keys.as_ref().map(|(_, signed)| signed.clone());
+                Ok(Some((accepted, signed, keys.unwrap_or_default())))
+            }
             Err(refused) => Err(refused.to_string()),
         }
     }
 
     fn open(&self, signed: &[u8]) -> Result<Accepted, Refused> {
-        let keys = self.keys.clone().ok_or(Refused::OldKeys {
+        let keys = self.keys.as_ref().map(|(keys, _)| keys.clone());
+        let keys = keys.ok_or(Refused::OldKeys {
             serial: 0,
             seen: self.mark.keys_serial,
         })?;
@@ -228,15 +268,15 @@ impl Follower {
             .await
             .map_err(|error| error.to_string())?;
         let list = list.ok_or("it has no list of keys")?;
-        let known = self.keys.as_ref().map_or(0, |keys| keys.serial);
+        let known = self.keys.as_ref().map_or(0, |(keys, _)| keys.serial);
         let seen = self.mark.keys_serial.max(known);
         let keys = open_keys(&list, &self.root_key, seen, &self.limits);
-        self.keys = Some(keys.map_err(|refused| refused.to_string())?);
+        self.keys = Some((keys.map_err(|refused| refused.to_string())?, list));
         Ok(())
     }
 
     /// All that a manifest says, fetched and checked. Nothing of it is told if a part cannot be had.
-    async fn take(&mut self, found: &Found) -> Result<News, String> {
+    async fn take(&mut self, found: &Found, now: Instant) -> Result<News, String> {
         let manifest = &*found.accepted.manifest;
         let first = found.source;
         let root = self
@@ -244,7 +284,7 @@ impl Follower {
                 Root::open(&manifest.root, packed)
             })
             .await?;
-        let live = self.changes(first, &root).await?;
+        let live = self.differences(first, &root).await?;
         let trials = self.trials(first, manifest).await?;
         let seen = Seen {
             root_key: self.root_key,
@@ -255,15 +295,25 @@ impl Follower {
             // An old manifest might be believed after a restart; a full disk is no reason to serve what is old now.
             crate::say::complain("what was seen of manifests cannot be kept");
         }
+        if let Some(cache) = &self.cache {
+            let kept = cache
+                .put_signed(KEYS, &found.keys)
+                .and_then(|()| cache.put_signed(MANIFEST, &found.signed));
+            if let Err(error) = kept {
+                crate::say::complain(format_args!("what was read cannot be kept: {error}"));
+            }
+        }
         self.mark = found.accepted.mark;
         self.root = root;
         self.told = Some(manifest.clone());
+        self.signed = Some(Hash::of(&found.signed));
+        self.heard = Some(now);
         self.gave_up = false;
         Ok(News { live, trials })
     }
 
     /// What is for all now, where it was not.
-    async fn changes(&self, first: usize, root: &Root) -> Result<Vec<Change>, String> {
+    async fn differences(&self, first: usize, root: &Root) -> Result<Vec<Change>, String> {
         let mut live = BTreeMap::new();
         let mut diff = Diff::new(&self.root, root, &self.limits);
         loop {
@@ -347,24 +397,31 @@ impl Follower {
         mut open: impl FnMut(&[u8]) -> Result<T, Refused>,
     ) -> Result<T, String> {
         let mut problems = Vec::new();
-        let others = self
-            .sources
-            .iter()
-            .enumerate()
-            .filter(|(nth, _)| *nth != first);
-        let order = self
-            .sources
-            .get(first)
-            .into_iter()
-            .chain(others.map(|(_, source)| source));
-        for source in order {
+        let has_cache = self.cache.is_some();
+        let all = || self.sources.iter().enumerate();
+        let remote = || all().skip(usize::from(has_cache));
+        let cache = all().take(usize::from(has_cache));
+        let best = remote().filter(|(nth, _)| *nth == first);
+        let others = remote().filter(|(nth, _)| *nth != first);
+        for (nth, source) in cache.chain(best).chain(others) {
+            let is_cache = has_cache && nth == 0;
             let opened = match source.object(name).await {
-                Ok(Some(packed)) => open(&packed).map_err(|refused| refused.to_string()),
+                Ok(Some(packed)) => match open(&packed) {
+                    Ok(opened) => Ok((opened, packed)),
+                    Err(refused) => Err(refused.to_string()),
+                },
                 Ok(None) => Err(format!("has no object {name}")),
                 Err(error) => Err(error.to_string()),
             };
             match opened {
-                Ok(opened) => return Ok(opened),
+                Ok((opened, packed)) => {
+                    if let Some(cache) = self.cache.as_ref().filter(|_| !is_cache) {
+                        // Without it, it is fetched again one day.
+                        let _ = cache.put_objects([(*name, &*packed)].into_iter());
+                    }
+                    return Ok(opened);
+                }
+                Err(_) if is_cache => {}
                 Err(why) => problems.push(format!("{source}: {why}")),
             }
         }
@@ -383,6 +440,7 @@ impl Follower {
             return None;
         }
         self.gave_up = true;
+        self.trials.clear();
         crate::say::complain(format_args!(
             "nothing was heard of control for {longest} s: what is on trial is given up until it is"
         ));

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use seawall_bundle::{
@@ -30,6 +30,10 @@ pub const PUBLISHED: &str = "published";
 const USED: &str = "published.json";
 /// Zones whose documents are in memory at once.
 const BATCH: usize = 20_000;
+/// Where nothing is new, a manifest is made all the same: edges know by it that control is there, and how old what they have is.
+const PULSE: Duration = Duration::from_secs(60);
+/// At any pace.
+const LEAST_PULSE: Duration = Duration::from_secs(2);
 /// An edge that hears of nothing for so long stops trying what is on trial.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// And not earlier, at any pace.
@@ -58,6 +62,8 @@ pub struct Publisher {
     used: Used,
     /// What was published last.
     last: Option<Manifest>,
+    /// And when; none: not by this process.
+    published: Option<Instant>,
     root: Root,
     /// Versions on trial, as objects.
     versions: HashMap<(Chain, u64), Object>,
@@ -78,6 +84,7 @@ impl Publisher {
             tempo,
             used: Used::default(),
             last: None,
+            published: None,
             root: Root::empty(),
             versions: HashMap::new(),
             data,
@@ -126,6 +133,12 @@ impl Publisher {
     /// Where edges find it.
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Whether a manifest is due although nothing is new.
+    pub fn is_due(&self) -> bool {
+        let pulse = self.tempo.scaled(PULSE).max(LEAST_PULSE);
+        self.published.is_none_or(|at| at.elapsed() >= pulse)
     }
 
     /// The generation that is published.
@@ -190,6 +203,7 @@ impl Publisher {
         self.folder.put_signed(MANIFEST, &signed)?;
         let generation = manifest.generation;
         self.last = Some(manifest);
+        self.published = Some(Instant::now());
         Ok(Some(generation))
     }
 
@@ -324,7 +338,7 @@ fn version(engine: &mut Engine, chain: &Chain, number: u64) -> Result<Version> {
 }
 
 fn share(engine: &Engine, rollout: &Rollout) -> Share {
-    let locations = if engine.are_all(&rollout.ring) {
+    let locations = if engine.fleet.are_all(&rollout.ring) {
         Locations::All
     } else {
         Locations::Named(rollout.ring.clone())
