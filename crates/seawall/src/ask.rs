@@ -433,14 +433,16 @@ fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
     run(async {
         let word = ToControl::JoinToken {
             location: token.location.clone(),
+            for_s: token.good_for.as_secs(),
             who: who(),
         };
         match Control::at(&token.at)?.ask(&word, None).await? {
-            (FromControl::Token { token, listens }, _) => {
+            (FromControl::Token { token: made, listens }, _) => {
                 complain(format_args!(
-                    "good once, within an hour; control listens on {listens}:"
+                    "good once, for {} s; control listens on {listens}:",
+                    token.good_for.as_secs()
                 ));
-                say(token);
+                say(made);
                 Ok(ExitCode::SUCCESS)
             }
             _ => bail!("control answered something else"),

@@ -508,7 +508,7 @@ pub struct Control {
 /// What is asked about locations.
 #[derive(Subcommand, Clone)]
 pub enum About {
-    /// Make a token that lets a location join: once, within an hour
+    /// Make a token that lets a location join, once
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(JoinToken),
     /// List the locations: who has joined, what they serve, when they were heard of last
@@ -523,6 +523,9 @@ pub struct JoinToken {
     /// The name of the location that is to join
     #[arg(long, value_name = "NAME", value_parser = location)]
     pub location: String,
+    /// How long it is good for, an hour at most
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub good_for: Duration,
     #[command(flatten)]
     pub at: At,
 }

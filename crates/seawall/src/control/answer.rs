@@ -94,7 +94,11 @@ impl Control {
             ToControl::Rollouts { ids } => {
                 beside(FromControl::Rollouts, &self.engine.standings(&ids)?)
             }
-            ToControl::JoinToken { location, who } => self.join_token(&location, &who),
+            ToControl::JoinToken {
+                location,
+                for_s,
+                who,
+            } => self.join_token(&location, for_s, &who),
             ToControl::Locations => self.places(),
             ToControl::Leave { location, who, why } => self.leave(&location, &who, &why),
             ToControl::Drain {

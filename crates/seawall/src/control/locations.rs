@@ -18,7 +18,7 @@ use crate::distribution::serve::{Answer, Asked, Known};
 use crate::order;
 use crate::say::say;
 
-/// Seconds that a token to join with is good for.
+/// Seconds that a token to join with is good for, at most.
 const TOKEN: u64 = 60 * 60;
 /// What a token to join with may do.
 const JOIN: &str = "join";
@@ -47,9 +47,15 @@ impl Control {
     pub(super) fn join_token(
         &mut self,
         location: &str,
+        for_s: u64,
         who: &str,
     ) -> Result<(FromControl, Option<OwnedFd>), NotMade> {
         let refused = |error: anyhow::Error| NotMade::Refused(format!("{error:#}"));
+        if !(1..=TOKEN).contains(&for_s) {
+            return Err(NotMade::Refused(
+                "a token is good for an hour at most, and for a second at least".into(),
+            ));
+        }
         let Some(edges) = &self.edges else {
             return Err(NotMade::Refused(
                 "control listens for no locations: start it with --edges ADDRESS".into(),
@@ -71,7 +77,7 @@ impl Control {
             hash,
             scopes: vec![JOIN.into()],
             location: Some(location.to_owned()),
-            expires: Some(unix() + TOKEN),
+            expires: Some(unix() + for_s),
         };
         let why = "a location is to join";
         self.engine

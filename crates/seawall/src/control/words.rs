@@ -95,6 +95,8 @@ pub enum ToControl {
     JoinToken {
         /// Its name.
         location: String,
+        /// For how many seconds it is good.
+        for_s: u64,
         /// Who.
         who: String,
     },

@@ -14,12 +14,15 @@
 mod bodies;
 mod certificates;
 mod check;
+mod clients;
 mod compress;
 mod files;
+mod fleet;
 mod guard;
 mod http3;
 mod life;
 mod load;
+mod locations;
 mod observe;
 mod origin;
 mod origins;

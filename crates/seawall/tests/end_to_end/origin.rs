@@ -106,3 +106,9 @@ fn answer_all(stream: TcpStream, text: &str) -> Option<()> {
         writer.write_all(answer.as_bytes()).ok()?;
     }
 }
+
+/// An address that nobody listens on.
+pub fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}

@@ -1,34 +1,16 @@
 //! Changes that are applied to a Seawall that serves: good ones come to all, bad ones are taken back by themselves, and whoever is
 //! not among the first clients notices nothing.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
 
-use crate::origin::Answering;
+use crate::clients::Clients;
+use crate::fleet::{told, zone};
+use crate::origin::{Answering, nowhere};
 use crate::tools::curl;
 use crate::up::{Folder, Up, command, finished, send, until};
-
-/// A zone `a.test` before this origin, with more in it.
-fn zone(origin: &str, more: &str) -> String {
-    format!(
-        "schema = 1\n[[zone]]\nname = \"a.test\"\nhosts = [\"a.test\"]\norigin = [{{ url = \"{origin}\" }}]\n{more}"
-    )
-}
-
-/// An address that nobody listens on.
-fn nowhere() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
 
 fn asks(up: &Up, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
@@ -47,12 +29,6 @@ fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
     let mut words = vec!["apply", file.to_str().unwrap(), "--wait"];
     words.extend(more);
     told(asks(up, &words))
-}
-
-fn told(output: Output) -> (Option<i32>, String) {
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    (output.status.code(), text)
 }
 
 fn versions(up: &Up) -> Vec<Value> {
@@ -83,75 +59,13 @@ fn get(up: &Up, path: &str) -> u16 {
     curl(&["-H", "Host: a.test", &up.url(path)]).status
 }
 
-/// Clients of many addresses, each of which asks again and again.
-struct Clients {
-    stop: Arc<AtomicBool>,
-    /// By client: good answers, and others.
-    seen: Arc<Mutex<BTreeMap<u8, (u64, u64)>>>,
-    thread: JoinHandle<()>,
-}
-
-impl Clients {
-    fn start(edge: SocketAddr, clients: u8) -> Self {
-        let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<_>>::default());
-        let (stops, notes) = (stop.clone(), seen.clone());
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            let local = tokio::task::LocalSet::new();
-            for client in 0..clients {
-                let (stop, seen) = (stops.clone(), notes.clone());
-                local.spawn_local(async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        let good = ask(edge, client).await == Some(200);
-                        note(&seen, client, good);
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                });
-            }
-            runtime.block_on(local);
-        });
-        Self { stop, seen, thread }
-    }
-
-    fn end(self) -> Vec<(u64, u64)> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-        let seen = self.seen.lock().unwrap();
-        seen.values().copied().collect()
-    }
-}
-
-fn note(seen: &Mutex<BTreeMap<u8, (u64, u64)>>, client: u8, good: bool) {
-    let mut seen = seen.lock().unwrap();
-    let (well, badly) = seen.entry(client).or_default();
-    *if good { well } else { badly } += 1;
-}
-
-async fn ask(edge: SocketAddr, client: u8) -> Option<u16> {
-    let socket = TcpSocket::new_v4().ok()?;
-    let from = Ipv4Addr::new(127, 9, 0, client.wrapping_add(1));
-    socket.bind(SocketAddr::new(from.into(), 0)).ok()?;
-    let mut stream = socket.connect(edge).await.ok()?;
-    let request = b"GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok()?;
-    std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
-}
-
 #[test]
 fn a_change_that_breaks_requests_is_taken_back_and_only_the_first_clients_notice() {
     let site = Answering::start("good");
     let good = zone(&site.url(), "");
     let up = start(&good, "10");
     let clients = Clients::start(up.http(), 100);
-    until("traffic", || {
-        let seen = clients.seen.lock().unwrap();
-        (seen.len() == 100).then_some(())
-    });
+    until("traffic", || (clients.seen().len() == 100).then_some(()));
     let (code, said) = applied(&up, &zone(&nowhere(), ""), &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("taken back"), "{said}");

@@ -292,6 +292,13 @@ impl Up {
         send(self.pid(), signal);
     }
 
+    /// SIGKILL for all of its processes.
+    pub fn strike(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+        end_all(&self.data());
+    }
+
     /// Forgets the process of `up`, which was killed, and leaves what it started as it is.
     pub fn leave(mut self) -> Folder {
         let _status = self.child.wait();
