@@ -5,6 +5,7 @@
 //! zones are in the room `bundle`; here is the IO. A place where things are published is dumb: it may be old, damaged or
 //! hostile, and what is read from it is checked before it is believed.
 
+pub mod fetch;
 pub mod folder;
 pub mod follower;
 pub mod identity;

@@ -88,14 +88,14 @@ pub fn start(
             tokio::select! {
                 () = tokio::time::sleep(jittered(pace)) => {}
                 () = look.notified() => {}
-                () = changes(follower.as_ref()) => {}
+                () = changes(follower.as_mut()) => {}
             }
         }
     });
     Ok(())
 }
 
-async fn changes(follower: Option<&Follower>) {
+async fn changes(follower: Option<&mut Follower>) {
     match follower {
         Some(follower) => follower.changes().await,
         None => std::future::pending().await,

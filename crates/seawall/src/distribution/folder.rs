@@ -87,6 +87,36 @@ impl Folder {
             folders.dedup();
             return folders.iter().try_for_each(|folder| sync_folder(folder));
         }
+        self.sync_all()
+    }
+
+    /// Puts one object, which may not be on disk before [`Folder::sync_objects`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn put_unsynced(&self, name: &Hash, packed: &[u8]) -> io::Result<()> {
+        let path = self.of(name);
+        fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
+        put(&path, packed, false)
+    }
+
+    /// Brings objects to disk.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn sync_objects(&self, names: &[Hash]) -> io::Result<()> {
+        if names.len() > MANY {
+            return self.sync_all();
+        }
+        for name in names {
+            let path = self.of(name);
+            File::open(&path)?.sync_all()?;
+            sync_folder(path.parent().unwrap_or(&self.path))?;
+        }
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
         let folder = File::open(&self.path)?;
         // SAFETY: the descriptor is open; nothing of ours is touched.
         match unsafe { libc::syncfs(folder.as_raw_fd()) } {

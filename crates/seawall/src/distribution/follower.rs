@@ -1,9 +1,12 @@
 //! An edge's side: the manifest is read from each source at a constant pace, and what is new in it is fetched, checked and told.
 //!
 //! Of several sources the newest manifest that is believed counts, so that one which is old, damaged or hostile does no harm while
-//! another is good. What was seen only rises, and is on disk before anything is done.
+//! another is good. All are asked at once, and none is waited for for long. What was seen only rises, and is on disk before
+//! anything is done.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use seawall_bundle::{
@@ -12,8 +15,11 @@ use seawall_bundle::{
 };
 use seawall_control::Chain;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::from_bundle;
 use super::publisher::now_ms;
@@ -25,6 +31,16 @@ use crate::order::{Change, OnTrial};
 const SEEN: &str = "seen.json";
 /// Versions on trial that are kept.
 const KEPT: usize = 1_024;
+/// Once one source has answered, the others have so long before what is there counts.
+const GRACE: Duration = Duration::from_millis(250);
+/// How long a look may take where no source answers.
+const LONGEST: Duration = Duration::from_secs(5);
+/// How long a list of keys may take, when a manifest needs another one.
+const LIST: Duration = Duration::from_secs(2);
+/// A source that is behind for so long is told of.
+const BEHIND: Duration = Duration::from_secs(60);
+/// After a word that brought nothing, the next one is waited for so much later.
+const REST: Duration = Duration::from_secs(1);
 
 /// What a new manifest says to this location.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,17 +71,17 @@ struct Seen {
 pub struct Follower {
     data: Data,
     location: String,
-    sources: Vec<Source>,
-    /// Where what was fetched is kept, for a start without anybody to fetch it from, and for others to read.
-    cache: Option<Folder>,
+    fetcher: Rc<Fetcher>,
+    /// What is known of each source.
+    asked: Vec<Asked>,
+    /// What sources answer.
+    answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     root_key: PublicKey,
     limits: Limits,
     keys: Option<(Verified<KeyList>, Vec<u8>)>,
     mark: Mark,
     /// What was told.
     told: Option<Manifest>,
-    /// The hash of it as it came.
-    signed: Option<Hash>,
     /// What is live for everyone, as it was told.
     root: Root,
     /// What is on trial, as it was told.
@@ -76,11 +92,34 @@ pub struct Follower {
     heard: Option<Instant>,
     /// What is on trial was given up, as nothing was heard for too long.
     gave_up: bool,
+    /// A source said that there is another manifest.
+    woken: bool,
+    /// It said so for nothing.
+    rests: bool,
+    /// Sources that will say when they have another one.
+    watching: JoinSet<usize>,
 }
+
+/// What is known of a source.
+#[derive(Clone, Default)]
+struct Asked {
+    /// It was asked and has not answered yet.
+    waits: bool,
+    /// It will say when it has another manifest.
+    watched: bool,
+    /// The hash of the manifest that it had last.
+    had: Option<Hash>,
+    /// Since when it has shown only what is older than what was seen.
+    behind: Option<Instant>,
+}
+
+/// Which source, and its manifest.
+type Answer = (usize, io::Result<Option<Vec<u8>>>);
 
 /// A manifest that is believed, and where it came from.
 struct Found {
-    source: usize,
+    /// None: it was kept here.
+    source: Option<usize>,
     accepted: Accepted,
     signed: Vec<u8>,
     /// The list of keys that it was believed by.
@@ -96,27 +135,30 @@ impl Follower {
         let seen = seen.filter(|seen| seen.root_key == root_key);
         Self {
             location: location.to_owned(),
-            sources,
-            cache: None,
+            asked: vec![Asked::default(); sources.len()],
+            answers: mpsc::channel(sources.len().max(1)),
+            fetcher: Rc::new(Fetcher::new(sources, None)),
             root_key,
             limits: Limits::default(),
             keys: None,
             mark: seen.map(|seen| seen.mark).unwrap_or_default(),
             told: None,
-            signed: None,
             root: Root::empty(),
             trials: Vec::new(),
             versions: HashMap::new(),
             heard: None,
             gave_up: false,
+            woken: false,
+            watching: JoinSet::new(),
+            rests: false,
             data,
         }
     }
 
     /// The same, with a folder that is looked into first and in which all is kept that was believed.
     pub fn with_cache(mut self, cache: Folder) -> Self {
-        self.sources.insert(0, Source::Folder(cache.clone()));
-        self.cache = Some(cache);
+        let sources = self.fetcher.sources().to_vec();
+        self.fetcher = Rc::new(Fetcher::new(sources, Some(cache)));
         self
     }
 
@@ -131,14 +173,35 @@ impl Follower {
         told.map_or((0, 0), |told| (told.epoch, told.generation))
     }
 
-    /// Waits until there is another manifest than the one that was told, as far as that can be told without looking. It may
+    /// Waits until a source has another manifest than when it was looked at, as far as it tells without being asked again. That may
     /// never come.
-    pub async fn changes(&self) {
-        let mut remote = self.sources.iter();
-        let remote = remote.find(|source| matches!(source, Source::Remote(_)));
-        match (remote, self.signed) {
-            (Some(source), Some(signed)) => source.changes(signed).await,
-            _ => std::future::pending().await,
+    pub async fn changes(&mut self) {
+        if self.rests {
+            tokio::time::sleep(REST).await;
+        }
+        for (nth, source) in self.fetcher.sources().iter().enumerate() {
+            if let Source::Remote(_) = source
+                && let Some(asked) = self.asked.get_mut(nth)
+                && let (false, Some(had)) = (asked.watched, asked.had)
+            {
+                asked.watched = true;
+                let source = source.clone();
+                let changes = async move {
+                    source.changes(had).await;
+                    nth
+                };
+                self.watching.spawn_local(changes);
+            }
+        }
+        // What is waited for here goes on when it is given up here.
+        match self.watching.join_next().await {
+            Some(ended) => {
+                if let Some(asked) = ended.ok().and_then(|nth| self.asked.get_mut(nth)) {
+                    asked.watched = false;
+                }
+                self.woken = true;
+            }
+            None => std::future::pending().await,
         }
     }
 
@@ -150,17 +213,17 @@ impl Follower {
     /// Looks at all sources.
     pub async fn look(&mut self, now: Instant) -> Looked {
         let mut problems = Vec::new();
-        let found = self.newest(&mut problems).await;
+        let woken = std::mem::take(&mut self.woken);
+        let found = self.newest(now, &mut problems).await;
+        let told = self.told.as_ref();
+        let found = found.filter(|found| told != Some(&*found.accepted.manifest));
+        self.rests = woken && found.is_none();
         let Some(found) = found else {
             let news = self.forget_trials(now);
             return Looked { news, problems };
         };
-        if self.told.as_ref() == Some(&*found.accepted.manifest) {
-            let news = self.forget_trials(now);
-            return Looked { news, problems };
-        }
         let is_first = self.told.is_none();
-        match self.take(&found, now).await {
+        match self.take(&found, now, &mut problems).await {
             Ok(news) => {
                 let is_new = !news.live.is_empty() || news.trials != self.trials || is_first;
                 self.trials.clone_from(&news.trials);
@@ -180,55 +243,128 @@ impl Follower {
     }
 
     /// The newest manifest that is believed.
-    async fn newest(&mut self, problems: &mut Vec<String>) -> Option<Found> {
-        let mut newest: Option<Found> = None;
-        for (nth, source) in self.sources.clone().iter().enumerate() {
-            match self.read(source).await {
+    async fn newest(&mut self, now: Instant, problems: &mut Vec<String>) -> Option<Found> {
+        let mut newest = None;
+        if self.told.is_none()
+            && let Some((keys, signed)) = self.fetcher.kept_signed()
+        {
+            // What was believed once is served where nobody answers.
+            newest = self.kept(keys, signed, problems);
+        }
+        let mut left = self.ask();
+        let mut due = Instant::now() + LONGEST;
+        while left > 0 {
+            let answer = tokio::time::timeout_at(due, self.answers.1.recv()).await;
+            let Ok(Some((nth, signed))) = answer else {
+                break;
+            };
+            left -= 1;
+            let Some(source) = self.fetcher.sources().get(nth).cloned() else {
+                continue;
+            };
+            if let Some(asked) = self.asked.get_mut(nth) {
+                asked.waits = false;
+            }
+            match self.judge(nth, &source, signed, now).await {
                 Ok(None) => {}
-                Ok(Some((accepted, signed, keys))) => {
-                    if let Some(ahead) = accepted.time_ahead {
+                Ok(Some(found)) => {
+                    due = due.min(Instant::now() + GRACE);
+                    if let Some(ahead) = found.accepted.time_ahead {
                         problems.push(format!(
-                            "{source}: its time is {} s ahead of this machine's clock: one of both is wrong",
-                            ahead.by_ms / 1_000
+                            "{source}: its time is {} min ahead of this machine's clock: one of both is wrong",
+                            ahead.by_ms / 60_000
                         ));
                     }
-                    let of = |found: &Accepted| (found.manifest.epoch, found.manifest.generation);
-                    if newest
-                        .as_ref()
-                        .is_none_or(|newest| of(&newest.accepted) < of(&accepted))
-                    {
-                        newest = Some(Found {
-                            source: nth,
-                            accepted,
-                            signed,
-                            keys,
-                        });
+                    if newest.as_ref().is_none_or(|newest| is_older(newest, &found)) {
+                        newest = Some(found);
                     }
                 }
                 Err(why) => problems.push(format!("{source}: {why}")),
             }
         }
+        for (source, asked) in self.fetcher.sources().iter().zip(&self.asked) {
+            if asked.waits {
+                problems.push(format!("{source}: it does not answer"));
+            }
+        }
+        // Answers come in any order, and what is said of them is compared.
+        problems.sort();
         newest
     }
 
-    /// A source's manifest; none where there is none yet.
-    async fn read(
+    /// Asks each source for its manifest, but those that have not answered the last time. As many answers as there will be.
+    fn ask(&mut self) -> usize {
+        let mut asked = 0;
+        for (nth, source) in self.fetcher.sources().iter().enumerate() {
+            let Some(known) = self.asked.get_mut(nth).filter(|known| !known.waits) else {
+                continue;
+            };
+            known.waits = true;
+            asked += 1;
+            let (source, to) = (source.clone(), self.answers.0.clone());
+            tokio::task::spawn_local(async move {
+                let signed = source.signed(MANIFEST).await;
+                // There is room for one answer of each; nobody waits any more when we are no longer.
+                let _ = to.send((nth, signed)).await;
+            });
+        }
+        asked
+    }
+
+    /// What was kept, if it is believed still.
+    fn kept(
         &mut self,
+        keys: Vec<u8>,
+        signed: Vec<u8>,
+        problems: &mut Vec<String>,
+    ) -> Option<Found> {
+        let opened = open_keys(&keys, &self.root_key, self.mark.keys_serial, &self.limits);
+        let opened = opened.and_then(|known| {
+            let trust = Trust {
+                keys: known.clone(),
+                seen: self.mark,
+            };
+            let accepted = open_manifest(&signed, &trust, now_ms(), &self.limits)?;
+            Ok((known, accepted))
+        });
+        match opened {
+            Ok((known, accepted)) => {
+                if self.keys.is_none() {
+                    self.keys = Some((known, keys.clone()));
+                }
+                Some(Found {
+                    source: None,
+                    accepted,
+                    signed,
+                    keys,
+                })
+            }
+            Err(refused) => {
+                problems.push(format!("what was kept of it: {refused}"));
+                None
+            }
+        }
+    }
+
+    /// Whether a source's manifest is believed; none where there is none yet, or only what others are past.
+    async fn judge(
+        &mut self,
+        nth: usize,
         source: &Source,
-    ) -> Result<Option<(Accepted, Vec<u8>, Vec<u8>)>, String> {
-        let signed = source
-            .signed(MANIFEST)
-            .await
-            .map_err(|error| error.to_string())?;
-        let Some(signed) = signed else {
+        signed: io::Result<Option<Vec<u8>>>,
+        now: Instant,
+    ) -> Result<Option<Found>, String> {
+        let Some(signed) = signed.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
+        if let Some(asked) = self.asked.get_mut(nth) {
+            asked.had = Some(Hash::of(&signed));
+        }
         // Keys are few and change rarely: they are asked for where they are needed.
         if self.keys.is_none() {
             self.read_keys(source).await?;
         }
-        let opened = self.open(&signed);
-        let opened = match opened {
+        let opened = match self.open(&signed) {
             Err(
                 Refused::UnknownKey { .. }
                 | Refused::UnsignedEpoch { .. }
@@ -240,11 +376,20 @@ impl Follower {
             }
             opened => opened,
         };
+        let behind = matches!(opened, Err(Refused::OldGeneration { .. }));
+        let since = self.asked.get_mut(nth).map(|asked| {
+            asked.behind = if behind { asked.behind.or(Some(now)) } else { None };
+            asked.behind.unwrap_or(now)
+        });
         match opened {
-            Ok(accepted) => {
-                let keys = self.keys.as_ref().map(|(_, signed)| signed.clone());
-                Ok(Some((accepted, signed, keys.unwrap_or_default())))
-            }
+            Ok(accepted) => Ok(Some(Found {
+                source: Some(nth),
+                accepted,
+                signed,
+                keys: self.keys.as_ref().map(|(_, list)| list.clone()).unwrap_or_default(),
+            })),
+            // Whoever hands on what it reads itself is a moment behind.
+            Err(_) if behind && since.is_some_and(|since| now - since < BEHIND) => Ok(None),
             Err(refused) => Err(refused.to_string()),
         }
     }
@@ -263,10 +408,9 @@ impl Follower {
     }
 
     async fn read_keys(&mut self, source: &Source) -> Result<(), String> {
-        let list = source
-            .signed(KEYS)
-            .await
-            .map_err(|error| error.to_string())?;
+        let list = tokio::time::timeout(LIST, source.signed(KEYS)).await;
+        let list = list.map_err(|_| "its list of keys takes too long")?;
+        let list = list.map_err(|error| error.to_string())?;
         let list = list.ok_or("it has no list of keys")?;
         let known = self.keys.as_ref().map_or(0, |(keys, _)| keys.serial);
         let seen = self.mark.keys_serial.max(known);
@@ -276,14 +420,17 @@ impl Follower {
     }
 
     /// All that a manifest says, fetched and checked. Nothing of it is told if a part cannot be had.
-    async fn take(&mut self, found: &Found, now: Instant) -> Result<News, String> {
+    async fn take(
+        &mut self,
+        found: &Found,
+        now: Instant,
+        problems: &mut Vec<String>,
+    ) -> Result<News, String> {
         let manifest = &*found.accepted.manifest;
-        let first = found.source;
-        let root = self
-            .fetch(first, &manifest.root, |packed| {
-                Root::open(&manifest.root, packed)
-            })
-            .await?;
+        let first = found.source.unwrap_or(0);
+        let name = manifest.root;
+        let open = |packed: &[u8]| Root::open(&name, packed);
+        let root = self.fetcher.one(first, &name, open).await?;
         let live = self.differences(first, &root).await?;
         let trials = self.trials(first, manifest).await?;
         let seen = Seen {
@@ -291,22 +438,18 @@ impl Follower {
             mark: found.accepted.mark,
         };
         let kept = serde_json::to_vec(&seen).map_err(|error| error.to_string())?;
-        if !self.data.keep(SEEN, &kept, 0o644) {
+        if self.mark != found.accepted.mark && !self.data.keep(SEEN, &kept, 0o644) {
             // An old manifest might be believed after a restart; a full disk is no reason to serve what is old now.
-            crate::say::complain("what was seen of manifests cannot be kept");
+            problems.push("what was seen of it cannot be kept: is the disk full?".into());
         }
-        if let Some(cache) = &self.cache {
-            let kept = cache
-                .put_signed(KEYS, &found.keys)
-                .and_then(|()| cache.put_signed(MANIFEST, &found.signed));
-            if let Err(error) = kept {
-                crate::say::complain(format_args!("what was read cannot be kept: {error}"));
-            }
+        if found.source.is_some()
+            && let Err(error) = self.fetcher.keep_signed(&found.keys, &found.signed)
+        {
+            problems.push(format!("what was read cannot be kept: {error}"));
         }
         self.mark = found.accepted.mark;
         self.root = root;
         self.told = Some(manifest.clone());
-        self.signed = Some(Hash::of(&found.signed));
         self.heard = Some(now);
         self.gave_up = false;
         Ok(News { live, trials })
@@ -320,9 +463,9 @@ impl Follower {
             match diff.step().map_err(|refused| refused.to_string())? {
                 Step::Done => break,
                 Step::Want(names) => {
-                    for name in names {
-                        self.fetch(first, &name, |packed| diff.give(&name, packed))
-                            .await?;
+                    for (name, packed) in self.fetcher.all(first, names).await? {
+                        let given = diff.give(&name, &packed);
+                        given.map_err(|refused| refused.to_string())?;
                     }
                 }
                 Step::Changes(changes) => {
@@ -345,7 +488,7 @@ impl Follower {
             Changed::Platform(Some(platform)) => {
                 let name = platform.object;
                 let open = |packed: &[u8]| Version::open(&name, packed, &self.limits);
-                let version = self.fetch(first, &name, open).await?;
+                let version = self.fetcher.one(first, &name, open).await?;
                 Some(change(Chain::Platform, version))
             }
             Changed::Upserted(zone) => Some(change(Chain::Zone(zone.name), zone.version)),
@@ -361,7 +504,7 @@ impl Follower {
         let mut all = manifest.trials.clone();
         if let Some(name) = &manifest.more_trials {
             let open = |packed: &[u8]| TrialList::open(name, packed, &self.limits);
-            all.extend(self.fetch(first, name, open).await?.trials);
+            all.extend(self.fetcher.one(first, name, open).await?.trials);
         }
         let here = |trial: &Trial| trial.share_in(&self.location);
         all.retain(|trial| here(trial) > 0);
@@ -373,7 +516,7 @@ impl Follower {
             let name = trial.object;
             if !self.versions.contains_key(&name) {
                 let open = |packed: &[u8]| Version::open(&name, packed, &self.limits);
-                let version = self.fetch(first, &name, open).await?;
+                let version = self.fetcher.one(first, &name, open).await?;
                 self.versions.insert(name, version);
             }
             let version = self.versions.get(&name).cloned();
@@ -387,45 +530,6 @@ impl Follower {
             });
         }
         Ok(trials)
-    }
-
-    /// Fetches an object and opens it: from the source that has the manifest, else from any other.
-    async fn fetch<T>(
-        &self,
-        first: usize,
-        name: &Hash,
-        mut open: impl FnMut(&[u8]) -> Result<T, Refused>,
-    ) -> Result<T, String> {
-        let mut problems = Vec::new();
-        let has_cache = self.cache.is_some();
-        let all = || self.sources.iter().enumerate();
-        let remote = || all().skip(usize::from(has_cache));
-        let cache = all().take(usize::from(has_cache));
-        let best = remote().filter(|(nth, _)| *nth == first);
-        let others = remote().filter(|(nth, _)| *nth != first);
-        for (nth, source) in cache.chain(best).chain(others) {
-            let is_cache = has_cache && nth == 0;
-            let opened = match source.object(name).await {
-                Ok(Some(packed)) => match open(&packed) {
-                    Ok(opened) => Ok((opened, packed)),
-                    Err(refused) => Err(refused.to_string()),
-                },
-                Ok(None) => Err(format!("has no object {name}")),
-                Err(error) => Err(error.to_string()),
-            };
-            match opened {
-                Ok((opened, packed)) => {
-                    if let Some(cache) = self.cache.as_ref().filter(|_| !is_cache) {
-                        // Without it, it is fetched again one day.
-                        let _ = cache.put_objects([(*name, &*packed)].into_iter());
-                    }
-                    return Ok(opened);
-                }
-                Err(_) if is_cache => {}
-                Err(why) => problems.push(format!("{source}: {why}")),
-            }
-        }
-        Err(problems.join("; "))
     }
 
     /// Nothing was heard for longer than what is on trial may go on by itself.
@@ -446,6 +550,15 @@ impl Follower {
         ));
         Some(News::default())
     }
+}
+
+/// Whether one manifest goes behind another.
+fn is_older(one: &Found, other: &Found) -> bool {
+    let of = |found: &Found| {
+        let manifest = &found.accepted.manifest;
+        (manifest.epoch, manifest.generation, found.source.is_some())
+    };
+    of(one) < of(other)
 }
 
 fn change(chain: Chain, version: Version) -> Change {
