@@ -437,7 +437,13 @@ fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
             who: who(),
         };
         match Control::at(&token.at)?.ask(&word, None).await? {
-            (FromControl::Token { token: made, listens }, _) => {
+            (
+                FromControl::Token {
+                    token: made,
+                    listens,
+                },
+                _,
+            ) => {
                 complain(format_args!(
                     "good once, for {} s; control listens on {listens}:",
                     token.good_for.as_secs()

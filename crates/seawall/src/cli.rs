@@ -217,6 +217,9 @@ pub struct Up {
     /// Where control listens for edges in other locations, which join with a token [default: none]
     #[arg(long, env = "SEAWALL_EDGES", value_name = "ADDRESS")]
     pub edges: Option<Listen>,
+    /// A bucket that control mirrors what it publishes to, s3://BUCKET/PREFIX; the usual AWS_* variables say where and by whom
+    #[arg(long, env = "SEAWALL_BUCKET", value_name = "URL")]
+    pub bucket: Option<String>,
     /// The name of this location [default: local]
     #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME", value_parser = location)]
     pub location: Option<String>,
@@ -259,6 +262,7 @@ impl Up {
         put("status-page", shown(&self.status_page));
         put("relay", shown(&self.relay));
         put("edges", shown(&self.edges));
+        put("bucket", self.bucket.clone());
         put("location", self.location.clone());
         put("workers", self.workers.map(|workers| workers.to_string()));
         let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
@@ -320,7 +324,8 @@ pub struct Edge {
         hide_env_values = true
     )]
     pub token: Option<String>,
-    /// Another edge that hands on what control has published, https://HOST:PORT; several are possible
+    /// Another source of what control has published: an edge that hands it on, https://HOST:PORT, or the bucket that control
+    /// mirrors it to, s3://BUCKET/PREFIX; several are possible
     #[arg(
         long,
         env = "SEAWALL_RELAYS",

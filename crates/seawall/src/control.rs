@@ -31,8 +31,10 @@ use crate::configure;
 use crate::data::Data;
 use crate::distribution::identity::Authority;
 use crate::distribution::keys;
+use crate::distribution::mirror::{self, Mirrored};
 use crate::distribution::publisher::Publisher;
 use crate::distribution::serve::{self, Hands, Known, Question};
+use crate::distribution::sweep;
 use crate::last_words;
 use crate::live;
 use crate::order;
@@ -77,17 +79,25 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         }
         let publisher = Publisher::open(Data::at(&flags.up.data)?, tempo)?;
         let (questions, asks) = mpsc::channel(HEARD);
-        let edges = Edges::open(&flags.up, &data, &publisher, questions)?;
+        if let Some(root_key) = keys::root_public(&data)? {
+            sweep::start(publisher.folder().clone(), root_key)?;
+        }
+        let (changed, changes) = watch::channel(publisher.generation());
+        let edges = Edges::open(&flags.up, &data, &publisher, changes.clone(), questions)?;
+        let mirrored = mirrored(&flags.up, &data, &publisher, changes)?;
         let listener = WireListener::bind(&data.path("control.sock"))?;
         let control = Control {
             engine,
             publisher,
             edges,
+            changed,
+            mirrored,
             reports: BTreeMap::new(),
             stages,
             flags: flags.up.clone(),
             alone,
             unpublished: None,
+            behind: None,
             agents: Vec::new(),
             began: Instant::now(),
             up: flags.wire.map(start::wire).transpose()?,
@@ -103,6 +113,10 @@ pub struct Control {
     publisher: Publisher,
     /// Where locations come to.
     edges: Option<Edges>,
+    /// The generation that is published.
+    changed: watch::Sender<u64>,
+    /// How it stands with the bucket that it is brought to.
+    mirrored: Option<watch::Receiver<Mirrored>>,
     /// The number of each location's last Report.
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
@@ -111,6 +125,8 @@ pub struct Control {
     alone: bool,
     /// Why nothing new is published, where it is not.
     unpublished: Option<String>,
+    /// Why the bucket is behind, where it is.
+    behind: Option<String>,
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
@@ -124,8 +140,6 @@ struct Edges {
     authority: Authority,
     root_key: PublicKey,
     listens: SocketAddr,
-    /// The generation that is published.
-    changed: watch::Sender<u64>,
     /// Who may read.
     known: watch::Sender<Known>,
 }
@@ -136,6 +150,7 @@ impl Edges {
         up: &cli::Up,
         data: &Data,
         publisher: &Publisher,
+        changed: watch::Receiver<u64>,
         questions: mpsc::Sender<Question>,
     ) -> Result<Option<Self>> {
         let Some(Listen::At(address)) = up.edges else {
@@ -143,11 +158,10 @@ impl Edges {
         };
         let authority = Authority::open(data).context("the authority of locations")?;
         let root_key = keys::root_public(data)?.context("there is no root key")?;
-        let (changed, changes) = watch::channel(publisher.generation());
         let (known, knows) = watch::channel(Known::new());
         let hands = Hands {
             folder: publisher.folder().clone(),
-            changed: changes,
+            changed,
             known: Some(knows),
             questions: Some(questions),
         };
@@ -161,10 +175,24 @@ impl Edges {
             authority,
             root_key,
             listens,
-            changed,
             known,
         }))
     }
+}
+
+/// Brings what is published into a bucket, where there is to be one.
+fn mirrored(
+    up: &cli::Up,
+    data: &Data,
+    publisher: &Publisher,
+    changed: watch::Receiver<u64>,
+) -> Result<Option<watch::Receiver<Mirrored>>> {
+    let Some(url) = &up.bucket else {
+        return Ok(None);
+    };
+    let root_key = keys::root_public(data)?.context("there is no root key")?;
+    let folder = publisher.folder().clone();
+    mirror::start(url, folder, root_key, changed).map(Some)
 }
 
 /// Somebody said something, or has gone.
@@ -266,16 +294,39 @@ impl Control {
         if let Err(error) = self.engine.tick(now) {
             complain(format_args!("rollouts wait: {error}"));
         }
+        self.look_at_bucket();
         if self.engine.has_news() || self.publisher.is_due() {
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();
+                    self.unpublished = None;
                     if let Some(generation) = published {
                         self.tell_agents(generation);
                     }
                 }
                 Err(error) => self.unpublished(&error),
             }
+        }
+    }
+
+    /// Tells what keeps the bucket behind, and goes above what is there.
+    fn look_at_bucket(&mut self) {
+        let Some(mirrored) = &mut self.mirrored else {
+            return;
+        };
+        if !mirrored.has_changed().unwrap_or(false) {
+            return;
+        }
+        let state = mirrored.borrow_and_update().clone();
+        if state.found > (0, 0) && self.publisher.goes_above(state.found) {
+            self.engine.is_to_be_published();
+        }
+        if state.why != self.behind {
+            match &state.why {
+                Some(why) => complain(format_args!("{} is behind: {why}", state.bucket)),
+                None => say(format_args!("{} has caught up", state.bucket)),
+            }
+            self.behind = state.why;
         }
     }
 
@@ -291,10 +342,7 @@ impl Control {
     }
 
     fn tell_agents(&mut self, generation: u64) {
-        self.unpublished = None;
-        if let Some(edges) = &self.edges {
-            edges.changed.send_replace(generation);
-        }
+        self.changed.send_replace(generation);
         for (agent, _) in &self.agents {
             // One that is not told looks by itself.
             let _ = agent.say(&FromControl::Published, &[]);

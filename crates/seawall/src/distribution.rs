@@ -5,15 +5,21 @@
 //! zones are in the room `bundle`; here is the IO. A place where things are published is dumb: it may be old, damaged or
 //! hostile, and what is read from it is checked before it is believed.
 
+pub mod bucket;
+mod connector;
 pub mod fetch;
 pub mod folder;
 pub mod follower;
+#[cfg(test)]
+mod hostile;
 pub mod identity;
 pub mod joining;
 pub mod keys;
+pub mod mirror;
 pub mod publisher;
 pub mod serve;
 pub mod source;
+pub mod sweep;
 
 use seawall_bundle as bundle;
 use seawall_control::Chain;

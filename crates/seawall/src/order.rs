@@ -48,6 +48,9 @@ pub struct Order {
     pub number: u64,
     /// What is for all clients from now on; what is so already costs nothing.
     pub live: Vec<Change>,
+    /// The zones that there are; others are taken away. None: nobody knows, and those that are not named stay.
+    #[serde(default)]
+    pub only: Option<Vec<String>>,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
 }

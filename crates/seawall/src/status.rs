@@ -139,6 +139,16 @@ impl Known {
                 }
             }
         }
+        if let Some(control) = &self.control {
+            for (what, word) in [
+                ("/published/problem", "not_published"),
+                ("/bucket/why", "bucket_behind"),
+            ] {
+                if control.pointer(what).is_some_and(Value::is_string) {
+                    degraded.push(word.into());
+                }
+            }
+        }
         match &self.state {
             None => degraded.push("no_admin_port".into()),
             Some(state) => {

@@ -20,6 +20,7 @@ use crate::distribution::keys;
 use crate::distribution::publisher::PUBLISHED;
 use crate::distribution::serve::{self, Hands};
 use crate::distribution::source::Source;
+use crate::distribution::sweep;
 use crate::say::{complain, say};
 
 /// Between two looks; each is up to a fifth earlier or later, so that edges do not come all at once.
@@ -52,7 +53,11 @@ pub fn start(
     let mut follower = None;
     let mut handed = None;
     if let Some(identity) = &identity {
-        follower = Some(identity.follower(&data)?);
+        let follows = identity.follower(&data)?;
+        if let Some(cache) = follows.cache() {
+            sweep::start(cache.clone(), identity.root_key)?;
+        }
+        follower = Some(follows);
         if let Some(Listen::At(address)) = flags.up.relay {
             handed = Some(hand_on(identity, &data, address)?);
         }
@@ -74,7 +79,11 @@ pub fn start(
                     complaints = looked.problems;
                 }
                 let generation = follower.generation();
-                let news = looked.news;
+                let mut news = looked.news;
+                if let Some(news) = news.as_mut().filter(|_| is_here) {
+                    // What this machine served before it had a control may not be all in its log yet.
+                    news.whole = false;
+                }
                 if news.is_some() || generation != told_of {
                     if told.send(Followed { generation, news }).await.is_err() {
                         return;

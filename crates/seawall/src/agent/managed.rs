@@ -21,6 +21,10 @@ pub struct Managed {
     want: News,
     /// What was wanted for all since this agent began, the last of each chain.
     live: BTreeMap<Chain, Change>,
+    /// That is all that there is.
+    whole: bool,
+    /// The worker is to be told of all that there is.
+    anew: bool,
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
     refused: BTreeMap<Key, String>,
     /// Versions that a process of its own has compiled, without harm to it.
@@ -37,6 +41,10 @@ pub struct Managed {
 impl Managed {
     /// What is wanted now: what is published for this location.
     pub fn wants(&mut self, want: News) {
+        if want.whole {
+            self.live.clear();
+            (self.whole, self.anew) = (true, true);
+        }
         for change in &want.live {
             self.live.insert(change.chain.clone(), change.clone());
         }
@@ -62,6 +70,7 @@ impl Managed {
         self.counted = Counted::default();
         self.news = true;
         self.want.live = self.live.values().cloned().collect();
+        self.anew = self.whole;
     }
 
     /// A worker died.
@@ -114,8 +123,18 @@ impl Managed {
                 .contains_key(&(change.chain.clone(), change.version))
         };
         let live = std::mem::take(&mut self.want.live);
+        let zones = || {
+            let there = self.live.values().filter(|change| change.text.is_some());
+            there
+                .filter_map(|change| change.chain.zone().map(str::to_owned))
+                .collect()
+        };
+        // That there is none at all is no reason to take all away.
+        let only = std::mem::take(&mut self.anew).then(zones);
+        let only = only.filter(|zones: &Vec<String>| !zones.is_empty());
         Some(Order {
             number: self.ordered,
+            only,
             live: live.into_iter().filter(|change| may(change)).collect(),
             trials: self
                 .want

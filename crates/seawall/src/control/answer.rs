@@ -121,6 +121,7 @@ impl Control {
                     "rollouts": running,
                     "locations": self.engine.fleet.places(self.now_ms()),
                     "edges": self.edges.as_ref().map(|edges| edges.listens),
+                    "bucket": self.mirrored.as_ref().map(|state| state.borrow().clone()),
                 });
                 Ok((FromControl::Status(status), None))
             }

@@ -205,6 +205,11 @@ impl Engine {
         self.changed
     }
 
+    /// All is to be published once more.
+    pub fn is_to_be_published(&mut self) {
+        self.changed = true;
+    }
+
     /// All is published.
     pub fn is_published(&mut self) {
         self.changed = false;

@@ -51,6 +51,11 @@ impl Fetcher {
         &self.sources
     }
 
+    /// The folder that keeps what was fetched.
+    pub fn cache(&self) -> Option<&Folder> {
+        self.cache.as_ref()
+    }
+
     /// An object, opened: from this source if it has it.
     ///
     /// # Errors
@@ -99,7 +104,7 @@ impl Fetcher {
 
     /// What the cache has, if it is right.
     fn kept(&self, name: &Hash) -> Option<Vec<u8>> {
-        let packed = self.cache.as_ref()?.object(name).ok()??;
+        let packed = self.cache.as_ref()?.wanted(name).ok()??;
         Object::open(name, &packed, self.limits.object_bytes)
             .is_ok()
             .then_some(packed)

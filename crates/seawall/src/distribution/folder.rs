@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use seawall_bundle::{Hash, Limits};
 
@@ -22,12 +24,17 @@ const MANY: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Held while an object is put or taken away: one that is wanted again is not taken away meanwhile.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Folder {
     /// A folder that is there, or is made when something is put into it.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            changing: Arc::default(),
+        }
     }
 
     /// Where it is.
@@ -47,6 +54,19 @@ impl Folder {
     /// As the system says.
     pub fn object(&self, name: &Hash) -> io::Result<Option<Vec<u8>>> {
         read(&self.of(name), Limits::default().object_bytes)
+    }
+
+    /// The same, and it is not swept for the time being.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn wanted(&self, name: &Hash) -> io::Result<Option<Vec<u8>>> {
+        let _changing = self.changing();
+        let found = self.object(name)?;
+        if found.is_some() {
+            File::open(self.of(name))?.set_modified(SystemTime::now())?;
+        }
+        Ok(found)
     }
 
     /// The manifest or the list of keys.
@@ -70,8 +90,10 @@ impl Folder {
         let mut folders = Vec::new();
         for (name, packed) in objects {
             let path = self.of(&name);
+            let _changing = self.changing();
             if fs::metadata(&path).is_ok_and(|there| there.len() == packed.len() as u64)
                 && read(&path, packed.len())?.as_deref() == Some(packed)
+                && File::open(&path)?.set_modified(SystemTime::now()).is_ok()
             {
                 continue;
             }
@@ -96,8 +118,46 @@ impl Folder {
     /// As the system says.
     pub fn put_unsynced(&self, name: &Hash, packed: &[u8]) -> io::Result<()> {
         let path = self.of(name);
+        let _changing = self.changing();
         fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
         put(&path, packed, false)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes away files of objects, two letters of their names at a time, that are older than this and for which nobody needs them: as
+    /// many as were there, and as went. What half-written files were left by a death goes too.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn sweep(
+        &self,
+        older: Duration,
+        is_needed: impl Fn(&Hash) -> bool,
+    ) -> io::Result<(usize, usize)> {
+        let (mut there, mut went) = (0, 0);
+        for folder in fs::read_dir(self.path.join("objects"))? {
+            let folder = folder?;
+            let first = folder.file_name();
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                let name = [first.to_string_lossy(), file.file_name().to_string_lossy()].concat();
+                there += 1;
+                if Hash::parse(&name).is_some_and(|name| is_needed(&name)) {
+                    continue;
+                }
+                let _changing = self.changing();
+                let age = file.metadata()?.modified()?.elapsed();
+                // One from the future is not old.
+                if age.is_ok_and(|age| age >= older) {
+                    fs::remove_file(file.path())?;
+                    went += 1;
+                }
+            }
+        }
+        Ok((there, went))
     }
 
     /// Brings objects to disk.

@@ -47,6 +47,8 @@ const REST: Duration = Duration::from_secs(1);
 pub struct News {
     /// What is for all clients now, where it was not.
     pub live: Vec<Change>,
+    /// That is all that there is, and not only what is new.
+    pub whole: bool,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
 }
@@ -162,6 +164,11 @@ impl Follower {
         self
     }
 
+    /// Where it keeps what it has read.
+    pub fn cache(&self) -> Option<&Folder> {
+        self.fetcher.cache()
+    }
+
     /// The root key that it believes.
     pub fn root_key(&self) -> PublicKey {
         self.root_key
@@ -275,7 +282,10 @@ impl Follower {
                             ahead.by_ms / 60_000
                         ));
                     }
-                    if newest.as_ref().is_none_or(|newest| is_older(newest, &found)) {
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| is_older(newest, &found))
+                    {
                         newest = Some(found);
                     }
                 }
@@ -378,7 +388,11 @@ impl Follower {
         };
         let behind = matches!(opened, Err(Refused::OldGeneration { .. }));
         let since = self.asked.get_mut(nth).map(|asked| {
-            asked.behind = if behind { asked.behind.or(Some(now)) } else { None };
+            asked.behind = if behind {
+                asked.behind.or(Some(now))
+            } else {
+                None
+            };
             asked.behind.unwrap_or(now)
         });
         match opened {
@@ -386,7 +400,11 @@ impl Follower {
                 source: Some(nth),
                 accepted,
                 signed,
-                keys: self.keys.as_ref().map(|(_, list)| list.clone()).unwrap_or_default(),
+                keys: self
+                    .keys
+                    .as_ref()
+                    .map(|(_, list)| list.clone())
+                    .unwrap_or_default(),
             })),
             // Whoever hands on what it reads itself is a moment behind.
             Err(_) if behind && since.is_some_and(|since| now - since < BEHIND) => Ok(None),
@@ -447,12 +465,17 @@ impl Follower {
         {
             problems.push(format!("what was read cannot be kept: {error}"));
         }
+        let whole = self.told.is_none();
         self.mark = found.accepted.mark;
         self.root = root;
         self.told = Some(manifest.clone());
         self.heard = Some(now);
         self.gave_up = false;
-        Ok(News { live, trials })
+        Ok(News {
+            live,
+            whole,
+            trials,
+        })
     }
 
     /// What is for all now, where it was not.

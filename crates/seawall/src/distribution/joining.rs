@@ -15,6 +15,7 @@ use seawall_control::store::LocationKeys;
 use seawall_model::document;
 use serde::{Deserialize, Serialize};
 
+use super::bucket::Bucket;
 use super::folder::Folder;
 use super::follower::Follower;
 use super::identity::{self, CONTROL, DAYS, RELAY};
@@ -103,7 +104,7 @@ pub struct Identity {
     pub location: String,
     /// Control, as `https://HOST:PORT`.
     pub control: String,
-    /// Others that hand on what control has published.
+    /// Other sources of what control has published: edges that hand it on, buckets.
     #[serde(default)]
     pub relays: Vec<String>,
     /// What all that it reads must go back to.
@@ -198,6 +199,10 @@ impl Identity {
         let tls = self.tls()?;
         let mut sources = vec![Source::Remote(self.control()?)];
         for relay in &self.relays {
+            if Bucket::is_url(relay) {
+                sources.push(Source::Bucket(Bucket::open(relay)?));
+                continue;
+            }
             let remote = Remote::new(relay, RELAY, &self.location, tls.clone())?;
             sources.push(Source::Remote(remote));
         }

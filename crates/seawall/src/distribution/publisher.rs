@@ -153,6 +153,16 @@ impl Publisher {
         }
     }
 
+    /// This generation was found elsewhere: what is published next is above it, and at once. Whether that is news.
+    pub fn goes_above(&mut self, (epoch, generation): (u64, u64)) -> bool {
+        let is_news = epoch == self.keys.epoch && generation >= self.used.generation;
+        if is_news {
+            self.used.generation = generation;
+            self.last = None;
+        }
+        is_news
+    }
+
     /// Publishes what is new; the generation, if anything was.
     ///
     /// # Errors
@@ -173,11 +183,8 @@ impl Publisher {
         );
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
-        if self
-            .last
-            .as_ref()
-            .is_some_and(|last| says_the_same(last, &manifest))
-        {
+        let last = self.last.as_ref();
+        if !self.is_due() && last.is_some_and(|last| says_the_same(last, &manifest)) {
             self.used = Used {
                 log,
                 entry,

@@ -20,6 +20,7 @@ use seawall_net::alarm::Alarm;
 use seawall_net::outward::{self, Outward};
 use tokio_rustls::TlsConnector;
 
+use super::bucket::Bucket;
 use super::folder::{Folder, MANIFEST};
 use super::serve::{LOCATION, LONGEST_WAIT};
 
@@ -35,6 +36,8 @@ pub enum Source {
     Folder(Folder),
     /// Control, or another location that hands on what it has read.
     Remote(Remote),
+    /// A bucket that control mirrors what it publishes to.
+    Bucket(Bucket),
 }
 
 impl Source {
@@ -49,6 +52,7 @@ impl Source {
                 let most = Limits::default().manifest_bytes + 1;
                 remote.get(&format!("/v1/{name}"), most, PATIENCE).await
             }
+            Self::Bucket(bucket) => bucket.signed(name).await,
         }
     }
 
@@ -65,6 +69,7 @@ impl Source {
                     .get(&format!("/v1/objects/{name}"), most, PATIENCE)
                     .await
             }
+            Self::Bucket(bucket) => bucket.object(name).await,
         }
     }
 
@@ -92,6 +97,7 @@ impl fmt::Display for Source {
         match self {
             Self::Folder(folder) => write!(f, "{}", folder.path().display()),
             Self::Remote(remote) => f.write_str(&remote.url),
+            Self::Bucket(bucket) => bucket.fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each change stands alone: one that cannot be served is refused, with all its problems, and the rest is done.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -149,11 +149,12 @@ impl Making<'_> {
         live: &Live,
         document: Document,
     ) -> (Document, Option<(Snapshot, Source)>) {
-        if order.live.is_empty() {
+        let gone = gone(order, &document);
+        if order.live.is_empty() && gone.is_empty() {
             return (document, None);
         }
         let mut draft = Draft::of(document.clone());
-        let put = self.put(&mut draft, order.live.iter());
+        let put = self.put(&mut draft, gone.iter().chain(&order.live));
         let new = put.into_iter().filter(|(_, is_new)| *is_new);
         let taken: Vec<&Change> = new.map(|(change, _)| change).collect();
         if taken.is_empty() {
@@ -361,6 +362,23 @@ impl Making<'_> {
         }
         bad
     }
+}
+
+/// Zones that are live and that there are no longer.
+fn gone(order: &Order, document: &Document) -> Vec<Change> {
+    let Some(only) = &order.only else {
+        return Vec::new();
+    };
+    let only: HashSet<&str> = only.iter().map(String::as_str).collect();
+    let zones = document.zones.iter().map(|zone| &zone.name);
+    zones
+        .filter(|name| !only.contains(name.as_str()))
+        .map(|name| Change {
+            chain: Chain::Zone(name.clone()),
+            version: 0,
+            text: None,
+        })
+        .collect()
 }
 
 /// The problems of one zone.

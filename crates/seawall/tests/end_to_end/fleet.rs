@@ -1,5 +1,6 @@
 //! A control alone and edges that join it, each with a data folder of its own.
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -65,31 +66,46 @@ pub fn told(output: Output) -> (Option<i32>, String) {
 
 /// A control without an edge on its machine.
 pub struct Control {
-    child: Child,
+    child: Option<Child>,
     folder: Folder,
     speed: String,
     listens: SocketAddr,
     more: Vec<String>,
+    /// Variables of its environment.
+    variables: Vec<(OsString, OsString)>,
 }
 
 impl Control {
     pub fn start(speed: u32) -> Self {
-        Self::with(speed, &[])
+        Self::spawned(speed, &[], |_| {})
     }
 
-    /// With more flags.
-    pub fn with(speed: u32, more: &[&str]) -> Self {
-        let (folder, speed) = (Folder::new(), speed.to_string());
-        let more: Vec<String> = more.iter().map(ToString::to_string).collect();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let (child, listens) = spawn(&folder, &speed, any, &more);
-        Self {
-            child,
+    /// With more flags, and what else a command can be given.
+    pub fn spawned(speed: u32, more: &[&str], set: impl Fn(&mut Command)) -> Self {
+        Self::spawned_in(Folder::new(), speed, more, set)
+    }
+
+    /// On this folder.
+    pub fn spawned_in(
+        folder: Folder,
+        speed: u32,
+        more: &[&str],
+        set: impl Fn(&mut Command),
+    ) -> Self {
+        let mut variables = Command::new("none");
+        set(&mut variables);
+        let variables = variables.get_envs();
+        let variables = variables.filter_map(|(name, value)| Some((name.into(), value?.into())));
+        let mut control = Self {
+            child: None,
             folder,
-            speed,
-            listens,
-            more,
-        }
+            speed: speed.to_string(),
+            listens: "127.0.0.1:0".parse().unwrap(),
+            more: more.iter().map(ToString::to_string).collect(),
+            variables: variables.collect(),
+        };
+        control.again();
+        control
     }
 
     pub fn data(&self) -> PathBuf {
@@ -98,10 +114,6 @@ impl Control {
 
     pub fn folder(&self) -> &Folder {
         &self.folder
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Where it listens for edges.
@@ -120,15 +132,38 @@ impl Control {
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     /// Another one on the same folder and port.
     pub fn again(&mut self) {
-        let (child, listens) = spawn(&self.folder, &self.speed, self.listens, &self.more);
-        assert_eq!(listens, self.listens);
-        self.child = child;
+        let log = self.folder.join("up.log");
+        let read = || -> Vec<SocketAddr> {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let said = text.split("listens for locations on ").skip(1);
+            said.filter_map(|rest| rest.lines().next()?.parse().ok())
+                .collect()
+        };
+        let before = read().len();
+        let listens = self.listens.to_string();
+        let mut command = bare(&["control", "--speed", &self.speed, "--edges", &listens]);
+        command.envs(self.variables.clone()).args(&self.more);
+        command.arg("--data").arg(self.data());
+        let mut child = command
+            .stdout(self.folder.log())
+            .stderr(self.folder.log())
+            .spawn()
+            .expect("the binary starts");
+        self.listens = until("control", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("control ended with {status}:\n{}", self.log());
+            }
+            read().get(before).copied()
+        });
+        self.child = Some(child);
     }
 
     pub fn asks(&self, words: &[&str]) -> (Option<i32>, String) {
@@ -180,33 +215,8 @@ impl Drop for Control {
         if thread::panicking() {
             eprintln!("--- what control printed ---\n{}", self.log());
         }
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
+        self.kill();
     }
-}
-
-fn spawn(folder: &Folder, speed: &str, at: SocketAddr, more: &[String]) -> (Child, SocketAddr) {
-    let line = |text: &str| {
-        let said = text.split("listens for locations on ");
-        said.skip(1).filter_map(|rest| rest.lines().next()?.parse().ok()).collect::<Vec<_>>()
-    };
-    let log = folder.join("up.log");
-    let read = || line(&std::fs::read_to_string(&log).unwrap_or_default());
-    let before = read().len();
-    let mut command = bare(&["control", "--speed", speed, "--edges", &at.to_string()]);
-    command.args(more).arg("--data").arg(folder.join("data"));
-    let mut child = command
-        .stdout(folder.log())
-        .stderr(folder.log())
-        .spawn()
-        .expect("the binary starts");
-    let listens = until("control", || {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("control ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap());
-        }
-        read().get(before).copied()
-    });
-    (child, listens)
 }
 
 /// The command that starts an edge on this folder.

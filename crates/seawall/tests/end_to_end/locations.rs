@@ -11,7 +11,7 @@ use crate::fleet::{
     Control, Lead, edge, edge_command, first, get, seawall, struck, told, without, zone,
 };
 use crate::origin::{Answering, nowhere};
-use crate::tools::curl_command;
+use crate::tools::{curl, curl_command};
 use crate::up::{Folder, Up, finished, until};
 
 /// A control with this first version of a zone, and these locations, which serve it.
@@ -38,7 +38,9 @@ fn refuses(edge: &Up, path: &str) {
 
 fn place<'p>(places: &'p [Value], name: &str) -> &'p Value {
     let mut found = places.iter().filter(|place| place["name"] == name);
-    found.next().unwrap_or_else(|| panic!("no {name} in {places:?}"))
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no {name} in {places:?}"))
 }
 
 fn rollouts(control: &Control) -> String {
@@ -68,7 +70,10 @@ fn a_change_comes_to_one_location_first_and_a_bad_one_never_leaves_it() {
         rollouts(&control).contains("no rollout runs").then_some(())
     });
 
-    let (at_ams, at_lhr) = (Clients::start(ams.http(), 60), Clients::start(lhr.http(), 60));
+    let (at_ams, at_lhr) = (
+        Clients::start(ams.http(), 60),
+        Clients::start(lhr.http(), 60),
+    );
     until("traffic", || {
         (at_ams.seen().len() == 60 && at_lhr.seen().len() == 60).then_some(())
     });
@@ -102,21 +107,23 @@ fn a_token_lets_one_location_in_once_and_for_its_time() {
         assert!(!folder.join("data/location.json").exists());
     };
     let token = control.token("ams", &[]);
-    let ams = edge(
-        Folder::new(),
-        "100",
-        &["--join", &url, "--token", &token],
-    );
+    let ams = edge(Folder::new(), "100", &["--join", &url, "--token", &token]);
     assert_eq!(get(&ams, "/"), 200);
     refused(&token, "used up");
-    refused(&control.token("lhr", &[]).replace("lhr", "sin"), "another location's");
+    refused(
+        &control.token("lhr", &[]).replace("lhr", "sin"),
+        "another location's",
+    );
     refused("sj_garbage", "this is no token");
     let short = control.token("lhr", &["--for", "1s"]);
     thread::sleep(Duration::from_millis(2_100));
     refused(&short, "too old");
     // Another control's token: whoever it was made by is not who answers here.
     let other = Control::start(100);
-    refused(&other.token("lhr", &[]), "not the control that made the token");
+    refused(
+        &other.token("lhr", &[]),
+        "not the control that made the token",
+    );
     for wrong in ["0s", "2h"] {
         let words = ["control", "token", "--location", "lhr", "--for", wrong];
         let (code, said) = told(seawall(&words, &control.data()));
@@ -197,7 +204,9 @@ fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
     let identity = std::fs::read(edges[0].data().join("location.json")).unwrap();
     let identity: Value = serde_json::from_slice(&identity).unwrap();
     let write = |file: &str, key: &str| {
-        let path = control.folder().write(file, identity[key].as_str().unwrap());
+        let path = control
+            .folder()
+            .write(file, identity[key].as_str().unwrap());
         path.to_str().unwrap().to_owned()
     };
     let (certificate, key) = (write("ams.pem", "certificate"), write("ams.key", "tls_key"));
@@ -206,16 +215,31 @@ fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
     let other = "Seawall-Location: lhr";
     assert_eq!(get_as(&[&shows[..], &[other]].concat()), "403");
     // Somebody else's authority: not even a handshake.
-    let (own, own_key) = (control.folder().join("x.pem"), control.folder().join("x.key"));
-    let words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let (own, own_key) = (
+        control.folder().join("x.pem"),
+        control.folder().join("x.key"),
+    );
+    let words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ];
     let mut openssl = std::process::Command::new("openssl");
     openssl.args(words).args(["-nodes", "-days", "1"]);
     openssl.args(["-subj", "/CN=xamsx.location.seawall.internal"]);
-    openssl.arg("-addext").arg("subjectAltName=DNS:xamsx.location.seawall.internal");
+    openssl
+        .arg("-addext")
+        .arg("subjectAltName=DNS:xamsx.location.seawall.internal");
     openssl.arg("-keyout").arg(&own_key).arg("-out").arg(&own);
     assert!(finished(&mut openssl).status.success());
     let (own, own_key) = (own.to_str().unwrap(), own_key.to_str().unwrap());
-    assert_eq!(get_as(&["--cert", own, "--key", own_key, "-H", name]), "000");
+    assert_eq!(
+        get_as(&["--cert", own, "--key", own_key, "-H", name]),
+        "000"
+    );
 
     // Too much, garbage, and things that are not there.
     let (status, _) = posts(&control, "/v1/join", &vec![b'x'; 1 << 20], &["--http1.1"]);
@@ -226,7 +250,10 @@ fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
     assert_eq!(posts(&control, "/v1/report", b"garbage", &as_ams).0, "409");
     let much = vec![b'x'; 1 << 20];
     assert_eq!(posts(&control, "/v1/report", &much, &as_ams).0, "413");
-    assert_eq!(posts(&control, "/v1/objects/../../keys", b"", &as_ams).0, "404");
+    assert_eq!(
+        posts(&control, "/v1/objects/../../keys", b"", &as_ams).0,
+        "404"
+    );
 
     // Many who say nothing, or half of something: others are served beside them.
     let mut slow = Vec::new();
@@ -234,7 +261,9 @@ fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
         use std::io::Write as _;
         let mut stream = crate::tools::connect(control.listens());
         if nth % 2 == 0 {
-            stream.write_all(b"\x16\x03\x01 this is no handshake").unwrap();
+            stream
+                .write_all(b"\x16\x03\x01 this is no handshake")
+                .unwrap();
         }
         slow.push(stream);
     }
@@ -250,11 +279,17 @@ fn edges_go_on_and_start_without_control_and_hear_of_the_next_change() {
     control.applies(&without(&site.url(), "/one"));
     edges.iter().for_each(|edge| refuses(edge, "/one"));
     control.kill();
-    assert!(edges.iter().all(|edge| get(edge, "/one") == 403 && get(edge, "/") == 200));
+    assert!(
+        edges
+            .iter()
+            .all(|edge| get(edge, "/one") == 403 && get(edge, "/") == 200)
+    );
     let lhr = edges.pop().unwrap();
     until("what is live on disk", || {
         let live = std::fs::read(lhr.data().join("live")).ok()?;
-        String::from_utf8_lossy(&live).contains("/one").then_some(())
+        String::from_utf8_lossy(&live)
+            .contains("/one")
+            .then_some(())
     });
     let folder = struck(lhr);
     let lhr = edge(folder, "100", &[]);
@@ -316,7 +351,10 @@ fn nobody_waits_for_a_drained_location_and_a_silent_one_holds() {
     let (code, said) = control.asks(&["undrain", "--location", "lhr"]);
     assert_eq!(code, Some(0), "{said}");
     control.applies(&without(&site.url(), "/three"));
-    edges.iter().chain([&lhr]).for_each(|edge| refuses(edge, "/three"));
+    edges
+        .iter()
+        .chain([&lhr])
+        .for_each(|edge| refuses(edge, "/three"));
 }
 
 #[test]
@@ -333,7 +371,10 @@ fn an_edge_that_reads_from_a_relay_alone_gets_changes() {
     });
     let lead = Lead::to(control.listens());
     let token = control.token("lhr", &[]);
-    let (url, relay) = (format!("https://{}", lead.listens), format!("https://{relay}"));
+    let (url, relay) = (
+        format!("https://{}", lead.listens),
+        format!("https://{relay}"),
+    );
     let words = ["--join", &url, "--token", &token, "--source", &relay];
     let lhr = edge(Folder::new(), "100", &words);
     until("lhr is heard of", || {
@@ -374,8 +415,15 @@ fn an_edge_that_was_off_gets_all_that_it_missed() {
     let lhr = edge(lhr, "100", &[]);
     refuses(&lhr, "/two");
     assert_eq!(get(&lhr, "/one"), 200);
-    let of_b = crate::tools::curl(&["-H", "Host: b.test", &lhr.url("/b")]);
-    assert_eq!(of_b.status, 403);
+    let of_b = |edge: &Up| curl(&["-H", "Host: b.test", &edge.url("/b")]).status;
+    assert_eq!(of_b(&lhr), 403);
+    // A zone that is deleted while an edge is off is gone when it comes back.
+    let lhr = struck(lhr);
+    let (code, said) = control.asks(&["delete", "b.test", "--wait"]);
+    assert_eq!(code, Some(0), "{said}");
+    let lhr = edge(lhr, "100", &[]);
+    until("b.test is gone", || (of_b(&lhr) == 421).then_some(()));
+    assert_eq!((get(&lhr, "/two"), get(&lhr, "/one")), (403, 200));
 }
 
 #[test]
@@ -393,7 +441,9 @@ fn all_on_one_machine_and_a_location_elsewhere_go_together() {
         let (_, listens) = said.split_once("control listens on ")?;
         let listens = listens.trim().trim_end_matches(':').to_owned();
         let token = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-        token.starts_with("sj_").then_some((token, format!("https://{listens}")))
+        token
+            .starts_with("sj_")
+            .then_some((token, format!("https://{listens}")))
     });
     let lhr = edge(Folder::new(), "100", &["--join", &url, "--token", &made]);
     let next = up.folder().write("next.toml", &without(&site.url(), "/no"));

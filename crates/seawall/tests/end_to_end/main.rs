@@ -12,6 +12,7 @@
 )]
 
 mod bodies;
+mod buckets;
 mod certificates;
 mod check;
 mod clients;
