@@ -15,6 +15,8 @@ mod hostile;
 pub mod identity;
 pub mod joining;
 pub mod keys;
+#[cfg(test)]
+mod measured;
 pub mod mirror;
 pub mod publisher;
 pub mod serve;

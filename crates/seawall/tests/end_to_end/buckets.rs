@@ -12,16 +12,16 @@ use crate::origin::Answering;
 use crate::tools::curl_command;
 use crate::up::{Folder, Up, finished, until};
 
-const BUCKET: &str = "s3://seawall/published";
+pub const BUCKET: &str = "s3://seawall/published";
 
 /// The server. What it holds goes with it.
-struct S3 {
+pub struct S3 {
     child: Child,
     listens: SocketAddr,
 }
 
 impl S3 {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let listens = free.local_addr().unwrap();
         drop(free);
@@ -70,19 +70,19 @@ impl S3 {
         (status == "200").then_some(body)
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Another one at the same address, with nothing in it.
-    fn again(&mut self) {
+    pub fn again(&mut self) {
         self.child = spawn(self.listens);
         self.make_bucket();
     }
 
     /// The variables that all such tools have.
-    fn variables(&self, command: &mut Command) {
+    pub fn variables(&self, command: &mut Command) {
         command
             .env("AWS_ENDPOINT_URL", self.url())
             .env("AWS_REGION", "us-east-1")
@@ -90,7 +90,7 @@ impl S3 {
             .env("AWS_SECRET_ACCESS_KEY", "secret");
     }
 
-    fn edge(&self, folder: Folder, words: &[&str]) -> Up {
+    pub fn edge(&self, folder: Folder, words: &[&str]) -> Up {
         let mut command = edge_command(&folder, "100", words);
         self.variables(&mut command);
         Up::spawned(folder, command)

@@ -31,6 +31,7 @@ mod protocols;
 mod reload;
 mod rollouts;
 mod site;
+mod strikes;
 mod supervisor;
 mod tools;
 mod trouble;

@@ -1,0 +1,155 @@
+//! Control, the S3 server and the processes of edges are killed at random moments while versions come one after the other: no version is
+//! lost, none is half there, and no edge is without something good to serve.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::buckets::{BUCKET, S3};
+use crate::fleet::{Control, first, get, zone};
+use crate::origin::Answering;
+use crate::up::{Folder, Up, send, until};
+
+/// Numbers that look random, and are the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    /// A number below `most`.
+    fn below(&mut self, most: u64) -> u64 {
+        // Steele, Lea and Flood's SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % most
+    }
+}
+
+/// A version with two rules, which come together or not at all.
+fn numbered(origin: &str, number: u64) -> String {
+    let rule = |side: &str| {
+        format!(
+            "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/{side}{number}\"'\naction = \"block\"\n"
+        )
+    };
+    zone(origin, &[rule("a"), rule("b")].concat())
+}
+
+fn pid(edge: &Up, role: &str) -> Option<u32> {
+    let text = fs::read(edge.data().join("up.json")).ok()?;
+    let up: Value = serde_json::from_slice(&text).ok()?;
+    up["pids"][role].as_u64().map(|pid| pid as u32)
+}
+
+/// Kills a process of an edge, if it is there.
+fn strike(edge: &Up, role: &str) -> bool {
+    let Some(pid) = pid(edge, role) else {
+        return false;
+    };
+    let ours = fs::read_link(format!("/proc/{pid}/exe"));
+    let is_ours = ours.is_ok_and(|exe| exe.to_string_lossy().contains("seawall"));
+    if is_ours {
+        send(pid, libc::SIGKILL);
+    }
+    is_ours
+}
+
+fn serves(edge: &Up, number: u64) {
+    until(&format!("version {number}"), || {
+        (get(edge, &format!("/a{number}")) == 403).then_some(())
+    });
+    assert_eq!(get(edge, &format!("/b{number}")), 403, "half of it");
+    assert_eq!(get(edge, &format!("/a{}", number - 1)), 200);
+    assert_eq!(get(edge, "/"), 200);
+}
+
+fn rounds(rounds: u64) {
+    let seed = std::env::var("SEAWALL_SEED").ok();
+    let seed = seed.and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEAWALL_SEED={seed}");
+    let mut random = Random(seed);
+    let site = Answering::start("good");
+    let mut server = S3::start();
+    let mut control = Control::spawned(200, &["--bucket", BUCKET], |command| {
+        server.variables(command);
+    });
+    let (code, said) = control.apply(&first(&site.url()), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let url = control.url();
+    let edges: Vec<Up> = ["ams", "lhr"]
+        .iter()
+        .map(|location| {
+            let token = control.token(location, &[]);
+            let words = ["--join", &url, "--token", &token, "--source", BUCKET];
+            server.edge(Folder::new(), &words)
+        })
+        .collect();
+    let mut made = Vec::new();
+    let mut struck = std::collections::BTreeMap::<String, u64>::new();
+    for number in 2..rounds + 2 {
+        let text = numbered(&site.url(), number);
+        let (code, _) = control.apply(&text, &["--approve"]);
+        assert_eq!(code, Some(0), "control was there");
+        made.push(number);
+        for _ in 0..=random.below(2) {
+            thread::sleep(Duration::from_millis(random.below(150)));
+            let edge = &edges[random.below(2) as usize];
+            let what = match random.below(4) {
+                0 => {
+                    control.kill();
+                    thread::sleep(Duration::from_millis(random.below(100)));
+                    control.again();
+                    "control"
+                }
+                1 => {
+                    server.kill();
+                    server.again();
+                    "S3 server"
+                }
+                2 if strike(edge, "agent") => "agent",
+                3 if strike(edge, "worker") => "worker",
+                _ => continue,
+            };
+            *struck.entry(what.to_owned()).or_default() += 1;
+        }
+        for edge in &edges {
+            serves(edge, number);
+        }
+    }
+    println!("{} versions, {struck:?} killed", made.len());
+    let output = crate::fleet::seawall(&["versions", "a.test", "--json"], &control.data());
+    let versions: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    // None is lost, none came twice.
+    assert_eq!(versions.len() as u64, rounds + 1);
+    assert!(
+        struck.values().sum::<u64>() >= rounds / 2,
+        "too little was killed"
+    );
+    // Each edge serves the last one from its disk alone.
+    control.kill();
+    server.kill();
+    for edge in edges {
+        until("it is on disk", || {
+            let live = fs::read(edge.data().join("live")).ok()?;
+            let mark = format!("/b{}\"", rounds + 1);
+            String::from_utf8_lossy(&live).contains(&mark).then_some(())
+        });
+        let folder = crate::fleet::struck(edge);
+        let edge = server.edge(folder, &[]);
+        serves(&edge, rounds + 1);
+    }
+}
+
+#[test]
+fn ten_rounds_of_kills_lose_no_version_and_leave_none_half_there() {
+    rounds(10);
+}
+
+#[test]
+#[ignore = "long: 200 rounds"]
+fn two_hundred_rounds_of_kills_lose_no_version_and_leave_none_half_there() {
+    rounds(200);
+}
