@@ -44,7 +44,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Objects of 64 MiB, manifests of 256 KiB, 10,000 trials.
+    /// Objects of 64 MiB, manifests of 256 KiB, 10,000 trials and Reports of 8 MiB, which is what is counted of so many.
     fn default() -> Self {
         Self {
             object_bytes: 64 << 20,
@@ -59,7 +59,7 @@ impl Default for Limits {
             kills: 256,
             pins: 256,
             why_bytes: 1_000,
-            report_bytes: 256 << 10,
+            report_bytes: 8 << 20,
             keys: 64,
             recipients: 4_096,
             secret_bytes: 64 << 10,

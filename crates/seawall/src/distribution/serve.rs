@@ -11,11 +11,12 @@
 //! On a thread of its own, so that nothing that control does keeps edges waiting. What is read is signed, or named by its content:
 //! whoever hands it on need not be believed. Everything has a bound.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -43,8 +44,34 @@ const CONNECTIONS: usize = 4_096;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long whoever waits for another manifest is kept waiting, at the longest.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Reports that are read at once; others wait in their connections.
+const REPORTS: usize = 64;
 /// Bytes of what is posted to join.
 const JOIN_BYTES: usize = 16 << 10;
+
+/// Reports that may be read now.
+static READS: Semaphore = Semaphore::const_new(REPORTS);
+/// Whose Reports are being read: one of each location at a time, so that one that is slow costs only itself.
+static READING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// A location whose Report is being read.
+struct Reading(String);
+
+impl Reading {
+    fn of(location: &str) -> Option<Self> {
+        let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        reading
+            .insert(location.to_owned())
+            .then(|| Self(location.to_owned()))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.remove(&self.0);
+    }
+}
 
 /// What is asked of control by somebody who came over the network.
 pub enum Asked {
@@ -220,6 +247,10 @@ async fn known(request: Request<Incoming>, hands: &Hands, location: String, path
             let asked = if path == "/v1/renew" {
                 Asked::Renew { location }
             } else {
+                let Some(_reading) = Reading::of(&location) else {
+                    return (429, b"a Report of this location is being read".to_vec());
+                };
+                let _reads = READS.acquire().await;
                 match body(request, Limits::default().report_bytes).await {
                     Ok(signed) => Asked::Report { location, signed },
                     Err(answer) => return answer,

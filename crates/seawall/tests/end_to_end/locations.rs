@@ -248,7 +248,7 @@ fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
     assert_eq!(posts(&control, "/v1/report", b"garbage", &[]).0, "403");
     let as_ams = [&shows[..], &[name]].concat();
     assert_eq!(posts(&control, "/v1/report", b"garbage", &as_ams).0, "409");
-    let much = vec![b'x'; 1 << 20];
+    let much = vec![b'x'; 9 << 20];
     assert_eq!(posts(&control, "/v1/report", &much, &as_ams).0, "413");
     assert_eq!(
         posts(&control, "/v1/objects/../../keys", b"", &as_ams).0,
