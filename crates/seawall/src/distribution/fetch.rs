@@ -10,7 +10,7 @@ use seawall_bundle::{Hash, Limits, Object, Refused};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::folder::Folder;
+use super::folder::{Folder, KEYS, MANIFEST};
 use super::source::Source;
 use crate::say::complain;
 
@@ -27,8 +27,6 @@ pub struct Fetcher {
     limits: Limits,
     /// Sources that were slow or wrong last time: they are asked last.
     bad: RefCell<Vec<bool>>,
-    /// Objects in the cache that may not be on disk yet.
-    unsynced: RefCell<Vec<Hash>>,
 }
 
 /// What a source answered: which, and what.
@@ -42,7 +40,6 @@ impl Fetcher {
             sources,
             cache,
             limits: Limits::default(),
-            unsynced: RefCell::default(),
         }
     }
 
@@ -175,32 +172,27 @@ impl Fetcher {
     }
 
     fn keep(&self, name: &Hash, packed: &[u8]) {
-        // What cannot be kept is fetched again one day.
-        if let Some(cache) = &self.cache
-            && cache.put_unsynced(name, packed).is_ok()
-        {
-            self.unsynced.borrow_mut().push(*name);
+        if let Some(cache) = &self.cache {
+            // What cannot be kept is fetched again one day.
+            let _ = cache.put_unsynced(name, packed);
         }
     }
 
-    /// Keeps the list of keys and the manifest, once all objects that were fetched are on disk.
+    /// Keeps the list of keys and the manifest. Nothing is waited for until it is on disk: what a power failure damages there is seen
+    /// to be damaged, and fetched again.
     ///
     /// # Errors
     /// As the system says.
     pub fn keep_signed(&self, keys: &[u8], manifest: &[u8]) -> io::Result<()> {
-        use super::folder::{KEYS, MANIFEST};
         let Some(cache) = &self.cache else {
             return Ok(());
         };
-        let unsynced = std::mem::take(&mut *self.unsynced.borrow_mut());
-        cache.sync_objects(&unsynced)?;
-        cache.put_signed(KEYS, keys)?;
-        cache.put_signed(MANIFEST, manifest)
+        cache.put_signed_unsynced(KEYS, keys)?;
+        cache.put_signed_unsynced(MANIFEST, manifest)
     }
 
     /// The list of keys and the manifest that were kept last.
     pub fn kept_signed(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        use super::folder::{KEYS, MANIFEST};
         let cache = self.cache.as_ref()?;
         let read = |name| match cache.signed(name) {
             Ok(read) => read,

@@ -112,7 +112,7 @@ impl Folder {
         self.sync_all()
     }
 
-    /// Puts one object, which may not be on disk before [`Folder::sync_objects`].
+    /// Puts one object, which a power failure may damage.
     ///
     /// # Errors
     /// As the system says.
@@ -160,22 +160,6 @@ impl Folder {
         Ok((there, went))
     }
 
-    /// Brings objects to disk.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn sync_objects(&self, names: &[Hash]) -> io::Result<()> {
-        if names.len() > MANY {
-            return self.sync_all();
-        }
-        for name in names {
-            let path = self.of(name);
-            File::open(&path)?.sync_all()?;
-            sync_folder(path.parent().unwrap_or(&self.path))?;
-        }
-        Ok(())
-    }
-
     fn sync_all(&self) -> io::Result<()> {
         let folder = File::open(&self.path)?;
         // SAFETY: the descriptor is open; nothing of ours is touched.
@@ -183,6 +167,15 @@ impl Folder {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Puts the manifest or the list of keys, which a power failure may damage; a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// As the system says; the old one is there still.
+    pub fn put_signed_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.path)?;
+        put(&self.path.join(name), bytes, false)
     }
 
     /// Puts the manifest or the list of keys: a reader sees the old one or the new one, and after a power failure too.

@@ -327,7 +327,7 @@ fn an_older_generation_is_never_taken_after_a_newer_one() {
         let later = follower.look(now + Duration::from_secs(120)).await;
         assert!(later.news.is_none());
         assert!(
-            later.problems.len() == 1 && later.problems[0].contains("older"),
+            later.problems.len() == 1 && later.problems[0].contains("lower than"),
             "{later:?}"
         );
         // After a restart too, with the old one alone: what was seen is on disk.

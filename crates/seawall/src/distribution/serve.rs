@@ -11,16 +11,18 @@
 //! On a thread of its own, so that nothing that control does keeps edges waiting. What is read is signed, or named by its content:
 //! whoever hands it on need not be believed. Everything has a bound.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -40,6 +42,10 @@ use crate::say::complain;
 pub const LOCATION: HeaderName = HeaderName::from_static("seawall-location");
 /// Connections at once: a thousand locations, with a few each.
 const CONNECTIONS: usize = 4_096;
+/// Of them, such as have not shown a certificate yet.
+const STRANGERS: usize = 1_024;
+/// And from one address.
+const STRANGERS_OF_ONE: usize = 64;
 /// How long a handshake may take, and a request's head.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long whoever waits for another manifest is kept waiting, at the longest.
@@ -148,23 +154,67 @@ async fn accept(listener: StdListener, tls: Arc<ServerConfig>, hands: Hands) -> 
     let listener = TcpListener::from_std(listener)?;
     let acceptor = TlsAcceptor::from(tls);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let strangers = Strangers::default();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else {
-            return Ok(());
-        };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // Whoever finds no room is let go at once, so that nobody waits behind those who say nothing.
+        let (Ok(permit), Some(stranger)) =
+            (room.clone().try_acquire_owned(), strangers.one(from.ip()))
+        else {
             continue;
         };
         let (acceptor, hands) = (acceptor.clone(), hands.clone());
         tokio::task::spawn_local(async move {
-            serve(stream, acceptor, hands).await;
+            serve(stream, acceptor, hands, stranger).await;
             drop(permit);
         });
     }
 }
 
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, hands: Hands) {
+/// Connections that have not shown a certificate, by the address that they came from.
+#[derive(Clone, Default)]
+struct Strangers(Rc<RefCell<HashMap<IpAddr, usize>>>);
+
+/// One of them.
+struct Stranger {
+    all: Strangers,
+    from: IpAddr,
+}
+
+impl Strangers {
+    fn one(&self, from: IpAddr) -> Option<Stranger> {
+        let mut all = self.0.borrow_mut();
+        if all.values().sum::<usize>() >= STRANGERS {
+            return None;
+        }
+        let of_one = all.entry(from).or_default();
+        if *of_one >= STRANGERS_OF_ONE {
+            return None;
+        }
+        *of_one += 1;
+        Some(Stranger {
+            all: self.clone(),
+            from,
+        })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut all = self.all.0.borrow_mut();
+        if let Some(of_one) = all.get_mut(&self.from) {
+            *of_one -= 1;
+            if *of_one == 0 {
+                all.remove(&self.from);
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, hands: Hands, stranger: Stranger) {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await else {
         return;
@@ -173,6 +223,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, hands: Hands) {
     let shown = shown
         .and_then(|chain| chain.first())
         .map(|first| first.clone().into_owned());
+    let stranger = shown.is_none().then_some(stranger);
     let shown = Arc::new(shown);
     let service = service_fn(move |request| {
         let (hands, shown) = (hands.clone(), shown.clone());
@@ -185,6 +236,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, hands: Hands) {
         .max_buf_size(32 << 10);
     // Whoever breaks off has only itself to thank.
     let _ = pin!(server.serve_connection(TokioIo::new(stream), service)).await;
+    drop(stranger);
 }
 
 async fn answer(
@@ -300,6 +352,9 @@ fn found(read: io::Result<Option<Vec<u8>>>) -> Answer {
 }
 
 async fn body(request: Request<Incoming>, most: usize) -> Result<Vec<u8>, Answer> {
+    if request.body().size_hint().lower() > most as u64 {
+        return Err((413, format!("at most {most} bytes").into_bytes()));
+    }
     let whole = Limited::new(request.into_body(), most).collect();
     match tokio::time::timeout(PATIENCE, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),

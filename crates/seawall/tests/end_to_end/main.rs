@@ -24,6 +24,7 @@ mod http3;
 mod life;
 mod load;
 mod locations;
+mod many_zones;
 mod observe;
 mod origin;
 mod origins;

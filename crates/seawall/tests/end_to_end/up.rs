@@ -10,12 +10,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long an event is waited for before the test fails: `SEAWALL_PATIENCE` seconds, 10 unless set.
+/// How long an event is waited for before the test fails: `SEAWALL_PATIENCE` seconds; unless set 10, or 60 where all is at full
+/// count.
 pub fn patience() -> Duration {
     let seconds = std::env::var("SEAWALL_PATIENCE")
         .ok()
         .and_then(|text| text.parse().ok());
-    Duration::from_secs_f64(seconds.unwrap_or(10.0))
+    let usual = match std::env::var_os("SEAWALL_TEST_LONG") {
+        Some(_) => 60.0,
+        None => 10.0,
+    };
+    Duration::from_secs_f64(seconds.unwrap_or(usual))
 }
 
 /// Looks until there is something, and panics with `what` when there is nothing in time.

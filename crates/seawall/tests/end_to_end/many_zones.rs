@@ -1,0 +1,135 @@
+//! One zone's change among very many zones: how long after it is published a client in another location is served by it.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::buckets::{BUCKET, S3};
+use crate::clients::statuses;
+use crate::fleet::{Lead, edge_command, seawall, told, without};
+use crate::origin::Answering;
+use crate::up::{Folder, Up, command, until};
+
+/// A document with `a.test` and so many others.
+fn document(origin: &str, zones: usize) -> String {
+    let mut text = crate::fleet::first(origin);
+    for nth in 0..zones {
+        let _ = write!(
+            text,
+            "[[zone]]\nname = \"z{nth}.test\"\nhosts = [\"z{nth}.test\"]\norigin = [{{ url = \"{origin}\" }}]\n"
+        );
+    }
+    text
+}
+
+/// Everything on one machine with so many zones, with a bucket, and where it listens for locations.
+fn machine(server: &S3, origin: &str, zones: usize) -> (Up, String) {
+    let folder = Folder::new();
+    let file = folder.write("seawall.toml", &document(origin, zones));
+    let mut up = command(&folder.join("data"));
+    up.args(["--config", file.to_str().unwrap(), "--speed", "1"]);
+    up.args([
+        "--edges",
+        "127.0.0.1:0",
+        "--workers",
+        "2",
+        "--bucket",
+        BUCKET,
+    ]);
+    server.variables(&mut up);
+    up.stdout(folder.log());
+    let up = Up::spawned(folder, up);
+    let url = until("control", || {
+        let log = up.log();
+        let (_, rest) = log.split_once("listens for locations on ")?;
+        Some(rest.lines().next()?.to_owned())
+    });
+    until("all is published", || {
+        let (_, said) = told(seawall(&["control", "locations", "--json"], &up.data()));
+        up.data()
+            .join("published/manifest")
+            .exists()
+            .then_some(())?;
+        said.contains("local").then_some(())
+    });
+    (up, url)
+}
+
+fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
+    let words = ["control", "token", "--location", location];
+    let output = seawall(&words, &up.data());
+    let token = String::from_utf8(output.stdout).unwrap();
+    let url = format!("https://{at}");
+    let words = ["--join", &url, "--token", token.trim()];
+    let folder = Folder::new();
+    let mut edge = edge_command(&folder, "1", &[&words[..], more].concat());
+    server.variables(&mut edge);
+    Up::spawned(folder, edge)
+}
+
+fn published(up: &Up) -> Option<SystemTime> {
+    let manifest = up.data().join("published/manifest");
+    std::fs::metadata(manifest).ok()?.modified().ok()
+}
+
+/// How long after its manifest a change is served to somebody, several times.
+fn changes(up: &Up, edge: &Up, origin: &str, first: usize, times: usize) -> Vec<Duration> {
+    let mut all = Vec::new();
+    for nth in first..first + times {
+        let path = format!("/n{nth}");
+        let file = up.folder().write("next.toml", &without(origin, &path));
+        // Not beside a pulse.
+        let before = published(up);
+        let words = ["apply", file.to_str().unwrap(), "--approve"];
+        let (code, said) = told(seawall(&words, &up.data()));
+        assert_eq!(code, Some(0), "{said}");
+        until("its manifest", || (published(up) != before).then_some(()));
+        let began = Instant::now();
+        until("its first request", || {
+            statuses(edge.http(), &path)
+                .contains(&Some(403))
+                .then_some(())
+        });
+        all.push(began.elapsed());
+    }
+    all.sort();
+    all
+}
+
+fn shown(what: &str, zones: usize, all: &[Duration]) {
+    for (name, at) in [("median", all.len() / 2), ("longest", all.len() - 1)] {
+        let ms = all[at].as_secs_f64() * 1_000.0;
+        println!(
+            "measured: one of {zones} zones, published to first request, {what}, {name} = {ms:.0} ms"
+        );
+    }
+}
+
+fn measured(zones: usize, times: usize) -> (Vec<Duration>, Vec<Duration>) {
+    let site = Answering::start("good");
+    let server = S3::start();
+    let (up, listens) = machine(&server, &site.url(), zones);
+    let ams = joined(&server, &up, "ams", &listens, &[]);
+    let waiting = changes(&up, &ams, &site.url(), 0, times);
+    shown("long poll", zones, &waiting);
+    // Another one that is before all others, and reads from the bucket alone.
+    let lead = Lead::to(listens.parse().unwrap());
+    let at = lead.listens.to_string();
+    let aaa = joined(&server, &up, "aaa", &at, &["--source", BUCKET]);
+    lead.close();
+    let polling = changes(&up, &aaa, &site.url(), times, times);
+    shown("poll alone", zones, &polling);
+    (waiting, polling)
+}
+
+#[test]
+fn a_change_of_one_zone_among_many_comes_to_its_first_client() {
+    measured(300, 1);
+}
+
+#[test]
+#[ignore = "long: 100,000 zones"]
+fn a_change_of_one_zone_among_100_000_comes_in_time() {
+    let (waiting, polling) = measured(100_000, 5);
+    assert!(waiting.iter().all(|took| *took <= Duration::from_secs(1)));
+    assert!(polling.iter().all(|took| *took <= Duration::from_secs(6)));
+}
