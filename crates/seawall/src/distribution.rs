@@ -18,6 +18,9 @@ pub mod keys;
 #[cfg(test)]
 mod measured;
 pub mod mirror;
+pub mod news;
+#[cfg(test)]
+mod places;
 pub mod publisher;
 pub mod serve;
 pub mod source;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::control::words::Report;
-use crate::distribution::follower::News;
+use crate::distribution::news::News;
 use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
 
 /// A trial: of what, and which version.

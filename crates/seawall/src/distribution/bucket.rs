@@ -152,17 +152,10 @@ fn object(name: &Hash) -> String {
     format!("objects/{first}/{rest}")
 }
 
-/// An error in a line: what was at the bottom of it, which is what a person can do something about.
+/// An error in a line, without what differs from time to time: it is compared with what was said before.
 fn said(error: &Error) -> io::Error {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    let (whole, cause) = (error.to_string(), last.to_string());
-    let line = whole.lines().next().unwrap_or_default().to_owned();
-    let line: String = line.chars().take(300).collect();
-    if line.contains(&cause) {
-        return io::Error::other(line);
-    }
-    io::Error::other(format!("{line}: {cause}"))
+    let whole = error.to_string();
+    let line = whole.lines().next().unwrap_or_default();
+    let cause = line.rsplit(" - ").next().unwrap_or(line);
+    io::Error::other(cause.chars().take(300).collect::<String>())
 }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::from_bundle;
+use super::news::{Looked, News};
 use super::publisher::now_ms;
 use super::source::Source;
 use crate::data::Data;
@@ -35,32 +36,14 @@ const KEPT: usize = 1_024;
 const GRACE: Duration = Duration::from_millis(250);
 /// How long a look may take where no source answers.
 const LONGEST: Duration = Duration::from_secs(5);
+/// A source that takes longer is told of.
+const LATE: Duration = Duration::from_secs(2);
 /// How long a list of keys may take, when a manifest needs another one.
 const LIST: Duration = Duration::from_secs(2);
 /// A source that is behind for so long is told of.
 const BEHIND: Duration = Duration::from_secs(60);
 /// After a word that brought nothing, the next one is waited for so much later.
 const REST: Duration = Duration::from_secs(1);
-
-/// What a new manifest says to this location.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// What is for all clients now, where it was not.
-    pub live: Vec<Change>,
-    /// That is all that there is, and not only what is new.
-    pub whole: bool,
-    /// All that is on trial.
-    pub trials: Vec<OnTrial>,
-}
-
-/// What came of looking.
-#[derive(Debug)]
-pub struct Looked {
-    /// What is new.
-    pub news: Option<News>,
-    /// What went wrong, source by source; another source may have been good.
-    pub problems: Vec<String>,
-}
 
 /// What was seen of a root key's manifests. It only rises.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,8 +88,10 @@ pub struct Follower {
 /// What is known of a source.
 #[derive(Clone, Default)]
 struct Asked {
-    /// It was asked and has not answered yet.
-    waits: bool,
+    /// When it was asked, if it has not answered yet.
+    waits: Option<Instant>,
+    /// What was wrong with its last answer.
+    problem: Option<String>,
     /// It will say when it has another manifest.
     watched: bool,
     /// The hash of the manifest that it had last.
@@ -258,22 +243,25 @@ impl Follower {
             // What was believed once is served where nobody answers.
             newest = self.kept(keys, signed, problems);
         }
-        let mut left = self.ask();
-        let mut due = Instant::now() + LONGEST;
+        let begun = Instant::now();
+        let mut left = self.ask(begun);
+        let mut due = begun + LONGEST;
         while left > 0 {
             let answer = tokio::time::timeout_at(due, self.answers.1.recv()).await;
             let Ok(Some((nth, signed))) = answer else {
                 break;
             };
-            left -= 1;
             let Some(source) = self.fetcher.sources().get(nth).cloned() else {
                 continue;
             };
+            let judged = self.judge(nth, &source, signed, now).await;
             if let Some(asked) = self.asked.get_mut(nth) {
-                asked.waits = false;
+                // An answer to an earlier look may be among them.
+                left -= usize::from(asked.waits.take() == Some(begun));
+                asked.problem = judged.as_ref().err().cloned();
             }
-            match self.judge(nth, &source, signed, now).await {
-                Ok(None) => {}
+            match judged {
+                Ok(None) | Err(_) => {}
                 Ok(Some(found)) => {
                     due = due.min(Instant::now() + GRACE);
                     if let Some(ahead) = found.accepted.time_ahead {
@@ -289,13 +277,16 @@ impl Follower {
                         newest = Some(found);
                     }
                 }
-                Err(why) => problems.push(format!("{source}: {why}")),
             }
         }
         for (source, asked) in self.fetcher.sources().iter().zip(&self.asked) {
-            if asked.waits {
-                problems.push(format!("{source}: it does not answer"));
-            }
+            let late = asked.waits.is_some_and(|since| since.elapsed() >= LATE);
+            let why = if late {
+                Some("it does not answer")
+            } else {
+                asked.problem.as_deref()
+            };
+            problems.extend(why.map(|why| format!("{source}: {why}")));
         }
         // Answers come in any order, and what is said of them is compared.
         problems.sort();
@@ -303,13 +294,17 @@ impl Follower {
     }
 
     /// Asks each source for its manifest, but those that have not answered the last time. As many answers as there will be.
-    fn ask(&mut self) -> usize {
+    fn ask(&mut self, now: Instant) -> usize {
         let mut asked = 0;
         for (nth, source) in self.fetcher.sources().iter().enumerate() {
-            let Some(known) = self.asked.get_mut(nth).filter(|known| !known.waits) else {
+            let Some(known) = self
+                .asked
+                .get_mut(nth)
+                .filter(|known| known.waits.is_none())
+            else {
                 continue;
             };
-            known.waits = true;
+            known.waits = Some(now);
             asked += 1;
             let (source, to) = (source.clone(), self.answers.0.clone());
             tokio::task::spawn_local(async move {

@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::folder::{Folder, KEYS, MANIFEST};
-use super::follower::{Follower, News};
+use super::follower::Follower;
 use super::identity::{self, Authority, CONTROL};
+use super::news::News;
 use super::publisher::now_ms;
 use super::serve::{self, Hands};
 use super::source::{Remote, Source};

@@ -159,3 +159,57 @@ impl Sweeper {
         object.with_context(|| format!("object {name} is not there"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::keys;
+    use super::super::places::{Control, Temporary, at, look, objects, run, texts};
+    use super::*;
+    use crate::data::Data;
+
+    #[test]
+    fn what_nothing_leads_to_goes_and_all_else_stays() {
+        let mut control = Control::new();
+        for nth in 0..300 {
+            control.serves(&format!("z{nth}.test"), &format!("one {nth}"));
+        }
+        control.publish();
+        let root = keys::root_public(&Data::at(&control.folder.0).unwrap());
+        let root = root.unwrap().unwrap();
+        let mut sweeper = Sweeper::new(control.publisher.folder().clone(), root);
+        let all = |control: &Control| objects(&control.published()).len();
+        let swept = |sweeper: &mut Sweeper| sweeper.sweep(Duration::ZERO).unwrap().1;
+        assert_eq!(swept(&mut sweeper), 0);
+        for round in 0..5 {
+            control.serves("z7.test", &format!("two {round}"));
+            control.publish();
+            if round == 3 {
+                assert_eq!(
+                    sweeper.sweep(Duration::from_secs(60)).unwrap().1,
+                    0,
+                    "all are young"
+                );
+            }
+        }
+        let before = all(&control);
+        swept(&mut sweeper);
+        // Another one has been marked before; now only the newest is left.
+        let went = swept(&mut sweeper);
+        let left = all(&control);
+        println!("{before} objects before, {left} after two sweeps, {went} by the last");
+        assert!(left < before);
+        assert_eq!(swept(&mut sweeper), 0);
+        run(async {
+            let mut follower = control.edge(&Temporary::new(), vec![at(&control.published())]);
+            assert_eq!(texts(&look(&mut follower).await).len(), 300);
+        });
+        // A manifest that cannot be read: nothing goes.
+        control.serves("z8.test", "two");
+        control.publish();
+        fs::write(control.published().join(MANIFEST), "garbage").unwrap();
+        assert!(sweeper.sweep(Duration::ZERO).is_err());
+        assert!(all(&control) > left);
+    }
+}

@@ -1,0 +1,23 @@
+//! What an edge is told of what is published.
+
+use crate::order::{Change, OnTrial};
+
+/// What a new manifest says to this location.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What is for all clients now, where it was not.
+    pub live: Vec<Change>,
+    /// That is all that there is, and not only what is new.
+    pub whole: bool,
+    /// All that is on trial.
+    pub trials: Vec<OnTrial>,
+}
+
+/// What came of looking.
+#[derive(Debug)]
+pub struct Looked {
+    /// What is new.
+    pub news: Option<News>,
+    /// What went wrong, source by source; another source may have been good.
+    pub problems: Vec<String>,
+}
