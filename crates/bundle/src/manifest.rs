@@ -48,6 +48,9 @@ pub struct Manifest {
     /// What stays at a version whatever the tree says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pin>,
+    /// Locations that traffic is led away from: they say that they are not ready, and serve what still comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained: Vec<String>,
 }
 
 /// A chain of versions.
@@ -155,6 +158,7 @@ impl Manifest {
             more_trials: None,
             kills: Vec::new(),
             pins: Vec::new(),
+            drained: Vec::new(),
         }
     }
 
@@ -207,6 +211,10 @@ impl Manifest {
             if kill.for_s == 0 {
                 return Err(Refused::malformed("a kill switch", "it does not last"));
             }
+        }
+        at_most("drained locations", self.drained.len(), limits.locations)?;
+        for location in &self.drained {
+            name("a location's name", location, limits)?;
         }
         for pin in &self.pins {
             pin.chain.check(limits)?;

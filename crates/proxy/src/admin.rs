@@ -170,13 +170,17 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
                 .shared
                 .draining
                 .load(std::sync::atomic::Ordering::Relaxed);
+            let drained = admin
+                .shared
+                .drained
+                .load(std::sync::atomic::Ordering::Relaxed);
             let chosen = degraded
                 .iter()
                 .any(|what| snapshot.edge.unready_when.iter().any(|word| word == what));
-            let ready = !draining && !chosen;
+            let ready = !draining && !drained && !chosen;
             json(
                 if ready { 200 } else { 503 },
-                json!({ "ready": ready, "draining": draining, "degraded": degraded }),
+                json!({ "ready": ready, "draining": draining || drained, "degraded": degraded }),
             )
         }
         b"/metrics" => {

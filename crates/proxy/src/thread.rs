@@ -45,6 +45,8 @@ pub struct Shared {
     pub gate: tokio::sync::Notify,
     /// No new work; what runs may end.
     pub draining: AtomicBool,
+    /// Traffic is led away from this location: it says that it is not ready, and serves what still comes.
+    pub drained: AtomicBool,
     /// The time for that is over: what still runs is cut, and leaves its Record.
     pub stopping: AtomicBool,
     /// Whether another worker has taken over.

@@ -1,5 +1,7 @@
 //! The command line: names are the contract's, help teaches.
 
+mod locations;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{document, units};
+
+pub use locations::*;
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -62,6 +66,9 @@ pub enum Command {
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
+    /// The keys that what is published is signed with
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys(Keys),
     /// Compiles parts of documents from its input; the agent starts it
     #[command(hide = true)]
     Trial,
@@ -126,14 +133,6 @@ const ROLLBACK_EXAMPLES: &str = "Examples:
 const CONTROL_EXAMPLES: &str = "Examples:
   seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
   seawall control token --location lhr    lets a location join, once";
-
-const TOKEN_EXAMPLES: &str = "Example:
-  seawall control token --location lhr
-  seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
-
-const DRAIN_EXAMPLES: &str = "Examples:
-  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
-  seawall undrain --location lhr";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -508,66 +507,6 @@ pub struct Control {
     pub wire: Option<i32>,
     #[command(flatten)]
     pub up: Up,
-}
-
-/// What is asked about locations.
-#[derive(Subcommand, Clone)]
-pub enum About {
-    /// Make a token that lets a location join, once
-    #[command(after_help = TOKEN_EXAMPLES)]
-    Token(JoinToken),
-    /// List the locations: who has joined, what they serve, when they were heard of last
-    Locations(Locations),
-    /// A location is one of ours no more: it reads nothing new, and nobody waits for it
-    Leave(Leave),
-}
-
-/// Flags of `control token`.
-#[derive(Args, Clone)]
-pub struct JoinToken {
-    /// The name of the location that is to join
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: String,
-    /// How long it is good for, an hour at most
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    pub good_for: Duration,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control locations`.
-#[derive(Args, Clone)]
-pub struct Locations {
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control leave`.
-#[derive(Args, Clone)]
-pub struct Leave {
-    /// The location
-    pub location: String,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `drain` and `undrain`.
-#[derive(Args)]
-pub struct Drain {
-    /// The location; not needed where there is one
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: Option<String>,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
 }
 
 /// Flags of `check`.

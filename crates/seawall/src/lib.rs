@@ -30,6 +30,7 @@ mod page;
 mod privileges;
 mod process;
 mod quarantine;
+mod rotate;
 mod say;
 mod signals;
 mod start;
@@ -64,6 +65,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             None => control::run(&control, stages),
             Some(about) => ask::about(about),
         },
+        cli::Command::Keys(keys) => rotate::run(&keys),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),
         cli::Command::Trial => check::trial(stages),

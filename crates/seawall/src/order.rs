@@ -53,6 +53,9 @@ pub struct Order {
     pub only: Option<Vec<String>>,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
+    /// Traffic is led away from this location.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 /// What became of an order.

@@ -135,6 +135,7 @@ impl Managed {
         Some(Order {
             number: self.ordered,
             only,
+            drained: self.want.drained,
             live: live.into_iter().filter(|change| may(change)).collect(),
             trials: self
                 .want

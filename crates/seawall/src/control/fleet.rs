@@ -58,6 +58,12 @@ impl Fleet {
         }
     }
 
+    /// Those that traffic is led away from.
+    pub fn drained(&self) -> Vec<String> {
+        let drained = self.locations.iter().filter(|(_, known)| known.drained);
+        drained.map(|(name, _)| name.clone()).collect()
+    }
+
     /// As the planner sees them.
     pub fn locations(&self) -> Vec<Location> {
         let location = |(name, known): (&String, &Known)| Location {

@@ -71,6 +71,8 @@ pub struct Follower {
     root: Root,
     /// What is on trial, as it was told.
     trials: Vec<OnTrial>,
+    /// Traffic is led away from this location, as it was told.
+    drained: bool,
     /// Versions on trial.
     versions: HashMap<Hash, Version>,
     /// When a manifest was told that was made later than any before it. Control makes one every minute.
@@ -132,6 +134,7 @@ impl Follower {
             told: None,
             root: Root::empty(),
             trials: Vec::new(),
+            drained: false,
             versions: HashMap::new(),
             heard: None,
             gave_up: false,
@@ -217,8 +220,11 @@ impl Follower {
         let is_first = self.told.is_none();
         match self.take(&found, now, &mut problems).await {
             Ok(news) => {
-                let is_new = !news.live.is_empty() || news.trials != self.trials || is_first;
+                let is_new = !news.live.is_empty()
+                    || (&news.trials, news.drained) != (&self.trials, self.drained)
+                    || is_first;
                 self.trials.clone_from(&news.trials);
+                self.drained = news.drained;
                 Looked {
                     news: is_new.then_some(news),
                     problems,
@@ -470,6 +476,7 @@ impl Follower {
             live,
             whole,
             trials,
+            drained: manifest.drained.contains(&self.location),
         })
     }
 
@@ -566,7 +573,10 @@ impl Follower {
         crate::say::complain(format_args!(
             "nothing was heard of control for {longest} s: what is on trial is given up until it is"
         ));
-        Some(News::default())
+        Some(News {
+            drained: self.drained,
+            ..News::default()
+        })
     }
 }
 

@@ -11,16 +11,18 @@
 use std::fs;
 use std::time::Duration;
 
-use seawall_bundle::{Hash, Limits};
+use seawall_bundle::{Hash, Limits, sign_manifest};
 use tokio::time::Instant;
 
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::follower::Follower;
 use super::identity;
+use super::keys::{self, Keys};
 use super::news::Looked;
 use super::places::{Control, Temporary, at, copy_all, look, objects, run, texts};
 use super::publisher::now_ms;
 use super::source::{Remote, Source};
+use crate::data::Data;
 
 /// Looks until this is complained of.
 async fn until_told(follower: &mut Follower, what: &str) -> Looked {
@@ -418,4 +420,52 @@ fn control_is_heard_of_although_nothing_is_new() {
     let mut again = control.copied();
     assert!(again.publisher.is_due());
     assert_eq!(again.publish(), first + 1);
+}
+
+#[test]
+fn another_key_is_taken_and_what_a_revoked_one_signs_is_refused() {
+    let mut control = Control::new();
+    let data = Data::at(&control.folder.0).unwrap();
+    control.serves("a.test", "one");
+    let mut published = control.publish();
+    run(async {
+        let edge = Temporary::new();
+        let mut follower = control.edge(&edge, vec![at(&control.published())]);
+        assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
+        for (nth, revoke) in [false, false, false, true].into_iter().enumerate() {
+            let stolen = Keys::open(&data).unwrap().online;
+            keys::rotate(&data, None, published, revoke).unwrap();
+            let text = format!("with key {nth}");
+            control.serves("a.test", &text);
+            published = control.publish();
+            let looked = look(&mut follower).await;
+            assert_eq!(texts(&looked), [format!("zone/a.test {text}")]);
+            // Whoever has the old key, and a place that is read.
+            let mut forged = control.manifest();
+            forged.generation += 1;
+            let signed = sign_manifest(&forged, &[&stolen], &Limits::default()).unwrap();
+            let place = control.copy();
+            fs::write(place.0.join(MANIFEST), signed).unwrap();
+            let mut other = control.edge(&Temporary::new(), vec![at(&place.0)]);
+            let looked = look(&mut other).await;
+            assert_eq!(looked.news.is_none(), revoke, "{looked:?}");
+        }
+        // Without the root key there is no other key.
+        let root = control.folder.0.join("keys/root.key");
+        let elsewhere = Temporary::new();
+        let away = elsewhere.0.join("root.key");
+        fs::rename(&root, &away).unwrap();
+        let error = keys::rotate(&data, None, published, false).unwrap_err();
+        assert!(format!("{error:#}").contains("--root"), "{error:#}");
+        keys::rotate(&data, Some(&away), published, false).unwrap();
+        fs::copy(control.folder.0.join("keys/online.key"), &away).unwrap();
+        let error = keys::rotate(&data, Some(&away), published, false).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("another root key"),
+            "{error:#}"
+        );
+        control.serves("a.test", "at last");
+        control.publish();
+        assert_eq!(texts(&look(&mut follower).await), ["zone/a.test at last"]);
+    });
 }

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use seawall_bundle::{KeyList, Limits, PublicKey, SigningKey, open_keys, sign_keys};
+use seawall_bundle::{KeyList, Limits, OnlineKey, PublicKey, SigningKey, open_keys, sign_keys};
 
 use crate::data::Data;
 
@@ -67,6 +67,18 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Whether there are others on disk by now.
+    pub fn are_old(&self, data: &Data) -> bool {
+        let list = fs::read(data.path("keys/list"));
+        let online = fs::read_to_string(data.path("keys/online.key"));
+        let is_ours = |text: String| {
+            SigningKey::parse(&text).is_ok_and(|key| key.public() == self.online.public())
+        };
+        !(list.is_ok_and(|list| list == self.list) && online.is_ok_and(is_ours))
+    }
+}
+
 /// Makes the first keys. What was half made is made anew: the public root key comes last, and nobody was given it before.
 fn make(data: &Data) -> Result<()> {
     let (root, online) = (SigningKey::generate()?, SigningKey::generate()?);
@@ -83,6 +95,77 @@ fn make(data: &Data) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts another online key in place of the one in use, and says so in the list, which the root key signs. The old one stays good beside
+/// it, unless it is revoked; of those before it none does.
+///
+/// `root` is the file of the root key, where that is not kept in the data folder. `published` is the generation that is published. What
+/// was done, in words.
+///
+/// # Errors
+/// When the root key is not there or another one than edges know, or when something cannot be kept: all is as it was then.
+pub fn rotate(data: &Data, root: Option<&Path>, published: u64, revoke: bool) -> Result<String> {
+    let limits = Limits::default();
+    let known = read(&data.path(ROOT_PUBLIC))?;
+    let known = known.context("there are no keys yet: start control once")?;
+    let known = PublicKey::parse(&known).context(ROOT_PUBLIC)?;
+    let file = root.map_or_else(|| data.path("keys/root.key"), Path::to_owned);
+    let root = read(&file)?.with_context(|| {
+        format!(
+            "the root key is not in {}: say where it is with --root FILE",
+            file.display()
+        )
+    })?;
+    let root = SigningKey::parse(&root).context("the root key")?;
+    if root.public() != known {
+        return Err(anyhow!(
+            "{} is another root key than the one that edges know",
+            file.display()
+        ));
+    }
+    let list = fs::read(data.path("keys/list")).context("keys/list cannot be read")?;
+    let mut list = open_keys(&list, &known, 0, &limits)
+        .context("keys/list")?
+        .into_inner();
+    // The key in use is the last of the list: one whose file was lost is replaced too.
+    let old = list.online.last().map(|old| old.key);
+    let next = SigningKey::generate()?;
+    for online in &mut list.online {
+        let ends = revoke || Some(online.key) != old;
+        online.last = online.last.or(ends.then_some(published));
+    }
+    if let Some(old) = old.filter(|_| revoke) {
+        list.online.retain(|online| online.key != old);
+        list.revoked.push(old.fingerprint());
+    }
+    // What has ended long ago nobody shows any more.
+    let most = limits.keys - 1;
+    let more = list.online.len().saturating_sub(most);
+    list.online.drain(..more);
+    list.online.push(OnlineKey {
+        key: next.public(),
+        first: published + 1,
+        last: None,
+    });
+    list.serial += 1;
+    let signed = sign_keys(&list, &root, &limits)?;
+    // The list first: with it either key is good.
+    let files = [
+        ("keys/list", signed, 0o644),
+        ("keys/online.key", next.to_text()?.into_bytes(), 0o600),
+    ];
+    for (name, content, mode) in files {
+        if !data.keep(name, &content, mode) {
+            return Err(anyhow!("{} cannot be kept", data.path(name).display()));
+        }
+    }
+    let what = if revoke { "revoked" } else { "good still" };
+    let old = old.map_or_else(|| "none".into(), |old| old.fingerprint().to_string());
+    Ok(format!(
+        "what is published next is signed by {}; {old} is {what}",
+        next.public().fingerprint()
+    ))
 }
 
 /// The root key that what is published on this machine goes back to; none before control has started once.

@@ -11,6 +11,8 @@ pub struct News {
     pub whole: bool,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
+    /// Traffic is led away from this location.
+    pub drained: bool,
 }
 
 /// What came of looking.

@@ -168,6 +168,7 @@ impl Publisher {
     /// # Errors
     /// What is published stays as it was, and the next call tries again.
     pub fn publish(&mut self, engine: &mut Engine) -> Result<Option<u64>> {
+        self.renew_keys();
         let log = engine.store().last()?;
         let entry = match log {
             0 => None,
@@ -181,6 +182,7 @@ impl Publisher {
             self.root.pack()?.name(),
             log,
         );
+        manifest.drained = engine.fleet.drained();
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
         let last = self.last.as_ref();
@@ -212,6 +214,21 @@ impl Publisher {
         self.last = Some(manifest);
         self.published = Some(Instant::now());
         Ok(Some(generation))
+    }
+
+    /// Takes other keys, if somebody has put others in place of ours.
+    fn renew_keys(&mut self) {
+        if !self.keys.are_old(&self.data) {
+            return;
+        }
+        match Keys::open(&self.data) {
+            Ok(keys) => {
+                say("Seawall signs what is published with another key");
+                // So that edges hear of it.
+                (self.keys, self.published) = (keys, None);
+            }
+            Err(error) => complain(format_args!("the keys of before stay in use: {error:#}")),
+        }
     }
 
     /// Brings the tree to what serves now.
@@ -364,6 +381,13 @@ fn says_the_same(last: &Manifest, next: &Manifest) -> bool {
         ..next.clone()
     };
     *last == next
+}
+
+/// The generation that was published last on this folder.
+pub fn generation_of(data: &Data) -> u64 {
+    let used = std::fs::read(data.path(USED)).ok();
+    let used = used.and_then(|text| serde_json::from_slice::<Used>(&text).ok());
+    used.unwrap_or_default().generation
 }
 
 /// Milliseconds since 1970.

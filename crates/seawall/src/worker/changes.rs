@@ -167,6 +167,7 @@ impl Worker {
             changed,
             tried,
             ordered,
+            drained,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
         self.tried = tried;
@@ -188,6 +189,7 @@ impl Worker {
             // Our own.
             return;
         }
+        self.shared.drained.store(drained, Ordering::Relaxed);
         let ordered = Ordered {
             own: self.own.first().copied(),
             ..ordered

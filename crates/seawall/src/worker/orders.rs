@@ -45,6 +45,8 @@ pub struct Made {
     pub tried: Vec<Tried>,
     /// What is told.
     pub ordered: Ordered,
+    /// Traffic is led away from here.
+    pub drained: bool,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -110,6 +112,7 @@ fn make(
         changed,
         tried,
         ordered: making.ordered,
+        drained: order.drained,
     }
 }
 

@@ -159,6 +159,7 @@ impl Worker {
             accepting: AtomicBool::new(false),
             gate: tokio::sync::Notify::new(),
             draining: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             drain: tokio::sync::Notify::new(),
             retirement: Retirement::default(),
