@@ -36,6 +36,18 @@ fn refuses(edge: &Up, path: &str) {
     });
 }
 
+/// Whether it says that traffic may be led to it.
+fn is_ready(edge: &Up, ready: bool) {
+    let status = if ready { 200 } else { 503 };
+    until(&format!("/readyz answers {status}"), || {
+        let url = format!("http://{}/readyz", edge.admin());
+        let mut command = curl_command();
+        command.args(["--output", "/dev/null", "--write-out", "%{response_code}"]);
+        let output = finished(command.arg(url));
+        (output.stdout == status.to_string().as_bytes()).then_some(())
+    });
+}
+
 fn place<'p>(places: &'p [Value], name: &str) -> &'p Value {
     let mut found = places.iter().filter(|place| place["name"] == name);
     found
@@ -345,11 +357,17 @@ fn nobody_waits_for_a_drained_location_and_a_silent_one_holds() {
     });
     let lhr = edge(lhr, "100", &[]);
     refuses(&lhr, "/one");
+    is_ready(&lhr, false);
+    is_ready(&edges[0], true);
     let (code, said) = control.apply(&without(&site.url(), "/two"), &["--wait", "--approve"]);
     assert_eq!(code, Some(0), "{said}");
     refuses(&lhr, "/two");
+    // Another worker: it is drained still.
+    crate::up::send(lhr.worker(), libc::SIGKILL);
+    is_ready(&lhr, false);
     let (code, said) = control.asks(&["undrain", "--location", "lhr"]);
     assert_eq!(code, Some(0), "{said}");
+    is_ready(&lhr, true);
     control.applies(&without(&site.url(), "/three"));
     edges
         .iter()
