@@ -48,7 +48,7 @@ pub struct Manifest {
     /// What stays at a version whatever the tree says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pin>,
-    /// Locations that traffic is led away from: they say that they are not ready, and serve what still comes.
+    /// Locations that traffic is led away from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drained: Vec<String>,
 }
@@ -198,6 +198,7 @@ impl Manifest {
         )?;
         at_most("kill switches", self.kills.len(), limits.kills)?;
         at_most("pins", self.pins.len(), limits.pins)?;
+        Locations::Named(self.drained.clone()).check(limits)?;
         self.trials
             .iter()
             .try_for_each(|trial| trial.check(limits))?;
@@ -211,10 +212,6 @@ impl Manifest {
             if kill.for_s == 0 {
                 return Err(Refused::malformed("a kill switch", "it does not last"));
             }
-        }
-        at_most("drained locations", self.drained.len(), limits.locations)?;
-        for location in &self.drained {
-            name("a location's name", location, limits)?;
         }
         for pin in &self.pins {
             pin.chain.check(limits)?;

@@ -1,6 +1,6 @@
 //! The command line: names are the contract's, help teaches.
 
-mod locations;
+mod fleet;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{document, units};
 
-pub use locations::*;
+pub use fleet::{About, AboutKeys, Drain, JoinToken, Keys, Kill, Locations};
+use fleet::{DRAIN_EXAMPLES, KEYS_EXAMPLES, KILL_EXAMPLES};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -58,6 +59,9 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Switch a stage off for a while, in an emergency
+    #[command(after_help = KILL_EXAMPLES)]
+    Kill(Kill),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -128,7 +132,9 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 
 const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
-  seawall rollback example.com 7                             to version 7";
+  seawall rollback example.com 7                             to version 7
+  seawall rollback example.com --here                        with control dead: this machine's edge goes back to what had
+                                                             proved good, until there is a newer version";
 
 const CONTROL_EXAMPLES: &str = "Examples:
   seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
@@ -438,6 +444,9 @@ pub struct Rollback {
     pub of: Of,
     /// The version whose document is brought back [default: the one before]
     pub version: Option<u64>,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with_all = ["version", "wait"])]
+    pub here: bool,
     #[command(flatten)]
     pub why: Why,
     #[command(flatten)]
@@ -463,9 +472,12 @@ pub struct Delete {
 pub struct Pin {
     #[command(flatten)]
     pub of: Of,
-    /// Pin it no longer
+    /// Pin it no longer; with --here: let it follow control again, also after a rollback
     #[arg(long)]
     pub remove: bool,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long)]
+    pub here: bool,
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,

@@ -53,9 +53,6 @@ pub struct Order {
     pub only: Option<Vec<String>>,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
-    /// Traffic is led away from this location.
-    #[serde(default)]
-    pub drained: bool,
 }
 
 /// What became of an order.
@@ -104,6 +101,9 @@ pub struct Refusal {
 pub struct Counted {
     /// For each trial.
     pub trials: Vec<Trialed>,
+    /// The numbers of the emergency switches that are on.
+    #[serde(default)]
+    pub switches: Vec<u64>,
 }
 
 /// What was counted of one trial.

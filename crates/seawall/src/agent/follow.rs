@@ -17,7 +17,7 @@ use crate::distribution::follower::Follower;
 use crate::distribution::identity;
 use crate::distribution::joining::{Identity, RECEIVED};
 use crate::distribution::keys;
-use crate::distribution::news::News;
+use crate::distribution::news::{Beside, News};
 use crate::distribution::publisher::PUBLISHED;
 use crate::distribution::serve::{self, Hands};
 use crate::distribution::source::Source;
@@ -35,6 +35,8 @@ pub struct Followed {
     pub generation: (u64, u64),
     /// What; none when that is as it was.
     pub news: Option<News>,
+    /// What it says beside documents.
+    pub beside: Beside,
 }
 
 /// Follows what is published until nobody hears of it any more.
@@ -86,7 +88,13 @@ pub fn start(
                     news.whole = false;
                 }
                 if news.is_some() || generation != told_of {
-                    if told.send(Followed { generation, news }).await.is_err() {
+                    let beside = follower.beside().unwrap_or_default();
+                    let followed = Followed {
+                        generation,
+                        news,
+                        beside,
+                    };
+                    if told.send(followed).await.is_err() {
                         return;
                     }
                     told_of = generation;

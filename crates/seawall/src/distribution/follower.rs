@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use seawall_bundle::{
-    Accepted, Change as Changed, Diff, Hash, KeyList, Limits, Manifest, Mark, PublicKey, Refused,
-    Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
+    Accepted, Change as Changed, Diff, Hash, KeyList, Kill, Limits, Manifest, Mark, PublicKey,
+    Refused, Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
 };
 use seawall_control::Chain;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::from_bundle;
-use super::news::{Looked, News};
+use super::news::{Beside, Looked, News};
 use super::publisher::now_ms;
 use super::source::Source;
 use crate::data::Data;
@@ -71,8 +71,6 @@ pub struct Follower {
     root: Root,
     /// What is on trial, as it was told.
     trials: Vec<OnTrial>,
-    /// Traffic is led away from this location, as it was told.
-    drained: bool,
     /// Versions on trial.
     versions: HashMap<Hash, Version>,
     /// When a manifest was told that was made later than any before it. Control makes one every minute.
@@ -134,7 +132,6 @@ impl Follower {
             told: None,
             root: Root::empty(),
             trials: Vec::new(),
-            drained: false,
             versions: HashMap::new(),
             heard: None,
             gave_up: false,
@@ -200,6 +197,17 @@ impl Follower {
         }
     }
 
+    /// What the manifest that was told last says beside documents; none where none was.
+    pub fn beside(&self) -> Option<Beside> {
+        let told = self.told.as_ref()?;
+        let here = |kill: &&Kill| kill.locations.holds(&self.location);
+        Some(Beside {
+            kills: told.kills.iter().filter(here).cloned().collect(),
+            drained: told.drained.contains(&self.location),
+            signed_at: told.at,
+        })
+    }
+
     /// How long ago something was heard of control; none: never.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         self.heard.map(|heard| now.duration_since(heard))
@@ -220,11 +228,8 @@ impl Follower {
         let is_first = self.told.is_none();
         match self.take(&found, now, &mut problems).await {
             Ok(news) => {
-                let is_new = !news.live.is_empty()
-                    || (&news.trials, news.drained) != (&self.trials, self.drained)
-                    || is_first;
+                let is_new = !news.live.is_empty() || news.trials != self.trials || is_first;
                 self.trials.clone_from(&news.trials);
-                self.drained = news.drained;
                 Looked {
                     news: is_new.then_some(news),
                     problems,
@@ -476,7 +481,6 @@ impl Follower {
             live,
             whole,
             trials,
-            drained: manifest.drained.contains(&self.location),
         })
     }
 
@@ -573,10 +577,7 @@ impl Follower {
         crate::say::complain(format_args!(
             "nothing was heard of control for {longest} s: what is on trial is given up until it is"
         ));
-        Some(News {
-            drained: self.drained,
-            ..News::default()
-        })
+        Some(News::default())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an edge is told of what is published.
 
+use seawall_bundle::Kill;
+
 use crate::order::{Change, OnTrial};
 
 /// What a new manifest says to this location.
@@ -11,8 +13,17 @@ pub struct News {
     pub whole: bool,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
-    /// Traffic is led away from this location.
+}
+
+/// What a manifest says to this location beside documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Emergency switches for this location.
+    pub kills: Vec<Kill>,
+    /// Traffic is led away from it.
     pub drained: bool,
+    /// When the manifest was made, in milliseconds since 1970.
+    pub signed_at: u64,
 }
 
 /// What came of looking.

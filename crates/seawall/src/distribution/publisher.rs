@@ -185,6 +185,7 @@ impl Publisher {
         manifest.drained = engine.fleet.drained();
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
+        manifest.kills = engine.kills()?;
         let last = self.last.as_ref();
         if !self.is_due() && last.is_some_and(|last| says_the_same(last, &manifest)) {
             self.used = Used {

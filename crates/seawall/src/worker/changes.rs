@@ -167,7 +167,6 @@ impl Worker {
             changed,
             tried,
             ordered,
-            drained,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
         self.tried = tried;
@@ -189,7 +188,6 @@ impl Worker {
             // Our own.
             return;
         }
-        self.shared.drained.store(drained, Ordering::Relaxed);
         let ordered = Ordered {
             own: self.own.first().copied(),
             ..ordered

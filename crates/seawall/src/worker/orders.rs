@@ -45,8 +45,6 @@ pub struct Made {
     pub tried: Vec<Tried>,
     /// What is told.
     pub ordered: Ordered,
-    /// Traffic is led away from here.
-    pub drained: bool,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -112,7 +110,6 @@ fn make(
         changed,
         tried,
         ordered: making.ordered,
-        drained: order.drained,
     }
 }
 
@@ -462,6 +459,7 @@ pub fn counted(tried: &[Tried]) -> Counted {
         candidate: tried.arms.candidate.counts(),
     };
     Counted {
+        switches: Vec::new(),
         trials: tried.iter().map(one).collect(),
     }
 }

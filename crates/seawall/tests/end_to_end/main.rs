@@ -17,6 +17,7 @@ mod certificates;
 mod check;
 mod clients;
 mod compress;
+mod emergency;
 mod files;
 mod fleet;
 mod guard;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::clients::Clients;
-use crate::fleet::{told, zone};
+pub use crate::fleet::{told, zone};
 use crate::origin::{Answering, nowhere};
 use crate::tools::curl;
 use crate::up::{Folder, Up, command, finished, send, until};
 
-fn asks(up: &Up, words: &[&str]) -> Output {
+pub fn asks(up: &Up, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     let [first, rest @ ..] = words else {
         panic!("no command");
@@ -22,7 +22,7 @@ fn asks(up: &Up, words: &[&str]) -> Output {
     finished(&mut command)
 }
 
-fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
+pub fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("apply-{}.toml", NEXT.fetch_add(1, Ordering::Relaxed));
     let file = up.folder().write(&name, text);
@@ -37,14 +37,14 @@ fn versions(up: &Up) -> Vec<Value> {
 }
 
 /// The number of the version that serves.
-fn serves(up: &Up) -> Option<u64> {
+pub fn serves(up: &Up) -> Option<u64> {
     let all = versions(up);
     let mut serves = all.iter().filter(|version| version["serves"] == true);
     serves.next()?["number"].as_u64()
 }
 
 /// A Seawall before a site, whose first import is over, at this pace.
-fn start(config: &str, speed: &str) -> Up {
+pub fn start(config: &str, speed: &str) -> Up {
     let folder = Folder::new();
     let file = folder.write("seawall.toml", config);
     let up = Up::start(
@@ -55,7 +55,7 @@ fn start(config: &str, speed: &str) -> Up {
     up
 }
 
-fn get(up: &Up, path: &str) -> u16 {
+pub fn get(up: &Up, path: &str) -> u16 {
     curl(&["-H", "Host: a.test", &up.url(path)]).status
 }
 
