@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli;
 use crate::data::Data;
+use crate::distribution::joining::Identity;
 use crate::message::{Reply, Request};
 use crate::say::say;
 use crate::wire::Wire;
@@ -31,6 +32,8 @@ struct Known {
     supervisor: Option<Value>,
     state: Option<Value>,
     control: Option<Value>,
+    /// Control is elsewhere.
+    joined: bool,
 }
 
 /// Asks, and tells. The code is 0 when all is well, 1 when degraded, 2 when down.
@@ -53,6 +56,7 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
     let known = Known {
         state: admin.and_then(state),
         control: crate::ask::status(&flags.at.data),
+        joined: Identity::is_kept(&data),
         supervisor,
     };
     let degraded = known.degraded();
@@ -131,7 +135,8 @@ impl Known {
                     degraded.push("quarantine".into());
                 }
                 let begins = number(known, "/uptime_s").unwrap_or(0) < BEGINS;
-                if is(known, "/managed") && self.control.is_none() && !begins {
+                let missing = self.control.is_none() && !self.joined;
+                if is(known, "/managed") && missing && !begins {
                     degraded.push("no_control".into());
                 }
                 if number(known, "/up/pids/agent").is_none() {

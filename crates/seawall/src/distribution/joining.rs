@@ -142,6 +142,11 @@ impl Identity {
         }
     }
 
+    /// Whether there was one.
+    pub fn is_kept(data: &Data) -> bool {
+        data.path(KEPT).exists()
+    }
+
     /// Keeps it.
     ///
     /// # Errors
