@@ -1,7 +1,7 @@
 //! What stands beside documents, as the agent keeps it for the worker: what control has published, and what was done on this machine.
 
 use crate::data::Data;
-use crate::distribution::follower::Beside;
+use crate::distribution::news::Beside;
 use crate::say::complain;
 use crate::standing::{Clock, STANDING, Standing, Switch};
 use seawall_model::Tempo;
