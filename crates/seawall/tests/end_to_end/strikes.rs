@@ -129,6 +129,10 @@ fn rounds(rounds: u64) {
         "too little was killed"
     );
     // Each edge serves the last one from its disk alone.
+    until("the last one is for all", || {
+        let (_, said) = control.asks(&["rollouts"]);
+        said.contains("no rollout runs").then_some(())
+    });
     control.kill();
     server.kill();
     for edge in edges {
