@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "tests"
 )]
 

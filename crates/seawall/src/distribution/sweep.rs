@@ -161,6 +161,7 @@ impl Sweeper {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout, reason = "tests tell what they saw")]
 mod tests {
     use std::fs;
 
