@@ -128,19 +128,17 @@ fn rounds(rounds: u64) {
         struck.values().sum::<u64>() >= rounds / 2,
         "too little was killed"
     );
-    // Each edge serves the last one from its disk alone.
-    until("the last one is for all", || {
-        let (_, said) = control.asks(&["rollouts"]);
-        said.contains("no rollout runs").then_some(())
-    });
-    control.kill();
-    server.kill();
-    for edge in edges {
+    // Each edge serves the last one from its disk alone, once it has heard that it is for all.
+    for edge in &edges {
         until("it is on disk", || {
             let live = fs::read(edge.data().join("live")).ok()?;
             let mark = format!("/b{}", rounds + 1);
             String::from_utf8_lossy(&live).contains(&mark).then_some(())
         });
+    }
+    control.kill();
+    server.kill();
+    for edge in edges {
         let folder = crate::fleet::struck(edge);
         let edge = server.edge(folder, &[]);
         serves(&edge, rounds + 1);
