@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{document, units};
 
-pub use fleet::{About, Drain, JoinToken, Kill, Locations};
-use fleet::{DRAIN_EXAMPLES, KILL_EXAMPLES};
+use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
+pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -67,6 +67,9 @@ pub enum Command {
     Drain(Drain),
     /// Lead traffic back to a location
     Undrain(Drain),
+    /// Tell by the exit code whether this location is to be announced to the network
+    #[command(after_help = ANNOUNCE_EXAMPLES)]
+    Announce(Announce),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),

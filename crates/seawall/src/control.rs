@@ -10,6 +10,7 @@ pub mod kills;
 pub mod locations;
 mod make;
 mod reports;
+mod steer;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,10 @@ use words::{FromControl, ToControl};
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
+/// A location that says nothing for so long is ill.
+const SILENT: Duration = Duration::from_secs(30);
+/// At any pace.
+const LEAST_SILENT: Duration = Duration::from_secs(2);
 /// And at any other, at least.
 const LEAST_TICK: Duration = Duration::from_millis(10);
 /// How often we look whether our folder is still there.
@@ -87,6 +92,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             reports: BTreeMap::new(),
             stages,
             flags: flags.up.clone(),
+            tempo,
             alone,
             unpublished: None,
             agents: Vec::new(),
@@ -108,6 +114,7 @@ pub struct Control {
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
     flags: cli::Up,
+    tempo: Tempo,
     /// No edge runs on this data folder.
     alone: bool,
     /// Why nothing new is published, where it is not.
@@ -267,7 +274,9 @@ impl Control {
         if let Err(error) = self.engine.tick(now) {
             complain(format_args!("rollouts wait: {error}"));
         }
-        if self.engine.has_news() || self.publisher.is_due() {
+        let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
+        let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
+        if steered || self.engine.has_news() || self.publisher.is_due() {
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();
