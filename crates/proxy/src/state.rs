@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
 use seawall_net::outward::Outward;
+use seawall_net::tls::kept::Keys;
 use seawall_telemetry::Registry;
 
 use crate::certificates::Certificates;
@@ -31,6 +32,8 @@ pub struct State {
     pub zone_ids: ZoneIds,
     /// Certificates and challenges that came by ACME.
     pub certificates: Arc<Certificates>,
+    /// Keys of certificates that are ready to sign.
+    pub keys: Arc<Keys>,
     /// All stages, in their order.
     pub stages: &'static [&'static StageDef],
     /// Keys of session tickets.
@@ -43,13 +46,15 @@ pub struct State {
 impl State {
     /// Nothing is known yet. `stages` are all stages, in their order.
     pub fn new(registry: Arc<Registry>, stages: &'static [&'static StageDef]) -> Self {
+        let keys = Arc::<Keys>::default();
         Self {
             members: Arc::default(),
             registry,
             // How many clients are counted says the first snapshot that settles.
             guard: Arc::new(States::new(stages.iter().map(|stage| stage.name), 0)),
             zone_ids: ZoneIds::default(),
-            certificates: Arc::default(),
+            certificates: Arc::new(Certificates::new(keys.clone())),
+            keys,
             stages,
             tickets: Arc::default(),
             own_listeners: Mutex::default(),

@@ -146,14 +146,14 @@ impl Keys {
         if known.len() == known.capacity() {
             known.retain(|_, kept| kept.strong_count() > 0);
         }
-        let place = known.entry(hasher.finish()).or_default();
-        match place.upgrade() {
-            // Two that only look the same each have their own.
+        let hash = hasher.finish();
+        match known.get(&hash).and_then(Weak::upgrade) {
             Some(same) if *same == *above => same,
+            // Two that only look the same each have their own.
             Some(_) => above.into(),
             None => {
                 let above: Arc<Above> = above.into();
-                *place = Arc::downgrade(&above);
+                known.insert(hash, Arc::downgrade(&above));
                 above
             }
         }

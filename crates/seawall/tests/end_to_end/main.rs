@@ -23,6 +23,7 @@ mod load;
 mod observe;
 mod origin;
 mod origins;
+mod own_certificates;
 mod protocols;
 mod reload;
 mod rollouts;
