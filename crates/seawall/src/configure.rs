@@ -3,7 +3,7 @@
 //! A zone with problems is refused and its last good version stays; what all zones share is good as a whole, or nothing changes.
 //! Not here: sockets and threads, which are set up once ([`up`](crate::up)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -298,6 +298,11 @@ impl Configuration {
             Document::default()
         });
         source.parsed.document = effective(document, &compiled.refused, &before);
+        // What was read of their files was refused with them.
+        let stays: HashSet<&str> = compiled.refused.iter().map(|zone| &*zone.name).collect();
+        source
+            .materials
+            .forget_those_of(&source.parsed.document, |zone| stays.contains(&*zone.name));
     }
 
     /// Swaps what is good, or tells all problems and changes nothing.
