@@ -36,7 +36,7 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
-    /// Milliseconds since the process began, as of the request that came last.
+    /// Milliseconds on the monotonic clock, as of the request that came last.
     now: AtomicU64,
     /// Stages that an emergency switch is on, by their places.
     killed: AtomicU32,
@@ -71,7 +71,7 @@ impl States {
         }
     }
 
-    /// The time for stages that count, in milliseconds since the process began: that of the request which is judged, or of one
+    /// The time for stages that count, in milliseconds on the monotonic clock: that of the request which is judged, or of one
     /// that came a moment later to another thread. It never goes back.
     #[inline]
     pub fn now(&self) -> u64 {

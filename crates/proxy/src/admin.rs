@@ -41,7 +41,7 @@ pub struct Admin {
     pub guard: Arc<States>,
     /// The access log's health.
     pub log: Arc<seawall_telemetry::log::Status>,
-    /// When the live configuration went live, in milliseconds since the process began.
+    /// When the live configuration went live, in milliseconds on the monotonic clock.
     pub configured: Arc<std::sync::atomic::AtomicU64>,
 }
 
@@ -323,7 +323,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
     json!({
         "location": &*snapshot.edge.location,
         "worker_pid": std::process::id(),
-        "uptime_s": now / 1000,
+        "uptime_s": admin.shared.began.elapsed().as_secs(),
         "config_age_s": now.saturating_sub(configured) / 1000,
         "version": &*snapshot.version,
         "zones": zones,

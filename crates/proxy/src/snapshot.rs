@@ -20,6 +20,7 @@ use seawall_net::outward::Outward;
 use seawall_net::proxy_protocol;
 use seawall_net::tls::config::by_name;
 use seawall_net::tls::kept::{Kept, Keys};
+use seawall_net::tls::tickets::TicketKeys;
 use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
@@ -30,7 +31,6 @@ use crate::files::Site;
 use crate::origin::{Members, Pool, Settings};
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
-use crate::tickets::TicketShelf;
 
 /// A configuration as it serves. Copying one shares all with it.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ pub struct Home {
     /// Members of pools.
     pub members: Arc<Members>,
     /// Keys of session tickets.
-    pub tickets: Arc<TicketShelf>,
+    pub tickets: Arc<TicketKeys>,
     /// Certificates that came by ACME.
     pub certificates: Arc<Certificates>,
     /// Keys of certificates that are ready to sign.
@@ -307,7 +307,7 @@ impl Zone {
         let shared = self.shared_tls.as_ref()?;
         let own = || {
             let mut own = ServerConfig::clone(shared);
-            own.ticketer = self.home.tickets.of(self.id);
+            own.ticketer = self.home.tickets.of(self.id.0);
             if let Some(kept) = &self.certificate {
                 own.cert_resolver = self.home.keys.resolver(kept, self.id.0);
             } else if self.acme {

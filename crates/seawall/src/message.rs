@@ -24,7 +24,8 @@ pub enum ToWorker {
         /// Another worker has sockets in the same group, and leaves.
         leaves: Option<Leaves>,
     },
-    /// Accept connections. Beside it, where another worker served before: its State.
+    /// Accept connections. Beside it, where another worker served before: its State, which may be empty, and the secrets of its
+    /// session tickets.
     Serve,
     /// Read the configuration anew; with other flags, where some are given.
     Reload {
@@ -90,7 +91,8 @@ pub enum FromWorker {
     Ready,
     /// It cannot serve, and told people why.
     Failed,
-    /// It accepts connections; or what it serves has changed.
+    /// It accepts connections; or what it serves has changed. Beside it, where they have changed: the secrets of its session
+    /// tickets, in memory.
     Serving(Serving),
     /// A reload was refused, and people were told why.
     NotReloaded,
@@ -104,8 +106,8 @@ pub enum FromWorker {
     Counted,
     /// It was told to end by somebody else, and does.
     Leaving,
-    /// What there is, for a supervisor that came later. Beside it: its page. [`FromWorker::Sockets`] follow, then
-    /// [`FromWorker::Described`].
+    /// What there is, for a supervisor that came later. Beside it: its page, and the secrets of its session tickets.
+    /// [`FromWorker::Sockets`] follow, then [`FromWorker::Described`].
     Here(Here),
     /// Its listening sockets, which lie beside it in this order.
     Sockets(Vec<Socket>),

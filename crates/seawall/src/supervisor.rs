@@ -80,6 +80,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             generation: 0,
             sockets: None,
             given: Some(given),
+            secrets: None,
             missing: BTreeMap::new(),
             agent: None,
             agent_at: None,
@@ -213,6 +214,8 @@ struct Supervisor {
     generation: u64,
     sockets: Option<Sockets>,
     given: Option<Given>,
+    /// Secrets of session tickets, for the worker that serves next. We do not look at them.
+    secrets: Option<OwnedFd>,
     /// Addresses without HTTP/3.
     missing: BTreeMap<SocketAddr, Missing>,
     agent: Option<Agent>,
@@ -251,6 +254,7 @@ impl Supervisor {
                 if !sockets.is_empty() {
                     self.sockets = Some(sockets);
                 }
+                self.secrets = charge.secrets.take().or(self.secrets.take());
                 // Of two the younger one is meant: the supervisor died before it could retire the other.
                 if let Some(older) = serving.replace(pid)
                     && let Some(older) = self.workers.get_mut(&older)

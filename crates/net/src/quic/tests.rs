@@ -36,7 +36,6 @@ fn choose() -> Choose {
         only_tls13: true,
         client: config::ClientCertificate::Off,
         client_authorities: b"",
-        ticketer: config::ticketer().unwrap(),
     });
     let mut server = rustls::ServerConfig::clone(&made.unwrap());
     server.alpn_protocols = vec![b"h3".to_vec()];

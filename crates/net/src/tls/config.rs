@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
@@ -109,16 +109,6 @@ pub struct ServerWants<'a> {
     pub client: ClientCertificate,
     /// PEM of the authorities that sign clients' certificates.
     pub client_authorities: &'a [u8],
-    /// The ticket keys of this zone: a ticket of another zone cannot be opened with them.
-    pub ticketer: Arc<dyn ProducesTickets>,
-}
-
-/// Ticket keys of one zone, rotated by themselves (RFC 5077, RFC 8446 §4.6.1).
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
-    Ok(aws_lc_rs::Ticketer::new()?)
 }
 
 /// The configuration for one zone.
@@ -153,7 +143,7 @@ pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault
     let mut config = builder.with_cert_resolver(Arc::new(Only(only)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = wants.ticketer;
+    // Each zone puts tickets of its own in their place.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }

@@ -23,7 +23,6 @@ use seawall_net::tls::kept::{Kept, Keys};
 
 use crate::materials::Materials;
 use crate::snapshot::OriginTls;
-use crate::tickets::Tickets;
 
 /// Sessions kept for one origin: it has one name, and this is what rustls keeps for one.
 const SESSIONS: usize = 8;
@@ -184,7 +183,6 @@ fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs>
             ClientCertificates::Required => ClientCertificate::Required,
         },
         client_authorities,
-        ticketer: Arc::new(Tickets::default()),
     });
     made.map_err(|fault| {
         let (key, help) = match fault {

@@ -73,6 +73,9 @@ impl Supervisor {
             FromWorker::Failed => self.failed(pid),
             FromWorker::Serving(serving) => {
                 charge.serving = serving;
+                if matches!(charge.phase, Phase::Opens | Phase::Serves) && !files.is_empty() {
+                    self.secrets = files.into_iter().next();
+                }
                 if charge.phase == Phase::Opens {
                     charge.enter(Phase::Serves);
                     self.serves(pid);
@@ -155,7 +158,7 @@ impl Supervisor {
         let Some(charge) = self.workers.get_mut(&pid) else {
             return;
         };
-        if charge.phase == Phase::Ready && charge.open(state).is_err() {
+        if charge.phase == Phase::Ready && charge.open(state, self.secrets.as_ref()).is_err() {
             charge.process.signal(libc::SIGKILL);
         }
     }

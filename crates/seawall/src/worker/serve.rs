@@ -1,6 +1,6 @@
 //! A worker's threads, and what it does when it is told something.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::thread::Shared;
+use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
@@ -40,7 +40,7 @@ use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
-use crate::wire::{FILES, Wire, WireListener, in_memory};
+use crate::wire::{FILES, Wire, WireListener, in_memory, whole};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -52,6 +52,8 @@ const FEW_DESCRIPTORS: u64 = 4096;
 const PROBE: Duration = Duration::from_secs(10);
 /// As much State as is handed over.
 const MOST_STATE: u64 = 16 << 20;
+/// Secrets of session tickets are some hundred bytes.
+const MOST_SECRETS: u64 = 4 << 10;
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -156,6 +158,7 @@ impl Worker {
             certificates: state.certificates.clone(),
             quic,
             began: Instant::now(),
+            zero: thread::zero(),
             accepting: AtomicBool::new(false),
             gate: tokio::sync::Notify::new(),
             draining: AtomicBool::new(false),
@@ -306,6 +309,7 @@ impl Worker {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
         let mut finished = self.work.finished();
+        let mut secrets = self.configuration.state.tickets.changes();
         let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
         loop {
             tokio::select! {
@@ -364,6 +368,7 @@ impl Worker {
                         bail!("{ended} ended by itself");
                     }
                 }
+                Ok(()) = secrets.changed() => self.tell_secrets(wire.as_deref()),
                 () = self.over() => break,
             }
         }
@@ -376,11 +381,11 @@ impl Worker {
     fn hear(&mut self, wire: &Rc<Wire>, told: ToWorker, files: Vec<OwnedFd>) -> Result<()> {
         match told {
             ToWorker::Serve => {
-                if let Some(file) = files.into_iter().next() {
-                    self.take_over(file);
-                }
+                self.take_over(&files);
                 self.serve();
-                wire.say(&FromWorker::Serving(self.serving.clone()), &[])?;
+                let secrets = self.secrets()?;
+                let word = FromWorker::Serving(self.serving.clone());
+                wire.say(&word, &[secrets.as_fd()])?;
             }
             ToWorker::Datagrams { address, leaves } => {
                 self.datagrams.give(&self.shared, address, files, leaves);
@@ -410,14 +415,33 @@ impl Worker {
         Ok(())
     }
 
-    fn take_over(&self, file: OwnedFd) {
-        let mut state = Vec::new();
-        let read = std::fs::File::from(file)
-            .take(MOST_STATE)
-            .read_to_end(&mut state);
-        match read {
-            Ok(_) => self.configuration.state.take_over(&state),
-            Err(error) => complain(format_args!("the last worker's State is lost: {error}")),
+    /// Goes on from the State of the last worker, and from the secrets of its session tickets.
+    fn take_over(&self, files: &[OwnedFd]) {
+        let (state, mut files) = (&self.configuration.state, files.iter());
+        match files.next().map(|file| whole(file, MOST_STATE)) {
+            Some(Ok(handed)) => state.take_over(&handed, self.shared.now()),
+            Some(Err(error)) => complain(format_args!("the last worker's State is lost: {error}")),
+            None => {}
+        }
+        if let Some(Ok(secrets)) = files.next().map(|file| whole(file, MOST_SECRETS)) {
+            state.tickets.take_over(&secrets);
+        }
+    }
+
+    /// The secrets of session tickets, for whoever serves next.
+    fn secrets(&self) -> std::io::Result<OwnedFd> {
+        let secrets = self.configuration.state.tickets.hand_over();
+        in_memory(c"seawall-tickets", &secrets)
+    }
+
+    /// Those have changed.
+    fn tell_secrets(&self, wire: Option<&Wire>) {
+        let Some(wire) = wire.filter(|_| self.serves && self.ending.is_none()) else {
+            return;
+        };
+        if let Ok(secrets) = self.secrets() {
+            let word = FromWorker::Serving(self.serving.clone());
+            let _ = wire.say(&word, &[secrets.as_fd()]);
         }
     }
 
@@ -456,7 +480,9 @@ impl Worker {
             serving: self.serving.clone(),
             datagrams: self.has_datagrams.clone(),
         };
-        wire.say(&FromWorker::Here(here), &[self.page.file()])?;
+        let secrets = self.secrets()?;
+        let files = [self.page.file(), secrets.as_fd()];
+        wire.say(&FromWorker::Here(here), &files)?;
         for part in self.sockets.chunks(FILES) {
             let (told, files): (Vec<_>, Vec<_>) = part
                 .iter()

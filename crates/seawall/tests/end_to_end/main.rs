@@ -17,6 +17,7 @@ mod check;
 mod compress;
 mod files;
 mod guard;
+mod hand_over;
 mod http3;
 mod life;
 mod load;

@@ -42,7 +42,7 @@ fn hosts(count: usize) -> Vec<String> {
 }
 
 /// A process by `up.json` as it is now.
-fn pid(data: &Path, role: &str) -> u32 {
+pub fn pid(data: &Path, role: &str) -> u32 {
     until(&format!("the pid of the {role}"), || {
         let text = fs::read(data.join("up.json")).ok()?;
         let up: Value = serde_json::from_slice(&text).ok()?;
@@ -51,7 +51,7 @@ fn pid(data: &Path, role: &str) -> u32 {
 }
 
 /// Waits until another process than `old` has the role.
-fn another(data: &Path, role: &str, old: u32) -> u32 {
+pub fn another(data: &Path, role: &str, old: u32) -> u32 {
     until(&format!("another {role} than {old}"), || {
         let now = pid(data, role);
         (now != old).then_some(now)
