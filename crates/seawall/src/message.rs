@@ -53,7 +53,7 @@ pub enum ToWorker {
 }
 
 /// How a worker begins.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Begin {
     /// Serve what was served last, whatever the file says by now.
@@ -139,6 +139,8 @@ pub struct Bounds {
     pub memory: u64,
     /// How long what is live must serve before it has proved good, in milliseconds.
     pub soak_ms: u64,
+    /// Another worker waits beside this one, ready to serve.
+    pub spare: bool,
 }
 
 impl Default for Bounds {
@@ -148,6 +150,7 @@ impl Default for Bounds {
             retire_ms: 300_000,
             memory: 0,
             soak_ms: 60_000,
+            spare: false,
         }
     }
 }

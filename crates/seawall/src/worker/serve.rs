@@ -447,6 +447,8 @@ impl Worker {
 
     fn serve(&mut self) {
         self.serves = true;
+        // A spare may have waited for long, and its file have been moved away meanwhile.
+        self.log.reopen();
         self.shared.accept();
         self.configured.store(self.shared.now(), Ordering::Relaxed);
         self.take_state();

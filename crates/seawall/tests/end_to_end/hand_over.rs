@@ -74,7 +74,7 @@ fn sessions_are_resumed_over_upgrades_and_crashes_and_never_by_another_zone() {
 
 #[test]
 fn a_client_that_asked_too_often_waits_after_an_upgrade_too() {
-    let limits = "[zone.ddos]\nmode = \"enforce\"\nrequests_per_client = 5\nper = \"24h\"\n";
+    let limits = "[zone.ddos]\nmode = \"enforce\"\nrequests_per_client = 5\nper = \"1h\"\n";
     let up = Up::edge(&TWO.replacen(
         "[[zone]]\nname = \"b\"",
         &format!("{limits}[[zone]]\nname = \"b\""),

@@ -29,6 +29,7 @@ mod protocols;
 mod reload;
 mod rollouts;
 mod site;
+mod spare;
 mod supervisor;
 mod tools;
 mod trouble;

@@ -18,7 +18,7 @@ use crate::tools::{connect, curl};
 use crate::up::{Folder, Up, command, end_all, finished, send, until};
 
 /// How often a loop runs: a few times, or as often as the promise says.
-fn rounds(few: usize, many: usize) -> usize {
+pub fn rounds(few: usize, many: usize) -> usize {
     if std::env::var_os("SEAWALL_TEST_LONG").is_some() {
         many
     } else {
@@ -27,7 +27,7 @@ fn rounds(few: usize, many: usize) -> usize {
 }
 
 /// A document with so many zones in front of the built-in site.
-fn zones(count: usize) -> String {
+pub fn zones(count: usize) -> String {
     let mut text = String::from("schema = 1\n");
     for nth in 0..count {
         text.push_str(&format!(
@@ -37,7 +37,7 @@ fn zones(count: usize) -> String {
     text
 }
 
-fn hosts(count: usize) -> Vec<String> {
+pub fn hosts(count: usize) -> Vec<String> {
     (0..count).map(|nth| format!("z{nth}.test")).collect()
 }
 
@@ -58,7 +58,7 @@ pub fn another(data: &Path, role: &str, old: u32) -> u32 {
     })
 }
 
-fn status(data: &Path) -> (i32, Value) {
+pub fn status(data: &Path) -> (i32, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     // It may print more than a pipe holds.
     let done = command
