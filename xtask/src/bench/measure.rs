@@ -11,7 +11,7 @@ use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
 use super::rows::{File, Guarded, Protocol, Row, Work};
-use super::{host, http3, output_folder, programs};
+use super::{host, http3, output_folder, programs, upgrade};
 
 /// How long and how often.
 pub struct Plan {
@@ -56,6 +56,9 @@ pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Res
         }),
         Work::Guard(guarded) => each(row, contenders, |_, notes| {
             guard_instructions(yard, row, guarded, notes)
+        }),
+        Work::Upgrades { times, clients } => each(row, contenders, |_, notes| {
+            upgrade::failed(yard, times, clients, notes)
         }),
         Work::Program(program) => {
             let runs = plan.pairs.min(programs::MOST_RUNS);
