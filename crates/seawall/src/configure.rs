@@ -187,7 +187,7 @@ impl Configuration {
         if !self.data.path(live::LIVE).exists() {
             return self.read();
         }
-        let mut source = self.read_live();
+        let (mut source, _) = self.read_live();
         let file = parsed(&self.up);
         if file.platform_ok {
             let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
@@ -201,19 +201,19 @@ impl Configuration {
         source
     }
 
-    /// What was served last, whatever the file says by now; the file, where that is not known.
-    pub fn read_live(&self) -> Source {
+    /// What was served last, whatever the file says by now, and yes; the file and no, where that is not known.
+    pub fn read_live(&self) -> (Source, bool) {
         match live::read(&self.data.path(live::LIVE)) {
             Ok((parsed, files)) => {
                 let self_signed = self.self_signed(&parsed.document);
                 let materials = Materials::of(files, self_signed);
-                Source { parsed, materials }
+                (Source { parsed, materials }, true)
             }
             Err(error) => {
                 complain(format_args!(
                     "what was live cannot be read ({error}): the configuration is read anew"
                 ));
-                self.read()
+                (self.read(), false)
             }
         }
     }

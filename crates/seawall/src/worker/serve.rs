@@ -88,6 +88,8 @@ pub struct Worker {
     pub(super) state_lock: Option<Held>,
     /// A source that is to be kept as soon as we may write.
     pub(super) to_keep: Option<ToKeep>,
+    /// What it began with was kept before.
+    is_kept: bool,
     /// Told when what serves is kept.
     pub(super) kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
@@ -109,6 +111,7 @@ impl Worker {
     /// Starts threads, admin port and what stands beside them. Nobody is accepted yet.
     pub fn start(started: Started) -> Result<Self> {
         let Started {
+            is_kept,
             configuration,
             mut source,
             snapshot,
@@ -126,6 +129,7 @@ impl Worker {
         let source = Arc::new(source);
         let live = Live::from(snapshot);
         state.settle(&live, &refused);
+        let is_kept = is_kept && !state.zone_ids.is_changed();
         let threads = plan.threads;
         let Spread {
             mut listeners,
@@ -194,17 +198,15 @@ impl Worker {
             plan,
             sockets,
             live: document,
-            source: Some(source.clone()),
+            source: None,
             tried: Vec::new(),
             work: Work::default(),
             serving,
             keeper,
             running: None,
             state_lock: None,
-            to_keep: Some(ToKeep {
-                source,
-                with_old_files: !refused.is_empty(),
-            }),
+            to_keep: None,
+            is_kept,
             kept: (told.0, Some(told.1)),
             take_back: None,
             retired: Vec::new(),
@@ -213,6 +215,15 @@ impl Worker {
             shared,
             configuration,
         };
+        if is_kept {
+            give_back(Some(source));
+        } else {
+            worker.source = Some(source.clone());
+            worker.to_keep = Some(ToKeep {
+                source,
+                with_old_files: !refused.is_empty(),
+            });
+        }
         worker.start_beside(admin)?;
         worker.start_threads(listeners)?;
         Ok(worker)
@@ -452,6 +463,10 @@ impl Worker {
         self.shared.accept();
         self.configured.store(self.shared.now(), Ordering::Relaxed);
         self.take_state();
+        if self.is_kept {
+            // One that waits to be heard stands for this one too.
+            let _ = self.kept.0.try_send(());
+        }
     }
 
     /// Takes the right to write what outlives a process, and writes what waits for that. Should a hung worker still have it,
