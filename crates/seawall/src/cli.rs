@@ -54,6 +54,11 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(Drain),
+    /// Lead traffic back to a location
+    Undrain(Drain),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
@@ -86,8 +91,11 @@ reloads the file, USR2 upgrades to the program that now lies where this one was 
 It may be killed without harm: sites are served on, and the next `up` on the same --data takes over what runs.
 Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 
-const EDGE_EXAMPLES: &str = "Example:
-  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`";
+const EDGE_EXAMPLES: &str = "Examples:
+  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`
+  seawall edge --join https://control.example.com:8802 --token TOKEN
+                                       becomes a location of that control; later starts need neither
+What an edge that has joined serves is control's to say. It serves on when control is dead, and starts without it.";
 
 const STATUS_EXAMPLES: &str = "Examples:
   seawall status                    what runs on ./seawall-data; exit 0 when all is well, 1 when degraded, 2 when down
@@ -115,8 +123,17 @@ const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
   seawall rollback example.com 7                             to version 7";
 
-const CONTROL_EXAMPLES: &str = "Example:
-  seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
+const CONTROL_EXAMPLES: &str = "Examples:
+  seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
+  seawall control token --location lhr    lets a location join, once";
+
+const TOKEN_EXAMPLES: &str = "Example:
+  seawall control token --location lhr
+  seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
+
+const DRAIN_EXAMPLES: &str = "Examples:
+  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
+  seawall undrain --location lhr";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -194,6 +211,12 @@ pub struct Up {
     /// The status page [default: 127.0.0.1:8900] (not in this build)
     #[arg(long, env = "SEAWALL_STATUS_PAGE", value_name = "ADDRESS")]
     pub status_page: Option<Listen>,
+    /// Where an edge hands on what control has published, to other edges near it [default: none]
+    #[arg(long, env = "SEAWALL_RELAY", value_name = "ADDRESS")]
+    pub relay: Option<Listen>,
+    /// Where control listens for edges in other locations, which join with a token [default: none]
+    #[arg(long, env = "SEAWALL_EDGES", value_name = "ADDRESS")]
+    pub edges: Option<Listen>,
     /// The name of this location [default: local]
     #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME", value_parser = location)]
     pub location: Option<String>,
@@ -234,6 +257,8 @@ impl Up {
         put("dashboard", shown(&self.dashboard));
         put("admin", shown(&self.admin));
         put("status-page", shown(&self.status_page));
+        put("relay", shown(&self.relay));
+        put("edges", shown(&self.edges));
         put("location", self.location.clone());
         put("workers", self.workers.map(|workers| workers.to_string()));
         let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
@@ -284,6 +309,25 @@ pub struct Edge {
     /// What is served comes by orders, and the file is for the first start alone
     #[arg(long, hide = true)]
     pub managed: bool,
+    /// Become a location of this control, https://HOST:PORT (what it was given with --edges)
+    #[arg(long, env = "SEAWALL_JOIN", value_name = "URL", requires = "token")]
+    pub join: Option<String>,
+    /// The token to join with: `seawall control token` makes it
+    #[arg(
+        long,
+        env = "SEAWALL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Another edge that hands on what control has published, https://HOST:PORT; several are possible
+    #[arg(
+        long,
+        env = "SEAWALL_RELAYS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub source: Vec<String>,
     /// What all processes of the edge are given
     #[command(flatten)]
     pub up: Up,
@@ -307,7 +351,7 @@ pub struct Worker {
 }
 
 /// Where what runs is found.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct At {
     /// The data folder of what runs
     #[arg(
@@ -449,12 +493,73 @@ pub struct Decide {
 
 /// Flags of `control`.
 #[derive(Args, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Control {
+    /// In place of running: something about locations
+    #[command(subcommand)]
+    pub about: Option<About>,
     /// The descriptor of the wire to whoever started it
     #[arg(long, hide = true)]
     pub wire: Option<i32>,
     #[command(flatten)]
     pub up: Up,
+}
+
+/// What is asked about locations.
+#[derive(Subcommand, Clone)]
+pub enum About {
+    /// Make a token that lets a location join: once, within an hour
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(JoinToken),
+    /// List the locations: who has joined, what they serve, when they were heard of last
+    Locations(Locations),
+    /// A location is one of ours no more: it reads nothing new, and nobody waits for it
+    Leave(Leave),
+}
+
+/// Flags of `control token`.
+#[derive(Args, Clone)]
+pub struct JoinToken {
+    /// The name of the location that is to join
+    #[arg(long, value_name = "NAME", value_parser = location)]
+    pub location: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control locations`.
+#[derive(Args, Clone)]
+pub struct Locations {
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control leave`.
+#[derive(Args, Clone)]
+pub struct Leave {
+    /// The location
+    pub location: String,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `drain` and `undrain`.
+#[derive(Args)]
+pub struct Drain {
+    /// The location; not needed where there is one
+    #[arg(long, value_name = "NAME", value_parser = location)]
+    pub location: Option<String>,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// Flags of `check`.
