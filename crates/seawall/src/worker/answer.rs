@@ -104,5 +104,6 @@ fn bounds(up: &Up, document: &Document) -> Bounds {
         retire_ms: ms(limits.retire),
         memory: limits.memory,
         soak_ms: ms(Tempo::faster(up.speed).scaled(limits.soak)),
+        spare: document.edge.spare,
     }
 }
