@@ -1,6 +1,7 @@
 //! The command line: names are the contract's, help teaches.
 
 mod fleet;
+mod keys;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use seawall_model::{document, units};
 
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
+pub use keys::{Keys, KeysWhat};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -62,6 +64,9 @@ pub enum Command {
     /// Switch a stage off for a while, in an emergency
     #[command(after_help = KILL_EXAMPLES)]
     Kill(Kill),
+    /// The keys that sign what is published: show, rotate, revoke them
+    #[command(after_help = keys::EXAMPLES)]
+    Keys(Keys),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),

@@ -23,6 +23,7 @@ mod file;
 mod here;
 mod http3;
 mod join;
+mod keys;
 mod last_words;
 mod live;
 mod message;
@@ -67,6 +68,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             None => control::run(&control, stages),
             Some(about) => ask::about(about),
         },
+        cli::Command::Keys(keys) => keys::run(&keys),
         cli::Command::Kill(kill) => ask::kill(&kill),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
         cli::Command::Announce(announce) => steering::announce(&announce),

@@ -158,6 +158,10 @@ impl Publisher {
     /// # Errors
     /// What is published stays as it was, and the next call tries again.
     pub fn publish(&mut self, engine: &mut Engine) -> Result<Option<u64>> {
+        if self.keys.are_old(&self.data) {
+            self.keys = Keys::open(&self.data).context("the keys that sign what is published")?;
+            self.published = None;
+        }
         let log = engine.store().last()?;
         let entry = match log {
             0 => None,

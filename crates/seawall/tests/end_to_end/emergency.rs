@@ -220,3 +220,27 @@ fn control_drains_a_location() {
     goes_well(&up, &["undrain"]);
     until("ready", || (admin(&up, "/readyz").0 == 200).then_some(()));
 }
+
+#[test]
+fn keys_are_rotated_and_revoked_while_it_runs() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let shown = goes_well(&up, &["keys", "show"]);
+    let first = shown.split_whitespace().nth(1).unwrap().to_owned();
+    let away = up.folder().join("root.key");
+    let away = away.to_str().unwrap();
+    goes_well(&up, &["keys", "root", "--to", away]);
+    let (code, said) = told(asks(&up, &["keys", "rotate"]));
+    assert!(code == Some(1) && said.contains("--root"), "{said}");
+    goes_well(&up, &["keys", "rotate", "--root", away]);
+    let (code, said) = applied(&up, &blocks(&site.url()), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 403);
+    goes_well(&up, &["keys", "revoke", &first, "--root", away]);
+    let manifest = || std::fs::read(up.data().join("published/manifest")).unwrap();
+    let (code, said) = applied(&up, &zone(&site.url(), ""), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 200);
+    let signed = String::from_utf8_lossy(&manifest()).into_owned();
+    assert!(!signed.contains(&first), "{signed}");
+}
