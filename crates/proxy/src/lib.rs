@@ -35,6 +35,7 @@ mod standing;
 pub mod state;
 pub mod table;
 pub mod thread;
+pub mod told;
 pub mod trial;
 mod tunnel;
 pub mod worker;

@@ -1,5 +1,7 @@
 //! The command line: names are the contract's, help teaches.
 
+mod fleet;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{document, units};
+
+pub use fleet::{About, Drain, JoinToken, Kill, Locations};
+use fleet::{DRAIN_EXAMPLES, KILL_EXAMPLES};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -54,6 +59,9 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Switch a stage off for a while, in an emergency
+    #[command(after_help = KILL_EXAMPLES)]
+    Kill(Kill),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -121,19 +129,13 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 
 const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
-  seawall rollback example.com 7                             to version 7";
+  seawall rollback example.com 7                             to version 7
+  seawall rollback example.com --here                        with control dead: this machine's edge goes back to what had
+                                                             proved good, until there is a newer version";
 
 const CONTROL_EXAMPLES: &str = "Examples:
   seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
   seawall control token --location lhr    lets a location join, once";
-
-const TOKEN_EXAMPLES: &str = "Example:
-  seawall control token --location lhr
-  seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
-
-const DRAIN_EXAMPLES: &str = "Examples:
-  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
-  seawall undrain --location lhr";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -434,6 +436,9 @@ pub struct Rollback {
     pub of: Of,
     /// The version whose document is brought back [default: the one before]
     pub version: Option<u64>,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with_all = ["version", "wait"])]
+    pub here: bool,
     #[command(flatten)]
     pub why: Why,
     #[command(flatten)]
@@ -459,9 +464,12 @@ pub struct Delete {
 pub struct Pin {
     #[command(flatten)]
     pub of: Of,
-    /// Pin it no longer
+    /// Pin it no longer; with --here: let it follow control again, also after a rollback
     #[arg(long)]
     pub remove: bool,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long)]
+    pub here: bool,
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
@@ -503,63 +511,6 @@ pub struct Control {
     pub wire: Option<i32>,
     #[command(flatten)]
     pub up: Up,
-}
-
-/// What is asked about locations.
-#[derive(Subcommand, Clone)]
-pub enum About {
-    /// Make a token that lets a location join: once, within an hour
-    #[command(after_help = TOKEN_EXAMPLES)]
-    Token(JoinToken),
-    /// List the locations: who has joined, what they serve, when they were heard of last
-    Locations(Locations),
-    /// A location is one of ours no more: it reads nothing new, and nobody waits for it
-    Leave(Leave),
-}
-
-/// Flags of `control token`.
-#[derive(Args, Clone)]
-pub struct JoinToken {
-    /// The name of the location that is to join
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control locations`.
-#[derive(Args, Clone)]
-pub struct Locations {
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control leave`.
-#[derive(Args, Clone)]
-pub struct Leave {
-    /// The location
-    pub location: String,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `drain` and `undrain`.
-#[derive(Args)]
-pub struct Drain {
-    /// The location; not needed where there is one
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: Option<String>,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
 }
 
 /// Flags of `check`.

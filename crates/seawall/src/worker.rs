@@ -6,9 +6,11 @@
 
 mod answer;
 mod changes;
+mod inherit;
 mod orders;
 mod serve;
 mod set_up;
+mod stands;
 mod wires;
 
 use std::os::fd::OwnedFd;

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::rc::Rc;
 
 use seawall_control::store::{
-    Appended, Body, Change as StoreChange, Outcome, State, StoreError, Subject,
+    Appended, Body, Change as StoreChange, KillSwitch, Outcome, Scope, State, StoreError, Subject,
 };
 use seawall_model::tempo::Kind;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Control;
 use super::make::{By, NotMade};
 use super::words::{Applied, FromControl, ToControl, Told};
+use super::{Control, kills};
 use crate::order::{self, Chain};
 use crate::wire::Wire;
 
@@ -91,6 +91,21 @@ impl Control {
                 who,
                 why,
             } => self.decide(rollout, approve, &who, &why),
+            ToControl::Kill {
+                stage,
+                zone,
+                location,
+                seconds,
+                who,
+                why,
+            } => {
+                let scope = Scope {
+                    module: stage,
+                    zone,
+                    location,
+                };
+                self.kill(scope, seconds, &who, &why)
+            }
             ToControl::Rollouts { ids } => {
                 beside(FromControl::Rollouts, &self.engine.standings(&ids)?)
             }
@@ -248,6 +263,48 @@ impl Control {
         let changes = vec![StoreChange::Event(body)];
         self.engine.append(who, why, Vec::new(), changes)?;
         Ok((FromControl::Done, None))
+    }
+
+    fn kill(&mut self, scope: Scope, seconds: Option<u64>, who: &str, why: &str) -> Answer {
+        let known = self.stages.iter().map(|stage| stage.name);
+        if !known.clone().any(|name| name == scope.module) {
+            let names: Vec<&str> = known.collect();
+            return Err(NotMade::Refused(format!(
+                "there is no stage {:?}: {}",
+                scope.module,
+                names.join(", ")
+            )));
+        }
+        if let Some(zone) = &scope.zone {
+            let chain = Chain::Zone(zone.clone());
+            if self.engine.serves(&chain).is_none() {
+                return Err(NotMade::Refused(unknown(&chain)));
+            }
+        }
+        if let Some(location) = &scope.location {
+            let places = self.engine.fleet.places(0);
+            if !places.iter().any(|place| place.name == *location) {
+                return Err(NotMade::Refused(format!("there is no location {location}")));
+            }
+        }
+        let Some(seconds) = seconds else {
+            if self.engine.end_kill(&scope, who, why)? {
+                return Ok((FromControl::Done, None));
+            }
+            return Err(NotMade::Refused(
+                "no such switch is set: name stage, zone and location as they were set".into(),
+            ));
+        };
+        let most = kills::LONGEST.as_secs();
+        if !(1..=most).contains(&seconds) {
+            return Err(NotMade::Refused(format!(
+                "a switch lasts from 1 s to {} days: for longer, change the document",
+                most / 86_400
+            )));
+        }
+        let switch = KillSwitch { scope, seconds };
+        let rollout = self.engine.kill(switch, who, why)?;
+        Ok((FromControl::Killed { rollout }, None))
     }
 
     fn decide(&mut self, rollout: Option<u64>, approve: bool, who: &str, why: &str) -> Answer {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::here::Done;
 use crate::order::{Chain, Counted};
 
 /// What is said to control.
@@ -86,6 +87,21 @@ pub enum ToControl {
         /// Why.
         why: String,
     },
+    /// A stage is to be off for a while, or no longer.
+    Kill {
+        /// Which stage.
+        stage: String,
+        /// In this zone; none: in all.
+        zone: Option<String>,
+        /// In this location; none: in all.
+        location: Option<String>,
+        /// For so many seconds; none: it is to be on again.
+        seconds: Option<u64>,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+    },
     /// How rollouts stand.
     Rollouts {
         /// Which; none is all that run.
@@ -154,6 +170,11 @@ pub enum FromControl {
     },
     /// Beside it: how rollouts stand, a list of [`Standing`].
     Rollouts,
+    /// An emergency switch is set.
+    Killed {
+        /// The number of its rollout.
+        rollout: u64,
+    },
     /// A token to join with.
     Token {
         /// As it is given to `seawall edge --join`.
@@ -238,4 +259,10 @@ pub struct Report {
     pub restarts: Vec<(Chain, u64, u64)>,
     /// Probes that a trial failed and what is live did not.
     pub failed_probes: Vec<(Chain, u64, u64)>,
+    /// Emergency switches that are on: the number of each, and since how many milliseconds.
+    pub switches: Vec<(u64, u64)>,
+    /// What was done on that machine itself of late.
+    pub here: Vec<Done>,
+    /// Chains that do not follow control there.
+    pub held: Vec<Chain>,
 }

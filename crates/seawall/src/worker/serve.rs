@@ -18,6 +18,7 @@ use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::{self, Shared};
+use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use super::changes::{Job, ToKeep, Work};
 use super::orders::{self, Tried};
 use super::set_up::{Spread, ask, log_config, spread};
+use super::stands::Stands;
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
@@ -40,7 +42,7 @@ use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
-use crate::wire::{FILES, Wire, WireListener, in_memory, whole};
+use crate::wire::{FILES, Wire, WireListener, in_memory};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -50,10 +52,6 @@ const SWEEP: u64 = 60;
 const FEW_DESCRIPTORS: u64 = 4096;
 /// How long a thread may take to answer us.
 const PROBE: Duration = Duration::from_secs(10);
-/// As much State as is handed over.
-const MOST_STATE: u64 = 16 << 20;
-/// Secrets of session tickets are some hundred bytes.
-const MOST_SECRETS: u64 = 4 << 10;
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -98,6 +96,7 @@ pub struct Worker {
     pub(super) retired: Vec<Arc<Live>>,
     ending: Option<Ending>,
     serves: bool,
+    stands: Stands,
 }
 
 /// It ends.
@@ -173,6 +172,7 @@ impl Worker {
             threads,
             room,
             ran_out: AtomicU64::new(0),
+            told: Told::default(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -186,7 +186,10 @@ impl Worker {
         let https = sockets.iter().map(|(told, _)| told);
         let https = https.filter(|told| told.role == Role::Https).count();
         let told = mpsc::channel(1);
+        let mut stands = Stands::new(&configuration);
+        stands.look(&configuration, &shared.told, &shared.slot);
         let mut worker = Self {
+            stands,
             datagrams: Datagrams::new(threads, https, generation),
             has_datagrams: Vec::new(),
             configured: Arc::new(AtomicU64::new(0)),
@@ -414,7 +417,9 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let counted = order::put(&orders::counted(&self.tried))?;
+                let mut counted = orders::counted(&self.tried);
+                counted.switches = self.stands();
+                let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
             // Handled where work is begun.
@@ -424,25 +429,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Goes on from the State of the last worker, and from the secrets of its session tickets.
-    fn take_over(&self, files: &[OwnedFd]) {
-        let (state, mut files) = (&self.configuration.state, files.iter());
-        match files.next().map(|file| whole(file, MOST_STATE)) {
-            Some(Ok(handed)) => state.take_over(&handed, self.shared.now()),
-            Some(Err(error)) => complain(format_args!("the last worker's State is lost: {error}")),
-            None => {}
-        }
-        if let Some(Ok(secrets)) = files.next().map(|file| whole(file, MOST_SECRETS)) {
-            state.tickets.take_over(&secrets);
-        }
-    }
-
-    /// The secrets of session tickets, for whoever serves next.
-    fn secrets(&self) -> std::io::Result<OwnedFd> {
-        let secrets = self.configuration.state.tickets.hand_over();
-        in_memory(c"seawall-tickets", &secrets)
     }
 
     /// Those have changed.
@@ -563,6 +549,7 @@ impl Worker {
     }
 
     fn look(&mut self, looks: u64) {
+        self.stands();
         if self.serves {
             match &mut self.take_back {
                 None => self.take_state(),
@@ -580,6 +567,13 @@ impl Worker {
             // What only those held.
             state.guard.sweep();
         }
+    }
+
+    /// Does what stands beside documents; the numbers of the switches that are on.
+    fn stands(&mut self) -> Vec<u64> {
+        let shared = &self.shared;
+        self.stands
+            .look(&self.configuration, &shared.told, &shared.slot)
     }
 
     async fn end(self) {

@@ -15,6 +15,7 @@ mod bodies;
 mod certificates;
 mod check;
 mod compress;
+mod emergency;
 mod files;
 mod guard;
 mod hand_over;
