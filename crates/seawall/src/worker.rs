@@ -6,6 +6,7 @@
 
 mod answer;
 mod changes;
+mod inherit;
 mod orders;
 mod serve;
 mod set_up;

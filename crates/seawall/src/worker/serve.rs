@@ -42,7 +42,7 @@ use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
-use crate::wire::{FILES, Wire, WireListener, in_memory, whole};
+use crate::wire::{FILES, Wire, WireListener, in_memory};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -52,10 +52,6 @@ const SWEEP: u64 = 60;
 const FEW_DESCRIPTORS: u64 = 4096;
 /// How long a thread may take to answer us.
 const PROBE: Duration = Duration::from_secs(10);
-/// As much State as is handed over.
-const MOST_STATE: u64 = 16 << 20;
-/// Secrets of session tickets are some hundred bytes.
-const MOST_SECRETS: u64 = 4 << 10;
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -433,25 +429,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Goes on from the State of the last worker, and from the secrets of its session tickets.
-    fn take_over(&self, files: &[OwnedFd]) {
-        let (state, mut files) = (&self.configuration.state, files.iter());
-        match files.next().map(|file| whole(file, MOST_STATE)) {
-            Some(Ok(handed)) => state.take_over(&handed, self.shared.now()),
-            Some(Err(error)) => complain(format_args!("the last worker's State is lost: {error}")),
-            None => {}
-        }
-        if let Some(Ok(secrets)) = files.next().map(|file| whole(file, MOST_SECRETS)) {
-            state.tickets.take_over(&secrets);
-        }
-    }
-
-    /// The secrets of session tickets, for whoever serves next.
-    fn secrets(&self) -> std::io::Result<OwnedFd> {
-        let secrets = self.configuration.state.tickets.hand_over();
-        in_memory(c"seawall-tickets", &secrets)
     }
 
     /// Those have changed.
