@@ -19,6 +19,7 @@ use crate::file;
 use crate::here::{self, Act};
 use crate::order::{self, Chain};
 use crate::say::{complain, say};
+use crate::steering;
 use crate::wire::Wire;
 
 /// How often it is asked how a rollout stands.
@@ -432,6 +433,12 @@ pub fn about(about: &cli::About) -> Result<ExitCode> {
     match about {
         cli::About::Token(token) => join_token(token),
         cli::About::Locations(locations) => list_locations(locations),
+        cli::About::Steering(steering) => run(async {
+            let control = Control::at(&steering.at)?;
+            let places: Vec<Place> = control.told(&ToControl::Locations, None).await?;
+            say(steering::octodns(steering, &places)?);
+            Ok(ExitCode::SUCCESS)
+        }),
         cli::About::Leave(leave) => {
             let word = ToControl::Leave {
                 location: leave.location.clone(),
@@ -485,7 +492,12 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 }
                 _ => "not heard of yet".into(),
             };
-            let drained = if place.drained { ", drained" } else { "" };
+            let drained = match (place.drained, place.away, place.ready) {
+                (true, ..) => ", drained",
+                (_, true, _) => ", ill: traffic is led away",
+                (.., Some(false)) => ", ill: it stays, or too many would be away",
+                _ => "",
+            };
             let held: Vec<String> = place.held.iter().map(ToString::to_string).collect();
             let held = match held.as_slice() {
                 [] => String::new(),

@@ -1,6 +1,7 @@
 //! The command line: names are the contract's, help teaches.
 
 mod fleet;
+mod keys;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,8 +12,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{document, units};
 
-pub use fleet::{About, AboutKeys, Drain, JoinToken, Keys, Kill, Locations};
-use fleet::{DRAIN_EXAMPLES, KEYS_EXAMPLES, KILL_EXAMPLES};
+use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
+pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
+pub use keys::{Keys, KeysWhat};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -62,17 +64,20 @@ pub enum Command {
     /// Switch a stage off for a while, in an emergency
     #[command(after_help = KILL_EXAMPLES)]
     Kill(Kill),
+    /// The keys that sign what is published: show, rotate, revoke them
+    #[command(after_help = keys::EXAMPLES)]
+    Keys(Keys),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
     /// Lead traffic back to a location
     Undrain(Drain),
+    /// Tell by the exit code whether this location is to be announced to the network
+    #[command(after_help = ANNOUNCE_EXAMPLES)]
+    Announce(Announce),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
-    /// The keys that what is published is signed with
-    #[command(after_help = KEYS_EXAMPLES)]
-    Keys(Keys),
     /// Compiles parts of documents from its input; the agent starts it
     #[command(hide = true)]
     Trial,

@@ -10,6 +10,7 @@ pub mod kills;
 pub mod locations;
 mod make;
 mod reports;
+mod steer;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,10 @@ use words::{FromControl, ToControl};
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
+/// A location that says nothing for so long is ill.
+const SILENT: Duration = Duration::from_secs(30);
+/// At any pace.
+const LEAST_SILENT: Duration = Duration::from_secs(2);
 /// And at any other, at least.
 const LEAST_TICK: Duration = Duration::from_millis(10);
 /// How often we look whether our folder is still there.
@@ -96,6 +101,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             reports: BTreeMap::new(),
             stages,
             flags: flags.up.clone(),
+            tempo,
             alone,
             unpublished: None,
             behind: None,
@@ -122,6 +128,7 @@ pub struct Control {
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
     flags: cli::Up,
+    tempo: Tempo,
     /// No edge runs on this data folder.
     alone: bool,
     /// Why nothing new is published, where it is not.
@@ -296,7 +303,9 @@ impl Control {
             complain(format_args!("rollouts wait: {error}"));
         }
         self.look_at_bucket();
-        if self.engine.has_news() || self.publisher.is_due() {
+        let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
+        let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
+        if steered || self.engine.has_news() || self.publisher.is_due() {
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();

@@ -23,6 +23,7 @@ mod file;
 mod here;
 mod http3;
 mod join;
+mod keys;
 mod last_words;
 mod live;
 mod message;
@@ -31,12 +32,12 @@ mod page;
 mod privileges;
 mod process;
 mod quarantine;
-mod rotate;
 mod say;
 mod signals;
 mod standing;
 mod start;
 mod status;
+mod steering;
 mod supervisor;
 mod trouble;
 mod up;
@@ -67,9 +68,10 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             None => control::run(&control, stages),
             Some(about) => ask::about(about),
         },
-        cli::Command::Keys(keys) => rotate::run(&keys),
+        cli::Command::Keys(keys) => keys::run(&keys),
         cli::Command::Kill(kill) => ask::kill(&kill),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
+        cli::Command::Announce(announce) => steering::announce(&announce),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),
         cli::Command::Trial => check::trial(stages),
         cli::Command::Apply(apply) => ask::apply(&apply),

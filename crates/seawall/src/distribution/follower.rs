@@ -36,10 +36,8 @@ const KEPT: usize = 1_024;
 const GRACE: Duration = Duration::from_millis(250);
 /// How long a look may take where no source answers.
 const LONGEST: Duration = Duration::from_secs(5);
-/// A source that takes longer is told of.
+/// A source that takes longer is told of; and a list of keys may take no longer.
 const LATE: Duration = Duration::from_secs(2);
-/// How long a list of keys may take, when a manifest needs another one.
-const LIST: Duration = Duration::from_secs(2);
 /// A source that is behind for so long is told of.
 const BEHIND: Duration = Duration::from_secs(60);
 /// After a word that brought nothing, the next one is waited for so much later.
@@ -204,6 +202,7 @@ impl Follower {
         Some(Beside {
             kills: told.kills.iter().filter(here).cloned().collect(),
             drained: told.drained.contains(&self.location),
+            away: told.away.contains(&self.location),
             signed_at: told.at,
         })
     }
@@ -432,7 +431,7 @@ impl Follower {
     }
 
     async fn read_keys(&mut self, source: &Source) -> Result<(), String> {
-        let list = tokio::time::timeout(LIST, source.signed(KEYS)).await;
+        let list = tokio::time::timeout(LATE, source.signed(KEYS)).await;
         let list = list.map_err(|_| "its list of keys takes too long")?;
         let list = list.map_err(|error| error.to_string())?;
         let list = list.ok_or("it has no list of keys")?;

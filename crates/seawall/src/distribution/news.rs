@@ -22,6 +22,8 @@ pub struct Beside {
     pub kills: Vec<Kill>,
     /// Traffic is led away from it.
     pub drained: bool,
+    /// It may withdraw, as it is ill.
+    pub away: bool,
     /// When the manifest was made, in milliseconds since 1970.
     pub signed_at: u64,
 }

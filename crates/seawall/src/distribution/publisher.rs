@@ -186,6 +186,7 @@ impl Publisher {
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
         manifest.kills = engine.kills()?;
+        manifest.away = engine.fleet.away().to_vec();
         let last = self.last.as_ref();
         if !self.is_due() && last.is_some_and(|last| says_the_same(last, &manifest)) {
             self.used = Used {
@@ -382,13 +383,6 @@ fn says_the_same(last: &Manifest, next: &Manifest) -> bool {
         ..next.clone()
     };
     *last == next
-}
-
-/// The generation that was published last on this folder.
-pub fn generation_of(data: &Data) -> u64 {
-    let used = std::fs::read(data.path(USED)).ok();
-    let used = used.and_then(|text| serde_json::from_slice::<Used>(&text).ok());
-    used.unwrap_or_default().generation
 }
 
 /// Milliseconds since 1970.

@@ -34,7 +34,7 @@ fn kill_control(up: &Up) {
     // It would come back: its store does not.
     for name in ["control.db", "control.db-wal", "control.db-shm"] {
         let path = up.data().join(name);
-        let _ = std::fs::rename(&path, path.with_extension("away"));
+        let _ = std::fs::rename(&path, up.data().join(format!("{name}.away")));
     }
     std::fs::create_dir(up.data().join("control.db")).unwrap();
     send(pid as u32, libc::SIGKILL);
@@ -156,7 +156,7 @@ fn with_all_else_dead_an_edge_goes_back_on_its_own_machine() {
     std::fs::remove_dir(up.data().join("control.db")).unwrap();
     for name in ["control.db", "control.db-wal", "control.db-shm"] {
         let path = up.data().join(name);
-        let _ = std::fs::rename(path.with_extension("away"), &path);
+        let _ = std::fs::rename(up.data().join(format!("{name}.away")), &path);
     }
     until("control", || serves(&up).filter(|serves| *serves == 2));
     until("what is told to control", || {
@@ -219,4 +219,28 @@ fn control_drains_a_location() {
     });
     goes_well(&up, &["undrain"]);
     until("ready", || (admin(&up, "/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn keys_are_rotated_and_revoked_while_it_runs() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let shown = goes_well(&up, &["keys", "show"]);
+    let first = shown.split_whitespace().nth(1).unwrap().to_owned();
+    let away = up.folder().join("root.key");
+    let away = away.to_str().unwrap();
+    goes_well(&up, &["keys", "root", "--to", away]);
+    let (code, said) = told(asks(&up, &["keys", "rotate"]));
+    assert!(code == Some(1) && said.contains("--root"), "{said}");
+    goes_well(&up, &["keys", "rotate", "--root", away]);
+    let (code, said) = applied(&up, &blocks(&site.url()), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 403);
+    goes_well(&up, &["keys", "revoke", &first, "--root", away]);
+    let manifest = || std::fs::read(up.data().join("published/manifest")).unwrap();
+    let (code, said) = applied(&up, &zone(&site.url(), ""), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/no"), 200);
+    let signed = String::from_utf8_lossy(&manifest()).into_owned();
+    assert!(!signed.contains(&first), "{signed}");
 }

@@ -1,0 +1,33 @@
+//! What a worker takes over from the one before it, and the secrets that it leaves to the next one.
+
+use std::os::fd::OwnedFd;
+
+use super::serve::Worker;
+use crate::say::complain;
+use crate::wire::{in_memory, whole};
+
+/// As much State as is handed over.
+const MOST_STATE: u64 = 16 << 20;
+/// Secrets of session tickets are some hundred bytes.
+const MOST_SECRETS: u64 = 4 << 10;
+
+impl Worker {
+    /// Goes on from the State of the last worker, and from the secrets of its session tickets.
+    pub(super) fn take_over(&self, files: &[OwnedFd]) {
+        let (state, mut files) = (&self.configuration.state, files.iter());
+        match files.next().map(|file| whole(file, MOST_STATE)) {
+            Some(Ok(handed)) => state.take_over(&handed, self.shared.now()),
+            Some(Err(error)) => complain(format_args!("the last worker's State is lost: {error}")),
+            None => {}
+        }
+        if let Some(Ok(secrets)) = files.next().map(|file| whole(file, MOST_SECRETS)) {
+            state.tickets.take_over(&secrets);
+        }
+    }
+
+    /// The secrets of session tickets, for whoever serves next.
+    pub(super) fn secrets(&self) -> std::io::Result<OwnedFd> {
+        let secrets = self.configuration.state.tickets.hand_over();
+        in_memory(c"seawall-tickets", &secrets)
+    }
+}
