@@ -457,3 +457,23 @@ fn another_key_is_taken_and_what_a_revoked_one_signs_is_refused() {
         }
     });
 }
+
+#[test]
+fn a_control_that_dies_before_its_manifest_is_there_loses_nothing() {
+    let mut control = Control::new();
+    control.serves("a.test", "one");
+    control.publish();
+    control.serves("a.test", "two");
+    // All is written but the manifest, whose place before it is put there is taken; and then it is dead.
+    let name = format!("{MANIFEST}.{}.new", std::process::id());
+    let taken = control.published().join(name);
+    fs::create_dir(&taken).unwrap();
+    assert!(control.publisher.publish(&mut control.engine).is_err());
+    fs::remove_dir(&taken).unwrap();
+    let mut again = control.copied();
+    again.publish();
+    run(async {
+        let mut follower = again.edge(&Temporary::new(), vec![at(&again.published())]);
+        assert_eq!(texts(&look(&mut follower).await), ["zone/a.test two"]);
+    });
+}

@@ -201,10 +201,11 @@ impl Publisher {
             self.folder.put_objects(more.into_iter())?;
         }
         let signed = sign_manifest(&manifest, &[&self.keys.online], &self.limits)?;
+        // A generation is used before it is seen. How far the log had come is what is published, and so told behind it: whoever dies in
+        // between puts the same into the tree once more.
         let used = Used {
             generation: manifest.generation,
-            log,
-            entry,
+            ..self.used
         };
         if !self.data.keep(USED, &serde_json::to_vec(&used)?, 0o644) {
             bail!("{} cannot be written", self.data.path(USED).display());
@@ -212,6 +213,9 @@ impl Publisher {
         self.used = used;
         self.folder.put_signed(KEYS, &self.keys.list)?;
         self.folder.put_signed(MANIFEST, &signed)?;
+        self.used = Used { log, entry, ..used };
+        self.data
+            .keep(USED, &serde_json::to_vec(&self.used)?, 0o644);
         let generation = manifest.generation;
         self.last = Some(manifest);
         self.published = Some(Instant::now());
