@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Chain {
 }
 
 /// A SHA-256 (FIPS 180-4). As text: 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {

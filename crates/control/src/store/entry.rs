@@ -214,6 +214,16 @@ pub enum Subject {
     Kill(Scope),
 }
 
+impl Subject {
+    /// What rollouts of it are found by: no two that run have the same.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Version { chain, .. } => chain.to_string(),
+            Self::Kill(scope) => format!("kill {}", scope.key()),
+        }
+    }
+}
+
 /// What an emergency switch reaches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! The truth: an append-only log with a dense sequence, compare-and-set, and a chain of hashes, and what is derived of it.
 //!
-//! [`ConfigStore`] is what control needs of it; [`sqlite::Sqlite`] is the embedded one. An append is one transaction: all of its
+//! [`ConfigStore`] is what control needs of it; [`sqlite::Sqlite`] is the embedded one, [`postgres::Postgres`] that for many machines. An append is one transaction: all of its
 //! entries are there, with what is derived of them, or none. Once [`ConfigStore::append`] has returned, a crash of the process
 //! or of the machine loses nothing of it.
 //!
@@ -12,13 +12,17 @@
 
 pub mod entry;
 mod error;
+mod packed;
+pub mod postgres;
 mod rollout;
 pub mod sqlite;
+mod work;
 
 use std::collections::BTreeMap;
 
 pub use entry::{Body, Entry, KillSwitch, Outcome, Scope, Subject};
 pub use error::{Conflict, StoreError};
+pub use postgres::Postgres;
 pub use rollout::{Rollout, State};
 pub use sqlite::Sqlite;
 
