@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::cli;
 use crate::configure;
 use crate::data::Data;
+use crate::good;
 use crate::last_words;
 use crate::live;
 use crate::order;
@@ -152,8 +153,8 @@ impl Control {
     fn import(&mut self) {
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
-        let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
-        let live = live.and_then(Result::ok).map(|(parsed, _)| parsed);
+        let live = is_first.then(|| good::recall(&self.data.path("")));
+        let live = live.and_then(Result::ok).map(|kept| kept.parsed);
         if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
             self.maker().import(&flags, live)
         {

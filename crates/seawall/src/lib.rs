@@ -18,6 +18,7 @@ mod control;
 mod data;
 mod doctor;
 mod file;
+mod good;
 mod http3;
 mod last_words;
 mod live;

@@ -20,6 +20,7 @@ use super::changes::Finished;
 use super::draft::Draft;
 use crate::configure::{Configuration, Source};
 use crate::file;
+use crate::good;
 use crate::live;
 use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Taken, Trialed};
 use crate::say::complain;
@@ -89,7 +90,8 @@ fn make(
 ) -> Made {
     let mut making = Making {
         configuration,
-        kept: live::files(&configuration.data.path(live::LIVE)).unwrap_or_default(),
+        kept: good::recall(&configuration.data.path(""))
+            .map_or_else(|_| Vec::new(), |kept| kept.files),
         ordered: Ordered {
             number: order.number,
             ..Ordered::default()

@@ -113,6 +113,15 @@ impl Postgres {
         self.ask(self.patience.reads, async |db| leader(db).await)
     }
 
+    /// For tests: does to the lock what a pool of connections does that hands one session to many.
+    #[doc(hidden)]
+    pub fn forget_the_lock(&mut self) {
+        let sql = "SELECT pg_advisory_unlock_all()";
+        let _ = self.ask(self.patience.reads, async |db| {
+            Ok(db.batch_execute(sql).await?)
+        });
+    }
+
     /// A connection, which may be a new one.
     fn connected(&mut self) -> Result<&Session, StoreError> {
         if self

@@ -37,8 +37,9 @@ CREATE INDEX log_request ON log (request) WHERE request IS NOT NULL;
 CREATE TABLE documents (
     hash bytea PRIMARY KEY,
     size bigint NOT NULL,
-    zstd bytea STORAGE EXTERNAL NOT NULL
+    zstd bytea NOT NULL
 );
+ALTER TABLE documents ALTER COLUMN zstd SET STORAGE EXTERNAL;
 CREATE TABLE versions (
     chain text COLLATE "C" NOT NULL,
     number bigint NOT NULL,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -57,11 +57,16 @@ impl Tls {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {
     type Stream = Encrypted<S>;
     type TlsConnect = Connect;
-    type Error = InvalidDnsNameError;
+    type Error = io::Error;
 
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Connect, InvalidDnsNameError> {
+    fn make_tls_connect(&mut self, domain: &str) -> io::Result<Connect> {
+        // A unix socket has no name, and asks for one all the same. It is never encrypted.
+        let name = match domain {
+            "" => None,
+            name => Some(ServerName::try_from(name).map_err(io::Error::other)?),
+        };
         Ok(Connect {
-            name: ServerName::try_from(domain)?.to_owned(),
+            name: name.map(|name| name.to_owned()),
             config: self.0.clone(),
         })
     }
@@ -69,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for T
 
 /// A connection that is about to become a TLS one.
 pub(super) struct Connect {
-    name: ServerName<'static>,
+    name: Option<ServerName<'static>>,
     config: Arc<ClientConfig>,
 }
 
@@ -79,8 +84,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Conne
     type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted<S>>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let connect = TlsConnector::from(self.config).connect(self.name, stream);
-        Box::pin(async { connect.await.map(Encrypted) })
+        Box::pin(async {
+            let name = self.name.ok_or(io::ErrorKind::InvalidInput)?;
+            let connect = TlsConnector::from(self.config).connect(name, stream);
+            connect.await.map(Encrypted)
+        })
     }
 }
 
