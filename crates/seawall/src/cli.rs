@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use seawall_control::store::postgres;
 use seawall_model::{document, units};
 
 /// An open edge platform on machines that you own.
@@ -54,6 +55,12 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Write all that a data folder cannot be without into one file, while it is used or not
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(Backup),
+    /// Bring a backup back into a data folder on which nothing runs
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(Restore),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
@@ -114,6 +121,16 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
   seawall rollback example.com 7                             to version 7";
+
+const BACKUP_EXAMPLES: &str = "Example:
+  seawall backup /backup/seawall-$(date +%F)   versions and their log, what serves, zones' ids, certificates; control runs on
+
+Private keys are in it: the file is readable by who makes it alone. docs/runbooks/backup.md has the whole of it.";
+
+const RESTORE_EXAMPLES: &str = "Examples:
+  seawall restore /backup/seawall-2026-11-29                 into an empty data folder; `seawall up` serves it then
+  seawall restore /backup/seawall-2026-11-29 --replace       what is in the folder is put aside first
+  seawall restore --from-live /mnt/edge/seawall-data         without a backup: of what an edge had kept of what it served";
 
 const CONTROL_EXAMPLES: &str = "Example:
   seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
@@ -179,6 +196,15 @@ pub struct Up {
         default_value = "./seawall-data"
     )]
     pub data: PathBuf,
+    /// Where control keeps versions: a PostgreSQL database as postgres://USER@HOST/DATABASE, or @FILE for a file with such an
+    /// address in it [default: a file in --data]. One with a password comes by the file or by SEAWALL_STORE
+    #[arg(
+        long,
+        env = "SEAWALL_STORE",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub store: Option<String>,
     /// Where HTTP is served; `none` leaves it out, port 0 picks a free one [default: 0.0.0.0:8080, or port 80 with --host]
     #[arg(long, env = "SEAWALL_HTTP", value_name = "ADDRESS")]
     pub http: Option<Listen>,
@@ -229,6 +255,9 @@ impl Up {
         put("acme-directory", self.acme_directory.clone());
         put("config", self.config.as_deref().map(path_word));
         put("data", Some(path_word(&self.data)));
+        // A password is nothing for a command line: it goes on as it came.
+        let store = self.store.clone();
+        put("store", store.filter(|store| !has_password(store)));
         put("http", shown(&self.http));
         put("https", shown(&self.https));
         put("dashboard", shown(&self.dashboard));
@@ -245,6 +274,10 @@ impl Up {
         }
         words
     }
+}
+
+fn has_password(store: &str) -> bool {
+    !store.starts_with('@') && postgres::has_password(store)
 }
 
 /// A path as it can stand on a command line; ours are UTF-8, for they came from there or from a document.
@@ -445,6 +478,47 @@ pub struct Decide {
     pub why: String,
     #[command(flatten)]
     pub at: At,
+}
+
+/// Flags of `backup`.
+#[derive(Args)]
+pub struct Backup {
+    /// The file to write; it is not there yet
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub at: At,
+    /// The database that control keeps versions in, where no control runs here that would know it
+    #[arg(
+        long,
+        env = "SEAWALL_STORE",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub store: Option<String>,
+}
+
+/// Flags of `restore`.
+#[derive(Args)]
+pub struct Restore {
+    /// The backup
+    #[arg(required_unless_present = "from_live")]
+    pub file: Option<PathBuf>,
+    /// In place of a backup: the data folder of an edge; versions begin anew with what it served
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub from_live: Option<PathBuf>,
+    /// Put aside what is in the data folder
+    #[arg(long)]
+    pub replace: bool,
+    #[command(flatten)]
+    pub at: At,
+    /// The empty database that versions are brought into, in place of a file in the data folder
+    #[arg(
+        long,
+        env = "SEAWALL_STORE",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub store: Option<String>,
 }
 
 /// Flags of `control`.

@@ -7,6 +7,7 @@ mod answer;
 pub mod engine;
 mod make;
 mod reports;
+pub mod truth;
 pub mod words;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,8 +62,11 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let _held = data.hold("control")?;
         let tempo = Tempo::faster(flags.up.speed);
         let location = configure::parsed(&flags.up).document.edge.location;
-        let engine = Engine::open(&data.path("control.db"), tempo, &location)
-            .context("the store of versions")?;
+        let starter = flags.wire.map(start::wire).transpose()?;
+        let Some(store) = truth::open(&flags.up, &data, starter.as_ref()).await? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let engine = Engine::open(store, tempo, &location).context("the store of versions")?;
         let listener = WireListener::bind(&data.path("control.sock"))?;
         let control = Control {
             engine,
@@ -70,7 +74,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             flags: flags.up.clone(),
             agents: Vec::new(),
             began: Instant::now(),
-            up: flags.wire.map(start::wire).transpose()?,
+            up: starter,
+            trouble: String::new(),
             data,
         };
         control.run(listener, tempo).await
@@ -87,6 +92,8 @@ pub struct Control {
     began: Instant,
     /// To `up`, where that started us.
     up: Option<Wire>,
+    /// What keeps the store from answering, as it was told last; empty: nothing.
+    trouble: String,
     data: Data,
 }
 
@@ -127,7 +134,7 @@ impl Control {
                     (self.up, left) = (None, true);
                 }
                 _ = hang_up.recv() => self.import(),
-                _ = tick.tick() => self.tick(),
+                _ = tick.tick() => self.tick()?,
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = interrupt.recv() => {}
             }
@@ -169,13 +176,32 @@ impl Control {
         }
     }
 
-    fn tick(&mut self) {
+    /// # Errors
+    /// When what we know is no longer what the store knows: whoever starts next reads it anew.
+    fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
-        match self.engine.tick(now) {
-            Ok(false) => {}
-            Ok(true) => self.tell_agents(),
-            Err(error) => complain(format_args!("rollouts wait: {error}")),
+        let ticked = self.engine.tick(now);
+        if let Some(why) = self.engine.is_lost() {
+            bail!("{why}");
         }
+        match ticked {
+            Ok(changed) => {
+                if !std::mem::take(&mut self.trouble).is_empty() {
+                    complain("the store of versions answers again: rollouts go on");
+                }
+                if changed {
+                    self.tell_agents();
+                }
+            }
+            Err(error) => {
+                let trouble = error.to_string();
+                if trouble != self.trouble {
+                    complain(format_args!("rollouts wait: {trouble}"));
+                    self.trouble = trouble;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn tell_agents(&mut self) {

@@ -10,6 +10,7 @@
 
 mod agent;
 mod ask;
+mod backup;
 mod certificates;
 mod check;
 mod cli;
@@ -32,6 +33,7 @@ mod say;
 mod signals;
 mod start;
 mod status;
+mod sum;
 mod supervisor;
 mod trouble;
 mod up;
@@ -69,6 +71,8 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Rollouts(rollouts) => ask::rollouts(&rollouts),
         cli::Command::Approve(decide) => ask::decide(&decide, true),
         cli::Command::Abort(decide) => ask::decide(&decide, false),
+        cli::Command::Backup(flags) => backup::backup(&flags),
+        cli::Command::Restore(flags) => backup::restore(&flags),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

@@ -16,10 +16,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use seawall_control::version::{Hash, Hashing};
+use seawall_control::version::Hash;
 use seawall_model::document::{self, Parsed};
 use seawall_model::{Document, Limits};
 use seawall_proxy::materials::Materials;
+
+use crate::sum::Summed;
 
 /// What serves now.
 pub const LIVE: &str = "live";
@@ -57,25 +59,34 @@ pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io
 }
 
 fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
-    let mut to = Hashed {
-        to: BufWriter::new(create(path)?),
-        hashing: Hashing::default(),
-    };
-    to.put(MAGIC)?;
+    let mut to = Summed::new(BufWriter::new(create(path)?));
+    to.write_all(MAGIC)?;
     let mut written = Ok(());
     document.each_section(|section| {
         if written.is_ok() {
-            written = to.part(TEXT, &[section.as_bytes()]);
+            written = put(&mut to, TEXT, &[section.as_bytes()]);
         }
     });
     written?;
     let mut named: BTreeSet<&Path> = named(document).collect();
     for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
         if named.remove(path) {
-            to.part(FILE, &[path.as_os_str().as_bytes(), bytes])?;
+            put(&mut to, FILE, &[path.as_os_str().as_bytes(), bytes])?;
         }
     }
-    to.end()
+    to.write_all(&[END])?;
+    let (mut to, hash) = to.end();
+    to.write_all(hash.bytes())?;
+    to.into_inner()?.sync_all()
+}
+
+fn put(to: &mut impl Write, kind: u8, all: &[&[u8]]) -> io::Result<()> {
+    to.write_all(&[kind])?;
+    for bytes in all {
+        to.write_all(&(bytes.len() as u64).to_le_bytes())?;
+        to.write_all(bytes)?;
+    }
+    Ok(())
 }
 
 /// A file of our own user, to be written.
@@ -86,34 +97,6 @@ pub fn create(path: &Path) -> io::Result<File> {
         .truncate(true)
         .mode(0o600)
         .open(path)
-}
-
-/// What is written, and its hash.
-struct Hashed {
-    to: BufWriter<File>,
-    hashing: Hashing,
-}
-
-impl Hashed {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hashing.take(bytes);
-        self.to.write_all(bytes)
-    }
-
-    fn part(&mut self, kind: u8, all: &[&[u8]]) -> io::Result<()> {
-        self.put(&[kind])?;
-        for bytes in all {
-            self.put(&(bytes.len() as u64).to_le_bytes())?;
-            self.put(bytes)?;
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> io::Result<()> {
-        self.put(&[END])?;
-        self.to.write_all(self.hashing.end().bytes())?;
-        self.to.into_inner()?.sync_all()
-    }
 }
 
 /// The files that a document names.
@@ -174,39 +157,20 @@ struct Parts {
 fn parts(path: &Path) -> io::Result<Parts> {
     let file = File::open(path)?;
     let all = file.metadata()?.len();
-    let mut from = Checked {
-        from: BufReader::new(file),
-        hashing: Hashing::default(),
-    };
+    let mut from = Summed::new(BufReader::new(file));
     let mut magic = [0; MAGIC.len()];
-    from.fill(&mut magic)?;
+    from.read_exact(&mut magic).map_err(cut_off)?;
     match &magic {
         MAGIC => parts_now(from, all),
-        MAGIC_BEFORE => parts_before(from.from, all),
+        MAGIC_BEFORE => parts_before(from.end().0, all),
         _ => Err(bad("it is of another kind, or its beginning was changed")),
     }
 }
 
-/// What is read, and its hash.
-struct Checked {
-    from: BufReader<File>,
-    hashing: Hashing,
-}
-
-impl Checked {
-    fn fill(&mut self, into: &mut [u8]) -> io::Result<()> {
-        self.from.read_exact(into).map_err(cut_off)?;
-        self.hashing.take(into);
-        Ok(())
-    }
-
-    fn bytes(&mut self, most: u64) -> io::Result<Vec<u8>> {
-        let mut length = [0; 8];
-        self.fill(&mut length)?;
-        let bytes = counted(&mut self.from, u64::from_le_bytes(length), most)?;
-        self.hashing.take(&bytes);
-        Ok(bytes)
-    }
+fn bytes(from: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    from.read_exact(&mut length).map_err(cut_off)?;
+    counted(from, u64::from_le_bytes(length), most)
 }
 
 fn cut_off(error: io::Error) -> io::Error {
@@ -216,28 +180,28 @@ fn cut_off(error: io::Error) -> io::Error {
     }
 }
 
-fn parts_now(mut from: Checked, all: u64) -> io::Result<Parts> {
+fn parts_now(mut from: Summed<BufReader<File>>, all: u64) -> io::Result<Parts> {
     let mut parts = Parts::default();
     let mut room = limits().document_bytes as u64;
     loop {
         let mut kind = [0];
-        from.fill(&mut kind)?;
+        from.read_exact(&mut kind).map_err(cut_off)?;
         match kind {
             [TEXT] => {
-                let section = from.bytes(room.min(all))?;
+                let section = bytes(&mut from, room.min(all))?;
                 room -= section.len() as u64;
                 parts.text.extend(section);
             }
             [FILE] => {
-                let name = from.bytes(LONGEST_PATH)?;
-                let bytes = from.bytes(LARGEST_FILE.min(all))?;
+                let name = bytes(&mut from, LONGEST_PATH)?;
+                let bytes = bytes(&mut from, LARGEST_FILE.min(all))?;
                 parts.files.push((OsString::from_vec(name).into(), bytes));
             }
             [END] => {
-                let hash = from.hashing.end();
+                let (mut from, hash) = from.end();
                 let mut written = [0; 32];
-                from.from.read_exact(&mut written).map_err(cut_off)?;
-                if hash.bytes() != &written || from.from.read(&mut [0])? != 0 {
+                from.read_exact(&mut written).map_err(cut_off)?;
+                if hash.bytes() != &written || from.read(&mut [0])? != 0 {
                     return Err(bad("it was changed after it was written"));
                 }
                 parts.hash = Some(hash);

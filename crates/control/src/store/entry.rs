@@ -195,6 +195,14 @@ pub enum Body {
         /// Its name.
         location: String,
     },
+    /// This log was brought back: of a backup, or of what an edge had kept. What was published after its last entry is known to
+    /// edges and not to it, so that publication goes on above the highest generation that any of them, or the object store, shows.
+    Restored {
+        /// The number of the last entry that was brought back; 0 where the log was made anew.
+        seq: u64,
+        /// That entry's hash.
+        hash: Hash,
+    },
 }
 
 /// What a rollout brings.
@@ -299,6 +307,7 @@ impl Body {
             Self::LocationLeft { .. } => "location_left",
             Self::Drained { .. } => "drained",
             Self::Undrained { .. } => "undrained",
+            Self::Restored { .. } => "restored",
         }
     }
 
@@ -313,7 +322,7 @@ impl Body {
     }
 
     /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `import` (the path), `token`,
-    /// `location` and `drain` (names).
+    /// `location` and `drain` (names), and `restore` (its only key is `log`).
     pub fn stands(&self) -> Option<Stands> {
         Some(match self {
             Self::Pinned { chain, .. } => Stands::Set("pin", chain.to_string()),
@@ -327,6 +336,7 @@ impl Body {
             Self::LocationLeft { location } => Stands::Clear("location", location.clone()),
             Self::Drained { location } => Stands::Set("drain", location.clone()),
             Self::Undrained { location } => Stands::Clear("drain", location.clone()),
+            Self::Restored { .. } => Stands::Set("restore", "log".into()),
             _ => return None,
         })
     }

@@ -18,6 +18,8 @@ mod rollout;
 pub mod sqlite;
 mod work;
 
+mod transfer;
+
 use std::collections::BTreeMap;
 
 pub use entry::{Body, Entry, KillSwitch, Outcome, Scope, Subject};
@@ -25,6 +27,7 @@ pub use error::{Conflict, StoreError};
 pub use postgres::Postgres;
 pub use rollout::{Rollout, State};
 pub use sqlite::Sqlite;
+pub use transfer::transfer;
 
 use crate::version::{Chain, Hash, Version};
 use seawall_model::tempo::Kind;
@@ -242,6 +245,13 @@ pub trait ConfigStore: Send {
     /// # Errors
     /// As [`ConfigStore::last`].
     fn rebuild(&mut self) -> Result<(), StoreError>;
+
+    /// Takes in entries of another store's log as they are, behind its own last one, with documents that they name: for copies.
+    /// All of them are there then, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if they do not follow its last entry, and as [`ConfigStore::append`].
+    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError>;
 
     /// All that is derived.
     ///

@@ -274,6 +274,31 @@ impl Work {
         Ok(work)
     }
 
+    /// Entries of another log, with documents, as they are.
+    pub(super) fn taken_in(
+        known: Known,
+        entries: &[Entry],
+        documents: &[String],
+    ) -> Result<Self, StoreError> {
+        let (mut seq, mut hash) = known.last;
+        for entry in entries {
+            if let Err(broken) = entry.follows(seq, hash) {
+                return refused(format!(
+                    "what is to be taken in does not follow what is there: {broken}"
+                ));
+            }
+            (seq, hash) = (entry.seq, entry.hash);
+        }
+        let mut work = Self::derived_of(known, entries)?;
+        let mut packer = Packer::new().map_err(packing)?;
+        for text in documents {
+            work.documents.push(packer.pack(text).map_err(packing)?);
+        }
+        work.entries = entries.to_vec();
+        work.known.last = (seq, hash);
+        Ok(work)
+    }
+
     /// The number and the hash that the log ends with when this is written.
     pub(super) fn end(&self) -> (u64, Hash) {
         self.known.last

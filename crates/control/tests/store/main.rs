@@ -75,7 +75,8 @@ macro_rules! properties_of_a_store {
                 one_rollout_of_a_chain_at_a_time
                 what_stands_is_the_newest_that_was_not_undone
                 all_that_is_derived_can_be_made_again_of_the_log
-                the_log_outlives_its_reader;
+                the_log_outlives_its_reader
+                all_of_it_can_be_brought_into_another_store;
         }
     };
 }

@@ -93,6 +93,8 @@ pub enum ToControl {
     },
     /// What control knows, for `seawall status`.
     Status,
+    /// A copy of the log.
+    Backup,
 }
 
 /// What control says.
@@ -125,6 +127,11 @@ pub enum FromControl {
     },
     /// Beside it: how rollouts stand, a list of [`Standing`].
     Rollouts,
+    /// Beside it: a copy of the log, verified.
+    Backup {
+        /// The number of its last entry.
+        seq: u64,
+    },
     /// What control knows.
     Status(serde_json::Value),
     /// Done.

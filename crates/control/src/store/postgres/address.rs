@@ -95,7 +95,7 @@ impl fmt::Debug for Address {
 
 /// Whether an address carries a password: then it is nothing for a command line, which everybody on the machine can read.
 pub fn has_password(url: &str) -> bool {
-    let config = url.parse::<Config>();
+    let config = without(url, "sslrootcert").0.parse::<Config>();
     // What cannot be read may be a password that is not spelt well.
     config.map_or_else(
         |_| url.contains('@') || url.contains("password"),
@@ -220,6 +220,8 @@ mod tests {
     fn a_password_is_found_where_it_may_be() {
         for (url, has) in [
             ("postgres://ada@db.test/edge", false),
+            ("postgres://ada@db.test/edge?sslrootcert=/ca.pem", false),
+            ("postgres://ada:x@db.test/edge?sslrootcert=/ca.pem", true),
             ("postgres://ada:x@db.test/edge", true),
             ("postgres://ada@db.test/edge?password=x", true),
             ("postgres://ada:x@db.test:port/edge", true),

@@ -343,6 +343,13 @@ impl ConfigStore for Postgres {
         self.change(self.patience.rebuilds, &progress, asks)
     }
 
+    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError> {
+        let (progress, leads) = (Progress::default(), self.leads);
+        let asks =
+            async |db: &Client| write::take_in(db, entries, documents, leads, &progress).await;
+        self.change(self.patience.appends, &progress, asks)
+    }
+
     fn derived(&mut self) -> Result<Derived, StoreError> {
         self.ask(self.patience.appends, async |db| read::derived(db).await)
     }

@@ -2,6 +2,7 @@
 //! has: a round trip for each would be minutes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -29,7 +30,7 @@ pub(super) struct Progress {
     /// The commit was sent: from here on nobody knows until the answer is there.
     pub commits: AtomicBool,
     /// What the log ends with once it is done.
-    pub end: std::sync::Mutex<Option<(u64, Hash)>>,
+    pub end: Mutex<Option<(u64, Hash)>>,
 }
 
 /// Makes an append in one transaction; `leads` is whether it is only for who leads.
@@ -39,8 +40,34 @@ pub(super) async fn append(
     leads: bool,
     progress: &Progress,
 ) -> Answer<Appended> {
+    let changes = async || within(db, append, leads, progress).await;
+    in_one(db, progress, changes).await
+}
+
+/// Takes in entries of another log.
+pub(super) async fn take_in(
+    db: &Client,
+    entries: &[Entry],
+    documents: &[String],
+    leads: bool,
+    progress: &Progress,
+) -> Answer<()> {
+    let changes = async || {
+        may_write(db, leads).await?;
+        let known = look(db, &Needs::of_entries(entries)).await?;
+        write(db, &Work::taken_in(known, entries, documents)?, progress).await
+    };
+    in_one(db, progress, changes).await
+}
+
+/// Does something in one transaction.
+async fn in_one<T>(
+    db: &Client,
+    progress: &Progress,
+    changes: impl AsyncFnOnce() -> Answer<T>,
+) -> Answer<T> {
     db.batch_execute("BEGIN").await?;
-    match within(db, append, leads, progress).await {
+    match changes().await {
         Ok(done) => {
             commit(db, progress).await?;
             Ok(done)
@@ -77,13 +104,15 @@ async fn within(
     }
     let known = look(db, &Needs::of(append)).await?;
     let (work, done) = Work::of(known, append)?;
-    *progress
-        .end
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(work.end());
-    write_log(db, &work).await?;
-    write_derived(db, &work).await?;
+    write(db, &work, progress).await?;
     Ok(done)
+}
+
+async fn write(db: &Client, work: &Work, progress: &Progress) -> Answer<()> {
+    let end = progress.end.lock();
+    *end.unwrap_or_else(PoisonError::into_inner) = Some(work.end());
+    write_log(db, work).await?;
+    write_derived(db, work).await
 }
 
 /// Waits until nobody else writes; and lets nobody write beside who leads.
@@ -338,16 +367,7 @@ async fn write_standing(db: &Client, work: &Work) -> Answer<()> {
 
 /// Empties what is derived and fills it from the log, in one transaction.
 pub(super) async fn rebuild(db: &Client, leads: bool, progress: &Progress) -> Answer<()> {
-    db.batch_execute("BEGIN").await?;
-    match refill(db, leads).await {
-        Ok(()) => commit(db, progress).await,
-        Err(error) => {
-            if !error.ends_the_session() {
-                db.batch_execute("ROLLBACK").await?;
-            }
-            Err(error)
-        }
-    }
+    in_one(db, progress, async || refill(db, leads).await).await
 }
 
 async fn refill(db: &Client, leads: bool) -> Answer<()> {

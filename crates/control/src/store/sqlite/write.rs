@@ -38,6 +38,23 @@ pub(super) fn append(
     Ok(done)
 }
 
+/// Takes in entries of another log.
+pub(super) fn take_in(
+    db: &mut Connection,
+    path: &Path,
+    entries: &[Entry],
+    documents: &[String],
+) -> Result<(), StoreError> {
+    let told = |wrong: Wrong| wrong.told(path);
+    let transaction = db
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| fault(path, error))?;
+    let known = look(&transaction, &Needs::of_entries(entries)).map_err(told)?;
+    let work = Work::taken_in(known, entries, documents)?;
+    write(&transaction, &work).map_err(told)?;
+    transaction.commit().map_err(|error| fault(path, error))
+}
+
 fn look(db: &Connection, needs: &Needs) -> Result<Known, Wrong> {
     let mut known = Known {
         last: read::last(db)?,
