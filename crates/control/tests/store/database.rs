@@ -172,7 +172,9 @@ fn who_lost_the_lead_writes_nothing_even_if_it_does_not_know() {
     assert!(first.lead().expect("asked"));
     let text = |text: &str| append(vec![document(&zone("a.test"), text)]);
     first.append(&text("one")).expect("appended");
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted";
+    // Those of this database: others are other tests'.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     // A connection that ends while nobody else is there: it goes on, and nobody notices.
     server.sql(&name, end);
     until("a new connection", || first.append(&text("two")).ok());

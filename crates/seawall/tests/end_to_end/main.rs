@@ -18,6 +18,7 @@ mod compress;
 mod files;
 mod guard;
 mod http3;
+mod keeping;
 mod life;
 mod load;
 mod observe;
