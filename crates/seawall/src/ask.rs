@@ -14,6 +14,7 @@ use serde_json::json;
 use similar::TextDiff;
 
 use crate::cli;
+use crate::control::locations::Place;
 use crate::control::words::{Applied, FromControl, Standing, ToControl, Told};
 use crate::file;
 use crate::order::{self, Chain};
@@ -426,4 +427,81 @@ pub fn backup(data: &Path) -> Option<Result<(File, u64)>> {
         }
     });
     asked.transpose()
+}
+
+/// `seawall control token`, `locations` and `leave`.
+///
+/// # Errors
+/// When control is not there, or does not do it.
+pub fn about(about: &cli::About) -> Result<ExitCode> {
+    match about {
+        cli::About::Token(token) => join_token(token),
+        cli::About::Locations(locations) => list_locations(locations),
+        cli::About::Leave(leave) => {
+            let word = ToControl::Leave {
+                location: leave.location.clone(),
+                who: who(),
+                why: leave.why.clone(),
+            };
+            done(&leave.at, &word)
+        }
+    }
+}
+
+fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
+    run(async {
+        let word = ToControl::JoinToken {
+            location: token.location.clone(),
+            who: who(),
+        };
+        match Control::at(&token.at)?.ask(&word, None).await? {
+            (FromControl::Token { token, listens }, _) => {
+                complain(format_args!(
+                    "good once, within an hour; control listens on {listens}:"
+                ));
+                say(token);
+                Ok(ExitCode::SUCCESS)
+            }
+            _ => bail!("control answered something else"),
+        }
+    })
+}
+
+fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
+    run(async {
+        let control = Control::at(&locations.at)?;
+        let places: Vec<Place> = control.told(&ToControl::Locations, None).await?;
+        if locations.json {
+            say(format_args!("{:#}", json!(places)));
+            return Ok(ExitCode::SUCCESS);
+        }
+        for place in places {
+            let heard = match (place.generation, place.age_ms) {
+                (Some(generation), Some(age)) => {
+                    format!("generation {generation}, heard of {} s ago", age / 1_000)
+                }
+                _ => "not heard of yet".into(),
+            };
+            let drained = if place.drained { ", drained" } else { "" };
+            say(format_args!(
+                "{:<16}  {:<8}  {heard}{drained}",
+                place.name, place.architecture
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `seawall drain` and `seawall undrain`.
+///
+/// # Errors
+/// When there is no such location, or control is not there.
+pub fn drain(drain: &cli::Drain, undrain: bool) -> Result<ExitCode> {
+    let word = ToControl::Drain {
+        location: drain.location.clone(),
+        undrain,
+        who: who(),
+        why: drain.why.clone(),
+    };
+    done(&drain.at, &word)
 }

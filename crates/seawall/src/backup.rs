@@ -25,21 +25,26 @@ use crate::cli;
 use crate::control::engine::unix;
 use crate::control::truth;
 use crate::data::{Data, Held};
+use crate::distribution::publisher;
 use crate::good::{self, GOOD};
 use crate::live::{LIVE, sync_folder};
 use crate::say::say;
 
 /// Files of the data folder that go into a backup, besides the log and [`GOOD`].
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 10] = [
     LIVE,
+    publisher::USED,
+    "root.pub",
+    "location.json",
+    "seen.json",
     "zone-ids.json",
     "node",
     "self-signed.names",
     "self-signed.pem",
     "self-signed.key",
 ];
-/// Certificates that came by ACME, with the account's key.
-const CERTIFICATES: &str = "certificates";
+/// Folders of it: certificates that came by ACME, with the account's key; the keys that sign what is published.
+const FOLDERS: [&str; 2] = ["certificates", "keys"];
 /// What belongs to the log's file while it is open.
 const BESIDE: [&str; 2] = ["control.db-wal", "control.db-shm"];
 /// Zones that are brought into a new log at once.
@@ -74,7 +79,7 @@ pub fn backup(flags: &cli::Backup) -> Result<ExitCode> {
             files.push((name.to_owned(), file));
         }
     }
-    for path in under(&data.path(CERTIFICATES)) {
+    for path in FOLDERS.iter().flat_map(|name| under(&data.path(name))) {
         let name = path.strip_prefix(data.path("")).unwrap_or(&path);
         files.push((name.to_string_lossy().into_owned(), File::open(&path)?));
     }
@@ -135,10 +140,12 @@ pub fn restore(flags: &cli::Restore) -> Result<ExitCode> {
         .map(|role| data.hold(role))
         .collect::<Result<_>>()?;
     let scratch = Scratch::new(&data)?;
+    let mut made = None;
     let said = match (&flags.file, &flags.from_live) {
         (Some(file), None) => {
             let archive = archive::open(file)?;
             archive.extract(&scratch.0)?;
+            made = Some(archive.manifest.at);
             let mut stamp = Stamp::new();
             let at = stamp.rfc3339(archive.manifest.at.saturating_mul(1_000_000));
             format!(
@@ -154,6 +161,9 @@ pub fn restore(flags: &cli::Restore) -> Result<ExitCode> {
         _ => bail!("name a backup, or with --from-live a data folder that is to be used instead"),
     };
     let log = Log::ready(&scratch, url.as_deref())?;
+    // Edges may have seen more than the backup knows, and so may the folder that is replaced.
+    let known = [&scratch.0, &data.path("")];
+    publisher::begin_above(&known, &scratch.0, made, unix())?;
     let aside = put_aside(&data, flags.replace, url.is_none())?;
     let told = log.bring_back(&data, &said)?;
     for path in under(&scratch.0) {
@@ -278,7 +288,7 @@ fn put_aside(data: &Data, replace: bool, with_log: bool) -> Result<Option<PathBu
     let log = log.filter(|_| with_log);
     let there: Vec<&str> = names()
         .chain(log)
-        .chain([CERTIFICATES])
+        .chain(FOLDERS)
         .filter(|name| data.path(name).symlink_metadata().is_ok())
         .collect();
     if there.is_empty() {
@@ -328,7 +338,7 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
     for name in names().filter(|name| folder.join(name).exists()) {
         fs::copy(folder.join(name), scratch.0.join(name))?;
     }
-    for path in under(&folder.join(CERTIFICATES)) {
+    for path in FOLDERS.iter().flat_map(|name| under(&folder.join(name))) {
         let to = scratch.0.join(path.strip_prefix(folder).unwrap_or(&path));
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent)?;

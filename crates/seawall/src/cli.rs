@@ -1,5 +1,8 @@
 //! The command line: names are the contract's, help teaches.
 
+mod backup;
+mod locations;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use seawall_control::store::postgres;
 use seawall_model::{document, units};
+
+pub use backup::{Backup, Restore};
+pub use locations::{About, Drain, JoinToken, Locations};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -56,11 +62,16 @@ pub enum Command {
     /// End a rollout: what served before serves all again
     Abort(Decide),
     /// Write all that a data folder cannot be without into one file, while it is used or not
-    #[command(after_help = BACKUP_EXAMPLES)]
+    #[command(after_help = backup::EXAMPLES)]
     Backup(Backup),
     /// Bring a backup back into a data folder on which nothing runs
-    #[command(after_help = RESTORE_EXAMPLES)]
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(Restore),
+    /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
+    #[command(after_help = locations::DRAIN_EXAMPLES)]
+    Drain(Drain),
+    /// Lead traffic back to a location
+    Undrain(Drain),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
@@ -93,8 +104,11 @@ reloads the file, USR2 upgrades to the program that now lies where this one was 
 It may be killed without harm: sites are served on, and the next `up` on the same --data takes over what runs.
 Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 
-const EDGE_EXAMPLES: &str = "Example:
-  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`";
+const EDGE_EXAMPLES: &str = "Examples:
+  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`
+  seawall edge --join https://control.example.com:8802 --token TOKEN
+                                       becomes a location of that control; later starts need neither
+What an edge that has joined serves is control's to say. It serves on when control is dead, and starts without it.";
 
 const STATUS_EXAMPLES: &str = "Examples:
   seawall status                    what runs on ./seawall-data; exit 0 when all is well, 1 when degraded, 2 when down
@@ -122,18 +136,9 @@ const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
   seawall rollback example.com 7                             to version 7";
 
-const BACKUP_EXAMPLES: &str = "Example:
-  seawall backup /backup/seawall-$(date +%F)   versions and their log, what serves, zones' ids, certificates; control runs on
-
-Private keys are in it: the file is readable by who makes it alone. docs/runbooks/backup.md has the whole of it.";
-
-const RESTORE_EXAMPLES: &str = "Examples:
-  seawall restore /backup/seawall-2026-11-29                 into an empty data folder; `seawall up` serves it then
-  seawall restore /backup/seawall-2026-11-29 --replace       what is in the folder is put aside first
-  seawall restore --from-live /mnt/edge/seawall-data         without a backup: of what an edge had kept of what it served";
-
-const CONTROL_EXAMPLES: &str = "Example:
-  seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
+const CONTROL_EXAMPLES: &str = "Examples:
+  seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
+  seawall control token --location lhr    lets a location join, once";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -220,6 +225,12 @@ pub struct Up {
     /// The status page [default: 127.0.0.1:8900] (not in this build)
     #[arg(long, env = "SEAWALL_STATUS_PAGE", value_name = "ADDRESS")]
     pub status_page: Option<Listen>,
+    /// Where an edge hands on what control has published, to other edges near it [default: none]
+    #[arg(long, env = "SEAWALL_RELAY", value_name = "ADDRESS")]
+    pub relay: Option<Listen>,
+    /// Where control listens for edges in other locations, which join with a token [default: none]
+    #[arg(long, env = "SEAWALL_EDGES", value_name = "ADDRESS")]
+    pub edges: Option<Listen>,
     /// The name of this location [default: local]
     #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME", value_parser = location)]
     pub location: Option<String>,
@@ -263,6 +274,8 @@ impl Up {
         put("dashboard", shown(&self.dashboard));
         put("admin", shown(&self.admin));
         put("status-page", shown(&self.status_page));
+        put("relay", shown(&self.relay));
+        put("edges", shown(&self.edges));
         put("location", self.location.clone());
         put("workers", self.workers.map(|workers| workers.to_string()));
         let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
@@ -317,6 +330,25 @@ pub struct Edge {
     /// What is served comes by orders, and the file is for the first start alone
     #[arg(long, hide = true)]
     pub managed: bool,
+    /// Become a location of this control, https://HOST:PORT (what it was given with --edges)
+    #[arg(long, env = "SEAWALL_JOIN", value_name = "URL", requires = "token")]
+    pub join: Option<String>,
+    /// The token to join with: `seawall control token` makes it
+    #[arg(
+        long,
+        env = "SEAWALL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Another edge that hands on what control has published, https://HOST:PORT; several are possible
+    #[arg(
+        long,
+        env = "SEAWALL_RELAYS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub source: Vec<String>,
     /// What all processes of the edge are given
     #[command(flatten)]
     pub up: Up,
@@ -340,7 +372,7 @@ pub struct Worker {
 }
 
 /// Where what runs is found.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct At {
     /// The data folder of what runs
     #[arg(
@@ -480,50 +512,13 @@ pub struct Decide {
     pub at: At,
 }
 
-/// Flags of `backup`.
-#[derive(Args)]
-pub struct Backup {
-    /// The file to write; it is not there yet
-    pub file: PathBuf,
-    #[command(flatten)]
-    pub at: At,
-    /// The database that control keeps versions in, where no control runs here that would know it
-    #[arg(
-        long,
-        env = "SEAWALL_STORE",
-        hide_env_values = true,
-        value_name = "ADDRESS"
-    )]
-    pub store: Option<String>,
-}
-
-/// Flags of `restore`.
-#[derive(Args)]
-pub struct Restore {
-    /// The backup
-    #[arg(required_unless_present = "from_live")]
-    pub file: Option<PathBuf>,
-    /// In place of a backup: the data folder of an edge; versions begin anew with what it served
-    #[arg(long, value_name = "DIR", conflicts_with = "file")]
-    pub from_live: Option<PathBuf>,
-    /// Put aside what is in the data folder
-    #[arg(long)]
-    pub replace: bool,
-    #[command(flatten)]
-    pub at: At,
-    /// The empty database that versions are brought into, in place of a file in the data folder
-    #[arg(
-        long,
-        env = "SEAWALL_STORE",
-        hide_env_values = true,
-        value_name = "ADDRESS"
-    )]
-    pub store: Option<String>,
-}
-
 /// Flags of `control`.
 #[derive(Args, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Control {
+    /// In place of running: something about locations
+    #[command(subcommand)]
+    pub about: Option<About>,
     /// The descriptor of the wire to whoever started it
     #[arg(long, hide = true)]
     pub wire: Option<i32>,

@@ -22,7 +22,7 @@ mod transfer;
 
 use std::collections::BTreeMap;
 
-pub use entry::{Body, Entry, KillSwitch, Outcome, Scope, Subject};
+pub use entry::{Body, Entry, KillSwitch, LocationKeys, Outcome, Scope, Subject};
 pub use error::{Conflict, StoreError};
 pub use postgres::Postgres;
 pub use rollout::{Rollout, State};

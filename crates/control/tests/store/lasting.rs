@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use seawall_control::plan::{StepSpec, Taken};
 use seawall_control::store::{
-    Append, Body, Change, KillSwitch, Outcome, Scope, Sqlite, State, Subject, transfer,
+    Append, Body, Change, KillSwitch, LocationKeys, Outcome, Scope, Sqlite, State, Subject,
+    transfer,
 };
 use seawall_control::{Chain, ConfigStore, Hash, StoreError};
 use seawall_model::tempo::{Kind, Share};
@@ -247,6 +248,7 @@ pub fn filled(store: &mut dyn ConfigStore) {
         Change::Event(Body::LocationJoined {
             location: name.into(),
             key: Hash::of(b"k"),
+            keys: LocationKeys::default(),
             architecture: "x86_64".into(),
         })
     };

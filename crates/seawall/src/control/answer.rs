@@ -97,6 +97,15 @@ impl Control {
             ToControl::Rollouts { ids } => {
                 beside(FromControl::Rollouts, &self.engine.standings(&ids)?)
             }
+            ToControl::JoinToken { location, who } => self.join_token(&location, &who),
+            ToControl::Locations => self.places(),
+            ToControl::Leave { location, who, why } => self.leave(&location, &who, &why),
+            ToControl::Drain {
+                location,
+                undrain,
+                who,
+                why,
+            } => self.drain(location, undrain, &who, &why),
             ToControl::Status => {
                 let running = self.engine.standings(&[]);
                 let seq = self.engine.store().last();
@@ -105,9 +114,15 @@ impl Control {
                 let status = json!({
                     "trouble": trouble,
                     "log": seq,
+                    "published": {
+                        "generation": self.publisher.generation(),
+                        "folder": self.publisher.folder().path(),
+                        "problem": self.unpublished,
+                    },
                     "chains": self.engine.serving().count(),
                     "rollouts": running,
-                    "locations": self.agents.iter().map(|(_, location)| location).collect::<Vec<_>>(),
+                    "locations": self.engine.fleet.places(self.now_ms()),
+                    "edges": self.edges.as_ref().map(|edges| edges.listens),
                 });
                 Ok((FromControl::Status(status), None))
             }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::{Chain, Change, Counted, OnTrial};
+use crate::order::{Chain, Counted};
 
 /// What is said to control.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +91,35 @@ pub enum ToControl {
         /// Which; none is all that run.
         ids: Vec<u64>,
     },
+    /// A token for a location to join with.
+    JoinToken {
+        /// Its name.
+        location: String,
+        /// Who.
+        who: String,
+    },
+    /// The locations.
+    Locations,
+    /// A location is one of ours no more.
+    Leave {
+        /// Its name.
+        location: String,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+    },
+    /// Traffic is led away from a location, or back to it.
+    Drain {
+        /// Its name; none is the only one.
+        location: Option<String>,
+        /// Back to it.
+        undrain: bool,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+    },
     /// What control knows, for `seawall status`.
     Status,
     /// A copy of the log.
@@ -100,8 +129,8 @@ pub enum ToControl {
 /// What control says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromControl {
-    /// To an agent. Beside it: a [`Want`].
-    Want,
+    /// To an agent: something else is published now. It would look by itself before long.
+    Published,
     /// Beside it: what was made, [`Applied`].
     Applied,
     /// Not done.
@@ -132,6 +161,15 @@ pub enum FromControl {
         /// The number of its last entry.
         seq: u64,
     },
+    /// A token to join with.
+    Token {
+        /// As it is given to `seawall edge --join`.
+        token: String,
+        /// Where control listens for locations.
+        listens: String,
+    },
+    /// Beside it: the locations, a list of [`Place`](super::locations::Place).
+    Locations,
     /// What control knows.
     Status(serde_json::Value),
     /// Done.
@@ -189,23 +227,14 @@ pub struct Told {
     pub tombstone: bool,
 }
 
-/// What an agent is to bring about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Want {
-    /// What is for all clients; only what has changed lately, or all where `all` says so.
-    pub live: Vec<Change>,
-    /// All that is on trial.
-    pub trials: Vec<OnTrial>,
-    /// Milliseconds between two Reports.
-    pub report_ms: u64,
-    /// Milliseconds between two probes of a trial.
-    pub probe_ms: u64,
-}
-
 /// What an agent tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
+    /// The epoch of the manifest that it acts on; 0 for none.
+    pub epoch: u64,
+    /// And its generation.
+    pub generation: u64,
     /// What was counted on trials.
     pub counted: Counted,
     /// Each trial that was taken: since how many milliseconds at this share.
