@@ -15,6 +15,7 @@ mod bodies;
 mod certificates;
 mod check;
 mod compress;
+mod database;
 mod files;
 mod guard;
 mod http3;
@@ -27,6 +28,12 @@ mod origins;
 mod protocols;
 mod reload;
 mod rollouts;
+// The PostgreSQL that the store's own tests start, and where they keep it.
+#[path = "../../../control/tests/store/folder.rs"]
+mod folder;
+#[path = "../../../control/tests/store/server.rs"]
+#[allow(dead_code, reason = "the store's own tests use the rest")]
+mod server;
 mod site;
 mod supervisor;
 mod tools;
