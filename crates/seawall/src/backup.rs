@@ -25,7 +25,7 @@ use crate::cli;
 use crate::control::engine::unix;
 use crate::control::truth;
 use crate::data::{Data, Held};
-use crate::distribution::publisher;
+use crate::distribution::{joining, publisher};
 use crate::good::{self, GOOD};
 use crate::live::{LIVE, sync_folder};
 use crate::say::say;
@@ -45,6 +45,8 @@ const KEPT: [&str; 10] = [
 ];
 /// Folders of it: certificates that came by ACME, with the account's key; the keys that sign what is published.
 const FOLDERS: [&str; 2] = ["certificates", "keys"];
+/// What is made anew of all that, and would be of another log: put aside with it.
+const ANEW: [&str; 2] = [publisher::PUBLISHED, joining::RECEIVED];
 /// What belongs to the log's file while it is open.
 const BESIDE: [&str; 2] = ["control.db-wal", "control.db-shm"];
 /// Zones that are brought into a new log at once.
@@ -289,6 +291,7 @@ fn put_aside(data: &Data, replace: bool, with_log: bool) -> Result<Option<PathBu
     let there: Vec<&str> = names()
         .chain(log)
         .chain(FOLDERS)
+        .chain(ANEW)
         .filter(|name| data.path(name).symlink_metadata().is_ok())
         .collect();
     if there.is_empty() {

@@ -139,6 +139,24 @@ impl Server {
 
     /// Starts it, again after [`Server::kill`].
     pub fn run(&self) {
+        self.spawn();
+        self.wait_until_it_answers();
+    }
+
+    /// Whether there is a process that began to be the server and has not ended.
+    fn lives(&self) -> bool {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let pid = text
+            .lines()
+            .next()
+            .and_then(|line| line.parse::<i32>().ok());
+        let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // One that has just been started has written nothing yet.
+        sleep(Duration::from_millis(300));
+        pid.is_some_and(|pid| name(pid).starts_with("postgres"))
+    }
+
+    fn spawn(&self) {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -175,7 +193,6 @@ impl Server {
             command.uid(NOBODY).gid(NOBODY);
         }
         *self.running.lock().expect("no panic") = Some(command.spawn().expect("postgres starts"));
-        self.wait_until_it_answers();
     }
 
     fn wait_until_it_answers(&self) {
@@ -184,6 +201,16 @@ impl Server {
             let asked = self.psql("postgres", "SELECT 1");
             if asked.status.success() {
                 return;
+            }
+            if !self.lives() {
+                // A backend of the one that was killed was still there; by now it is not.
+                let shell = self.running.lock().expect("no panic").take();
+                if let Some(mut shell) = shell {
+                    drop(shell.stdin.take());
+                    shell.wait().expect("gone");
+                }
+                sleep(Duration::from_millis(100));
+                self.spawn();
             }
             assert!(
                 Instant::now() < due,
