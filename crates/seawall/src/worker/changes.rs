@@ -171,12 +171,13 @@ impl Worker {
             live,
             changed,
             tried,
+            says_what_is_live,
             ordered,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
         self.tried = tried;
         let state = &self.configuration.state;
-        if ordered.number != 0 {
+        if says_what_is_live {
             // With what control says is live, whatever was lost is made good.
             state.disk.older.store(false, Ordering::Relaxed);
         }

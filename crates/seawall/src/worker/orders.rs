@@ -46,6 +46,8 @@ pub struct Made {
     pub tried: Vec<Tried>,
     /// What is told.
     pub ordered: Ordered,
+    /// The order said what is live for all; what is as it was already is said too.
+    pub says_what_is_live: bool,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -111,6 +113,7 @@ fn make(
         },
         changed,
         tried,
+        says_what_is_live: !order.live.is_empty(),
         ordered: making.ordered,
     }
 }
