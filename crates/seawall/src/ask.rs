@@ -1,5 +1,6 @@
 //! Commands that ask control: versions are made, listed, compared and rolled back, rollouts are watched and decided on.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -85,7 +86,7 @@ fn run<T>(asks: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Who asks: whoever may open the socket is the owner of what runs.
-fn who() -> String {
+pub fn who() -> String {
     // SAFETY: it only tells a number.
     let uid = unsafe { libc::getuid() };
     match std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")) {
@@ -423,6 +424,24 @@ pub fn status(data: &Path) -> Option<serde_json::Value> {
         }
     })
     .ok()
+}
+
+/// A copy of the log, of the control that runs; none where none does.
+pub fn backup(data: &Path) -> Option<Result<(File, u64)>> {
+    let asks = async move |wire| {
+        let control = Control { wire };
+        match control.ask(&ToControl::Backup, None).await? {
+            (FromControl::Backup { seq }, Some(file)) => Ok((File::from(file), seq)),
+            _ => bail!("control answered something else: is it an older Seawall?"),
+        }
+    };
+    let asked = run(async {
+        match Wire::connect(&data.join("control.sock")) {
+            Ok(wire) => asks(wire).await.map(Some),
+            Err(_) => Ok(None),
+        }
+    });
+    asked.transpose()
 }
 
 /// `seawall control token`, `locations` and `leave`.

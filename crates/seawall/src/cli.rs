@@ -1,5 +1,6 @@
 //! The command line: names are the contract's, help teaches.
 
+mod backup;
 mod fleet;
 mod keys;
 
@@ -10,8 +11,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use seawall_control::store::postgres;
 use seawall_model::{document, units};
 
+pub use backup::{Backup, Restore};
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 pub use keys::{Keys, KeysWhat};
@@ -67,6 +70,12 @@ pub enum Command {
     /// The keys that sign what is published: show, rotate, revoke them
     #[command(after_help = keys::EXAMPLES)]
     Keys(Keys),
+    /// Write all that a data folder cannot be without into one file, while it is used or not
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(Backup),
+    /// Bring a backup back into a data folder on which nothing runs
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(Restore),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -206,6 +215,15 @@ pub struct Up {
         default_value = "./seawall-data"
     )]
     pub data: PathBuf,
+    /// Where control keeps versions: a PostgreSQL database as postgres://USER@HOST/DATABASE, or @FILE for a file with such an
+    /// address in it [default: a file in --data]. One with a password comes by the file or by SEAWALL_STORE
+    #[arg(
+        long,
+        env = "SEAWALL_STORE",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub store: Option<String>,
     /// Where HTTP is served; `none` leaves it out, port 0 picks a free one [default: 0.0.0.0:8080, or port 80 with --host]
     #[arg(long, env = "SEAWALL_HTTP", value_name = "ADDRESS")]
     pub http: Option<Listen>,
@@ -262,6 +280,9 @@ impl Up {
         put("acme-directory", self.acme_directory.clone());
         put("config", self.config.as_deref().map(path_word));
         put("data", Some(path_word(&self.data)));
+        // A password is nothing for a command line: it goes on as it came.
+        let store = self.store.clone();
+        put("store", store.filter(|store| !has_password(store)));
         put("http", shown(&self.http));
         put("https", shown(&self.https));
         put("dashboard", shown(&self.dashboard));
@@ -280,6 +301,10 @@ impl Up {
         }
         words
     }
+}
+
+fn has_password(store: &str) -> bool {
+    !store.starts_with('@') && postgres::has_password(store)
 }
 
 /// A path as it can stand on a command line; ours are UTF-8, for they came from there or from a document.

@@ -11,6 +11,7 @@ pub mod locations;
 mod make;
 mod reports;
 mod steer;
+pub mod truth;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_bundle::PublicKey;
+use seawall_control::StoreError;
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +37,7 @@ use crate::distribution::identity::Authority;
 use crate::distribution::keys;
 use crate::distribution::publisher::Publisher;
 use crate::distribution::serve::{self, Hands, Known, Question};
+use crate::good;
 use crate::last_words;
 use crate::live;
 use crate::order;
@@ -75,8 +78,11 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let _held = data.hold("control")?;
         let tempo = Tempo::faster(flags.up.speed);
         let location = configure::parsed(&flags.up).document.edge.location;
-        let mut engine =
-            Engine::open(&data.path("control.db"), tempo).context("the store of versions")?;
+        let starter = flags.wire.map(start::wire).transpose()?;
+        let Some(store) = truth::open(&flags.up, &data, starter.as_ref()).await? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut engine = Engine::open(store, tempo).context("the store of versions")?;
         let alone = flags.wire.is_none() && !data.path("edge.sock").exists();
         if !alone {
             engine.fleet.is_here(&location);
@@ -97,7 +103,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             unpublished: None,
             agents: Vec::new(),
             began: Instant::now(),
-            up: flags.wire.map(start::wire).transpose()?,
+            up: starter,
+            trouble: String::new(),
             data,
         };
         control.run(listener, asks, tempo).await
@@ -124,6 +131,8 @@ pub struct Control {
     began: Instant,
     /// To `up`, where that started us.
     up: Option<Wire>,
+    /// What keeps the store from answering, as it was told last; empty: nothing.
+    trouble: String,
     data: Data,
 }
 
@@ -222,7 +231,7 @@ impl Control {
                     (self.up, left) = (None, true);
                 }
                 _ = hang_up.recv() => self.import(),
-                _ = tick.tick() => self.tick(),
+                _ = tick.tick() => self.tick()?,
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = interrupt.recv() => {}
             }
@@ -253,8 +262,8 @@ impl Control {
         }
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
-        let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
-        let live = live.and_then(Result::ok).map(|(parsed, _)| parsed);
+        let live = is_first.then(|| good::recall(&self.data.path("")));
+        let live = live.and_then(Result::ok).map(|kept| kept.parsed);
         if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
             self.maker().import(&flags, live)
         {
@@ -269,11 +278,15 @@ impl Control {
         }
     }
 
-    fn tick(&mut self) {
+    /// # Errors
+    /// When what we know is no longer what the store knows: whoever starts next reads it anew.
+    fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
-        if let Err(error) = self.engine.tick(now) {
-            complain(format_args!("rollouts wait: {error}"));
+        let ticked = self.engine.tick(now);
+        if let Some(why) = self.engine.is_lost() {
+            bail!("{why}");
         }
+        self.note_trouble(ticked.err());
         let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
@@ -287,6 +300,21 @@ impl Control {
                 Err(error) => self.unpublished(&error),
             }
         }
+        Ok(())
+    }
+
+    /// What keeps the store from answering is said once for as long as it lasts.
+    fn note_trouble(&mut self, error: Option<StoreError>) {
+        let trouble = error.map(|error| error.to_string()).unwrap_or_default();
+        if trouble == self.trouble {
+            return;
+        }
+        if trouble.is_empty() {
+            complain("the store of versions answers again: rollouts go on");
+        } else {
+            complain(format_args!("rollouts wait: {trouble}"));
+        }
+        self.trouble = trouble;
     }
 
     /// Said once for as long as it lasts.

@@ -10,6 +10,7 @@
 
 mod agent;
 mod ask;
+mod backup;
 mod certificates;
 mod check;
 mod cli;
@@ -20,6 +21,7 @@ mod distribution;
 mod doctor;
 mod draft;
 mod file;
+mod good;
 mod here;
 mod http3;
 mod join;
@@ -38,6 +40,7 @@ mod standing;
 mod start;
 mod status;
 mod steering;
+mod sum;
 mod supervisor;
 mod trouble;
 mod up;
@@ -83,6 +86,8 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Rollouts(rollouts) => ask::rollouts(&rollouts),
         cli::Command::Approve(decide) => ask::decide(&decide, true),
         cli::Command::Abort(decide) => ask::decide(&decide, false),
+        cli::Command::Backup(flags) => backup::backup(&flags),
+        cli::Command::Restore(flags) => backup::restore(&flags),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

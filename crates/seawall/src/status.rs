@@ -139,6 +139,10 @@ impl Known {
                 }
             }
         }
+        let troubled = |known: &Value| text(known, "/trouble").is_some();
+        if self.control.as_ref().is_some_and(troubled) {
+            degraded.push("store".into());
+        }
         match &self.state {
             None => degraded.push("no_admin_port".into()),
             Some(state) => {
@@ -188,6 +192,10 @@ impl Known {
                     pid.unwrap_or(0)
                 ),
             );
+        }
+        let trouble = self.control.as_ref();
+        if let Some(trouble) = trouble.and_then(|known| text(known, "/trouble")) {
+            line("store", trouble);
         }
         let what = if degraded.is_empty() {
             "nothing".into()

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cli;
+use crate::control::truth;
 use crate::data::Data;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
@@ -32,6 +33,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// # Errors
 /// Whatever keeps it from serving, with what can be done.
 pub fn run(flags: &cli::Up) -> Result<ExitCode> {
+    // What control could not use is told before anything runs.
+    truth::address(flags.store.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

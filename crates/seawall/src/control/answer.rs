@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::make::{By, NotMade};
 use super::words::{Applied, FromControl, ToControl, Told};
-use super::{Control, kills};
+use super::{Control, kills, truth};
 use crate::order::{self, Chain};
 use crate::wire::Wire;
 
@@ -25,6 +25,9 @@ type Answer = Result<(FromControl, Option<OwnedFd>), NotMade>;
 
 impl Control {
     pub(super) fn answer(&mut self, wire: &Rc<Wire>, word: ToControl, files: Vec<OwnedFd>) {
+        if matches!(word, ToControl::Backup) {
+            return self.back_up(wire);
+        }
         let answered = self.try_to_answer(word, files);
         let (word, file) = answered.unwrap_or_else(|not| {
             let word = match not {
@@ -119,9 +122,12 @@ impl Control {
                 why,
             } => self.drain(location, undrain, &who, &why),
             ToControl::Status => {
-                let running = self.engine.standings(&[])?;
-                let seq = self.engine.store().last()?;
+                let running = self.engine.standings(&[]);
+                let seq = self.engine.store().last();
+                let trouble = seq.as_ref().err().map(ToString::to_string);
+                let (running, seq) = (running.unwrap_or_default(), seq.unwrap_or_default());
                 let status = json!({
+                    "trouble": trouble,
                     "log": seq,
                     "published": {
                         "generation": self.publisher.generation(),
@@ -135,8 +141,31 @@ impl Control {
                 });
                 Ok((FromControl::Status(status), None))
             }
-            ToControl::Agent { .. } | ToControl::Report => Ok((FromControl::Done, None)),
+            ToControl::Agent { .. } | ToControl::Report | ToControl::Backup => {
+                Ok((FromControl::Done, None))
+            }
         }
+    }
+
+    /// Copies the log on a thread of its own: that takes as long as the log is, and rollouts go on.
+    fn back_up(&self, wire: &Rc<Wire>) {
+        let (wire, data) = (wire.clone(), self.data.clone());
+        let store = self.flags.store.clone();
+        tokio::task::spawn_local(async move {
+            let copy = move || {
+                let url = truth::address(store.as_deref())?;
+                truth::copy(url.as_deref(), &data)
+            };
+            let copied = match tokio::task::spawn_blocking(copy).await {
+                Ok(copied) => copied.map_err(|error| format!("{error:#}")),
+                Err(error) => Err(error.to_string()),
+            };
+            // Who asked may have gone.
+            let _ = match copied {
+                Ok((file, seq)) => wire.say(&FromControl::Backup { seq }, &[file.as_fd()]),
+                Err(why) => wire.say(&FromControl::Refused { why }, &[]),
+            };
+        });
     }
 
     fn versions(&mut self, chain: &Chain) -> Answer {

@@ -4,7 +4,6 @@
 //! stop trying it, and to make a version with the old document, so that the newest version is what serves again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
@@ -12,8 +11,8 @@ use seawall_control::plan::{
     self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
 };
 use seawall_control::store::{
-    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
-    State, StoreError, Subject,
+    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, State,
+    StoreError, Subject,
 };
 use seawall_model::document;
 use seawall_model::tempo::Kind;
@@ -32,6 +31,8 @@ pub const PLANNER: &str = "planner";
 /// What carries rollouts out.
 pub struct Engine {
     store: Box<dyn ConfigStore>,
+    /// Why what we know may not be what the store knows.
+    lost: Option<String>,
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
     serving: BTreeMap<Chain, Served>,
@@ -52,13 +53,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens what is there, or makes it.
+    /// Goes on with what is in a store.
     ///
     /// # Errors
     /// As the store says.
-    pub fn open(path: &Path, tempo: Tempo) -> Result<Self, StoreError> {
+    pub fn open(store: Box<dyn ConfigStore>, tempo: Tempo) -> Result<Self, StoreError> {
         let mut engine = Self {
-            store: Box::new(Sqlite::open(path)?),
+            store,
+            lost: None,
             tempo,
             serving: BTreeMap::new(),
             stepped: HashMap::new(),
@@ -180,14 +182,28 @@ impl Engine {
         changes: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
         self.changed = true;
-        self.store.append(&Append {
+        let appended = self.store.append(&Append {
             request: None,
             expect,
             who: who.to_owned(),
             why: why.to_owned(),
             at: unix(),
             changes,
-        })
+        });
+        self.noted(appended)
+    }
+
+    /// An append that may have been made, or a lead that is another's: what is known here has to be read anew.
+    fn noted<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error @ (StoreError::Unknown(_) | StoreError::Lost { .. })) = &answer {
+            self.lost = Some(error.to_string());
+        }
+        answer
+    }
+
+    /// Why what we know may not be what the store knows; then whoever starts next reads it anew.
+    pub fn is_lost(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// Asks the planner about each rollout, and does what it says.
@@ -195,7 +211,8 @@ impl Engine {
     /// # Errors
     /// As the store says; what was not done is done the next time.
     pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let running = self.store.running()?;
+        let running = self.store.running();
+        let running = self.noted(running)?;
         for rollout in &running {
             if self.waits_for_another(rollout, &running) {
                 continue;

@@ -138,6 +138,8 @@ pub enum ToControl {
     },
     /// What control knows, for `seawall status`.
     Status,
+    /// A copy of the log.
+    Backup,
 }
 
 /// What control says.
@@ -174,6 +176,11 @@ pub enum FromControl {
     Killed {
         /// The number of its rollout.
         rollout: u64,
+    },
+    /// Beside it: a copy of the log, verified.
+    Backup {
+        /// The number of its last entry.
+        seq: u64,
     },
     /// A token to join with.
     Token {

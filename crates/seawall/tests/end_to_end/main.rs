@@ -15,11 +15,13 @@ mod bodies;
 mod certificates;
 mod check;
 mod compress;
+mod database;
 mod emergency;
 mod files;
 mod guard;
 mod hand_over;
 mod http3;
+mod keeping;
 mod life;
 mod load;
 mod observe;
@@ -29,6 +31,12 @@ mod own_certificates;
 mod protocols;
 mod reload;
 mod rollouts;
+// The PostgreSQL that the store's own tests start, and where they keep it.
+#[path = "../../../control/tests/store/folder.rs"]
+mod folder;
+#[path = "../../../control/tests/store/server.rs"]
+#[allow(dead_code, reason = "the store's own tests use the rest")]
+mod server;
 mod site;
 mod spare;
 mod supervisor;

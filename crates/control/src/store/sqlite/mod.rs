@@ -133,6 +133,10 @@ impl ConfigStore for Sqlite {
         write::rebuild(&mut self.db, &self.path)
     }
 
+    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError> {
+        write::take_in(&mut self.db, &self.path, entries, documents)
+    }
+
     fn derived(&mut self) -> Result<Derived, StoreError> {
         self.read(read::derived)
     }

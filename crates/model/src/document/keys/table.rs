@@ -226,6 +226,8 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "dns_stale",
     "access_log",
     "descriptors",
+    "older_configuration",
+    "not_on_disk",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
 const LISTENERS: &[&str] = &["http", "https"];
