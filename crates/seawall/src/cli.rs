@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use seawall_model::{document, units};
+use seawall_model::{Host, document, units};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -54,6 +54,9 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Make, list and revoke tokens of the API; without --api also when all tokens are lost
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(Token),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
@@ -114,6 +117,14 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
   seawall rollback example.com 7                             to version 7";
+
+const TOKEN_EXAMPLES: &str = "Examples:
+  seawall token make ci --scope write:example.com --expires 90d   prints the token, once
+  seawall token list
+  seawall token revoke ci                                         from then on it is good no more
+
+Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, tokens. docs/api.md says what each allows.
+The first token is in DATA/admin.token, which its owner alone reads.";
 
 const CONTROL_EXAMPLES: &str = "Example:
   seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
@@ -185,9 +196,12 @@ pub struct Up {
     /// Where HTTPS is served [default: 0.0.0.0:8443, or port 443 with --host]
     #[arg(long, env = "SEAWALL_HTTPS", value_name = "ADDRESS")]
     pub https: Option<Listen>,
-    /// Dashboard and API [default: 127.0.0.1:8800] (not in this build)
+    /// The API, and the dashboard, which is not in this build [default: 127.0.0.1:8800]
     #[arg(long, env = "SEAWALL_DASHBOARD", value_name = "ADDRESS")]
     pub dashboard: Option<Listen>,
+    /// A name by which the API may be asked, beside addresses and localhost; several are possible
+    #[arg(long, env = "SEAWALL_DASHBOARD_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = host)]
+    pub dashboard_host: Vec<String>,
     /// Health, readiness, metrics and state, read-only [default: 127.0.0.1:8801]
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDRESS")]
     pub admin: Option<Listen>,
@@ -243,6 +257,9 @@ impl Up {
         for host in &self.host {
             put("host", Some(host.clone()));
         }
+        for host in &self.dashboard_host {
+            put("dashboard-host", Some(host.clone()));
+        }
         words
     }
 }
@@ -266,7 +283,7 @@ pub struct Status {
 #[derive(Args)]
 pub struct Upgrade {
     #[command(flatten)]
-    pub at: At,
+    pub at: Here,
 }
 
 /// Flags of `edge`.
@@ -306,9 +323,53 @@ pub struct Worker {
     pub up: Up,
 }
 
-/// Where what runs is found.
+/// Flags of `token`.
 #[derive(Args)]
-pub struct At {
+pub struct Token {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: TokenWhat,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "", global = true)]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// What to do with tokens.
+#[derive(Subcommand)]
+pub enum TokenWhat {
+    /// Make a token and print it: it is told now and never again
+    Make(MakeToken),
+    /// List the tokens that stand
+    List {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A token is good no more, from now on
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Flags of `token make`.
+#[derive(Args)]
+pub struct MakeToken {
+    /// Its name: its holder is `token:NAME` in the log
+    pub name: String,
+    /// What it may do; several are possible
+    #[arg(long, required = true, num_args = 1.., value_delimiter = ',')]
+    pub scope: Vec<String>,
+    /// How long it is good, as 90d [default: until it is revoked]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub expires: Option<Duration>,
+}
+
+/// Where what runs is found on this machine.
+#[derive(Args)]
+pub struct Here {
     /// The data folder of what runs
     #[arg(
         long,
@@ -317,6 +378,26 @@ pub struct At {
         default_value = "./seawall-data"
     )]
     pub data: PathBuf,
+}
+
+/// Where what runs is found.
+#[derive(Args)]
+pub struct At {
+    /// The data folder of what runs
+    #[arg(
+        long,
+        env = "SEAWALL_DATA",
+        value_name = "DIR",
+        default_value = "./seawall-data",
+        global = true
+    )]
+    pub data: PathBuf,
+    /// Ask a Seawall elsewhere, by its API: https://HOST, or http:// on this machine. The token is in SEAWALL_TOKEN
+    #[arg(long, env = "SEAWALL_API", value_name = "URL", global = true)]
+    pub api: Option<String>,
+    /// A file (PEM) of the authorities to trust in place of the public ones
+    #[arg(long, env = "SEAWALL_API_CA", value_name = "FILE", global = true)]
+    pub api_ca: Option<PathBuf>,
 }
 
 /// Why something is done.
@@ -469,6 +550,13 @@ pub struct Check {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|wrong| wrong.to_string())
+}
+
+fn host(text: &str) -> Result<String, String> {
+    match Host::parse(text) {
+        Ok(host) => Ok(host.to_string()),
+        Err(wrong) => Err(wrong.to_string()),
+    }
 }
 
 fn location(text: &str) -> Result<String, String> {

@@ -4,35 +4,44 @@
 //! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
 
 mod answer;
+pub mod asks;
 pub mod engine;
+mod machine;
 mod make;
 mod reports;
+mod tokens;
 pub mod words;
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::api::{self, Question};
 use crate::cli;
 use crate::configure;
 use crate::data::Data;
 use crate::last_words;
 use crate::live;
 use crate::order;
-use crate::say::complain;
+use crate::say::{complain, say};
 use crate::start;
+use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
-use make::{Maker, NotMade};
+use make::Maker;
 use words::{FromControl, ToControl};
+
+pub use answer::PAGE;
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
@@ -71,6 +80,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             began: Instant::now(),
             up: flags.wire.map(start::wire).transpose()?,
             data,
+            tokens: Arc::default(),
+            turned: watch::Sender::new(0),
         };
         control.run(listener, tempo).await
     })
@@ -87,6 +98,10 @@ pub struct Control {
     /// To `up`, where that started us.
     up: Option<Wire>,
     data: Data,
+    /// Who may ask over HTTP.
+    tokens: Arc<Tokens>,
+    /// Counts up whenever something may be other than it was.
+    turned: watch::Sender<u64>,
 }
 
 /// Somebody said something, or has gone.
@@ -95,6 +110,7 @@ type Heard = (Rc<Wire>, Option<(ToControl, Vec<OwnedFd>)>);
 impl Control {
     async fn run(mut self, listener: WireListener, tempo: Tempo) -> Result<ExitCode> {
         let (heard, mut hears) = mpsc::channel::<Heard>(HEARD);
+        let (ask, mut asked) = mpsc::channel::<Question>(HEARD);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -105,8 +121,16 @@ impl Control {
         let mut left = false;
         self.wait_for_live().await;
         self.import();
+        self.first_token();
+        let mut listens = self.begin_api(ask);
         loop {
             tokio::select! {
+                Some(Question { asked, answer }) = asked.recv() => {
+                    // Who asked may have gone.
+                    let _ = answer.send(self.answer(asked));
+                    self.turned.send_modify(|turn| *turn += 1);
+                }
+                Some(address) = listens.recv() => self.api_listens(address),
                 Some((wire, told)) = hears.recv() => match told {
                     Some((word, files)) => self.hear(&wire, word, files),
                     None => self.agents.retain(|(agent, _)| !Rc::ptr_eq(agent, &wire)),
@@ -154,9 +178,7 @@ impl Control {
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
         let live = live.and_then(Result::ok).map(|(parsed, _)| parsed);
-        if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
-            self.maker().import(&flags, live)
-        {
+        if let Err(why) = self.maker().import(&flags, live) {
             complain(format_args!("the configuration is not taken in: {why}"));
         }
     }
@@ -172,8 +194,42 @@ impl Control {
         let now = self.now_ms();
         match self.engine.tick(now) {
             Ok(false) => {}
-            Ok(true) => self.tell_agents(),
+            Ok(true) => {
+                self.tell_agents();
+                self.turned.send_modify(|turn| *turn += 1);
+            }
             Err(error) => complain(format_args!("rollouts wait: {error}")),
+        }
+    }
+
+    /// Begins to answer over HTTP. What comes back are addresses on which it does.
+    fn begin_api(&self, ask: mpsc::Sender<Question>) -> mpsc::Receiver<SocketAddr> {
+        let (tell, listens) = mpsc::channel(1);
+        let begun = api::begin(api::Begin {
+            flags: self.flags.clone(),
+            ask,
+            tokens: self.tokens.clone(),
+            turned: self.turned.subscribe(),
+            listens: tell,
+        });
+        if let Err(error) = begun {
+            complain(format_args!("nothing is answered over HTTP: {error}"));
+        }
+        listens
+    }
+
+    fn api_listens(&self, address: SocketAddr) {
+        let token_path = self.data.path(token::FIRST_FILE);
+        say(format_args!(
+            "  api        http://{address}/api/v1   (token in {})",
+            token_path.display()
+        ));
+        if let Some(up) = &self.up {
+            let word = FromControl::Listens {
+                dashboard: address,
+                token_path,
+            };
+            let _ = up.say(&word, &[]);
         }
     }
 
@@ -210,7 +266,10 @@ impl Control {
                     self.engine.heard(&location, Some(report), now);
                 }
             }
-            word => self.answer(wire, word, files),
+            ToControl::Ask => {
+                self.answer_on(wire, files);
+                self.turned.send_modify(|turn| *turn += 1);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod api;
 mod ask;
 mod certificates;
 mod check;
@@ -32,6 +33,7 @@ mod signals;
 mod start;
 mod status;
 mod supervisor;
+mod token;
 mod trouble;
 mod up;
 mod upgrade;
@@ -61,13 +63,14 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Trial => check::trial(stages),
         cli::Command::Apply(apply) => ask::apply(&apply),
         cli::Command::Versions(of) => ask::versions(&of),
-        cli::Command::Diff(diff) => ask::diff(&diff),
+        cli::Command::Diff(diff) => ask::diff_of(&diff),
         cli::Command::Rollback(back) => ask::rollback(&back),
         cli::Command::Delete(delete) => ask::delete(&delete),
         cli::Command::Pin(pin) => ask::pin(&pin),
         cli::Command::Rollouts(rollouts) => ask::rollouts(&rollouts),
         cli::Command::Approve(decide) => ask::decide(&decide, true),
         cli::Command::Abort(decide) => ask::decide(&decide, false),
+        cli::Command::Token(token) => ask::token(&token),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {
@@ -77,6 +80,11 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The description of the API, in OpenAPI 3.1: for the reference.
+pub fn openapi() -> String {
+    api::openapi::text().to_owned()
 }
 
 /// The help of the command and of each subcommand, as it is printed: for the reference.

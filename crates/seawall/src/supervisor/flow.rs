@@ -225,7 +225,7 @@ impl Supervisor {
             Pids {
                 worker,
                 agent,
-                control: self.control,
+                control: self.control.as_ref(),
             },
         ))
     }

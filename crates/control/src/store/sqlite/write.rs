@@ -145,7 +145,7 @@ fn digest(append: &Append) -> Hash {
 
 /// The answer that this request had when it came first.
 fn again(db: &Connection, entries: &[Entry], digest: Hash) -> Result<Appended, Stop> {
-    let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+    let Some((first, done)) = entries.first().zip(done_by(entries)) else {
         return refused("a request without entries");
     };
     if first.request.is_none_or(|(_, before)| before != digest) {
@@ -154,6 +154,13 @@ fn again(db: &Connection, entries: &[Entry], digest: Hash) -> Result<Appended, S
             first.seq
         ));
     }
+    debug_assert!(read::last(db).is_ok_and(|(seq, _)| seq >= done.last));
+    Ok(done)
+}
+
+/// What an append did that made these entries; none if there are none.
+pub(super) fn done_by(entries: &[Entry]) -> Option<Appended> {
+    let (first, last) = entries.first().zip(entries.last())?;
     let mut done = Appended {
         first: first.seq,
         last: last.seq,
@@ -164,8 +171,7 @@ fn again(db: &Connection, entries: &[Entry], digest: Hash) -> Result<Appended, S
     for entry in entries {
         note(entry, &mut done);
     }
-    debug_assert!(read::last(db).is_ok_and(|(seq, _)| seq >= done.last));
-    Ok(done)
+    Some(done)
 }
 
 fn note(entry: &Entry, done: &mut Appended) {
