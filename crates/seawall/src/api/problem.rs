@@ -182,12 +182,6 @@ impl Problem {
         }
         reply
     }
-
-    /// Its status.
-    #[cfg(test)]
-    pub fn status(&self) -> u16 {
-        self.details.status
-    }
 }
 
 impl From<NotMade> for Problem {
