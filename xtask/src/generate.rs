@@ -31,6 +31,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("rules.md", seawall_rules::reference_markdown()),
         ("commands.md", commands()),
         ("openapi.json", seawall::openapi()),
+        ("api.md", seawall::api_markdown()),
     ]
 }
 

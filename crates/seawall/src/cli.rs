@@ -123,7 +123,7 @@ const TOKEN_EXAMPLES: &str = "Examples:
   seawall token list
   seawall token revoke ci                                         from then on it is good no more
 
-Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, tokens. docs/api.md says what each allows.
+Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, tokens. docs/reference/api.md says what each allows.
 The first token is in DATA/admin.token, which its owner alone reads.";
 
 const CONTROL_EXAMPLES: &str = "Example:

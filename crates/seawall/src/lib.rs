@@ -87,6 +87,11 @@ pub fn openapi() -> String {
     api::openapi::text().to_owned()
 }
 
+/// Scopes, endpoints and problems of the API: for the reference.
+pub fn api_markdown() -> String {
+    api::openapi::markdown()
+}
+
 /// The help of the command and of each subcommand, as it is printed: for the reference.
 pub fn help() -> Vec<(String, String)> {
     let mut command = cli::Cli::command();

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::problem::{Details, named};
+use super::problem::{Details, PROBLEMS, named};
 use super::route::{DESCRIPTION, Gives, In, Needs, Optional, PREFIX, Route, Takes};
 use super::routes::ROUTES;
 use crate::process::VERSION;
@@ -95,14 +95,7 @@ fn operation(route: &Route, before: &str, place: &str, generator: &mut SchemaGen
         "platform" => format!("platform_{}", route.id),
         _ => route.id.to_owned(),
     };
-    let scope = match (route.needs, place) {
-        (Needs::Word(word), _) => format!("`{word}`"),
-        (Needs::Chain, "platform") => "`platform`".into(),
-        (Needs::Chain, _) => "`write:ZONE`".into(),
-        (Needs::Document, _) => {
-            "`write:ZONE` for each zone that changes, `platform` where that does".into()
-        }
-    };
+    let scope = scope(route.needs, place);
     let more = match route.more {
         "" => format!("Scope: {scope}."),
         more => format!("{more}\n\nScope: {scope}."),
@@ -221,6 +214,48 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
 
 fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
+}
+
+/// Scopes, problems and endpoints as a page of the reference.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# The API: scopes, endpoints, problems\n\nAll that can be asked, with its schemas, is in [openapi.json](openapi.json); how it is used: [api.md](../api.md).\n\n## Scopes\n\n| Scope | What it allows |\n|---|---|\n",
+    );
+    for scope in SCOPES {
+        out.push_str(&format!("| `{}` | {} |\n", scope.name, scope.what));
+    }
+    out.push_str("\n## Endpoints\n\n| | | Scope | |\n|---|---|---|---|\n");
+    for route in ROUTES {
+        for (before, place) in route.of.places() {
+            out.push_str(&format!(
+                "| {} | `{PREFIX}{before}{}` | {} | {} |\n",
+                route.method,
+                route.path,
+                scope(route.needs, place),
+                route.what
+            ));
+        }
+    }
+    out.push_str("\n## Problems\n\n| Status | `type` is `urn:seawall:problem:` and | What it means | What can be done |\n|---|---|---|---|\n");
+    for def in PROBLEMS {
+        out.push_str(&format!(
+            "| {} | `{}` | {} | {} |\n",
+            def.status, def.name, def.title, def.help
+        ));
+    }
+    out
+}
+
+/// What a token must be allowed, in words.
+fn scope(needs: Needs, place: &str) -> String {
+    match (needs, place) {
+        (Needs::Word(word), _) => format!("`{word}`"),
+        (Needs::Chain, "platform") => "`platform`".into(),
+        (Needs::Chain, _) => "`write:ZONE`".into(),
+        (Needs::Document, _) => {
+            "`write:ZONE` for each zone that changes, `platform` where that does".into()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 /// Before it is tried again to listen where something else does.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Tries after which that is said.
+const TRIES: u32 = 3;
 const BACKLOG: i32 = 256;
 /// What an HTTP/2 client with prior knowledge begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -59,14 +61,19 @@ const ALWAYS: &[u8] = b"x-content-type-options: nosniff\r\n";
 
 /// Listens and answers for as long as the process lives. Must run in a `LocalSet`.
 pub async fn listen(address: SocketAddr, api: Api, tell: mpsc::Sender<SocketAddr>) {
+    let mut tries = 0;
     let listener = loop {
         match bind(address) {
             Ok(listener) => break listener,
             Err(error) => {
-                complain(format_args!(
-                    "the API does not listen on {address} yet: {error} (another address: --dashboard IP:PORT, none: --dashboard none)"
-                ));
-                tokio::time::sleep(wait_again(&error)).await;
+                tries += 1;
+                // A control that is about to end has it for a moment; and once is enough.
+                if tries == TRIES {
+                    complain(format_args!(
+                        "the API does not listen on {address}: {error}; it is tried again (another address: --dashboard IP:PORT, none: --dashboard none)"
+                    ));
+                }
+                tokio::time::sleep(AGAIN).await;
             }
         }
     };
@@ -83,13 +90,6 @@ pub async fn listen(address: SocketAddr, api: Api, tell: mpsc::Sender<SocketAddr
             // No descriptor, or the like: it passes.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
-    }
-}
-
-fn wait_again(error: &std::io::Error) -> Duration {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => AGAIN,
-        _ => AGAIN * 30,
     }
 }
 

@@ -446,7 +446,7 @@ fn the_first_token_is_kept_for_its_owner_and_outlives_control() {
 #[test]
 fn the_command_line_does_over_the_api_what_it_does_here() {
     let (good, site) = (Answering::start("good"), Answering::start("other"));
-    let api = Api::start(&zone("a.test", &good.url(), ""));
+    let api = Api::with(&zone("a.test", &good.url(), ""), &["--speed", "100"]);
     let run = |words: &[&str]| {
         let output = api.seawall(&api.token, words);
         (output.status.code(), said(&output))
