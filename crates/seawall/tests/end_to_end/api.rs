@@ -483,8 +483,9 @@ fn the_command_line_does_over_the_api_what_it_does_here() {
         there.1
     );
     // A version that nobody can serve by is taken back, and it says so.
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nowhere = format!("http://{}", nowhere.local_addr().unwrap());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
     write(&zone("a.test", &nowhere, ""));
     let (code, text) = run(&["apply", file, "--wait"]);
     assert!(code == Some(1) && text.contains("taken back"), "{text}");
