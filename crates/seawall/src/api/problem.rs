@@ -5,7 +5,7 @@ use seawall_model::Problems;
 use serde::{Deserialize, Serialize};
 
 use super::call::Reply;
-use crate::control::asks::{NotMade, Told};
+use crate::control::asks::{self, NotMade};
 
 /// A kind of problem.
 pub struct ProblemDef {
@@ -93,7 +93,7 @@ pub struct Details {
     pub more: Option<u64>,
     /// The newest version, where somebody else was first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<Told>,
+    pub head: Option<asks::Told>,
     /// What that version changed in the one that was looked at, in the unified format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
@@ -116,7 +116,11 @@ pub struct Wrong {
 
 /// Why something is not done, on its way to the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Told>);
+
+/// What a problem tells, in content and head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Told {
     details: Details,
     /// Seconds after which the same may do better.
     again: Option<u64>,
@@ -142,42 +146,45 @@ impl Problem {
             code: (name == "unknown_endpoint").then_some(NO_ENDPOINT),
             ..Details::default()
         };
-        Self {
+        Self(Box::new(Told {
             details,
-            ..Self::default()
-        }
+            ..Told::default()
+        }))
     }
 
     /// With what it is this time.
     pub fn saying(mut self, detail: impl Into<String>) -> Self {
-        self.details.detail = detail.into();
+        self.0.details.detail = detail.into();
         self
     }
 
     /// The same may do better after so many seconds.
     pub fn again_after(mut self, seconds: u64) -> Self {
-        self.again = Some(seconds);
+        self.0.again = Some(seconds);
         self
     }
 
     /// These methods there are.
     pub fn allowing(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+        self.0.allow = Some(methods);
         self
     }
 
     /// As it goes to the client.
     pub fn reply(self) -> Reply {
-        let text = serde_json::to_string(&self.details).unwrap_or_default();
+        let text = serde_json::to_string(&self.0.details).unwrap_or_default();
         let mut reply = Reply {
             content_type: "application/problem+json",
-            ..Reply::json(self.details.status, text)
+            ..Reply::json(self.0.details.status, text)
         };
         let mut put = |name, value: Option<String>| reply.fields.extend(value.map(|it| (name, it)));
-        put("retry-after", self.again.map(|seconds| seconds.to_string()));
-        put("allow", self.allow);
-        put("etag", self.etag);
-        if self.details.status == 401 {
+        put(
+            "retry-after",
+            self.0.again.map(|seconds| seconds.to_string()),
+        );
+        put("allow", self.0.allow);
+        put("etag", self.0.etag);
+        if self.0.details.status == 401 {
             put("www-authenticate", Some("Bearer realm=\"seawall\"".into()));
         }
         reply
@@ -194,9 +201,9 @@ impl From<NotMade> for Problem {
             NotMade::Conflict(conflict) => {
                 let mut problem = Self::of("conflict").saying(conflict.why);
                 let newest = conflict.head.as_ref().filter(|head| !head.tombstone);
-                problem.etag = newest.map(|head| super::call::etag(head.number, &head.hash));
-                problem.details.head = conflict.head;
-                problem.details.diff = conflict.diff;
+                problem.0.etag = newest.map(|head| super::call::etag(head.number, &head.hash));
+                problem.0.details.head = conflict.head;
+                problem.0.details.diff = conflict.diff;
                 problem
             }
             NotMade::Store { why, later: true } => Self::of("busy").saying(why).again_after(2),
@@ -209,8 +216,8 @@ impl Problem {
     fn wrong(problems: Problems) -> Self {
         let mut problem = Self::of("bad_document");
         let many = problems.list.len() as u64 + problems.more;
-        problem.details.detail = format!("{many} problem(s)");
-        problem.details.more = (problems.more > 0).then_some(problems.more);
+        problem.0.details.detail = format!("{many} problem(s)");
+        problem.0.details.more = (problems.more > 0).then_some(problems.more);
         let wrong = problems.list.into_iter().map(|one| Wrong {
             path: one.path,
             what: one.what,
@@ -218,7 +225,7 @@ impl Problem {
             line: one.line,
             column: one.column,
         });
-        problem.details.problems = wrong.collect();
+        problem.0.details.problems = wrong.collect();
         problem
     }
 }

@@ -259,13 +259,16 @@ impl Maker<'_> {
     fn too_late(&mut self, chain: &Chain, since: Option<u64>) -> Result<NotMade, NotMade> {
         let head = self.engine.store().head(chain)?;
         let serves = self.engine.serves(chain);
-        let mut told = Conflict::default();
-        told.why = match &head {
+        let why = match &head {
             Some(head) => format!(
                 "somebody else was first: {chain} is at version {} by {}; look at what changed, then send yours on top of it",
                 head.number, head.author
             ),
             None => format!("{chain} has no version yet"),
+        };
+        let mut told = Conflict {
+            why,
+            ..Conflict::default()
         };
         if let (Some(head), Some(since)) = (&head, since) {
             let before = self.engine.text(chain, since)?;
