@@ -1,12 +1,14 @@
 //! The agent: the process beside the worker for what may fail, hang or be killed without harm to what serves.
 //!
 //! It compiles what a file says in a process of its own before the worker is told to, and it promotes what has served for long
-//! enough to be what is served when a later version brings workers down. Where control decides what is served, it brings that
-//! about, and tells what comes of it. It may die at any time; the supervisor starts another.
+//! enough to be what is served when a later version brings workers down. Where control decides what is served, it follows what is
+//! published, brings that about, and tells what comes of it. It may die at any time; the supervisor starts another.
 
 mod attempt;
+mod follow;
 mod managed;
 mod probe;
+mod report;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -15,13 +17,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
+use seawall_model::Tempo;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::cli;
 use crate::configure;
-use crate::control::words::{FromControl, ToControl, Want};
+use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
+use crate::distribution::joining::Identity;
 use crate::last_words;
 use crate::live;
 use crate::message::{FromAgent, ToAgent};
@@ -30,10 +34,15 @@ use crate::privileges;
 use crate::say::complain;
 use crate::start;
 use crate::wire::Wire;
+use follow::Followed;
 use managed::{Key, Managed};
 
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Between two Reports of a trial, at any pace.
+const LEAST_REPORT: Duration = Duration::from_millis(20);
+/// Between two probes, at any pace.
+const LEAST_PROBE: Duration = Duration::from_millis(5);
 /// Probes at once.
 const PROBES: usize = 16;
 
@@ -58,6 +67,9 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             control: None,
             managed: Managed::default(),
             asked: false,
+            followed: (0, 0),
+            look: Rc::default(),
+            reports: None,
             probed,
             probing: 0,
             nth: 0,
@@ -78,6 +90,12 @@ struct Agent {
     managed: Managed,
     /// What was counted was asked for.
     asked: bool,
+    /// Epoch and generation of the manifest that is brought about.
+    followed: (u64, u64),
+    /// Something else may be published.
+    look: Rc<Notify>,
+    /// Takes Reports to a control elsewhere.
+    reports: Option<watch::Sender<Option<Report>>>,
     probed: mpsc::Sender<(Key, Option<bool>)>,
     /// Probes that run.
     probing: usize,
@@ -90,11 +108,22 @@ impl Agent {
         flags: &cli::Worker,
         mut probes: mpsc::Receiver<(Key, Option<bool>)>,
     ) -> Result<ExitCode> {
+        let tempo = Tempo::faster(flags.up.speed);
+        let between_reports = (tempo.scaled(Tempo::REPORT) / 5).max(LEAST_REPORT);
+        let between_probes = (tempo.scaled(Tempo::REPORT) / 25).max(LEAST_PROBE);
+        let (told, mut follows) = mpsc::channel(1);
+        if flags.managed {
+            let identity = Identity::read(&self.data)?;
+            if let Some(identity) = &identity {
+                self.reports = Some(report::start(Data::at(&flags.up.data)?, identity.clone())?);
+            }
+            follow::start(flags, identity, tempo, self.look.clone(), told)?;
+        }
         let mut look = Instant::now();
         let mut report = Instant::now();
+        let mut beat = tokio::time::interval(tempo.scaled(Tempo::REPORT).max(LEAST_REPORT));
         loop {
-            let (report_ms, probe_ms) = self.managed.paces();
-            let tick = Instant::now() + Duration::from_millis(probe_ms);
+            let tick = Instant::now() + between_probes;
             tokio::select! {
                 told = self.wire.hear::<ToAgent>() => match told? {
                     None => return Ok(ExitCode::SUCCESS),
@@ -104,14 +133,23 @@ impl Agent {
                     self.good_at = None;
                     promote(&self.data);
                 }
-                word = hear_control(self.control.as_deref()), if flags.managed => match word {
-                    Some(want) => {
-                        self.managed.wants(want);
+                heard = hear_control(self.control.as_deref()), if flags.managed => {
+                    self.look.notify_one();
+                    if !heard {
+                        self.control = None;
+                    }
+                }
+                Some(Followed { generation, news }) = follows.recv() => {
+                    self.followed = generation;
+                    if let Some(news) = news {
+                        self.managed.wants(news);
                         self.order().await?;
                     }
-                    None => self.control = None,
-                },
-                () = tokio::time::sleep_until(look), if flags.managed && self.control.is_none() => {
+                    self.report();
+                }
+                _ = beat.tick() => self.report(),
+                () = tokio::time::sleep_until(look),
+                    if flags.managed && self.control.is_none() && self.reports.is_none() => {
                     look = Instant::now() + AGAIN;
                     self.look_for_control(flags);
                 }
@@ -124,7 +162,7 @@ impl Agent {
                 () = tokio::time::sleep_until(tick), if self.managed.tries() => {
                     self.probe();
                     if report <= Instant::now() && !self.asked {
-                        report = Instant::now() + Duration::from_millis(report_ms);
+                        report = Instant::now() + between_reports;
                         self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
                     }
                 }
@@ -215,8 +253,11 @@ impl Agent {
     }
 
     fn report(&mut self) {
+        if let Some(reports) = &self.reports {
+            reports.send_replace(Some(self.managed.report(self.followed, Instant::now())));
+        }
         let Some(control) = &self.control else { return };
-        let report = order::put(&self.managed.report(Instant::now()));
+        let report = order::put(&self.managed.report(self.followed, Instant::now()));
         let said = report.and_then(|file| control.say(&ToControl::Report, &[file.as_fd()]));
         if said.is_err() {
             self.control = None;
@@ -241,20 +282,11 @@ impl Agent {
     }
 }
 
-/// What control says next; none when it has gone.
-async fn hear_control(wire: Option<&Wire>) -> Option<Want> {
-    let Some(wire) = wire else {
-        return std::future::pending().await;
-    };
-    loop {
-        match wire.hear::<FromControl>().await {
-            Ok(Some((FromControl::Want, files))) => match order::take(files.into_iter().next()) {
-                Ok(want) => return Some(want),
-                Err(error) => complain(format_args!("what control wants: {error}")),
-            },
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return None,
-        }
+/// Whether control says something; not when it has gone.
+async fn hear_control(wire: Option<&Wire>) -> bool {
+    match wire {
+        Some(wire) => matches!(wire.hear::<FromControl>().await, Ok(Some(_))),
+        None => std::future::pending().await,
     }
 }
 

@@ -25,7 +25,8 @@ use tokio::time::Instant;
 use crate::cli::{self, Listen};
 #[cfg(test)]
 use crate::control::asks::Ask;
-use crate::control::asks::{Answer, Asked, NotMade, diff};
+use crate::control::asks::{Answer, Asked, NotMade};
+use crate::control::diff::diff;
 use crate::control::engine::unix;
 use crate::say::complain;
 use crate::token::{Scope, Token, Tokens};

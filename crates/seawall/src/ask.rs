@@ -15,8 +15,9 @@ use serde_json::json;
 use crate::cli;
 use crate::control::PAGE;
 use crate::control::asks::{
-    Answer, Applied, Ask, Asked, NewToken, NotMade, Standing, Status, TokenTold, Versions, diff,
+    Answer, Applied, Ask, Asked, NewToken, NotMade, Standing, Status, TokenTold, Versions,
 };
+use crate::control::diff::diff;
 use crate::control::words::{FromControl, ToControl};
 use crate::file;
 use crate::order::{self, Chain};
@@ -504,4 +505,76 @@ pub fn status_there(at: &cli::At) -> Result<Status> {
             _ => other(),
         }
     })
+}
+
+/// `seawall control token`, `locations` and `leave`.
+///
+/// # Errors
+/// When control is not there, or does not do it.
+pub fn about(about: &cli::About) -> Result<ExitCode> {
+    match about {
+        cli::About::Token(token) => join_token(token),
+        cli::About::Locations(locations) => list_locations(locations),
+        cli::About::Leave(leave) => {
+            let location = leave.location.clone();
+            done(&leave.at, Ask::Leave { location }, &leave.why)
+        }
+    }
+}
+
+fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
+    run(async {
+        let location = token.location.clone();
+        let ask = Ask::JoinToken { location };
+        match Control::at(&token.at)?.ask(ask, "").await? {
+            Answer::JoinToken(made) => {
+                complain(format_args!(
+                    "good once, within an hour; control listens on {}:",
+                    made.listens
+                ));
+                say(made.token);
+                Ok(ExitCode::SUCCESS)
+            }
+            _ => other(),
+        }
+    })
+}
+
+fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
+    run(async {
+        let control = Control::at(&locations.at)?;
+        let Answer::Locations(places) = control.ask(Ask::Locations, "").await? else {
+            return other();
+        };
+        if locations.json {
+            say(format_args!("{:#}", json!(places)));
+            return Ok(ExitCode::SUCCESS);
+        }
+        for place in places {
+            let heard = match (place.generation, place.age_ms) {
+                (Some(generation), Some(age)) => {
+                    format!("generation {generation}, heard of {} s ago", age / 1_000)
+                }
+                _ => "not heard of yet".into(),
+            };
+            let drained = if place.drained { ", drained" } else { "" };
+            say(format_args!(
+                "{:<16}  {:<8}  {heard}{drained}",
+                place.name, place.architecture
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `seawall drain` and `seawall undrain`.
+///
+/// # Errors
+/// When there is no such location, or control is not there.
+pub fn drain(drain: &cli::Drain, undrain: bool) -> Result<ExitCode> {
+    let ask = Ask::Drain {
+        location: drain.location.clone(),
+        undrain,
+    };
+    done(&drain.at, ask, &drain.why)
 }

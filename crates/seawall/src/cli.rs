@@ -1,4 +1,6 @@
-//! The command line: names are the contract's, help teaches.
+//! The command line: names are the contract's, help teaches. Flags of commands that ask control are in [`asking`].
+
+mod asking;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,6 +10,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use seawall_model::{Host, document, units};
+
+pub use asking::{
+    About, Apply, At, Decide, Delete, Diff, Drain, Here, JoinToken, Locations, Of, OfZone, Pin,
+    Rollback, Rollouts, Token, TokenWhat, Why,
+};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -54,6 +61,11 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(Drain),
+    /// Lead traffic back to a location
+    Undrain(Drain),
     /// Make, list and revoke tokens of the API; without --api also when all tokens are lost
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(Token),
@@ -89,8 +101,11 @@ reloads the file, USR2 upgrades to the program that now lies where this one was 
 It may be killed without harm: sites are served on, and the next `up` on the same --data takes over what runs.
 Every flag can also be given as SEAWALL_<FLAG>, for example SEAWALL_ORIGIN.";
 
-const EDGE_EXAMPLES: &str = "Example:
-  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`";
+const EDGE_EXAMPLES: &str = "Examples:
+  seawall edge --config seawall.toml   the edge's supervisor and its worker; the signals are those of `seawall up`
+  seawall edge --join https://control.example.com:8802 --token TOKEN
+                                       becomes a location of that control; later starts need neither
+What an edge that has joined serves is control's to say. It serves on when control is dead, and starts without it.";
 
 const STATUS_EXAMPLES: &str = "Examples:
   seawall status                    what runs on ./seawall-data; exit 0 when all is well, 1 when degraded, 2 when down
@@ -118,16 +133,21 @@ const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
   seawall rollback example.com 7                             to version 7";
 
+const CONTROL_EXAMPLES: &str = "Examples:
+  seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
+  seawall control token --location lhr    lets a location join, once";
+
+const DRAIN_EXAMPLES: &str = "Examples:
+  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
+  seawall undrain --location lhr";
+
 const TOKEN_EXAMPLES: &str = "Examples:
   seawall token make ci --scope write:example.com --expires 90d   prints the token, once
   seawall token list
   seawall token revoke ci                                         from then on it is good no more
 
-Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, tokens. docs/reference/api.md says what each allows.
+Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, locations, tokens. docs/reference/api.md says what each allows.
 The first token is in DATA/admin.token, which its owner alone reads.";
-
-const CONTROL_EXAMPLES: &str = "Example:
-  seawall control --config seawall.toml   control alone; what it rolls out goes to edges of the same data folder";
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
@@ -208,6 +228,12 @@ pub struct Up {
     /// The status page [default: 127.0.0.1:8900] (not in this build)
     #[arg(long, env = "SEAWALL_STATUS_PAGE", value_name = "ADDRESS")]
     pub status_page: Option<Listen>,
+    /// Where an edge hands on what control has published, to other edges near it [default: none]
+    #[arg(long, env = "SEAWALL_RELAY", value_name = "ADDRESS")]
+    pub relay: Option<Listen>,
+    /// Where control listens for edges in other locations, which join with a token [default: none]
+    #[arg(long, env = "SEAWALL_EDGES", value_name = "ADDRESS")]
+    pub edges: Option<Listen>,
     /// The name of this location [default: local]
     #[arg(long, env = "SEAWALL_LOCATION", value_name = "NAME", value_parser = location)]
     pub location: Option<String>,
@@ -248,6 +274,8 @@ impl Up {
         put("dashboard", shown(&self.dashboard));
         put("admin", shown(&self.admin));
         put("status-page", shown(&self.status_page));
+        put("relay", shown(&self.relay));
+        put("edges", shown(&self.edges));
         put("location", self.location.clone());
         put("workers", self.workers.map(|workers| workers.to_string()));
         let drain = self.drain.map(|drain| format!("{}ms", drain.as_millis()));
@@ -301,6 +329,25 @@ pub struct Edge {
     /// What is served comes by orders, and the file is for the first start alone
     #[arg(long, hide = true)]
     pub managed: bool,
+    /// Become a location of this control, https://HOST:PORT (what it was given with --edges)
+    #[arg(long, env = "SEAWALL_JOIN", value_name = "URL", requires = "token")]
+    pub join: Option<String>,
+    /// The token to join with: `seawall control token` makes it
+    #[arg(
+        long,
+        env = "SEAWALL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Another edge that hands on what control has published, https://HOST:PORT; several are possible
+    #[arg(
+        long,
+        env = "SEAWALL_RELAYS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub source: Vec<String>,
     /// What all processes of the edge are given
     #[command(flatten)]
     pub up: Up,
@@ -323,214 +370,13 @@ pub struct Worker {
     pub up: Up,
 }
 
-/// Flags of `token`.
-#[derive(Args)]
-pub struct Token {
-    /// What to do.
-    #[command(subcommand)]
-    pub what: TokenWhat,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "", global = true)]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// What to do with tokens.
-#[derive(Subcommand)]
-pub enum TokenWhat {
-    /// Make a token and print it: it is told now and never again
-    Make(MakeToken),
-    /// List the tokens that stand
-    List {
-        /// Print them as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// A token is good no more, from now on
-    Revoke {
-        /// Its name
-        name: String,
-    },
-}
-
-/// Flags of `token make`.
-#[derive(Args)]
-pub struct MakeToken {
-    /// Its name: its holder is `token:NAME` in the log
-    pub name: String,
-    /// What it may do; several are possible
-    #[arg(long, required = true, num_args = 1.., value_delimiter = ',')]
-    pub scope: Vec<String>,
-    /// How long it is good, as 90d [default: until it is revoked]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub expires: Option<Duration>,
-}
-
-/// Where what runs is found on this machine.
-#[derive(Args)]
-pub struct Here {
-    /// The data folder of what runs
-    #[arg(
-        long,
-        env = "SEAWALL_DATA",
-        value_name = "DIR",
-        default_value = "./seawall-data"
-    )]
-    pub data: PathBuf,
-}
-
-/// Where what runs is found.
-#[derive(Args)]
-pub struct At {
-    /// The data folder of what runs
-    #[arg(
-        long,
-        env = "SEAWALL_DATA",
-        value_name = "DIR",
-        default_value = "./seawall-data",
-        global = true
-    )]
-    pub data: PathBuf,
-    /// Ask a Seawall elsewhere, by its API: https://HOST, or http:// on this machine. The token is in SEAWALL_TOKEN
-    #[arg(long, env = "SEAWALL_API", value_name = "URL", global = true)]
-    pub api: Option<String>,
-    /// A file (PEM) of the authorities to trust in place of the public ones
-    #[arg(long, env = "SEAWALL_API_CA", value_name = "FILE", global = true)]
-    pub api_ca: Option<PathBuf>,
-}
-
-/// Why something is done.
-#[derive(Args)]
-pub struct Why {
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
-    #[arg(long)]
-    pub wait: bool,
-}
-
-/// A zone, or what all zones share.
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-pub struct Of {
-    /// The zone
-    pub zone: Option<String>,
-    /// In place of a zone: what all zones share, [edge] and [lists]
-    #[arg(long)]
-    pub platform: bool,
-}
-
-/// Flags of `apply`.
-#[derive(Args)]
-pub struct Apply {
-    /// The file
-    pub file: PathBuf,
-    /// The number of the newest version that was looked at before: when there is a newer one, nothing is done
-    #[arg(long, value_name = "N")]
-    pub parent: Option<u64>,
-    /// It is meant: guards that would ask for a person (much is taken away, many requests are judged otherwise) do not
-    #[arg(long)]
-    pub approve: bool,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `versions`.
-#[derive(Args)]
-pub struct OfZone {
-    #[command(flatten)]
-    pub of: Of,
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `diff`.
-#[derive(Args)]
-pub struct Diff {
-    #[command(flatten)]
-    pub of: Of,
-    /// The first version [default: the one that serves]
-    pub a: Option<u64>,
-    /// The second [default: the newest]
-    pub b: Option<u64>,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `rollback`.
-#[derive(Args)]
-pub struct Rollback {
-    #[command(flatten)]
-    pub of: Of,
-    /// The version whose document is brought back [default: the one before]
-    pub version: Option<u64>,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `delete`.
-#[derive(Args)]
-pub struct Delete {
-    /// The zone
-    pub zone: String,
-    /// Bring it back, as it was
-    #[arg(long)]
-    pub restore: bool,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `pin`.
-#[derive(Args)]
-pub struct Pin {
-    #[command(flatten)]
-    pub of: Of,
-    /// Pin it no longer
-    #[arg(long)]
-    pub remove: bool,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `rollouts`.
-#[derive(Args)]
-pub struct Rollouts {
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `approve` and `abort`.
-#[derive(Args)]
-pub struct Decide {
-    /// The rollout's number; not needed where one runs
-    pub rollout: Option<u64>,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
 /// Flags of `control`.
 #[derive(Args, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Control {
+    /// In place of running: something about locations
+    #[command(subcommand)]
+    pub about: Option<About>,
     /// The descriptor of the wire to whoever started it
     #[arg(long, hide = true)]
     pub wire: Option<i32>,

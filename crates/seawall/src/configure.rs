@@ -191,6 +191,7 @@ impl Configuration {
         let file = parsed(&self.up);
         if file.platform_ok {
             let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
+            edge.location = new.location;
             edge.http = new.http;
             edge.https = new.https;
             edge.acme = new.acme;

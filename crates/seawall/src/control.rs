@@ -5,31 +5,40 @@
 
 mod answer;
 pub mod asks;
+pub mod diff;
 pub mod engine;
+mod fleet;
+pub mod locations;
 mod machine;
 mod make;
 mod reports;
 mod tokens;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use seawall_bundle::PublicKey;
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::api::{self, Question};
-use crate::cli;
+use crate::api;
+use crate::cli::{self, Listen};
 use crate::configure;
 use crate::data::Data;
+use crate::distribution::identity::Authority;
+use crate::distribution::keys;
+use crate::distribution::publisher::Publisher;
+use crate::distribution::serve::{self, Hands, Known, Question};
 use crate::last_words;
 use crate::live;
 use crate::order;
@@ -69,13 +78,25 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let _held = data.hold("control")?;
         let tempo = Tempo::faster(flags.up.speed);
         let location = configure::parsed(&flags.up).document.edge.location;
-        let engine = Engine::open(&data.path("control.db"), tempo, &location)
-            .context("the store of versions")?;
+        let mut engine =
+            Engine::open(&data.path("control.db"), tempo).context("the store of versions")?;
+        let alone = flags.wire.is_none() && !data.path("edge.sock").exists();
+        if !alone {
+            engine.fleet.is_here(&location);
+        }
+        let publisher = Publisher::open(Data::at(&flags.up.data)?, tempo)?;
+        let (questions, asks) = mpsc::channel(HEARD);
+        let edges = Edges::open(&flags.up, &data, &publisher, questions)?;
         let listener = WireListener::bind(&data.path("control.sock"))?;
         let control = Control {
             engine,
+            publisher,
+            edges,
+            reports: BTreeMap::new(),
             stages,
             flags: flags.up.clone(),
+            alone,
+            unpublished: None,
             agents: Vec::new(),
             began: Instant::now(),
             up: flags.wire.map(start::wire).transpose()?,
@@ -83,15 +104,24 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             tokens: Arc::default(),
             turned: watch::Sender::new(0),
         };
-        control.run(listener, tempo).await
+        control.run(listener, asks, tempo).await
     })
 }
 
 /// What it knows.
 pub struct Control {
     engine: Engine,
+    publisher: Publisher,
+    /// Where locations come to.
+    edges: Option<Edges>,
+    /// The number of each location's last Report.
+    reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
     flags: cli::Up,
+    /// No edge runs on this data folder.
+    alone: bool,
+    /// Why nothing new is published, where it is not.
+    unpublished: Option<String>,
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
@@ -104,13 +134,66 @@ pub struct Control {
     turned: watch::Sender<u64>,
 }
 
+/// Where locations come to.
+struct Edges {
+    authority: Authority,
+    root_key: PublicKey,
+    listens: SocketAddr,
+    /// The generation that is published.
+    changed: watch::Sender<u64>,
+    /// Who may read.
+    known: watch::Sender<Known>,
+}
+
+impl Edges {
+    /// Listens, where it is to.
+    fn open(
+        up: &cli::Up,
+        data: &Data,
+        publisher: &Publisher,
+        questions: mpsc::Sender<Question>,
+    ) -> Result<Option<Self>> {
+        let Some(Listen::At(address)) = up.edges else {
+            return Ok(None);
+        };
+        let authority = Authority::open(data).context("the authority of locations")?;
+        let root_key = keys::root_public(data)?.context("there is no root key")?;
+        let (changed, changes) = watch::channel(publisher.generation());
+        let (known, knows) = watch::channel(Known::new());
+        let hands = Hands {
+            folder: publisher.folder().clone(),
+            changed: changes,
+            known: Some(knows),
+            questions: Some(questions),
+        };
+        let listens = serve::start(address, authority.server()?, hands).with_context(|| {
+            format!("locations cannot come to {address} (choose another address with --edges)")
+        })?;
+        say(format_args!(
+            "Seawall control listens for locations on {listens}"
+        ));
+        Ok(Some(Self {
+            authority,
+            root_key,
+            listens,
+            changed,
+            known,
+        }))
+    }
+}
+
 /// Somebody said something, or has gone.
 type Heard = (Rc<Wire>, Option<(ToControl, Vec<OwnedFd>)>);
 
 impl Control {
-    async fn run(mut self, listener: WireListener, tempo: Tempo) -> Result<ExitCode> {
+    async fn run(
+        mut self,
+        listener: WireListener,
+        mut asks: mpsc::Receiver<Question>,
+        tempo: Tempo,
+    ) -> Result<ExitCode> {
         let (heard, mut hears) = mpsc::channel::<Heard>(HEARD);
-        let (ask, mut asked) = mpsc::channel::<Question>(HEARD);
+        let (ask, mut asked) = mpsc::channel::<api::Question>(HEARD);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -122,15 +205,20 @@ impl Control {
         self.wait_for_live().await;
         self.import();
         self.first_token();
+        self.places_changed();
         let mut listens = self.begin_api(ask);
         loop {
             tokio::select! {
-                Some(Question { asked, answer }) = asked.recv() => {
+                Some(api::Question { asked, answer }) = asked.recv() => {
                     // Who asked may have gone.
                     let _ = answer.send(self.answer(asked));
-                    self.turned.send_modify(|turn| *turn += 1);
+                    self.turn();
                 }
                 Some(address) = listens.recv() => self.api_listens(address),
+                Some((asked, answer)) = asks.recv() => {
+                    // Who asked may have gone.
+                    let _ = answer.send(self.asked(asked));
+                }
                 Some((wire, told)) = hears.recv() => match told {
                     Some((word, files)) => self.hear(&wire, word, files),
                     None => self.agents.retain(|(agent, _)| !Rc::ptr_eq(agent, &wire)),
@@ -160,7 +248,8 @@ impl Control {
     /// Before the first import: the edge is about to write what it serves.
     async fn wait_for_live(&mut self) {
         let due = Instant::now() + WRITES;
-        while matches!(self.engine.store().last(), Ok(0))
+        while !self.alone
+            && matches!(self.engine.store().last(), Ok(0))
             && !self.data.path(live::LIVE).exists()
             && Instant::now() < due
         {
@@ -174,6 +263,10 @@ impl Control {
 
     /// What flags and file say, where that is new.
     fn import(&mut self) {
+        if self.alone && self.flags.config.is_none() && self.flags.origin.is_none() {
+            // Nothing was said, and the sample site is for machines that serve something.
+            return;
+        }
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
@@ -192,18 +285,30 @@ impl Control {
 
     fn tick(&mut self) {
         let now = self.now_ms();
-        match self.engine.tick(now) {
-            Ok(false) => {}
-            Ok(true) => {
-                self.tell_agents();
-                self.turned.send_modify(|turn| *turn += 1);
+        if let Err(error) = self.engine.tick(now) {
+            complain(format_args!("rollouts wait: {error}"));
+        }
+        if self.engine.has_news() || self.publisher.is_due() {
+            self.turn();
+            match self.publisher.publish(&mut self.engine) {
+                Ok(published) => {
+                    self.engine.is_published();
+                    if let Some(generation) = published {
+                        self.tell_agents(generation);
+                    }
+                }
+                Err(error) => self.unpublished(&error),
             }
-            Err(error) => complain(format_args!("rollouts wait: {error}")),
         }
     }
 
+    /// Who waits for a change looks again.
+    fn turn(&self) {
+        self.turned.send_modify(|turn| *turn += 1);
+    }
+
     /// Begins to answer over HTTP. What comes back are addresses on which it does.
-    fn begin_api(&self, ask: mpsc::Sender<Question>) -> mpsc::Receiver<SocketAddr> {
+    fn begin_api(&self, ask: mpsc::Sender<api::Question>) -> mpsc::Receiver<SocketAddr> {
         let (tell, listens) = mpsc::channel(1);
         let begun = api::begin(api::Begin {
             flags: self.flags.clone(),
@@ -233,29 +338,37 @@ impl Control {
         }
     }
 
-    fn tell_agents(&mut self) {
-        let want = match self.engine.want(false) {
-            Ok(want) => want,
-            Err(error) => return complain(format_args!("agents are not told: {error}")),
-        };
+    /// Said once for as long as it lasts.
+    fn unpublished(&mut self, error: &anyhow::Error) {
+        let why = format!("{error:#}");
+        if self.unpublished.as_ref() != Some(&why) {
+            complain(format_args!(
+                "nothing new is published, and edges serve what was: {why}"
+            ));
+            self.unpublished = Some(why);
+        }
+    }
+
+    fn tell_agents(&mut self, generation: u64) {
+        self.unpublished = None;
+        if let Some(edges) = &self.edges {
+            edges.changed.send_replace(generation);
+        }
         for (agent, _) in &self.agents {
-            tell_agent(agent, &want);
+            // One that is not told looks by itself.
+            let _ = agent.say(&FromControl::Published, &[]);
         }
     }
 
     fn hear(&mut self, wire: &Rc<Wire>, word: ToControl, files: Vec<OwnedFd>) {
         match word {
             ToControl::Agent { location } => {
-                let now = self.now_ms();
-                self.engine.heard(&location, None, now);
-                match self.engine.want(true) {
-                    Ok(want) => tell_agent(wire, &want),
-                    Err(error) => complain(format_args!("{location} is not told: {error}")),
-                }
+                self.engine.fleet.is_here(&location);
+                let _ = wire.say(&FromControl::Published, &[]);
                 self.agents.push((wire.clone(), location));
             }
             ToControl::Report => {
-                let report = match order::take(files.into_iter().next()) {
+                let report: words::Report = match order::take(files.into_iter().next()) {
                     Ok(report) => report,
                     Err(error) => return complain(format_args!("a Report: {error}")),
                 };
@@ -263,12 +376,13 @@ impl Control {
                 let mut known = known.filter(|(agent, _)| Rc::ptr_eq(agent, wire));
                 if let Some((_, location)) = known.next() {
                     let (location, now) = (location.clone(), self.now_ms());
-                    self.engine.heard(&location, Some(report), now);
+                    self.publisher.was_seen(report.epoch, report.generation);
+                    self.engine.fleet.heard(&location, report, now);
                 }
             }
             ToControl::Ask => {
                 self.answer_on(wire, files);
-                self.turned.send_modify(|turn| *turn += 1);
+                self.turn();
             }
         }
     }
@@ -279,13 +393,6 @@ async fn gone(up: Option<&Wire>) {
     match up {
         Some(up) => while let Ok(Some(_)) = up.hear::<ToControl>().await {},
         None => std::future::pending().await,
-    }
-}
-
-fn tell_agent(agent: &Wire, want: &words::Want) {
-    let told = order::put(want).and_then(|file| agent.say(&FromControl::Want, &[file.as_fd()]));
-    if let Err(error) = told {
-        complain(format_args!("an agent is not told: {error}"));
     }
 }
 

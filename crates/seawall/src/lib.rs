@@ -17,9 +17,12 @@ mod cli;
 mod configure;
 mod control;
 mod data;
+mod distribution;
 mod doctor;
+mod draft;
 mod file;
 mod http3;
+mod join;
 mod last_words;
 mod live;
 mod message;
@@ -53,13 +56,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
     let result = match cli::Cli::parse().command {
         cli::Command::Up(up) => up::run(&up),
-        cli::Command::Edge(edge) => supervisor::run(&edge),
+        cli::Command::Edge(edge) => join::prepare(*edge).and_then(|edge| supervisor::run(&edge)),
         cli::Command::Worker(worker) => worker::run(&worker, stages),
         cli::Command::Agent(agent) => agent::run(&agent),
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
-        cli::Command::Control(control) => control::run(&control, stages),
+        cli::Command::Control(control) => match &control.about {
+            None => control::run(&control, stages),
+            Some(about) => ask::about(about),
+        },
+        cli::Command::Drain(drain) => ask::drain(&drain, false),
+        cli::Command::Undrain(drain) => ask::drain(&drain, true),
         cli::Command::Trial => check::trial(stages),
         cli::Command::Apply(apply) => ask::apply(&apply),
         cli::Command::Versions(of) => ask::versions(&of),

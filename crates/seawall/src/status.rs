@@ -98,8 +98,11 @@ fn there(flags: &cli::Status) -> Result<ExitCode> {
         say(format_args!("{:#}", json!({ "control": status })));
     } else {
         let locations = match status.locations.as_slice() {
-            [] => "none is connected".to_owned(),
-            some => some.join(", "),
+            [] => "none".to_owned(),
+            some => {
+                let names = some.iter().map(|place| place.name.as_str());
+                names.collect::<Vec<_>>().join(", ")
+            }
         };
         say(format_args!(
             "Seawall {} keeps {} chain(s)\n  rollouts    {} on their way\n  locations   {locations}\n  log         {} entries",

@@ -59,6 +59,10 @@ pub const SCOPES: &[ScopeDef] = &[
         what: "Approve and abort rollouts.",
     },
     ScopeDef {
+        name: "locations",
+        what: "Let locations join and leave, lead traffic away from them and back.",
+    },
+    ScopeDef {
         name: "tokens",
         what: "List, make and revoke tokens; those that it makes may do nothing that it may not do itself.",
     },

@@ -6,7 +6,6 @@
 
 mod answer;
 mod changes;
-mod draft;
 mod orders;
 mod serve;
 mod set_up;

@@ -175,8 +175,11 @@ pub enum Body {
     LocationJoined {
         /// Its name.
         location: String,
-        /// The hash of its public key (SubjectPublicKeyInfo).
+        /// The hash of its public keys, one behind the other as they stand in `keys`.
         key: Hash,
+        /// Its public keys.
+        #[serde(default)]
+        keys: LocationKeys,
         /// Its architecture, as `x86_64`.
         architecture: String,
     },
@@ -195,6 +198,29 @@ pub enum Body {
         /// Its name.
         location: String,
     },
+}
+
+/// The public keys of a location.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocationKeys {
+    /// Of its certificate: an uncompressed point of P-256 (SEC 1, 2.3.3), in hexadecimal digits.
+    pub tls: String,
+    /// What it signs Reports with, as a line.
+    pub report: String,
+    /// What secrets are sealed to, as a line.
+    pub seal: String,
+}
+
+impl LocationKeys {
+    /// The hash that stands for all of them.
+    pub fn hash(&self) -> Hash {
+        Hash::of_parts(&[
+            self.tls.as_bytes(),
+            self.report.as_bytes(),
+            self.seal.as_bytes(),
+        ])
+    }
 }
 
 /// What a rollout brings.

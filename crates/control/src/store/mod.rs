@@ -17,7 +17,7 @@ pub mod sqlite;
 
 use std::collections::BTreeMap;
 
-pub use entry::{Body, Entry, KillSwitch, Outcome, Scope, Subject};
+pub use entry::{Body, Entry, KillSwitch, LocationKeys, Outcome, Scope, Subject};
 pub use error::{Conflict, StoreError};
 pub use rollout::{Rollout, State};
 pub use sqlite::Sqlite;

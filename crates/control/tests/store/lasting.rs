@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use seawall_control::plan::{StepSpec, Taken};
-use seawall_control::store::{Append, Body, Change, KillSwitch, Outcome, Scope, State, Subject};
+use seawall_control::store::{
+    Append, Body, Change, KillSwitch, LocationKeys, Outcome, Scope, State, Subject,
+};
 use seawall_control::{Chain, ConfigStore, Hash};
 use seawall_model::tempo::{Kind, Share};
 
@@ -245,6 +247,7 @@ pub fn filled(store: &mut dyn ConfigStore) {
         Change::Event(Body::LocationJoined {
             location: name.into(),
             key: Hash::of(b"k"),
+            keys: LocationKeys::default(),
             architecture: "x86_64".into(),
         })
     };

@@ -1,4 +1,4 @@
-//! What comes from control, brought about: ordered from the worker that serves, once a process of its own has compiled it, probed
+//! What is published for this location, brought about: ordered from the worker that serves, once a process of its own has compiled it, probed
 //! where there is no traffic, and told in Reports.
 //!
 //! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. Pure but for what is sent; the
@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::control::words::{Report, Want};
+use crate::control::words::Report;
+use crate::distribution::follower::News;
 use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
 
 /// A trial: of what, and which version.
@@ -17,7 +18,7 @@ pub type Key = (Chain, u64);
 /// What is wanted, and what there is of it.
 #[derive(Default)]
 pub struct Managed {
-    want: Want,
+    want: News,
     /// What was wanted for all since this agent began, the last of each chain.
     live: BTreeMap<Chain, Change>,
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
@@ -34,8 +35,8 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// What control wants now.
-    pub fn wants(&mut self, want: Want) {
+    /// What is wanted now: what is published for this location.
+    pub fn wants(&mut self, want: News) {
         for change in &want.live {
             self.live.insert(change.chain.clone(), change.clone());
         }
@@ -53,11 +54,6 @@ impl Managed {
         let waits: Vec<Change> = waits.into_iter().filter(|change| !named(change)).collect();
         self.want.live.extend(waits);
         self.news = true;
-    }
-
-    /// How often a Report is due, and a probe, in milliseconds.
-    pub fn paces(&self) -> (u64, u64) {
-        (self.want.report_ms.max(10), self.want.probe_ms.max(5))
     }
 
     /// A worker serves that knows of nothing.
@@ -184,8 +180,8 @@ impl Managed {
         !self.want.trials.is_empty()
     }
 
-    /// What is told to control.
-    pub fn report(&self, now: Instant) -> Report {
+    /// What is told to control by who acts on the manifest of this epoch and generation.
+    pub fn report(&self, (epoch, generation): (u64, u64), now: Instant) -> Report {
         let for_ms = |since: Instant| {
             u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX)
         };
@@ -195,6 +191,8 @@ impl Managed {
                 .collect()
         };
         Report {
+            epoch,
+            generation,
             counted: self.counted.clone(),
             taken: self
                 .taken

@@ -434,6 +434,7 @@ impl Reply {
             Answer::Status(told) => Self::told(status, &told),
             Answer::Tokens(tokens) => Self::told(status, &TokensTold { tokens }),
             Answer::Token(told) => Self::told(status, &told),
+            Answer::JoinToken(told) => Self::told(status, &told),
             Answer::Document(told) => {
                 let tag = etag(told.number, &told.hash);
                 if call.field("if-none-match") == Some(&tag) {

@@ -1,4 +1,4 @@
-//! Everything that can be asked over HTTP, a row each. Switches, draining and purges will be rows of it too.
+//! Everything that can be asked over HTTP, a row each. Emergency switches and purges will be rows of it too.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use super::call::{Call, Locations, Rollouts, TokensTold};
 use super::problem::Problem;
 use super::route::{Gives, In, Needs, Of, Optional, Param, Route, Takes};
 use crate::control::asks::{
-    Applied, Ask, Checked, Diff, Log, NewToken, Standing, Status, TokenMade, Told, Versions, Which,
-    Zones,
+    Applied, Ask, Checked, Diff, JoinToken, Log, NewToken, Standing, Status, TokenMade, Told,
+    Versions, Which, Zones,
 };
 
 /// Why something is done.
@@ -521,6 +521,82 @@ pub static ROUTES: &[Route] = &[
         ask: |_| Ok(Ask::Locations),
     },
     Route {
+        method: "POST",
+        of: Of::All,
+        path: "/locations/{location}/token",
+        id: "join_token",
+        what: "A token with which this location may join, once, within an hour",
+        more: "It is told in this answer and never again. Control must listen for locations.",
+        needs: Needs::Word("locations"),
+        params: &[ONCE],
+        takes: Takes::Json(of::<Because>, Optional::Yes),
+        gives: Gives::New(of::<JoinToken>),
+        problems: &["forbidden", "refused"],
+        ask: |call| {
+            call.json::<Because>()?;
+            Ok(Ask::JoinToken {
+                location: location(call),
+            })
+        },
+    },
+    Route {
+        method: "DELETE",
+        of: Of::All,
+        path: "/locations/{location}",
+        id: "leave",
+        what: "A location is one of ours no more: it reads nothing new, and nobody waits for it",
+        more: "",
+        needs: Needs::Word("locations"),
+        params: &[WHY, ONCE],
+        takes: Takes::Nothing,
+        gives: Gives::Nothing,
+        problems: &["forbidden", "unknown"],
+        ask: |call| {
+            Ok(Ask::Leave {
+                location: location(call),
+            })
+        },
+    },
+    Route {
+        method: "PUT",
+        of: Of::All,
+        path: "/locations/{location}/drain",
+        id: "drain",
+        what: "Leads traffic away from a location: it says that it is not ready, and no rollout waits for it",
+        more: "",
+        needs: Needs::Word("locations"),
+        params: &[ONCE],
+        takes: Takes::Json(of::<Because>, Optional::Yes),
+        gives: Gives::Nothing,
+        problems: &["forbidden", "unknown"],
+        ask: |call| {
+            call.json::<Because>()?;
+            Ok(Ask::Drain {
+                location: Some(location(call)),
+                undrain: false,
+            })
+        },
+    },
+    Route {
+        method: "DELETE",
+        of: Of::All,
+        path: "/locations/{location}/drain",
+        id: "undrain",
+        what: "Leads traffic back to a location",
+        more: "",
+        needs: Needs::Word("locations"),
+        params: &[WHY, ONCE],
+        takes: Takes::Nothing,
+        gives: Gives::Nothing,
+        problems: &["forbidden", "unknown"],
+        ask: |call| {
+            Ok(Ask::Drain {
+                location: Some(location(call)),
+                undrain: true,
+            })
+        },
+    },
+    Route {
         method: "GET",
         of: Of::All,
         path: "/tokens",
@@ -566,6 +642,10 @@ pub static ROUTES: &[Route] = &[
         },
     },
 ];
+
+fn location(call: &Call) -> String {
+    call.value("location").unwrap_or_default().to_owned()
+}
 
 fn decide(call: &Call, approve: bool) -> Result<Ask, Problem> {
     call.json::<Because>()?;

@@ -269,6 +269,30 @@ pub fn call(ask: &Ask, why: &str) -> Result<Call> {
         }
         Ask::Status => get("/api/v1/status".into()),
         Ask::Locations => get("/api/v1/locations".into()),
+        Ask::JoinToken { location } => {
+            post(format!("/api/v1/locations/{location}/token"), because())
+        }
+        Ask::Leave { location } => Call {
+            method: "DELETE",
+            target: format!("/api/v1/locations/{location}{reason}"),
+            body: None,
+        },
+        Ask::Drain {
+            location: Some(location),
+            undrain: true,
+        } => Call {
+            method: "DELETE",
+            target: format!("/api/v1/locations/{location}/drain{reason}"),
+            body: None,
+        },
+        Ask::Drain {
+            location: Some(location),
+            ..
+        } => Call {
+            method: "PUT",
+            ..post(format!("/api/v1/locations/{location}/drain"), because())
+        },
+        Ask::Drain { location: None, .. } => bail!("name the location with --location"),
         Ask::Tokens => get("/api/v1/tokens".into()),
         Ask::MakeToken(new) => post(
             format!("/api/v1/tokens{reason}"),
@@ -339,6 +363,7 @@ fn answer(ask: &Ask, reply: &Reply, base: &str) -> Result<Answer> {
         Ask::Locations => Answer::Locations(told::<Locations>(reply, base)?.locations),
         Ask::Tokens => Answer::Tokens(told::<TokensTold>(reply, base)?.tokens),
         Ask::MakeToken(_) => Answer::Token(told(reply, base)?),
+        Ask::JoinToken { .. } => Answer::JoinToken(told(reply, base)?),
         _ => bail!("{base} answered something else"),
     })
 }
@@ -425,6 +450,20 @@ mod tests {
             Ask::Rollouts { ids: vec![1, 22] },
             Ask::Status,
             Ask::Locations,
+            Ask::JoinToken {
+                location: "lhr".into(),
+            },
+            Ask::Leave {
+                location: "lhr".into(),
+            },
+            Ask::Drain {
+                location: Some("lhr".into()),
+                undrain: false,
+            },
+            Ask::Drain {
+                location: Some("lhr".into()),
+                undrain: true,
+            },
             Ask::Tokens,
             Ask::MakeToken(NewToken {
                 name: "ci".into(),

@@ -12,8 +12,8 @@ use seawall_model::tempo::Kind;
 
 use super::Control;
 use super::asks::{
-    Answer, Applied, Ask, Asked, Document, EntryTold, Log, Made, NotMade, Place, Status, Told,
-    Versions, When, Which, ZoneTold, Zones,
+    Answer, Applied, Ask, Asked, Document, EntryTold, Log, Made, NotMade, Place, Published, Status,
+    Told, Versions, When, Which, ZoneTold, Zones,
 };
 use super::make::{By, Wanted};
 use super::words::FromControl;
@@ -107,6 +107,9 @@ impl Control {
             Ask::Delete { zone, restore } => self.delete(zone, *restore, &by),
             Ask::Pin { chain, unpin } => self.pin(chain, *unpin, &by),
             Ask::Decide { rollout, approve } => self.decide(*rollout, *approve, &by),
+            Ask::JoinToken { location } => self.join_token(location, &by),
+            Ask::Leave { location } => self.leave(location, &by),
+            Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
             Ask::MakeToken(new) => self.make_token(new, token, &by),
             Ask::RevokeToken { name } => self.revoke_token(name, &by),
             ask => self.look(ask),
@@ -132,11 +135,21 @@ impl Control {
             _ => Ok(Answer::Status(Status {
                 version: VERSION.to_owned(),
                 log: self.engine.store().last()?,
+                published: Published {
+                    generation: self.publisher.generation(),
+                    folder: self.publisher.folder().path().display().to_string(),
+                    problem: self.unpublished.clone(),
+                },
                 chains: self.engine.serving().count(),
                 rollouts: self.engine.standings(&[])?,
-                locations: self.agents.iter().map(|(_, name)| name.clone()).collect(),
+                locations: self.places(),
+                edges: self.edges.as_ref().map(|edges| edges.listens.to_string()),
             })),
         }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.engine.fleet.places(self.now_ms())
     }
 
     fn apply(&mut self, wanted: &Wanted<'_>, approve: bool, by: &By<'_>) -> Answered {
@@ -295,17 +308,6 @@ impl Control {
         }))
     }
 
-    fn places(&self) -> Vec<Place> {
-        let now = self.now_ms();
-        let known = self.engine.locations.iter();
-        let place = known.map(|(name, told)| Place {
-            name: name.clone(),
-            connected: self.agents.iter().any(|(_, location)| location == name),
-            report_age_ms: told.as_ref().map(|(_, at)| now.saturating_sub(*at)),
-        });
-        place.collect()
-    }
-
     fn roll_back(&mut self, chain: &Chain, version: Option<u64>, by: &By<'_>) -> Answered {
         let head = self.engine.store().head(chain)?;
         let head = head.ok_or_else(|| NotMade::Unknown(unknown(chain)))?;
@@ -429,10 +431,14 @@ fn changed_by(ask: &Ask) -> Option<Chain> {
 /// The answer to what was done before.
 fn repeated(ask: &Ask, made: &Appended) -> Answered {
     match ask {
-        Ask::MakeToken(_) => Err(NotMade::Refused(
+        Ask::MakeToken(_) | Ask::JoinToken { .. } => Err(NotMade::Refused(
             "this very request made the token before, and a token is told once: revoke it, and make another".into(),
         )),
-        Ask::Pin { .. } | Ask::Decide { .. } | Ask::RevokeToken { .. } => Ok(Answer::Done),
+        Ask::Pin { .. }
+        | Ask::Decide { .. }
+        | Ask::RevokeToken { .. }
+        | Ask::Leave { .. }
+        | Ask::Drain { .. } => Ok(Answer::Done),
         _ => Ok(Answer::Applied(applied(made))),
     }
 }

@@ -3,15 +3,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use seawall_control::store::StoreError;
 use seawall_control::version::{Chain, Hash, Version};
 use seawall_model::Problems;
 use serde::{Deserialize, Serialize};
-use similar::TextDiff;
 
+pub use super::locations::Place;
 use crate::token::Token;
 
 /// Something that is asked, with who asks it.
@@ -142,6 +141,23 @@ pub enum Ask {
     },
     /// The locations.
     Locations,
+    /// A token for a location to join with.
+    JoinToken {
+        /// Its name.
+        location: String,
+    },
+    /// A location is one of ours no more.
+    Leave {
+        /// Its name.
+        location: String,
+    },
+    /// Traffic is led away from a location, or back to it.
+    Drain {
+        /// Its name; none is the only one.
+        location: Option<String>,
+        /// Back to it.
+        undrain: bool,
+    },
     /// What control knows, for `seawall status`.
     Status,
     /// The tokens that stand.
@@ -230,6 +246,8 @@ pub enum Answer {
     Tokens(Vec<TokenTold>),
     /// A token was made.
     Token(TokenMade),
+    /// A token to join with was made.
+    JoinToken(JoinToken),
     /// Done.
     Done,
 }
@@ -483,15 +501,13 @@ pub struct EntryTold {
     pub hash: Hash,
 }
 
-/// A location.
+/// A token for a location to join with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Place {
-    /// Its name.
-    pub name: String,
-    /// Its agent is connected.
-    pub connected: bool,
-    /// Milliseconds since its last Report; none where there was none since control began.
-    pub report_age_ms: Option<u64>,
+pub struct JoinToken {
+    /// As it is given to `seawall edge --join`; good once, within an hour.
+    pub token: String,
+    /// Where control listens for locations.
+    pub listens: String,
 }
 
 /// What control knows.
@@ -501,12 +517,27 @@ pub struct Status {
     pub version: String,
     /// The number of the log's last entry.
     pub log: u64,
+    /// What edges read.
+    pub published: Published,
     /// How many zones serve, and what all share, which counts as one.
     pub chains: usize,
     /// The rollouts that run.
     pub rollouts: Vec<Standing>,
-    /// The locations whose agents are connected.
-    pub locations: Vec<String>,
+    /// The locations.
+    pub locations: Vec<Place>,
+    /// Where control listens for locations; none where it does not.
+    pub edges: Option<String>,
+}
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Published {
+    /// The newest generation.
+    pub generation: u64,
+    /// The folder that it lies in.
+    pub folder: String,
+    /// Why nothing new is published, where it is not.
+    pub problem: Option<String>,
 }
 
 /// A token that stands. What it is itself is nowhere.
@@ -547,22 +578,4 @@ pub struct TokenMade {
     pub scopes: Vec<String>,
     /// Seconds since 1970 from which on it is good no more; none: until it is revoked.
     pub expires: Option<u64>,
-}
-
-/// The longest that is looked for the shortest difference; after it a longer one is told.
-const DIFFERS: Duration = Duration::from_millis(500);
-
-/// What differs between two versions.
-pub fn diff(a: u64, b: u64, before: &str, after: &str) -> Diff {
-    let diff = TextDiff::configure()
-        .timeout(DIFFERS)
-        .diff_lines(before, after);
-    let (from, to) = (format!("version {a}"), format!("version {b}"));
-    let text = diff.unified_diff().header(&from, &to).to_string();
-    Diff {
-        a,
-        b,
-        same: before == after,
-        diff: text,
-    }
 }

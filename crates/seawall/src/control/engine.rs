@@ -8,9 +8,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
-use seawall_control::plan::{
-    self, ALLOWED_SHIFT_OF_RULES, Admission, Location, Step, Taken, Target,
-};
+use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Step, Taken, Target};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
     State, StoreError, Subject,
@@ -20,10 +18,9 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
 use super::asks::Standing;
+use super::fleet::Fleet;
 use super::make::By;
-use super::reports::about;
-use super::words::{Report, Want};
-use crate::order::{Chain, Change, OnTrial};
+use crate::order::Chain;
 use crate::say::{complain, say};
 
 /// As many rows as are asked for at once.
@@ -36,7 +33,7 @@ pub struct Engine {
     store: Box<dyn ConfigStore>,
     tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
-    serving: BTreeMap<Chain, u64>,
+    serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     stepped: HashMap<u64, u64>,
     /// What each running rollout waits for.
@@ -45,11 +42,9 @@ pub struct Engine {
     asked: HashMap<u64, Asked>,
     /// Zones that were changed of late, with the time.
     lately: BTreeMap<String, u64>,
-    /// The locations, with the last Report of each and when it came.
-    pub(super) locations: BTreeMap<String, Option<(Report, u64)>>,
-    /// What is for all since agents were told last.
-    news: Vec<Chain>,
-    /// Agents are to be told.
+    /// The locations.
+    pub fleet: Fleet,
+    /// Something is to be published.
     changed: bool,
 }
 
@@ -58,7 +53,7 @@ impl Engine {
     ///
     /// # Errors
     /// As the store says.
-    pub fn open(path: &Path, tempo: Tempo, location: &str) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, tempo: Tempo) -> Result<Self, StoreError> {
         let mut engine = Self {
             store: Box::new(Sqlite::open(path)?),
             tempo,
@@ -67,8 +62,7 @@ impl Engine {
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
-            locations: BTreeMap::from([(location.to_owned(), None)]),
-            news: Vec::new(),
+            fleet: Fleet::default(),
             changed: true,
         };
         engine.read_what_serves()?;
@@ -96,7 +90,8 @@ impl Engine {
                         if let Some((chain, to)) = running.remove(&rollout)
                             && outcome == Outcome::Complete
                         {
-                            self.serving.insert(chain, to);
+                            let since = entry.seq;
+                            self.serving.insert(chain, Served { number: to, since });
                         }
                     }
                     _ => {}
@@ -112,12 +107,12 @@ impl Engine {
 
     /// The version of a chain that serves.
     pub fn serves(&self, chain: &Chain) -> Option<u64> {
-        self.serving.get(chain).copied()
+        self.serving.get(chain).map(|served| served.number)
     }
 
     /// All chains that serve.
-    pub fn serving(&self) -> impl Iterator<Item = (&Chain, u64)> {
-        self.serving.iter().map(|(chain, number)| (chain, *number))
+    pub fn serving(&self) -> impl Iterator<Item = (&Chain, Served)> {
+        self.serving.iter().map(|(chain, served)| (chain, *served))
     }
 
     /// The text of a version; none where the zone is deleted as of it.
@@ -203,19 +198,11 @@ impl Engine {
         })
     }
 
-    /// An agent is here, or its Report is.
-    pub fn heard(&mut self, location: &str, report: Option<Report>, now_ms: u64) {
-        let known = self.locations.entry(location.to_owned()).or_default();
-        if let Some(report) = report {
-            *known = Some((report, now_ms));
-        }
-    }
-
-    /// Asks the planner about each rollout, and does what it says. Whether agents are to be told.
+    /// Asks the planner about each rollout, and does what it says.
     ///
     /// # Errors
     /// As the store says; what was not done is done the next time.
-    pub fn tick(&mut self, now_ms: u64) -> Result<bool, StoreError> {
+    pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
         let running = self.store.running()?;
         for rollout in &running {
             if self.waits_for_another(rollout, &running) {
@@ -223,7 +210,17 @@ impl Engine {
             }
             self.advance(rollout, now_ms)?;
         }
-        Ok(std::mem::take(&mut self.changed))
+        Ok(())
+    }
+
+    /// Whether something was written since all was published.
+    pub fn has_news(&self) -> bool {
+        self.changed
+    }
+
+    /// All is published.
+    pub fn is_published(&mut self) {
+        self.changed = false;
     }
 
     /// Whether it has to wait for others that began earlier.
@@ -274,7 +271,7 @@ impl Engine {
             return Ok(());
         };
         let target = self.target(rollout, chain, *from, *to, now_ms)?;
-        let reports = self.reports(chain, *to, now_ms);
+        let reports = self.fleet.reports(chain, *to, now_ms);
         match plan::plan(&target, &reports, now_ms) {
             Step::Hold { why, .. } => {
                 self.waits.insert(rollout.id, why);
@@ -298,9 +295,9 @@ impl Engine {
                 self.take_back(rollout.id, chain, *from, &why)?;
             }
             Step::Done => {
-                self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
-                self.serving.insert(chain.clone(), *to);
-                self.news.push(chain.clone());
+                let since = self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
+                self.serving
+                    .insert(chain.clone(), Served { number: *to, since });
                 say(format_args!(
                     "Seawall serves version {to} of {chain} to all"
                 ));
@@ -356,15 +353,15 @@ impl Engine {
         self.asked.remove(&rollout);
     }
 
-    /// Ends a rollout.
+    /// Ends a rollout. The number of the entry that says so.
     ///
     /// # Errors
     /// As the store says.
-    pub fn end(&mut self, rollout: u64, outcome: Outcome, why: &str) -> Result<(), StoreError> {
+    pub fn end(&mut self, rollout: u64, outcome: Outcome, why: &str) -> Result<u64, StoreError> {
         self.forget(rollout);
         let body = Body::RolloutEnded { rollout, outcome };
-        self.append(PLANNER, why, Vec::new(), vec![StoreChange::Event(body)])?;
-        Ok(())
+        let ended = self.append(PLANNER, why, Vec::new(), vec![StoreChange::Event(body)])?;
+        Ok(ended.last)
     }
 
     /// What was just made is what serves already: its rollouts are over.
@@ -379,9 +376,11 @@ impl Engine {
             })
         });
         let why = "the edge was started with it";
-        self.append(PLANNER, why, Vec::new(), ends.collect())?;
+        let since = self.append(PLANNER, why, Vec::new(), ends.collect())?.last;
         for version in &made.versions {
-            self.serving.insert(version.chain.clone(), version.number);
+            let number = version.number;
+            self.serving
+                .insert(version.chain.clone(), Served { number, since });
         }
         Ok(())
     }
@@ -420,7 +419,7 @@ impl Engine {
             approved: rollout.approved,
             pinned,
             allowed_shift: asked.allowed_shift,
-            fleet: self.fleet(),
+            fleet: self.fleet.locations(),
             tempo: self.tempo,
         })
     }
@@ -468,76 +467,14 @@ impl Engine {
         Ok(text.map(|text| document::parse_alone(&text, &Limits::default()).document))
     }
 
-    fn fleet(&self) -> Vec<Location> {
-        let location = |name: &String| Location {
-            name: name.clone(),
-            architecture: std::env::consts::ARCH.into(),
-            ..Location::default()
-        };
-        self.locations.keys().map(location).collect()
-    }
-
-    fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
-        let told = self.locations.iter();
-        told.filter_map(|(name, told)| {
-            let (report, at) = told.as_ref()?;
-            Some(about(
-                report,
-                name,
-                chain,
-                version,
-                now_ms.saturating_sub(*at),
-            ))
-        })
-        .collect()
-    }
-
-    /// What agents are to bring about: with all that serves, or what is new in it since the last time.
+    /// All that is on trial: each rollout that has begun.
     ///
     /// # Errors
     /// As the store says.
-    pub fn want(&mut self, all: bool) -> Result<Want, StoreError> {
-        let news = std::mem::take(&mut self.news);
-        let chains: Vec<Chain> = if all {
-            self.serving.keys().cloned().collect()
-        } else {
-            news
-        };
-        let mut live = Vec::with_capacity(chains.len());
-        for chain in chains {
-            if let Some(number) = self.serves(&chain) {
-                live.push(self.change(&chain, number)?);
-            }
-        }
-        let mut trials = Vec::new();
-        for rollout in self.store.running()? {
-            let Subject::Version { chain, to, .. } = &rollout.subject else {
-                continue;
-            };
-            if rollout.step.is_none() {
-                continue;
-            }
-            trials.push(OnTrial {
-                change: self.change(chain, *to)?,
-                share: rollout.share.parts(),
-                salt: rollout.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            });
-        }
-        let ms = |time| u64::try_from(self.tempo.scaled(time).as_millis()).unwrap_or(u64::MAX);
-        Ok(Want {
-            live,
-            trials,
-            report_ms: ms(Tempo::REPORT / 5).max(20),
-            probe_ms: ms(Tempo::REPORT / 25).max(5),
-        })
-    }
-
-    fn change(&mut self, chain: &Chain, version: u64) -> Result<Change, StoreError> {
-        Ok(Change {
-            chain: chain.clone(),
-            version,
-            text: self.text(chain, version)?,
-        })
+    pub fn on_trial(&mut self) -> Result<Vec<Rollout>, StoreError> {
+        let mut running = self.store.running()?;
+        running.retain(|rollout| rollout.step.is_some());
+        Ok(running)
     }
 
     /// How rollouts stand: those that run, or these.
@@ -581,6 +518,15 @@ impl Engine {
             ended,
         }
     }
+}
+
+/// The version of a chain that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Its number.
+    pub number: u64,
+    /// The number of the log's entry since which it does.
+    pub since: u64,
 }
 
 /// What guards say of a rollout.

@@ -14,7 +14,8 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits};
 
 use super::answer::unknown;
-use super::asks::{self, Applied, Checked, Conflict, NotMade, Told, When};
+use super::asks::{Applied, Checked, Conflict, NotMade, Told, When};
+use super::diff::diff;
 use super::engine::Engine;
 use super::machine;
 use crate::cli::Up;
@@ -273,9 +274,8 @@ impl Maker<'_> {
         if let (Some(head), Some(since)) = (&head, since) {
             let before = self.engine.text(chain, since)?;
             let after = self.engine.text(chain, head.number)?;
-            let known = before.map(|before| {
-                asks::diff(since, head.number, &before, &after.unwrap_or_default()).diff
-            });
+            let known = before
+                .map(|before| diff(since, head.number, &before, &after.unwrap_or_default()).diff);
             told.diff = known;
         }
         told.head = head.map(|head| Told::of(head, serves, false));

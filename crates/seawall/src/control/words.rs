@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::{Chain, Change, Counted, OnTrial};
+use crate::order::{Chain, Counted};
 
 /// What is said to control.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub enum ToControl {
 /// What control says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromControl {
-    /// To an agent. Beside it: a [`Want`].
-    Want,
+    /// To an agent: something else is published now. It would look by itself before long.
+    Published,
     /// Beside it: what became of what was asked, a `Result` of [`Answer`](super::asks::Answer) and
     /// [`NotMade`](super::asks::NotMade).
     Answer,
@@ -39,23 +39,14 @@ pub enum FromControl {
     },
 }
 
-/// What an agent is to bring about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Want {
-    /// What is for all clients; only what has changed lately, or all where `all` says so.
-    pub live: Vec<Change>,
-    /// All that is on trial.
-    pub trials: Vec<OnTrial>,
-    /// Milliseconds between two Reports.
-    pub report_ms: u64,
-    /// Milliseconds between two probes of a trial.
-    pub probe_ms: u64,
-}
-
 /// What an agent tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
+    /// The epoch of the manifest that it acts on; 0 for none.
+    pub epoch: u64,
+    /// And its generation.
+    pub generation: u64,
     /// What was counted on trials.
     pub counted: Counted,
     /// Each trial that was taken: since how many milliseconds at this share.

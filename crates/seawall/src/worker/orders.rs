@@ -17,8 +17,8 @@ use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
 
 use super::changes::Finished;
-use super::draft::Draft;
 use crate::configure::{Configuration, Source};
+use crate::draft::Draft;
 use crate::file;
 use crate::live;
 use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Taken, Trialed};

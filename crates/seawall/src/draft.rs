@@ -87,7 +87,15 @@ impl Draft {
         }
         match &change.chain {
             Chain::Platform => {
-                let (edge, lists) = (parsed.document.edge, parsed.document.lists);
+                let (mut edge, lists) = (parsed.document.edge, parsed.document.lists);
+                // Where this machine is and what it listens on is its own.
+                let own = &self.document.edge;
+                edge.location.clone_from(&own.location);
+                edge.http.clone_from(&own.http);
+                edge.https.clone_from(&own.https);
+                edge.admin = own.admin;
+                edge.workers = own.workers;
+                edge.access_log.clone_from(&own.access_log);
                 let is_new = self.document.edge != edge || self.document.lists != lists;
                 (self.document.edge, self.document.lists) = (edge, lists);
                 Ok(is_new)

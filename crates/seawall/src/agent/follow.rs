@@ -1,0 +1,152 @@
+//! Looks at what is published, at a constant pace whatever happens; a word from control makes it look earlier.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use seawall_model::Tempo;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::cli::{self, Listen};
+use crate::configure;
+use crate::data::{self, Data};
+use crate::distribution::folder::Folder;
+use crate::distribution::follower::{Follower, News};
+use crate::distribution::identity;
+use crate::distribution::joining::{Identity, RECEIVED};
+use crate::distribution::keys;
+use crate::distribution::publisher::PUBLISHED;
+use crate::distribution::serve::{self, Hands};
+use crate::distribution::source::Source;
+use crate::say::{complain, say};
+
+/// Between two looks; each is up to a fifth earlier or later, so that edges do not come all at once.
+pub const POLL: Duration = Duration::from_secs(5);
+/// At any pace.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// Something else is to be served.
+pub struct Followed {
+    /// The epoch and generation of the manifest that says so.
+    pub generation: (u64, u64),
+    /// What; none when that is as it was.
+    pub news: Option<News>,
+}
+
+/// Follows what is published until nobody hears of it any more.
+///
+/// # Errors
+/// When the data folder cannot be used.
+pub fn start(
+    flags: &cli::Worker,
+    identity: Option<Identity>,
+    tempo: Tempo,
+    look: Rc<Notify>,
+    told: mpsc::Sender<Followed>,
+) -> Result<()> {
+    let data = Data::at(&flags.up.data)?;
+    let location = configure::parsed(&flags.up).document.edge.location;
+    let pace = tempo.scaled(POLL).max(LEAST);
+    let mut follower = None;
+    let mut handed = None;
+    if let Some(identity) = &identity {
+        follower = Some(identity.follower(&data)?);
+        if let Some(Listen::At(address)) = flags.up.relay {
+            handed = Some(hand_on(identity, &data, address)?);
+        }
+    }
+    let is_here = identity.is_none();
+    tokio::task::spawn_local(async move {
+        let mut complaints = Vec::new();
+        let mut told_of = (0, 0);
+        loop {
+            if is_here {
+                renew(&mut follower, &data, &location);
+            }
+            if let Some(follower) = &mut follower {
+                let looked = follower.look(Instant::now()).await;
+                if looked.problems != complaints {
+                    for problem in &looked.problems {
+                        complain(format_args!("what is published: {problem}"));
+                    }
+                    complaints = looked.problems;
+                }
+                let generation = follower.generation();
+                let news = looked.news;
+                if news.is_some() || generation != told_of {
+                    if told.send(Followed { generation, news }).await.is_err() {
+                        return;
+                    }
+                    told_of = generation;
+                    if let Some(handed) = &handed {
+                        handed.send_replace(generation.1);
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(jittered(pace)) => {}
+                () = look.notified() => {}
+                () = changes(follower.as_ref()) => {}
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn changes(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.changes().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// On control's own machine: the follower is there once there is a root key to believe, and another one when that is another.
+fn renew(follower: &mut Option<Follower>, data: &Data, location: &str) {
+    match keys::root_public(data) {
+        Ok(None) => {}
+        Ok(Some(key))
+            if follower
+                .as_ref()
+                .is_some_and(|known| known.root_key() == key) => {}
+        Ok(Some(key)) => {
+            let own = Source::Folder(Folder::at(data.path(PUBLISHED)));
+            let here = Data::at(&data.path(""));
+            *follower = here
+                .map(|data| Follower::new(data, location, key, vec![own]))
+                .map_err(|error| complain(format_args!("{error:#}")))
+                .ok();
+        }
+        Err(error) => complain(format_args!("{error:#}")),
+    }
+}
+
+/// Hands on to edges near this one what it has read.
+fn hand_on(identity: &Identity, data: &Data, address: SocketAddr) -> Result<watch::Sender<u64>> {
+    let (handed, changed) = watch::channel(0);
+    let hands = Hands {
+        folder: Folder::at(data.path(RECEIVED)),
+        changed,
+        known: None,
+        questions: None,
+    };
+    let tls = identity::server(
+        &identity.authority_certificate()?,
+        identity::chain(&identity.certificate)?,
+        identity::key(&identity.tls_key)?,
+    )?;
+    let listens = serve::start(address, tls, hands)
+        .with_context(|| format!("nothing is handed on at {address} (see --relay)"))?;
+    say(format_args!(
+        "Seawall hands on what control has published, on {listens}"
+    ));
+    Ok(handed)
+}
+
+/// A time that is up to a fifth longer or shorter.
+fn jittered(pace: Duration) -> Duration {
+    let random = data::random().unwrap_or(u64::MAX / 2);
+    let part = (random % 401) as u32;
+    pace * (800 + part) / 1_000
+}

@@ -1,0 +1,104 @@
+//! The locations that control knows of, and the last Report of each.
+
+use std::collections::BTreeMap;
+
+use seawall_control::plan::{self, Location};
+
+use super::locations::Place;
+use super::reports::about;
+use super::words::Report;
+use crate::order::Chain;
+
+/// All locations.
+#[derive(Default)]
+pub struct Fleet {
+    locations: BTreeMap<String, Known>,
+}
+
+/// What is known of one.
+#[derive(Default)]
+struct Known {
+    architecture: String,
+    drained: bool,
+    joined: bool,
+    /// On this machine.
+    here: bool,
+    /// Its last Report, and when it came, in milliseconds of our clock.
+    heard: Option<(Report, u64)>,
+}
+
+impl Fleet {
+    /// A location on this machine.
+    pub fn is_here(&mut self, name: &str) {
+        let known = self.locations.entry(name.to_owned()).or_default();
+        known.here = true;
+        known.architecture = std::env::consts::ARCH.into();
+    }
+
+    /// These have joined, and these are drained; others that had joined are gone.
+    pub fn are(&mut self, joined: &[(String, String)], drained: &[String]) {
+        for known in self.locations.values_mut() {
+            known.joined = false;
+        }
+        for (name, architecture) in joined {
+            let known = self.locations.entry(name.clone()).or_default();
+            known.joined = true;
+            known.architecture.clone_from(architecture);
+        }
+        self.locations.retain(|_, known| known.joined || known.here);
+        for (name, known) in &mut self.locations {
+            known.drained = drained.contains(name);
+        }
+    }
+
+    /// A Report came.
+    pub fn heard(&mut self, name: &str, report: Report, now_ms: u64) {
+        if let Some(known) = self.locations.get_mut(name) {
+            known.heard = Some((report, now_ms));
+        }
+    }
+
+    /// As the planner sees them.
+    pub fn locations(&self) -> Vec<Location> {
+        let location = |(name, known): (&String, &Known)| Location {
+            name: name.clone(),
+            architecture: known.architecture.clone(),
+            drained: known.drained,
+            ..Location::default()
+        };
+        self.locations.iter().map(location).collect()
+    }
+
+    /// What each said last of one rollout.
+    pub fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
+        let told = self.locations.iter();
+        told.filter_map(|(name, known)| {
+            let (report, at) = known.heard.as_ref()?;
+            let age = now_ms.saturating_sub(*at);
+            Some(about(report, name, chain, version, age))
+        })
+        .collect()
+    }
+
+    /// Whether these are all of them that get changes now.
+    pub fn are_all(&self, ring: &[String]) -> bool {
+        let mut waited_for = self.locations.iter().filter(|(_, known)| !known.drained);
+        waited_for.all(|(name, _)| ring.contains(name))
+    }
+
+    /// As they are told to people.
+    pub fn places(&self, now_ms: u64) -> Vec<Place> {
+        let place = |(name, known): (&String, &Known)| Place {
+            name: name.clone(),
+            architecture: known.architecture.clone(),
+            drained: known.drained,
+            joined: known.joined,
+            generation: known.heard.as_ref().map(|(report, _)| report.generation),
+            age_ms: known
+                .heard
+                .as_ref()
+                .map(|(_, at)| now_ms.saturating_sub(*at)),
+        };
+        self.locations.iter().map(place).collect()
+    }
+}

@@ -1,0 +1,336 @@
+//! Locations: they join with a token, show who they are, and tell what became of what was published.
+
+use anyhow::{Context, Result, anyhow, bail};
+use schemars::JsonSchema;
+use seawall_bundle::{Limits, PublicKey, SealPublicKey, open_report};
+use seawall_control::Hash;
+use seawall_control::store::{Body, Change as StoreChange, Entry, Expect, LocationKeys};
+use serde::{Deserialize, Serialize};
+
+use super::Control;
+use super::asks::{self, JoinToken, NotMade};
+use super::engine::unix;
+use super::make::By;
+use super::words::Report;
+use crate::data;
+use crate::distribution::joining::{Ask, Let, Token};
+use crate::distribution::serve::{Answer, Asked, Known};
+use crate::say::say;
+
+/// Seconds that a token to join with is good for.
+const TOKEN: u64 = 60 * 60;
+/// What a token to join with may do.
+const JOIN: &str = "join";
+/// As many locations as are looked at.
+const ROWS: usize = 10_000;
+
+/// A location, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Location")]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// Traffic is led away from it.
+    pub drained: bool,
+    /// It joined; else it is on this machine.
+    pub joined: bool,
+    /// The generation that it acts on; none before its first Report.
+    pub generation: Option<u64>,
+    /// Milliseconds since its last Report.
+    pub age_ms: Option<u64>,
+}
+
+impl Control {
+    /// Makes a token.
+    pub(super) fn join_token(
+        &mut self,
+        location: &str,
+        by: &By<'_>,
+    ) -> Result<asks::Answer, NotMade> {
+        seawall_model::document::location(location)
+            .map_err(|wrong| NotMade::Refused(wrong.to_string()))?;
+        let refused = |error: anyhow::Error| NotMade::Refused(format!("{error:#}"));
+        let Some(edges) = &self.edges else {
+            return Err(NotMade::Refused(
+                "control listens for no locations: start it with --edges ADDRESS".into(),
+            ));
+        };
+        let authority = edges.authority.fingerprint();
+        let mut secret = [0; 32];
+        for part in secret.chunks_exact_mut(8) {
+            part.copy_from_slice(&data::random().map_err(refused)?.to_le_bytes());
+        }
+        let token = Token {
+            location: location.to_owned(),
+            secret,
+            authority,
+        };
+        let hash = Hash::of(&secret);
+        let body = Body::TokenMade {
+            name: token_of(&hash),
+            hash,
+            scopes: vec![JOIN.into()],
+            location: Some(location.to_owned()),
+            expires: Some(unix() + TOKEN),
+        };
+        let listens = edges.listens.to_string();
+        let by = By {
+            why: "a location is to join",
+            ..*by
+        };
+        self.write(body, &by)?;
+        Ok(asks::Answer::JoinToken(JoinToken {
+            token: token.to_string(),
+            listens,
+        }))
+    }
+
+    /// Answers who came over the network.
+    pub(super) fn asked(&mut self, asked: Asked) -> Answer {
+        let answered = match asked {
+            Asked::Join { body } => self.join(&body),
+            Asked::Renew { location } => self.renew(&location),
+            Asked::Report { location, signed } => return self.reported(&location, &signed),
+        };
+        match answered {
+            Ok(said) => (200, said),
+            Err(why) => (403, format!("{why:#}").into_bytes()),
+        }
+    }
+
+    fn join(&mut self, body: &[u8]) -> Result<Vec<u8>> {
+        let ask: Ask = serde_json::from_slice(body).context("what was asked")?;
+        seawall_model::document::location(&ask.location).map_err(|wrong| anyhow!("{wrong}"))?;
+        PublicKey::parse(&ask.keys.report).context("the key of Reports")?;
+        SealPublicKey::parse(&ask.keys.seal).context("the key that secrets are sealed to")?;
+        if ask.architecture.len() > 32 {
+            bail!("no architecture has such a name");
+        }
+        let secret = seawall_bundle::Hash::parse(&ask.secret).context("the token")?;
+        let name = token_of(&Hash::of(&secret.0));
+        if self.is_let(&ask, &name)? {
+            // The answer was lost: it is told again.
+            return self.let_in(&ask.location, &ask.keys);
+        }
+        let unknown = "the token is unknown, used up, too old or another location's: make one with `seawall control token`";
+        let token = self.engine.store().stands("token", &name)?;
+        let token = token.map(|entry| entry.body);
+        let Some(Body::TokenMade {
+            scopes,
+            location,
+            expires,
+            ..
+        }) = token
+        else {
+            bail!("{unknown}");
+        };
+        let is_good = scopes.iter().any(|scope| scope == JOIN)
+            && location.as_ref() == Some(&ask.location)
+            && expires.is_none_or(|expires| unix() <= expires);
+        if !is_good {
+            bail!("{unknown}");
+        }
+        // Before anything is written: the certificate can be made.
+        let told = self.let_in(&ask.location, &ask.keys)?;
+        let last = self.engine.store().last()?;
+        let changes = [
+            Body::TokenRevoked { name },
+            Body::LocationJoined {
+                location: ask.location.clone(),
+                key: ask.keys.hash(),
+                keys: ask.keys,
+                architecture: ask.architecture,
+            },
+        ];
+        let who = format!("location:{}", ask.location);
+        let changes = changes.into_iter().map(StoreChange::Event).collect();
+        self.engine.append(
+            &who,
+            "it showed its token",
+            vec![Expect::Seq(last)],
+            changes,
+        )?;
+        self.places_changed();
+        say(format_args!("Location {} has joined", ask.location));
+        Ok(told)
+    }
+
+    /// Whether this very location was let in by this very token already.
+    fn is_let(&mut self, ask: &Ask, token: &str) -> Result<bool> {
+        let Some(entry) = self.engine.store().stands("location", &ask.location)? else {
+            return Ok(false);
+        };
+        let Body::LocationJoined { key, .. } = &entry.body else {
+            return Ok(false);
+        };
+        // The token was revoked in the entry before.
+        let before = self
+            .engine
+            .store()
+            .log(entry.seq.saturating_sub(1).max(1), 1)?;
+        let by =
+            |entry: &Entry| matches!(&entry.body, Body::TokenRevoked { name } if name == token);
+        Ok(*key == ask.keys.hash() && before.first().is_some_and(by))
+    }
+
+    fn let_in(&mut self, location: &str, keys: &LocationKeys) -> Result<Vec<u8>> {
+        let edges = self
+            .edges
+            .as_ref()
+            .context("control listens for no locations")?;
+        let point = from_hex(&keys.tls).context("the key of the certificate")?;
+        let told = Let {
+            root_key: edges.root_key,
+            certificate: edges.authority.issue(location, &point)?,
+            authority: edges.authority.pem.clone(),
+        };
+        Ok(serde_json::to_vec(&told)?)
+    }
+
+    fn renew(&mut self, location: &str) -> Result<Vec<u8>> {
+        match self.engine.store().stands("location", location)? {
+            Some(Entry {
+                body: Body::LocationJoined { keys, .. },
+                ..
+            }) => self.let_in(location, &keys),
+            _ => bail!("{location} is not one of ours: join again"),
+        }
+    }
+
+    /// A location is one of ours no more.
+    pub(super) fn leave(&mut self, location: &str, by: &By<'_>) -> Result<asks::Answer, NotMade> {
+        if self.engine.store().stands("location", location)?.is_none() {
+            return Err(NotMade::Unknown(format!(
+                "no location {location} has joined: `seawall control locations` lists them"
+            )));
+        }
+        let body = Body::LocationLeft {
+            location: location.to_owned(),
+        };
+        let done = self.write(body, by)?;
+        self.places_changed();
+        Ok(done)
+    }
+
+    /// Traffic is led away from a location, or back to it.
+    pub(super) fn drain(
+        &mut self,
+        location: Option<&str>,
+        undrain: bool,
+        by: &By<'_>,
+    ) -> Result<asks::Answer, NotMade> {
+        let places = self.engine.fleet.places(self.now_ms());
+        let location = match (location, places.as_slice()) {
+            (Some(location), _) => location.to_owned(),
+            (None, [one]) => one.name.clone(),
+            (None, _) => {
+                return Err(NotMade::Refused(
+                    "there are several locations: name one with --location".into(),
+                ));
+            }
+        };
+        if !places.iter().any(|place| place.name == location) {
+            return Err(NotMade::Unknown(format!(
+                "there is no location {location}: `seawall control locations` lists them"
+            )));
+        }
+        let body = if undrain {
+            Body::Undrained { location }
+        } else {
+            Body::Drained { location }
+        };
+        let done = self.write(body, by)?;
+        self.places_changed();
+        Ok(done)
+    }
+
+    /// Reads who is one of ours, for the planner and for whoever hands out.
+    pub(super) fn places_changed(&mut self) {
+        match self.known() {
+            Ok(known) => {
+                if let Some(edges) = &self.edges {
+                    edges.known.send_replace(known);
+                }
+            }
+            Err(error) => crate::say::complain(format_args!("locations: {error:#}")),
+        }
+    }
+
+    fn known(&mut self) -> Result<Known> {
+        let entries = self.engine.store().standing("location", None, ROWS)?;
+        let drained = self.engine.store().standing("drain", None, ROWS)?;
+        let drained: Vec<String> = drained
+            .into_iter()
+            .filter_map(|entry| match entry.body {
+                Body::Drained { location } => Some(location),
+                _ => None,
+            })
+            .collect();
+        let mut known = Known::new();
+        let mut joined = Vec::new();
+        for entry in entries {
+            if let Body::LocationJoined {
+                location,
+                keys,
+                architecture,
+                ..
+            } = entry.body
+            {
+                known.insert(location.clone(), from_hex(&keys.tls).unwrap_or_default());
+                joined.push((location, architecture));
+            }
+        }
+        self.engine.fleet.are(&joined, &drained);
+        Ok(known)
+    }
+
+    fn reported(&mut self, location: &str, signed: &[u8]) -> Answer {
+        let seen = self.reports.get(location).copied().unwrap_or(0);
+        match self.open_report(location, signed, seen) {
+            Ok((number, report)) => {
+                self.reports.insert(location.to_owned(), number);
+                let now = self.now_ms();
+                self.publisher.was_seen(report.epoch, report.generation);
+                self.engine.fleet.heard(location, report, now);
+                (200, Vec::new())
+            }
+            // With what it has to be above.
+            Err(why) => (409, format!("{seen} {why:#}").into_bytes()),
+        }
+    }
+
+    fn open_report(&mut self, location: &str, signed: &[u8], seen: u64) -> Result<(u64, Report)> {
+        let entry = self.engine.store().stands("location", location)?;
+        let Some(Body::LocationJoined { keys, .. }) = entry.map(|entry| entry.body) else {
+            bail!("{location} is not one of ours");
+        };
+        let key = PublicKey::parse(&keys.report)?;
+        let report = open_report(signed, location, &key, seen, &Limits::default())?;
+        let body = serde_json::from_slice(&report.body).context("a Report")?;
+        Ok((report.head.number, body))
+    }
+}
+
+/// The name of a token to join with, which tells nothing of it.
+fn token_of(hash: &Hash) -> String {
+    let short: String = hash.to_string().chars().take(16).collect();
+    format!("join-{short}")
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text
+        .chars()
+        .map(|digit| digit.to_digit(16))
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    Some(
+        pairs
+            .map(|pair| (pair.iter().fold(0, |byte, digit| byte * 16 + digit)) as u8)
+            .collect(),
+    )
+}

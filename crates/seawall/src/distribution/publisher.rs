@@ -1,0 +1,388 @@
+//! Control's side: what the log says becomes objects and a signed manifest in `DATA/published`.
+//!
+//! What is live for everyone is a tree of which one zone's change renews a few objects. The manifest names its root, what is on
+//! trial where, and what is switched off. A generation is used once: its number is on disk before its manifest is.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use seawall_bundle::{
+    Edits, Hash, Limits, Locations, Manifest, Mark, Object, Platform, Root, SHARE_ALL, Share,
+    Trial, Trust, Version, open_keys, open_manifest, sign_manifest, update,
+};
+use seawall_control::Chain;
+use seawall_control::store::{Rollout, Subject};
+use seawall_model::Tempo;
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Folder, KEYS, MANIFEST};
+use super::keys::{self, Keys};
+use super::to_bundle;
+use crate::control::engine::Engine;
+use crate::data::Data;
+use crate::say::{complain, say};
+
+/// The folder of what is published, in the data folder.
+pub const PUBLISHED: &str = "published";
+/// What was used, so that it is not used again.
+const USED: &str = "published.json";
+/// Zones whose documents are in memory at once.
+const BATCH: usize = 20_000;
+/// Where nothing is new, a manifest is made all the same: edges know by it that control is there, and how old what they have is.
+const PULSE: Duration = Duration::from_secs(60);
+/// At any pace.
+const LEAST_PULSE: Duration = Duration::from_secs(2);
+/// An edge that hears of nothing for so long stops trying what is on trial.
+const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
+/// And not earlier, at any pace.
+const LEAST_FORGOTTEN: Duration = Duration::from_secs(60);
+/// Objects of versions on trial that are kept packed.
+const KEPT: usize = 1_024;
+
+/// The highest generation that was used, and how far the log had come then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Used {
+    generation: u64,
+    /// The number of the log's last entry that went into it.
+    log: u64,
+    /// That entry's hash: another log is another truth.
+    #[serde(with = "hash")]
+    entry: Option<seawall_control::Hash>,
+}
+
+/// What publishes.
+pub struct Publisher {
+    data: Data,
+    folder: Folder,
+    keys: Keys,
+    limits: Limits,
+    tempo: Tempo,
+    used: Used,
+    /// What was published last.
+    last: Option<Manifest>,
+    /// And when; none: not by this process.
+    published: Option<Instant>,
+    root: Root,
+    /// Versions on trial, as objects.
+    versions: HashMap<(Chain, u64), Object>,
+}
+
+impl Publisher {
+    /// Finds what was published last.
+    ///
+    /// # Errors
+    /// When keys are not what they should be.
+    pub fn open(data: Data, tempo: Tempo) -> Result<Self> {
+        let keys = Keys::open(&data).context("the keys that sign what is published")?;
+        let folder = Folder::at(data.path(PUBLISHED));
+        let mut publisher = Self {
+            folder,
+            keys,
+            limits: Limits::default(),
+            tempo,
+            used: Used::default(),
+            last: None,
+            published: None,
+            root: Root::empty(),
+            versions: HashMap::new(),
+            data,
+        };
+        if let Ok(text) = std::fs::read(publisher.data.path(USED)) {
+            publisher.used = serde_json::from_slice(&text).unwrap_or_default();
+        }
+        match publisher.find() {
+            Ok(Some((manifest, root))) => {
+                let generation = manifest.generation.max(publisher.used.generation);
+                publisher.used.generation = generation;
+                (publisher.last, publisher.root) = (Some(manifest), root);
+            }
+            Ok(None) => publisher.used.log = 0,
+            Err(error) => {
+                complain(format_args!(
+                    "what was published last cannot be used, and is published anew: {error:#}"
+                ));
+                publisher.used.log = 0;
+            }
+        }
+        Ok(publisher)
+    }
+
+    fn find(&self) -> Result<Option<(Manifest, Root)>> {
+        let Some(bytes) = self.folder.signed(MANIFEST)? else {
+            return Ok(None);
+        };
+        let root_key = keys::root_public(&self.data)?.context("there is no root key")?;
+        let trust = Trust {
+            keys: open_keys(&self.keys.list, &root_key, 0, &self.limits)?,
+            seen: Mark::default(),
+        };
+        let manifest = open_manifest(&bytes, &trust, now_ms(), &self.limits)?;
+        let manifest = manifest.manifest.into_inner();
+        let root = self.fetch(&manifest.root)?;
+        let root = Root::open(&manifest.root, &root)?;
+        Ok(Some((manifest, root)))
+    }
+
+    fn fetch(&self, name: &Hash) -> io::Result<Vec<u8>> {
+        let found = self.folder.object(name)?;
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no object {name}")))
+    }
+
+    /// Where edges find it.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Whether a manifest is due although nothing is new.
+    pub fn is_due(&self) -> bool {
+        let pulse = self.tempo.scaled(PULSE).max(LEAST_PULSE);
+        self.published.is_none_or(|at| at.elapsed() >= pulse)
+    }
+
+    /// The generation that is published.
+    pub fn generation(&self) -> u64 {
+        self.last.as_ref().map_or(0, |last| last.generation)
+    }
+
+    /// An edge has seen this generation: what is published next is above it.
+    pub fn was_seen(&mut self, epoch: u64, generation: u64) {
+        if epoch == self.keys.epoch {
+            self.used.generation = self.used.generation.max(generation);
+        }
+    }
+
+    /// Publishes what is new; the generation, if anything was.
+    ///
+    /// # Errors
+    /// What is published stays as it was, and the next call tries again.
+    pub fn publish(&mut self, engine: &mut Engine) -> Result<Option<u64>> {
+        let log = engine.store().last()?;
+        let entry = match log {
+            0 => None,
+            log => engine.store().log(log, 1)?.first().map(|entry| entry.hash),
+        };
+        self.renew(engine)?;
+        let mut manifest = Manifest::new(
+            self.keys.epoch,
+            self.used.generation + 1,
+            now_ms(),
+            self.root.pack()?.name(),
+            log,
+        );
+        let trials = self.trials(engine)?;
+        let more = manifest.put_trials(trials, &self.limits)?;
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|last| says_the_same(last, &manifest))
+        {
+            self.used = Used {
+                log,
+                entry,
+                ..self.used
+            };
+            return Ok(None);
+        }
+        if let Some(more) = more {
+            let more = [(more.name(), more.packed())];
+            self.folder.put_objects(more.into_iter())?;
+        }
+        let signed = sign_manifest(&manifest, &[&self.keys.online], &self.limits)?;
+        let used = Used {
+            generation: manifest.generation,
+            log,
+            entry,
+        };
+        if !self.data.keep(USED, &serde_json::to_vec(&used)?, 0o644) {
+            bail!("{} cannot be written", self.data.path(USED).display());
+        }
+        self.used = used;
+        self.folder.put_signed(KEYS, &self.keys.list)?;
+        self.folder.put_signed(MANIFEST, &signed)?;
+        let generation = manifest.generation;
+        self.last = Some(manifest);
+        self.published = Some(Instant::now());
+        Ok(Some(generation))
+    }
+
+    /// Brings the tree to what serves now.
+    fn renew(&mut self, engine: &mut Engine) -> Result<()> {
+        let anew = !self.is_of(engine)?;
+        let after = if anew { 0 } else { self.used.log };
+        let changed: Vec<(Chain, u64)> = engine
+            .serving()
+            .filter(|(_, served)| served.since > after)
+            .map(|(chain, served)| (chain.clone(), served.number))
+            .collect();
+        if changed.is_empty() && !anew {
+            return Ok(());
+        }
+        let mut root = if anew {
+            Root::empty()
+        } else {
+            self.root.clone()
+        };
+        let many = changed.len() > BATCH;
+        for (nth, batch) in changed.chunks(BATCH).enumerate() {
+            let mut edits = Edits::default();
+            for (chain, number) in batch {
+                self.edit(engine, &mut edits, chain, *number)?;
+            }
+            let updated = update(&root, edits, &self.limits, |name| self.fetch(name))
+                .context("the tree of what serves")?;
+            let objects = updated.objects.iter();
+            let objects = objects.map(|object| (object.name(), object.packed()));
+            self.folder.put_objects(objects)?;
+            root = updated.root;
+            if many {
+                say(format_args!(
+                    "Seawall publishes: {} of {} changes",
+                    (nth * BATCH + batch.len()),
+                    changed.len()
+                ));
+            }
+        }
+        // Where there was no change at all, the empty root is to be there too.
+        let packed = root.pack()?;
+        self.folder
+            .put_objects([(packed.name(), packed.packed())].into_iter())?;
+        let before = self.root.zones();
+        if anew && root.zones() < before - before / 5 {
+            bail!(
+                "the log knows {} zones, and {before} are published: it is another one (restore a backup; to give the others up, remove {})",
+                root.zones(),
+                self.folder.path().display()
+            );
+        }
+        self.root = root;
+        Ok(())
+    }
+
+    /// Whether what is published came of this log.
+    fn is_of(&self, engine: &mut Engine) -> Result<bool> {
+        if self.used.log == 0 {
+            return Ok(false);
+        }
+        let entries = engine.store().log(self.used.log, 1)?;
+        let entry = entries.first().filter(|entry| entry.seq == self.used.log);
+        Ok(entry.is_some_and(|entry| Some(entry.hash) == self.used.entry))
+    }
+
+    fn edit(
+        &self,
+        engine: &mut Engine,
+        edits: &mut Edits,
+        chain: &Chain,
+        number: u64,
+    ) -> Result<()> {
+        let version = version(engine, chain, number)?;
+        match chain {
+            Chain::Zone(name) => {
+                let version = Some(version).filter(|version| !version.document.is_empty());
+                edits.zones.insert(name.clone(), version);
+            }
+            Chain::Platform => {
+                let object = version.pack(&self.limits)?;
+                let objects = [(object.name(), object.packed())];
+                self.folder.put_objects(objects.into_iter())?;
+                edits.platform = Some(Platform {
+                    number,
+                    object: object.name(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on trial; its versions are there as objects.
+    fn trials(&mut self, engine: &mut Engine) -> Result<Vec<Trial>> {
+        let mut trials = Vec::new();
+        for rollout in engine.on_trial()? {
+            let Subject::Version { chain, from, to } = &rollout.subject else {
+                continue;
+            };
+            let key = (chain.clone(), *to);
+            if !self.versions.contains_key(&key) {
+                let object = version(engine, chain, *to)?.pack(&self.limits)?;
+                let objects = [(object.name(), object.packed())];
+                self.folder.put_objects(objects.into_iter())?;
+                if self.versions.len() >= KEPT {
+                    self.versions.clear();
+                }
+                self.versions.insert(key.clone(), object);
+            }
+            let object = self.versions.get(&key).map(Object::name);
+            trials.push(Trial {
+                chain: to_bundle(chain),
+                version: *to,
+                parent: from.unwrap_or(0),
+                object: object.context("a version on trial")?,
+                shares: vec![share(engine, &rollout)],
+                salt: rollout.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                expires_after_s: self.tempo.scaled(FORGOTTEN).max(LEAST_FORGOTTEN).as_secs(),
+            });
+        }
+        Ok(trials)
+    }
+}
+
+/// A version as it travels. One that takes its zone away has an empty document.
+fn version(engine: &mut Engine, chain: &Chain, number: u64) -> Result<Version> {
+    Ok(Version {
+        number,
+        document: engine.text(chain, number)?.unwrap_or_default(),
+        files: Vec::new(),
+    })
+}
+
+fn share(engine: &Engine, rollout: &Rollout) -> Share {
+    let locations = if engine.fleet.are_all(&rollout.ring) {
+        Locations::All
+    } else {
+        Locations::Named(rollout.ring.clone())
+    };
+    Share {
+        locations,
+        share: rollout.share.parts().min(SHARE_ALL),
+    }
+}
+
+fn says_the_same(last: &Manifest, next: &Manifest) -> bool {
+    let next = Manifest {
+        generation: last.generation,
+        at: last.at,
+        log: last.log,
+        ..next.clone()
+    };
+    *last == next
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+mod hash {
+    //! A hash of the log, as text.
+
+    use seawall_control::Hash;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(hash: &Option<Hash>, to: S) -> Result<S::Ok, S::Error> {
+        match hash {
+            Some(hash) => to.collect_str(hash),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Hash>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse().map_err(de::Error::custom))
+            .transpose()
+    }
+}
