@@ -144,7 +144,7 @@ impl Api {
         let now = Instant::now();
         // Before anything else is looked at: whoever asks too much costs this and no more.
         self.limits.borrow_mut().address(from, now)?;
-        let (route, mut call) = match route::find(routes::ROUTES, head)? {
+        let (route, mut call) = match route::find(routes::all(), head)? {
             Found::Description => return Ok(Reply::json(200, openapi::text())),
             Found::Route(route, call) => (route, call),
         };
@@ -293,7 +293,7 @@ fn lacks(scope: &str) -> Problem {
 /// What every ask of the API is about, for tests that the client asks what the routes mean.
 #[cfg(test)]
 pub(crate) fn meant(head: &RequestHead, body: &[u8]) -> Result<Ask, Problem> {
-    match route::find(routes::ROUTES, head)? {
+    match route::find(routes::all(), head)? {
         Found::Description => Err(Problem::of("unknown_endpoint")),
         Found::Route(route, mut call) => {
             call.check(route, head)?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::{Details, PROBLEMS, named};
 use super::route::{DESCRIPTION, Gives, In, Needs, Optional, PREFIX, Route, Takes};
-use super::routes::ROUTES;
+use super::routes;
 use crate::process::VERSION;
 use crate::token::SCOPES;
 
@@ -40,7 +40,7 @@ fn description() -> Value {
     });
     let mut generator = settings.into_generator();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
+    for route in routes::all() {
         for (before, place) in route.of.places() {
             let path = format!("{PREFIX}{before}{}", route.path);
             let operation = operation(route, before, place, &mut generator);
@@ -225,7 +225,7 @@ pub fn markdown() -> String {
         out.push_str(&format!("| `{}` | {} |\n", scope.name, scope.what));
     }
     out.push_str("\n## Endpoints\n\n| | | Scope | |\n|---|---|---|---|\n");
-    for route in ROUTES {
+    for route in routes::all() {
         for (before, place) in route.of.places() {
             out.push_str(&format!(
                 "| {} | `{PREFIX}{before}{}` | {} | {} |\n",
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn every_route_has_a_name_and_a_path_of_its_own_and_known_problems() {
         let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
-        for route in ROUTES {
+        for route in routes::all() {
             assert!(ids.insert(route.id), "{} is there twice", route.id);
             assert!(
                 places.insert((route.method, route.of as u8, route.path)),

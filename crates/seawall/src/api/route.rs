@@ -1,4 +1,4 @@
-//! How something that can be asked is declared: a row of the table in [`routes`](super::routes), from which the router, the
+//! How something that can be asked is declared: a row of the tables in [`routes`](super::routes), from which the router, the
 //! description in OpenAPI and the tests are made.
 
 use std::time::Duration;
@@ -149,18 +149,21 @@ pub enum Gives {
 }
 
 /// What a request is for.
-pub enum Found<'r> {
+pub enum Found {
     /// The description.
     Description,
     /// This.
-    Route(&'r Route, Call),
+    Route(&'static Route, Call),
 }
 
 /// Finds what a request is for.
 ///
 /// # Errors
 /// There is none, or it has another method.
-pub fn find<'r>(routes: &'r [Route], head: &RequestHead) -> Result<Found<'r>, Problem> {
+pub fn find(
+    routes: impl Iterator<Item = &'static Route>,
+    head: &RequestHead,
+) -> Result<Found, Problem> {
     let target = std::str::from_utf8(head.target()).map_err(|_| Problem::of("malformed"))?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     // What is asked by HEAD is what is asked by GET; who writes the answer leaves the content out.
