@@ -149,7 +149,9 @@ impl Api {
             Found::Route(route, call) => (route, call),
         };
         let token = self.token(from, head, now)?;
-        *budget = Some(self.limits.borrow_mut().token(&token.name, now)?);
+        let spent = self.limits.borrow_mut().token(&token.name, now);
+        *budget = Some(spent.as_ref().map_or(Spent::ALL, |spent| *spent));
+        spent?;
         may(&token, route, &call)?;
         call.check(route, head)?;
         let held = match route.takes.is_large() {

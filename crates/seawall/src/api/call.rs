@@ -490,3 +490,49 @@ impl Reply {
         Self::json(status, serde_json::to_vec(told).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_as_they_are_written_and_what_is_none_is_refused() {
+        for (text, read) in [
+            ("", Some("")),
+            ("a%20b+c%2Bd", Some("a b c+d")),
+            ("n%C3%A4her", Some("näher")),
+            ("%", None),
+            ("%4", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%ff", None),
+        ] {
+            assert_eq!(decode(text).as_deref(), read, "{text}");
+        }
+        let call = Call::new(Vec::new(), "a=1&&b=&c").unwrap();
+        let all = ["a", "b", "c", "d"].map(|name| call.param(name));
+        assert_eq!(all, [Some("1"), Some(""), Some(""), None]);
+        let many: Vec<String> = (0..=PARAMS).map(|number| format!("p{number}=")).collect();
+        for wrong in ["a=1&a=1", "a=%", &many.join("&")] {
+            assert!(Call::new(Vec::new(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_a_version_or_nothing() {
+        let hash = "0123456789abcdef".repeat(4);
+        let tag = etag(12, &hash);
+        assert_eq!(when_is(&tag), Some(When::Is(12, hash[..16].into())));
+        for wrong in [
+            "12-0123456789abcdef",
+            "W/\"12-0123456789abcdef\"",
+            "\"12\"",
+            "\"12-\"",
+            "\"-0123456789abcdef\"",
+            "\"12-0123456789abcdeg\"",
+            "\"1-0123456789abcdef\", \"2-0123456789abcdef\"",
+        ] {
+            assert_eq!(when_is(wrong), None, "{wrong}");
+        }
+    }
+}

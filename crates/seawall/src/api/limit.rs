@@ -49,8 +49,8 @@ const GENERATION: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// The longest debt that is let pass.
-    fn room(&self) -> Duration {
-        self.every * self.burst
+    const fn room(&self) -> Duration {
+        Duration::from_millis(self.every.as_millis() as u64 * self.burst as u64)
     }
 }
 
@@ -60,6 +60,14 @@ pub struct Spent {
     left: u32,
     /// Seconds until there is as much as ever.
     whole: u64,
+}
+
+impl Spent {
+    /// Nothing was left.
+    pub const ALL: Self = Self {
+        left: 0,
+        whole: TOKEN.room().as_secs(),
+    };
 }
 
 /// Who is in debt, by the moment until which.

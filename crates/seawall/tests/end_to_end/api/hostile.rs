@@ -219,6 +219,7 @@ fn guesses_are_slowed_down_and_do_not_lock_out_who_has_a_token() {
     stream.read_to_string(&mut all).unwrap();
     let many = |status: &str| all.matches(&format!("HTTP/1.1 {status} ")).count();
     assert_eq!(many("200") + many("429"), 280, "{all}");
+    assert!(all.contains("ratelimit: \"token\";r=0;"), "{all}");
     assert!(
         many("200") >= 200 && many("429") > 0,
         "{} good",
