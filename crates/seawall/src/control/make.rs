@@ -327,9 +327,10 @@ impl Maker<'_> {
             (problem.line, problem.column) = (None, None);
             if let Some((zone, rest)) = zone_at(&problem.path) {
                 let place = order.iter().position(|name| Some(*name) == zone.zone());
+                problem.what = format!("in {zone}: {}", problem.what);
                 problem.path = match place {
                     Some(place) => format!("zone[{place}]{rest}"),
-                    None => format!("{zone}: zone{rest}"),
+                    None => format!("zone{rest}"),
                 };
             }
         }
