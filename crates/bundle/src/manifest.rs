@@ -48,6 +48,9 @@ pub struct Manifest {
     /// What stays at a version whatever the tree says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pin>,
+    /// Locations that traffic is led away from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained: Vec<String>,
 }
 
 /// A chain of versions.
@@ -155,6 +158,7 @@ impl Manifest {
             more_trials: None,
             kills: Vec::new(),
             pins: Vec::new(),
+            drained: Vec::new(),
         }
     }
 
@@ -194,6 +198,7 @@ impl Manifest {
         )?;
         at_most("kill switches", self.kills.len(), limits.kills)?;
         at_most("pins", self.pins.len(), limits.pins)?;
+        Locations::Named(self.drained.clone()).check(limits)?;
         self.trials
             .iter()
             .try_for_each(|trial| trial.check(limits))?;

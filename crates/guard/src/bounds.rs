@@ -60,7 +60,7 @@ impl Guard {
     #[inline]
     pub fn enter(&self, client: IpAddr, now: u64) -> Result<Option<InProgress>, Box<Refusal>> {
         match self.steps().at_once {
-            Some(limit) if self.states().is_killed(limit.place) => Ok(None),
+            Some(limit) if self.states().is_killed(limit.place, self.zone()) => Ok(None),
             None => Ok(None),
             Some(limit) => self.enter_limited(limit, client, now),
         }

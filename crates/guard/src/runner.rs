@@ -216,6 +216,11 @@ impl Guard {
         self.states.is_safe_mode() || self.states.is_quarantined(self.zone)
     }
 
+    /// Whether any stage is switched off anywhere.
+    pub fn is_anything_killed(&self) -> bool {
+        self.states.is_anything_killed()
+    }
+
     pub(crate) fn states(&self) -> &Arc<States> {
         &self.states
     }
@@ -343,7 +348,7 @@ impl Guard {
         if step.def.optional && self.does_without() {
             return Ok(None);
         }
-        if self.states.is_killed(step.place) {
+        if self.states.is_killed(step.place, self.zone) {
             return self.killed(step, trail);
         }
         let pass = step.breaker.pass(subject.now);

@@ -14,6 +14,20 @@ pub struct ZoneId(pub u64);
 /// What a breaker belongs to: zone, stage, rule.
 pub(crate) type BreakerKey = (ZoneId, &'static str, Option<Arc<str>>);
 
+/// Beside the places of stages: some stage is off in some zone.
+const SOME_ZONE: u32 = 1 << 31;
+
+/// What is switched off, by stages' places.
+#[derive(Debug, Default)]
+struct Off {
+    /// In all zones, as the document says.
+    document: u32,
+    /// In all zones, by emergency switches.
+    everywhere: u32,
+    /// In these zones, by emergency switches.
+    zones: HashMap<ZoneId, u32>,
+}
+
 /// How often something happened in a stage, in all zones.
 #[derive(Debug, Default)]
 pub struct StageCounts {
@@ -38,8 +52,10 @@ pub struct States {
     pub clients: ClientTable,
     /// Milliseconds since the process began, as of the request that came last.
     now: AtomicU64,
-    /// Stages that an emergency switch is on, by their places.
+    /// Stages that are off in all zones, by their places; and [`SOME_ZONE`].
     killed: AtomicU32,
+    /// What makes them so, and stages that are off in one zone.
+    off: RwLock<Off>,
     /// No optional stage is asked, in any zone.
     safe_mode: AtomicBool,
     /// Zones in which no optional stage is asked; and whether there is one, which guards ask without a lock.
@@ -59,6 +75,7 @@ impl States {
             clients: ClientTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
+            off: RwLock::default(),
             safe_mode: AtomicBool::new(false),
             quarantined: RwLock::default(),
             any_quarantined: AtomicBool::new(false),
@@ -91,26 +108,71 @@ impl States {
         self.counts.iter().map(|(name, counts)| (*name, counts))
     }
 
-    /// Switches these stages off in all zones, at once, and all others on again.
+    /// Switches these stages off in all zones, at once, as the document says, and all others on again that no emergency switch
+    /// holds.
     pub fn kill(&self, names: &[String]) {
-        let places = self.counts.iter().enumerate().take(32);
-        let killed = places.filter(|(_, (name, _))| names.iter().any(|killed| killed == name));
-        let bits = killed.fold(0, |all, (place, _)| all | 1 << place);
-        self.killed.store(bits, Ordering::Relaxed);
+        let bits = self.bits(|name| names.iter().any(|killed| killed == name));
+        self.put_off(|off| off.document = bits);
     }
 
-    /// The stages that are switched off.
+    /// Emergency switches: these stages are off, each in one zone or in all of them, at once; all that were so by an earlier call and are not named
+    /// any more are on again.
+    pub fn switch_off<'n>(&self, switches: impl IntoIterator<Item = (&'n str, Option<ZoneId>)>) {
+        let mut everywhere = 0;
+        let mut zones: HashMap<ZoneId, u32> = HashMap::new();
+        for (stage, zone) in switches {
+            let bit = self.bits(|name| name == stage);
+            match zone {
+                None => everywhere |= bit,
+                Some(zone) => *zones.entry(zone).or_default() |= bit,
+            }
+        }
+        self.put_off(|off| (off.everywhere, off.zones) = (everywhere, zones));
+    }
+
+    fn bits(&self, is_it: impl Fn(&str) -> bool) -> u32 {
+        let places = self.counts.iter().enumerate().take(31);
+        let named = places.filter(|(_, (name, _))| is_it(name));
+        named.fold(0, |all, (place, _)| all | 1 << place)
+    }
+
+    fn put_off(&self, put: impl FnOnce(&mut Off)) {
+        let mut off = self.off.write().unwrap_or_else(PoisonError::into_inner);
+        put(&mut off);
+        let some = if off.zones.is_empty() { 0 } else { SOME_ZONE };
+        let bits = off.document | off.everywhere | some;
+        self.killed.store(bits, Ordering::Release);
+    }
+
+    /// The stages that are switched off in all zones.
     pub fn killed(&self) -> impl Iterator<Item = &'static str> {
         let bits = self.killed.load(Ordering::Relaxed);
-        let places = self.counts.iter().enumerate().take(32);
+        let places = self.counts.iter().enumerate().take(31);
         places
             .filter(move |(place, _)| bits & (1 << place) != 0)
             .map(|(_, (name, _))| *name)
     }
 
+    /// Whether anything is switched off anywhere.
+    pub fn is_anything_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire) != 0
+    }
+
     #[inline]
-    pub(crate) fn is_killed(&self, place: u8) -> bool {
-        self.killed.load(Ordering::Relaxed) & (1 << place) != 0
+    pub(crate) fn is_killed(&self, place: u8, zone: ZoneId) -> bool {
+        let killed = self.killed.load(Ordering::Acquire);
+        killed & (SOME_ZONE | 1 << place) != 0 && self.looks_killed(killed, place, zone)
+    }
+
+    #[cold]
+    fn looks_killed(&self, killed: u32, place: u8, zone: ZoneId) -> bool {
+        if killed & (1 << place) != 0 {
+            return true;
+        }
+        let off = self.off.read().unwrap_or_else(PoisonError::into_inner);
+        off.zones
+            .get(&zone)
+            .is_some_and(|bits| bits & (1 << place) != 0)
     }
 
     /// Leaves all optional stages out, in all zones, at once; or lets them in again.
@@ -198,6 +260,25 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_is_off_where_anything_switches_it_off() {
+        let states = States::new(["lists", "rules"], 10);
+        let (a, b) = (ZoneId(1), ZoneId(2));
+        let is_off = |place, zone| states.is_killed(place, zone);
+        assert!(!is_off(0, a) && !states.is_anything_killed());
+        states.switch_off([("rules", Some(a))]);
+        assert!(is_off(1, a) && !is_off(1, b) && !is_off(0, a));
+        assert!(states.is_anything_killed() && states.killed().next().is_none());
+        states.kill(&["lists".into()]);
+        assert!(is_off(0, a) && is_off(0, b) && is_off(1, a) && !is_off(1, b));
+        states.switch_off([("lists", None), ("nobody", None)]);
+        assert!(is_off(0, b) && !is_off(1, a));
+        states.kill(&[]);
+        assert!(is_off(0, b), "the emergency switch holds it");
+        states.switch_off([]);
+        assert!(!is_off(0, b) && !states.is_anything_killed());
+    }
 
     #[test]
     fn the_time_of_all_threads_never_goes_back() {

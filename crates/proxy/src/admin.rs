@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::snapshot::Snapshot;
 use crate::thread::Shared;
+use crate::told::OLD;
 
 /// Connections at once: a scraper, a probe, a person.
 const CONNECTIONS: usize = 64;
@@ -170,13 +171,18 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
                 .shared
                 .draining
                 .load(std::sync::atomic::Ordering::Relaxed);
+            let drained = admin
+                .shared
+                .told
+                .drained
+                .load(std::sync::atomic::Ordering::Relaxed);
             let chosen = degraded
                 .iter()
                 .any(|what| snapshot.edge.unready_when.iter().any(|word| word == what));
-            let ready = !draining && !chosen;
+            let ready = !draining && !drained && !chosen;
             json(
                 if ready { 200 } else { 503 },
-                json!({ "ready": ready, "draining": draining, "degraded": degraded }),
+                json!({ "ready": ready, "draining": draining, "drained": drained, "degraded": degraded }),
             )
         }
         b"/metrics" => {
@@ -261,6 +267,9 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if !admin.shared.certificates.alarms().is_empty() {
         degraded.push("certificates");
     }
+    if admin.shared.told.age().is_some_and(|age| age > OLD) {
+        degraded.push("config_stale");
+    }
     degraded
 }
 
@@ -308,9 +317,11 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
                 })
             })
             .collect();
+        let on_trial = snapshot.trials.as_ref();
+        let on_trial = on_trial.and_then(|trials| trials.of(&zone.name, zone.id));
         let value = json!({
             "active": &*zone.version,
-            "candidate": null,
+            "candidate": on_trial.map(|zone| &*zone.version),
             "last_good": &*zone.version,
             "origins": origins,
             "all_used_again": pool.panicking,
@@ -324,7 +335,9 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "location": &*snapshot.edge.location,
         "worker_pid": std::process::id(),
         "uptime_s": now / 1000,
-        "config_age_s": now.saturating_sub(configured) / 1000,
+        "config_age_s": admin.shared.told.age().unwrap_or(now.saturating_sub(configured) / 1000),
+        "drained": admin.shared.told.drained.load(std::sync::atomic::Ordering::Relaxed),
+        "switches": admin.shared.told.switches(),
         "version": &*snapshot.version,
         "zones": zones,
         "zones_total": snapshot.zones.len(),

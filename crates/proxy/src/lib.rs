@@ -36,6 +36,7 @@ pub mod state;
 pub mod table;
 pub mod thread;
 mod tickets;
+pub mod told;
 pub mod trial;
 mod tunnel;
 pub mod worker;

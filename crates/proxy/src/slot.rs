@@ -35,6 +35,11 @@ impl Slot {
         old
     }
 
+    /// What is live stays, and is judged by as if it were new: something else than it has changed.
+    pub fn look_again(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// The live snapshot. Takes a lock: a worker thread asks its [`Reader`].
     pub fn load(&self) -> Arc<Live> {
         self.live

@@ -65,7 +65,7 @@ impl<'a> Standing<'a> {
             return false;
         };
         let snapshot = chosen.snapshot;
-        if zone.content == self.content && snapshot.edge.kill.is_empty() {
+        if zone.content == self.content && !zone.guard.is_anything_killed() {
             return true;
         }
         let subject = Subject {

@@ -24,6 +24,7 @@ use crate::lend::OriginConnections;
 use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
+use crate::told::Told;
 
 /// How many sets of heads a thread keeps for the next requests.
 const KEEP_SCRATCH: usize = 64;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub room: u64,
     /// When descriptors ran out last, in milliseconds since the process began; 0 when they never did.
     pub ran_out: AtomicU64,
+    /// What this edge was told beside documents.
+    pub told: Told,
     /// This installation's name in `CDN-Loop` (RFC 8586).
     pub node: Box<str>,
     /// Connections by client address, kept only where `connections_per_client` is set: a lock per connection, none per request.

@@ -388,6 +388,13 @@ impl Live {
 }
 
 impl Trials {
+    /// The version of a zone that is on trial of its own.
+    pub fn of(&self, name: &str, id: ZoneId) -> Option<&Arc<Zone>> {
+        let (trials, candidate) = self.zones.as_ref()?;
+        let is_on = trials.contains_key(&id);
+        is_on.then(|| candidate.zones.named(name)).flatten()
+    }
+
     /// Zones as they are on trial; with the platform on trial, all of its configuration.
     pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
         let of_zones = self.zones.iter().flat_map(|(trials, candidate)| {

@@ -6,9 +6,11 @@
 
 mod attempt;
 mod follow;
+mod here;
 mod managed;
 mod probe;
 mod report;
+mod stands;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ use crate::configure;
 use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
 use crate::distribution::joining::Identity;
+use crate::here::Done;
 use crate::last_words;
 use crate::live;
 use crate::message::{FromAgent, ToAgent};
@@ -36,6 +39,7 @@ use crate::start;
 use crate::wire::Wire;
 use follow::Followed;
 use managed::{Key, Managed};
+use stands::Stands;
 
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -59,13 +63,19 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (probed, probes) = mpsc::channel(PROBES);
+        let here = here::Kept::read(&Data::at(&flags.up.data)?);
+        let mut managed = Managed::default();
+        managed.resume(here.held);
         let agent = Agent {
+            is_managed: flags.managed,
+            done: here.done,
             wire: start::wire(flags.wire)?,
             data: Data::at(&flags.up.data)?,
             program: start::program()?,
             good_at: None,
             control: None,
-            managed: Managed::default(),
+            managed,
+            stands: Stands::read(&Data::at(&flags.up.data)?, Tempo::faster(flags.up.speed)),
             asked: false,
             followed: (0, 0),
             look: Rc::default(),
@@ -88,6 +98,12 @@ struct Agent {
     /// To control.
     control: Option<Rc<Wire>>,
     managed: Managed,
+    /// What stands beside documents.
+    stands: Stands,
+    /// What is served is control's to say.
+    is_managed: bool,
+    /// What was done here of late.
+    done: Vec<Done>,
     /// What was counted was asked for.
     asked: bool,
     /// Epoch and generation of the manifest that is brought about.
@@ -139,15 +155,25 @@ impl Agent {
                         self.control = None;
                     }
                 }
-                Some(Followed { generation, news }) = follows.recv() => {
+                Some(Followed { generation, news, beside }) = follows.recv() => {
                     self.followed = generation;
+                    self.stands.told(&self.data, &beside);
+                    self.count();
                     if let Some(news) = news {
+                        let held = self.managed.held().count();
                         self.managed.wants(news);
+                        if self.managed.held().count() != held {
+                            self.keep_here();
+                        }
                         self.order().await?;
                     }
                     self.report();
                 }
-                _ = beat.tick() => self.report(),
+                _ = beat.tick() => {
+                    self.stands.look(&self.data);
+                    self.count();
+                    self.report();
+                }
                 () = tokio::time::sleep_until(look),
                     if flags.managed && self.control.is_none() && self.reports.is_none() => {
                     look = Instant::now() + AGAIN;
@@ -161,9 +187,9 @@ impl Agent {
                 }
                 () = tokio::time::sleep_until(tick), if self.managed.tries() => {
                     self.probe();
-                    if report <= Instant::now() && !self.asked {
+                    if report <= Instant::now() {
                         report = Instant::now() + between_reports;
-                        self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
+                        self.count();
                     }
                 }
             }
@@ -211,6 +237,11 @@ impl Agent {
                 self.managed.worker_is_new();
                 self.order().await?;
             }
+            ToAgent::Here { number, here } => {
+                let said = self.here(here).await.map_err(|error| format!("{error:#}"));
+                self.wire.say(&FromAgent::Here { number, said }, &[])?;
+                self.report();
+            }
             ToAgent::Ordered => match order::take::<Ordered>(files.into_iter().next()) {
                 Ok(ordered) => {
                     self.managed.ordered(ordered, Instant::now());
@@ -227,6 +258,13 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Asks the worker what it has counted, and what stands there.
+    fn count(&mut self) {
+        if !self.asked && (self.managed.tries() || self.stands.any()) {
+            self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
+        }
     }
 
     /// Orders what is wanted, once it was compiled elsewhere.
@@ -253,11 +291,15 @@ impl Agent {
     }
 
     fn report(&mut self) {
+        let mut report = self.managed.report(self.followed, Instant::now());
+        report.here.clone_from(&self.done);
+        report.switches = self.stands.on(&self.managed.counted.switches);
         if let Some(reports) = &self.reports {
-            reports.send_replace(Some(self.managed.report(self.followed, Instant::now())));
+            reports.send_replace(Some(report));
+            return;
         }
         let Some(control) = &self.control else { return };
-        let report = order::put(&self.managed.report(self.followed, Instant::now()));
+        let report = order::put(&report);
         let said = report.and_then(|file| control.say(&ToControl::Report, &[file.as_fd()]));
         if said.is_err() {
             self.control = None;

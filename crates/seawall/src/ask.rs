@@ -20,6 +20,7 @@ use crate::control::asks::{
 use crate::control::diff::diff;
 use crate::control::words::{FromControl, ToControl};
 use crate::file;
+use crate::here::{self, Act};
 use crate::order::{self, Chain};
 use crate::say::{complain, say};
 use crate::wire::Wire;
@@ -53,7 +54,7 @@ impl Control {
         let path = data.join("control.sock");
         let wire = Wire::connect(&path).with_context(|| {
             format!(
-                "no control answers on {}: start `seawall up`, or name its folder with --data",
+                "no control answers on {}: start `seawall up`, or name its folder with --data (kill, rollback, pin and drain act on this machine's edge alone with --here)",
                 data.display()
             )
         })?;
@@ -350,6 +351,10 @@ pub fn diff_of(wanted: &cli::Diff) -> Result<ExitCode> {
 /// # Errors
 /// When there is no such version, or control is not there.
 pub fn rollback(back: &cli::Rollback) -> Result<ExitCode> {
+    if back.here {
+        let act = Act::Back(chain(&back.of));
+        return here::ask(&back.at.data, act, who(), &back.why.why);
+    }
     let ask = Ask::Rollback {
         chain: chain(&back.of),
         version: back.version,
@@ -381,6 +386,15 @@ async fn make(control: &Control, at: &cli::At, ask: Ask, why: &cli::Why) -> Resu
 /// # Errors
 /// When there is no such zone, or control is not there.
 pub fn pin(pin: &cli::Pin) -> Result<ExitCode> {
+    if pin.here {
+        let chain = chain(&pin.of);
+        let act = if pin.remove {
+            Act::Release(chain)
+        } else {
+            Act::Hold(chain)
+        };
+        return here::ask(&pin.at.data, act, who(), &pin.why);
+    }
     let ask = Ask::Pin {
         chain: chain(&pin.of),
         unpin: pin.remove,
@@ -558,8 +572,13 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 _ => "not heard of yet".into(),
             };
             let drained = if place.drained { ", drained" } else { "" };
+            let held: Vec<String> = place.held.iter().map(ToString::to_string).collect();
+            let held = match held.as_slice() {
+                [] => String::new(),
+                held => format!(", does not follow control in {}", held.join(", ")),
+            };
             say(format_args!(
-                "{:<16}  {:<8}  {heard}{drained}",
+                "{:<16}  {:<8}  {heard}{drained}{held}",
                 place.name, place.architecture
             ));
         }
@@ -572,9 +591,68 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
 /// # Errors
 /// When there is no such location, or control is not there.
 pub fn drain(drain: &cli::Drain, undrain: bool) -> Result<ExitCode> {
+    if drain.here {
+        let act = if undrain { Act::Undrain } else { Act::Drain };
+        return here::ask(&drain.at.data, act, who(), &drain.why);
+    }
     let ask = Ask::Drain {
         location: drain.location.clone(),
         undrain,
     };
     done(&drain.at, ask, &drain.why)
+}
+
+/// `seawall kill`.
+///
+/// # Errors
+/// When there is no such stage, zone or location, or control is not there.
+pub fn kill(kill: &cli::Kill) -> Result<ExitCode> {
+    if kill.here {
+        let (stage, zone) = (kill.stage.clone(), kill.zone.clone());
+        let act = match kill.lasts.filter(|_| !kill.end) {
+            Some(lasts) => Act::Kill {
+                stage,
+                zone,
+                for_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            },
+            None => Act::EndKill { stage, zone },
+        };
+        let why = kill.why.clone().unwrap_or_default();
+        return here::ask(&kill.at.data, act, who(), &why);
+    }
+    let ask = Ask::Kill {
+        stage: kill.stage.clone(),
+        zone: kill.zone.clone(),
+        location: kill.location.clone(),
+        seconds: kill
+            .lasts
+            .map(|lasts| lasts.as_secs())
+            .filter(|_| !kill.end),
+    };
+    let why = kill.why.clone().unwrap_or_default();
+    if kill.end {
+        return done(&kill.at, ask, &why);
+    }
+    run(async {
+        let control = Control::at(&kill.at)?;
+        match control.ask(ask, &why).await? {
+            Answer::Killed { rollout } => {
+                let all = |one: &Option<String>, what| match one {
+                    Some(one) => one.clone(),
+                    None => format!("all {what}"),
+                };
+                say(format_args!(
+                    "{}: off in {} of {} (rollout {rollout})",
+                    kill.stage,
+                    all(&kill.zone, "zones"),
+                    all(&kill.location, "locations"),
+                ));
+                if !kill.wait {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                watch(&control, &kill.at, &[rollout]).await
+            }
+            _ => other(),
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! The command line: names are the contract's, help teaches. Flags of commands that ask control are in [`asking`].
 
 mod asking;
+mod fleet;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,9 +13,12 @@ use clap::{Args, Parser, Subcommand};
 use seawall_model::{Host, document, units};
 
 pub use asking::{
-    About, Apply, At, Decide, Delete, Diff, Drain, Here, JoinToken, Locations, Of, OfZone, Pin,
-    Rollback, Rollouts, Token, TokenWhat, Why,
+    Apply, At, Decide, Delete, Diff, Here, Of, OfZone, Pin, Rollback, Rollouts, Token, TokenWhat,
+    Why,
 };
+
+pub use fleet::{About, Drain, JoinToken, Kill, Locations};
+use fleet::{DRAIN_EXAMPLES, KILL_EXAMPLES};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -61,6 +65,9 @@ pub enum Command {
     Approve(Decide),
     /// End a rollout: what served before serves all again
     Abort(Decide),
+    /// Switch a stage off for a while, in an emergency
+    #[command(after_help = KILL_EXAMPLES)]
+    Kill(Kill),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -131,15 +138,13 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 
 const ROLLBACK_EXAMPLES: &str = "Examples:
   seawall rollback example.com --why \"the shop is empty\"   to what served before
-  seawall rollback example.com 7                             to version 7";
+  seawall rollback example.com 7                             to version 7
+  seawall rollback example.com --here                        with control dead: this machine's edge goes back to what had
+                                                             proved good, until there is a newer version";
 
 const CONTROL_EXAMPLES: &str = "Examples:
   seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
   seawall control token --location lhr    lets a location join, once";
-
-const DRAIN_EXAMPLES: &str = "Examples:
-  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
-  seawall undrain --location lhr";
 
 const TOKEN_EXAMPLES: &str = "Examples:
   seawall token make ci --scope write:example.com --expires 90d   prints the token, once

@@ -8,6 +8,7 @@ pub mod asks;
 pub mod diff;
 pub mod engine;
 mod fleet;
+pub mod kills;
 pub mod locations;
 mod machine;
 mod make;
@@ -375,9 +376,8 @@ impl Control {
                 let known = self.agents.iter();
                 let mut known = known.filter(|(agent, _)| Rc::ptr_eq(agent, wire));
                 if let Some((_, location)) = known.next() {
-                    let (location, now) = (location.clone(), self.now_ms());
-                    self.publisher.was_seen(report.epoch, report.generation);
-                    self.engine.fleet.heard(&location, report, now);
+                    let location = location.clone();
+                    self.take_report(&location, report);
                 }
             }
             ToControl::Ask => {

@@ -21,6 +21,7 @@ mod distribution;
 mod doctor;
 mod draft;
 mod file;
+mod here;
 mod http3;
 mod join;
 mod last_words;
@@ -33,6 +34,7 @@ mod process;
 mod quarantine;
 mod say;
 mod signals;
+mod standing;
 mod start;
 mod status;
 mod supervisor;
@@ -66,6 +68,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             None => control::run(&control, stages),
             Some(about) => ask::about(about),
         },
+        cli::Command::Kill(kill) => ask::kill(&kill),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),
         cli::Command::Trial => check::trial(stages),

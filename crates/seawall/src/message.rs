@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::here::Glass;
+
 /// What the supervisor says to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -261,6 +263,8 @@ pub enum Request {
     },
     /// What runs?
     Status,
+    /// Break-glass: do something on this machine alone.
+    Here(Glass),
     /// Read the configuration anew.
     Reload,
     /// End.
@@ -289,6 +293,11 @@ pub enum Reply {
     Status(serde_json::Value),
     /// A step of an upgrade.
     Progress(String),
+    /// What was done on this machine alone.
+    Here {
+        /// In words.
+        said: String,
+    },
     /// It was done as asked.
     Done,
     /// `up` should go on as this program.
@@ -329,6 +338,13 @@ pub enum ToAgent {
     Ordered,
     /// Beside it: what was counted.
     Counted,
+    /// Break-glass: to be done, and answered.
+    Here {
+        /// Which of those that were asked.
+        number: u64,
+        /// What.
+        here: Glass,
+    },
 }
 
 /// What the agent says.
@@ -340,6 +356,13 @@ pub enum FromAgent {
     Order,
     /// What was counted is asked for.
     Count,
+    /// What came of something that was to be done on this machine alone.
+    Here {
+        /// Which.
+        number: u64,
+        /// What was done, or why it was not.
+        said: Result<String, String>,
+    },
     /// Compiling did not end, or took the process down.
     Deadly {
         /// How.

@@ -98,6 +98,9 @@ pub struct Refusal {
 pub struct Counted {
     /// For each trial.
     pub trials: Vec<Trialed>,
+    /// The numbers of the emergency switches that are on.
+    #[serde(default)]
+    pub switches: Vec<u64>,
 }
 
 /// What was counted of one trial.

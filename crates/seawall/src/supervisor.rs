@@ -86,6 +86,8 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             up,
             control: None,
             waiting: Vec::new(),
+            asked_here: 0,
+            here: BTreeMap::new(),
             reload: Reload::default(),
             stopping: None,
             announced: false,
@@ -222,6 +224,8 @@ struct Supervisor {
     /// Control's process, as `up` says.
     control: Option<announce::Control>,
     /// Who waits to be told that it is served.
+    asked_here: u64,
+    here: BTreeMap<u64, Rc<Wire>>,
     waiting: Vec<Rc<Wire>>,
     reload: Reload,
     /// It stops; running requests have until then.

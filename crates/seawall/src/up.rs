@@ -352,7 +352,7 @@ impl Up {
             Reply::Progress(step) => say(format_args!("Seawall upgrades: {step}")),
             Reply::Refused { why } => complain(format_args!("not upgraded: {why}")),
             Reply::Become { program } => return Some(program),
-            Reply::Serving { .. } | Reply::Status(_) | Reply::Done => {}
+            Reply::Serving { .. } | Reply::Status(_) | Reply::Here { .. } | Reply::Done => {}
         }
         None
     }

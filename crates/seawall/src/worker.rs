@@ -9,6 +9,7 @@ mod changes;
 mod orders;
 mod serve;
 mod set_up;
+mod stands;
 mod wires;
 
 use std::os::fd::OwnedFd;

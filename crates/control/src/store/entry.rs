@@ -188,6 +188,17 @@ pub enum Body {
         /// Its name.
         location: String,
     },
+    /// Something was done on a location's own machine, without control.
+    DoneHere {
+        /// Its name.
+        location: String,
+        /// Counts up there.
+        number: u64,
+        /// When, in seconds of Unix time by that machine's clock.
+        at: u64,
+        /// What, as JSON.
+        what: String,
+    },
     /// Traffic is led away from a location.
     Drained {
         /// Its name.
@@ -313,6 +324,7 @@ impl Body {
             Self::TokenRevoked { .. } => "token_revoked",
             Self::LocationJoined { .. } => "location_joined",
             Self::LocationLeft { .. } => "location_left",
+            Self::DoneHere { .. } => "done_here",
             Self::Drained { .. } => "drained",
             Self::Undrained { .. } => "undrained",
         }
@@ -329,7 +341,7 @@ impl Body {
     }
 
     /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `import` (the path), `token`,
-    /// `location` and `drain` (names).
+    /// `location`, `here` and `drain` (names).
     pub fn stands(&self) -> Option<Stands> {
         Some(match self {
             Self::Pinned { chain, .. } => Stands::Set("pin", chain.to_string()),
@@ -341,6 +353,7 @@ impl Body {
             Self::TokenRevoked { name } => Stands::Clear("token", name.clone()),
             Self::LocationJoined { location, .. } => Stands::Set("location", location.clone()),
             Self::LocationLeft { location } => Stands::Clear("location", location.clone()),
+            Self::DoneHere { location, .. } => Stands::Set("here", location.clone()),
             Self::Drained { location } => Stands::Set("drain", location.clone()),
             Self::Undrained { location } => Stands::Clear("drain", location.clone()),
             _ => return None,

@@ -24,6 +24,7 @@ use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::{AccessLog, BuildInfo, LogConfig, LogTarget, Registry};
@@ -104,6 +105,7 @@ impl Worker {
             threads: THREADS,
             room: 10_000,
             ran_out: AtomicU64::new(0),
+            told: Told::default(),
             node: "test".into(),
             per_client: Mutex::default(),
         });

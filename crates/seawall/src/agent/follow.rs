@@ -13,7 +13,7 @@ use crate::cli::{self, Listen};
 use crate::configure;
 use crate::data::{self, Data};
 use crate::distribution::folder::Folder;
-use crate::distribution::follower::{Follower, News};
+use crate::distribution::follower::{Beside, Follower, News};
 use crate::distribution::identity;
 use crate::distribution::joining::{Identity, RECEIVED};
 use crate::distribution::keys;
@@ -33,6 +33,8 @@ pub struct Followed {
     pub generation: (u64, u64),
     /// What; none when that is as it was.
     pub news: Option<News>,
+    /// What it says beside documents.
+    pub beside: Beside,
 }
 
 /// Follows what is published until nobody hears of it any more.
@@ -76,7 +78,13 @@ pub fn start(
                 let generation = follower.generation();
                 let news = looked.news;
                 if news.is_some() || generation != told_of {
-                    if told.send(Followed { generation, news }).await.is_err() {
+                    let beside = follower.beside().unwrap_or_default();
+                    let followed = Followed {
+                        generation,
+                        news,
+                        beside,
+                    };
+                    if told.send(followed).await.is_err() {
                         return;
                     }
                     told_of = generation;

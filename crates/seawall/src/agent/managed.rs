@@ -6,14 +6,25 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::control::words::Report;
 use crate::distribution::follower::News;
 use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
+use crate::say::complain;
 
 /// A trial: of what, and which version.
 pub type Key = (Chain, u64);
+
+/// A chain that does not follow control, by somebody's word on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// What serves of it here.
+    pub change: Change,
+    /// The highest version that was known then: a higher one was made since, and ends it.
+    pub known: u64,
+}
 
 /// What is wanted, and what there is of it.
 #[derive(Default)]
@@ -21,6 +32,8 @@ pub struct Managed {
     want: News,
     /// What was wanted for all since this agent began, the last of each chain.
     live: BTreeMap<Chain, Change>,
+    /// Chains that do not follow control here, and what control says of them.
+    held: BTreeMap<Chain, (Held, Option<Change>)>,
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
     refused: BTreeMap<Key, String>,
     /// Versions that a process of its own has compiled, without harm to it.
@@ -29,14 +42,16 @@ pub struct Managed {
     taken: Vec<(Taken, Instant)>,
     restarts: BTreeMap<Key, u64>,
     failed_probes: BTreeMap<Key, u64>,
-    counted: Counted,
+    /// What the worker has counted, as it told last.
+    pub counted: Counted,
     own: Option<std::net::SocketAddr>,
     news: bool,
 }
 
 impl Managed {
     /// What is wanted now: what is published for this location.
-    pub fn wants(&mut self, want: News) {
+    pub fn wants(&mut self, mut want: News) {
+        self.keep_held(&mut want);
         for change in &want.live {
             self.live.insert(change.chain.clone(), change.clone());
         }
@@ -53,6 +68,91 @@ impl Managed {
         let named = |change: &Change| self.want.live.iter().any(|new| new.chain == change.chain);
         let waits: Vec<Change> = waits.into_iter().filter(|change| !named(change)).collect();
         self.want.live.extend(waits);
+        self.news = true;
+    }
+
+    /// Takes out of what is wanted what is held here; what is newer ends that.
+    fn keep_held(&mut self, want: &mut News) {
+        if self.held.is_empty() {
+            return;
+        }
+        want.live.retain(|change| {
+            let Some((held, says)) = self.held.get_mut(&change.chain) else {
+                return true;
+            };
+            if change.version > held.known {
+                complain(format_args!(
+                    "{} follows control again: there is a newer version",
+                    change.chain
+                ));
+                self.held.remove(&change.chain);
+                return true;
+            }
+            *says = Some(change.clone());
+            false
+        });
+        want.trials.retain(|on| {
+            let held = self.held.get(&on.change.chain);
+            held.is_none_or(|(held, _)| on.change.version > held.known)
+        });
+    }
+
+    /// Chains that do not follow control here.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.held.values().map(|(held, _)| held)
+    }
+
+    /// As an earlier process had it.
+    pub fn resume(&mut self, held: Vec<Held>) {
+        for held in held {
+            let chain = held.change.chain.clone();
+            self.live.insert(chain.clone(), held.change.clone());
+            self.held.insert(chain, (held, None));
+        }
+    }
+
+    /// Whether something of a chain is on trial.
+    pub fn is_on_trial(&self, chain: &Chain) -> bool {
+        self.want.trials.iter().any(|on| on.change.chain == *chain)
+    }
+
+    /// From now on this serves of a chain, whatever control says of versions that are known.
+    pub fn hold(&mut self, change: Change) {
+        let chain = change.chain.clone();
+        let before = self.held.remove(&chain);
+        let says = match before {
+            Some((_, says)) => says,
+            None => self.live.get(&chain).cloned(),
+        };
+        let of_it = |on: &&crate::order::OnTrial| on.change.chain == chain;
+        let trials = self.want.trials.iter().filter(of_it);
+        let known = trials.map(|on| on.change.version).max();
+        let known = known.max(says.as_ref().map(|says| says.version));
+        let held = Held {
+            change: change.clone(),
+            known: known.unwrap_or(0),
+        };
+        self.held.insert(chain.clone(), (held, says));
+        self.want.trials.retain(|on| on.change.chain != chain);
+        self.order_live(change);
+    }
+
+    /// A chain follows control again. Whether it did not.
+    pub fn release(&mut self, chain: &Chain) -> bool {
+        let Some((_, says)) = self.held.remove(chain) else {
+            return false;
+        };
+        // What control says may not be known yet: it comes with the next look.
+        if let Some(says) = says {
+            self.order_live(says);
+        }
+        true
+    }
+
+    fn order_live(&mut self, change: Change) {
+        self.want.live.retain(|other| other.chain != change.chain);
+        self.live.insert(change.chain.clone(), change.clone());
+        self.want.live.push(change);
         self.news = true;
     }
 
@@ -213,6 +313,9 @@ impl Managed {
                 .collect(),
             restarts: flat(&self.restarts),
             failed_probes: flat(&self.failed_probes),
+            switches: Vec::new(),
+            here: Vec::new(),
+            held: self.held.keys().cloned().collect(),
         }
     }
 }

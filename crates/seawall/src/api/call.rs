@@ -449,8 +449,8 @@ impl Reply {
             }
             answer @ Answer::Rollouts(_) => return Self::of_standing(call, answer),
             Answer::Done => Self::empty(204),
-            // A difference was made of them before.
-            Answer::Texts { .. } => return Err(Problem::of("internal")),
+            // A difference was made of them before; and no route switches anything off.
+            Answer::Texts { .. } | Answer::Killed { .. } => return Err(Problem::of("internal")),
         })
     }
 

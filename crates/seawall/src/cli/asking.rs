@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{duration, location};
-
-const JOIN_EXAMPLES: &str = "Example:
-  seawall control token --location lhr
-  seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
+use super::duration;
 
 /// Flags of `token`.
 #[derive(Args)]
@@ -159,6 +155,9 @@ pub struct Rollback {
     pub of: Of,
     /// The version whose document is brought back [default: the one before]
     pub version: Option<u64>,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with_all = ["version", "wait"])]
+    pub here: bool,
     #[command(flatten)]
     pub why: Why,
     #[command(flatten)]
@@ -184,9 +183,12 @@ pub struct Delete {
 pub struct Pin {
     #[command(flatten)]
     pub of: Of,
-    /// Pin it no longer
+    /// Pin it no longer; with --here: let it follow control again, also after a rollback
     #[arg(long)]
     pub remove: bool,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long)]
+    pub here: bool,
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
@@ -209,63 +211,6 @@ pub struct Rollouts {
 pub struct Decide {
     /// The rollout's number; not needed where one runs
     pub rollout: Option<u64>,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// What is asked about locations.
-#[derive(Subcommand, Clone)]
-pub enum About {
-    /// Make a token that lets a location join: once, within an hour
-    #[command(after_help = JOIN_EXAMPLES)]
-    Token(JoinToken),
-    /// List the locations: who has joined, what they serve, when they were heard of last
-    Locations(Locations),
-    /// A location is one of ours no more: it reads nothing new, and nobody waits for it
-    Leave(Leave),
-}
-
-/// Flags of `control token`.
-#[derive(Args, Clone)]
-pub struct JoinToken {
-    /// The name of the location that is to join
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control locations`.
-#[derive(Args, Clone)]
-pub struct Locations {
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `control leave`.
-#[derive(Args, Clone)]
-pub struct Leave {
-    /// The location
-    pub location: String,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `drain` and `undrain`.
-#[derive(Args)]
-pub struct Drain {
-    /// The location; not needed where there is one
-    #[arg(long, value_name = "NAME", value_parser = location)]
-    pub location: Option<String>,
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,

@@ -5,18 +5,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use seawall_control::store::{
-    Appended, Body, Change as StoreChange, Outcome, RequestId, State, StoreError, Subject,
+    Appended, Body, Change as StoreChange, KillSwitch, Outcome, RequestId, Scope, State,
+    StoreError, Subject,
 };
 use seawall_control::version::Version;
 use seawall_model::tempo::Kind;
 
-use super::Control;
 use super::asks::{
     Answer, Applied, Ask, Asked, Document, EntryTold, Log, Made, NotMade, Place, Published, Status,
     Told, Versions, When, Which, ZoneTold, Zones,
 };
 use super::make::{By, Wanted};
 use super::words::FromControl;
+use super::{Control, kills};
 use crate::order::{self, Chain};
 use crate::process::VERSION;
 use crate::wire::Wire;
@@ -110,6 +111,19 @@ impl Control {
             Ask::JoinToken { location } => self.join_token(location, &by),
             Ask::Leave { location } => self.leave(location, &by),
             Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
+            Ask::Kill {
+                stage,
+                zone,
+                location,
+                seconds,
+            } => {
+                let scope = Scope {
+                    module: stage.clone(),
+                    zone: zone.clone(),
+                    location: location.clone(),
+                };
+                self.kill(scope, *seconds, &by)
+            }
             Ask::MakeToken(new) => self.make_token(new, token, &by),
             Ask::RevokeToken { name } => self.revoke_token(name, &by),
             ask => self.look(ask),
@@ -384,6 +398,48 @@ impl Control {
         let changes = vec![StoreChange::Event(body)];
         self.engine.append_by(by, Vec::new(), changes)?;
         Ok(Answer::Done)
+    }
+
+    fn kill(&mut self, scope: Scope, seconds: Option<u64>, by: &By<'_>) -> Answered {
+        let known = self.stages.iter().map(|stage| stage.name);
+        if !known.clone().any(|name| name == scope.module) {
+            let names: Vec<&str> = known.collect();
+            return Err(NotMade::Refused(format!(
+                "there is no stage {:?}: {}",
+                scope.module,
+                names.join(", ")
+            )));
+        }
+        if let Some(zone) = &scope.zone {
+            let chain = Chain::Zone(zone.clone());
+            if self.engine.serves(&chain).is_none() {
+                return Err(NotMade::Refused(unknown(&chain)));
+            }
+        }
+        if let Some(location) = &scope.location {
+            let places = self.engine.fleet.places(0);
+            if !places.iter().any(|place| place.name == *location) {
+                return Err(NotMade::Refused(format!("there is no location {location}")));
+            }
+        }
+        let Some(seconds) = seconds else {
+            if self.engine.end_kill(&scope, by.who, by.why)? {
+                return Ok(Answer::Done);
+            }
+            return Err(NotMade::Refused(
+                "no such switch is set: name stage, zone and location as they were set".into(),
+            ));
+        };
+        let most = kills::LONGEST.as_secs();
+        if !(1..=most).contains(&seconds) {
+            return Err(NotMade::Refused(format!(
+                "a switch lasts from 1 s to {} days: for longer, change the document",
+                most / 86_400
+            )));
+        }
+        let switch = KillSwitch { scope, seconds };
+        let rollout = self.engine.kill(switch, by.who, by.why)?;
+        Ok(Answer::Killed { rollout })
     }
 
     fn decide(&mut self, rollout: Option<u64>, approve: bool, by: &By<'_>) -> Answered {

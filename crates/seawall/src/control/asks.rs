@@ -158,6 +158,17 @@ pub enum Ask {
         /// Back to it.
         undrain: bool,
     },
+    /// A stage is switched off for a while, or on again.
+    Kill {
+        /// Which.
+        stage: String,
+        /// In this zone; none is in all.
+        zone: Option<String>,
+        /// In this location; none is in all.
+        location: Option<String>,
+        /// For so long; none: it is to be on again.
+        seconds: Option<u64>,
+    },
     /// What control knows, for `seawall status`.
     Status,
     /// The tokens that stand.
@@ -248,6 +259,11 @@ pub enum Answer {
     Token(TokenMade),
     /// A token to join with was made.
     JoinToken(JoinToken),
+    /// A stage is to be off, by this rollout.
+    Killed {
+        /// Its number.
+        rollout: u64,
+    },
     /// Done.
     Done,
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
-use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Step, Taken, Target};
+use seawall_control::plan::{
+    self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
+};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
     State, StoreError, Subject,
@@ -31,17 +33,19 @@ pub const PLANNER: &str = "planner";
 /// What carries rollouts out.
 pub struct Engine {
     store: Box<dyn ConfigStore>,
-    tempo: Tempo,
+    pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
     serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     stepped: HashMap<u64, u64>,
     /// What each running rollout waits for.
-    waits: HashMap<u64, String>,
+    pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
     asked: HashMap<u64, Asked>,
     /// Zones that were changed of late, with the time.
     lately: BTreeMap<String, u64>,
+    /// When an emergency switch was seen first, in milliseconds of our clock.
+    pub(super) switched: HashMap<u64, u64>,
     /// The locations.
     pub fleet: Fleet,
     /// Something is to be published.
@@ -62,6 +66,7 @@ impl Engine {
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
+            switched: HashMap::new(),
             fleet: Fleet::default(),
             changed: true,
         };
@@ -210,7 +215,7 @@ impl Engine {
             }
             self.advance(rollout, now_ms)?;
         }
-        Ok(())
+        self.end_kills(now_ms)
     }
 
     /// Whether something was written since all was published.
@@ -267,8 +272,9 @@ impl Engine {
     }
 
     fn advance(&mut self, rollout: &Rollout, now_ms: u64) -> Result<(), StoreError> {
-        let Subject::Version { chain, from, to } = &rollout.subject else {
-            return Ok(());
+        let (chain, from, to) = match &rollout.subject {
+            Subject::Version { chain, from, to } => (chain, from, to),
+            Subject::Kill(scope) => return self.advance_kill(rollout, scope, now_ms),
         };
         let target = self.target(rollout, chain, *from, *to, now_ms)?;
         let reports = self.fleet.reports(chain, *to, now_ms);
@@ -276,20 +282,7 @@ impl Engine {
             Step::Hold { why, .. } => {
                 self.waits.insert(rollout.id, why);
             }
-            Step::Advance { to: step } => {
-                self.stepped.insert(rollout.id, now_ms);
-                let body = Body::RolloutStepped {
-                    rollout: rollout.id,
-                    step: step.step,
-                    ring: step.ring,
-                    share: step.share,
-                    requests: step.requests,
-                    probes: step.probes,
-                };
-                let why = format!("step {} at {}", step.step + 1, step.share);
-                self.append(PLANNER, &why, Vec::new(), vec![StoreChange::Event(body)])?;
-                self.waits.insert(rollout.id, why);
-            }
+            Step::Advance { to: step } => self.step(rollout.id, &step, now_ms)?,
             Step::TakeBack { why } => {
                 complain(format_args!("{chain}: version {to} is taken back: {why}"));
                 self.take_back(rollout.id, chain, *from, &why)?;
@@ -303,6 +296,21 @@ impl Engine {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// Takes a step.
+    pub(super) fn step(
+        &mut self,
+        rollout: u64,
+        step: &StepSpec,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.stepped.insert(rollout, now_ms);
+        let why = format!("step {} at {}", step.step + 1, step.share);
+        let body = StoreChange::Event(step.entry(rollout));
+        self.append(PLANNER, &why, Vec::new(), vec![body])?;
+        self.waits.insert(rollout, why);
         Ok(())
     }
 
@@ -385,6 +393,13 @@ impl Engine {
         Ok(())
     }
 
+    /// The step that a rollout is in.
+    pub(super) fn taken(&mut self, rollout: &Rollout, now_ms: u64) -> Option<Taken> {
+        rollout.step?;
+        let at = *self.stepped.entry(rollout.id).or_insert(now_ms);
+        Taken::of(rollout, at)
+    }
+
     fn target(
         &mut self,
         rollout: &Rollout,
@@ -393,14 +408,7 @@ impl Engine {
         to: u64,
         now_ms: u64,
     ) -> Result<Target, StoreError> {
-        let taken = rollout.step.map(|step| Taken {
-            step,
-            ring: rollout.ring.clone(),
-            share: rollout.share,
-            at_ms: *self.stepped.entry(rollout.id).or_insert(now_ms),
-            requests: rollout.requests,
-            probes: rollout.probes,
-        });
+        let taken = self.taken(rollout, now_ms);
         let pinned = self.store.stands("pin", &chain.to_string())?.is_some();
         let asked = match self.asked.get(&rollout.id) {
             Some(asked) => asked.clone(),

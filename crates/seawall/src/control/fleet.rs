@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use seawall_control::plan::{self, Location};
+use seawall_model::Share;
 
 use super::locations::Place;
 use super::reports::about;
@@ -80,10 +81,39 @@ impl Fleet {
         .collect()
     }
 
+    /// What each said last of an emergency switch, by the number of its rollout.
+    pub fn kill_reports(&self, rollout: u64, now_ms: u64) -> Vec<plan::Report> {
+        let told = self.locations.iter();
+        told.filter_map(|(name, known)| {
+            let (report, at) = known.heard.as_ref()?;
+            let on = report
+                .switches
+                .iter()
+                .find(|(number, _)| *number == rollout);
+            Some(plan::Report {
+                location: name.clone(),
+                age_ms: now_ms.saturating_sub(*at),
+                candidate: on.map(|(number, for_ms)| plan::Candidate {
+                    version: *number,
+                    share: Share::ALL,
+                    for_ms: *for_ms,
+                }),
+                ..plan::Report::default()
+            })
+        })
+        .collect()
+    }
+
     /// Whether these are all of them that get changes now.
     pub fn are_all(&self, ring: &[String]) -> bool {
         let mut waited_for = self.locations.iter().filter(|(_, known)| !known.drained);
         waited_for.all(|(name, _)| ring.contains(name))
+    }
+
+    /// Those that traffic is led away from.
+    pub fn drained(&self) -> Vec<String> {
+        let drained = self.locations.iter().filter(|(_, known)| known.drained);
+        drained.map(|(name, _)| name.clone()).collect()
     }
 
     /// As they are told to people.
@@ -94,6 +124,11 @@ impl Fleet {
             drained: known.drained,
             joined: known.joined,
             generation: known.heard.as_ref().map(|(report, _)| report.generation),
+            held: known
+                .heard
+                .as_ref()
+                .map(|(report, _)| report.held.clone())
+                .unwrap_or_default(),
             age_ms: known
                 .heard
                 .as_ref()

@@ -15,7 +15,9 @@ use super::words::Report;
 use crate::data;
 use crate::distribution::joining::{Ask, Let, Token};
 use crate::distribution::serve::{Answer, Asked, Known};
-use crate::say::say;
+use crate::here::Done;
+use crate::order::Chain;
+use crate::say::{complain, say};
 
 /// Seconds that a token to join with is good for.
 const TOKEN: u64 = 60 * 60;
@@ -40,6 +42,10 @@ pub struct Place {
     pub generation: Option<u64>,
     /// Milliseconds since its last Report.
     pub age_ms: Option<u64>,
+    /// Chains that do not follow control there, by somebody's word on that machine.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub held: Vec<Chain>,
 }
 
 impl Control {
@@ -199,6 +205,48 @@ impl Control {
         }
     }
 
+    /// Writes into the log what was done on a location's own machine, where that is new.
+    pub(super) fn note_here(&mut self, location: &str, done: &[Done]) -> Result<()> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        let known = self.engine.store().stands("here", location)?;
+        let known = match known.map(|entry| entry.body) {
+            Some(Body::DoneHere { number, .. }) => number,
+            _ => 0,
+        };
+        for done in done.iter().filter(|done| done.number > known) {
+            let body = Body::DoneHere {
+                location: location.to_owned(),
+                number: done.number,
+                at: done.at,
+                what: serde_json::to_string(&done.here.act)?,
+            };
+            let who = format!("location:{location}/{}", done.here.who);
+            let why = done.here.why.clone();
+            self.engine
+                .append(&who, &why, Vec::new(), vec![StoreChange::Event(body)])?;
+            complain(format_args!(
+                "on the machine of {location} itself, {} did {}: {why}",
+                done.here.who,
+                serde_json::to_string(&done.here.act)?
+            ));
+        }
+        Ok(())
+    }
+
+    /// A Report came that is to be believed.
+    pub(super) fn take_report(&mut self, location: &str, report: Report) {
+        let now = self.now_ms();
+        self.publisher.was_seen(report.epoch, report.generation);
+        if let Err(error) = self.note_here(location, &report.here) {
+            complain(format_args!(
+                "what was done at {location} is not in the log yet: {error:#}"
+            ));
+        }
+        self.engine.fleet.heard(location, report, now);
+    }
+
     /// A location is one of ours no more.
     pub(super) fn leave(&mut self, location: &str, by: &By<'_>) -> Result<asks::Answer, NotMade> {
         if self.engine.store().stands("location", location)?.is_none() {
@@ -254,7 +302,7 @@ impl Control {
                     edges.known.send_replace(known);
                 }
             }
-            Err(error) => crate::say::complain(format_args!("locations: {error:#}")),
+            Err(error) => complain(format_args!("locations: {error:#}")),
         }
     }
 
@@ -291,9 +339,7 @@ impl Control {
         match self.open_report(location, signed, seen) {
             Ok((number, report)) => {
                 self.reports.insert(location.to_owned(), number);
-                let now = self.now_ms();
-                self.publisher.was_seen(report.epoch, report.generation);
-                self.engine.fleet.heard(location, report, now);
+                self.take_report(location, report);
                 (200, Vec::new())
             }
             // With what it has to be above.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::here::Done;
 use crate::order::{Chain, Counted};
 
 /// What is said to control.
@@ -57,4 +58,10 @@ pub struct Report {
     pub restarts: Vec<(Chain, u64, u64)>,
     /// Probes that a trial failed and what is live did not.
     pub failed_probes: Vec<(Chain, u64, u64)>,
+    /// Emergency switches that are on: the number of each, and since how many milliseconds.
+    pub switches: Vec<(u64, u64)>,
+    /// What was done on that machine itself of late.
+    pub here: Vec<Done>,
+    /// Chains that do not follow control there.
+    pub held: Vec<Chain>,
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use seawall_bundle::{
-    Accepted, Change as Changed, Diff, Hash, KeyList, Limits, Manifest, Mark, PublicKey, Refused,
-    Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
+    Accepted, Change as Changed, Diff, Hash, KeyList, Kill, Limits, Manifest, Mark, PublicKey,
+    Refused, Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
 };
 use seawall_control::Chain;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,17 @@ pub struct News {
     pub live: Vec<Change>,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
+}
+
+/// What a manifest says to this location beside documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Emergency switches for this location.
+    pub kills: Vec<Kill>,
+    /// Traffic is led away from it.
+    pub drained: bool,
+    /// When the manifest was made, in milliseconds since 1970.
+    pub signed_at: u64,
 }
 
 /// What came of looking.
@@ -140,6 +151,17 @@ impl Follower {
             (Some(source), Some(signed)) => source.changes(signed).await,
             _ => std::future::pending().await,
         }
+    }
+
+    /// What the manifest that was told last says beside documents; none where none was.
+    pub fn beside(&self) -> Option<Beside> {
+        let told = self.told.as_ref()?;
+        let here = |kill: &&Kill| kill.locations.holds(&self.location);
+        Some(Beside {
+            kills: told.kills.iter().filter(here).cloned().collect(),
+            drained: told.drained.contains(&self.location),
+            signed_at: told.at,
+        })
     }
 
     /// How long ago something was heard of control; none: never.

@@ -173,6 +173,8 @@ impl Publisher {
         );
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
+        manifest.kills = engine.kills()?;
+        manifest.drained = engine.fleet.drained();
         if self
             .last
             .as_ref()

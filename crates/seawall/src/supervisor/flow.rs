@@ -50,6 +50,7 @@ impl Supervisor {
         let passed = match word {
             FromAgent::Tried => return self.tried(None),
             FromAgent::Deadly { why } => return self.tried(Some(why)),
+            FromAgent::Here { number, said } => return self.done_here(*number, said),
             FromAgent::Order => ToWorker::Order,
             FromAgent::Count => ToWorker::Count,
         };

@@ -14,6 +14,7 @@ use super::announce::Control;
 use super::charge::Phase;
 use super::sockets::notify;
 use super::{End, Supervisor, Why, record};
+use crate::here::Glass;
 use crate::message::{Reply, Request, ToAgent, ToWorker};
 use crate::process::VERSION;
 use crate::say::complain;
@@ -45,6 +46,7 @@ impl Supervisor {
                 });
                 self.serving_again();
             }
+            Request::Here(here) => self.here(asker, here),
             Request::Status => tell(asker.as_ref(), &Reply::Status(self.status())),
             Request::Reload => {
                 self.reload();
@@ -60,6 +62,28 @@ impl Supervisor {
                 self.upgrade(asker.or_else(|| self.up.clone()), program);
             }
         }
+    }
+
+    /// For the agent to do.
+    fn here(&mut self, asker: Option<Rc<Wire>>, here: Glass) {
+        self.asked_here += 1;
+        let number = self.asked_here;
+        if !self.tell_agent(&ToAgent::Here { number, here }) {
+            let why = "the agent, which does it, is about to start: try again in a second";
+            return tell(asker.as_ref(), &Reply::Refused { why: why.into() });
+        }
+        self.here.retain(|_, asker| asker.peer().is_ok());
+        self.here.extend(asker.map(|asker| (number, asker)));
+    }
+
+    /// The agent has done it, or not.
+    pub(super) fn done_here(&mut self, number: u64, said: &Result<String, String>) {
+        let asker = self.here.remove(&number);
+        let reply = match said.clone() {
+            Ok(said) => Reply::Here { said },
+            Err(why) => Reply::Refused { why },
+        };
+        tell(asker.as_ref(), &reply);
     }
 
     fn upgrade(&mut self, asker: Option<Rc<Wire>>, program: PathBuf) {

@@ -441,6 +441,7 @@ pub fn counted(tried: &[Tried]) -> Counted {
         candidate: tried.arms.candidate.counts(),
     };
     Counted {
+        switches: Vec::new(),
         trials: tried.iter().map(one).collect(),
     }
 }

@@ -18,6 +18,7 @@ use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::Shared;
+use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use super::changes::{Job, ToKeep, Work};
 use super::orders::{self, Tried};
 use super::set_up::{Spread, ask, log_config, spread};
+use super::stands::Stands;
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
@@ -94,6 +96,7 @@ pub struct Worker {
     pub(super) retired: Vec<Arc<Live>>,
     ending: Option<Ending>,
     serves: bool,
+    stands: Stands,
 }
 
 /// It ends.
@@ -166,6 +169,7 @@ impl Worker {
             threads,
             room,
             ran_out: AtomicU64::new(0),
+            told: Told::default(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -179,7 +183,10 @@ impl Worker {
         let https = sockets.iter().map(|(told, _)| told);
         let https = https.filter(|told| told.role == Role::Https).count();
         let told = mpsc::channel(1);
+        let mut stands = Stands::new(&configuration);
+        stands.look(&configuration, &shared.told, &shared.slot);
         let mut worker = Self {
+            stands,
             datagrams: Datagrams::new(threads, https, generation),
             has_datagrams: Vec::new(),
             configured: Arc::new(AtomicU64::new(0)),
@@ -398,7 +405,9 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let counted = order::put(&orders::counted(&self.tried))?;
+                let mut counted = orders::counted(&self.tried);
+                counted.switches = self.stands();
+                let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
             // Handled where work is begun.
@@ -520,6 +529,7 @@ impl Worker {
     }
 
     fn look(&mut self, looks: u64) {
+        self.stands();
         if self.serves {
             match &mut self.take_back {
                 None => self.take_state(),
@@ -537,6 +547,13 @@ impl Worker {
             // What only those held.
             state.guard.sweep();
         }
+    }
+
+    /// Does what stands beside documents; the numbers of the switches that are on.
+    fn stands(&mut self) -> Vec<u64> {
+        let shared = &self.shared;
+        self.stands
+            .look(&self.configuration, &shared.told, &shared.slot)
     }
 
     async fn end(self) {

@@ -16,6 +16,7 @@ mod bodies;
 mod certificates;
 mod check;
 mod compress;
+mod emergency;
 mod files;
 mod guard;
 mod http3;

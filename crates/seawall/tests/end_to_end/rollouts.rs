@@ -18,19 +18,19 @@ use crate::tools::curl;
 use crate::up::{Folder, Up, command, finished, send, until};
 
 /// A zone `a.test` before this origin, with more in it.
-fn zone(origin: &str, more: &str) -> String {
+pub fn zone(origin: &str, more: &str) -> String {
     format!(
         "schema = 1\n[[zone]]\nname = \"a.test\"\nhosts = [\"a.test\"]\norigin = [{{ url = \"{origin}\" }}]\n{more}"
     )
 }
 
 /// An address that nobody listens on.
-fn nowhere() -> String {
+pub fn nowhere() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-fn asks(up: &Up, words: &[&str]) -> Output {
+pub fn asks(up: &Up, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     let [first, rest @ ..] = words else {
         panic!("no command");
@@ -40,7 +40,7 @@ fn asks(up: &Up, words: &[&str]) -> Output {
     finished(&mut command)
 }
 
-fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
+pub fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("apply-{}.toml", NEXT.fetch_add(1, Ordering::Relaxed));
     let file = up.folder().write(&name, text);
@@ -49,7 +49,7 @@ fn applied(up: &Up, text: &str, more: &[&str]) -> (Option<i32>, String) {
     told(asks(up, &words))
 }
 
-fn told(output: Output) -> (Option<i32>, String) {
+pub fn told(output: Output) -> (Option<i32>, String) {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     (output.status.code(), text)
@@ -61,14 +61,14 @@ fn versions(up: &Up) -> Vec<Value> {
 }
 
 /// The number of the version that serves.
-fn serves(up: &Up) -> Option<u64> {
+pub fn serves(up: &Up) -> Option<u64> {
     let all = versions(up);
     let mut serves = all.iter().filter(|version| version["serves"] == true);
     serves.next()?["number"].as_u64()
 }
 
 /// A Seawall before a site, whose first import is over, at this pace.
-fn start(config: &str, speed: &str) -> Up {
+pub fn start(config: &str, speed: &str) -> Up {
     let folder = Folder::new();
     let file = folder.write("seawall.toml", config);
     let up = Up::start(
@@ -79,7 +79,7 @@ fn start(config: &str, speed: &str) -> Up {
     up
 }
 
-fn get(up: &Up, path: &str) -> u16 {
+pub fn get(up: &Up, path: &str) -> u16 {
     curl(&["-H", "Host: a.test", &up.url(path)]).status
 }
 

@@ -1,0 +1,115 @@
+//! What stands beside documents, as the agent keeps it for the worker: what control has published, and what was done on this machine.
+
+use crate::data::Data;
+use crate::distribution::follower::Beside;
+use crate::say::complain;
+use crate::standing::{Clock, STANDING, Standing, Switch};
+use seawall_model::Tempo;
+use std::time::Duration;
+
+/// Numbers of switches from here on are this machine's own; those of control are numbers in its log.
+pub const HERE: u64 = 1 << 63;
+/// How much of a switch's time may count twice when the machine is started anew, in milliseconds.
+const WRITTEN: u64 = 10_000;
+
+/// What stands.
+pub struct Stands {
+    standing: Standing,
+    /// As it is on disk.
+    written: Standing,
+    tempo: Tempo,
+}
+
+impl Stands {
+    /// As an earlier process has left it.
+    pub fn read(data: &Data, tempo: Tempo) -> Self {
+        let path = data.path(STANDING);
+        let standing = Standing::read(&path).unwrap_or_else(|error| {
+            complain(format_args!("{}: {error}: nothing stands", path.display()));
+            Standing::default()
+        });
+        Self {
+            written: standing.clone(),
+            standing,
+            tempo,
+        }
+    }
+
+    /// What control has published.
+    pub fn told(&mut self, data: &Data, beside: &Beside) {
+        let now = Clock::now();
+        let switches = &mut self.standing.switches;
+        // One that is over stays for as long as it is published: it was seen.
+        switches.retain(|number, _| {
+            *number >= HERE || beside.kills.iter().any(|kill| kill.id == *number)
+        });
+        for kill in &beside.kills {
+            let lasts = self.tempo.scaled(Duration::from_secs(kill.for_s));
+            let for_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+            switches.entry(kill.id).or_insert_with(|| {
+                Switch::seen_now(&kill.module, kill.zone.as_deref(), for_ms, &kill.why, &now)
+            });
+        }
+        self.standing.drained = beside.drained;
+        self.standing.signed_at = beside.signed_at;
+        self.keep(data, &now);
+    }
+
+    /// Does something on this machine.
+    pub fn change(&mut self, data: &Data, change: impl FnOnce(&mut Standing, &Clock)) -> bool {
+        let now = Clock::now();
+        change(&mut self.standing, &now);
+        self.keep(data, &now)
+    }
+
+    /// Now and then: what is over is forgotten, and how much of the rest is written down.
+    pub fn look(&mut self, data: &Data) {
+        let now = Clock::now();
+        self.standing
+            .switches
+            .retain(|number, switch| *number < HERE || switch.left(&now).is_some());
+        let late = self.standing.switches.iter().any(|(number, switch)| {
+            let written = self.written.switches.get(number);
+            written.is_some_and(|written| switch.over(&now) > written.over_ms + WRITTEN)
+                && switch.left(&now).is_some()
+        });
+        if late || self.standing.switches.len() != self.written.switches.len() {
+            self.keep(data, &now);
+        }
+    }
+
+    fn keep(&mut self, data: &Data, now: &Clock) -> bool {
+        let next = self.standing.at(now);
+        if next == self.written {
+            return true;
+        }
+        let Ok(text) = serde_json::to_vec_pretty(&next) else {
+            return false;
+        };
+        let kept = data.keep(STANDING, &text, 0o600);
+        if kept {
+            self.written = next;
+        }
+        kept
+    }
+
+    /// Switches, and since how many milliseconds each was seen: of those of these numbers that are control's.
+    pub fn on(&self, numbers: &[u64]) -> Vec<(u64, u64)> {
+        let now = Clock::now();
+        let known = self.standing.switches.iter();
+        known
+            .filter(|(number, _)| **number < HERE && numbers.contains(number))
+            .map(|(number, switch)| (*number, switch.over(&now)))
+            .collect()
+    }
+
+    /// What stands.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether a switch of control's is on.
+    pub fn any(&self) -> bool {
+        self.standing.switches.keys().any(|number| *number < HERE)
+    }
+}

@@ -1,0 +1,120 @@
+//! Flags about locations: how they join and leave, how traffic is led away from them, what is switched off in them.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{At, duration, location};
+
+pub const KILL_EXAMPLES: &str = "Examples:
+  seawall kill rules --zone shop.example --for 1h --why \"rule 7 blocks the checkout\"
+  seawall kill waf --for 15m --why \"cpu\" --wait      in all zones of all locations: one location first, then everywhere
+  seawall kill rules --zone shop.example --end         takes it back before its time
+  seawall kill waf --for 1h --why \"all else is dead\" --here
+                                                       on this machine alone, also with control dead
+
+What a switched off stage means for requests is in the reference: most are left out, `lists` and `access` are closed instead.
+The time counts at each edge from when it sees the switch, on a clock that nobody sets.";
+
+const TOKEN_EXAMPLES: &str = "Example:
+  seawall control token --location lhr
+  seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
+
+pub const DRAIN_EXAMPLES: &str = "Examples:
+  seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
+  seawall undrain --location lhr";
+
+/// What is asked about locations.
+#[derive(Subcommand, Clone)]
+pub enum About {
+    /// Make a token that lets a location join: once, within an hour
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(JoinToken),
+    /// List the locations: who has joined, what they serve, when they were heard of last
+    Locations(Locations),
+    /// A location is one of ours no more: it reads nothing new, and nobody waits for it
+    Leave(Leave),
+}
+
+/// Flags of `control token`.
+#[derive(Args, Clone)]
+pub struct JoinToken {
+    /// The name of the location that is to join
+    #[arg(long, value_name = "NAME", value_parser = location)]
+    pub location: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control locations`.
+#[derive(Args, Clone)]
+pub struct Locations {
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control leave`.
+#[derive(Args, Clone)]
+pub struct Leave {
+    /// The location
+    pub location: String,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `kill`.
+#[derive(Args)]
+pub struct Kill {
+    /// The stage: lists, ddos, rules, …
+    pub stage: String,
+    /// In this zone alone [default: in all]
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
+    /// In this location alone [default: in all]
+    #[arg(long, value_name = "NAME", value_parser = location)]
+    pub location: Option<String>,
+    /// For how long: 15m, 1h, at most 7d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, required_unless_present = "end")]
+    pub lasts: Option<Duration>,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with_all = ["location", "wait"])]
+    pub here: bool,
+    /// It is to be on again
+    #[arg(long, conflicts_with_all = ["lasts", "wait"])]
+    pub end: bool,
+    /// Why, for the log that keeps who changed what
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_unless_present = "end",
+        default_value_if("end", "true", "")
+    )]
+    pub why: Option<String>,
+    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `drain` and `undrain`.
+#[derive(Args)]
+pub struct Drain {
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with = "location")]
+    pub here: bool,
+    /// The location; not needed where there is one
+    #[arg(long, value_name = "NAME", value_parser = location)]
+    pub location: Option<String>,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
