@@ -62,12 +62,10 @@ pub fn choose(name: &str) -> Option<Arc<rustls::ServerConfig>> {
     let made = CONFIG.get_or_init(|| {
         let (chain, key) = config::self_signed(vec!["a.test".into()]).unwrap();
         let made = config::server(config::ServerWants {
-            identity: config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap(),
+            identity: Some(config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()),
             only_tls13: true,
             client: config::ClientCertificate::Off,
             client_authorities: b"",
-            published: None,
-            ticketer: config::ticketer().unwrap(),
         });
         let mut server = rustls::ServerConfig::clone(&made.unwrap());
         server.alpn_protocols = vec![b"h3".to_vec()];

@@ -51,6 +51,9 @@ pub struct Manifest {
     /// Locations that traffic is led away from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drained: Vec<String>,
+    /// Locations that may withdraw because they are ill: never all, never more than a third.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<String>,
 }
 
 /// A chain of versions.
@@ -159,6 +162,7 @@ impl Manifest {
             kills: Vec::new(),
             pins: Vec::new(),
             drained: Vec::new(),
+            away: Vec::new(),
         }
     }
 
@@ -199,6 +203,7 @@ impl Manifest {
         at_most("kill switches", self.kills.len(), limits.kills)?;
         at_most("pins", self.pins.len(), limits.pins)?;
         Locations::Named(self.drained.clone()).check(limits)?;
+        Locations::Named(self.away.clone()).check(limits)?;
         self.trials
             .iter()
             .try_for_each(|trial| trial.check(limits))?;

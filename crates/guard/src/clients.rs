@@ -3,6 +3,8 @@
 //! The table is bounded. A zone may hold as many entries as are still free (Choudhury and Hahne, "Dynamic queue length thresholds
 //! for shared-memory packet switches", 1998): alone it may fill half, and its flood of addresses leaves the other half to the
 //! others. A client for whom there is no entry is not limited: it is one of very many then, and each of them is new.
+//!
+//! Times are of the machine's monotonic clock, so that what was counted may go to another process.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -22,6 +24,16 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
+    /// The same from numbers, as [`parts`](Self::parts) gives them.
+    pub fn of(zone: ZoneId, client: u128) -> Self {
+        Self { zone, client }
+    }
+
+    /// The zone, and the client's network as a number.
+    pub fn parts(self) -> (ZoneId, u128) {
+        (self.zone, self.client)
+    }
+
     /// The client with this address, in this zone.
     pub fn new(zone: ZoneId, client: IpAddr) -> Self {
         Self {
@@ -48,12 +60,15 @@ pub struct Limit {
     pub per: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    /// Which window this is.
-    at: u64,
-    now: u32,
-    before: u32,
+/// How many in the window of time that it is now, and in the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Which window this is; by how long one is.
+    pub at: u64,
+    /// In this one.
+    pub now: u32,
+    /// In the one before.
+    pub before: u32,
 }
 
 impl Window {
@@ -63,7 +78,8 @@ impl Window {
         let at = now / limit.per + 1;
         // Further back it is no other thread's time, but another `per`: the counts mean nothing any more.
         if at > self.at || at + 1 < self.at {
-            self.before = if at == self.at + 1 { self.now } else { 0 };
+            let is_next = self.at.checked_add(1) == Some(at);
+            self.before = if is_next { self.now } else { 0 };
             self.now = 0;
             self.at = at;
         }
@@ -71,6 +87,31 @@ impl Window {
         let left = limit.per - into;
         u64::from(self.now) + u64::from(self.before) * left / limit.per
     }
+
+    /// Goes on from what another process counted.
+    fn take(&mut self, other: Self) {
+        match self.at.cmp(&other.at) {
+            std::cmp::Ordering::Less => *self = other,
+            std::cmp::Ordering::Greater => {}
+            std::cmp::Ordering::Equal => {
+                self.now = self.now.max(other.now);
+                self.before = self.before.max(other.before);
+            }
+        }
+    }
+}
+
+/// What is known of a client, to be handed to another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Whom.
+    pub key: ClientKey,
+    /// Its requests.
+    pub requests: Window,
+    /// Its errors.
+    pub errors: Window,
+    /// When it was seen last, in milliseconds on the monotonic clock.
+    pub seen: u64,
 }
 
 #[derive(Debug, Default)]
@@ -229,6 +270,38 @@ impl ClientTable {
         self.len() == 0
     }
 
+    /// What is known of clients, of at most so many: those that were counted most often.
+    pub fn counted(&self, most: usize) -> Vec<Counted> {
+        let mut all = Vec::new();
+        for shard in self.all() {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.entries.iter().map(|(key, entry)| Counted {
+                key: *key,
+                requests: entry.requests,
+                errors: entry.errors,
+                seen: entry.seen,
+            }));
+        }
+        if all.len() > most {
+            let count = |window: Window| u64::from(window.now) + u64::from(window.before);
+            let often = |one: &Counted| std::cmp::Reverse(count(one.requests) + count(one.errors));
+            all.select_nth_unstable_by_key(most, often);
+            all.truncate(most);
+        }
+        all
+    }
+
+    /// Goes on from what another process counted, as far as there is room. The same may come once more.
+    pub fn take(&self, counted: &[Counted], now: u64) {
+        for one in counted {
+            let seen = one.seen.min(now);
+            self.with(one.key, seen, |entry| {
+                entry.requests.take(one.requests);
+                entry.errors.take(one.errors);
+            });
+        }
+    }
+
     /// Forgets clients that were not seen for long. Now and then.
     pub fn sweep(&self, now: u64) {
         for shard in self.all() {
@@ -373,6 +446,49 @@ mod tests {
             let _ = table.request(ClientKey::new(ZoneId(3), ip), TEN, 120_000);
         }
         assert!(table.len() <= 6_400);
+    }
+
+    #[test]
+    fn another_process_goes_on_from_what_was_counted() {
+        let (old, new) = (ClientTable::new(100_000), ClientTable::new(100_000));
+        let (me, other) = (key(1, "192.0.2.1"), key(1, "192.0.2.2"));
+        for _ in 0..10 {
+            assert_eq!(old.request(me, TEN, 5_000), Ok(()));
+            old.error(other, TEN, 5_000);
+        }
+        for _ in 0..2 {
+            new.take(&old.counted(1_000), 5_100);
+        }
+        assert_eq!(new.request(me, TEN, 5_100), Err(900));
+        assert_eq!(new.errors(other, TEN, 5_200), Err(800));
+        assert_eq!(new.request(other, TEN, 5_200), Ok(()));
+        assert_eq!(new.request(key(2, "192.0.2.1"), TEN, 5_200), Ok(()));
+        for _ in 0..5 {
+            assert_eq!(new.request(me, TEN, 6_500), Ok(()));
+        }
+        assert!(new.request(me, TEN, 6_500).is_err(), "half still counts");
+        // What is older than what is here changes nothing.
+        new.take(&old.counted(1_000), 9_100);
+        assert_eq!(new.request(me, TEN, 9_100), Ok(()));
+    }
+
+    #[test]
+    fn of_many_those_that_were_counted_most_are_handed_over() {
+        let old = ClientTable::new(1_000_000);
+        for n in 0..1_000u32 {
+            let ip = IpAddr::from(n.to_be_bytes());
+            let _ = old.request(ClientKey::new(ZoneId(1), ip), TEN, 5_000);
+        }
+        let me = key(1, "192.0.2.1");
+        for _ in 0..10 {
+            let _ = old.request(me, TEN, 5_000);
+        }
+        let handed = old.counted(3);
+        assert!(handed.len() == 3 && handed.iter().any(|one| one.key == me));
+        // Where there is no room, nobody is kept.
+        let none = ClientTable::new(0);
+        none.take(&handed, 5_000);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the guard's State hands to the process that goes on from it: what stages counted, and breakers that are open.
 //!
-//! Not here: how it travels; counters of clients, whose windows are of this process's clock.
+//! Not here: how it travels; counters of clients ([`ClientTable`](crate::clients::ClientTable)).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -35,7 +35,7 @@ pub use admitted::{Admitted, BackgroundMethod};
 pub use assemble::{Assembly, ZoneInput};
 pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS};
 pub use cleared::{Cleared, EdgeMade};
-pub use clients::{ClientKey, ClientTable, InProgress, Limit, network_of};
+pub use clients::{ClientKey, ClientTable, Counted, InProgress, Limit, Window, network_of};
 pub use edits::{Edits, HeadEdit};
 pub use endpoint::{Answered, Answering, Asked, Endpoint, EndpointDef};
 pub use handed::OpenBreaker;

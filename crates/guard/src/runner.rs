@@ -35,7 +35,7 @@ pub struct Subject<'a> {
     pub client: IpAddr,
     /// The client speaks HTTPS.
     pub https: bool,
-    /// Milliseconds since the process began.
+    /// Milliseconds on the monotonic clock.
     pub now: u64,
     /// The stages that judge it.
     pub scope: Scope,

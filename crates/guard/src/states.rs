@@ -50,7 +50,7 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
-    /// Milliseconds since the process began, as of the request that came last.
+    /// Milliseconds on the monotonic clock, as of the request that came last.
     now: AtomicU64,
     /// Stages that are off in all zones, by their places; and [`SOME_ZONE`].
     killed: AtomicU32,
@@ -88,7 +88,7 @@ impl States {
         }
     }
 
-    /// The time for stages that count, in milliseconds since the process began: that of the request which is judged, or of one
+    /// The time for stages that count, in milliseconds on the monotonic clock: that of the request which is judged, or of one
     /// that came a moment later to another thread. It never goes back.
     #[inline]
     pub fn now(&self) -> u64 {

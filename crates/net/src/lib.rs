@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod buffer;
 pub mod client;
+pub mod clock;
 pub mod downstream;
 pub mod h1;
 pub mod h2;

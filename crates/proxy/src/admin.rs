@@ -42,7 +42,7 @@ pub struct Admin {
     pub guard: Arc<States>,
     /// The access log's health.
     pub log: Arc<seawall_telemetry::log::Status>,
-    /// When the live configuration went live, in milliseconds since the process began.
+    /// When the live configuration went live, in milliseconds on the monotonic clock.
     pub configured: Arc<std::sync::atomic::AtomicU64>,
 }
 
@@ -334,7 +334,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
     json!({
         "location": &*snapshot.edge.location,
         "worker_pid": std::process::id(),
-        "uptime_s": now / 1000,
+        "uptime_s": admin.shared.began.elapsed().as_secs(),
         "config_age_s": admin.shared.told.age().unwrap_or(now.saturating_sub(configured) / 1000),
         "drained": admin.shared.told.drained.load(std::sync::atomic::Ordering::Relaxed),
         "switches": admin.shared.told.switches(),

@@ -1,5 +1,5 @@
 //! Certificates and challenges that came by ACME, as the data path uses them. A [`Publication`] is taken in whole; what is broken in
-//! it is left out, and what is the same is not parsed again.
+//! it is left out, and what is the same is not verified again. A handshake that needs one makes it ready to sign.
 //!
 //! Not here: how they come ([`seawall_acme`]). The way back is a bounded queue of names that clients asked for.
 
@@ -12,14 +12,18 @@ use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use seawall_acme::{Issued, Publication, Standing};
 use seawall_net::tls::config::{self, Identity, Published};
+use seawall_net::tls::kept::{Kept, Keys};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
+
+use crate::compile::digest::Digest;
 
 /// Names with a metric or a place in `/state` of their own.
 const SHOWN: usize = 1000;
 /// Certificates and challenges that came by ACME.
 #[derive(Debug, Default)]
 pub struct Certificates {
+    ready: Arc<Keys>,
     live: RwLock<Arc<Live>>,
     asked: RwLock<Option<mpsc::Sender<String>>>,
     wanted: watch::Sender<BTreeSet<String>>,
@@ -27,7 +31,8 @@ pub struct Certificates {
 
 #[derive(Debug, Default)]
 struct Live {
-    keys: HashMap<Box<str>, (Issued, Arc<CertifiedKey>)>,
+    /// Each with a number for what it was made of.
+    keys: HashMap<Box<str>, (u64, Arc<Kept>)>,
     tokens: HashMap<String, Arc<str>>,
     challenges: HashMap<String, Arc<ServerConfig>>,
     names: Vec<(String, Standing)>,
@@ -35,6 +40,14 @@ struct Live {
 }
 
 impl Certificates {
+    /// None yet; what handshakes need of them is made ready there.
+    pub fn new(ready: Arc<Keys>) -> Self {
+        Self {
+            ready,
+            ..Self::default()
+        }
+    }
+
     /// From now on names that clients ask for, and that have no certificate, are sent there.
     pub fn ask(&self, asked: mpsc::Sender<String>) {
         *self.asked.write().unwrap_or_else(PoisonError::into_inner) = Some(asked);
@@ -76,15 +89,18 @@ impl Certificates {
             ..Live::default()
         };
         for (name, issued) in &publication.certificates {
+            let mut digest = Digest::default();
+            digest.add(&issued.chain);
+            digest.add(&issued.key);
+            let content = digest.finish();
             let same = before.keys.get(name.as_str());
-            let made = match same.filter(|(same, _)| same == issued) {
-                Some((_, key)) => Ok(key.clone()),
-                None => identity(issued).and_then(Identity::signer),
+            let made = match same.filter(|(same, _)| *same == content) {
+                Some((_, kept)) => Ok(kept.clone()),
+                None => identity(issued).and_then(|identity| self.ready.keep(identity)),
             };
             match made {
-                Ok(key) => {
-                    live.keys
-                        .insert(name.as_str().into(), (issued.clone(), key));
+                Ok(kept) => {
+                    live.keys.insert(name.as_str().into(), (content, kept));
                 }
                 Err(fault) => live.alarms.push(format!("{name}: {fault}")),
             }
@@ -198,14 +214,14 @@ impl Certificates {
 }
 
 impl Published for Certificates {
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    fn find(&self, name: &str, owner: u64) -> Option<Arc<CertifiedKey>> {
         let live = self.live();
         let wildcard = || {
             let (_, parent) = name.split_once('.')?;
             live.keys.get(format!("*.{parent}").as_str())
         };
-        if let Some((_, key)) = live.keys.get(name).or_else(wildcard) {
-            return Some(key.clone());
+        if let Some((_, kept)) = live.keys.get(name).or_else(wildcard) {
+            return self.ready.ready(kept, owner);
         }
         if let Some(asked) = &*self.asked.read().unwrap_or_else(PoisonError::into_inner)
             && !name.is_empty()
@@ -295,14 +311,16 @@ mod tests {
             http: [("token".into(), "token.print".into())].into(),
             ..Publication::default()
         });
-        assert!(certificates.find("a.test").is_some() && certificates.find("b.test").is_none());
+        assert!(
+            certificates.find("a.test", 1).is_some() && certificates.find("b.test", 1).is_none()
+        );
         assert_eq!(certificates.alarms().len(), 1, "the broken one");
         assert_eq!(
             certificates.authorization("token").as_deref(),
             Some("token.print")
         );
         certificates.give_up("the disk is gone".into());
-        assert!(certificates.find("a.test").is_some());
+        assert!(certificates.find("a.test", 1).is_some());
         assert!(certificates.authorization("token").is_none());
         assert_eq!(certificates.alarms().len(), 2);
     }

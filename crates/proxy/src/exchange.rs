@@ -45,7 +45,7 @@ pub struct Arrived {
     pub te_trailers: bool,
     /// When its head was whole.
     pub at: Instant,
-    /// The same, in microseconds since the process began.
+    /// The same, in microseconds on the monotonic clock.
     pub since: u64,
     /// Bytes of its head.
     pub head_bytes: u64,
@@ -86,7 +86,7 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// Microseconds that the origin took, to its head.
     pub origin_us: Option<u64>,
-    /// When it ended, where the clock was read just then: also in microseconds since the process began.
+    /// When it ended, where the clock was read just then: also in microseconds on the monotonic clock.
     pub ended: Option<(Instant, u64)>,
 }
 
@@ -111,7 +111,7 @@ pub struct Exchange<'a, 'c> {
     pub client: Client,
     /// What the codec said.
     pub arrived: &'a Arrived,
-    /// The same time as `arrived.at`, in microseconds since the process began.
+    /// The same time as `arrived.at`, in microseconds on the monotonic clock.
     pub since: u64,
     /// The request's id.
     pub ray: Ray,

@@ -1,14 +1,16 @@
 //! What one worker hands to the next, so that an upgrade is no new beginning: counters do not go back, an origin that is down stays
-//! down, a stage that was left out stays so.
+//! down, a stage that was left out stays so, a client that asked too often waits.
 //!
 //! A format of our own: `SWHANDOV`, the version and the length of all that follows, each four bytes, then sections: a tag of two
 //! bytes, a length of four, so many bytes. Numbers are little-endian, texts have their length before them. A section that is
 //! not known is passed over. All is read before anything is done: what is cut short or is no such thing changes nothing.
 //!
-//! Not here: how it travels; what has a key in the configuration or a file of its own; counters of clients, which begin anew;
-//! keys of session tickets, so that clients make one whole handshake.
+//! Clients' windows are of the machine's monotonic clock, which both processes see.
+//!
+//! Not here: how it travels; what has a key in the configuration or a file of its own; secrets of session tickets, which must
+//! outlive a worker that hands nothing over ([`seawall_net::tls::tickets`]).
 
-use seawall_guard::{OpenBreaker, ZoneId};
+use seawall_guard::{ClientKey, Counted, OpenBreaker, Window, ZoneId};
 
 use crate::origin::MemberHealth;
 use crate::state::State;
@@ -24,6 +26,9 @@ const TOTALS: u16 = 1;
 const STAGES: u16 = 2;
 const MEMBERS: u16 = 3;
 const BREAKERS: u16 = 4;
+const CLIENTS: u16 = 5;
+/// Clients that are handed over at most: some 6 MiB.
+const MOST_CLIENTS: usize = 100_000;
 
 /// All that is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +37,7 @@ struct Handed {
     stages: Vec<(String, [u64; 6])>,
     members: Vec<MemberHealth>,
     breakers: Vec<OpenBreaker>,
+    clients: Vec<Counted>,
 }
 
 impl State {
@@ -43,21 +49,25 @@ impl State {
             stages: self.guard.stage_totals(),
             members: self.members.healths(self.guard.now()),
             breakers: self.guard.breakers_to_hand_over(),
+            clients: self.guard.clients.counted(MOST_CLIENTS),
         }
         .write()
     }
 
-    /// Goes on from what the last worker handed over; to be told once the configuration is compiled, for only what is there
-    /// can be found again. What cannot be read is left alone, and then nothing changes. It may be told again, with what the last
-    /// worker did since.
-    pub fn take_over(&self, bytes: &[u8]) {
+    /// Goes on from what the last worker handed over, at `now` in milliseconds on the monotonic clock; to be told once the
+    /// configuration is compiled, for only what is there can be found again. What cannot be read is left alone, and then nothing
+    /// changes. It may be told again, with what the last worker did since.
+    pub fn take_over(&self, bytes: &[u8], now: u64) {
         let Some(handed) = Handed::read(bytes) else {
             return;
         };
+        // Nobody may have asked for anything yet.
+        self.guard.set_now(now);
         self.registry.take_totals(&handed.totals);
         self.guard.take_stage_totals(&handed.stages);
         self.members.take_healths(&handed.members, self.guard.now());
         self.guard.open_breakers_of(&handed.breakers);
+        self.guard.clients.take(&handed.clients, now);
     }
 }
 
@@ -96,6 +106,19 @@ impl Handed {
                 number(out, *total);
             }
         });
+        section(&mut sections, CLIENTS, |out| {
+            for one in &self.clients {
+                let (zone, client) = one.key.parts();
+                number(out, zone.0);
+                out.extend_from_slice(&client.to_le_bytes());
+                for window in [one.requests, one.errors] {
+                    number(out, window.at);
+                    out.extend_from_slice(&window.now.to_le_bytes());
+                    out.extend_from_slice(&window.before.to_le_bytes());
+                }
+                number(out, one.seen);
+            }
+        });
         let mut all = MAGIC.to_vec();
         all.extend_from_slice(&VERSION.to_le_bytes());
         all.extend_from_slice(&(sections.len() as u32).to_le_bytes());
@@ -122,6 +145,7 @@ impl Handed {
                     STAGES => handed.stages.push(from.stage()?),
                     MEMBERS => handed.members.push(from.member()?),
                     BREAKERS => handed.breakers.push(from.breaker()?),
+                    CLIENTS => handed.clients.push(from.client()?),
                     _ => break,
                 }
             }
@@ -203,6 +227,25 @@ impl<'b> Reader<'b> {
         })
     }
 
+    fn client(&mut self) -> Option<Counted> {
+        let zone = ZoneId(self.number()?);
+        let client = u128::from_le_bytes(*self.take(16)?.first_chunk()?);
+        Some(Counted {
+            key: ClientKey::of(zone, client),
+            requests: self.window()?,
+            errors: self.window()?,
+            seen: self.number()?,
+        })
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        Some(Window {
+            at: self.number()?,
+            now: self.four()?,
+            before: self.four()?,
+        })
+    }
+
     fn breaker(&mut self) -> Option<OpenBreaker> {
         let (zone, stage) = (ZoneId(self.number()?), self.text()?);
         let (has_rule, rule) = (self.flag()?, self.text()?);
@@ -245,6 +288,16 @@ mod tests {
             stages: vec![("lists".into(), [1, 2, 3, 4, 5, 6])],
             members: vec![member],
             breakers: vec![breaker, plain],
+            clients: vec![Counted {
+                key: ClientKey::new(ZoneId(7), "192.0.2.1".parse().unwrap()),
+                requests: Window {
+                    at: 9,
+                    now: 8,
+                    before: u32::MAX,
+                },
+                errors: Window::default(),
+                seen: 6,
+            }],
         }
     }
 

@@ -35,7 +35,6 @@ mod standing;
 pub mod state;
 pub mod table;
 pub mod thread;
-mod tickets;
 pub mod told;
 pub mod trial;
 mod tunnel;

@@ -1,6 +1,6 @@
 //! The files that a document names, read before compiling, so that compiling itself touches no disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +88,18 @@ impl Materials {
             let known = self.files.entry(path).or_insert_with(|| Err(String::new()));
             if known.is_err() && file.is_ok() {
                 *known = file;
+            }
+        }
+    }
+
+    /// Forgets what was read of the files that these zones alone name: they are as they were before, and so are their files.
+    pub fn forget_those_of(&mut self, document: &Document, is_as_before: impl Fn(&Zone) -> bool) {
+        let (before, now): (Vec<&Zone>, Vec<&Zone>) =
+            document.zones.iter().partition(|zone| is_as_before(zone));
+        let now: HashSet<&PathBuf> = now.into_iter().flat_map(Zone::files).collect();
+        for path in before.into_iter().flat_map(Zone::files) {
+            if !now.contains(path) {
+                self.files.remove(path);
             }
         }
     }

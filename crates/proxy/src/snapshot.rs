@@ -18,16 +18,19 @@ use seawall_net::downstream::BodyPace;
 use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
 use seawall_net::proxy_protocol;
+use seawall_net::tls::config::by_name;
+use seawall_net::tls::kept::{Kept, Keys};
+use seawall_net::tls::tickets::TicketKeys;
 use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::origin::{Members, Pool, Settings};
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
-use crate::tickets::TicketShelf;
 
 /// A configuration as it serves. Copying one shares all with it.
 #[derive(Clone, Debug)]
@@ -129,7 +132,11 @@ pub struct Home {
     /// Members of pools.
     pub members: Arc<Members>,
     /// Keys of session tickets.
-    pub tickets: Arc<TicketShelf>,
+    pub tickets: Arc<TicketKeys>,
+    /// Certificates that came by ACME.
+    pub certificates: Arc<Certificates>,
+    /// Keys of certificates that are ready to sign.
+    pub keys: Arc<Keys>,
 }
 
 /// A version as it is written: 12 hexadecimal digits.
@@ -172,8 +179,6 @@ pub struct Zone {
     pub content: u64,
     /// Its place in metrics.
     pub slot: ZoneSlot,
-    /// Its certificate is a file.
-    pub own_files: bool,
     /// Its version, for Records: a short hash of what its owner wrote, its lists and files included.
     pub version: Version,
     /// The number that the version's digits are.
@@ -192,8 +197,10 @@ pub struct Zone {
     pub manner: Arc<Manner>,
     /// What it reaches beyond the snapshot.
     pub home: Arc<Home>,
-    /// TLS towards clients, of all that have the same certificate; none when none could be had.
+    /// TLS towards clients, of all that have it alike; none when no certificate could be had.
     pub shared_tls: Option<Arc<ServerConfig>>,
+    /// Its certificate, where that is a file.
+    pub certificate: Option<Arc<Kept>>,
     /// What somebody has needed.
     pub awake: OnceLock<Box<Awake>>,
 }
@@ -300,7 +307,13 @@ impl Zone {
         let shared = self.shared_tls.as_ref()?;
         let own = || {
             let mut own = ServerConfig::clone(shared);
-            own.ticketer = self.home.tickets.of(self.id);
+            own.ticketer = self.home.tickets.of(self.id.0);
+            if let Some(kept) = &self.certificate {
+                own.cert_resolver = self.home.keys.resolver(kept, self.id.0);
+            } else if self.acme {
+                let published = self.home.certificates.clone();
+                own.cert_resolver = by_name(published, own.cert_resolver, self.id.0);
+            }
             Arc::new(own)
         };
         Some(self.awake().tls.get_or_init(own))

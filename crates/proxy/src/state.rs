@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
 use seawall_net::outward::Outward;
+use seawall_net::tls::kept::Keys;
+use seawall_net::tls::tickets::TicketKeys;
 use seawall_telemetry::Registry;
 
 use crate::certificates::Certificates;
 use crate::compile::{Changed, Refused};
 use crate::origin::Members;
 use crate::snapshot::Zone;
-use crate::tickets::TicketShelf;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
@@ -31,10 +32,12 @@ pub struct State {
     pub zone_ids: ZoneIds,
     /// Certificates and challenges that came by ACME.
     pub certificates: Arc<Certificates>,
+    /// Keys of certificates that are ready to sign.
+    pub keys: Arc<Keys>,
     /// All stages, in their order.
     pub stages: &'static [&'static StageDef],
     /// Keys of session tickets.
-    pub tickets: Arc<TicketShelf>,
+    pub tickets: Arc<TicketKeys>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
@@ -43,13 +46,15 @@ pub struct State {
 impl State {
     /// Nothing is known yet. `stages` are all stages, in their order.
     pub fn new(registry: Arc<Registry>, stages: &'static [&'static StageDef]) -> Self {
+        let keys = Arc::<Keys>::default();
         Self {
             members: Arc::default(),
             registry,
             // How many clients are counted says the first snapshot that settles.
             guard: Arc::new(States::new(stages.iter().map(|stage| stage.name), 0)),
             zone_ids: ZoneIds::default(),
-            certificates: Arc::default(),
+            certificates: Arc::new(Certificates::new(keys.clone())),
+            keys,
             stages,
             tickets: Arc::default(),
             own_listeners: Mutex::default(),
@@ -69,10 +74,6 @@ impl State {
             self.zone_ids
                 .retain(|name| live.zones.named(name).is_some() || others.contains(name));
         }
-        if !self.tickets.is_empty() {
-            let ids: HashSet<ZoneId> = live.serving_zones().map(|zone| zone.id).collect();
-            self.tickets.retain(|id| ids.contains(&id));
-        }
         let own = (live.zones.counts().acme > 0).then(|| live.zones.iter());
         let acme = own.into_iter().flatten().chain(on_trial());
         let wanted = acme.flat_map(|zone| acme_names(zone));
@@ -89,7 +90,6 @@ impl State {
         let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
         if let (Some(gone), None) = (before, after) {
             self.zone_ids.forget(&gone.name);
-            self.tickets.forget(gone.id);
         }
         if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
             let names = |zone: Option<&Zone>| -> BTreeSet<String> {

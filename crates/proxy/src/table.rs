@@ -199,7 +199,7 @@ impl ZoneTable {
     fn count(&mut self, zone: &Zone, change: fn(usize, usize) -> usize) {
         let Counts { acme, files } = &mut self.counts;
         *acme = change(*acme, usize::from(zone.acme));
-        *files = change(*files, usize::from(zone.own_files));
+        *files = change(*files, usize::from(zone.certificate.is_some()));
     }
 
     /// The zone of a host as it came in `Host` or `:authority`: any case, with or without a port or a final dot.

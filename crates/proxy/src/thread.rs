@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use seawall_guard::blame;
 use seawall_guard::{Trail, ZoneId};
 use seawall_model::{Fields, RequestHead, ResponseHead};
+use seawall_net::clock::monotonic_us;
 use seawall_telemetry::{LogBuffer, Ray, Rays, Record, Shard, Stamp, ZoneSlot};
 use tokio::time::Instant;
 
@@ -37,8 +38,10 @@ pub struct Shared {
     pub certificates: Arc<Certificates>,
     /// What is needed to speak HTTP/3, where it is spoken.
     pub quic: Option<Quic>,
-    /// When the process began: the zero of all monotonic milliseconds.
+    /// When the process began.
     pub began: Instant,
+    /// The zero of the monotonic clock ([`zero`]), from which all milliseconds and microseconds count.
+    pub zero: Instant,
     /// Clients are accepted. Until then only we ask ourselves whether we could serve, which is nobody's business: it leaves no
     /// Record and is not counted.
     pub accepting: AtomicBool,
@@ -58,7 +61,7 @@ pub struct Shared {
     pub threads: usize,
     /// Connections of clients that there are descriptors for, each with one to an origin beside it.
     pub room: u64,
-    /// When descriptors ran out last, in milliseconds since the process began; 0 when they never did.
+    /// When descriptors ran out last, in milliseconds on the monotonic clock; 0 when they never did.
     pub ran_out: AtomicU64,
     /// What this edge was told beside documents.
     pub told: Told,
@@ -135,15 +138,15 @@ impl Shared {
         self.ran_out.store(self.now().max(1), Ordering::Relaxed);
     }
 
-    /// Microseconds from the process' beginning to `then`.
+    /// `then`, in microseconds on the monotonic clock.
     pub fn since(&self, then: Instant) -> u64 {
-        let since = then.saturating_duration_since(self.began);
+        let since = then.saturating_duration_since(self.zero);
         since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 
-    /// Milliseconds since the process began.
+    /// Milliseconds on the monotonic clock: what is counted by it may go to another process.
     pub fn now(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
+        self.zero.elapsed().as_millis() as u64
     }
 }
 
@@ -223,17 +226,14 @@ pub struct Thread {
     clients: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
-    /// What to add to the monotonic microseconds since the process began to get those since 1970; renewed by ticks, so that a
+    /// What to add to the monotonic microseconds to get those since 1970; renewed by ticks, so that a
     /// clock that is set right is followed.
     wall: Cell<u64>,
-    /// What the monotonic clock showed when the process began, in microseconds.
-    zero: u64,
 }
 
 impl Thread {
     /// A thread with its shares of log and metrics, and a random seed of its own.
     pub fn new(shared: Arc<Shared>, shard: Shard, log: LogBuffer, seed: u64) -> Rc<Self> {
-        let zero = monotonic_us().saturating_sub(shared.began.elapsed().as_micros() as u64);
         Rc::new(Self {
             snapshot: Reader::new(shared.slot.clone()),
             shared,
@@ -248,7 +248,6 @@ impl Thread {
             free: RefCell::default(),
             open: Cell::new(0),
             wall: Cell::new(0),
-            zero,
         })
     }
 
@@ -304,16 +303,16 @@ impl Thread {
         String::from_utf8_lossy(self.stamp.borrow_mut().rfc3339(unix_us)).into_owned()
     }
 
-    /// Microseconds since 1970, from those since the process began ([`Shared::since`]) at a time that is not long ago.
+    /// Microseconds since 1970, from those on the monotonic clock ([`Shared::since`]) at a time that is not long ago.
     pub fn unix_us(&self, since: u64) -> u64 {
         self.wall.get() + since
     }
 
-    /// The time, and the same in microseconds since the process began: one look at the clock, for those who need both.
+    /// The time, and the same in microseconds on the monotonic clock: one look at the clock, for those who need both.
     #[inline]
     pub fn clock(&self) -> (Instant, u64) {
-        let since = monotonic_us().saturating_sub(self.zero);
-        (self.shared.began + Duration::from_micros(since), since)
+        let since = monotonic_us();
+        (self.shared.zero + Duration::from_micros(since), since)
     }
 
     /// Looks at the wall clock, and at what this thread has to share out.
@@ -328,8 +327,7 @@ impl Thread {
         });
         self.shares.set_bounds(bounds);
         self.shares.tick(self.shared.now() / 1_000);
-        self.wall
-            .set(unix_us().saturating_sub(self.shared.began.elapsed().as_micros() as u64));
+        self.wall.set(unix_us().saturating_sub(monotonic_us()));
     }
 
     /// Tells the blame page that this thread runs.
@@ -463,16 +461,11 @@ impl Drop for Presence {
     }
 }
 
-/// The monotonic clock, in microseconds. The standard library's would be taken apart again at once.
-#[inline]
-fn monotonic_us() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the call fills a struct of ours that outlives it; this clock is always there.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+/// The zero of the monotonic clock, as near as two looks at it tell.
+pub fn zero() -> Instant {
+    let since = Duration::from_micros(monotonic_us());
+    let now = Instant::now();
+    now.checked_sub(since).unwrap_or(now)
 }
 
 /// Microseconds since 1970.

@@ -96,6 +96,11 @@ impl ZoneIds {
         Some(all)
     }
 
+    /// Whether there is something to keep.
+    pub fn is_changed(&self) -> bool {
+        self.known().changed
+    }
+
     /// Those that were given last could not be kept.
     pub fn keep_again(&self) {
         self.known().changed = true;

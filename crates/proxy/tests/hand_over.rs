@@ -64,15 +64,23 @@ fn counters_go_on_and_an_origin_that_is_down_stays_down() {
         );
         let snapshot = snapshot(&new, TEXT);
         let refused = || new.guard.stage_totals()[0].1[0];
-        let out = || snapshot.zone(b"b.test").unwrap().pool().describe(0).members[0].ejected_for_ms;
+        let out = || {
+            snapshot
+                .zone(b"b.test")
+                .unwrap()
+                .pool()
+                .describe(old.state.guard.now())
+                .members[0]
+                .ejected_for_ms
+        };
         // Cut short it changes nothing.
         for length in [0, 1, 16, handed.len() / 2, handed.len() - 1] {
-            new.take_over(&handed[..length]);
+            new.take_over(&handed[..length], old.state.guard.now());
             assert_eq!((refused(), out()), (0, None));
         }
-        new.take_over(&handed);
+        new.take_over(&handed, old.state.guard.now());
         // The same once more changes nothing either.
-        new.take_over(&handed);
+        new.take_over(&handed, old.state.guard.now());
         assert_eq!(
             new.guard.stage_totals()[0],
             ("lists".into(), [3, 0, 0, 0, 0, 0])

@@ -140,6 +140,49 @@ async fn the_second_death_quarantines_the_zones_version_and_no_other() {
     );
 }
 
+/// The worker that waits for the other one to die.
+async fn spare(edge: &Edge) -> u64 {
+    let found = until("a spare worker", || {
+        let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_seawall-saboteur"));
+        status.args(["status", "--json", "--data"]).arg(edge.data());
+        let told: Value = serde_json::from_slice(&status.output().ok()?.stdout).ok()?;
+        let workers = told["edge"]["workers"].as_array()?;
+        let spare = workers.iter().find(|worker| worker["phase"] == "spare")?;
+        spare["pid"].as_u64()
+    })
+    .await;
+    found.unwrap_or_else(|why| panic!("{why}:\n{}", edge.log()))
+}
+
+#[tokio::test]
+async fn a_spare_serves_after_a_death_but_never_what_was_quarantined_because_of_it() {
+    let edge = start(&zones("[edge]\nspare = true", ""), &[]).await;
+    let waits = spare(&edge).await;
+    kill(&edge, "abort").await;
+    assert_eq!(role(&edge, "worker"), Some(waits), "{}", edge.log());
+    assert_eq!(ask(&edge, "good.test", "").await.unwrap().status, 200);
+    // The next one was started before the death that decides.
+    let waits = spare(&edge).await;
+    kill(&edge, "abort").await;
+    assert_ne!(role(&edge, "worker"), Some(waits), "{}", edge.log());
+    let answer = ask(&edge, "bad.test", "abort").await.unwrap();
+    assert_eq!(answer.status, 200, "{}", edge.log());
+    // And the one after it knows.
+    let waits = spare(&edge).await;
+    let worker = role(&edge, "worker").unwrap();
+    let mut killed = std::process::Command::new("kill");
+    assert!(
+        killed
+            .args(["-KILL", &worker.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(another_worker(&edge, worker).await, waits);
+    let answer = ask(&edge, "bad.test", "abort").await.unwrap();
+    assert_eq!(answer.status, 200, "{}", edge.log());
+}
+
 #[tokio::test]
 async fn what_last_proved_good_is_served_in_place_of_what_kills() {
     let soak = "[edge.limits]\nsoak = \"0s\"";

@@ -9,6 +9,7 @@ mod follow;
 mod here;
 mod managed;
 mod probe;
+mod ready;
 mod report;
 mod stands;
 
@@ -69,6 +70,7 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
         let agent = Agent {
             is_managed: flags.managed,
             done: here.done,
+            ready: None,
             wire: start::wire(flags.wire)?,
             data: Data::at(&flags.up.data)?,
             program: start::program()?,
@@ -104,6 +106,8 @@ struct Agent {
     is_managed: bool,
     /// What was done here of late.
     done: Vec<Done>,
+    /// Whether this edge says that it is ready.
+    ready: Option<bool>,
     /// What was counted was asked for.
     asked: bool,
     /// Epoch and generation of the manifest that is brought about.
@@ -172,6 +176,9 @@ impl Agent {
                 _ = beat.tick() => {
                     self.stands.look(&self.data);
                     self.count();
+                    if flags.managed {
+                        self.ready = ready::ask(&self.data.path("up.json")).await;
+                    }
                     self.report();
                 }
                 () = tokio::time::sleep_until(look),
@@ -292,6 +299,7 @@ impl Agent {
 
     fn report(&mut self) {
         let mut report = self.managed.report(self.followed, Instant::now());
+        report.ready = self.ready;
         report.here.clone_from(&self.done);
         report.switches = self.stands.on(&self.managed.counted.switches);
         if let Some(reports) = &self.reports {

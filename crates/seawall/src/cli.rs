@@ -17,8 +17,8 @@ pub use asking::{
     Why,
 };
 
-pub use fleet::{About, Drain, JoinToken, Kill, Locations};
-use fleet::{DRAIN_EXAMPLES, KILL_EXAMPLES};
+use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
+pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -73,6 +73,9 @@ pub enum Command {
     Drain(Drain),
     /// Lead traffic back to a location
     Undrain(Drain),
+    /// Tell by the exit code whether this location is to be announced to the network
+    #[command(after_help = ANNOUNCE_EXAMPLES)]
+    Announce(Announce),
     /// Make, list and revoke tokens of the API; without --api also when all tokens are lost
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(Token),

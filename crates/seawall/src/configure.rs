@@ -3,7 +3,7 @@
 //! A zone with problems is refused and its last good version stays; what all zones share is good as a whole, or nothing changes.
 //! Not here: sockets and threads, which are set up once ([`up`](crate::up)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -187,7 +187,7 @@ impl Configuration {
         if !self.data.path(live::LIVE).exists() {
             return self.read();
         }
-        let mut source = self.read_live();
+        let (mut source, _) = self.read_live();
         let file = parsed(&self.up);
         if file.platform_ok {
             let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
@@ -202,19 +202,19 @@ impl Configuration {
         source
     }
 
-    /// What was served last, whatever the file says by now; the file, where that is not known.
-    pub fn read_live(&self) -> Source {
+    /// What was served last, whatever the file says by now, and yes; the file and no, where that is not known.
+    pub fn read_live(&self) -> (Source, bool) {
         match live::read(&self.data.path(live::LIVE)) {
             Ok((parsed, files)) => {
                 let self_signed = self.self_signed(&parsed.document);
                 let materials = Materials::of(files, self_signed);
-                Source { parsed, materials }
+                (Source { parsed, materials }, true)
             }
             Err(error) => {
                 complain(format_args!(
                     "what was live cannot be read ({error}): the configuration is read anew"
                 ));
-                self.read()
+                (self.read(), false)
             }
         }
     }
@@ -299,6 +299,11 @@ impl Configuration {
             Document::default()
         });
         source.parsed.document = effective(document, &compiled.refused, &before);
+        // What was read of their files was refused with them.
+        let stays: HashSet<&str> = compiled.refused.iter().map(|zone| &*zone.name).collect();
+        source
+            .materials
+            .forget_those_of(&source.parsed.document, |zone| stays.contains(&*zone.name));
     }
 
     /// Swaps what is good, or tells all problems and changes nothing.

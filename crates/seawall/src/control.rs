@@ -13,6 +13,7 @@ pub mod locations;
 mod machine;
 mod make;
 mod reports;
+mod steer;
 mod tokens;
 pub mod words;
 
@@ -55,6 +56,10 @@ pub use answer::PAGE;
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
+/// A location that says nothing for so long is ill.
+const SILENT: Duration = Duration::from_secs(30);
+/// At any pace.
+const LEAST_SILENT: Duration = Duration::from_secs(2);
 /// And at any other, at least.
 const LEAST_TICK: Duration = Duration::from_millis(10);
 /// How often we look whether our folder is still there.
@@ -96,6 +101,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             reports: BTreeMap::new(),
             stages,
             flags: flags.up.clone(),
+            tempo,
             alone,
             unpublished: None,
             agents: Vec::new(),
@@ -119,6 +125,7 @@ pub struct Control {
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
     flags: cli::Up,
+    tempo: Tempo,
     /// No edge runs on this data folder.
     alone: bool,
     /// Why nothing new is published, where it is not.
@@ -289,7 +296,9 @@ impl Control {
         if let Err(error) = self.engine.tick(now) {
             complain(format_args!("rollouts wait: {error}"));
         }
-        if self.engine.has_news() || self.publisher.is_due() {
+        let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
+        let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
+        if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {

@@ -37,6 +37,7 @@ mod signals;
 mod standing;
 mod start;
 mod status;
+mod steering;
 mod supervisor;
 mod token;
 mod trouble;
@@ -70,6 +71,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         },
         cli::Command::Kill(kill) => ask::kill(&kill),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
+        cli::Command::Announce(announce) => steering::announce(&announce),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),
         cli::Command::Trial => check::trial(stages),
         cli::Command::Apply(apply) => ask::apply(&apply),

@@ -26,7 +26,8 @@ pub enum ToWorker {
         /// Another worker has sockets in the same group, and leaves.
         leaves: Option<Leaves>,
     },
-    /// Accept connections. Beside it, where another worker served before: its State.
+    /// Accept connections. Beside it, where another worker served before: its State, which may be empty, and the secrets of its
+    /// session tickets.
     Serve,
     /// Read the configuration anew; with other flags, where some are given.
     Reload {
@@ -54,7 +55,7 @@ pub enum ToWorker {
 }
 
 /// How a worker begins.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Begin {
     /// Serve what was served last, whatever the file says by now.
@@ -92,7 +93,8 @@ pub enum FromWorker {
     Ready,
     /// It cannot serve, and told people why.
     Failed,
-    /// It accepts connections; or what it serves has changed.
+    /// It accepts connections; or what it serves has changed. Beside it, where they have changed: the secrets of its session
+    /// tickets, in memory.
     Serving(Serving),
     /// A reload was refused, and people were told why.
     NotReloaded,
@@ -106,8 +108,8 @@ pub enum FromWorker {
     Counted,
     /// It was told to end by somebody else, and does.
     Leaving,
-    /// What there is, for a supervisor that came later. Beside it: its page. [`FromWorker::Sockets`] follow, then
-    /// [`FromWorker::Described`].
+    /// What there is, for a supervisor that came later. Beside it: its page, and the secrets of its session tickets.
+    /// [`FromWorker::Sockets`] follow, then [`FromWorker::Described`].
     Here(Here),
     /// Its listening sockets, which lie beside it in this order.
     Sockets(Vec<Socket>),
@@ -139,6 +141,8 @@ pub struct Bounds {
     pub memory: u64,
     /// How long what is live must serve before it has proved good, in milliseconds.
     pub soak_ms: u64,
+    /// Another worker waits beside this one, ready to serve.
+    pub spare: bool,
 }
 
 impl Default for Bounds {
@@ -148,6 +152,7 @@ impl Default for Bounds {
             retire_ms: 300_000,
             memory: 0,
             soak_ms: 60_000,
+            spare: false,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Standing {
     pub switches: BTreeMap<u64, Switch>,
     /// Control leads traffic away.
     pub drained: bool,
+    /// Control lets this edge withdraw, as it is ill and others are not.
+    pub away: bool,
     /// Somebody on this machine does.
     pub drained_here: bool,
     /// When what this edge acts on was made, in milliseconds since 1970; 0: nobody tells it anything.

@@ -4,7 +4,8 @@
 //! Who is killed is missed by nobody: workers serve on without a supervisor, and the next one finds them by their sockets in the
 //! data folder and takes over what they listen on.
 //!
-//! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`].
+//! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`], and
+//! the worker that waits for one in [`spare`].
 
 mod announce;
 mod charge;
@@ -15,6 +16,7 @@ pub mod process;
 mod record;
 mod requests;
 mod sockets;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,6 +44,7 @@ use datagrams::Missing;
 use judge::Judge;
 use process::{Ended, Process};
 use sockets::{Given, Sockets};
+use spare::Spare;
 
 /// How often we look at what the workers run.
 const TICK: Duration = Duration::from_millis(250);
@@ -75,11 +78,13 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             judge: Judge::default(),
             workers: BTreeMap::new(),
             next: None,
+            spare: Spare::default(),
             start_at: None,
             restarts: 0,
             generation: 0,
             sockets: None,
             given: Some(given),
+            secrets: None,
             missing: BTreeMap::new(),
             agent: None,
             agent_at: None,
@@ -208,6 +213,8 @@ struct Supervisor {
     judge: Judge,
     workers: BTreeMap<i32, Charge>,
     next: Option<Next>,
+    /// A worker that waits for the one that serves to die.
+    spare: Spare,
     /// When the next worker is to be started, and whether it serves what was live.
     start_at: Option<(Instant, bool)>,
     /// Workers that were started in place of one that died.
@@ -215,6 +222,8 @@ struct Supervisor {
     generation: u64,
     sockets: Option<Sockets>,
     given: Option<Given>,
+    /// Secrets of session tickets, for the worker that serves next. We do not look at them.
+    secrets: Option<OwnedFd>,
     /// Addresses without HTTP/3.
     missing: BTreeMap<SocketAddr, Missing>,
     agent: Option<Agent>,
@@ -255,6 +264,7 @@ impl Supervisor {
                 if !sockets.is_empty() {
                     self.sockets = Some(sockets);
                 }
+                self.secrets = charge.secrets.take().or(self.secrets.take());
                 // Of two the younger one is meant: the supervisor died before it could retire the other.
                 if let Some(older) = serving.replace(pid)
                     && let Some(older) = self.workers.get_mut(&older)

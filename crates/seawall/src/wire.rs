@@ -243,6 +243,19 @@ pub fn in_memory(name: &std::ffi::CStr, content: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// What is in such a file, up to so many bytes. Others may read it too, whatever was read of it before.
+///
+/// # Errors
+/// As the system says.
+pub fn whole(file: &OwnedFd, most: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file.try_clone()?);
+    let length = file.metadata()?.len().min(most);
+    let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut content, 0)?;
+    Ok(content)
+}
+
 /// Says something to a service manager (sd_notify(3)): a packet to a socket that is named by a path, or in the abstract with
 /// `@` in front.
 ///

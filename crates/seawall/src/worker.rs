@@ -117,10 +117,10 @@ async fn prepare(
         page,
     };
     configuration.resume();
-    let mut source = match (begin.live, begin.managed) {
+    let (mut source, is_live) = match (begin.live, begin.managed) {
         (true, _) => configuration.read_live(),
-        (false, true) => configuration.read_managed(),
-        (false, false) => configuration.read(),
+        (false, true) => (configuration.read_managed(), false),
+        (false, false) => (configuration.read(), false),
     };
     if let Some(problems) = configure::hopeless(up, &source.parsed, stages) {
         return Ok(Prepared::Hopeless(problems));
@@ -154,7 +154,13 @@ async fn prepare(
         return Ok(Prepared::Hopeless(compiled.problems));
     };
     configure::tell_refused(&compiled.problems, &compiled.refused);
+    // Where nothing of it was replaced or left out, what serves is what is kept already.
+    let is_kept = is_live
+        && compiled.refused.is_empty()
+        && begin.quarantined.is_empty()
+        && begin.platform.is_none();
     let started = Started {
+        is_kept,
         configuration,
         source,
         snapshot,
@@ -173,6 +179,7 @@ async fn prepare(
 
 /// What there is before the first thread runs.
 pub(crate) struct Started {
+    is_kept: bool,
     configuration: Configuration,
     source: Source,
     snapshot: seawall_proxy::snapshot::Snapshot,

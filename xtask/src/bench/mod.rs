@@ -18,6 +18,7 @@ mod programs;
 mod relay;
 mod report;
 mod rows;
+mod upgrade;
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -34,6 +34,8 @@ pub enum Work {
     IdleConnections(Protocol),
     /// Resident memory of a worker after load.
     Resident,
+    /// Requests that fail while the program is replaced under load.
+    Upgrades { times: u32, clients: u32 },
     /// User-space instructions per request.
     Instructions(Protocol),
     /// User-space instructions per request that the guard takes of them.
@@ -155,7 +157,7 @@ impl Row {
     pub fn has_peers(&self) -> bool {
         !matches!(
             self.work,
-            Work::Guard(_) | Work::Program(_) | Work::Http3Requests { .. }
+            Work::Guard(_) | Work::Program(_) | Work::Http3Requests { .. } | Work::Upgrades { .. }
         )
     }
 
@@ -299,6 +301,16 @@ pub const ROWS: &[Row] = &[
         work: Work::Resident,
         unit: "MiB",
         targets: &[Target::AtMost(20.0)],
+    },
+    Row {
+        name: "upgrade",
+        what: "requests that fail while the program is replaced 10 times, HTTP/1.1 keep-alive, 16 clients",
+        work: Work::Upgrades {
+            times: 10,
+            clients: 16,
+        },
+        unit: "failed requests",
+        targets: &[Target::AtMost(0.0)],
     },
     Row {
         name: "instructions-h1-1k",

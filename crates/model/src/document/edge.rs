@@ -27,6 +27,8 @@ pub struct Edge {
     pub admin: Option<SocketAddr>,
     /// Worker threads. Default: one for each core.
     pub workers: Option<usize>,
+    /// A second worker waits, ready to serve when the first one dies. Default: no.
+    pub spare: bool,
     /// Peers whose forwarding headers are believed. Default: none.
     pub trusted_proxies: Vec<Network>,
     /// Listeners on which those peers begin with the PROXY protocol. Default: none.
@@ -82,6 +84,7 @@ impl Default for Edge {
             http3: true,
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8801))),
             workers: None,
+            spare: false,
             trusted_proxies: Vec::new(),
             proxy_protocol: AnnouncedListeners::default(),
             outward: Outward::default(),
@@ -244,6 +247,7 @@ impl Edge {
             }),
         );
         edge.workers = reader.number("workers");
+        put(&mut edge.spare, reader.flag("spare"));
         put(
             &mut edge.trusted_proxies,
             reader.list("trusted_proxies", limits.trusted_proxies, Network::parse),
@@ -307,6 +311,7 @@ impl Edge {
             "workers",
             self.workers.and_then(|number| u64::try_from(number).ok()),
         );
+        entries.flag("spare", self.spare, default.spare);
         if !self.trusted_proxies.is_empty() {
             entries.list("trusted_proxies", &self.trusted_proxies);
         }

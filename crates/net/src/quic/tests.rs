@@ -32,12 +32,10 @@ fn client_config() -> Arc<rustls::ClientConfig> {
 fn choose() -> Choose {
     let (chain, key) = config::self_signed(vec!["a.test".into()]).unwrap();
     let made = config::server(config::ServerWants {
-        identity: config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap(),
+        identity: Some(config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()),
         only_tls13: true,
         client: config::ClientCertificate::Off,
         client_authorities: b"",
-        published: None,
-        ticketer: config::ticketer().unwrap(),
     });
     let mut server = rustls::ServerConfig::clone(&made.unwrap());
     server.alpn_protocols = vec![b"h3".to_vec()];

@@ -1,7 +1,7 @@
 //! What a zone, or an origin, wants of TLS, made into rustls configurations.
 //!
 //! Bytes come in (PEM text); reading files is the caller's. Building one costs key parsing and signing tests: never on a
-//! worker thread while it serves.
+//! worker thread while it serves. What a handshake needs of a certificate is made ready in [`kept`](super::kept).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
@@ -63,6 +63,10 @@ impl Identity {
         })
     }
 
+    pub(super) fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain, self.key)
+    }
+
     /// Ready to sign handshakes.
     ///
     /// # Errors
@@ -97,26 +101,14 @@ pub enum ClientCertificate {
 
 /// What a zone wants of TLS towards its clients.
 pub struct ServerWants<'a> {
-    /// The certificate.
-    pub identity: Identity,
+    /// The certificate; none where each zone that shares this puts a resolver of its own in its place.
+    pub identity: Option<Identity>,
     /// Refuse TLS 1.2.
     pub only_tls13: bool,
     /// Whether clients show certificates.
     pub client: ClientCertificate,
     /// PEM of the authorities that sign clients' certificates.
     pub client_authorities: &'a [u8],
-    /// Certificates that come and go while this serves: the name's own there goes before `identity`.
-    pub published: Option<Arc<dyn Published>>,
-    /// The ticket keys of this zone: a ticket of another zone cannot be opened with them.
-    pub ticketer: Arc<dyn ProducesTickets>,
-}
-
-/// Ticket keys of one zone, rotated by themselves (RFC 5077, RFC 8446 §4.6.1).
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, MaterialFault> {
-    Ok(aws_lc_rs::Ticketer::new()?)
 }
 
 /// The configuration for one zone.
@@ -147,46 +139,56 @@ pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = match wants.published {
-        None => builder.with_single_cert(wants.identity.chain, wants.identity.key)?,
-        Some(published) => builder.with_cert_resolver(Arc::new(ByName {
-            published,
-            otherwise: wants.identity.signer()?,
-        })),
-    };
+    let only = wants.identity.map(Identity::signer).transpose()?;
+    let mut config = builder.with_cert_resolver(Arc::new(Only(only)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = wants.ticketer;
+    // Each zone puts tickets of its own in their place.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
 /// Certificates by name that may change at any time.
 pub trait Published: std::fmt::Debug + Send + Sync {
-    /// The one for a name (lower case), if there is one. Asking may make one come.
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>>;
+    /// The one for a name (lower case), if there is one, ready to sign in the share of `owner`. Asking may make one come.
+    fn find(&self, name: &str, owner: u64) -> Option<Arc<CertifiedKey>>;
+}
+
+/// A resolver that has the name's own certificate, or what `otherwise` has.
+pub fn by_name(
+    published: Arc<dyn Published>,
+    otherwise: Arc<dyn ResolvesServerCert>,
+    owner: u64,
+) -> Arc<dyn ResolvesServerCert> {
+    Arc::new(ByName {
+        published,
+        otherwise,
+        owner,
+    })
 }
 
 #[derive(Debug)]
 struct ByName {
     published: Arc<dyn Published>,
-    otherwise: Arc<CertifiedKey>,
+    otherwise: Arc<dyn ResolvesServerCert>,
+    owner: u64,
 }
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        let found = self.published.find(&name);
-        Some(found.unwrap_or_else(|| self.otherwise.clone()))
+        let found = self.published.find(&name, self.owner);
+        found.or_else(|| self.otherwise.resolve(hello))
     }
 }
 
+/// The same for all, or none.
 #[derive(Debug)]
-struct Only(Arc<CertifiedKey>);
+struct Only(Option<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Only {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
+        self.0.clone()
     }
 }
 
@@ -202,7 +204,7 @@ pub fn challenge(identity: Identity) -> Result<Arc<ServerConfig>, MaterialFault>
     let only = Arc::new(CertifiedKey::new(identity.chain, key));
     let mut config = builder
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Only(only)));
+        .with_cert_resolver(Arc::new(Only(Some(only))));
     config.alpn_protocols = vec![super::ACME_ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))

@@ -1,11 +1,14 @@
 //! TLS on a socket: rustls with aws-lc-rs, driven without a copy of its own in between.
 //!
 //! Certificates are chosen by the caller, per server name, after the ClientHello was read and kept ([`accept`]). What a zone
-//! wants becomes a configuration in [`config`]. Not here: which zone a name belongs to, and ACME.
+//! wants becomes a configuration in [`config`]; certificates that few need at a time wait in [`kept`]; sessions are resumed by
+//! [`tickets`]. Not here: which zone a name belongs to, and ACME.
 
 mod accept;
 pub mod config;
 mod hello;
+pub mod kept;
+pub mod tickets;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice, Read, Write};

@@ -254,7 +254,7 @@ structs! {
     Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, file }
     Edge {
-        location, http, https, http3, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill,
+        location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill,
         public_http,
         public_https, access_log, acme, limits,
     }

@@ -1,7 +1,7 @@
 //! Of many zones, those that can be compiled without regard to any other: by several threads, before the others.
 //!
-//! That is whatever no other zone's patterns are charged with, and no file, authority or key is read for. What is wrong with one
-//! is not told here: it is compiled once more, in its turn.
+//! That is whatever no other zone's patterns are charged with, and no file is named for but a certificate of its own. What is wrong
+//! with one is not told here: it is compiled once more, in its turn.
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,10 +86,14 @@ fn part<'a>(
     made
 }
 
-/// Whether nothing of it depends on another zone, and nothing of it is dear.
+/// Whether nothing of it depends on another zone, and nothing of it is dear that others could share.
 fn is_plain(zone: &ZoneDocument) -> bool {
+    let own = match zone.tls.certificate {
+        Certificate::SelfSigned => 0,
+        Certificate::Files(_) => 2,
+        Certificate::Acme => return false,
+    };
     zone.rules.is_empty()
-        && zone.tls.certificate != Certificate::Acme
-        && zone.files().next().is_none()
+        && zone.files().count() == own
         && !zone.origins.iter().any(|origin| origin.url.is_tls())
 }

@@ -227,6 +227,8 @@ fn home(location: &str, state: &State, live: Option<&Snapshot>) -> Arc<Home> {
             location: location.into(),
             members: state.members.clone(),
             tickets: state.tickets.clone(),
+            certificates: state.certificates.clone(),
+            keys: state.keys.clone(),
         }),
     }
 }
@@ -254,7 +256,7 @@ impl<'a> Shop<'a> {
             patterns: self.patterns(),
             https_port: self.https_port,
             nowhere: Arc::new(States::new(names, 0)),
-            shelf: tls::Shelf::new(self.materials, self.state.certificates.clone()),
+            shelf: tls::Shelf::new(self.materials, self.home.keys.clone()),
             home: self.home.clone(),
             manner: None,
         }

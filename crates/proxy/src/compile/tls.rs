@@ -1,5 +1,8 @@
-//! TLS towards clients and origins. What costs time, keys and authorities, is parsed once for all zones that name the same files;
+//! TLS towards clients and origins. What costs time, keys and authorities, is verified once for all zones that name the same files;
 //! each zone has its own ticket keys and each origin its own sessions, so that nothing of one zone opens anything of another.
+//!
+//! A zone's certificate is verified here and kept as bytes: the first handshake that needs it makes it ready
+//! ([`Keys`](seawall_net::tls::kept::Keys)).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,11 +19,10 @@ use seawall_model::{Host, Wrong, without_port};
 use seawall_net::tls::config::{
     self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants,
 };
+use seawall_net::tls::kept::{Kept, Keys};
 
-use crate::certificates::Certificates;
 use crate::materials::Materials;
 use crate::snapshot::OriginTls;
-use crate::tickets::Tickets;
 
 /// Sessions kept for one origin: it has one name, and this is what rustls keeps for one.
 const SESSIONS: usize = 8;
@@ -30,50 +32,63 @@ const TOGETHER: &str = "certificate and key must belong together";
 
 /// What is wrong, each with its key below that of the zone or origin.
 type Wrongs = Vec<(String, Wrong)>;
+/// A zone's TLS towards clients, shared, and its own certificate.
+pub(super) type Server = (Arc<ServerConfig>, Option<Arc<Kept>>);
 type Files<'a> = Option<(&'a Path, &'a Path)>;
-/// Certificate, by ACME, TLS 1.3 only, whether clients show certificates, and who signs those.
-type ServerKey<'a> = (Files<'a>, bool, bool, u8, Option<&'a Path>);
+/// Without a certificate in files, TLS 1.3 only, whether clients show certificates, and who signs those.
+type ServerKey<'a> = (bool, bool, u8, Option<&'a Path>);
 /// Authorities, whether they count, our certificate, and the protocol.
 type OriginKey<'a> = (Option<&'a Path>, bool, Files<'a>, u8);
 
 /// What was made so far.
 pub(super) struct Shelf<'a> {
     materials: &'a Materials,
-    certificates: Arc<Certificates>,
+    keys: Arc<Keys>,
+    kept: HashMap<(&'a Path, &'a Path), Result<Arc<Kept>, Wrongs>>,
     servers: HashMap<ServerKey<'a>, Result<Arc<ServerConfig>, Wrongs>>,
     origins: HashMap<OriginKey<'a>, Result<[Arc<ClientConfig>; 2], Wrongs>>,
 }
 
 impl<'a> Shelf<'a> {
     /// Nothing yet.
-    pub fn new(materials: &'a Materials, certificates: Arc<Certificates>) -> Self {
+    pub fn new(materials: &'a Materials, keys: Arc<Keys>) -> Self {
         Self {
             materials,
-            certificates,
+            keys,
+            kept: HashMap::new(),
             servers: HashMap::new(),
             origins: HashMap::new(),
         }
     }
 
-    /// A zone's TLS towards clients.
-    pub fn server(&mut self, tls: &'a Tls) -> Result<Arc<ServerConfig>, &Wrongs> {
-        let files = match &tls.certificate {
-            Certificate::Files(files) => Some((files.cert.as_path(), files.key.as_path())),
+    /// A zone's TLS towards clients, and its certificate where that is a file.
+    pub fn server(&mut self, tls: &'a Tls) -> Result<Server, Wrongs> {
+        let (materials, keys) = (self.materials, &self.keys);
+        let kept = match &tls.certificate {
+            Certificate::Files(files) => {
+                let key = (files.cert.as_path(), files.key.as_path());
+                let made = self.kept.entry(key);
+                let made = made.or_insert_with(|| kept(files, materials, keys));
+                Some(made.clone())
+            }
             Certificate::SelfSigned | Certificate::Acme => None,
         };
-        let only_tls13 = tls.min_version == TlsVersion::Tls13;
         let key = (
-            files,
-            tls.certificate == Certificate::Acme,
-            only_tls13,
+            kept.is_none(),
+            tls.min_version == TlsVersion::Tls13,
             tls.client as u8,
             tls.client_ca.as_deref(),
         );
-        let (materials, certificates) = (self.materials, &self.certificates);
         let made = self.servers.entry(key);
-        made.or_insert_with(|| server(tls, materials, certificates))
-            .as_ref()
-            .map(Arc::clone)
+        let shared = made.or_insert_with(|| server(tls, materials)).clone();
+        match (kept.transpose(), shared) {
+            (Ok(kept), Ok(shared)) => Ok((shared, kept)),
+            (kept, shared) => {
+                let mut wrongs = kept.err().unwrap_or_default();
+                wrongs.extend(shared.err().unwrap_or_default());
+                Err(wrongs)
+            }
+        }
     }
 
     /// TLS towards an origin; `https://` is what its URL says. Problems have their keys below that of the origin.
@@ -119,21 +134,29 @@ impl<'a> Shelf<'a> {
     }
 }
 
-fn server(
-    tls: &Tls,
-    materials: &Materials,
-    certificates: &Arc<Certificates>,
-) -> Result<Arc<ServerConfig>, Wrongs> {
+/// A certificate in files, verified.
+fn kept(files: &CertificateFiles, materials: &Materials, keys: &Keys) -> Result<Arc<Kept>, Wrongs> {
+    let mut wrongs = Wrongs::new();
+    let key = ".tls.certificate";
+    let Some(identity) = identity(key, files, materials, &mut wrongs) else {
+        return Err(wrongs);
+    };
+    keys.keep(identity)
+        .map_err(|fault| vec![(key.into(), Wrong::new(fault.to_string(), TOGETHER))])
+}
+
+/// What zones have in common whose TLS is alike. Where certificates are files, each zone puts its own there.
+fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs> {
     let mut wrongs = Wrongs::new();
     let identity = match &tls.certificate {
-        Certificate::Files(files) => identity(".tls.certificate", files, materials, &mut wrongs),
+        Certificate::Files(_) => Some(None),
         Certificate::SelfSigned | Certificate::Acme => {
             let pem = materials.self_signed();
             let made = pem.map(|(certificate, key)| {
                 Identity::from_pem(certificate.as_bytes(), key.as_bytes())
             });
             match made {
-                Some(Ok(identity)) => Some(identity),
+                Some(Ok(identity)) => Some(Some(identity)),
                 _ => {
                     let wrong = Wrong::new("no self-signed certificate could be made", "");
                     wrongs.push((".tls.certificate".into(), wrong));
@@ -160,9 +183,6 @@ fn server(
             ClientCertificates::Required => ClientCertificate::Required,
         },
         client_authorities,
-        published: (tls.certificate == Certificate::Acme)
-            .then(|| certificates.clone() as Arc<dyn config::Published>),
-        ticketer: Arc::new(Tickets::default()),
     });
     made.map_err(|fault| {
         let (key, help) = match fault {

@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use seawall_guard::{Assembly, Edits, Guard, States, ZoneId};
 use seawall_model::document::{
     Certificate, ClientCertificates, HeaderEdits, Hsts, Origin as OriginDocument, OriginUrl,
@@ -15,7 +14,7 @@ use seawall_rules::{Bounds, Patterns, ZonePatterns};
 
 use super::digest::Digest;
 use super::lists::Lists;
-use super::tls::Shelf;
+use super::tls::{Server, Shelf};
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
@@ -55,7 +54,7 @@ pub(super) struct Made {
 struct Parts {
     maintenance: Option<Box<[u8]>>,
     origins: Box<[Origin]>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Server>,
     guard: Guard,
     patterns: ZonePatterns,
 }
@@ -121,7 +120,7 @@ impl<'a> ZoneCompiler<'a> {
         let tls = match self.shelf.server(&zone.tls) {
             Ok(shared) => Some(shared),
             Err(wrongs) => {
-                let wrongs = wrongs.iter().cloned();
+                let wrongs = wrongs.into_iter();
                 problems
                     .extend(wrongs.map(|(key, wrong)| Problem::new(path.clone() + &key, wrong)));
                 None
@@ -204,11 +203,11 @@ impl<'a> ZoneCompiler<'a> {
         let scope = format!("{:016x}", id.0);
         let version_number = Digest::version_number(made.version);
         self.patterns.hold(&parts.patterns);
+        let (shared_tls, certificate) = parts.tls.unzip();
         Zone {
             id,
             content: made.content,
             slot: self.state.registry.zone_slot(&scope, &zone.name),
-            own_files: matches!(zone.tls.certificate, Certificate::Files(_)),
             name: zone.name.as_str().into(),
             version: Version::of(version_number),
             version_number,
@@ -219,20 +218,21 @@ impl<'a> ZoneCompiler<'a> {
             maintenance: parts.maintenance,
             manner: self.manner(&zone.settings),
             home: self.home.clone(),
-            shared_tls: parts.tls,
+            shared_tls,
+            certificate: certificate.flatten(),
             awake: OnceLock::new(),
         }
     }
 
     fn manner(&mut self, settings: &Arc<ZoneSettings>) -> Arc<Manner> {
-        match &self.manner {
-            Some((same, manner)) if Arc::ptr_eq(same, settings) => manner.clone(),
-            _ => {
-                let manner = Arc::new(manner(settings));
-                self.manner = Some((settings.clone(), manner.clone()));
-                manner
-            }
+        if let Some((same, manner)) = &self.manner
+            && (Arc::ptr_eq(same, settings) || are_alike(same, settings))
+        {
+            return manner.clone();
         }
+        let manner = Arc::new(manner(settings));
+        self.manner = Some((settings.clone(), manner.clone()));
+        manner
     }
 
     /// What an origin is, as one text: its URL and all that decides how its connections are made.
@@ -270,6 +270,18 @@ impl<'a> ZoneCompiler<'a> {
         }
         id
     }
+}
+
+/// Whether they differ in nothing but the files of their certificates, which are no part of a manner.
+fn are_alike(one: &ZoneSettings, other: &ZoneSettings) -> bool {
+    let (Certificate::Files(_), Certificate::Files(_)) =
+        (&one.tls.certificate, &other.tls.certificate)
+    else {
+        return false;
+    };
+    let mut one = one.clone();
+    one.tls.certificate.clone_from(&other.tls.certificate);
+    one == *other
 }
 
 /// How a zone is served.

@@ -52,7 +52,7 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
     pub(super) to_client: &'e mut Fields,
     pub(super) ray_line: &'e [u8],
     pub(super) origin: &'e mut OriginResponse<'o>,
-    /// When the request came, in microseconds since the process began.
+    /// When the request came, in microseconds on the monotonic clock.
     pub(super) since: u64,
     /// The clock as it was read last.
     pub(super) at: Instant,

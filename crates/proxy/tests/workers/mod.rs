@@ -23,7 +23,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::state::State;
-use seawall_proxy::thread::Shared;
+use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
@@ -95,6 +95,7 @@ impl Worker {
             slot: Slot::new(snapshot),
             certificates: state.certificates.clone(),
             began: Instant::now(),
+            zero: thread::zero(),
             accepting: AtomicBool::new(true),
             gate: Notify::new(),
             draining: AtomicBool::new(false),

@@ -314,6 +314,7 @@ impl Managed {
             restarts: flat(&self.restarts),
             failed_probes: flat(&self.failed_probes),
             switches: Vec::new(),
+            ready: None,
             here: Vec::new(),
             held: self.held.keys().cloned().collect(),
         }

@@ -51,6 +51,7 @@ impl Stands {
             });
         }
         self.standing.drained = beside.drained;
+        self.standing.away = beside.away;
         self.standing.signed_at = beside.signed_at;
         self.keep(data, &now);
     }

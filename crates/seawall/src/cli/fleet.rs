@@ -20,6 +20,18 @@ const TOKEN_EXAMPLES: &str = "Example:
   seawall control token --location lhr
   seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
 
+const STEERING_EXAMPLES: &str = "Example:
+  seawall control steering --name www --record lhr=192.0.2.1 --record ams=192.0.2.2 > config/example.com.yaml
+  octodns-sync --config-file octodns.yaml --doit
+
+Those that are drained are left out, and those that are ill, but never the last one and never more than a third of all.";
+
+pub const ANNOUNCE_EXAMPLES: &str = "Example, for a BGP daemon that asks every few seconds (packaging/bird/seawall-announce):
+  seawall announce --data /var/lib/seawall --quiet && birdc enable seawall || birdc disable seawall
+
+Exit 0: announce this location. Exit 1: withdraw it: it was drained, or it is ill and control lets it (never the last location,
+never more than a third). With control dead nothing changes. It reads a file in the data folder, and needs nothing that runs.";
+
 pub const DRAIN_EXAMPLES: &str = "Examples:
   seawall drain --location lhr --why \"new disks\"    /readyz of lhr answers 503; what still comes is served
   seawall undrain --location lhr";
@@ -32,6 +44,9 @@ pub enum About {
     Token(JoinToken),
     /// List the locations: who has joined, what they serve, when they were heard of last
     Locations(Locations),
+    /// Print records of the locations that traffic is to be led to, for octoDNS
+    #[command(after_help = STEERING_EXAMPLES)]
+    Steering(Steering),
     /// A location is one of ours no more: it reads nothing new, and nobody waits for it
     Leave(Leave),
 }
@@ -64,6 +79,32 @@ pub struct Leave {
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `announce`.
+#[derive(Args)]
+pub struct Announce {
+    /// Say nothing, but for the exit code
+    #[arg(long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `control steering`.
+#[derive(Args, Clone)]
+pub struct Steering {
+    /// A location and its address: lhr=192.0.2.1; one for each record
+    #[arg(long = "record", value_name = "LOCATION=ADDRESS", required = true)]
+    pub records: Vec<String>,
+    /// The name in the zone, as octoDNS writes it; "" is the zone itself
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub name: String,
+    /// Seconds that resolvers may keep an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub ttl: u32,
     #[command(flatten)]
     pub at: At,
 }

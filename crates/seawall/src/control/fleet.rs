@@ -7,6 +7,7 @@ use seawall_model::Share;
 
 use super::locations::Place;
 use super::reports::about;
+use super::steer::{Seen, away};
 use super::words::Report;
 use crate::order::Chain;
 
@@ -14,6 +15,8 @@ use crate::order::Chain;
 #[derive(Default)]
 pub struct Fleet {
     locations: BTreeMap<String, Known>,
+    /// Those that traffic is led away from though nobody has drained them.
+    away: Vec<String>,
 }
 
 /// What is known of one.
@@ -116,12 +119,36 @@ impl Fleet {
         drained.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Looks who is ill. Whether traffic is to be led away from others than before. A location that was never heard of is not
+    /// ill: it is new.
+    pub fn steer(&mut self, now_ms: u64, silent_ms: u64) -> bool {
+        let seen = |(name, known): (&String, &Known)| Seen {
+            name: name.clone(),
+            drained: known.drained,
+            ill: known.heard.as_ref().is_some_and(|(report, at)| {
+                report.ready == Some(false) || now_ms.saturating_sub(*at) > silent_ms
+            }),
+        };
+        let seen: Vec<Seen> = self.locations.iter().map(seen).collect();
+        let away = away(&seen, &self.away);
+        let changed = away != self.away;
+        self.away = away;
+        changed
+    }
+
+    /// Those that traffic is led away from though nobody has drained them.
+    pub fn away(&self) -> &[String] {
+        &self.away
+    }
+
     /// As they are told to people.
     pub fn places(&self, now_ms: u64) -> Vec<Place> {
         let place = |(name, known): (&String, &Known)| Place {
             name: name.clone(),
             architecture: known.architecture.clone(),
             drained: known.drained,
+            away: self.away.contains(name),
+            ready: known.heard.as_ref().and_then(|(report, _)| report.ready),
             joined: known.joined,
             generation: known.heard.as_ref().map(|(report, _)| report.generation),
             held: known

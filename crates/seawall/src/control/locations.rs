@@ -36,6 +36,12 @@ pub struct Place {
     pub architecture: String,
     /// Traffic is led away from it.
     pub drained: bool,
+    /// Traffic is led away from it because it is ill.
+    #[serde(default)]
+    pub away: bool,
+    /// Whether it says that it can serve; none: it does not say.
+    #[serde(default)]
+    pub ready: Option<bool>,
     /// It joined; else it is on this machine.
     pub joined: bool,
     /// The generation that it acts on; none before its first Report.

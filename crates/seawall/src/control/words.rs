@@ -60,6 +60,8 @@ pub struct Report {
     pub failed_probes: Vec<(Chain, u64, u64)>,
     /// Emergency switches that are on: the number of each, and since how many milliseconds.
     pub switches: Vec<(u64, u64)>,
+    /// Whether it says that it is ready (`/readyz`), drained or not; none: nobody answers there.
+    pub ready: Option<bool>,
     /// What was done on that machine itself of late.
     pub here: Vec<Done>,
     /// Chains that do not follow control there.

@@ -42,6 +42,8 @@ pub struct Beside {
     pub kills: Vec<Kill>,
     /// Traffic is led away from it.
     pub drained: bool,
+    /// It may withdraw, as it is ill.
+    pub away: bool,
     /// When the manifest was made, in milliseconds since 1970.
     pub signed_at: u64,
 }
@@ -160,6 +162,7 @@ impl Follower {
         Some(Beside {
             kills: told.kills.iter().filter(here).cloned().collect(),
             drained: told.drained.contains(&self.location),
+            away: told.away.contains(&self.location),
             signed_at: told.at,
         })
     }

@@ -175,6 +175,7 @@ impl Publisher {
         let more = manifest.put_trials(trials, &self.limits)?;
         manifest.kills = engine.kills()?;
         manifest.drained = engine.fleet.drained();
+        manifest.away = engine.fleet.away().to_vec();
         if self
             .last
             .as_ref()

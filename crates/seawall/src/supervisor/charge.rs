@@ -18,7 +18,7 @@ use crate::data::Data;
 use crate::message::{Begin, FromWorker, Here, Plan, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
 use crate::start::Start;
-use crate::wire::{FILES, Wire};
+use crate::wire::{FILES, Wire, in_memory};
 
 /// How long a worker that runs already may take to say what there is.
 const DESCRIBES: Duration = Duration::from_secs(2);
@@ -75,6 +75,8 @@ pub struct Charge {
     pub serving: Serving,
     /// Addresses for which it has UDP sockets.
     pub datagrams: Vec<SocketAddr>,
+    /// Secrets of its session tickets, of one that was found.
+    pub secrets: Option<OwnedFd>,
     /// It was told to end, or killed, by us.
     pub ours: bool,
     /// Out-of-memory kills of this machine when it was started.
@@ -117,6 +119,7 @@ impl Charge {
             plan: Plan::default(),
             serving: Serving::default(),
             datagrams: Vec::new(),
+            secrets: None,
             ours: false,
             memory_kills: super::process::out_of_memory_kills(),
         })
@@ -139,13 +142,17 @@ impl Charge {
         self.wire.say(&ToWorker::Prepare, &[])
     }
 
-    /// Lets it accept connections; `state` is what the one before it handed over.
+    /// Lets it accept connections; `state` is what the one before it handed over, `secrets` those of session tickets.
     ///
     /// # Errors
     /// As above.
-    pub fn open(&mut self, state: Option<OwnedFd>) -> io::Result<()> {
+    pub fn open(&mut self, state: Option<OwnedFd>, secrets: Option<&OwnedFd>) -> io::Result<()> {
         self.enter(Phase::Opens);
-        let files: Vec<_> = state.iter().map(AsFd::as_fd).collect();
+        let state = match state {
+            None if secrets.is_some() => Some(in_memory(c"seawall-state", b"")?),
+            state => state,
+        };
+        let files: Vec<_> = state.iter().chain(secrets).map(AsFd::as_fd).collect();
         self.wire.say(&ToWorker::Serve, &files)
     }
 
@@ -279,7 +286,7 @@ pub async fn adopt(data: &Data) -> Vec<(Charge, Sockets)> {
 async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
     wire.say(&ToWorker::Describe, &[]).ok()?;
     let told = tokio::time::timeout(DESCRIBES, told(&wire)).await;
-    let (here, page, sockets) = match told {
+    let ((here, page, secrets), sockets) = match told {
         Ok(told) => told?,
         Err(_) => {
             process.signal(libc::SIGCONT);
@@ -303,26 +310,29 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
         plan: here.plan,
         serving: here.serving,
         datagrams: here.datagrams,
+        secrets,
         ours: !here.serves,
         memory_kills: super::process::out_of_memory_kills(),
     };
     Some((charge, sockets))
 }
 
-async fn told(wire: &Wire) -> Option<(Here, OwnedFd, Sockets)> {
-    let mut begun: Option<(Here, OwnedFd)> = None;
+async fn told(wire: &Wire) -> Option<((Here, OwnedFd, Option<OwnedFd>), Sockets)> {
+    let mut begun = None;
     let mut sockets = Sockets::default();
     loop {
         let (told, files): (FromWorker, Vec<OwnedFd>) = wire.hear().await.ok()??;
         match told {
-            FromWorker::Here(here) => begun = Some((here, files.into_iter().next()?)),
+            FromWorker::Here(here) => {
+                let mut files = files.into_iter();
+                begun = Some((here, files.next()?, files.next()));
+            }
             FromWorker::Sockets(told) => {
                 let told: Vec<Socket> = told;
                 sockets.adopt(told, files);
             }
             FromWorker::Described => {
-                let (here, page) = begun?;
-                return Some((here, page, sockets));
+                return Some((begun?, sockets));
             }
             _ => {}
         }

@@ -74,6 +74,9 @@ impl Supervisor {
             FromWorker::Failed => self.failed(pid),
             FromWorker::Serving(serving) => {
                 charge.serving = serving;
+                if matches!(charge.phase, Phase::Opens | Phase::Serves) && !files.is_empty() {
+                    self.secrets = files.into_iter().next();
+                }
                 if charge.phase == Phase::Opens {
                     charge.enter(Phase::Serves);
                     self.serves(pid);
@@ -95,6 +98,7 @@ impl Supervisor {
                 }
             }
             FromWorker::HandedOver => self.open(files.into_iter().next()),
+            FromWorker::Leaving if self.spare.is(pid) => charge.kill(),
             FromWorker::Leaving => {
                 let due =
                     Instant::now() + Duration::from_millis(charge.serving.bounds.drain_ms + 2_000);
@@ -133,11 +137,12 @@ impl Supervisor {
 
     /// It could serve: the one that does hands over, and it goes on from there.
     fn ready(&mut self, pid: i32) {
-        if self.next.as_ref().is_none_or(|next| next.pid != pid) {
-            return;
-        }
         if let Some(charge) = self.workers.get_mut(&pid) {
             charge.enter(Phase::Ready);
+        }
+        // A spare waits until it is needed.
+        if self.next.as_ref().is_none_or(|next| next.pid != pid) {
+            return;
         }
         let asked = self
             .serving()
@@ -156,7 +161,7 @@ impl Supervisor {
         let Some(charge) = self.workers.get_mut(&pid) else {
             return;
         };
-        if charge.phase == Phase::Ready && charge.open(state).is_err() {
+        if charge.phase == Phase::Ready && charge.open(state, self.secrets.as_ref()).is_err() {
             charge.process.signal(libc::SIGKILL);
         }
     }
@@ -289,6 +294,9 @@ impl Supervisor {
         if charge.ours && was_next.is_none() {
             return;
         }
+        if self.spare.is(pid) {
+            return self.spare_ended(&how(ended));
+        }
         let served = matches!(charge.phase, Phase::Serves | Phase::Leaves { .. });
         let first = !self.announced;
         if let Some(Next {
@@ -400,21 +408,38 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn start(&mut self, program: PathBuf, live: bool, why: Why) {
-        self.generation += 1;
-        self.data.keep(
-            "generation",
-            format!("{}\n", self.generation).as_bytes(),
-            0o644,
-        );
-        let begin = Begin {
+    /// How a worker begins that is started now.
+    pub(super) fn begins(&self, live: bool) -> Begin {
+        Begin {
             live,
             managed: self.managed,
             quarantined: self.judge.quarantined.clone(),
             platform: self.judge.platform,
             safe_mode: self.judge.safe_mode,
-        };
-        match Charge::start(&program, self.generation, &self.words, &begin) {
+        }
+    }
+
+    pub(super) fn next_generation(&mut self) -> u64 {
+        self.generation += 1;
+        let text = format!("{}\n", self.generation);
+        self.data.keep("generation", text.as_bytes(), 0o644);
+        self.generation
+    }
+
+    pub(super) fn start(&mut self, program: PathBuf, live: bool, why: Why) {
+        if live
+            && !matches!(why, Why::Upgrade(..))
+            && let Some(pid) = self.take_spare()
+        {
+            self.next = Some(Next { pid, why });
+            let is_ready = |charge: &Charge| charge.phase == Phase::Ready;
+            if self.workers.get(&pid).is_some_and(is_ready) {
+                self.ready(pid);
+            }
+            return;
+        }
+        let (begin, generation) = (self.begins(live), self.next_generation());
+        match Charge::start(&program, generation, &self.words, &begin) {
             Ok(charge) => {
                 let pid = charge.process.pid();
                 self.watch(&charge);
@@ -481,6 +506,7 @@ impl Supervisor {
         if self.seconds.is_multiple_of(4) && self.next.is_none() {
             self.look_at_memory();
         }
+        self.tend_spare();
     }
 
     fn look_for_hangs(&mut self) {

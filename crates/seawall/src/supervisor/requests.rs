@@ -96,6 +96,7 @@ impl Supervisor {
                 "another worker is about to start: try again in a moment",
             );
         }
+        self.end_spare();
         let progress = format!("a worker of {} prepares", program.display());
         tell(asker.as_ref(), &Reply::Progress(progress));
         self.start(program.clone(), true, Why::Upgrade(asker, program));
@@ -169,10 +170,11 @@ impl Supervisor {
             .workers
             .values()
             .map(|charge| {
+                let waits = self.spare.is(charge.process.pid()) && charge.phase == Phase::Ready;
                 json!({
                     "pid": charge.process.pid(),
                     "generation": charge.generation,
-                    "phase": charge.phase.word(),
+                    "phase": if waits { "spare" } else { charge.phase.word() },
                     "threads": charge.plan.threads,
                     "memory_bytes": charge.process.memory(),
                     "zones": charge.serving.zones,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seawall_model::Document;
+use seawall_model::{Document, Tempo};
 use seawall_proxy::snapshot::Snapshot;
 
 use crate::cli::{Listen, Up};
@@ -99,6 +99,7 @@ fn bounds(up: &Up, document: &Document) -> Bounds {
         drain_ms: ms(up.drain.unwrap_or(limits.drain)),
         retire_ms: ms(limits.retire),
         memory: limits.memory,
-        soak_ms: ms(limits.soak),
+        soak_ms: ms(Tempo::faster(up.speed).scaled(limits.soak)),
+        spare: document.edge.spare,
     }
 }

@@ -181,6 +181,10 @@ impl Making<'_> {
                     true => before.get(&*zone.name).map(|zone| (*zone).clone()),
                 })
                 .collect();
+            // What was read of their files was refused with them.
+            source
+                .materials
+                .forget_those_of(&source.parsed.document, |zone| bad.contains(&zone.name));
         }
         (source.parsed.document.clone(), Some((snapshot, source)))
     }

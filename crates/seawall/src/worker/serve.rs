@@ -1,6 +1,6 @@
 //! A worker's threads, and what it does when it is told something.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use seawall_proxy::admin::{self, Admin};
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
-use seawall_proxy::thread::Shared;
+use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
@@ -42,7 +42,7 @@ use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
-use crate::wire::{FILES, Wire, WireListener, in_memory};
+use crate::wire::{FILES, Wire, WireListener, in_memory, whole};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -54,6 +54,8 @@ const FEW_DESCRIPTORS: u64 = 4096;
 const PROBE: Duration = Duration::from_secs(10);
 /// As much State as is handed over.
 const MOST_STATE: u64 = 16 << 20;
+/// Secrets of session tickets are some hundred bytes.
+const MOST_SECRETS: u64 = 4 << 10;
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -88,6 +90,8 @@ pub struct Worker {
     pub(super) state_lock: Option<Held>,
     /// A source that is to be kept as soon as we may write.
     pub(super) to_keep: Option<ToKeep>,
+    /// What it began with was kept before.
+    is_kept: bool,
     /// Told when what serves is kept.
     pub(super) kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
@@ -110,6 +114,7 @@ impl Worker {
     /// Starts threads, admin port and what stands beside them. Nobody is accepted yet.
     pub fn start(started: Started) -> Result<Self> {
         let Started {
+            is_kept,
             configuration,
             mut source,
             snapshot,
@@ -127,6 +132,7 @@ impl Worker {
         let source = Arc::new(source);
         let live = Live::from(snapshot);
         state.settle(&live, &refused);
+        let is_kept = is_kept && !state.zone_ids.is_changed();
         let threads = plan.threads;
         let Spread {
             mut listeners,
@@ -159,6 +165,7 @@ impl Worker {
             certificates: state.certificates.clone(),
             quic,
             began: Instant::now(),
+            zero: thread::zero(),
             accepting: AtomicBool::new(false),
             gate: tokio::sync::Notify::new(),
             draining: AtomicBool::new(false),
@@ -198,17 +205,15 @@ impl Worker {
             plan,
             sockets,
             live: document,
-            source: Some(source.clone()),
+            source: None,
             tried: Vec::new(),
             work: Work::default(),
             serving,
             keeper,
             running: None,
             state_lock: None,
-            to_keep: Some(ToKeep {
-                source,
-                with_old_files: !refused.is_empty(),
-            }),
+            to_keep: None,
+            is_kept,
             kept: (told.0, Some(told.1)),
             take_back: None,
             retired: Vec::new(),
@@ -217,6 +222,15 @@ impl Worker {
             shared,
             configuration,
         };
+        if is_kept {
+            give_back(Some(source));
+        } else {
+            worker.source = Some(source.clone());
+            worker.to_keep = Some(ToKeep {
+                source,
+                with_old_files: !refused.is_empty(),
+            });
+        }
         worker.start_beside(admin)?;
         worker.start_threads(listeners)?;
         Ok(worker)
@@ -313,6 +327,7 @@ impl Worker {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
         let mut finished = self.work.finished();
+        let mut secrets = self.configuration.state.tickets.changes();
         let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
         loop {
             tokio::select! {
@@ -371,6 +386,7 @@ impl Worker {
                         bail!("{ended} ended by itself");
                     }
                 }
+                Ok(()) = secrets.changed() => self.tell_secrets(wire.as_deref()),
                 () = self.over() => break,
             }
         }
@@ -383,11 +399,11 @@ impl Worker {
     fn hear(&mut self, wire: &Rc<Wire>, told: ToWorker, files: Vec<OwnedFd>) -> Result<()> {
         match told {
             ToWorker::Serve => {
-                if let Some(file) = files.into_iter().next() {
-                    self.take_over(file);
-                }
+                self.take_over(&files);
                 self.serve();
-                wire.say(&FromWorker::Serving(self.serving.clone()), &[])?;
+                let secrets = self.secrets()?;
+                let word = FromWorker::Serving(self.serving.clone());
+                wire.say(&word, &[secrets.as_fd()])?;
             }
             ToWorker::Datagrams { address, leaves } => {
                 self.datagrams.give(&self.shared, address, files, leaves);
@@ -419,22 +435,47 @@ impl Worker {
         Ok(())
     }
 
-    fn take_over(&self, file: OwnedFd) {
-        let mut state = Vec::new();
-        let read = std::fs::File::from(file)
-            .take(MOST_STATE)
-            .read_to_end(&mut state);
-        match read {
-            Ok(_) => self.configuration.state.take_over(&state),
-            Err(error) => complain(format_args!("the last worker's State is lost: {error}")),
+    /// Goes on from the State of the last worker, and from the secrets of its session tickets.
+    fn take_over(&self, files: &[OwnedFd]) {
+        let (state, mut files) = (&self.configuration.state, files.iter());
+        match files.next().map(|file| whole(file, MOST_STATE)) {
+            Some(Ok(handed)) => state.take_over(&handed, self.shared.now()),
+            Some(Err(error)) => complain(format_args!("the last worker's State is lost: {error}")),
+            None => {}
+        }
+        if let Some(Ok(secrets)) = files.next().map(|file| whole(file, MOST_SECRETS)) {
+            state.tickets.take_over(&secrets);
+        }
+    }
+
+    /// The secrets of session tickets, for whoever serves next.
+    fn secrets(&self) -> std::io::Result<OwnedFd> {
+        let secrets = self.configuration.state.tickets.hand_over();
+        in_memory(c"seawall-tickets", &secrets)
+    }
+
+    /// Those have changed.
+    fn tell_secrets(&self, wire: Option<&Wire>) {
+        let Some(wire) = wire.filter(|_| self.serves && self.ending.is_none()) else {
+            return;
+        };
+        if let Ok(secrets) = self.secrets() {
+            let word = FromWorker::Serving(self.serving.clone());
+            let _ = wire.say(&word, &[secrets.as_fd()]);
         }
     }
 
     fn serve(&mut self) {
         self.serves = true;
+        // A spare may have waited for long, and its file have been moved away meanwhile.
+        self.log.reopen();
         self.shared.accept();
         self.configured.store(self.shared.now(), Ordering::Relaxed);
         self.take_state();
+        if self.is_kept {
+            // One that waits to be heard stands for this one too.
+            let _ = self.kept.0.try_send(());
+        }
     }
 
     /// Takes the right to write what outlives a process, and writes what waits for that. Should a hung worker still have it,
@@ -465,7 +506,9 @@ impl Worker {
             serving: self.serving.clone(),
             datagrams: self.has_datagrams.clone(),
         };
-        wire.say(&FromWorker::Here(here), &[self.page.file()])?;
+        let secrets = self.secrets()?;
+        let files = [self.page.file(), secrets.as_fd()];
+        wire.say(&FromWorker::Here(here), &files)?;
         for part in self.sockets.chunks(FILES) {
             let (told, files): (Vec<_>, Vec<_>) = part
                 .iter()

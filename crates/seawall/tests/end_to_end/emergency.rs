@@ -34,7 +34,7 @@ fn kill_control(up: &Up) {
     // It would come back: its store does not.
     for name in ["control.db", "control.db-wal", "control.db-shm"] {
         let path = up.data().join(name);
-        let _ = std::fs::rename(&path, path.with_extension("away"));
+        let _ = std::fs::rename(&path, up.data().join(format!("{name}.away")));
     }
     std::fs::create_dir(up.data().join("control.db")).unwrap();
     send(pid as u32, libc::SIGKILL);
@@ -156,7 +156,7 @@ fn with_all_else_dead_an_edge_goes_back_on_its_own_machine() {
     std::fs::remove_dir(up.data().join("control.db")).unwrap();
     for name in ["control.db", "control.db-wal", "control.db-shm"] {
         let path = up.data().join(name);
-        let _ = std::fs::rename(path.with_extension("away"), &path);
+        let _ = std::fs::rename(up.data().join(format!("{name}.away")), &path);
     }
     until("control", || serves(&up).filter(|serves| *serves == 2));
     until("what is told to control", || {

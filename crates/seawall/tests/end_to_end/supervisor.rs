@@ -18,7 +18,7 @@ use crate::tools::{connect, curl};
 use crate::up::{Folder, Up, command, end_all, finished, send, until};
 
 /// How often a loop runs: a few times, or as often as the promise says.
-fn rounds(few: usize, many: usize) -> usize {
+pub fn rounds(few: usize, many: usize) -> usize {
     if std::env::var_os("SEAWALL_TEST_LONG").is_some() {
         many
     } else {
@@ -27,7 +27,7 @@ fn rounds(few: usize, many: usize) -> usize {
 }
 
 /// A document with so many zones in front of the built-in site.
-fn zones(count: usize) -> String {
+pub fn zones(count: usize) -> String {
     let mut text = String::from("schema = 1\n");
     for nth in 0..count {
         text.push_str(&format!(
@@ -37,12 +37,12 @@ fn zones(count: usize) -> String {
     text
 }
 
-fn hosts(count: usize) -> Vec<String> {
+pub fn hosts(count: usize) -> Vec<String> {
     (0..count).map(|nth| format!("z{nth}.test")).collect()
 }
 
 /// A process by `up.json` as it is now.
-fn pid(data: &Path, role: &str) -> u32 {
+pub fn pid(data: &Path, role: &str) -> u32 {
     until(&format!("the pid of the {role}"), || {
         let text = fs::read(data.join("up.json")).ok()?;
         let up: Value = serde_json::from_slice(&text).ok()?;
@@ -51,14 +51,14 @@ fn pid(data: &Path, role: &str) -> u32 {
 }
 
 /// Waits until another process than `old` has the role.
-fn another(data: &Path, role: &str, old: u32) -> u32 {
+pub fn another(data: &Path, role: &str, old: u32) -> u32 {
     until(&format!("another {role} than {old}"), || {
         let now = pid(data, role);
         (now != old).then_some(now)
     })
 }
 
-fn status(data: &Path) -> (i32, Value) {
+pub fn status(data: &Path) -> (i32, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     // It may print more than a pipe holds.
     let done = command

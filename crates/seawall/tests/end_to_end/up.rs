@@ -256,6 +256,15 @@ impl Up {
         pid.unwrap_or_else(|| panic!("up.json names no worker: {}", self.state)) as u32
     }
 
+    /// The process that serves by now.
+    pub fn worker_now(&self) -> u32 {
+        until("the pid of the worker", || {
+            let text = fs::read(self.data().join("up.json")).ok()?;
+            let up: Value = serde_json::from_slice(&text).ok()?;
+            Some(up["pids"]["worker"].as_u64()? as u32)
+        })
+    }
+
     pub fn folder(&self) -> &Folder {
         &self.folder
     }

@@ -39,6 +39,7 @@ pub static KEYS: &[Key] = &[
     key("edge.http3", Flag, Is("true"), "HTTP/3 is served beside HTTPS, where the UDP port can be bound."),
     key("edge.admin", Mixed("address, or `\"none\"`"), Is("\"127.0.0.1:8801\""), "Where the read-only admin port listens."),
     key("edge.workers", Number(1, 1024), Means("one for each core"), "Worker threads."),
+    key("edge.spare", Flag, Is("false"), "A second worker has compiled what is live, has asked itself, and serves at once when the first one dies. It takes as much memory as the first; every change of what is live is compiled twice, and origins are probed twice."),
     key("edge.trusted_proxies", List("networks"), Is("[]"), "Peers whose forwarding headers and PROXY protocol are believed."),
     key("edge.proxy_protocol", Words(LISTENERS), Is("[]"), "Listeners on which a connection from one of `trusted_proxies` begins with the PROXY protocol, version 1 or 2, and is closed if it does not. Connections of other peers never do."),
     key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]"), "What addresses origins and other peers of ours may have; `loopback` is this machine, its unix sockets and its folders included. Never link-local or metadata addresses, never our own listeners and data folder."),

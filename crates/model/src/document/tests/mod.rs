@@ -22,6 +22,7 @@ https = ["[::]:443"]
 http3 = false
 admin = "127.0.0.1:0"
 workers = 2
+spare = true
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
 proxy_protocol = ["https"]
 outward = ["public"]

@@ -389,7 +389,7 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         (
             "schema = 1\n[edge]\n\"a\\u001b[0m.b\" = 1",
-            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, http3, admin, workers, trusted_proxies, proxy_protocol, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
+            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
         ),
         (
             "schema = 1\nlists.a = {}",
