@@ -4,13 +4,17 @@
 //! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
 
 mod answer;
+pub mod asks;
+pub mod diff;
 pub mod engine;
 mod fleet;
 pub mod kills;
 pub mod locations;
+mod machine;
 mod make;
 mod reports;
 mod steer;
+mod tokens;
 pub mod truth;
 pub mod words;
 
@@ -19,6 +23,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::api;
 use crate::cli::{self, Listen};
 use crate::configure;
 use crate::data::Data;
@@ -43,10 +49,13 @@ use crate::live;
 use crate::order;
 use crate::say::{complain, say};
 use crate::start;
+use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
-use make::{Maker, NotMade};
+use make::Maker;
 use words::{FromControl, ToControl};
+
+pub use answer::PAGE;
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
@@ -106,6 +115,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             up: starter,
             trouble: String::new(),
             data,
+            tokens: Arc::default(),
+            turned: watch::Sender::new(0),
         };
         control.run(listener, asks, tempo).await
     })
@@ -134,6 +145,10 @@ pub struct Control {
     /// What keeps the store from answering, as it was told last; empty: nothing.
     trouble: String,
     data: Data,
+    /// Who may ask over HTTP.
+    tokens: Arc<Tokens>,
+    /// Counts up whenever something may be other than it was.
+    turned: watch::Sender<u64>,
 }
 
 /// Where locations come to.
@@ -195,6 +210,7 @@ impl Control {
         tempo: Tempo,
     ) -> Result<ExitCode> {
         let (heard, mut hears) = mpsc::channel::<Heard>(HEARD);
+        let (ask, mut asked) = mpsc::channel::<api::Question>(HEARD);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -205,9 +221,17 @@ impl Control {
         let mut left = false;
         self.wait_for_live().await;
         self.import();
+        self.first_token();
         self.places_changed();
+        let mut listens = self.begin_api(ask);
         loop {
             tokio::select! {
+                Some(api::Question { asked, answer }) = asked.recv() => {
+                    // Who asked may have gone.
+                    let _ = answer.send(self.answer(asked));
+                    self.turn();
+                }
+                Some(address) = listens.recv() => self.api_listens(address),
                 Some((asked, answer)) = asks.recv() => {
                     // Who asked may have gone.
                     let _ = answer.send(self.asked(asked));
@@ -264,9 +288,7 @@ impl Control {
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| good::recall(&self.data.path("")));
         let live = live.and_then(Result::ok).map(|kept| kept.parsed);
-        if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
-            self.maker().import(&flags, live)
-        {
+        if let Err(why) = self.maker().import(&flags, live) {
             complain(format_args!("the configuration is not taken in: {why}"));
         }
     }
@@ -290,6 +312,7 @@ impl Control {
         let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
+            self.turn();
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();
@@ -315,6 +338,42 @@ impl Control {
             complain(format_args!("rollouts wait: {trouble}"));
         }
         self.trouble = trouble;
+    }
+
+    /// Who waits for a change looks again.
+    fn turn(&self) {
+        self.turned.send_modify(|turn| *turn += 1);
+    }
+
+    /// Begins to answer over HTTP. What comes back are addresses on which it does.
+    fn begin_api(&self, ask: mpsc::Sender<api::Question>) -> mpsc::Receiver<SocketAddr> {
+        let (tell, listens) = mpsc::channel(1);
+        let begun = api::begin(api::Begin {
+            flags: self.flags.clone(),
+            ask,
+            tokens: self.tokens.clone(),
+            turned: self.turned.subscribe(),
+            listens: tell,
+        });
+        if let Err(error) = begun {
+            complain(format_args!("nothing is answered over HTTP: {error}"));
+        }
+        listens
+    }
+
+    fn api_listens(&self, address: SocketAddr) {
+        let token_path = self.data.path(token::FIRST_FILE);
+        say(format_args!(
+            "  api        http://{address}/api/v1   (token in {})",
+            token_path.display()
+        ));
+        if let Some(up) = &self.up {
+            let word = FromControl::Listens {
+                dashboard: address,
+                token_path,
+            };
+            let _ = up.say(&word, &[]);
+        }
     }
 
     /// Said once for as long as it lasts.
@@ -358,7 +417,11 @@ impl Control {
                     self.take_report(&location, report);
                 }
             }
-            word => self.answer(wire, word, files),
+            ToControl::Backup => self.back_up(wire),
+            ToControl::Ask => {
+                self.answer_on(wire, files);
+                self.turn();
+            }
         }
     }
 }

@@ -152,6 +152,13 @@ pub trait ConfigStore: Send {
     /// is then as it was. After [`StoreError::Unknown`] it may or may not have happened: send it again with its `request`.
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError>;
 
+    /// What the append with this id did, if there was one: for who cannot make the very same append again, since what it derived
+    /// it from has moved on.
+    ///
+    /// # Errors
+    /// What the store cannot do now, as for all that follow.
+    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError>;
+
     /// The number of the log's last entry; 0 if there is none.
     ///
     /// # Errors

@@ -200,6 +200,12 @@ pub(super) fn again(entries: &[Entry], append: &Append) -> Result<Appended, Stor
     Ok(told(first.seq, last.seq, entries, true))
 }
 
+/// What an append did that made these entries; none if there are none.
+pub(super) fn done_by(entries: &[Entry]) -> Option<Appended> {
+    let (first, last) = entries.first().zip(entries.last())?;
+    Some(told(first.seq, last.seq, entries, true))
+}
+
 fn told(first: u64, last: u64, entries: &[Entry], again: bool) -> Appended {
     let began = |entry: &&Entry| matches!(entry.body, Body::RolloutStarted { .. });
     Appended {

@@ -18,8 +18,9 @@ use seawall_model::document;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
+use super::asks::Standing;
 use super::fleet::Fleet;
-use super::words::Standing;
+use super::make::By;
 use crate::order::Chain;
 use crate::say::{complain, say};
 
@@ -138,8 +139,7 @@ impl Engine {
     /// As the store says.
     pub fn make(
         &mut self,
-        who: &str,
-        why: &str,
+        by: &By<'_>,
         expect: Vec<Expect>,
         changes: Vec<(Chain, StoreChange, Kind)>,
         more: Vec<Body>,
@@ -165,7 +165,7 @@ impl Engine {
             });
         }
         all.extend(more.into_iter().map(StoreChange::Event));
-        let made = self.append(who, why, expect, all)?;
+        let made = self.append_by(by, expect, all)?;
         ended.into_iter().for_each(|rollout| self.forget(rollout));
         Ok(made)
     }
@@ -181,12 +181,25 @@ impl Engine {
         expect: Vec<Expect>,
         changes: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
+        self.append_by(&By::new(who, why), expect, changes)
+    }
+
+    /// As [`append`](Self::append), once for a request, however often it comes.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn append_by(
+        &mut self,
+        by: &By<'_>,
+        expect: Vec<Expect>,
+        changes: Vec<StoreChange>,
+    ) -> Result<Appended, StoreError> {
         self.changed = true;
         let appended = self.store.append(&Append {
-            request: None,
+            request: by.request,
             expect,
-            who: who.to_owned(),
-            why: why.to_owned(),
+            who: by.who.to_owned(),
+            why: by.why.to_owned(),
             at: unix(),
             changes,
         });
@@ -355,11 +368,11 @@ impl Engine {
         };
         let why = format!("back to what serves: {why}");
         let changes = vec![(chain.clone(), change, Kind::Return)];
-        self.make(who, &why, Vec::new(), changes, Vec::new())?;
+        self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
         Ok(())
     }
 
-    fn forget(&mut self, rollout: u64) {
+    pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
         self.waits.remove(&rollout);
         self.asked.remove(&rollout);

@@ -4,15 +4,18 @@
 //! `SEAWALL_STORE`, or from a file that is named as `@FILE`. Not here: what a store is ([`seawall_control::store`]).
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use seawall_control::store::postgres::has_password;
 use seawall_control::store::{ConfigStore, Postgres, Sqlite, sqlite, transfer};
 
-use super::gone;
+use super::words::FromControl;
+use super::{Control, gone};
 use crate::cli;
 use crate::data::{Data, random};
 use crate::say::{complain, say};
@@ -99,6 +102,29 @@ pub async fn open(
         store.shown().display()
     ));
     Ok(Some(Box::new(store)))
+}
+
+impl Control {
+    /// Copies the log on a thread of its own: that takes as long as the log is, and rollouts go on.
+    pub(super) fn back_up(&self, wire: &Rc<Wire>) {
+        let (wire, data) = (wire.clone(), self.data.clone());
+        let store = self.flags.store.clone();
+        tokio::task::spawn_local(async move {
+            let copy = move || {
+                let url = address(store.as_deref())?;
+                copy(url.as_deref(), &data)
+            };
+            let copied = match tokio::task::spawn_blocking(copy).await {
+                Ok(copied) => copied.map_err(|error| format!("{error:#}")),
+                Err(error) => Err(error.to_string()),
+            };
+            // Who asked may have gone.
+            let _ = match copied {
+                Ok((file, seq)) => wire.say(&FromControl::Backup { seq }, &[file.as_fd()]),
+                Err(why) => wire.say(&FromControl::NoBackup { why }, &[]),
+            };
+        });
+    }
 }
 
 /// A copy of the log as of now, verified, in a file that has no name any more; and the number of its last entry. Others may write

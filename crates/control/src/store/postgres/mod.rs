@@ -34,7 +34,7 @@ pub use session::Patience;
 
 use super::entry::Entry;
 use super::rollout::Rollout;
-use super::{Append, Appended, Broken, ConfigStore, Derived, StoreError};
+use super::{Append, Appended, Broken, ConfigStore, Derived, RequestId, StoreError};
 use crate::version::{Chain, Hash, Version};
 use address::Address;
 use read::Page;
@@ -245,6 +245,13 @@ impl ConfigStore for Postgres {
         let (progress, leads) = (Progress::default(), self.leads);
         let asks = async |db: &Client| write::append(db, append, leads, &progress).await;
         self.change(self.patience.appends, &progress, asks)
+    }
+
+    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError> {
+        self.ask(self.patience.reads, async |db| {
+            let entries = read::of_request(db, &request.0).await?;
+            Ok(super::work::done_by(&entries))
+        })
     }
 
     fn last(&mut self) -> Result<u64, StoreError> {
