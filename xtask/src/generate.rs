@@ -30,6 +30,8 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("errors.md", seawall_proxy::errors_markdown()),
         ("rules.md", seawall_rules::reference_markdown()),
         ("commands.md", commands()),
+        ("openapi.json", seawall::openapi()),
+        ("api.md", seawall::api_markdown()),
     ]
 }
 

@@ -47,10 +47,7 @@ pub async fn date(outward: &Arc<Outward>, directory: &str) -> Result<u64, Fault>
         ..OriginWants::default()
     });
     let tls = tls.map_err(|fault| Fault::Own(fault.to_string()))?;
-    let wire = Wire {
-        outward: outward.clone(),
-        tls,
-    };
+    let wire = Wire::new(outward.clone(), tls);
     let reply = wire.send(Method::Get, directory, None).await?;
     let date = reply.field("date").and_then(plan::http_date);
     date.ok_or_else(|| Fault::Nonsense("it does not say its time".into()))

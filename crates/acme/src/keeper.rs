@@ -55,10 +55,7 @@ pub async fn run(
         ..OriginWants::default()
     })
     .map_err(|fault| Fault::Own(format!("[edge.acme] ca: {fault}")))?;
-    let wire = Wire {
-        outward: settings.outward.clone(),
-        tls,
-    };
+    let wire = Wire::new(settings.outward.clone(), tls);
     let store = Store::open(&settings.folder)?;
     let mut keeper = Keeper::new(&settings, &wire, store, &publish);
     loop {

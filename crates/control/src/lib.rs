@@ -1,7 +1,8 @@
 //! The control plane's library: what a version is ([`version`]), the append-only log that is the truth ([`store`]), what a
 //! producer must ask a person for ([`guards`]), and the planner of rollouts ([`plan`]).
 //!
-//! Not here: HTTP, sockets, async, clocks. Time comes in as an argument; who calls is the binary's.
+//! Not here: HTTP; sockets, async and clocks but for the connection to a database ([`store::postgres`]). Time comes in as an argument;
+//! who calls is the binary's.
 
 pub mod guards;
 pub mod plan;

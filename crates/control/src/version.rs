@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Chain {
 }
 
 /// A SHA-256 (FIPS 180-4). As text: 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
@@ -86,15 +86,11 @@ impl Hash {
 
     /// The hash of these bytes, one behind the other.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
+        let mut hashing = Hashing::default();
         for part in parts {
-            context.update(part);
+            hashing.take(part);
         }
-        let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
-            *to = *from;
-        }
-        Self(bytes)
+        hashing.end()
     }
 
     /// Its 32 bytes.
@@ -105,6 +101,32 @@ impl Hash {
     /// The hash that these bytes are; none unless there are 32.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+}
+
+/// A hash of bytes that come one after the other.
+#[derive(Clone)]
+pub struct Hashing(digest::Context);
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Hashing {
+    /// The next bytes.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all that were taken.
+    pub fn end(self) -> Hash {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(self.0.finish().as_ref()) {
+            *to = *from;
+        }
+        Hash(bytes)
     }
 }
 

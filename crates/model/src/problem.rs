@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong, as `path: what (help; line n)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Where, as `zone[1].origin[0].url`; lists count from 0. `document` for the text as a whole.
     pub path: String,
@@ -61,7 +61,7 @@ impl fmt::Display for Problem {
 }
 
 /// All that is wrong with a document, in the order of the file. Displays one problem per line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct Problems {
     /// The first of them, at most [`Limits::problems`](crate::Limits::problems).
     pub list: Vec<Problem>,

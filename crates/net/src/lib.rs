@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod buffer;
+pub mod client;
 pub mod clock;
 pub mod downstream;
 pub mod h1;

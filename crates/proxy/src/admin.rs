@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::snapshot::Snapshot;
+use crate::state::OnDisk;
 use crate::thread::Shared;
 use crate::told::OLD;
 
@@ -40,6 +41,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// What the stages keep.
     pub guard: Arc<States>,
+    /// What is known of the copies on disk of what serves.
+    pub disk: Arc<OnDisk>,
     /// The access log's health.
     pub log: Arc<seawall_telemetry::log::Status>,
     /// When the live configuration went live, in milliseconds on the monotonic clock.
@@ -251,6 +254,13 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     }
     if admin.guard.is_safe_mode() {
         degraded.push("safe_mode");
+    }
+    let is = |flag: &std::sync::atomic::AtomicBool| flag.load(std::sync::atomic::Ordering::Relaxed);
+    if is(&admin.disk.older) {
+        degraded.push("older_configuration");
+    }
+    if is(&admin.disk.unwritten) {
+        degraded.push("not_on_disk");
     }
     if !quarantined(&admin.guard, &snapshot).is_empty() {
         degraded.push("quarantine");

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
@@ -38,9 +39,20 @@ pub struct State {
     pub stages: &'static [&'static StageDef],
     /// Keys of session tickets.
     pub tickets: Arc<TicketKeys>,
+    /// What is known of the copies on disk of what serves.
+    pub disk: Arc<OnDisk>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
+}
+
+/// What is known of the copies on disk of what serves; they are the binary's to write and to read.
+#[derive(Debug, Default)]
+pub struct OnDisk {
+    /// The newest copy was damaged: what serves may be older than what served before.
+    pub older: AtomicBool,
+    /// What serves could not be written: a restart would bring back something older.
+    pub unwritten: AtomicBool,
 }
 
 impl State {
@@ -57,6 +69,7 @@ impl State {
             keys,
             stages,
             tickets: Arc::default(),
+            disk: Arc::default(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
             https_port: OnceLock::new(),

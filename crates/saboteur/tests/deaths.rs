@@ -191,7 +191,7 @@ async fn what_last_proved_good_is_served_in_place_of_what_kills() {
         edge.data().join("last-good").exists().then_some(())
     });
     good.await.unwrap();
-    let first = std::fs::metadata(edge.data().join("last-good")).unwrap();
+    let first = std::fs::metadata(edge.data().join("live")).unwrap();
     let version = state(&edge).await["zones"]["bad"]["active"].clone();
     edge.reload(&zones(
         "[edge.limits]\nsoak = \"1h\"",

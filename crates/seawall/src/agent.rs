@@ -17,6 +17,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -29,9 +31,9 @@ use crate::configure;
 use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
 use crate::distribution::joining::Identity;
+use crate::good;
 use crate::here::Done;
 use crate::last_words;
-use crate::live;
 use crate::message::{FromAgent, ToAgent};
 use crate::order::{self, Counted, Ordered};
 use crate::privileges;
@@ -44,6 +46,8 @@ use stands::Stands;
 
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// After how long a disk that could not be written is tried again.
+const KEEPS_AGAIN: Duration = Duration::from_secs(5);
 /// Between two Reports of a trial, at any pace.
 const LEAST_REPORT: Duration = Duration::from_millis(20);
 /// Between two probes, at any pace.
@@ -75,6 +79,7 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             data: Data::at(&flags.up.data)?,
             program: start::program()?,
             good_at: None,
+            promotion: Arc::default(),
             control: None,
             managed,
             stands: Stands::read(&Data::at(&flags.up.data)?, Tempo::faster(flags.up.speed)),
@@ -97,6 +102,8 @@ struct Agent {
     program: PathBuf,
     /// When what is live has proved good.
     good_at: Option<Instant>,
+    /// How many times something proved good, and who keeps it now.
+    promotion: Arc<(AtomicU64, Mutex<()>)>,
     /// To control.
     control: Option<Rc<Wire>>,
     managed: Managed,
@@ -151,7 +158,7 @@ impl Agent {
                 },
                 () = at(self.good_at) => {
                     self.good_at = None;
-                    promote(&self.data);
+                    self.promote();
                 }
                 heard = hear_control(self.control.as_deref()), if flags.managed => {
                     self.look.notify_one();
@@ -203,6 +210,39 @@ impl Agent {
         }
     }
 
+    /// What is live has proved good. It is kept on a thread of its own: it may be large, and the disk may hang or be full.
+    fn promote(&mut self) {
+        let (folder, promotion) = (self.data.path(""), self.promotion.clone());
+        if let Err(error) = good::proved(&folder) {
+            return complain(format_args!(
+                "what is live has proved good, but cannot be kept as such: {error}"
+            ));
+        }
+        let number = promotion.0.fetch_add(1, Ordering::AcqRel) + 1;
+        let keep = move || {
+            let mut complained = false;
+            while promotion.0.load(Ordering::Acquire) == number {
+                let one = promotion.1.lock();
+                let kept = good::keep(&folder);
+                drop(one);
+                let Err(error) = kept else { return };
+                if !std::mem::replace(&mut complained, true) {
+                    complain(format_args!(
+                        "what is live has proved good, but cannot be kept as such: {error}; what proved good before is still there"
+                    ));
+                }
+                // One that was damaged stays so; a disk may have room again.
+                if error.kind() == std::io::ErrorKind::InvalidData {
+                    return;
+                }
+                std::thread::sleep(KEEPS_AGAIN);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("good".into()).spawn(keep) {
+            complain(format_args!("what has proved good is not kept: {error}"));
+        }
+    }
+
     fn look_for_control(&mut self, flags: &cli::Worker) {
         let Ok(wire) = Wire::connect(&self.data.path("control.sock")) else {
             return;
@@ -229,7 +269,7 @@ impl Agent {
                 self.wire.say(&said, &[])?;
             }
             ToAgent::Live { soak_ms } => {
-                self.good_at = match live::prove(&self.data.path("")) {
+                self.good_at = match good::prove(&self.data.path("")) {
                     Ok(()) => Some(Instant::now() + Duration::from_millis(soak_ms)),
                     Err(_) => None,
                 };
@@ -344,13 +384,5 @@ async fn at(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,
-    }
-}
-
-fn promote(data: &Data) {
-    if let Err(error) = live::promote(&data.path("")) {
-        complain(format_args!(
-            "what is live has proved good, but cannot be kept as such: {error}"
-        ));
     }
 }

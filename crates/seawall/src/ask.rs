@@ -1,26 +1,34 @@
 //! Commands that ask control: versions are made, listed, compared and rolled back, rollouts are watched and decided on.
 
+mod fleet;
+mod remote;
+
+use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_telemetry::Stamp;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use similar::TextDiff;
 
 use crate::cli;
-use crate::control::locations::Place;
-use crate::control::words::{Applied, FromControl, Standing, ToControl, Told};
+use crate::control::PAGE;
+use crate::control::asks::{
+    Answer, Applied, Ask, Asked, NewToken, NotMade, Standing, Status, TokenTold, Versions,
+};
+use crate::control::diff::diff;
+use crate::control::words::{FromControl, ToControl};
 use crate::file;
 use crate::here::{self, Act};
 use crate::order::{self, Chain};
 use crate::say::{complain, say};
-use crate::steering;
 use crate::wire::Wire;
+use remote::Remote;
+
+pub use fleet::{about, drain, kill};
 
 /// How often it is asked how a rollout stands.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,52 +37,80 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long control may be away while a rollout is watched.
 const AWAY: Duration = Duration::from_secs(30);
 
-/// A question, and its answer.
-struct Control {
-    wire: Wire,
+/// What is asked.
+enum Control {
+    /// Control on this machine.
+    Here(Wire),
+    /// Control elsewhere, by its API.
+    There(Box<Remote>),
 }
 
 impl Control {
     fn at(at: &cli::At) -> Result<Self> {
-        let path = at.data.join("control.sock");
+        if let Some(url) = &at.api {
+            let remote = Remote::at(url, at.api_ca.as_deref())?;
+            return Ok(Self::There(Box::new(remote)));
+        }
+        Self::here(&at.data)
+    }
+
+    fn here(data: &Path) -> Result<Self> {
+        let path = data.join("control.sock");
         let wire = Wire::connect(&path).with_context(|| {
             format!(
                 "no control answers on {}: start `seawall up`, or name its folder with --data (kill, rollback, pin and drain act on this machine's edge alone with --here)",
-                at.data.display()
+                data.display()
             )
         })?;
-        Ok(Self { wire })
+        Ok(Self::Here(wire))
     }
 
-    async fn ask(
-        &self,
-        word: &ToControl,
-        file: Option<&OwnedFd>,
-    ) -> Result<(FromControl, Option<OwnedFd>)> {
-        let files: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
-        self.wire.say(word, &files)?;
-        let heard = tokio::time::timeout(PATIENCE, self.wire.hear::<FromControl>()).await;
+    async fn ask(&self, ask: Ask, why: &str) -> Result<Answer> {
+        let asked = Asked {
+            who: who(),
+            why: why.to_owned(),
+            request: None,
+            token: None,
+            ask,
+        };
+        let wire = match self {
+            Self::There(remote) => return remote.ask(&asked).await,
+            Self::Here(wire) => wire,
+        };
+        let file = order::put(&asked)?;
+        wire.say(&ToControl::Ask, &[file.as_fd()])?;
+        let heard = tokio::time::timeout(PATIENCE, wire.hear::<FromControl>()).await;
         match heard.context("control does not answer")?? {
-            Some((FromControl::Refused { why }, _)) => bail!("{why}"),
-            Some((FromControl::Conflict { why, head }, _)) => bail!(
-                "{why}{}",
-                head.map_or_else(String::new, |head| format!(
-                    " (the newest version is {head}: `seawall diff` shows it)"
-                ))
-            ),
-            Some((word, files)) => Ok((word, files.into_iter().next())),
+            Some((FromControl::Answer, files)) => {
+                let answer = order::take::<Result<Answer, NotMade>>(files.into_iter().next())?;
+                answer.map_err(|not| anyhow!("{not}"))
+            }
+            Some(_) => bail!("control answered something else"),
             None => bail!("control has gone before it answered"),
         }
     }
 
-    async fn told<T: DeserializeOwned>(
+    /// How rollouts stand, once there is something new; `known` is for itself.
+    async fn standings(
         &self,
-        word: &ToControl,
-        file: Option<&OwnedFd>,
-    ) -> Result<T> {
-        let (_, file) = self.ask(word, file).await?;
-        Ok(order::take(file)?)
+        ids: &[u64],
+        known: &mut Option<String>,
+    ) -> Result<Option<Vec<Standing>>> {
+        let answer = match self {
+            Self::There(remote) => remote.standings(ids, known).await?,
+            Self::Here(_) => Some(self.ask(Ask::Rollouts { ids: ids.to_vec() }, "").await?),
+        };
+        match answer {
+            None => Ok(None),
+            Some(Answer::Rollouts(standings)) => Ok(Some(standings)),
+            Some(_) => other(),
+        }
     }
+}
+
+/// It answered what is no answer to that.
+fn other<T>() -> Result<T> {
+    bail!("control answered something else: is it of another version?")
 }
 
 fn run<T>(asks: impl Future<Output = Result<T>>) -> Result<T> {
@@ -85,7 +121,7 @@ fn run<T>(asks: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Who asks: whoever may open the socket is the owner of what runs.
-fn who() -> String {
+pub fn who() -> String {
     // SAFETY: it only tells a number.
     let uid = unsafe { libc::getuid() };
     match std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")) {
@@ -110,24 +146,22 @@ pub fn apply(apply: &cli::Apply) -> Result<ExitCode> {
         let control = Control::at(&apply.at)?;
         let text = file::text(&apply.file).map_err(|problems| anyhow!("{problems}"))?;
         let path = std::path::absolute(&apply.file)?;
-        let word = ToControl::Apply {
-            path: path.display().to_string(),
-            who: who(),
-            why: apply.why.why.clone(),
+        let ask = Ask::Apply {
+            text,
+            folder: path.parent().unwrap_or(Path::new("/")).to_owned(),
             parent: apply.parent,
             approve: apply.approve,
         };
-        let text = order::put(&text)?;
-        let applied: Applied = control.told(&word, Some(&text)).await?;
-        made(&control, &apply.at, &applied, apply.why.wait).await
+        make(&control, &apply.at, ask, &apply.why).await
     })
 }
 
 /// Tells what was made, and waits where that is wanted.
 async fn made(control: &Control, at: &cli::At, applied: &Applied, wait: bool) -> Result<ExitCode> {
-    for (chain, number, rollout) in &applied.versions {
+    for made in &applied.versions {
         say(format_args!(
-            "{chain}: version {number} (rollout {rollout})"
+            "{}: version {} (rollout {})",
+            made.chain, made.version, made.rollout
         ));
     }
     for note in &applied.notes {
@@ -138,7 +172,7 @@ async fn made(control: &Control, at: &cli::At, applied: &Applied, wait: bool) ->
     } else if applied.unchanged > 0 {
         say(format_args!("{} more as before", applied.unchanged));
     }
-    let ids: Vec<u64> = applied.versions.iter().map(|(_, _, id)| *id).collect();
+    let ids: Vec<u64> = applied.versions.iter().map(|made| made.rollout).collect();
     if !wait || ids.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -148,14 +182,15 @@ async fn made(control: &Control, at: &cli::At, applied: &Applied, wait: bool) ->
 /// Shows how rollouts go, until all have ended.
 async fn watch(control: &Control, at: &cli::At, ids: &[u64]) -> Result<ExitCode> {
     let mut later: Option<Control> = None;
+    let mut known = None;
     let mut shown = String::new();
     let mut away = Duration::ZERO;
     let live = std::io::stdout().is_terminal();
     loop {
         let control = later.as_ref().unwrap_or(control);
-        let word = ToControl::Rollouts { ids: ids.to_vec() };
-        let standings: Vec<Standing> = match control.told(&word, None).await {
-            Ok(standings) => standings,
+        let standings = match control.standings(ids, &mut known).await {
+            Ok(Some(standings)) => standings,
+            Ok(None) => continue,
             Err(error) if away >= AWAY => return Err(error),
             Err(_) => {
                 // It is started again, and goes on where it was.
@@ -241,16 +276,19 @@ fn ended(standings: &[Standing]) -> ExitCode {
 pub fn versions(of: &cli::OfZone) -> Result<ExitCode> {
     run(async {
         let control = Control::at(&of.at)?;
-        let chain = chain(&of.of);
-        let told: Vec<Told> = control.told(&ToControl::Versions { chain }, None).await?;
+        let ask = Ask::Versions {
+            chain: chain(&of.of),
+            before: None,
+            limit: PAGE,
+        };
+        let Answer::Versions(Versions { versions, .. }) = control.ask(ask, "").await? else {
+            return other();
+        };
         if of.json {
-            say(format_args!("{:#}", serde_json::to_value(&told)?));
+            say(format_args!("{:#}", serde_json::to_value(&versions)?));
             return Ok(ExitCode::SUCCESS);
         }
-        let mut stamp = Stamp::new();
-        for version in told {
-            let at = version.at.saturating_mul(1_000_000);
-            let at = String::from_utf8_lossy(stamp.rfc3339(at)).into_owned();
+        for version in versions {
             let mark = match &version {
                 version if version.serves => "serves",
                 version if version.on_trial => "on trial",
@@ -263,44 +301,51 @@ pub fn versions(of: &cli::OfZone) -> Result<ExitCode> {
             };
             say(format_args!(
                 "{:>5}  {:<8}  {}  {:.12}  {}  {}",
-                version.number, mark, at, version.hash, version.author, why
+                version.number,
+                mark,
+                date(version.at),
+                version.hash,
+                version.author,
+                why
             ));
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
+fn date(seconds: u64) -> String {
+    let micros = seconds.saturating_mul(1_000_000);
+    String::from_utf8_lossy(Stamp::new().rfc3339(micros)).into_owned()
+}
+
 /// `seawall diff`.
 ///
 /// # Errors
 /// When there is no such version, or control is not there.
-pub fn diff(diff: &cli::Diff) -> Result<ExitCode> {
+pub fn diff_of(wanted: &cli::Diff) -> Result<ExitCode> {
     run(async {
-        let control = Control::at(&diff.at)?;
-        let word = ToControl::Texts {
-            chain: chain(&diff.of),
-            a: diff.a,
-            b: diff.b,
+        let control = Control::at(&wanted.at)?;
+        let ask = Ask::Diff {
+            chain: chain(&wanted.of),
+            a: wanted.a,
+            b: wanted.b,
         };
-        let (said, file) = control.ask(&word, None).await?;
-        let FromControl::Texts { a, b } = said else {
-            bail!("control answered something else");
+        let found = match control.ask(ask, "").await? {
+            Answer::Texts {
+                a,
+                b,
+                before,
+                after,
+            } => diff(a, b, &before, &after),
+            Answer::Diff(diff) => diff,
+            _ => return other(),
         };
-        let texts: Vec<String> = order::take(file)?;
-        let [before, after] = texts.as_slice() else {
-            bail!("control answered something else");
-        };
-        if before == after {
+        if found.same {
+            let (a, b) = (found.a, found.b);
             say(format_args!("versions {a} and {b} are the same document"));
-            return Ok(ExitCode::SUCCESS);
+        } else {
+            say(found.diff.trim_end());
         }
-        let diff = TextDiff::from_lines(before, after);
-        let (from, to) = (format!("version {a}"), format!("version {b}"));
-        say(diff
-            .unified_diff()
-            .header(&from, &to)
-            .to_string()
-            .trim_end());
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -314,13 +359,11 @@ pub fn rollback(back: &cli::Rollback) -> Result<ExitCode> {
         let act = Act::Back(chain(&back.of));
         return here::ask(&back.at.data, act, who(), &back.why.why);
     }
-    let word = ToControl::Rollback {
+    let ask = Ask::Rollback {
         chain: chain(&back.of),
         version: back.version,
-        who: who(),
-        why: back.why.why.clone(),
     };
-    make(&back.at, &word, back.why.wait)
+    run(async { make(&Control::at(&back.at)?, &back.at, ask, &back.why).await })
 }
 
 /// `seawall delete`.
@@ -328,21 +371,18 @@ pub fn rollback(back: &cli::Rollback) -> Result<ExitCode> {
 /// # Errors
 /// When there is no such zone, or control is not there.
 pub fn delete(delete: &cli::Delete) -> Result<ExitCode> {
-    let word = ToControl::Delete {
+    let ask = Ask::Delete {
         zone: delete.zone.clone(),
         restore: delete.restore,
-        who: who(),
-        why: delete.why.why.clone(),
     };
-    make(&delete.at, &word, delete.why.wait)
+    run(async { make(&Control::at(&delete.at)?, &delete.at, ask, &delete.why).await })
 }
 
-fn make(at: &cli::At, word: &ToControl, wait: bool) -> Result<ExitCode> {
-    run(async {
-        let control = Control::at(at)?;
-        let applied: Applied = control.told(word, None).await?;
-        made(&control, at, &applied, wait).await
-    })
+async fn make(control: &Control, at: &cli::At, ask: Ask, why: &cli::Why) -> Result<ExitCode> {
+    match control.ask(ask, &why.why).await? {
+        Answer::Applied(applied) => made(control, at, &applied, why.wait).await,
+        _ => other(),
+    }
 }
 
 /// `seawall pin`.
@@ -359,13 +399,11 @@ pub fn pin(pin: &cli::Pin) -> Result<ExitCode> {
         };
         return here::ask(&pin.at.data, act, who(), &pin.why);
     }
-    let word = ToControl::Pin {
+    let ask = Ask::Pin {
         chain: chain(&pin.of),
         unpin: pin.remove,
-        who: who(),
-        why: pin.why.clone(),
     };
-    done(&pin.at, &word)
+    done(&pin.at, ask, &pin.why)
 }
 
 /// `seawall approve` and `seawall abort`.
@@ -373,18 +411,16 @@ pub fn pin(pin: &cli::Pin) -> Result<ExitCode> {
 /// # Errors
 /// When there is no such rollout, or control is not there.
 pub fn decide(decide: &cli::Decide, approve: bool) -> Result<ExitCode> {
-    let word = ToControl::Decide {
+    let ask = Ask::Decide {
         rollout: decide.rollout,
         approve,
-        who: who(),
-        why: decide.why.clone(),
     };
-    done(&decide.at, &word)
+    done(&decide.at, ask, &decide.why)
 }
 
-fn done(at: &cli::At, word: &ToControl) -> Result<ExitCode> {
+fn done(at: &cli::At, ask: Ask, why: &str) -> Result<ExitCode> {
     run(async {
-        Control::at(at)?.ask(word, None).await?;
+        Control::at(at)?.ask(ask, why).await?;
         say("done");
         Ok(ExitCode::SUCCESS)
     })
@@ -397,8 +433,10 @@ fn done(at: &cli::At, word: &ToControl) -> Result<ExitCode> {
 pub fn rollouts(rollouts: &cli::Rollouts) -> Result<ExitCode> {
     run(async {
         let control = Control::at(&rollouts.at)?;
-        let word = ToControl::Rollouts { ids: Vec::new() };
-        let standings: Vec<Standing> = control.told(&word, None).await?;
+        let answer = control.ask(Ask::Rollouts { ids: Vec::new() }, "").await?;
+        let Answer::Rollouts(standings) = answer else {
+            return other();
+        };
         if rollouts.json {
             say(format_args!("{:#}", json!(standings)));
         } else if standings.is_empty() {
@@ -411,177 +449,100 @@ pub fn rollouts(rollouts: &cli::Rollouts) -> Result<ExitCode> {
     })
 }
 
-/// What control tells of itself; none when it is not there.
-pub fn status(data: &Path) -> Option<serde_json::Value> {
-    run(async {
-        let control = Control {
-            wire: Wire::connect(&data.join("control.sock"))?,
-        };
-        match control.ask(&ToControl::Status, None).await? {
-            (FromControl::Status(status), _) => Ok(status),
-            _ => bail!("control answered something else"),
-        }
-    })
-    .ok()
-}
-
-/// `seawall control token`, `locations` and `leave`.
+/// `seawall token`.
 ///
 /// # Errors
-/// When control is not there, or does not do it.
-pub fn about(about: &cli::About) -> Result<ExitCode> {
-    match about {
-        cli::About::Token(token) => join_token(token),
-        cli::About::Locations(locations) => list_locations(locations),
-        cli::About::Steering(steering) => run(async {
-            let control = Control::at(&steering.at)?;
-            let places: Vec<Place> = control.told(&ToControl::Locations, None).await?;
-            say(steering::octodns(steering, &places)?);
+/// When it is not done, or control is not there.
+pub fn token(token: &cli::Token) -> Result<ExitCode> {
+    let (at, why) = (&token.at, &token.why);
+    match &token.what {
+        cli::TokenWhat::Make(make) => run(async {
+            let new = NewToken {
+                name: make.name.clone(),
+                scopes: make.scope.clone(),
+                seconds: make.expires.map(|time| time.as_secs().max(1)),
+            };
+            let answer = Control::at(at)?.ask(Ask::MakeToken(new), why).await?;
+            let Answer::Token(made) = answer else {
+                return other();
+            };
+            // On standard output the token alone, so that it can be caught by a script; and what is said once is said.
+            complain(format_args!(
+                "token {}: it is told now and never again",
+                made.name
+            ));
+            say(made.token);
             Ok(ExitCode::SUCCESS)
         }),
-        cli::About::Leave(leave) => {
-            let word = ToControl::Leave {
-                location: leave.location.clone(),
-                who: who(),
-                why: leave.why.clone(),
+        cli::TokenWhat::List { json } => run(async {
+            let Answer::Tokens(tokens) = Control::at(at)?.ask(Ask::Tokens, "").await? else {
+                return other();
             };
-            done(&leave.at, &word)
-        }
+            if *json {
+                say(format_args!("{:#}", json!(tokens)));
+            } else {
+                tokens.iter().for_each(|token| say(listed(token)));
+            }
+            Ok(ExitCode::SUCCESS)
+        }),
+        cli::TokenWhat::Revoke { name } => done(at, Ask::RevokeToken { name: name.clone() }, why),
     }
 }
 
-fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
-    run(async {
-        let word = ToControl::JoinToken {
-            location: token.location.clone(),
-            for_s: token.good_for.as_secs(),
-            who: who(),
-        };
-        match Control::at(&token.at)?.ask(&word, None).await? {
-            (
-                FromControl::Token {
-                    token: made,
-                    listens,
-                },
-                _,
-            ) => {
-                complain(format_args!(
-                    "good once, for {} s; control listens on {listens}:",
-                    token.good_for.as_secs()
-                ));
-                say(made);
-                Ok(ExitCode::SUCCESS)
+fn listed(token: &TokenTold) -> String {
+    let until = match token.expires {
+        Some(at) => format!("until {}", date(at)),
+        None => "until it is revoked".into(),
+    };
+    format!(
+        "{:<20}  {}  made {} by {}, good {until}",
+        token.name,
+        token.scopes.join(" "),
+        date(token.made),
+        token.by
+    )
+}
+
+/// What control tells of itself; none when it is not there.
+pub fn status(data: &Path) -> Option<serde_json::Value> {
+    let ask = async { Control::here(data)?.ask(Ask::Status, "").await };
+    match run(ask).ok()? {
+        Answer::Status(status) => serde_json::to_value(status).ok(),
+        _ => None,
+    }
+}
+
+/// A copy of the log, of the control that runs; none where none does.
+pub fn backup(data: &Path) -> Option<Result<(File, u64)>> {
+    let asks = async |wire: Wire| {
+        wire.say(&ToControl::Backup, &[])?;
+        match wire.hear::<FromControl>().await? {
+            Some((FromControl::Backup { seq }, files)) => {
+                let file = files.into_iter().next().context("no copy came")?;
+                Ok((File::from(file), seq))
             }
-            _ => bail!("control answered something else"),
+            Some((FromControl::NoBackup { why }, _)) => bail!("{why}"),
+            _ => other(),
         }
-    })
+    };
+    let asked = run(async {
+        match Wire::connect(&data.join("control.sock")) {
+            Ok(wire) => asks(wire).await.map(Some),
+            Err(_) => Ok(None),
+        }
+    });
+    asked.transpose()
 }
 
-fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
-    run(async {
-        let control = Control::at(&locations.at)?;
-        let places: Vec<Place> = control.told(&ToControl::Locations, None).await?;
-        if locations.json {
-            say(format_args!("{:#}", json!(places)));
-            return Ok(ExitCode::SUCCESS);
-        }
-        for place in places {
-            let heard = match (place.generation, place.age_ms) {
-                (Some(generation), Some(age)) => {
-                    format!("generation {generation}, heard of {} s ago", age / 1_000)
-                }
-                _ => "not heard of yet".into(),
-            };
-            let drained = match (place.drained, place.away, place.ready) {
-                (true, ..) => ", drained",
-                (_, true, _) => ", ill: traffic is led away",
-                (.., Some(false)) => ", ill: it stays, or too many would be away",
-                _ => "",
-            };
-            let held: Vec<String> = place.held.iter().map(ToString::to_string).collect();
-            let held = match held.as_slice() {
-                [] => String::new(),
-                held => format!(", does not follow control in {}", held.join(", ")),
-            };
-            say(format_args!(
-                "{:<16}  {:<8}  {heard}{drained}{held}",
-                place.name, place.architecture
-            ));
-        }
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// `seawall drain` and `seawall undrain`.
+/// What control elsewhere tells of itself.
 ///
 /// # Errors
-/// When there is no such location, or control is not there.
-pub fn drain(drain: &cli::Drain, undrain: bool) -> Result<ExitCode> {
-    if drain.here {
-        let act = if undrain { Act::Undrain } else { Act::Drain };
-        return here::ask(&drain.at.data, act, who(), &drain.why);
-    }
-    let word = ToControl::Drain {
-        location: drain.location.clone(),
-        undrain,
-        who: who(),
-        why: drain.why.clone(),
-    };
-    done(&drain.at, &word)
-}
-
-/// `seawall kill`.
-///
-/// # Errors
-/// When there is no such stage, zone or location, or control is not there.
-pub fn kill(kill: &cli::Kill) -> Result<ExitCode> {
-    if kill.here {
-        let (stage, zone) = (kill.stage.clone(), kill.zone.clone());
-        let act = match kill.lasts.filter(|_| !kill.end) {
-            Some(lasts) => Act::Kill {
-                stage,
-                zone,
-                for_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
-            },
-            None => Act::EndKill { stage, zone },
-        };
-        let why = kill.why.clone().unwrap_or_default();
-        return here::ask(&kill.at.data, act, who(), &why);
-    }
-    let word = ToControl::Kill {
-        stage: kill.stage.clone(),
-        zone: kill.zone.clone(),
-        location: kill.location.clone(),
-        seconds: kill
-            .lasts
-            .map(|lasts| lasts.as_secs())
-            .filter(|_| !kill.end),
-        who: who(),
-        why: kill.why.clone().unwrap_or_default(),
-    };
-    if kill.end {
-        return done(&kill.at, &word);
-    }
+/// When it does not answer.
+pub fn status_there(at: &cli::At) -> Result<Status> {
     run(async {
-        let control = Control::at(&kill.at)?;
-        match control.ask(&word, None).await? {
-            (FromControl::Killed { rollout }, _) => {
-                let all = |one: &Option<String>, what| match one {
-                    Some(one) => one.clone(),
-                    None => format!("all {what}"),
-                };
-                say(format_args!(
-                    "{}: off in {} of {} (rollout {rollout})",
-                    kill.stage,
-                    all(&kill.zone, "zones"),
-                    all(&kill.location, "locations"),
-                ));
-                if !kill.wait {
-                    return Ok(ExitCode::SUCCESS);
-                }
-                watch(&control, &kill.at, &[rollout]).await
-            }
-            _ => bail!("control answered something else"),
+        match Control::at(at)?.ask(Ask::Status, "").await? {
+            Answer::Status(status) => Ok(status),
+            _ => other(),
         }
     })
 }

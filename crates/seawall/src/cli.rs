@@ -1,5 +1,7 @@
-//! The command line: names are the contract's, help teaches.
+//! The command line: names are the contract's, help teaches. Flags of commands that ask control are in [`asking`].
 
+mod asking;
+mod backup;
 mod fleet;
 mod keys;
 
@@ -10,8 +12,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use seawall_model::{document, units};
+use seawall_control::store::postgres;
+use seawall_model::{Host, document, units};
 
+pub use asking::{
+    Apply, At, Decide, Delete, Diff, Here, Of, OfZone, Pin, Rollback, Rollouts, Token, TokenWhat,
+    Why,
+};
+
+pub use backup::{Backup, Restore};
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 pub use keys::{Keys, KeysWhat};
@@ -67,6 +76,12 @@ pub enum Command {
     /// The keys that sign what is published: show, rotate, revoke them
     #[command(after_help = keys::EXAMPLES)]
     Keys(Keys),
+    /// Write all that a data folder cannot be without into one file, while it is used or not
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(Backup),
+    /// Bring a backup back into a data folder on which nothing runs
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(Restore),
     /// Lead traffic away from a location: it says that it is not ready, and no rollout waits for it
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -75,6 +90,9 @@ pub enum Command {
     /// Tell by the exit code whether this location is to be announced to the network
     #[command(after_help = ANNOUNCE_EXAMPLES)]
     Announce(Announce),
+    /// Make, list and revoke tokens of the API; without --api also when all tokens are lost
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(Token),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
     Control(Box<Control>),
@@ -145,6 +163,14 @@ const CONTROL_EXAMPLES: &str = "Examples:
   seawall control --edges 0.0.0.0:8802    control alone, for edges in other locations
   seawall control token --location lhr    lets a location join, once";
 
+const TOKEN_EXAMPLES: &str = "Examples:
+  seawall token make ci --scope write:example.com --expires 90d   prints the token, once
+  seawall token list
+  seawall token revoke ci                                         from then on it is good no more
+
+Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, locations, tokens. docs/reference/api.md says what each allows.
+The first token is in DATA/admin.token, which its owner alone reads.";
+
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";
 
@@ -206,15 +232,27 @@ pub struct Up {
         default_value = "./seawall-data"
     )]
     pub data: PathBuf,
+    /// Where control keeps versions: a PostgreSQL database as postgres://USER@HOST/DATABASE, or @FILE for a file with such an
+    /// address in it [default: a file in --data]. One with a password comes by the file or by SEAWALL_STORE
+    #[arg(
+        long,
+        env = "SEAWALL_STORE",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub store: Option<String>,
     /// Where HTTP is served; `none` leaves it out, port 0 picks a free one [default: 0.0.0.0:8080, or port 80 with --host]
     #[arg(long, env = "SEAWALL_HTTP", value_name = "ADDRESS")]
     pub http: Option<Listen>,
     /// Where HTTPS is served [default: 0.0.0.0:8443, or port 443 with --host]
     #[arg(long, env = "SEAWALL_HTTPS", value_name = "ADDRESS")]
     pub https: Option<Listen>,
-    /// Dashboard and API [default: 127.0.0.1:8800] (not in this build)
+    /// The API, and the dashboard, which is not in this build [default: 127.0.0.1:8800]
     #[arg(long, env = "SEAWALL_DASHBOARD", value_name = "ADDRESS")]
     pub dashboard: Option<Listen>,
+    /// A name by which the API may be asked, beside addresses and localhost; several are possible
+    #[arg(long, env = "SEAWALL_DASHBOARD_HOST", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = host)]
+    pub dashboard_host: Vec<String>,
     /// Health, readiness, metrics and state, read-only [default: 127.0.0.1:8801]
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDRESS")]
     pub admin: Option<Listen>,
@@ -265,6 +303,9 @@ impl Up {
         put("acme-directory", self.acme_directory.clone());
         put("config", self.config.as_deref().map(path_word));
         put("data", Some(path_word(&self.data)));
+        // A password is nothing for a command line: it goes on as it came.
+        let store = self.store.clone();
+        put("store", store.filter(|store| !has_password(store)));
         put("http", shown(&self.http));
         put("https", shown(&self.https));
         put("dashboard", shown(&self.dashboard));
@@ -282,8 +323,15 @@ impl Up {
         for host in &self.host {
             put("host", Some(host.clone()));
         }
+        for host in &self.dashboard_host {
+            put("dashboard-host", Some(host.clone()));
+        }
         words
     }
+}
+
+fn has_password(store: &str) -> bool {
+    !store.starts_with('@') && postgres::has_password(store)
 }
 
 /// A path as it can stand on a command line; ours are UTF-8, for they came from there or from a document.
@@ -305,7 +353,7 @@ pub struct Status {
 #[derive(Args)]
 pub struct Upgrade {
     #[command(flatten)]
-    pub at: At,
+    pub at: Here,
 }
 
 /// Flags of `edge`.
@@ -365,153 +413,6 @@ pub struct Worker {
     pub up: Up,
 }
 
-/// Where what runs is found.
-#[derive(Args, Clone)]
-pub struct At {
-    /// The data folder of what runs
-    #[arg(
-        long,
-        env = "SEAWALL_DATA",
-        value_name = "DIR",
-        default_value = "./seawall-data"
-    )]
-    pub data: PathBuf,
-}
-
-/// Why something is done.
-#[derive(Args)]
-pub struct Why {
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
-    #[arg(long)]
-    pub wait: bool,
-}
-
-/// A zone, or what all zones share.
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-pub struct Of {
-    /// The zone
-    pub zone: Option<String>,
-    /// In place of a zone: what all zones share, [edge] and [lists]
-    #[arg(long)]
-    pub platform: bool,
-}
-
-/// Flags of `apply`.
-#[derive(Args)]
-pub struct Apply {
-    /// The file
-    pub file: PathBuf,
-    /// The number of the newest version that was looked at before: when there is a newer one, nothing is done
-    #[arg(long, value_name = "N")]
-    pub parent: Option<u64>,
-    /// It is meant: guards that would ask for a person (much is taken away, many requests are judged otherwise) do not
-    #[arg(long)]
-    pub approve: bool,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `versions`.
-#[derive(Args)]
-pub struct OfZone {
-    #[command(flatten)]
-    pub of: Of,
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `diff`.
-#[derive(Args)]
-pub struct Diff {
-    #[command(flatten)]
-    pub of: Of,
-    /// The first version [default: the one that serves]
-    pub a: Option<u64>,
-    /// The second [default: the newest]
-    pub b: Option<u64>,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `rollback`.
-#[derive(Args)]
-pub struct Rollback {
-    #[command(flatten)]
-    pub of: Of,
-    /// The version whose document is brought back [default: the one before]
-    pub version: Option<u64>,
-    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
-    #[arg(long, conflicts_with_all = ["version", "wait"])]
-    pub here: bool,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `delete`.
-#[derive(Args)]
-pub struct Delete {
-    /// The zone
-    pub zone: String,
-    /// Bring it back, as it was
-    #[arg(long)]
-    pub restore: bool,
-    #[command(flatten)]
-    pub why: Why,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `pin`.
-#[derive(Args)]
-pub struct Pin {
-    #[command(flatten)]
-    pub of: Of,
-    /// Pin it no longer; with --here: let it follow control again, also after a rollback
-    #[arg(long)]
-    pub remove: bool,
-    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
-    #[arg(long)]
-    pub here: bool,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `rollouts`.
-#[derive(Args)]
-pub struct Rollouts {
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub at: At,
-}
-
-/// Flags of `approve` and `abort`.
-#[derive(Args)]
-pub struct Decide {
-    /// The rollout's number; not needed where one runs
-    pub rollout: Option<u64>,
-    /// Why, for the log that keeps who changed what
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-    #[command(flatten)]
-    pub at: At,
-}
-
 /// Flags of `control`.
 #[derive(Args, Clone)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -538,6 +439,13 @@ pub struct Check {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|wrong| wrong.to_string())
+}
+
+fn host(text: &str) -> Result<String, String> {
+    match Host::parse(text) {
+        Ok(host) => Ok(host.to_string()),
+        Err(wrong) => Err(wrong.to_string()),
+    }
 }
 
 fn location(text: &str) -> Result<String, String> {

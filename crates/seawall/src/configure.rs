@@ -5,10 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use seawall_guard::{StageDef, blame};
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
@@ -24,6 +26,7 @@ use tokio::sync::mpsc;
 use crate::cli::Up;
 use crate::data::Data;
 use crate::file;
+use crate::good::{self, Recalled};
 use crate::live;
 use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
@@ -34,6 +37,8 @@ use crate::worker::Finished;
 const MOST_NAMES: usize = 100;
 /// So many ids are written at once: that takes no longer than a disk does.
 const FEW_IDS: usize = 10_000;
+/// After how long a disk that could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// So many refused zones are named, and the others counted.
 const NAMED: usize = 100;
 
@@ -169,10 +174,15 @@ impl Configuration {
 
     /// What the flags and their file say now.
     pub fn read(&self) -> Source {
-        let parsed = match live::read(&self.data.path(live::LIVE)) {
-            Ok((parsed, _)) if self.managed => parsed,
+        let kept = self.managed.then(|| self.recall());
+        let parsed = match kept {
+            Some(Ok(kept)) => kept.parsed,
             _ => parsed(&self.up),
         };
+        self.source(parsed)
+    }
+
+    fn source(&self, parsed: Parsed) -> Source {
         let materials = Materials::load(
             &parsed.document,
             base(&self.up),
@@ -184,10 +194,11 @@ impl Configuration {
     /// What was served last, for a start by hand: with what of the file takes effect at a start alone. All else that has changed in
     /// the file comes by and by.
     pub fn read_managed(&self) -> Source {
-        if !self.data.path(live::LIVE).exists() {
+        let kept = self.recall();
+        if matches!(&kept, Err(error) if error.kind() == ErrorKind::NotFound) {
             return self.read();
         }
-        let (mut source, _) = self.read_live();
+        let mut source = self.source_of(kept);
         let file = parsed(&self.up);
         if file.platform_ok {
             let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
@@ -202,19 +213,43 @@ impl Configuration {
         source
     }
 
-    /// What was served last, whatever the file says by now, and yes; the file and no, where that is not known.
+    /// What was served last, whatever the file says by now, and whether it is what lies on disk as such; the file, where that is not
+    /// known.
     pub fn read_live(&self) -> (Source, bool) {
-        match live::read(&self.data.path(live::LIVE)) {
-            Ok((parsed, files)) => {
-                let self_signed = self.self_signed(&parsed.document);
-                let materials = Materials::of(files, self_signed);
-                (Source { parsed, materials }, true)
+        let kept = self.recall();
+        let whole = matches!(&kept, Ok(kept) if kept.passed_over == 0);
+        (self.source_of(kept), whole)
+    }
+
+    /// What was served last, as far as it is on disk: an older one in place of one that is damaged, which is told as long as it
+    /// serves.
+    fn recall(&self) -> std::io::Result<Recalled> {
+        let kept = good::recall(&self.data.path(""));
+        let older = match &kept {
+            Ok(kept) => kept.passed_over > 0,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        };
+        if older {
+            self.state.disk.older.store(true, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    fn source_of(&self, kept: std::io::Result<Recalled>) -> Source {
+        match kept {
+            Ok(kept) => {
+                let self_signed = self.self_signed(&kept.parsed.document);
+                Source {
+                    materials: Materials::of(kept.files, self_signed),
+                    parsed: kept.parsed,
+                }
             }
             Err(error) => {
                 complain(format_args!(
-                    "what was live cannot be read ({error}): the configuration is read anew"
+                    "what was live cannot be read, nor anything that has proved good ({error}): the flags or their file are served. \
+                     If that is not what should serve, bring a backup back with `seawall restore`, or apply the configuration anew"
                 ));
-                (self.read(), false)
+                self.source(parsed(&self.up))
             }
         }
     }
@@ -279,10 +314,7 @@ impl Configuration {
     pub fn live_document(&self, before: Option<&Source>) -> std::io::Result<Document> {
         match before {
             Some(before) => Ok(before.parsed.document.clone()),
-            None => {
-                let read = live::read(&self.data.path(live::LIVE));
-                read.map(|(parsed, _)| parsed.document)
-            }
+            None => self.recall().map(|kept| kept.parsed.document),
         }
     }
 
@@ -342,43 +374,63 @@ impl Configuration {
     }
 
     /// Keeps what serves now, and the zones' ids, for the next process, on a thread of its own: a disk may hang, and writing many
-    /// zones takes long. Tells `done` when that is done.
+    /// zones takes long. Tells `done` when that is done. A disk that is full or read-only is tried again, and what serves serves.
     pub fn keep_live(&self, source: Arc<Source>, with_old_files: bool, done: mpsc::Sender<()>) {
-        let (data, kept, state) = (self.data.clone(), self.kept.clone(), self.state.clone());
+        let (configuration, kept) = (self.clone(), self.kept.clone());
         let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
         // Few are there before anybody is told what serves.
-        if state.zone_ids.len() <= FEW_IDS {
-            keep_zone_ids(&data, &state);
+        if self.state.zone_ids.len() <= FEW_IDS {
+            keep_zone_ids(&self.data, &self.state);
         }
         let keep = move || {
-            let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
-            if *begun > number {
-                return;
-            }
-            *begun = number;
-            keep_zone_ids(&data, &state);
-            let Source { parsed, materials } = &*source;
-            let path = data.path(live::LIVE);
-            let mut old = Materials::default();
-            if with_old_files && let Ok((_, files)) = live::read(&path) {
-                old = Materials::of(files, None);
-            }
-            match live::write(&path, &parsed.document, [materials, &old]) {
-                Ok(()) => {
-                    kept.written.store(number, Ordering::Release);
-                    // One that waits to be heard stands for this one too.
-                    let _ = done.try_send(());
+            let mut complained = false;
+            while let Err(error) = configuration.keep_once(number, &source, with_old_files, &done) {
+                if !std::mem::replace(&mut complained, true) {
+                    complain(format_args!(
+                        "{} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
+                         it is tried again every {} s",
+                        configuration.data.path(live::LIVE).display(),
+                        AGAIN.as_secs()
+                    ));
                 }
-                Err(error) => complain(format_args!(
-                    "{} cannot be written: {error}",
-                    path.display()
-                )),
+                std::thread::sleep(AGAIN);
             }
         };
         let thread = std::thread::Builder::new().name("keep".into());
         if let Err(error) = thread.spawn(keep) {
             complain(format_args!("what is live is not kept: {error}"));
         }
+    }
+
+    /// Writes it, unless something younger is live by now.
+    fn keep_once(
+        &self,
+        number: u64,
+        source: &Source,
+        with_old_files: bool,
+        done: &mpsc::Sender<()>,
+    ) -> std::io::Result<()> {
+        let kept = &self.kept;
+        let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if *begun > number || kept.last.load(Ordering::Acquire) > number && *begun == number {
+            return Ok(());
+        }
+        *begun = number;
+        keep_zone_ids(&self.data, &self.state);
+        let Source { parsed, materials } = source;
+        let mut old = Materials::default();
+        if with_old_files && let Ok(recalled) = good::recall(&self.data.path("")) {
+            old = Materials::of(recalled.files, None);
+        }
+        let path = self.data.path(live::LIVE);
+        let written = live::write(&path, &parsed.document, [materials, &old]);
+        let unwritten = &self.state.disk.unwritten;
+        unwritten.store(written.is_err(), Ordering::Relaxed);
+        written?;
+        kept.written.store(number, Ordering::Release);
+        // One that waits to be heard stands for this one too.
+        let _ = done.try_send(());
+        Ok(())
     }
 }
 

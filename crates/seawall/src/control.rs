@@ -4,13 +4,18 @@
 //! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
 
 mod answer;
+pub mod asks;
+pub mod diff;
 pub mod engine;
 mod fleet;
 pub mod kills;
 pub mod locations;
-mod make;
+mod machine;
+pub mod make;
 mod reports;
 mod steer;
+mod tokens;
+pub mod truth;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -18,16 +23,19 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_bundle::PublicKey;
+use seawall_control::StoreError;
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::api;
 use crate::cli::{self, Listen};
 use crate::configure;
 use crate::data::Data;
@@ -37,15 +45,19 @@ use crate::distribution::mirror::{self, Mirrored};
 use crate::distribution::publisher::Publisher;
 use crate::distribution::serve::{self, Hands, Known, Question};
 use crate::distribution::sweep;
+use crate::good;
 use crate::last_words;
 use crate::live;
 use crate::order;
 use crate::say::{complain, say};
 use crate::start;
+use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
-use make::{Maker, NotMade};
+use make::Maker;
 use words::{FromControl, ToControl};
+
+pub use answer::PAGE;
 
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
@@ -77,8 +89,11 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let _held = data.hold("control")?;
         let tempo = Tempo::faster(flags.up.speed);
         let location = configure::parsed(&flags.up).document.edge.location;
-        let mut engine =
-            Engine::open(&data.path("control.db"), tempo).context("the store of versions")?;
+        let starter = flags.wire.map(start::wire).transpose()?;
+        let Some(store) = truth::open(&flags.up, &data, starter.as_ref()).await? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut engine = Engine::open(store, tempo).context("the store of versions")?;
         let alone = flags.wire.is_none() && !data.path("edge.sock").exists();
         if !alone {
             engine.fleet.is_here(&location);
@@ -107,8 +122,11 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             behind: None,
             agents: Vec::new(),
             began: Instant::now(),
-            up: flags.wire.map(start::wire).transpose()?,
+            up: starter,
+            trouble: String::new(),
             data,
+            tokens: Arc::default(),
+            turned: watch::Sender::new(0),
         };
         control.run(listener, asks, tempo).await
     })
@@ -140,7 +158,13 @@ pub struct Control {
     began: Instant,
     /// To `up`, where that started us.
     up: Option<Wire>,
+    /// What keeps the store from answering, as it was told last; empty: nothing.
+    trouble: String,
     data: Data,
+    /// Who may ask over HTTP.
+    tokens: Arc<Tokens>,
+    /// Counts up whenever something may be other than it was.
+    turned: watch::Sender<u64>,
 }
 
 /// Where locations come to.
@@ -214,6 +238,7 @@ impl Control {
         tempo: Tempo,
     ) -> Result<ExitCode> {
         let (heard, mut hears) = mpsc::channel::<Heard>(HEARD);
+        let (ask, mut asked) = mpsc::channel::<api::Question>(HEARD);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -224,9 +249,17 @@ impl Control {
         let mut left = false;
         self.wait_for_live().await;
         self.import();
+        self.first_token();
         self.places_changed();
+        let mut listens = self.begin_api(ask);
         loop {
             tokio::select! {
+                Some(api::Question { asked, answer }) = asked.recv() => {
+                    // Who asked may have gone.
+                    let _ = answer.send(self.answer(asked));
+                    self.turn();
+                }
+                Some(address) = listens.recv() => self.api_listens(address),
                 Some((asked, answer)) = asks.recv() => {
                     // Who asked may have gone.
                     let _ = answer.send(self.asked(asked));
@@ -250,7 +283,7 @@ impl Control {
                     (self.up, left) = (None, true);
                 }
                 _ = hang_up.recv() => self.import(),
-                _ = tick.tick() => self.tick(),
+                _ = tick.tick() => self.tick()?,
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = interrupt.recv() => {}
             }
@@ -281,11 +314,9 @@ impl Control {
         }
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
-        let live = is_first.then(|| live::read(&self.data.path(live::LIVE)));
-        let live = live.and_then(Result::ok).map(|(parsed, _)| parsed);
-        if let Err(NotMade::Refused(why) | NotMade::Conflict { why, .. }) =
-            self.maker().import(&flags, live)
-        {
+        let live = is_first.then(|| good::recall(&self.data.path("")));
+        let live = live.and_then(Result::ok).map(|kept| kept.parsed);
+        if let Err(why) = self.maker().import(&flags, live) {
             complain(format_args!("the configuration is not taken in: {why}"));
         }
     }
@@ -297,15 +328,20 @@ impl Control {
         }
     }
 
-    fn tick(&mut self) {
+    /// # Errors
+    /// When what we know is no longer what the store knows: whoever starts next reads it anew.
+    fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
-        if let Err(error) = self.engine.tick(now) {
-            complain(format_args!("rollouts wait: {error}"));
+        let ticked = self.engine.tick(now);
+        if let Some(why) = self.engine.is_lost() {
+            bail!("{why}");
         }
         self.look_at_bucket();
+        self.note_trouble(ticked.err());
         let silent = u64::try_from(self.tempo.scaled(SILENT).max(LEAST_SILENT).as_millis());
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
+            self.turn();
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();
@@ -316,6 +352,57 @@ impl Control {
                 }
                 Err(error) => self.unpublished(&error),
             }
+        }
+        Ok(())
+    }
+
+    /// What keeps the store from answering is said once for as long as it lasts.
+    fn note_trouble(&mut self, error: Option<StoreError>) {
+        let trouble = error.map(|error| error.to_string()).unwrap_or_default();
+        if trouble == self.trouble {
+            return;
+        }
+        if trouble.is_empty() {
+            complain("the store of versions answers again: rollouts go on");
+        } else {
+            complain(format_args!("rollouts wait: {trouble}"));
+        }
+        self.trouble = trouble;
+    }
+
+    /// Who waits for a change looks again.
+    fn turn(&self) {
+        self.turned.send_modify(|turn| *turn += 1);
+    }
+
+    /// Begins to answer over HTTP. What comes back are addresses on which it does.
+    fn begin_api(&self, ask: mpsc::Sender<api::Question>) -> mpsc::Receiver<SocketAddr> {
+        let (tell, listens) = mpsc::channel(1);
+        let begun = api::begin(api::Begin {
+            flags: self.flags.clone(),
+            ask,
+            tokens: self.tokens.clone(),
+            turned: self.turned.subscribe(),
+            listens: tell,
+        });
+        if let Err(error) = begun {
+            complain(format_args!("nothing is answered over HTTP: {error}"));
+        }
+        listens
+    }
+
+    fn api_listens(&self, address: SocketAddr) {
+        let token_path = self.data.path(token::FIRST_FILE);
+        say(format_args!(
+            "  api        http://{address}/api/v1   (token in {})",
+            token_path.display()
+        ));
+        if let Some(up) = &self.up {
+            let word = FromControl::Listens {
+                dashboard: address,
+                token_path,
+            };
+            let _ = up.say(&word, &[]);
         }
     }
 
@@ -378,7 +465,11 @@ impl Control {
                     self.take_report(&location, report);
                 }
             }
-            word => self.answer(wire, word, files),
+            ToControl::Backup => self.back_up(wire),
+            ToControl::Ask => {
+                self.answer_on(wire, files);
+                self.turn();
+            }
         }
     }
 }

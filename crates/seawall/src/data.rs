@@ -20,6 +20,7 @@ const ZONE_IDS: &str = "zone-ids.json";
 const LARGEST_ZONE_IDS: u64 = 512 << 20;
 
 /// The data folder.
+#[derive(Clone)]
 pub struct Data {
     folder: PathBuf,
 }

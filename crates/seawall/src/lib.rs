@@ -9,7 +9,9 @@
 )]
 
 mod agent;
+mod api;
 mod ask;
+mod backup;
 mod certificates;
 mod check;
 mod cli;
@@ -20,6 +22,7 @@ mod distribution;
 mod doctor;
 mod draft;
 mod file;
+mod good;
 mod here;
 mod http3;
 mod join;
@@ -38,7 +41,9 @@ mod standing;
 mod start;
 mod status;
 mod steering;
+mod sum;
 mod supervisor;
+mod token;
 mod trouble;
 mod up;
 mod upgrade;
@@ -76,13 +81,16 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Trial => check::trial(stages),
         cli::Command::Apply(apply) => ask::apply(&apply),
         cli::Command::Versions(of) => ask::versions(&of),
-        cli::Command::Diff(diff) => ask::diff(&diff),
+        cli::Command::Diff(diff) => ask::diff_of(&diff),
         cli::Command::Rollback(back) => ask::rollback(&back),
         cli::Command::Delete(delete) => ask::delete(&delete),
         cli::Command::Pin(pin) => ask::pin(&pin),
         cli::Command::Rollouts(rollouts) => ask::rollouts(&rollouts),
         cli::Command::Approve(decide) => ask::decide(&decide, true),
         cli::Command::Abort(decide) => ask::decide(&decide, false),
+        cli::Command::Backup(flags) => backup::backup(&flags),
+        cli::Command::Restore(flags) => backup::restore(&flags),
+        cli::Command::Token(token) => ask::token(&token),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {
@@ -92,6 +100,16 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The description of the API, in OpenAPI 3.1: for the reference.
+pub fn openapi() -> String {
+    api::openapi::text().to_owned()
+}
+
+/// Scopes, endpoints and problems of the API: for the reference.
+pub fn api_markdown() -> String {
+    api::openapi::markdown()
 }
 
 /// The help of the command and of each subcommand, as it is printed: for the reference.

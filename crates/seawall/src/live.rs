@@ -1,28 +1,38 @@
 //! What serves, kept on disk whole: the document and the contents of the files that it names. Whoever serves after a crash or an
 //! upgrade serves this, whatever has become of the files meanwhile.
 //!
-//! `DATA/live` is what serves now, `DATA/last-good` what has proved good. One file each, written whole. Certificates' keys are in
-//! it, so it is for our own user alone.
+//! Here: what such a file looks like, how it is written and read. `DATA/live` is what serves now; what has proved good, and which
+//! of them is read, is [`good`](crate::good)'s. Certificates' keys are in it, so it is for our own user alone.
+//!
+//! A file is a line, then parts, each behind a byte that says what it is: a piece of the document's text, a file's name and its
+//! bytes (each behind its length, 64 bits, little end first), and at the end the SHA-256 of all before it. A file that was cut off
+//! or changed is none.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use seawall_control::version::Hash;
 use seawall_model::document::{self, Parsed};
 use seawall_model::{Document, Limits};
 use seawall_proxy::materials::Materials;
 
+use crate::sum::Summed;
+
 /// What serves now.
 pub const LIVE: &str = "live";
-/// What has proved good.
-pub const LAST_GOOD: &str = "last-good";
 
 /// How the file begins.
-const MAGIC: &[u8] = b"seawall-live 1\n";
+const MAGIC: &[u8; 15] = b"seawall-live 2\n";
+/// How it began before it had a hash at its end.
+const MAGIC_BEFORE: &[u8; 15] = b"seawall-live 1\n";
+const END: u8 = 0;
+const TEXT: u8 = 1;
+const FILE: u8 = 2;
 /// Longer than any path.
 const LONGEST_PATH: u64 = 64 << 10;
 /// As much as documents may name.
@@ -49,24 +59,44 @@ pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io
 }
 
 fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
-    let file = File::options()
+    let mut to = Summed::new(BufWriter::new(create(path)?));
+    to.write_all(MAGIC)?;
+    let mut written = Ok(());
+    document.each_section(|section| {
+        if written.is_ok() {
+            written = put(&mut to, TEXT, &[section.as_bytes()]);
+        }
+    });
+    written?;
+    let mut named: BTreeSet<&Path> = named(document).collect();
+    for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
+        if named.remove(path) {
+            put(&mut to, FILE, &[path.as_os_str().as_bytes(), bytes])?;
+        }
+    }
+    to.write_all(&[END])?;
+    let (mut to, hash) = to.end();
+    to.write_all(hash.bytes())?;
+    to.into_inner()?.sync_all()
+}
+
+fn put(to: &mut impl Write, kind: u8, all: &[&[u8]]) -> io::Result<()> {
+    to.write_all(&[kind])?;
+    for bytes in all {
+        to.write_all(&(bytes.len() as u64).to_le_bytes())?;
+        to.write_all(bytes)?;
+    }
+    Ok(())
+}
+
+/// A file of our own user, to be written.
+pub fn create(path: &Path) -> io::Result<File> {
+    File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path)?;
-    let mut to = BufWriter::new(file);
-    to.write_all(MAGIC)?;
-    put_text(&mut to, document)?;
-    let mut named: BTreeSet<&Path> = named(document).collect();
-    for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
-        if !named.remove(path) {
-            continue;
-        }
-        put(&mut to, path.as_os_str().as_bytes())?;
-        put(&mut to, bytes)?;
-    }
-    to.into_inner()?.sync_all()
+        .open(path)
 }
 
 /// The files that a document names.
@@ -83,60 +113,9 @@ fn named(document: &Document) -> impl Iterator<Item = &Path> {
 }
 
 /// So that a rename outlives a power failure.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-/// The document's text. How long it is is known only behind it.
-fn put_text(to: &mut (impl Write + Seek), document: &Document) -> io::Result<()> {
-    let at = to.stream_position()?;
-    to.write_all(&[0; 8])?;
-    let (mut length, mut written) = (0_u64, Ok(()));
-    document.each_section(|section| {
-        if written.is_ok() {
-            written = to.write_all(section.as_bytes());
-            length += section.len() as u64;
-        }
-    });
-    written?;
-    to.seek(SeekFrom::Start(at))?;
-    to.write_all(&length.to_le_bytes())?;
-    to.seek(SeekFrom::End(0))?;
-    Ok(())
-}
-
-fn put(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(&(bytes.len() as u64).to_le_bytes())?;
-    to.write_all(bytes)
-}
-
-/// What begins to prove itself.
-pub const PROVING: &str = "proving";
-
-/// What is live begins to prove itself. What becomes live later is another file.
-///
-/// # Errors
-/// As the system says.
-pub fn prove(folder: &Path) -> io::Result<()> {
-    let temporary = folder.join("proving.new");
-    let _ = std::fs::remove_file(&temporary);
-    std::fs::hard_link(folder.join(LIVE), &temporary)?;
-    std::fs::rename(&temporary, folder.join(PROVING))?;
-    // Two names of one file: renaming one to the other does nothing, and leaves it.
-    let _ = std::fs::remove_file(&temporary);
-    Ok(())
-}
-
-/// What began to prove itself has proved good.
-///
-/// # Errors
-/// As the system says.
-pub fn promote(folder: &Path) -> io::Result<()> {
-    let good = folder.join(LAST_GOOD);
-    std::fs::rename(folder.join(PROVING), &good)?;
-    let _ = std::fs::remove_file(folder.join(PROVING));
-    sync_folder(&good)
 }
 
 /// Reads it.
@@ -144,17 +123,17 @@ pub fn promote(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When it is not there, not whole, or not ours.
 pub fn read(path: &Path) -> io::Result<(Parsed, Files)> {
-    let (text, files) = parts(path)?;
-    let text = String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData)?;
+    let Parts { text, files, .. } = parts(path)?;
+    let text = String::from_utf8(text).map_err(|_| bad("its text is none"))?;
     Ok((document::parse_zones(&text, &limits()), files))
 }
 
-/// Reads the files alone.
+/// Looks whether it is whole; its hash. One of before has none in it.
 ///
 /// # Errors
 /// As [`read`].
-pub fn files(path: &Path) -> io::Result<Files> {
-    Ok(parts(path)?.1)
+pub fn verify(path: &Path) -> io::Result<Option<Hash>> {
+    Ok(parts(path)?.hash)
 }
 
 fn limits() -> Limits {
@@ -163,81 +142,172 @@ fn limits() -> Limits {
     limits
 }
 
-fn parts(path: &Path) -> io::Result<(Vec<u8>, Files)> {
+fn bad(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What is in a file.
+#[derive(Default)]
+struct Parts {
+    text: Vec<u8>,
+    files: Files,
+    hash: Option<Hash>,
+}
+
+fn parts(path: &Path) -> io::Result<Parts> {
     let file = File::open(path)?;
     let all = file.metadata()?.len();
-    let mut from = BufReader::new(file);
+    let mut from = Summed::new(BufReader::new(file));
     let mut magic = [0; MAGIC.len()];
-    from.read_exact(&mut magic)?;
-    if magic != MAGIC {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "of another kind",
-        ));
+    from.read_exact(&mut magic).map_err(cut_off)?;
+    match &magic {
+        MAGIC => parts_now(from, all),
+        MAGIC_BEFORE => parts_before(from.end().0, all),
+        _ => Err(bad("it is of another kind, or its beginning was changed")),
     }
-    let text = get(&mut from, limits().document_bytes as u64)?.unwrap_or_default();
-    let mut files = Vec::new();
-    while let Some(name) = get(&mut from, LONGEST_PATH)? {
-        let bytes = get(&mut from, LARGEST_FILE.min(all))?;
+}
+
+fn bytes(from: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    from.read_exact(&mut length).map_err(cut_off)?;
+    counted(from, u64::from_le_bytes(length), most)
+}
+
+fn cut_off(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it was cut off"),
+        _ => error,
+    }
+}
+
+fn parts_now(mut from: Summed<BufReader<File>>, all: u64) -> io::Result<Parts> {
+    let mut parts = Parts::default();
+    let mut room = limits().document_bytes as u64;
+    loop {
+        let mut kind = [0];
+        from.read_exact(&mut kind).map_err(cut_off)?;
+        match kind {
+            [TEXT] => {
+                let section = bytes(&mut from, room.min(all))?;
+                room -= section.len() as u64;
+                parts.text.extend(section);
+            }
+            [FILE] => {
+                let name = bytes(&mut from, LONGEST_PATH)?;
+                let bytes = bytes(&mut from, LARGEST_FILE.min(all))?;
+                parts.files.push((OsString::from_vec(name).into(), bytes));
+            }
+            [END] => {
+                let (mut from, hash) = from.end();
+                let mut written = [0; 32];
+                from.read_exact(&mut written).map_err(cut_off)?;
+                if hash.bytes() != &written || from.read(&mut [0])? != 0 {
+                    return Err(bad("it was changed after it was written"));
+                }
+                parts.hash = Some(hash);
+                return Ok(parts);
+            }
+            _ => return Err(bad("it was changed after it was written")),
+        }
+    }
+}
+
+/// As files were before they had a hash: data folders of then are read once more, and written as they are now.
+fn parts_before(mut from: BufReader<File>, all: u64) -> io::Result<Parts> {
+    let text = part_before(&mut from, limits().document_bytes as u64)?;
+    let mut parts = Parts {
+        text: text.unwrap_or_default(),
+        ..Parts::default()
+    };
+    while let Some(name) = part_before(&mut from, LONGEST_PATH)? {
+        let bytes = part_before(&mut from, LARGEST_FILE.min(all))?;
         let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
-        files.push((OsString::from_vec(name).into(), bytes));
+        parts.files.push((OsString::from_vec(name).into(), bytes));
     }
-    Ok((text, files))
+    Ok(parts)
 }
 
 /// The next part; none at the end.
-fn get(from: &mut impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
+fn part_before(from: &mut impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 8];
     match from.read(&mut length)? {
         0 => return Ok(None),
         read => from.read_exact(length.get_mut(read..).unwrap_or_default())?,
     }
-    let length = u64::from_le_bytes(length);
+    counted(from, u64::from_le_bytes(length), most).map(Some)
+}
+
+fn counted(from: &mut impl Read, length: u64, most: u64) -> io::Result<Vec<u8>> {
     if length > most {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not whole"));
+        return Err(bad("it was changed after it was written"));
     }
     let mut bytes = Vec::new();
     from.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        return Err(cut_off(io::ErrorKind::UnexpectedEof.into()));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
+    /// A document of one zone, whose only file is this.
+    pub fn one(name: &str) -> (Document, Materials) {
+        let text = format!(
+            "schema = 1\n[[zone]]\nname = \"{name}\"\nhosts = [\"{name}.test\"]\norigin = [{{ url = \"http://127.0.0.1:1\" }}]\ntls = {{ certificate = {{ cert = \"x/cert.pem\", key = \"x/key.pem\" }} }}\n"
+        );
+        let document = document::parse(&text, &Limits::default()).unwrap();
+        let file = (PathBuf::from("x/cert.pem"), b"PEM".to_vec());
+        (document, Materials::of([file], None))
+    }
+
     #[test]
-    fn what_was_written_is_read_and_what_is_not_whole_is_refused() {
+    fn what_was_written_is_read_and_what_was_cut_off_or_changed_is_refused() {
         let folder = std::env::temp_dir().join(format!("seawall-live-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let text = "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\ntls = { certificate = { cert = \"x/cert.pem\", key = \"x/key.pem\" } }\n";
-        let document = document::parse(text, &Limits::default()).unwrap();
-        let file = (PathBuf::from("x/cert.pem"), b"PEM".to_vec());
-        let materials = Materials::of([file.clone()], None);
         let path = folder.join(LIVE);
+        let (document, materials) = one("a");
         write(&path, &document, [&Materials::default(), &materials]).unwrap();
         let (parsed, files) = read(&path).unwrap();
         assert_eq!((parsed.document, parsed.problems), (document, None));
-        assert_eq!(files, [file]);
-        prove(&folder).unwrap();
-        prove(&folder).unwrap();
+        assert_eq!(files, [("x/cert.pem".into(), b"PEM".to_vec())]);
         let whole = std::fs::read(&path).unwrap();
-        let none = Materials::default();
-        write(&path, &Document::default(), [&none, &none]).unwrap();
-        promote(&folder).unwrap();
-        assert!(!folder.join(PROVING).exists());
-        assert_eq!(std::fs::read(folder.join(LAST_GOOD)).unwrap(), whole);
+        assert!(verify(&path).unwrap().is_some());
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            // Between two parts nothing shows that more were to come: a file that is missing is told when it is looked for.
-            if let Ok((parsed, files)) = read(&path) {
-                assert!(files.is_empty(), "{length}");
-                assert!(parsed.problems.is_none() || parsed.document.zones.is_empty());
-            }
+            assert!(read(&path).is_err(), "{length}");
         }
-        std::fs::write(&path, b"seawall-live 2\n").unwrap();
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &flipped).unwrap();
+            assert!(read(&path).is_err(), "{place}");
+        }
+        std::fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
+        assert!(read(&path).is_err(), "more than there was");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_before_there_was_a_hash_is_read() {
+        let folder = std::env::temp_dir().join(format!("seawall-before-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(LIVE);
+        let (document, _) = one("a");
+        let text = document.to_toml();
+        let mut bytes = MAGIC_BEFORE.to_vec();
+        for part in [text.as_bytes(), b"x/cert.pem", b"PEM"] {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend(part);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (parsed, files) = read(&path).unwrap();
+        assert_eq!((parsed.document, parsed.problems), (document, None));
+        assert_eq!(files, [("x/cert.pem".into(), b"PEM".to_vec())]);
+        assert!(verify(&path).unwrap().is_none());
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(read(&path).is_err());
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -259,6 +259,12 @@ pub enum Request {
     Control {
         /// Its process.
         pid: i32,
+        /// Where it answers over HTTP, once it does.
+        #[serde(default)]
+        dashboard: Option<SocketAddr>,
+        /// The file with the first token.
+        #[serde(default)]
+        token_path: Option<PathBuf>,
     },
     /// What runs?
     Status,

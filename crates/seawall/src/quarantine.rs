@@ -20,6 +20,7 @@ use seawall_proxy::state::State;
 use crate::configure::Source;
 use crate::data::Data;
 use crate::file;
+use crate::good;
 use crate::live;
 use crate::message::{Begin, Quarantined};
 use crate::say::complain;
@@ -97,10 +98,10 @@ impl Quarantine {
     }
 
     fn last_good(&self) -> Option<LastGood> {
-        let (parsed, files) = live::read(&self.data.path(live::LAST_GOOD)).ok()?;
+        let kept = good::last_good(&self.data.path("")).ok()?;
         Some(LastGood {
-            document: parsed.document,
-            files,
+            document: kept.parsed.document,
+            files: kept.files,
         })
     }
 

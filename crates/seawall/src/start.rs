@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 
 use crate::cli::Cli;
+use crate::control::truth;
 use crate::supervisor::process::Process;
 use crate::wire::{self, Wire};
 
@@ -43,9 +44,11 @@ impl Start<'_> {
             .args(self.own)
             .args(self.words)
             .stdin(Stdio::null());
-        // What they say was said in flags already.
+        // What they say was said in flags already; but for a password, which is control's alone.
         for name in mirrored() {
-            command.env_remove(name);
+            if name != truth::VARIABLE || self.role != "control" {
+                command.env_remove(name);
+            }
         }
         if self.apart {
             command.process_group(0);

@@ -15,7 +15,7 @@ use crate::cli;
 use crate::data::Data;
 use crate::distribution::joining::Identity;
 use crate::message::{Reply, Request};
-use crate::say::say;
+use crate::say::{complain, say};
 use crate::wire::Wire;
 
 /// How long anybody may take to answer.
@@ -41,6 +41,9 @@ struct Known {
 /// # Errors
 /// When there is no such folder.
 pub fn run(flags: &cli::Status) -> Result<ExitCode> {
+    if flags.at.api.is_some() {
+        return there(flags);
+    }
     if !flags.at.data.is_dir() {
         anyhow::bail!(
             "there is no data folder {} (name it with --data)",
@@ -83,6 +86,37 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
         say(known.text(&degraded).trim_end());
     }
     Ok(ExitCode::from(code))
+}
+
+/// What a control elsewhere tells: of it alone, for nobody there tells of processes. The code is 0, 1 when no location is
+/// connected, 2 when nobody answers.
+fn there(flags: &cli::Status) -> Result<ExitCode> {
+    let status = match crate::ask::status_there(&flags.at) {
+        Ok(status) => status,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if flags.json {
+        say(format_args!("{:#}", json!({ "control": status })));
+    } else {
+        let locations = match status.locations.as_slice() {
+            [] => "none".to_owned(),
+            some => {
+                let names = some.iter().map(|place| place.name.as_str());
+                names.collect::<Vec<_>>().join(", ")
+            }
+        };
+        say(format_args!(
+            "Seawall {} keeps {} chain(s)\n  rollouts    {} on their way\n  locations   {locations}\n  log         {} entries",
+            status.version,
+            status.chains,
+            status.rollouts.len(),
+            status.log
+        ));
+    }
+    Ok(ExitCode::from(u8::from(status.locations.is_empty())))
 }
 
 async fn ask(data: &Data) -> Option<Value> {
@@ -154,6 +188,10 @@ impl Known {
                 }
             }
         }
+        let troubled = |known: &Value| text(known, "/trouble").is_some();
+        if self.control.as_ref().is_some_and(troubled) {
+            degraded.push("store".into());
+        }
         match &self.state {
             None => degraded.push("no_admin_port".into()),
             Some(state) => {
@@ -203,6 +241,10 @@ impl Known {
                     pid.unwrap_or(0)
                 ),
             );
+        }
+        let trouble = self.control.as_ref();
+        if let Some(trouble) = trouble.and_then(|known| text(known, "/trouble")) {
+            line("store", trouble);
         }
         let what = if degraded.is_empty() {
             "nothing".into()
@@ -256,7 +298,7 @@ fn processes(known: &Value, line: &mut impl FnMut(&str, &str)) {
     }
     let restarts = number(known, "/restarts").unwrap_or(0);
     line("restarts", &restarts.to_string());
-    for key in ["http", "https", "admin"] {
+    for key in ["http", "https", "dashboard", "admin"] {
         if let Some(address) = text(known, &format!("/up/{key}")) {
             line(key, address);
         }

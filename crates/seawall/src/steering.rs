@@ -103,6 +103,8 @@ mod tests {
             ttl: 60,
             at: cli::At {
                 data: "none".into(),
+                api: None,
+                api_ca: None,
             },
         };
         let places = [

@@ -231,7 +231,7 @@ struct Supervisor {
     agent_at: Option<Instant>,
     up: Option<Rc<Wire>>,
     /// Control's process, as `up` says.
-    control: Option<i32>,
+    control: Option<announce::Control>,
     /// Who waits to be told that it is served.
     asked_here: u64,
     here: BTreeMap<u64, Rc<Wire>>,

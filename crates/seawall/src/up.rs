@@ -1,6 +1,7 @@
 //! `seawall up`: everything on one machine. A parent without a state of its own: it starts the supervisor, or takes over one that
 //! runs already, hands signals on, and starts the next one when it dies. It may be killed without harm.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -11,6 +12,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cli;
+use crate::control::truth;
+use crate::control::words::FromControl;
 use crate::data::Data;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
@@ -32,6 +35,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// # Errors
 /// Whatever keeps it from serving, with what can be done.
 pub fn run(flags: &cli::Up) -> Result<ExitCode> {
+    // What control could not use is told before anything runs.
+    truth::address(flags.store.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -107,8 +112,10 @@ struct Up {
 /// The process that keeps versions.
 struct Control {
     process: Process,
-    /// It hears of our end by it.
-    _wire: Wire,
+    /// It hears of our end by it, and says where it listens.
+    wire: Wire,
+    /// Where it answers over HTTP, and the file with the first token.
+    listens: Option<(SocketAddr, PathBuf)>,
     began: Instant,
     wait: Duration,
     /// It has gone; the next one is started then.
@@ -116,14 +123,35 @@ struct Control {
 }
 
 impl Control {
-    /// Waits until it has gone, or the next one is due.
-    async fn changes(control: Option<&Self>) {
+    /// Waits until it listens, has gone, or the next one is due.
+    async fn changes(control: Option<&Self>) -> Option<(SocketAddr, PathBuf)> {
         match control {
             None => std::future::pending().await,
             Some(Self {
                 again: Some(at), ..
             }) => tokio::time::sleep_until(*at).await,
-            Some(Self { process, .. }) => drop(process.ended().await),
+            Some(Self { process, wire, .. }) => tokio::select! {
+                _ = process.ended() => {}
+                listens = listens(wire) => return Some(listens),
+            },
+        }
+        None
+    }
+}
+
+/// Waits until control says that it listens; whether it has gone is seen elsewhere.
+async fn listens(wire: &Wire) -> (SocketAddr, PathBuf) {
+    loop {
+        match wire.hear::<FromControl>().await {
+            Ok(Some((
+                FromControl::Listens {
+                    dashboard,
+                    token_path,
+                },
+                _,
+            ))) => return (dashboard, token_path),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 }
@@ -206,7 +234,8 @@ impl Up {
             Ok((process, wire)) => {
                 self.control = Some(Control {
                     process,
-                    _wire: wire,
+                    wire,
+                    listens: None,
                     began: Instant::now(),
                     wait,
                     again: None,
@@ -250,8 +279,12 @@ impl Up {
             .as_ref()
             .filter(|control| control.again.is_none())
         {
-            let pid = control.process.pid();
-            let _ = supervisor.wire.say(&Request::Control { pid }, &[]);
+            let word = Request::Control {
+                pid: control.process.pid(),
+                dashboard: control.listens.as_ref().map(|(address, _)| *address),
+                token_path: control.listens.as_ref().map(|(_, path)| path.clone()),
+            };
+            let _ = supervisor.wire.say(&word, &[]);
         }
     }
 
@@ -273,8 +306,11 @@ impl Up {
                     }
                     let _ = supervisor.wire.say(&request, &[]);
                 }
-                () = Control::changes(self.control.as_ref()) => {
-                    self.control_changes().await;
+                listens = Control::changes(self.control.as_ref()) => {
+                    match (listens, &mut self.control) {
+                        (Some(listens), Some(control)) => control.listens = Some(listens),
+                        _ => self.control_changes().await,
+                    }
                     self.tell_of_control(supervisor);
                 }
                 reply = supervisor.wire.hear::<Reply>() => match reply {
@@ -336,7 +372,7 @@ fn request_again(stop: &Request) -> Request {
 
 fn addresses(up: &Value) -> String {
     let mut text = String::new();
-    for key in ["http", "https", "admin"] {
+    for key in ["http", "https", "dashboard", "admin"] {
         if let Some(address) = up.get(key).and_then(Value::as_str) {
             text.push_str(&format!("\n  {key:<10} {address}"));
         }

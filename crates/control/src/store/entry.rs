@@ -209,6 +209,14 @@ pub enum Body {
         /// Its name.
         location: String,
     },
+    /// This log was brought back: of a backup, or of what an edge had kept. What was published after its last entry is known to
+    /// edges and not to it, so that publication goes on above the highest generation that any of them, or the object store, shows.
+    Restored {
+        /// The number of the last entry that was brought back; 0 where the log was made anew.
+        seq: u64,
+        /// That entry's hash.
+        hash: Hash,
+    },
 }
 
 /// The public keys of a location.
@@ -249,6 +257,16 @@ pub enum Subject {
     },
     /// An emergency switch.
     Kill(Scope),
+}
+
+impl Subject {
+    /// What rollouts of it are found by: no two that run have the same.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Version { chain, .. } => chain.to_string(),
+            Self::Kill(scope) => format!("kill {}", scope.key()),
+        }
+    }
 }
 
 /// What an emergency switch reaches.
@@ -327,6 +345,7 @@ impl Body {
             Self::DoneHere { .. } => "done_here",
             Self::Drained { .. } => "drained",
             Self::Undrained { .. } => "undrained",
+            Self::Restored { .. } => "restored",
         }
     }
 
@@ -341,7 +360,7 @@ impl Body {
     }
 
     /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `import` (the path), `token`,
-    /// `location`, `here` and `drain` (names).
+    /// `location`, `here` and `drain` (names), and `restore` (its only key is `log`).
     pub fn stands(&self) -> Option<Stands> {
         Some(match self {
             Self::Pinned { chain, .. } => Stands::Set("pin", chain.to_string()),
@@ -356,6 +375,7 @@ impl Body {
             Self::DoneHere { location, .. } => Stands::Set("here", location.clone()),
             Self::Drained { location } => Stands::Set("drain", location.clone()),
             Self::Undrained { location } => Stands::Clear("drain", location.clone()),
+            Self::Restored { .. } => Stands::Set("restore", "log".into()),
             _ => return None,
         })
     }

@@ -81,12 +81,22 @@ pub enum StoreError {
     Unknown(String),
     /// What is stored is not what was written.
     #[error(
-        "{path} is damaged: {what}; edges serve on without it; stop control, put the file aside, and bring back a backup with `seawall restore`"
+        "{path} is damaged: {what}; edges serve on without it; stop control, put it aside, and bring back a backup with `seawall restore`"
     )]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        what: String,
+    },
+    /// Somebody else leads here by now: what we know is old, and nothing of ours is let in.
+    #[error(
+        "{path}: {what}; this control leads no more: it has to start anew, and waits until it may lead"
+    )]
+    Lost {
+        /// The store.
+        path: PathBuf,
+        /// How we know.
         what: String,
     },
     /// A newer Seawall wrote it.

@@ -1,6 +1,6 @@
 //! The truth: an append-only log with a dense sequence, compare-and-set, and a chain of hashes, and what is derived of it.
 //!
-//! [`ConfigStore`] is what control needs of it; [`sqlite::Sqlite`] is the embedded one. An append is one transaction: all of its
+//! [`ConfigStore`] is what control needs of it; [`sqlite::Sqlite`] is the embedded one, [`postgres::Postgres`] that for many machines. An append is one transaction: all of its
 //! entries are there, with what is derived of them, or none. Once [`ConfigStore::append`] has returned, a crash of the process
 //! or of the machine loses nothing of it.
 //!
@@ -12,15 +12,22 @@
 
 pub mod entry;
 mod error;
+mod packed;
+pub mod postgres;
 mod rollout;
 pub mod sqlite;
+mod work;
+
+mod transfer;
 
 use std::collections::BTreeMap;
 
 pub use entry::{Body, Entry, KillSwitch, LocationKeys, Outcome, Scope, Subject};
 pub use error::{Conflict, StoreError};
+pub use postgres::Postgres;
 pub use rollout::{Rollout, State};
 pub use sqlite::Sqlite;
+pub use transfer::transfer;
 
 use crate::version::{Chain, Hash, Version};
 use seawall_model::tempo::Kind;
@@ -145,6 +152,13 @@ pub trait ConfigStore: Send {
     /// is then as it was. After [`StoreError::Unknown`] it may or may not have happened: send it again with its `request`.
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError>;
 
+    /// What the append with this id did, if there was one: for who cannot make the very same append again, since what it derived
+    /// it from has moved on.
+    ///
+    /// # Errors
+    /// What the store cannot do now, as for all that follow.
+    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError>;
+
     /// The number of the log's last entry; 0 if there is none.
     ///
     /// # Errors
@@ -238,6 +252,13 @@ pub trait ConfigStore: Send {
     /// # Errors
     /// As [`ConfigStore::last`].
     fn rebuild(&mut self) -> Result<(), StoreError>;
+
+    /// Takes in entries of another store's log as they are, behind its own last one, with documents that they name: for copies.
+    /// All of them are there then, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if they do not follow its last entry, and as [`ConfigStore::append`].
+    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError>;
 
     /// All that is derived.
     ///

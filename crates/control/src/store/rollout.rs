@@ -74,10 +74,7 @@ impl Rollout {
 
     /// What its rows are found by: no two running rollouts have the same.
     pub fn key(&self) -> String {
-        match &self.subject {
-            Subject::Version { chain, .. } => chain.to_string(),
-            Subject::Kill(scope) => format!("kill {}", scope.key()),
-        }
+        self.subject.key()
     }
 
     /// Takes in an entry about it.

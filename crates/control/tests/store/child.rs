@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use seawall_control::ConfigStore;
-use seawall_control::store::{Change, Outcome, Sqlite};
+use seawall_control::store::postgres::Patience;
+use seawall_control::store::{Append, Change, Outcome, Postgres, RequestId, Sqlite};
 use seawall_model::tempo::Kind;
 
 use crate::properties::{append, document, zone};
@@ -31,6 +32,7 @@ pub fn start(job: &str, store: &Path) -> Writer {
         ])
         .env(JOB, job)
         .env(STORE, store)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
@@ -73,7 +75,10 @@ fn the_child() {
     };
     let path = Path::new(&path);
     match job.as_str() {
-        "write" => write(path),
+        "write" => write(&mut Sqlite::open(path).expect("opens")),
+        "write-postgres" => write(&mut opened(path)),
+        "insist-postgres" => insist(&mut opened(path)),
+        "lead-postgres" => lead(path.to_str().expect("an address")),
         "starve" => starve(path),
         "be-nobody" => be_nobody(path),
         other => panic!("no job {other}"),
@@ -86,8 +91,7 @@ fn tell(key: &str, what: impl std::fmt::Display) {
 }
 
 /// Appends without an end: a version, its rollout, and the end of the rollout before it, in one. Each that was done is told.
-fn write(path: &Path) {
-    let mut store = Sqlite::open(path).expect("opens");
+fn write(store: &mut dyn ConfigStore) {
     let chain = zone("a.test");
     loop {
         let number = store
@@ -113,6 +117,64 @@ fn write(path: &Path) {
         });
         store.append(&append(changes)).expect("appended");
         tell("done", number);
+    }
+}
+
+/// A store in PostgreSQL; its address came as a path.
+fn opened(url: &Path) -> Postgres {
+    crate::server::open(url.to_str().expect("an address"))
+}
+
+/// Appends without an end, through whatever becomes of the server: each is sent again until it is known to be there.
+fn insist(store: &mut Postgres) {
+    assert!(store.lead().expect("asked"), "nobody else leads");
+    let chain = zone("a.test");
+    let mut number = store
+        .head(&chain)
+        .expect("head")
+        .map_or(0, |head| head.number);
+    let (mut unknown, mut failed) = (0_u32, 0_u32);
+    loop {
+        number += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        let request = Append {
+            request: Some(RequestId(id)),
+            ..append(vec![
+                document(&chain, &text(number)),
+                document(&chain, &text(number)),
+            ])
+        };
+        let done = loop {
+            match store.append(&request) {
+                Ok(done) => break done,
+                Err(seawall_control::StoreError::Unknown(_)) => unknown += 1,
+                Err(error) if error.may_come_again() => failed += 1,
+                Err(error) => panic!("{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        number = done.versions[1].number;
+        tell("done", format!("{number} {unknown} {failed}"));
+    }
+}
+
+/// Leads, and appends when it is told to, by a line each.
+fn lead(url: &str) {
+    let patience = Patience {
+        silent: std::time::Duration::from_secs(2),
+        ..Patience::default()
+    };
+    let mut store = Postgres::open_with(url, patience).expect("opens");
+    assert!(store.lead().expect("asked"), "nobody else leads");
+    tell("leads", "");
+    let chain = zone("a.test");
+    for line in std::io::stdin().lines() {
+        let line = line.expect("a line");
+        match store.append(&append(vec![document(&chain, &line)])) {
+            Ok(done) => tell("done", done.last),
+            Err(error) => tell("error", format!("{error:?}").replace('\n', " ")),
+        }
     }
 }
 

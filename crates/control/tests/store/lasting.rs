@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use seawall_control::plan::{StepSpec, Taken};
 use seawall_control::store::{
-    Append, Body, Change, KillSwitch, LocationKeys, Outcome, Scope, State, Subject,
+    Append, Body, Change, KillSwitch, LocationKeys, Outcome, Scope, Sqlite, State, Subject,
+    transfer,
 };
-use seawall_control::{Chain, ConfigStore, Hash};
+use seawall_control::{Chain, ConfigStore, Hash, StoreError};
 use seawall_model::tempo::{Kind, Share};
 
 use crate::Open;
@@ -314,4 +315,43 @@ pub fn the_log_outlives_its_reader(open: Open<'_>) {
         assert_eq!(text, entry.text, "what is read is what was written");
         (seq, hash) = (entry.seq, entry.hash);
     }
+}
+
+pub fn all_of_it_can_be_brought_into_another_store(open: Open<'_>) {
+    let folder = crate::folder::Folder::new();
+    let mut other = Sqlite::open(&folder.path("other.db")).expect("opens");
+    let mut store = open();
+    filled(&mut *store);
+    let last = store.last().expect("last");
+    // Out of it, and into it: whatever kind it is, each log has the same entries and hashes.
+    assert_eq!(transfer(&mut *store, &mut other).expect("brought"), last);
+    assert_eq!(other.verify().expect("verify"), Ok(last));
+    let (log, derived) = (
+        store.log(1, 10_000).expect("log"),
+        store.derived().expect("derived"),
+    );
+    assert_eq!(other.log(1, 10_000).expect("log"), log);
+    assert_eq!(other.derived().expect("derived"), derived);
+    // What came meanwhile follows; what is another log is refused.
+    other
+        .append(&append(vec![document(&zone("a.test"), "one more")]))
+        .expect("appended");
+    assert_eq!(
+        transfer(&mut other, &mut *store).expect("brought"),
+        last + 1
+    );
+    assert_eq!(
+        store.derived().expect("derived"),
+        other.derived().expect("derived")
+    );
+    assert_eq!(store.verify().expect("verify"), Ok(last + 1));
+    let mut third = Sqlite::open(&folder.path("third.db")).expect("opens");
+    third
+        .append(&append(vec![document(&zone("z.test"), "another log")]))
+        .expect("appended");
+    assert!(matches!(
+        transfer(&mut *store, &mut third),
+        Err(StoreError::Refused(_))
+    ));
+    assert_eq!(third.last().expect("last"), 1);
 }

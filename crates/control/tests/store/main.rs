@@ -1,7 +1,7 @@
 //! What every store must do, and what the embedded one must survive.
 //!
 //! `properties` and `lasting` are written against `dyn ConfigStore` and played with each kind of store; `embedded` is about
-//! the file.
+//! the file, `database` about PostgreSQL, which `server` starts.
 
 #![allow(
     clippy::expect_used,
@@ -11,13 +11,15 @@
 )]
 
 mod child;
+mod database;
 mod embedded;
 mod folder;
 mod lasting;
 mod properties;
+mod server;
 
 use seawall_control::ConfigStore;
-use seawall_control::store::Sqlite;
+use seawall_control::store::{Postgres, Sqlite};
 
 use folder::Folder;
 
@@ -44,23 +46,40 @@ pub(crate) fn with_sqlite(property: impl Fn(Open<'_>)) {
     property(&move || Box::new(Sqlite::open(&path).expect("opens")));
 }
 
-properties_of! {
-    sqlite, crate::with_sqlite;
-    properties:
-        numbers_are_dense_and_parents_point_back
-        a_head_that_moved_is_a_conflict_that_shows_it
-        two_writers_lose_nothing_of_each_other
-        an_append_is_whole_or_nothing
-        the_same_request_again_has_no_second_effect
-        what_is_deleted_is_restored_by_one_call
-        a_rollback_is_a_new_version_with_the_old_document
-        answers_come_in_pages
-        what_is_too_large_is_refused
-        an_event_with_a_number_of_the_stores_is_refused;
-    lasting:
-        a_rollout_goes_from_step_to_step_and_ends_once
-        one_rollout_of_a_chain_at_a_time
-        what_stands_is_the_newest_that_was_not_undone
-        all_that_is_derived_can_be_made_again_of_the_log
-        the_log_outlives_its_reader;
+pub(crate) fn with_postgres(property: impl Fn(Open<'_>)) {
+    let Some(server) = server::Server::shared() else {
+        return;
+    };
+    let (_, url) = server.database();
+    property(&move || Box::new(Postgres::open(&url).expect("opens")));
 }
+
+/// The properties of all stores, played with this one.
+macro_rules! properties_of_a_store {
+    ($store:ident, $with:path) => {
+        properties_of! {
+            $store, $with;
+            properties:
+                numbers_are_dense_and_parents_point_back
+                a_head_that_moved_is_a_conflict_that_shows_it
+                two_writers_lose_nothing_of_each_other
+                an_append_is_whole_or_nothing
+                the_same_request_again_has_no_second_effect
+                what_is_deleted_is_restored_by_one_call
+                a_rollback_is_a_new_version_with_the_old_document
+                answers_come_in_pages
+                what_is_too_large_is_refused
+                an_event_with_a_number_of_the_stores_is_refused;
+            lasting:
+                a_rollout_goes_from_step_to_step_and_ends_once
+                one_rollout_of_a_chain_at_a_time
+                what_stands_is_the_newest_that_was_not_undone
+                all_that_is_derived_can_be_made_again_of_the_log
+                the_log_outlives_its_reader
+                all_of_it_can_be_brought_into_another_store;
+        }
+    };
+}
+
+properties_of_a_store!(sqlite, crate::with_sqlite);
+properties_of_a_store!(postgres, crate::with_postgres);

@@ -219,6 +219,11 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
         (again.first, again.last, &again.versions, &again.rollouts),
         (first.first, first.last, &first.versions, &first.rollouts)
     );
+    assert_eq!(
+        store.made_by(RequestId([7; 16])).expect("made"),
+        Some(again)
+    );
+    assert_eq!(store.made_by(RequestId([8; 16])).expect("made"), None);
     assert_eq!(store.last().expect("last"), 3);
     // The same id for something else is a mistake that must not be lost.
     let other = Append {

@@ -36,7 +36,7 @@ pub struct Edge {
     /// What addresses may be connected to. Default: all three kinds.
     pub outward: Outward,
     /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `quarantine`, `origins_down`, `dns_stale`,
-    /// `access_log`, `descriptors`. Default: none of them.
+    /// `access_log`, `descriptors`, `older_configuration`, `not_on_disk`. Default: none of them.
     pub unready_when: Vec<String>,
     /// Stages that an emergency switch turns off in all zones, by name; which there are is not known here. Default: none.
     pub kill: Vec<String>,

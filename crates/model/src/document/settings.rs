@@ -51,6 +51,8 @@ pub struct ZoneSettings {
     pub max_body: Option<u64>,
     /// Whether WebSocket upgrades are let through. Default true.
     pub websocket: bool,
+    /// Whether only files and this machine's owner change it, and not the API. Default false.
+    pub managed_by_file: bool,
     /// What becomes of requests that an expression fits, in this order: `[[zone.rule]]`. Default: none.
     pub rules: Vec<Rule>,
     /// The stage `rules` as a whole: `[zone.rules]`.
@@ -89,6 +91,7 @@ impl Default for ZoneSettings {
             response_headers: HeaderEdits::default(),
             max_body: None,
             websocket: true,
+            managed_by_file: false,
             rules: Vec::new(),
             rule_stage: ZoneRules::default(),
             lists: ZoneLists::default(),
@@ -123,6 +126,7 @@ impl ZoneSettings {
         let mut zone = Self::default();
         put(&mut zone.redirect_https, reader.flag("redirect_https"));
         put(&mut zone.websocket, reader.flag("websocket"));
+        zone.managed_by_file = reader.choice("managed_by") == Some("file");
         zone.max_body = reader.size("max_body");
         zone.health = reader.table("health").map(HealthCheck::read);
         put(
@@ -216,6 +220,9 @@ impl ZoneSettings {
             default.redirect_https,
         );
         entries.flag("websocket", self.websocket, default.websocket);
+        if self.managed_by_file {
+            entries.text("managed_by", "file");
+        }
         if let Some(bytes) = self.max_body {
             entries.size("max_body", bytes, u64::MAX);
         }

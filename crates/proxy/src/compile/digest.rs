@@ -227,8 +227,8 @@ structs! {
     Zone { name, hosts, origins, settings }
     ZoneSettings {
         health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
-        request_headers, response_headers, max_body, websocket, rules, rule_stage, lists, ddos,
-        body, hotlink, hygiene, transform, maintenance,
+        request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
+        lists, ddos, body, hotlink, hygiene, transform, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
@@ -458,6 +458,7 @@ mod tests {
         let changes = [
             "",
             "websocket = false",
+            "managed_by = \"file\"",
             "redirect_https = true",
             "max_body = \"1KiB\"",
             "health = { }",

@@ -17,6 +17,7 @@ use super::stands::HERE;
 use crate::data::{self, Data};
 use crate::distribution::joining::Identity;
 use crate::distribution::publisher::now_ms;
+use crate::good;
 use crate::here::{Act, Done, Glass};
 use crate::live;
 use crate::order::{Chain, Change};
@@ -129,30 +130,41 @@ impl Agent {
         ))
     }
 
-    /// What had proved good, in place of what serves.
+    /// What had proved good, in place of what serves: the newest that is not the same.
     fn back_here(&mut self, chain: &Chain) -> Result<String> {
         self.may_hold()?;
-        let now = text_of(&live_document(&self.data, live::LIVE)?, chain);
-        let now = now.with_context(|| format!("{chain} does not serve here"))?;
-        let good = live_document(&self.data, live::LAST_GOOD)?;
-        let good = text_of(&good, chain).with_context(|| {
-            format!("{chain} was not there when this edge had last proved good")
-        })?;
-        if good == now && !self.managed.is_on_trial(chain) {
-            bail!(
-                "what serves of {chain} is what had proved good last: there is nothing before it here (`seawall kill` switches a stage off)"
-            );
-        }
+        let now = self.serves_of(chain)?;
+        let folder = self.data.path("");
+        let earlier = good::GOOD.iter().filter_map(|name| {
+            let (parsed, _) = live::read(&folder.join(name)).ok()?;
+            text_of(&parsed.document, chain)
+        });
+        let mut earlier = earlier.filter(|text| *text != now);
+        let good = match earlier.next() {
+            Some(text) => text,
+            // What is on trial goes; what all others have stays.
+            None if self.managed.is_on_trial(chain) => now,
+            None => bail!(
+                "nothing else of {chain} has proved good on this machine: there is nothing to go back to (`seawall kill` switches a stage off)"
+            ),
+        };
         self.hold(chain, good);
         Ok(format!(
             "{chain} is back at what had proved good, here, until there is a newer version"
         ))
     }
 
+    /// What serves of a chain, as text.
+    fn serves_of(&self, chain: &Chain) -> Result<String> {
+        let live = good::recall(&self.data.path(""))
+            .map_err(|error| anyhow!("what serves cannot be read: {error}"))?;
+        text_of(&live.parsed.document, chain)
+            .with_context(|| format!("{chain} does not serve here"))
+    }
+
     fn hold_here(&mut self, chain: &Chain) -> Result<String> {
         self.may_hold()?;
-        let now = text_of(&live_document(&self.data, live::LIVE)?, chain);
-        let now = now.with_context(|| format!("{chain} does not serve here"))?;
+        let now = self.serves_of(chain)?;
         self.hold(chain, now);
         Ok(format!(
             "{chain} stays as it is, here, until there is a newer version"
@@ -249,13 +261,6 @@ fn own_key(data: &Data) -> Result<SigningKey> {
         return Ok(key);
     }
     bail!("{} cannot be written", data.path(KEY).display())
-}
-
-fn live_document(data: &Data, name: &str) -> Result<Document> {
-    match live::read(&data.path(name)) {
-        Ok((parsed, _)) => Ok(parsed.document),
-        Err(error) => Err(anyhow!("{}: {error}", data.path(name).display())),
-    }
 }
 
 fn text_of(document: &Document, chain: &Chain) -> Option<String> {

@@ -5,216 +5,365 @@ use std::path::Path;
 use std::rc::Rc;
 
 use seawall_control::store::{
-    Appended, Body, Change as StoreChange, KillSwitch, Outcome, Scope, State, StoreError, Subject,
+    Appended, Body, Change as StoreChange, KillSwitch, Outcome, RequestId, Scope, State,
+    StoreError, Subject,
 };
+use seawall_control::version::Version;
 use seawall_model::tempo::Kind;
-use serde::Serialize;
-use serde_json::json;
 
-use super::make::{By, NotMade};
-use super::words::{Applied, FromControl, ToControl, Told};
+use super::asks::{
+    Answer, Applied, Ask, Asked, Bucket, Document, EntryTold, Log, Made, NotMade, Place, Published,
+    Status, Told, Versions, When, Which, ZoneTold, Zones,
+};
+use super::make::{By, Wanted};
+use super::words::FromControl;
 use super::{Control, kills};
 use crate::order::{self, Chain};
+use crate::process::VERSION;
 use crate::wire::Wire;
 
-/// Versions that are told.
-const VERSIONS: usize = 1_000;
+/// Versions that are looked through for one that is another document.
+const LOOKED_THROUGH: usize = 1_000;
+/// Rows on one page, at most.
+pub const PAGE: usize = 1_000;
 
-/// An answer, and what travels beside it.
-type Answer = Result<(FromControl, Option<OwnedFd>), NotMade>;
+type Answered = Result<Answer, NotMade>;
 
 impl Control {
-    pub(super) fn answer(&mut self, wire: &Rc<Wire>, word: ToControl, files: Vec<OwnedFd>) {
-        let answered = self.try_to_answer(word, files);
-        let (word, file) = answered.unwrap_or_else(|not| {
-            let word = match not {
-                NotMade::Refused(why) => FromControl::Refused { why },
-                NotMade::Conflict { why, head } => FromControl::Conflict { why, head },
-            };
-            (word, None)
-        });
-        let files: Vec<_> = file.iter().map(AsFd::as_fd).collect();
+    /// Answers somebody on the socket.
+    pub(super) fn answer_on(&mut self, wire: &Rc<Wire>, files: Vec<OwnedFd>) {
+        let asked = order::take::<Asked>(files.into_iter().next());
+        let answered = match asked {
+            Ok(asked) => self.answer(asked),
+            Err(error) => Err(NotMade::Refused(format!(
+                "this control does not know what is asked ({error}): is it of another version?"
+            ))),
+        };
         // Who asked may have gone.
-        let _ = wire.say(&word, &files);
+        let _ =
+            order::put(&answered).and_then(|file| wire.say(&FromControl::Answer, &[file.as_fd()]));
     }
 
-    fn try_to_answer(&mut self, word: ToControl, files: Vec<OwnedFd>) -> Answer {
-        match word {
-            ToControl::Apply {
-                path,
-                who,
-                why,
+    /// Answers anybody. What is asked by a token is looked at as far as the token's scopes are about one chain; whether it may ask
+    /// such a thing at all is for whoever heard it.
+    pub(super) fn answer(&mut self, asked: Asked) -> Answered {
+        let by = By {
+            who: &asked.who,
+            why: &asked.why,
+            request: asked.request.map(RequestId),
+        };
+        if let Some(request) = by.request
+            && let Some(made) = self.engine.store().made_by(request)?
+        {
+            return repeated(&asked.ask, &made);
+        }
+        if let (Some(token), Some(chain)) = (&asked.token, changed_by(&asked.ask)) {
+            self.maker().may_change(token, &chain)?;
+        }
+        let token = asked.token.as_deref();
+        let wanted = |text| Wanted {
+            text,
+            folder: Path::new("/"),
+            chain: None,
+            when: None,
+            token,
+        };
+        match &asked.ask {
+            Ask::Apply {
+                text,
+                folder,
                 parent,
                 approve,
             } => {
-                let text: String = order::take(files.into_iter().next()).map_err(refused)?;
-                let base = Path::new(&path).parent().unwrap_or(Path::new("/"));
-                let by = By {
-                    who: &who,
-                    why: &why,
-                    parent,
+                let when = parent.map(|parent| When::Is(parent, String::new()));
+                let wanted = Wanted {
+                    folder,
+                    when: when.as_ref(),
+                    ..wanted(text)
                 };
-                let applied = self.maker().apply(&text, base, &by)?;
-                if approve {
-                    let rollouts = applied.versions.iter();
-                    let approved = rollouts.map(|(_, _, rollout)| {
-                        StoreChange::Event(Body::Approved { rollout: *rollout })
-                    });
-                    self.engine
-                        .append(&who, &why, Vec::new(), approved.collect())?;
-                }
-                beside(FromControl::Applied, &applied)
+                self.apply(&wanted, *approve, &by)
             }
-            ToControl::Versions { chain } => self.versions(&chain),
-            ToControl::Texts { chain, a, b } => self.texts(&chain, a, b),
-            ToControl::Rollback {
+            Ask::Put {
                 chain,
-                version,
-                who,
-                why,
-            } => self.roll_back(chain, version, &who, &why),
-            ToControl::Delete {
-                zone,
-                restore,
-                who,
-                why,
-            } => self.delete(zone, restore, &who, &why),
-            ToControl::Pin {
-                chain,
-                unpin,
-                who,
-                why,
-            } => self.pin(chain, unpin, &who, &why),
-            ToControl::Decide {
-                rollout,
+                text,
+                when,
                 approve,
-                who,
-                why,
-            } => self.decide(rollout, approve, &who, &why),
-            ToControl::Kill {
+            } => {
+                let wanted = Wanted {
+                    chain: Some(chain),
+                    when: Some(when),
+                    ..wanted(text)
+                };
+                self.apply(&wanted, *approve, &by)
+            }
+            Ask::Check { text } => {
+                // To look at what would be is not to do it.
+                let wanted = Wanted {
+                    token: None,
+                    ..wanted(text)
+                };
+                self.maker().try_out(&wanted).map(Answer::Checked)
+            }
+            Ask::Rollback { chain, version } => self.roll_back(chain, *version, &by),
+            Ask::Delete { zone, restore } => self.delete(zone, *restore, &by),
+            Ask::Pin { chain, unpin } => self.pin(chain, *unpin, &by),
+            Ask::Decide { rollout, approve } => self.decide(*rollout, *approve, &by),
+            Ask::JoinToken { location, for_s } => self.join_token(location, *for_s, &by),
+            Ask::Leave { location } => self.leave(location, &by),
+            Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
+            Ask::Kill {
                 stage,
                 zone,
                 location,
                 seconds,
-                who,
-                why,
             } => {
                 let scope = Scope {
-                    module: stage,
-                    zone,
-                    location,
+                    module: stage.clone(),
+                    zone: zone.clone(),
+                    location: location.clone(),
                 };
-                self.kill(scope, seconds, &who, &why)
+                self.kill(scope, *seconds, &by)
             }
-            ToControl::Rollouts { ids } => {
-                beside(FromControl::Rollouts, &self.engine.standings(&ids)?)
-            }
-            ToControl::JoinToken {
-                location,
-                for_s,
-                who,
-            } => self.join_token(&location, for_s, &who),
-            ToControl::Locations => self.places(),
-            ToControl::Leave { location, who, why } => self.leave(&location, &who, &why),
-            ToControl::Drain {
-                location,
-                undrain,
-                who,
-                why,
-            } => self.drain(location, undrain, &who, &why),
-            ToControl::Status => {
-                let running = self.engine.standings(&[])?;
-                let seq = self.engine.store().last()?;
-                let status = json!({
-                    "log": seq,
-                    "published": {
-                        "generation": self.publisher.generation(),
-                        "folder": self.publisher.folder().path(),
-                        "problem": self.unpublished,
-                    },
-                    "chains": self.engine.serving().count(),
-                    "rollouts": running,
-                    "locations": self.engine.fleet.places(self.now_ms()),
-                    "edges": self.edges.as_ref().map(|edges| edges.listens),
-                    "bucket": self.mirrored.as_ref().map(|state| state.borrow().clone()),
-                });
-                Ok((FromControl::Status(status), None))
-            }
-            ToControl::Agent { .. } | ToControl::Report => Ok((FromControl::Done, None)),
+            Ask::MakeToken(new) => self.make_token(new, token, &by),
+            Ask::RevokeToken { name } => self.revoke_token(name, &by),
+            ask => self.look(ask),
         }
     }
 
-    fn versions(&mut self, chain: &Chain) -> Answer {
-        let serves = self.engine.serves(chain);
+    /// What changes nothing.
+    fn look(&mut self, ask: &Ask) -> Answered {
+        match ask {
+            Ask::Zones { after, limit } => self.zones(after.as_deref(), *limit),
+            Ask::Document { chain, which } => self.document(chain, *which),
+            Ask::Versions {
+                chain,
+                before,
+                limit,
+            } => self.versions(chain, *before, *limit),
+            Ask::Version { chain, number } => self.version(chain, *number),
+            Ask::Diff { chain, a, b } => self.texts(chain, *a, *b),
+            Ask::Log { before, limit } => self.log(*before, *limit),
+            Ask::Rollouts { ids } => Ok(Answer::Rollouts(self.engine.standings(ids)?)),
+            Ask::Locations => Ok(Answer::Locations(self.places())),
+            Ask::Tokens => Ok(Answer::Tokens(self.tokens_told()?)),
+            _ => Ok(Answer::Status(self.status())),
+        }
+    }
+
+    /// What is known, also where the store does not answer.
+    fn status(&mut self) -> Status {
+        let running = self.engine.standings(&[]);
+        let seq = self.engine.store().last();
+        Status {
+            version: VERSION.to_owned(),
+            trouble: seq.as_ref().err().map(ToString::to_string),
+            log: seq.unwrap_or_default(),
+            published: Published {
+                generation: self.publisher.generation(),
+                folder: self.publisher.folder().path().display().to_string(),
+                problem: self.unpublished.clone(),
+            },
+            chains: self.engine.serving().count(),
+            rollouts: running.unwrap_or_default(),
+            locations: self.places(),
+            edges: self.edges.as_ref().map(|edges| edges.listens.to_string()),
+            bucket: self.mirrored.as_ref().map(|mirrored| {
+                let mirrored = mirrored.borrow();
+                Bucket {
+                    bucket: mirrored.bucket.clone(),
+                    generation: mirrored.generation,
+                    why: mirrored.why.clone(),
+                }
+            }),
+        }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.engine.fleet.places(self.now_ms())
+    }
+
+    fn apply(&mut self, wanted: &Wanted<'_>, approve: bool, by: &By<'_>) -> Answered {
+        let applied = self.maker().apply(wanted, by)?;
+        if approve {
+            let approved = applied.versions.iter().map(|made| {
+                StoreChange::Event(Body::Approved {
+                    rollout: made.rollout,
+                })
+            });
+            let approved: Vec<_> = approved.collect();
+            if !approved.is_empty() {
+                self.engine.append(by.who, by.why, Vec::new(), approved)?;
+            }
+        }
+        Ok(Answer::Applied(applied))
+    }
+
+    fn zones(&mut self, after: Option<&str>, limit: usize) -> Answered {
+        let limit = limit.clamp(1, PAGE);
+        // Before all zones comes what they share.
+        let after = after.map_or(Chain::Platform, |name| Chain::Zone(name.to_owned()));
+        let heads = self.engine.store().heads(Some(&after), limit)?;
+        let full = heads.len() == limit;
+        let mut zones = Vec::with_capacity(heads.len());
+        for head in heads {
+            let Some(name) = head.chain.zone() else {
+                continue;
+            };
+            let key = head.chain.to_string();
+            zones.push(ZoneTold {
+                name: name.to_owned(),
+                newest: head.number,
+                serves: self.engine.serves(&head.chain),
+                deleted: head.tombstone,
+                pinned: self.engine.store().stands("pin", &key)?.is_some(),
+                author: head.author,
+                at: head.at,
+            });
+        }
+        let next = zones.last().filter(|_| full).map(|zone| zone.name.clone());
+        Ok(Answer::Zones(Zones { zones, next }))
+    }
+
+    fn document(&mut self, chain: &Chain, which: Which) -> Answered {
+        let number = match which {
+            Which::Number(number) => Some(number),
+            Which::Serving => self.engine.serves(chain),
+            Which::Newest => self.engine.store().head(chain)?.map(|head| head.number),
+        };
+        let version = match number {
+            Some(number) => self.engine.store().version(chain, number)?,
+            None => None,
+        };
+        let version = version.filter(|version| !version.tombstone);
+        let version = version.ok_or_else(|| {
+            NotMade::Unknown(format!("{chain} has no such version with a document"))
+        })?;
+        let text = self.engine.store().document(&version.hash)?;
+        Ok(Answer::Document(Document {
+            number: version.number,
+            hash: version.hash.to_string(),
+            text: text.unwrap_or_default(),
+        }))
+    }
+
+    /// The versions of a chain that are on trial.
+    fn on_trial(&mut self, chain: &Chain) -> Result<Vec<u64>, StoreError> {
         let running = self.engine.store().running()?;
         let on_trial = running.iter().filter_map(|rollout| match &rollout.subject {
             Subject::Version { chain: of, to, .. } if of == chain => Some(*to),
             _ => None,
         });
-        let on_trial: Vec<u64> = on_trial.collect();
-        let history = self.engine.store().history(chain, None, VERSIONS)?;
-        if history.is_empty() {
-            return Err(NotMade::Refused(unknown(chain)));
-        }
-        let told: Vec<Told> = history
-            .into_iter()
-            .map(|version| Told {
-                number: version.number,
-                serves: serves == Some(version.number),
-                on_trial: on_trial.contains(&version.number),
-                author: version.author,
-                why: version.why,
-                at: version.at,
-                hash: version.hash.to_string(),
-                tombstone: version.tombstone,
-            })
-            .collect();
-        beside(FromControl::Versions, &told)
+        Ok(on_trial.collect())
     }
 
-    fn texts(&mut self, chain: &Chain, a: Option<u64>, b: Option<u64>) -> Answer {
+    fn told(&mut self, version: Version) -> Result<Told, StoreError> {
+        let serves = self.engine.serves(&version.chain);
+        let on_trial = self.on_trial(&version.chain)?.contains(&version.number);
+        Ok(Told::of(version, serves, on_trial))
+    }
+
+    fn versions(&mut self, chain: &Chain, before: Option<u64>, limit: usize) -> Answered {
+        let limit = limit.clamp(1, PAGE);
+        let history = self.engine.store().history(chain, before, limit)?;
+        if history.is_empty() && before.is_none() {
+            return Err(NotMade::Unknown(unknown(chain)));
+        }
+        let (serves, on_trial) = (self.engine.serves(chain), self.on_trial(chain)?);
+        let last = history.last().map(|last| last.number);
+        let next = last.filter(|last| history.len() == limit && *last > 1);
+        let told = |version: Version| {
+            let tried = on_trial.contains(&version.number);
+            Told::of(version, serves, tried)
+        };
+        Ok(Answer::Versions(Versions {
+            versions: history.into_iter().map(told).collect(),
+            next,
+        }))
+    }
+
+    fn version(&mut self, chain: &Chain, number: u64) -> Answered {
+        let version = self.engine.store().version(chain, number)?;
+        let version =
+            version.ok_or_else(|| NotMade::Unknown(format!("{chain} has no version {number}")))?;
+        Ok(Answer::Version(self.told(version)?))
+    }
+
+    fn texts(&mut self, chain: &Chain, a: Option<u64>, b: Option<u64>) -> Answered {
         let head = self.engine.store().head(chain)?;
-        let head = head.ok_or_else(|| NotMade::Refused(unknown(chain)))?.number;
-        let (a, b) = (
-            a.or(self.engine.serves(chain)).unwrap_or(head),
-            b.unwrap_or(head),
-        );
-        let mut texts = Vec::new();
-        for number in [a, b] {
+        let head = head.ok_or_else(|| NotMade::Unknown(unknown(chain)))?.number;
+        let a = a.or(self.engine.serves(chain)).unwrap_or(head);
+        let b = b.unwrap_or(head);
+        let mut text = |number| {
             if self.engine.store().version(chain, number)?.is_none() {
-                return Err(NotMade::Refused(format!("{chain} has no version {number}")));
+                return Err(NotMade::Unknown(format!("{chain} has no version {number}")));
             }
-            texts.push(self.engine.text(chain, number)?.unwrap_or_default());
-        }
-        beside(FromControl::Texts { a, b }, &texts)
+            Ok(self.engine.text(chain, number)?.unwrap_or_default())
+        };
+        let (before, after) = (text(a)?, text(b)?);
+        Ok(Answer::Texts {
+            a,
+            b,
+            before,
+            after,
+        })
     }
 
-    fn roll_back(&mut self, chain: Chain, version: Option<u64>, who: &str, why: &str) -> Answer {
-        let head = self.engine.store().head(&chain)?;
-        let head = head.ok_or_else(|| NotMade::Refused(unknown(&chain)))?;
-        let serves = self.engine.serves(&chain);
+    fn log(&mut self, before: Option<u64>, limit: usize) -> Answered {
+        let limit = limit.clamp(1, PAGE);
+        let end = before.unwrap_or(u64::MAX);
+        let end = end.min(self.engine.store().last()?.saturating_add(1));
+        let from = end.saturating_sub(limit as u64).max(1);
+        let many = usize::try_from(end.saturating_sub(from)).unwrap_or(limit);
+        let mut entries = Vec::new();
+        if many > 0 {
+            entries = self.engine.store().log(from, many)?;
+        }
+        let told = entries.into_iter().rev().map(|entry| {
+            let mut what = serde_json::to_value(&entry.body).unwrap_or_default();
+            if let (Body::TokenMade { .. }, Some(what)) = (&entry.body, what.as_object_mut()) {
+                what.remove("hash");
+            }
+            EntryTold {
+                seq: entry.seq,
+                at: entry.at,
+                who: entry.who,
+                why: entry.why,
+                what,
+                hash: entry.hash,
+            }
+        });
+        Ok(Answer::Log(Log {
+            entries: told.collect(),
+            next: (from > 1).then_some(from),
+        }))
+    }
+
+    fn roll_back(&mut self, chain: &Chain, version: Option<u64>, by: &By<'_>) -> Answered {
+        let head = self.engine.store().head(chain)?;
+        let head = head.ok_or_else(|| NotMade::Unknown(unknown(chain)))?;
+        let serves = self.engine.serves(chain);
         // A version on its way is what is to go; else the one that serves is.
         let before = match serves {
             Some(serves) if serves != head.number => Some(serves),
-            _ => self.before(&chain, head.number)?,
+            _ => self.before(chain, head.number)?,
         };
         let to = version.or(before).ok_or_else(|| {
             NotMade::Refused(format!("{chain} has no version before {}", head.number))
         })?;
-        let known = self.engine.store().version(&chain, to)?;
+        let known = self.engine.store().version(chain, to)?;
         if known.is_none_or(|known| known.tombstone) {
-            return Err(NotMade::Refused(format!(
+            return Err(NotMade::Unknown(format!(
                 "{chain} has no version {to} with a document: `seawall versions` lists them"
             )));
         }
         let change = StoreChange::Return(chain.clone(), to);
-        let why = format!("rollback to {to}: {why}");
-        self.make(chain, change, Kind::Return, who, &why)
+        let why = format!("rollback to {to}: {}", by.why);
+        self.make(chain, change, Kind::Return, &By { why: &why, ..*by })
     }
 
     /// The youngest version before this one that is another document.
     fn before(&mut self, chain: &Chain, number: u64) -> Result<Option<u64>, StoreError> {
-        let history = self.engine.store().history(chain, None, VERSIONS)?;
+        let history = self.engine.store().history(chain, None, LOOKED_THROUGH)?;
         let this = history.iter().find(|version| version.number == number);
         let hash = this.map(|version| version.hash);
         let before = history.iter().filter(|version| version.number < number);
@@ -222,10 +371,10 @@ impl Control {
         Ok(other.next().map(|version| version.number))
     }
 
-    fn delete(&mut self, zone: String, restore: bool, who: &str, why: &str) -> Answer {
-        let chain = Chain::Zone(zone);
+    fn delete(&mut self, zone: &str, restore: bool, by: &By<'_>) -> Answered {
+        let chain = Chain::Zone(zone.to_owned());
         let head = self.engine.store().head(&chain)?;
-        let head = head.ok_or_else(|| NotMade::Refused(unknown(&chain)))?;
+        let head = head.ok_or_else(|| NotMade::Unknown(unknown(&chain)))?;
         if head.tombstone != restore {
             let is = if restore {
                 "is not deleted"
@@ -239,38 +388,35 @@ impl Control {
         } else {
             (StoreChange::Delete(chain.clone()), Kind::Zone)
         };
-        self.make(chain, change, kind, who, why)
+        self.make(&chain, change, kind, by)
     }
 
-    fn make(
-        &mut self,
-        chain: Chain,
-        change: StoreChange,
-        kind: Kind,
-        who: &str,
-        why: &str,
-    ) -> Answer {
-        let changes = vec![(chain, change, kind)];
-        let made = self
-            .engine
-            .make(who, why, Vec::new(), changes, Vec::new())?;
-        beside(FromControl::Applied, &applied(&made))
+    fn make(&mut self, chain: &Chain, change: StoreChange, kind: Kind, by: &By<'_>) -> Answered {
+        let changes = vec![(chain.clone(), change, kind)];
+        let made = self.engine.make(by, Vec::new(), changes, Vec::new())?;
+        Ok(Answer::Applied(applied(&made)))
     }
 
-    fn pin(&mut self, chain: Chain, unpin: bool, who: &str, why: &str) -> Answer {
+    fn pin(&mut self, chain: &Chain, unpin: bool, by: &By<'_>) -> Answered {
+        let chain = chain.clone();
         let body = if unpin {
             Body::Unpinned { chain }
         } else {
             let number = self.engine.serves(&chain);
-            let number = number.ok_or_else(|| NotMade::Refused(unknown(&chain)))?;
+            let number = number.ok_or_else(|| NotMade::Unknown(unknown(&chain)))?;
             Body::Pinned { chain, number }
         };
-        let changes = vec![StoreChange::Event(body)];
-        self.engine.append(who, why, Vec::new(), changes)?;
-        Ok((FromControl::Done, None))
+        self.write(body, by)
     }
 
-    fn kill(&mut self, scope: Scope, seconds: Option<u64>, who: &str, why: &str) -> Answer {
+    /// Writes one thing into the log.
+    pub(super) fn write(&mut self, body: Body, by: &By<'_>) -> Answered {
+        let changes = vec![StoreChange::Event(body)];
+        self.engine.append_by(by, Vec::new(), changes)?;
+        Ok(Answer::Done)
+    }
+
+    fn kill(&mut self, scope: Scope, seconds: Option<u64>, by: &By<'_>) -> Answered {
         let known = self.stages.iter().map(|stage| stage.name);
         if !known.clone().any(|name| name == scope.module) {
             let names: Vec<&str> = known.collect();
@@ -293,8 +439,8 @@ impl Control {
             }
         }
         let Some(seconds) = seconds else {
-            if self.engine.end_kill(&scope, who, why)? {
-                return Ok((FromControl::Done, None));
+            if self.engine.end_kill(&scope, by.who, by.why)? {
+                return Ok(Answer::Done);
             }
             return Err(NotMade::Refused(
                 "no such switch is set: name stage, zone and location as they were set".into(),
@@ -308,16 +454,16 @@ impl Control {
             )));
         }
         let switch = KillSwitch { scope, seconds };
-        let rollout = self.engine.kill(switch, who, why)?;
-        Ok((FromControl::Killed { rollout }, None))
+        let rollout = self.engine.kill(switch, by.who, by.why)?;
+        Ok(Answer::Killed { rollout })
     }
 
-    fn decide(&mut self, rollout: Option<u64>, approve: bool, who: &str, why: &str) -> Answer {
+    fn decide(&mut self, rollout: Option<u64>, approve: bool, by: &By<'_>) -> Answered {
         let running = self.engine.store().running()?;
         let id = match (rollout, running.as_slice()) {
             (Some(id), _) => id,
             (None, [one]) => one.id,
-            (None, []) => return Err(NotMade::Refused("no rollout runs".into())),
+            (None, []) => return Err(NotMade::Unknown("no rollout runs".into())),
             (None, _) => {
                 return Err(NotMade::Refused(
                     "several rollouts run: name one by its number (`seawall rollouts`)".into(),
@@ -326,40 +472,62 @@ impl Control {
         };
         let rollout = self.engine.store().rollout(id)?;
         let rollout = rollout.filter(|rollout| rollout.state == State::Running);
-        let rollout = rollout.ok_or_else(|| NotMade::Refused(format!("no rollout {id} runs")))?;
+        let rollout = rollout.ok_or_else(|| NotMade::Unknown(format!("no rollout {id} runs")))?;
         if approve {
-            let body = Body::Approved { rollout: id };
-            let changes = vec![StoreChange::Event(body)];
-            self.engine.append(who, why, Vec::new(), changes)?;
-            return Ok((FromControl::Done, None));
+            return self.write(Body::Approved { rollout: id }, by);
         }
-        self.engine.end(id, Outcome::Aborted, why)?;
+        let ended = Body::RolloutEnded {
+            rollout: id,
+            outcome: Outcome::Aborted,
+        };
+        self.write(ended, by)?;
+        self.engine.forget(id);
         if let Subject::Version { chain, from, .. } = &rollout.subject {
-            self.engine.go_back(chain, *from, who, why)?;
+            self.engine.go_back(chain, *from, by.who, by.why)?;
         }
-        Ok((FromControl::Done, None))
+        Ok(Answer::Done)
+    }
+}
+
+/// The chain that is changed by what is asked, where that is one and the asker names it.
+fn changed_by(ask: &Ask) -> Option<Chain> {
+    match ask {
+        Ask::Put { chain, .. } | Ask::Rollback { chain, .. } | Ask::Pin { chain, .. } => {
+            Some(chain.clone())
+        }
+        Ask::Delete { zone, .. } => Some(Chain::Zone(zone.clone())),
+        _ => None,
+    }
+}
+
+/// The answer to what was done before.
+fn repeated(ask: &Ask, made: &Appended) -> Answered {
+    match ask {
+        Ask::MakeToken(_) | Ask::JoinToken { .. } => Err(NotMade::Refused(
+            "this very request made the token before, and a token is told once: revoke it, and make another".into(),
+        )),
+        Ask::Pin { .. }
+        | Ask::Decide { .. }
+        | Ask::RevokeToken { .. }
+        | Ask::Leave { .. }
+        | Ask::Drain { .. } => Ok(Answer::Done),
+        _ => Ok(Answer::Applied(applied(made))),
     }
 }
 
 pub(super) fn applied(made: &Appended) -> Applied {
     let versions = made.versions.iter().zip(&made.rollouts);
+    let made = versions.map(|(version, rollout)| Made {
+        chain: version.chain.clone(),
+        version: version.number,
+        rollout: *rollout,
+    });
     Applied {
-        versions: versions
-            .map(|(version, rollout)| (version.chain.clone(), version.number, *rollout))
-            .collect(),
+        versions: made.collect(),
         ..Applied::default()
     }
 }
 
-fn beside(word: FromControl, what: &impl Serialize) -> Answer {
-    let file = order::put(what).map_err(refused)?;
-    Ok((word, Some(file)))
-}
-
-fn unknown(chain: &Chain) -> String {
+pub(super) fn unknown(chain: &Chain) -> String {
     format!("{chain} is not known here: `seawall status` lists zones")
-}
-
-fn refused(error: std::io::Error) -> NotMade {
-    NotMade::Refused(error.to_string())
 }

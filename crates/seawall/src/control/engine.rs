@@ -4,7 +4,6 @@
 //! stop trying it, and to make a version with the old document, so that the newest version is what serves again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
@@ -12,15 +11,16 @@ use seawall_control::plan::{
     self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
 };
 use seawall_control::store::{
-    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, Sqlite,
-    State, StoreError, Subject,
+    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, State,
+    StoreError, Subject,
 };
 use seawall_model::document;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
+use super::asks::Standing;
 use super::fleet::Fleet;
-use super::words::Standing;
+use super::make::By;
 use crate::order::Chain;
 use crate::say::{complain, say};
 
@@ -32,6 +32,8 @@ pub const PLANNER: &str = "planner";
 /// What carries rollouts out.
 pub struct Engine {
     store: Box<dyn ConfigStore>,
+    /// Why what we know may not be what the store knows.
+    lost: Option<String>,
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
     serving: BTreeMap<Chain, Served>,
@@ -52,13 +54,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens what is there, or makes it.
+    /// Goes on with what is in a store.
     ///
     /// # Errors
     /// As the store says.
-    pub fn open(path: &Path, tempo: Tempo) -> Result<Self, StoreError> {
+    pub fn open(store: Box<dyn ConfigStore>, tempo: Tempo) -> Result<Self, StoreError> {
         let mut engine = Self {
-            store: Box::new(Sqlite::open(path)?),
+            store,
+            lost: None,
             tempo,
             serving: BTreeMap::new(),
             stepped: HashMap::new(),
@@ -136,8 +139,7 @@ impl Engine {
     /// As the store says.
     pub fn make(
         &mut self,
-        who: &str,
-        why: &str,
+        by: &By<'_>,
         expect: Vec<Expect>,
         changes: Vec<(Chain, StoreChange, Kind)>,
         more: Vec<Body>,
@@ -163,7 +165,7 @@ impl Engine {
             });
         }
         all.extend(more.into_iter().map(StoreChange::Event));
-        let made = self.append(who, why, expect, all)?;
+        let made = self.append_by(by, expect, all)?;
         ended.into_iter().for_each(|rollout| self.forget(rollout));
         Ok(made)
     }
@@ -179,15 +181,42 @@ impl Engine {
         expect: Vec<Expect>,
         changes: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
+        self.append_by(&By::new(who, why), expect, changes)
+    }
+
+    /// As [`append`](Self::append), once for a request, however often it comes.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn append_by(
+        &mut self,
+        by: &By<'_>,
+        expect: Vec<Expect>,
+        changes: Vec<StoreChange>,
+    ) -> Result<Appended, StoreError> {
         self.changed = true;
-        self.store.append(&Append {
-            request: None,
+        let appended = self.store.append(&Append {
+            request: by.request,
             expect,
-            who: who.to_owned(),
-            why: why.to_owned(),
+            who: by.who.to_owned(),
+            why: by.why.to_owned(),
             at: unix(),
             changes,
-        })
+        });
+        self.noted(appended)
+    }
+
+    /// An append that may have been made, or a lead that is another's: what is known here has to be read anew.
+    fn noted<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error @ (StoreError::Unknown(_) | StoreError::Lost { .. })) = &answer {
+            self.lost = Some(error.to_string());
+        }
+        answer
+    }
+
+    /// Why what we know may not be what the store knows; then whoever starts next reads it anew.
+    pub fn is_lost(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// Asks the planner about each rollout, and does what it says.
@@ -195,7 +224,8 @@ impl Engine {
     /// # Errors
     /// As the store says; what was not done is done the next time.
     pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let running = self.store.running()?;
+        let running = self.store.running();
+        let running = self.noted(running)?;
         for rollout in &running {
             if self.waits_for_another(rollout, &running) {
                 continue;
@@ -343,11 +373,11 @@ impl Engine {
         };
         let why = format!("back to what serves: {why}");
         let changes = vec![(chain.clone(), change, Kind::Return)];
-        self.make(who, &why, Vec::new(), changes, Vec::new())?;
+        self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
         Ok(())
     }
 
-    fn forget(&mut self, rollout: u64) {
+    pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
         self.waits.remove(&rollout);
         self.asked.remove(&rollout);

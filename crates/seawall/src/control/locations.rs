@@ -1,22 +1,22 @@
 //! Locations: they join with a token, show who they are, and tell what became of what was published.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::{Context, Result, anyhow, bail};
+use schemars::JsonSchema;
 use seawall_bundle::{Limits, PublicKey, SealPublicKey, open_report};
 use seawall_control::Hash;
 use seawall_control::store::{Body, Change as StoreChange, Entry, Expect, LocationKeys};
 use serde::{Deserialize, Serialize};
 
 use super::Control;
+use super::asks::{self, JoinToken, NotMade};
 use super::engine::unix;
-use super::make::NotMade;
-use super::words::{FromControl, Report};
+use super::make::By;
+use super::words::Report;
 use crate::data;
 use crate::distribution::joining::{Ask, Let, Token};
 use crate::distribution::serve::{Answer, Asked, Known};
 use crate::here::Done;
-use crate::order::{self, Chain};
+use crate::order::Chain;
 use crate::say::{complain, say};
 
 /// Seconds that a token to join with is good for, at most.
@@ -27,7 +27,8 @@ const JOIN: &str = "join";
 const ROWS: usize = 10_000;
 
 /// A location, as it is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Location")]
 pub struct Place {
     /// Its name.
     pub name: String,
@@ -49,6 +50,7 @@ pub struct Place {
     pub age_ms: Option<u64>,
     /// Chains that do not follow control there, by somebody's word on that machine.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub held: Vec<Chain>,
 }
 
@@ -58,8 +60,10 @@ impl Control {
         &mut self,
         location: &str,
         for_s: u64,
-        who: &str,
-    ) -> Result<(FromControl, Option<OwnedFd>), NotMade> {
+        by: &By<'_>,
+    ) -> Result<asks::Answer, NotMade> {
+        seawall_model::document::location(location)
+            .map_err(|wrong| NotMade::Refused(wrong.to_string()))?;
         let refused = |error: anyhow::Error| NotMade::Refused(format!("{error:#}"));
         if !(1..=TOKEN).contains(&for_s) {
             return Err(NotMade::Refused(
@@ -89,23 +93,16 @@ impl Control {
             location: Some(location.to_owned()),
             expires: Some(unix() + for_s),
         };
-        let why = "a location is to join";
-        self.engine
-            .append(who, why, Vec::new(), vec![StoreChange::Event(body)])?;
-        Ok((
-            FromControl::Token {
-                token: token.to_string(),
-                listens: edges.listens.to_string(),
-            },
-            None,
-        ))
-    }
-
-    /// All locations.
-    pub(super) fn places(&mut self) -> Result<(FromControl, Option<OwnedFd>), NotMade> {
-        let places = self.engine.fleet.places(self.now_ms());
-        let file = order::put(&places).map_err(|error| NotMade::Refused(error.to_string()))?;
-        Ok((FromControl::Locations, Some(file)))
+        let listens = edges.listens.to_string();
+        let by = By {
+            why: "a location is to join",
+            ..*by
+        };
+        self.write(body, &by)?;
+        Ok(asks::Answer::JoinToken(JoinToken {
+            token: token.to_string(),
+            listens,
+        }))
     }
 
     /// Answers who came over the network.
@@ -263,37 +260,30 @@ impl Control {
     }
 
     /// A location is one of ours no more.
-    pub(super) fn leave(
-        &mut self,
-        location: &str,
-        who: &str,
-        why: &str,
-    ) -> Result<(FromControl, Option<OwnedFd>), NotMade> {
+    pub(super) fn leave(&mut self, location: &str, by: &By<'_>) -> Result<asks::Answer, NotMade> {
         if self.engine.store().stands("location", location)?.is_none() {
-            return Err(NotMade::Refused(format!(
+            return Err(NotMade::Unknown(format!(
                 "no location {location} has joined: `seawall control locations` lists them"
             )));
         }
         let body = Body::LocationLeft {
             location: location.to_owned(),
         };
-        self.engine
-            .append(who, why, Vec::new(), vec![StoreChange::Event(body)])?;
+        let done = self.write(body, by)?;
         self.places_changed();
-        Ok((FromControl::Done, None))
+        Ok(done)
     }
 
     /// Traffic is led away from a location, or back to it.
     pub(super) fn drain(
         &mut self,
-        location: Option<String>,
+        location: Option<&str>,
         undrain: bool,
-        who: &str,
-        why: &str,
-    ) -> Result<(FromControl, Option<OwnedFd>), NotMade> {
+        by: &By<'_>,
+    ) -> Result<asks::Answer, NotMade> {
         let places = self.engine.fleet.places(self.now_ms());
         let location = match (location, places.as_slice()) {
-            (Some(location), _) => location,
+            (Some(location), _) => location.to_owned(),
             (None, [one]) => one.name.clone(),
             (None, _) => {
                 return Err(NotMade::Refused(
@@ -302,7 +292,7 @@ impl Control {
             }
         };
         if !places.iter().any(|place| place.name == location) {
-            return Err(NotMade::Refused(format!(
+            return Err(NotMade::Unknown(format!(
                 "there is no location {location}: `seawall control locations` lists them"
             )));
         }
@@ -311,10 +301,9 @@ impl Control {
         } else {
             Body::Drained { location }
         };
-        self.engine
-            .append(who, why, Vec::new(), vec![StoreChange::Event(body)])?;
+        let done = self.write(body, by)?;
         self.places_changed();
-        Ok((FromControl::Done, None))
+        Ok(done)
     }
 
     /// Reads who is one of ours, for the planner and for whoever hands out.

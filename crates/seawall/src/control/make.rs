@@ -6,51 +6,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
-use seawall_control::version::{Hash, assemble, platform_text, zone_text};
+use seawall_control::store::{Body, Change as StoreChange, Expect, RequestId, StoreError};
+use seawall_control::version::{Hash, Version, assemble, platform_text, zone_text};
 use seawall_guard::StageDef;
 use seawall_model::document::{self, Parsed};
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits};
 
+use super::answer::unknown;
+use super::asks::{Applied, Checked, Conflict, NotMade, Told, When};
+use super::diff::diff;
 use super::engine::Engine;
-use super::words::Applied;
+use super::machine;
 use crate::cli::Up;
 use crate::configure;
 use crate::file;
 use crate::order::Chain;
 use crate::say::{complain, say};
+use crate::token::{self, Scope, Token};
 
 /// Chains that are asked for at once.
 const CHAINS: usize = 1_000;
 
 /// Versions that are looked through for one that the planner did not make.
 const LOOKED_AT: usize = 20;
-
-/// Why nothing was made.
-pub enum NotMade {
-    /// In words, with what can be done.
-    Refused(String),
-    /// Somebody else was first.
-    Conflict {
-        /// In words.
-        why: String,
-        /// The newest version.
-        head: Option<u64>,
-    },
-}
-
-impl From<StoreError> for NotMade {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict(conflict) => Self::Conflict {
-                why: conflict.to_string(),
-                head: conflict.head.map(|head| head.number),
-            },
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
 
 /// What makes versions.
 pub struct Maker<'e> {
@@ -60,86 +39,255 @@ pub struct Maker<'e> {
     pub stages: &'static [&'static StageDef],
 }
 
-/// Who made a version, and of what.
+/// On whose behalf something is written.
+#[derive(Clone, Copy)]
 pub struct By<'b> {
     /// Who.
     pub who: &'b str,
     /// Why.
     pub why: &'b str,
-    /// The number of the newest version that was looked at before, where that matters.
-    pub parent: Option<u64>,
+    /// What the asker calls this very request.
+    pub request: Option<RequestId>,
+}
+
+impl<'b> By<'b> {
+    /// Something that is no request of anybody's.
+    pub const fn new(who: &'b str, why: &'b str) -> Self {
+        Self {
+            who,
+            why,
+            request: None,
+        }
+    }
+}
+
+/// A document that somebody wants to be applied.
+pub struct Wanted<'w> {
+    /// Its text.
+    pub text: &'w str,
+    /// Where relative paths in it begin.
+    pub folder: &'w Path,
+    /// The one chain that it must be of.
+    pub chain: Option<&'w Chain>,
+    /// What was looked at before.
+    pub when: Option<&'w When>,
+    /// The token by which it came, if it did not come from the owner of this machine.
+    pub token: Option<&'w Token>,
+}
+
+/// What is new in a document.
+#[derive(Default)]
+struct New {
+    changes: Vec<(Chain, StoreChange, Kind)>,
+    expect: Vec<Expect>,
+    unchanged: usize,
 }
 
 impl Maker<'_> {
-    /// Versions of what is new in a document that was parsed from `text`.
+    /// Versions of what is new in a document.
     ///
     /// # Errors
-    /// All problems, or that somebody else was first.
-    pub fn apply(&mut self, text: &str, base: &Path, by: &By<'_>) -> Result<Applied, NotMade> {
-        let mut parsed = document::parse_alone(text, &Limits::default());
-        if let Some(problems) = parsed.problems {
-            return Err(NotMade::Refused(problems.to_string()));
+    /// All problems, that somebody else was first, or that the token does not allow it.
+    pub fn apply(&mut self, wanted: &Wanted<'_>, by: &By<'_>) -> Result<Applied, NotMade> {
+        let new = self.new_of(wanted)?;
+        if new.changes.is_empty() {
+            return Ok(Applied {
+                unchanged: new.unchanged,
+                ..Applied::default()
+            });
         }
-        parsed.document.make_absolute(base);
+        let made = self.engine.make(by, new.expect, new.changes, Vec::new())?;
+        Ok(Applied {
+            unchanged: new.unchanged,
+            ..super::answer::applied(&made)
+        })
+    }
+
+    /// What applying a document would do.
+    ///
+    /// # Errors
+    /// As [`Maker::apply`].
+    pub fn try_out(&mut self, wanted: &Wanted<'_>) -> Result<Checked, NotMade> {
+        let new = self.new_of(wanted)?;
+        let changes = new.changes.into_iter().map(|(chain, _, _)| chain);
+        Ok(Checked {
+            changes: changes.collect(),
+            unchanged: new.unchanged,
+        })
+    }
+
+    /// What is new in a document, compiled.
+    fn new_of(&mut self, wanted: &Wanted<'_>) -> Result<New, NotMade> {
+        let mut parsed = document::parse_alone(wanted.text, &Limits::default());
+        if let Some(problems) = parsed.problems {
+            return Err(NotMade::Problems(problems));
+        }
+        parsed.document.make_absolute(wanted.folder);
         let document = parsed.document;
-        let leaves_platform_out = platform_text(&document) == platform_text(&Document::default());
-        let mut changes = Vec::new();
-        let mut expect = Vec::new();
-        let mut unchanged = 0;
-        let mut new = Vec::new();
-        if !leaves_platform_out {
-            new.push((Chain::Platform, platform_text(&document), Kind::Platform));
+        let mut parts = Vec::new();
+        if platform_text(&document) != platform_text(&Document::default()) {
+            parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
         for zone in &document.zones {
-            new.push((Chain::Zone(zone.name.clone()), zone_text(zone), Kind::Zone));
+            let alone = Document {
+                zones: vec![zone.clone()],
+                ..Document::default()
+            };
+            parts.push((Chain::Zone(zone.name.clone()), alone, Kind::Zone));
         }
-        if by.parent.is_some() && new.len() != 1 {
+        if wanted.chain == Some(&Chain::Platform) && parts.is_empty() {
+            parts.push((Chain::Platform, document.head(), Kind::Platform));
+        }
+        if let Some(chain) = wanted.chain
+            && !matches!(parts.as_slice(), [(of, _, _)] if of == chain)
+        {
+            return Err(NotMade::Refused(format!(
+                "the document must be of {chain} and of nothing else: `[edge]` and `[lists]` make the platform, a [[zone]] the zone"
+            )));
+        }
+        if wanted.when.is_some() && parts.len() != 1 {
             return Err(NotMade::Refused(
                 "a parent is the number of one zone's version: apply one zone at a time with it"
                     .into(),
             ));
         }
-        for (chain, text, kind) in new {
-            let head = self.engine.store().head(&chain)?;
-            if let Some(parent) = by.parent {
-                expect.push(Expect::Head(chain.clone(), Some(parent)));
-            } else {
-                expect.push(Expect::Head(
-                    chain.clone(),
-                    head.as_ref().map(|head| head.number),
-                ));
-            }
-            let same = |hash: &Hash| *hash == Hash::of(text.as_bytes());
-            if head
-                .as_ref()
-                .is_some_and(|head| !head.tombstone && same(&head.hash))
-                && by.parent.is_none()
-            {
-                unchanged += 1;
-                continue;
-            }
-            changes.push((chain.clone(), StoreChange::Document(chain, text), kind));
+        let mut new = New::default();
+        for (chain, alone, kind) in parts {
+            self.add(wanted, &mut new, chain, &alone, kind)?;
         }
-        if !changes.is_empty() {
-            self.check(&changes)?;
+        let order: Vec<&str> = document.zones.iter().map(|zone| &*zone.name).collect();
+        if !new.changes.is_empty() {
+            self.check(&new.changes, &order)?;
         }
-        if changes.is_empty() {
-            return Ok(Applied {
-                unchanged,
-                ..Applied::default()
-            });
-        }
-        let made = self
-            .engine
-            .make(by.who, by.why, expect, changes, Vec::new())?;
-        Ok(Applied {
-            unchanged,
-            ..super::answer::applied(&made)
-        })
+        Ok(new)
     }
 
-    /// Compiles what would serve with these changes, as an edge does.
-    fn check(&mut self, changes: &[(Chain, StoreChange, Kind)]) -> Result<(), NotMade> {
+    /// Adds what one part of a document changes.
+    fn add(
+        &mut self,
+        wanted: &Wanted<'_>,
+        new: &mut New,
+        chain: Chain,
+        alone: &Document,
+        kind: Kind,
+    ) -> Result<(), NotMade> {
+        let text = alone.to_toml();
+        let head = self.engine.store().head(&chain)?;
+        let newest = head.as_ref().filter(|head| !head.tombstone);
+        if let Some(token) = wanted.token {
+            self.allowed(token, &chain, alone)?;
+        }
+        let expected = match wanted.when {
+            None => head.as_ref().map(|head| head.number),
+            Some(When::Absent) if newest.is_none() => head.as_ref().map(|head| head.number),
+            Some(When::Absent) => return Err(self.too_late(&chain, None)?),
+            Some(When::Present) if newest.is_some() => head.as_ref().map(|head| head.number),
+            Some(When::Present) => return Err(NotMade::Unknown(unknown(&chain))),
+            Some(When::Is(number, hash)) => {
+                let is = |head: &&Version| {
+                    head.number == *number && head.hash.to_string().starts_with(hash)
+                };
+                if head.as_ref().filter(is).is_none() {
+                    return Err(self.too_late(&chain, Some(*number))?);
+                }
+                Some(*number)
+            }
+        };
+        new.expect.push(Expect::Head(chain.clone(), expected));
+        if newest.is_some_and(|head| head.hash == Hash::of(text.as_bytes())) {
+            new.unchanged += 1;
+            return Ok(());
+        }
+        new.changes
+            .push((chain.clone(), StoreChange::Document(chain, text), kind));
+        Ok(())
+    }
+
+    /// Whether a token may make this the newest document of a chain.
+    fn allowed(&mut self, token: &Token, chain: &Chain, alone: &Document) -> Result<(), NotMade> {
+        self.may_change(token, chain)?;
+        if token.may(&Scope::Word("files")) {
+            return Ok(());
+        }
+        let before = self.newest(chain)?;
+        let before = before.as_ref().map(machine::named).unwrap_or_default();
+        // What every document names by default names nothing.
+        let usual = machine::named(&Document::default());
+        match machine::named(alone)
+            .into_iter()
+            .find(|name| !before.contains(name) && !usual.contains(name))
+        {
+            None => Ok(()),
+            Some(name) => Err(NotMade::Forbidden(format!(
+                "{chain} would name {name:?} on the edge's machine, which takes a token with the scope `files`"
+            ))),
+        }
+    }
+
+    /// Whether a token may change a chain at all.
+    ///
+    /// # Errors
+    /// That it may not, or that the chain is a file's.
+    pub fn may_change(&mut self, token: &Token, chain: &Chain) -> Result<(), NotMade> {
+        if !token.may_change(chain) {
+            let scope = token::of_chain(chain);
+            return Err(NotMade::Forbidden(format!(
+                "{chain} is changed by tokens with the scope `{scope}`"
+            )));
+        }
+        let newest = self.newest(chain)?;
+        let is_files = |document: Document| document.zones.iter().any(|zone| zone.managed_by_file);
+        if newest.is_some_and(is_files) {
+            return Err(NotMade::Refused(format!(
+                "{chain} is read-only here: its document says `managed_by = \"file\"`; change it there, or with `seawall apply` on the machine that runs it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The newest document of a chain, if it has one.
+    fn newest(&mut self, chain: &Chain) -> Result<Option<Document>, NotMade> {
+        let head = self.engine.store().head(chain)?;
+        let Some(head) = head.filter(|head| !head.tombstone) else {
+            return Ok(None);
+        };
+        let text = self.engine.store().document(&head.hash)?;
+        let read = |text: String| document::parse_alone(&text, &Limits::default()).document;
+        Ok(text.map(read))
+    }
+
+    /// Somebody else was first: what they changed since this version.
+    fn too_late(&mut self, chain: &Chain, since: Option<u64>) -> Result<NotMade, NotMade> {
+        let head = self.engine.store().head(chain)?;
+        let serves = self.engine.serves(chain);
+        let why = match &head {
+            Some(head) => format!(
+                "somebody else was first: {chain} is at version {} by {}; look at what changed, then send yours on top of it",
+                head.number, head.author
+            ),
+            None => format!("{chain} has no version yet"),
+        };
+        let mut told = Conflict {
+            why,
+            ..Conflict::default()
+        };
+        if let (Some(head), Some(since)) = (&head, since) {
+            let before = self.engine.text(chain, since)?;
+            let after = self.engine.text(chain, head.number)?;
+            let known = before
+                .map(|before| diff(since, head.number, &before, &after.unwrap_or_default()).diff);
+            told.diff = known;
+        }
+        told.head = head.map(|head| Told::of(head, serves, false));
+        Ok(NotMade::Conflict(Box::new(told)))
+    }
+
+    /// Compiles what would serve with these changes, as an edge does. Problems are told by the places of zones in `order`.
+    fn check(
+        &mut self,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<(), NotMade> {
         let mut texts = self.newest_texts()?;
         let mut changed = BTreeSet::new();
         for (chain, change, _) in changes {
@@ -159,28 +307,34 @@ impl Maker<'_> {
         let mut limits = Limits::default();
         limits.document_bytes *= 4;
         let parsed = document::parse_zones(&whole, &limits);
-        let problems = file::problems(&parsed, Path::new("/"), self.stages);
+        let mut problems = file::problems(&parsed, Path::new("/"), self.stages);
         let platform_changes = changed.contains(&Chain::Platform);
-        let concerns = |path: &str| match zone_of(path).and_then(|index| names.get(index)) {
+        let zone_at = |path: &str| {
+            let (index, rest) = zone_of(path)?;
+            Some((names.get(index)?, rest.to_owned()))
+        };
+        let concerns = |path: &str| match zone_at(path) {
             // A zone that was bad before is its own affair, unless what all zones share is what made it so.
-            Some(zone) => changed.contains(zone) || platform_changes,
+            Some((zone, _)) => changed.contains(zone) || platform_changes,
             None => true,
         };
-        let told: Vec<String> = problems
-            .list
-            .iter()
-            .filter(|problem| concerns(&problem.path))
-            .map(
-                |problem| match zone_of(&problem.path).and_then(|index| names.get(index)) {
-                    Some(zone) => format!("{zone}: {problem}"),
-                    None => problem.to_string(),
-                },
-            )
-            .collect();
-        if told.is_empty() {
+        problems.list.retain(|problem| concerns(&problem.path));
+        if problems.list.is_empty() {
             return Ok(());
         }
-        Err(NotMade::Refused(told.join("\n")))
+        for problem in &mut problems.list {
+            // Lines are those of a text that nobody has seen.
+            (problem.line, problem.column) = (None, None);
+            if let Some((zone, rest)) = zone_at(&problem.path) {
+                let place = order.iter().position(|name| Some(*name) == zone.zone());
+                problem.what = format!("in {zone}: {}", problem.what);
+                problem.path = match place {
+                    Some(place) => format!("zone[{place}]{rest}"),
+                    None => format!("zone{rest}"),
+                };
+            }
+        }
+        Err(NotMade::Problems(problems))
     }
 
     /// The newest texts of all chains, without those of deleted zones.
@@ -244,7 +398,7 @@ impl Maker<'_> {
         };
         if !is_first
             && !changes.is_empty()
-            && let Err(NotMade::Refused(problems)) = self.check(&changes)
+            && let Err(NotMade::Problems(problems)) = self.check(&changes, &[])
         {
             complain(format_args!(
                 "{path} is not taken in, what is live stays live:\n{problems}"
@@ -259,7 +413,7 @@ impl Maker<'_> {
         };
         let made = self
             .engine
-            .make(&who, why, Vec::new(), changes, vec![imported])?;
+            .make(&By::new(&who, why), Vec::new(), changes, vec![imported])?;
         if is_first {
             self.engine.serves_already(&made)?;
         } else if many > 0 {
@@ -340,8 +494,8 @@ fn last_by_hand(engine: &mut Engine, chain: &Chain) -> Result<Option<String>, St
     Ok(by_hand.find(|author| author != super::engine::PLANNER))
 }
 
-/// The index of the zone that a problem's path begins with.
-fn zone_of(path: &str) -> Option<usize> {
-    let (index, _) = path.strip_prefix("zone[")?.split_once(']')?;
-    index.parse().ok()
+/// The index of the zone that a problem's path begins with, and the rest of the path.
+fn zone_of(path: &str) -> Option<(usize, &str)> {
+    let (index, rest) = path.strip_prefix("zone[")?.split_once(']')?;
+    Some((index.parse().ok()?, rest))
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seawall_bundle::{Limits, Manifest, Mark, Trust, open_keys, open_manifest, sign_manifest};
 use seawall_control::Chain;
-use seawall_control::store::Change as StoreChange;
+use seawall_control::store::{Change as StoreChange, Sqlite};
 use seawall_model::Tempo;
 use seawall_model::tempo::Kind;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use super::news::Looked;
 use super::publisher::{PUBLISHED, Publisher, now_ms};
 use super::source::Source;
 use crate::control::engine::Engine;
+use crate::control::make::By;
 use crate::data::Data;
 
 /// A folder that goes away with its owner.
@@ -57,7 +58,8 @@ impl Control {
 
     pub fn on(folder: Temporary) -> Self {
         let tempo = Tempo::default();
-        let engine = Engine::open(&folder.0.join("control.db"), tempo).unwrap();
+        let store = Sqlite::open(&folder.0.join("control.db")).unwrap();
+        let engine = Engine::open(Box::new(store), tempo).unwrap();
         let publisher = Publisher::open(Data::at(&folder.0).unwrap(), tempo).unwrap();
         Self {
             folder,
@@ -80,8 +82,7 @@ impl Control {
         let made = self
             .engine
             .make(
-                "test",
-                "",
+                &By::new("test", ""),
                 vec![],
                 vec![(chain, change, Kind::Zone)],
                 vec![],

@@ -27,7 +27,7 @@ use crate::say::{complain, say};
 /// The folder of what is published, in the data folder.
 pub const PUBLISHED: &str = "published";
 /// What was used, so that it is not used again.
-const USED: &str = "published.json";
+pub const USED: &str = "published.json";
 /// Zones whose documents are in memory at once.
 const BATCH: usize = 20_000;
 /// Where nothing is new, a manifest is made all the same: edges know by it that control is there, and how old what they have is.
@@ -50,6 +50,40 @@ struct Used {
     /// That entry's hash: another log is another truth.
     #[serde(with = "hash")]
     entry: Option<seawall_control::Hash>,
+}
+
+/// More generations than are used in a second, at any pace.
+const PER_SECOND: u64 = 1_000;
+/// For clocks that differ: a day's worth.
+const SLACK: u64 = 86_400 * PER_SECOND;
+
+/// Leaves in a folder that is restored, whose log was at its end at `made`, where publication goes on: above all that any of the
+/// folders `known` tells of, and above all that can have been published since. Where nothing was ever published, that is
+/// anywhere.
+///
+/// # Errors
+/// As the disk says.
+pub fn begin_above(
+    known: &[&std::path::PathBuf],
+    folder: &std::path::Path,
+    made: Option<u64>,
+    now: u64,
+) -> io::Result<()> {
+    let used = known.iter().filter_map(|folder| {
+        let text = std::fs::read(folder.join(USED)).ok()?;
+        serde_json::from_slice::<Used>(&text).ok()
+    });
+    let Some(highest) = used.map(|used| used.generation).max() else {
+        return Ok(());
+    };
+    let since = made.map_or(0, |made| now.saturating_sub(made));
+    let more = since.saturating_mul(PER_SECOND).saturating_add(SLACK);
+    let used = Used {
+        generation: highest.saturating_add(more),
+        // Nothing of this log was published: all of it is, anew.
+        ..Used::default()
+    };
+    std::fs::write(folder.join(USED), serde_json::to_vec(&used)?)
 }
 
 /// What publishes.

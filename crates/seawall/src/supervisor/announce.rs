@@ -1,6 +1,7 @@
 //! What people and programs are told of an edge that serves: the lines at its start, and `DATA/up.json`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
@@ -10,19 +11,30 @@ use crate::message::{Role, Serving};
 use crate::process::VERSION;
 use crate::say::say;
 
+/// Control, as it is told.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Its process.
+    pub pid: i32,
+    /// Where it answers over HTTP, once it does.
+    pub dashboard: Option<SocketAddr>,
+    /// The file with the first token.
+    pub token_path: Option<PathBuf>,
+}
+
 /// Who runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Pids {
+pub struct Pids<'c> {
     /// The worker that serves.
     pub worker: i32,
     /// The agent, if there is one.
     pub agent: Option<i32>,
     /// Control, if there is one.
-    pub control: Option<i32>,
+    pub control: Option<&'c Control>,
 }
 
 /// Processes and addresses.
-pub fn up(sockets: &Sockets, pids: Pids) -> Value {
+pub fn up(sockets: &Sockets, pids: Pids<'_>) -> Value {
     let first = |role| sockets.addresses(role).first().map(ToString::to_string);
     let mut json = Map::new();
     for (key, role) in [
@@ -36,11 +48,21 @@ pub fn up(sockets: &Sockets, pids: Pids) -> Value {
     }
     let mut processes = json!({ "supervisor": std::process::id(), "worker": pids.worker });
     if let Some(processes) = processes.as_object_mut() {
-        for (role, pid) in [("agent", pids.agent), ("control", pids.control)] {
+        for (role, pid) in [
+            ("agent", pids.agent),
+            ("control", pids.control.map(|it| it.pid)),
+        ] {
             processes.extend(pid.map(|pid| (role.to_owned(), pid.into())));
         }
     }
     json.insert("pids".into(), processes);
+    if let Some(control) = pids.control {
+        let dashboard = control.dashboard.map(|address| address.to_string());
+        json.extend(dashboard.map(|address| ("dashboard".to_owned(), address.into())));
+        let path = control.token_path.as_ref();
+        let path = path.map(|path| path.display().to_string());
+        json.extend(path.map(|path| ("token_path".to_owned(), path.into())));
+    }
     Value::Object(json)
 }
 

@@ -231,7 +231,7 @@ impl Supervisor {
             Pids {
                 worker,
                 agent,
-                control: self.control,
+                control: self.control.as_ref(),
             },
         ))
     }

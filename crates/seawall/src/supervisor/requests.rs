@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::announce::Control;
 use super::charge::Phase;
 use super::sockets::notify;
 use super::{End, Supervisor, Why, record};
@@ -33,8 +34,16 @@ impl Supervisor {
                 self.serving_again();
                 self.told_serving();
             }
-            Request::Control { pid } => {
-                self.control = Some(pid);
+            Request::Control {
+                pid,
+                dashboard,
+                token_path,
+            } => {
+                self.control = Some(Control {
+                    pid,
+                    dashboard,
+                    token_path,
+                });
                 self.serving_again();
             }
             Request::Here(here) => self.here(asker, here),

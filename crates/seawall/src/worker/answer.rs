@@ -80,12 +80,8 @@ pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
             document.edge.acme.directories.join(", ")
         ));
     }
-    for (flag, name) in [(up.dashboard, "dashboard"), (up.status_page, "status page")] {
-        if flag != Some(Listen::None) {
-            notes.push(format!(
-                "the {name} is not in this build, so it is not opened"
-            ));
-        }
+    if up.status_page != Some(Listen::None) {
+        notes.push("the status page is not in this build, so it is not opened".into());
     }
     Serving {
         zones,

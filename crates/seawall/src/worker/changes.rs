@@ -143,6 +143,11 @@ impl Worker {
             Some(put) => {
                 self.configured.store(self.shared.now(), Ordering::Relaxed);
                 tell_fixed(&self.live, &put.head);
+                if !self.configuration.managed {
+                    // The file says what is live, whatever was lost.
+                    let disk = &self.configuration.state.disk;
+                    disk.older.store(false, Ordering::Relaxed);
+                }
                 self.take(put.head, put.source, put.with_old_files);
                 say(format_args!("Seawall reloaded: version {}", put.version));
                 if !self.tried.is_empty() {
@@ -166,11 +171,16 @@ impl Worker {
             live,
             changed,
             tried,
+            says_what_is_live,
             ordered,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
         self.tried = tried;
         let state = &self.configuration.state;
+        if says_what_is_live {
+            // With what control says is live, whatever was lost is made good.
+            state.disk.older.store(false, Ordering::Relaxed);
+        }
         state.settle(&self.shared.slot.load(), &[]);
         let tell = |word: &FromWorker, files: &[_]| {
             if let Some(wire) = wire {

@@ -20,6 +20,7 @@ use super::changes::Finished;
 use crate::configure::{Configuration, Source};
 use crate::draft::Draft;
 use crate::file;
+use crate::good;
 use crate::live;
 use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Taken, Trialed};
 use crate::say::complain;
@@ -45,6 +46,8 @@ pub struct Made {
     pub tried: Vec<Tried>,
     /// What is told.
     pub ordered: Ordered,
+    /// The order said what is live for all; what is as it was already is said too.
+    pub says_what_is_live: bool,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -89,7 +92,8 @@ fn make(
 ) -> Made {
     let mut making = Making {
         configuration,
-        kept: live::files(&configuration.data.path(live::LIVE)).unwrap_or_default(),
+        kept: good::recall(&configuration.data.path(""))
+            .map_or_else(|_| Vec::new(), |kept| kept.files),
         ordered: Ordered {
             number: order.number,
             ..Ordered::default()
@@ -109,6 +113,7 @@ fn make(
         },
         changed,
         tried,
+        says_what_is_live: !order.live.is_empty(),
         ordered: making.ordered,
     }
 }

@@ -237,7 +237,7 @@ impl Worker {
         let state = &self.configuration.state;
         let (guard, registry) = (state.guard.clone(), state.registry.clone());
         let (shared, configured) = (self.shared.clone(), self.configured.clone());
-        let log = self.log.status().clone();
+        let (log, disk) = (self.log.status().clone(), state.disk.clone());
         let seed = random()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -252,6 +252,7 @@ impl Worker {
                         shared: shared.clone(),
                         registry,
                         guard,
+                        disk,
                         log,
                         configured,
                     });

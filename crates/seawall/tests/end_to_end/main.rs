@@ -11,18 +11,21 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod api;
 mod bodies;
 mod buckets;
 mod certificates;
 mod check;
 mod clients;
 mod compress;
+mod database;
 mod emergency;
 mod files;
 mod fleet;
 mod guard;
 mod hand_over;
 mod http3;
+mod keeping;
 mod life;
 mod load;
 mod locations;
@@ -34,6 +37,12 @@ mod own_certificates;
 mod protocols;
 mod reload;
 mod rollouts;
+// The PostgreSQL that the store's own tests start, and where they keep it.
+#[path = "../../../control/tests/store/folder.rs"]
+mod folder;
+#[path = "../../../control/tests/store/server.rs"]
+#[allow(dead_code, reason = "the store's own tests use the rest")]
+mod server;
 mod site;
 mod spare;
 mod strikes;

@@ -100,7 +100,8 @@ pub fn command(data: &Path) -> Command {
         command.args([listener, "127.0.0.1:0"]);
     }
     command
-        .args(["--dashboard", "none", "--status-page", "none"])
+        .args(["--status-page", "none"])
+        .env("SEAWALL_DASHBOARD", "none")
         // A change goes through all of its steps, each of them short.
         .env("SEAWALL_SPEED", "500")
         .stdin(Stdio::null());

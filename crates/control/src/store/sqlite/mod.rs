@@ -16,7 +16,7 @@ pub use copy::restore;
 
 use super::entry::Entry;
 use super::rollout::Rollout;
-use super::{Append, Appended, Broken, ConfigStore, Derived, StoreError};
+use super::{Append, Appended, Broken, ConfigStore, Derived, RequestId, StoreError};
 use crate::version::{Chain, Hash, Version};
 
 /// A store in one file. One process writes at a time; a second one waits up to five seconds.
@@ -65,6 +65,13 @@ impl Sqlite {
 impl ConfigStore for Sqlite {
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError> {
         write::append(&mut self.db, &self.path, append)
+    }
+
+    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError> {
+        self.read(|db| {
+            let entries = read::of_request(db, &request.0)?;
+            Ok(super::work::done_by(&entries))
+        })
     }
 
     fn last(&mut self) -> Result<u64, StoreError> {
@@ -131,6 +138,10 @@ impl ConfigStore for Sqlite {
 
     fn rebuild(&mut self) -> Result<(), StoreError> {
         write::rebuild(&mut self.db, &self.path)
+    }
+
+    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError> {
+        write::take_in(&mut self.db, &self.path, entries, documents)
     }
 
     fn derived(&mut self) -> Result<Derived, StoreError> {

@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, Params, Row};
 
 use super::super::entry::{Body, Entry};
+use super::super::packed::unpacked;
 use super::super::rollout::Rollout;
-use super::super::{Broken, Derived, MOST_DOCUMENT, MOST_ROWS, StoreError};
+use super::super::{Broken, Derived, MOST_ROWS, StoreError};
 use super::schema::{corrupt, fault};
 use crate::version::{Chain, Hash, Version};
 
@@ -173,21 +174,9 @@ pub(super) fn history(
 pub(super) fn document(db: &Connection, wanted: &Hash) -> Answer<Option<String>> {
     let sql = "SELECT size, zstd FROM documents WHERE hash = ?1";
     one(db, sql, [wanted.bytes()], |row| {
-        let size = usize::try_from(row.get::<_, i64>(0)?).unwrap_or(usize::MAX);
-        unpacked(wanted, size, row.get_ref(1)?.as_blob().unwrap_or_default())
+        let packed = row.get_ref(1)?.as_blob().unwrap_or_default();
+        unpacked(wanted, row.get(0)?, packed).map_err(Wrong::Row)
     })
-}
-
-fn unpacked(wanted: &Hash, size: usize, packed: &[u8]) -> Answer<String> {
-    let bad = |what: &str| Wrong::Row(format!("document {wanted} {what}"));
-    if size > MOST_DOCUMENT {
-        return Err(bad("is larger than a document can be"));
-    }
-    let bytes = zstd::bulk::decompress(packed, size).map_err(|_| bad("cannot be unpacked"))?;
-    if Hash::of(&bytes) != *wanted {
-        return Err(bad("is not what was stored"));
-    }
-    String::from_utf8(bytes).map_err(|_| bad("is no text"))
 }
 
 pub(super) fn log(db: &Connection, from: u64, limit: usize) -> Answer<Vec<Entry>> {

@@ -89,6 +89,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].hosts", List("host patterns"), Required, "The hosts: `example.com`, `*.example.com` (all below it), `*` (every host). The most specific pattern of all zones wins."),
     key("zone[].redirect_https", Flag, Is("false"), "Whether plain HTTP is redirected to HTTPS."),
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
+    key("zone[].managed_by", Choice(MANAGERS), Is("\"anyone\""), "Who changes the zone. `file`: it is read-only over the API; files, and who owns the machine, change it."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
     key("zone[].origin", Tables, Required, "The servers behind the zone."),
     key("zone[].origin[].url", Mixed("`http://…`, `https://…`, `unix:/…`, `file:/…` or `\"sample\"`"), Required, "Scheme, host and port; `unix:/path` is a socket, `file:/path` a folder whose files are served, a zone's only origin: both are of this machine and need `loopback` in `[edge] outward`; `sample` is a built-in site."),
@@ -226,10 +227,13 @@ pub(in crate::document) const UNREADY: &[&str] = &[
     "dns_stale",
     "access_log",
     "descriptors",
+    "older_configuration",
+    "not_on_disk",
 ];
 const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
 const LISTENERS: &[&str] = &["http", "https"];
 const ANNOUNCE: &[&str] = &["off", "v1", "v2"];
+const MANAGERS: &[&str] = &["anyone", "file"];
 const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];

@@ -78,6 +78,7 @@ origin = [
 ]
 redirect_https = true
 websocket = false
+managed_by = "file"
 max_body = "10MiB"
 passive = { failures = 2, eject_for = "30s" }
 balance = { by = "cookie", name = "session", most_load_percent = 150, slow_start = "30s" }
@@ -279,6 +280,7 @@ fn what_is_written_looks_as_a_person_would_write_it() {
         ("retry = { attempts = 3, budget_percent = 10 }\n", true),
         ("\n[zone.health]\npath = \"/healthz?deep=1\"\n", true),
         ("websocket = true", false),
+        ("managed_by = \"anyone\"", false),
     ] {
         assert_eq!(written.contains(line), shown, "{line} in {written}");
     }

@@ -1,0 +1,25 @@
+//! What differs between two documents, as people read it. It takes its time: not on a thread that others wait for.
+
+use std::time::Duration;
+
+use similar::TextDiff;
+
+use super::asks::Diff;
+
+/// The longest that is looked for the shortest difference; after it a longer one is told.
+const DIFFERS: Duration = Duration::from_millis(500);
+
+/// What differs between two versions.
+pub fn diff(a: u64, b: u64, before: &str, after: &str) -> Diff {
+    let diff = TextDiff::configure()
+        .timeout(DIFFERS)
+        .diff_lines(before, after);
+    let (from, to) = (format!("version {a}"), format!("version {b}"));
+    let text = diff.unified_diff().header(&from, &to).to_string();
+    Diff {
+        a,
+        b,
+        same: before == after,
+        diff: text,
+    }
+}
