@@ -217,7 +217,9 @@ impl Configuration {
     /// known.
     pub fn read_live(&self) -> (Source, bool) {
         let kept = self.recall();
-        let whole = matches!(&kept, Ok(kept) if kept.passed_over == 0);
+        // What is damaged, older or of an earlier program is written anew.
+        let whole = matches!(&kept, Ok(kept) if kept.passed_over == 0 && kept.from == live::LIVE)
+            && live::is_current(&self.data.path(live::LIVE));
         (self.source_of(kept), whole)
     }
 

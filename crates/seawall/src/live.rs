@@ -136,6 +136,13 @@ pub fn verify(path: &Path) -> io::Result<Option<Hash>> {
     Ok(parts(path)?.hash)
 }
 
+/// Whether it is of the kind that is written now.
+pub fn is_current(path: &Path) -> bool {
+    let mut magic = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == *MAGIC
+}
+
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.document_bytes *= LONGER;

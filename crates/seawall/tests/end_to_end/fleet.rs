@@ -149,7 +149,15 @@ impl Control {
         };
         let before = read().len();
         let listens = self.listens.to_string();
-        let mut command = bare(&["control", "--speed", &self.speed, "--edges", &listens]);
+        let mut command = bare(&[
+            "control",
+            "--speed",
+            &self.speed,
+            "--edges",
+            &listens,
+            "--dashboard",
+            "none",
+        ]);
         command.envs(self.variables.clone()).args(&self.more);
         command.arg("--data").arg(self.data());
         let mut child = command
