@@ -448,7 +448,8 @@ fn assert_nothing(found: &[String], what: &str) {
 }
 
 /// Only admitted requests reach an origin, and only cleared responses a client: the two types that sockets are written from are
-/// made in one file each, of an `Admitted` and of a `Cleared` alone.
+/// made in one file each, of an `Admitted` and of a `Cleared` alone. Control's API, which is in another process and which no site's
+/// client reaches, writes its own answers, in one place.
 #[test]
 fn only_two_doors_lead_out() {
     let mut wrong = Vec::new();
@@ -463,6 +464,10 @@ fn only_two_doors_lead_out() {
                 .match_indices(made)
                 .filter(|(at, _)| !code.get(..*at).unwrap_or_default().ends_with("-> "))
                 .count();
+            let is_control = file.ends_with("crates/seawall/src/api/serve.rs") && values == 1;
+            if is_control && made == "ResponseOut {" {
+                continue;
+            }
             if is_door {
                 doors += values;
             } else if values > 0 {

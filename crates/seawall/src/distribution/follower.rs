@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::from_bundle;
-use super::news::{Beside, Looked, News};
+use super::news::{Beside, Looked, News, change};
 use super::publisher::now_ms;
 use super::source::Source;
 use crate::data::Data;
@@ -372,12 +372,17 @@ impl Follower {
         let Some(signed) = signed.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
-        if let Some(asked) = self.asked.get_mut(nth) {
-            asked.had = Some(Hash::of(&signed));
-        }
-        // Keys are few and change rarely: they are asked for where they are needed.
+        let had = Some(Hash::of(&signed));
+        let is_another = self.asked.get_mut(nth).is_none_or(|asked| {
+            let before = std::mem::replace(&mut asked.had, had);
+            before != had
+        });
+        // A list that is newer may have revoked who signed this: it is looked at with each manifest that is another one. Where
+        // it cannot be had the one that is known holds.
         if self.keys.is_none() {
             self.read_keys(source).await?;
+        } else if is_another {
+            let _ = self.read_keys(source).await;
         }
         let opened = match self.open(&signed) {
             Err(
@@ -587,13 +592,4 @@ fn is_older(one: &Found, other: &Found) -> bool {
         (manifest.epoch, manifest.generation, found.source.is_some())
     };
     of(one) < of(other)
-}
-
-fn change(chain: Chain, version: Version) -> Change {
-    Change {
-        chain,
-        version: version.number,
-        // A zone is taken away by a document without anything.
-        text: Some(version.document).filter(|text| !text.is_empty()),
-    }
 }

@@ -477,3 +477,30 @@ fn a_control_that_dies_before_its_manifest_is_there_loses_nothing() {
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test two"]);
     });
 }
+
+#[test]
+fn a_key_that_was_revoked_is_not_believed_by_who_knows_an_older_list() {
+    let mut control = Control::new();
+    let data = Data::at(&control.folder.0).unwrap();
+    control.serves("a.test", "one");
+    control.publish();
+    run(async {
+        let edge = Temporary::new();
+        let mut follower = control.edge(&edge, vec![at(&control.published())]);
+        assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
+        // The thief publishes first: by the list that the edge knows, the key is as good as ever.
+        let mut manifest = control.manifest();
+        manifest.generation += 10;
+        manifest.drained = vec!["ams".into()];
+        let theirs = control.signed(&manifest);
+        let root = keys::root_key(&data, None).unwrap();
+        let stolen = Keys::open(&data).unwrap().online.public().fingerprint();
+        keys::revoke(&data, &root, stolen).unwrap();
+        let list = Keys::open(&data).unwrap().list;
+        fs::write(control.published().join(KEYS), list).unwrap();
+        fs::write(control.published().join(MANIFEST), theirs).unwrap();
+        let looked = look(&mut follower).await;
+        assert!(looked.news.is_none(), "{looked:?}");
+        assert!(looked.problems[0].contains("revoked"), "{looked:?}");
+    });
+}

@@ -1,8 +1,8 @@
 //! What an edge is told of what is published.
 
-use seawall_bundle::Kill;
+use seawall_bundle::{Kill, Version};
 
-use crate::order::{Change, OnTrial};
+use crate::order::{Chain, Change, OnTrial};
 
 /// What a new manifest says to this location.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,4 +35,14 @@ pub struct Looked {
     pub news: Option<News>,
     /// What went wrong, source by source; another source may have been good.
     pub problems: Vec<String>,
+}
+
+/// A version, as something that is to be served.
+pub fn change(chain: Chain, version: Version) -> Change {
+    Change {
+        chain,
+        version: version.number,
+        // A zone is taken away by a document without anything.
+        text: Some(version.document).filter(|text| !text.is_empty()),
+    }
 }
