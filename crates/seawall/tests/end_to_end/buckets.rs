@@ -61,8 +61,10 @@ impl S3 {
     }
 
     fn make_bucket(&self) {
-        let (status, _) = self.asks(&["-X", "PUT"], "/seawall");
-        assert_eq!(status, "200");
+        until("a bucket", || {
+            let (status, _) = self.asks(&["-X", "PUT"], "/seawall");
+            (status == "200").then_some(())
+        });
     }
 
     fn manifest(&self) -> Option<Vec<u8>> {
