@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use seawall_model::Document;
 use seawall_model::document::{Rule, Zone, ZoneSettings};
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::{Share, Tempo};
 
 use crate::plan::{ALLOWED_SHIFT, ALLOWED_SHIFT_OF_RULES};
@@ -89,6 +91,10 @@ fn rule_text(rule: &Rule) -> String {
 /// Why a person is asked, for each part that shrinks or grows by more than 20 % of its rows or bytes, or becomes empty. A part
 /// that is new asks nobody.
 pub fn delta(old: &Measures, new: &Measures) -> Vec<String> {
+    #[cfg(feature = "unsafe-drills")]
+    if is_off(Safeguard::Delta) {
+        return Vec::new();
+    }
     let mut asks = Vec::new();
     for (path, was) in old {
         let is = new.get(path).copied().unwrap_or_default();
@@ -166,6 +172,10 @@ pub fn mass_change<'z>(
     now: u64,
     tempo: Tempo,
 ) -> Option<String> {
+    #[cfg(feature = "unsafe-drills")]
+    if is_off(Safeguard::Mass) {
+        return None;
+    }
     let window = tempo.scaled(Tempo::MASS_WINDOW).as_secs().max(1);
     let recent = changed
         .into_iter()

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use seawall_model::document::{SkipSet, StageMode};
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, Spent};
 
 use crate::admitted::Admitted;
@@ -361,6 +363,13 @@ impl Guard {
         }
         // The seam is only read, and what it was given is thrown away when it panics.
         blame::stage(phase.with(step.place));
+        #[cfg(feature = "unsafe-drills")]
+        let said = if is_off(Safeguard::Catch) {
+            Ok(ask(&step.seam, fuel))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel)))
+        };
+        #[cfg(not(feature = "unsafe-drills"))]
         let said = catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel)));
         blame::stage(Phase::Between.alone());
         match said {
@@ -387,6 +396,10 @@ impl Guard {
     /// nothing.
     #[cold]
     fn killed<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Kill) {
+            return Err(self.refuse(step.def, step.place, Reason::plain("fault"), trail));
+        }
         if step.def.on_kill == OnKill::Closed && step.mode == StageMode::Enforce {
             return Err(self.refuse(step.def, step.place, Reason::plain("killed"), trail));
         }

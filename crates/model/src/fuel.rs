@@ -29,10 +29,15 @@ impl Fuel {
     /// # Errors
     /// [`Spent`] when there is not as much left; nothing is left then.
     #[inline]
-    pub const fn spend(&mut self, units: u64) -> Result<(), Spent> {
+    pub fn spend(&mut self, units: u64) -> Result<(), Spent> {
         match self.left.checked_sub(units) {
             Some(left) => {
                 self.left = left;
+                Ok(())
+            }
+            #[cfg(feature = "unsafe-drills")]
+            None if crate::safeguard::is_off(crate::safeguard::Safeguard::Fuel) => {
+                self.left = 0;
                 Ok(())
             }
             None => {
@@ -47,7 +52,7 @@ impl Fuel {
     /// # Errors
     /// As [`Fuel::spend`].
     #[inline]
-    pub const fn spend_bytes(&mut self, bytes: usize, bytes_per_unit: u64) -> Result<(), Spent> {
+    pub fn spend_bytes(&mut self, bytes: usize, bytes_per_unit: u64) -> Result<(), Spent> {
         self.spend(1 + bytes as u64 / bytes_per_unit)
     }
 

@@ -12,6 +12,8 @@ pub mod host;
 pub mod limits;
 pub mod network;
 pub mod problem;
+#[cfg(feature = "unsafe-drills")]
+pub mod safeguard;
 pub mod suggest;
 pub mod tempo;
 pub mod token;

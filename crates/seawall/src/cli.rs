@@ -2,6 +2,7 @@
 
 mod asking;
 mod backup;
+mod drill;
 mod fleet;
 mod keys;
 
@@ -21,6 +22,7 @@ pub use asking::{
 };
 
 pub use backup::{Backup, Restore};
+pub use drill::Drill;
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 pub use keys::{Keys, KeysWhat};
@@ -108,6 +110,9 @@ pub enum Command {
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Re-enact outages on this machine, and show what clients see
+    #[command(after_help = drill::EXAMPLES)]
+    Drill(Drill),
     /// Look at ports, limits, clock, DNS, certificates, origins and disk; each finding with its fix
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(Box<Doctor>),

@@ -21,6 +21,7 @@ mod data;
 mod distribution;
 mod doctor;
 mod draft;
+mod drill;
 mod file;
 mod good;
 mod here;
@@ -61,6 +62,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the command line with these stages, in their order.
 pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
+    // Edges of a drill have a bug that others have not. It is looked at before anything is opened.
+    let stages = seawall_drill::fault::with_bug(stages);
+    #[cfg(feature = "unsafe-drills")]
+    seawall_model::safeguard::turn_off(std::env::var_os(seawall_model::safeguard::VARIABLE));
     let result = match cli::Cli::parse().command {
         cli::Command::Up(up) => up::run(&up),
         cli::Command::Edge(edge) => join::prepare(*edge).and_then(|edge| supervisor::run(&edge)),
@@ -68,6 +73,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Agent(agent) => agent::run(&agent),
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
+        cli::Command::Drill(drill) => drill::run(&drill),
         cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
         cli::Command::Control(control) => match &control.about {
             None => control::run(&control, stages),

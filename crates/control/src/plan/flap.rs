@@ -7,6 +7,10 @@ use crate::version::Version;
 /// Why a chain's newest version asks for a person: its last four documents are A, B, A, B, made within an hour. A person who goes
 /// back and forth once (A, B, A) is not stopped. `newest_first` are the chain's latest versions.
 pub fn alternates(newest_first: &[Version], tempo: Tempo) -> Option<String> {
+    #[cfg(feature = "unsafe-drills")]
+    if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Flap) {
+        return None;
+    }
     let [fourth, third, second, first, ..] = newest_first else {
         return None;
     };

@@ -1,0 +1,70 @@
+//! Changes that somebody makes in good faith, and that are bad.
+
+use std::time::Duration;
+
+use super::Found;
+use crate::bed::Bed;
+use crate::error::Void;
+use crate::timeline::Kind;
+
+/// The pattern of 2019-07-02, as its operator published it.
+const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|undefined|symbol|math)|\`|\-|\+)+[)]*;?((?:\s|-|~|!|{}|\|\||\+)*.*(?:.*=.*)))"#;
+/// Costly rules.
+const RULES: usize = 400;
+
+/// O1.
+pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    let old = bed.site.shop(&watching("http.request.uri.query", OF_2019));
+    bed.timeline
+        .note(Kind::Fault, "the pattern of that day, in watch mode");
+    bed.brings_everywhere(&old).await?;
+    found.claim(
+        "the pattern of that day is everywhere, and harms nobody",
+        true,
+    );
+
+    let words: Vec<String> = (0..50_000).map(|nth| format!("w{nth}x")).collect();
+    let large = bed
+        .site
+        .shop(&watching("http.request.uri.query", &words.join("|")));
+    let (status, _) = bed.api().apply(&large).await.unwrap_or_default();
+    found.claim(
+        "fifty thousand alternatives are refused before anybody has them",
+        status == 422,
+    );
+
+    let rules: String = (0..RULES)
+        .map(|nth| watching_twice(nth))
+        .collect();
+    let standing = bed
+        .tries(
+            &bed.site.shop(&rules),
+            "hundreds of costly rules, in watch mode",
+        )
+        .await?;
+    found.reverts = standing.ended != Some(true);
+    bed.tempo_time(Duration::from_secs(60)).await;
+    let api = bed.api();
+    let asked = api.ask("GET", "/status", "");
+    let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
+    let answers = matches!(asked, Ok(Ok(answer)) if answer.status == 200);
+    found.claim("control answers within two seconds all along", answers);
+    Ok(found)
+}
+
+fn watching(field: &str, pattern: &str) -> String {
+    format!(
+        "[[zone.rule]]\nwhen = '''{field} matches r#\"{pattern}\"#'''\naction = \"block\"\nmode = \"watch\"\n"
+    )
+}
+
+/// A rule whose conditions all look through a long text, and never fit.
+fn watching_twice(nth: usize) -> String {
+    let one = r##"http.request.uri.query matches r#"(?:x.{0,60}=.{0,60}){2}never"#"##;
+    let two = r##"http.user_agent matches r#"(?:[a-z ].{0,40}){3}never"#"##;
+    let all = [one, two].map(|one| vec![one; 12].join(" or ")).join(" or ");
+    format!(
+        "[[zone.rule]]\nname = \"costly {nth}\"\nwhen = '''{all}'''\naction = \"block\"\nmode = \"watch\"\n"
+    )
+}

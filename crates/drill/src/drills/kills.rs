@@ -1,0 +1,107 @@
+//! Emergency switches.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Found;
+use crate::bed::{Bed, Edge};
+use crate::error::Void;
+use crate::timeline::Kind;
+
+/// The stages that have something to do in the bed's zones.
+const STAGES: [&str; 7] = [
+    "lists",
+    "ddos",
+    "hotlink",
+    "transform",
+    "rules",
+    "body",
+    "hygiene",
+];
+/// From a switch to everywhere, in tempo time.
+const EVERYWHERE: Duration = Duration::from_secs(180);
+
+/// O11.
+pub async fn every_stage(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    for stage in STAGES {
+        one(bed, stage, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// One of them.
+pub async fn rules(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    one(bed, "rules", &mut found).await?;
+    Ok(found)
+}
+
+async fn one(bed: &Bed, stage: &str, found: &mut Found) -> Result<(), Void> {
+    // From now on a request is right with the stage and without it, as the stage declares.
+    bed.shared.mood.borrow_mut().without.insert(stage.into());
+    bed.timeline
+        .note(Kind::Fault, format!("emergency switch on {stage}"));
+    let began = bed.timeline.now();
+    let words = ["kill", stage, "--for", "1h", "--why", "a drill"];
+    let (code, said) = bed.command(&words).await?;
+    if code != Some(0) {
+        return Err(Void::NotInjected(format!("the switch on {stage}: {said}")));
+    }
+    let due = bed.tempo().scaled(EVERYWHERE) + Duration::from_secs(10);
+    let (first, last) = spreads(bed, stage, true, due).await;
+    found.claim(
+        format!("the switch on {stage} comes to one location first, then to all"),
+        first.is_some_and(|name| name == "canary-1") && last,
+    );
+    let took = (bed.timeline.now() - began) * u64::from(bed.setting.speed) / 1_000;
+    bed.timeline.note(
+        Kind::Note,
+        format!("{stage} is off everywhere after {took} s of tempo time"),
+    );
+    bed.tempo_time(Duration::from_secs(20)).await;
+    let (code, said) = bed.command(&["kill", stage, "--end"]).await?;
+    if code != Some(0) {
+        return Err(Void::NotInjected(format!("its end on {stage}: {said}")));
+    }
+    let (_, ended) = spreads(bed, stage, false, due).await;
+    found.claim(format!("{stage} is on again everywhere"), ended);
+    // Requests that were under way when it came back were judged without it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bed.shared.mood.borrow_mut().without.remove(stage);
+    Ok(())
+}
+
+/// Waits until the switch is on, or off, in all locations. The first one where it was, and whether it came to all.
+async fn spreads(
+    bed: &Bed,
+    stage: &str,
+    on: bool,
+    patience: Duration,
+) -> (Option<&'static str>, bool) {
+    let due = tokio::time::Instant::now() + patience;
+    let mut first = None;
+    loop {
+        let mut all = true;
+        for edge in &bed.edges {
+            let (name, admin) = (edge.borrow().name, edge.borrow().admin);
+            if is_off(&Edge::state(admin).await, stage) != on {
+                all = false;
+            } else if first.is_none() {
+                first = Some(name);
+            }
+        }
+        if all || tokio::time::Instant::now() > due {
+            return (first, all);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether the worker that tells this has the stage switched off.
+fn is_off(state: &Value, stage: &str) -> bool {
+    let switches = state.get("switches").and_then(Value::as_array);
+    let mut named = switches.into_iter().flatten();
+    named.any(|switch| switch.get("stage").and_then(Value::as_str) == Some(stage))
+}

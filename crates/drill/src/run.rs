@@ -1,0 +1,247 @@
+//! Runs drills, one after the other, each on a bed of its own, and tells what became of them.
+
+use std::cell::Cell;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::bed::{Bed, Setting};
+use crate::drills::{DRILLS, Drill, Found, chosen};
+use crate::error::Void;
+use crate::guardian;
+use crate::ledger::Ledger;
+use crate::machine;
+use crate::report::{self, Told};
+use crate::show::Show;
+use crate::timeline::{Event, Kind, Timeline};
+use crate::verdict::{Outcome, Seen, judge};
+
+/// After a drill has done its part, clients are watched for so long.
+const AFTER: Duration = Duration::from_millis(1_500);
+/// The longest that a drill may take, on the wall: one that hangs is void.
+const LONGEST: Duration = Duration::from_secs(1_800);
+
+/// What is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Drills, or outages.
+    pub ids: Vec<String>,
+    /// All of them.
+    pub all: bool,
+    /// Only tell which there are.
+    pub list: bool,
+    /// What every time is divided by.
+    pub speed: u32,
+    /// A line of JSON for each.
+    pub json: bool,
+    /// Where a report is to be written.
+    pub report: Option<PathBuf>,
+    /// The folder of a bed that is to be guarded: what a drill starts beside itself.
+    pub guard: Option<PathBuf>,
+    /// The safeguard of each drill is to be off.
+    #[cfg(feature = "unsafe-drills")]
+    pub twin: bool,
+}
+
+/// How all of it ended, as an exit code: 0 all contained, 1 one was not, 2 one said nothing or could not be run.
+pub type Code = u8;
+
+/// Does what is asked, with the program of which a bed is made.
+///
+/// # Errors
+/// What keeps it from being done, with what can be done.
+pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
+    if let Some(folder) = &options.guard {
+        guardian::guard(folder);
+        return Ok(0);
+    }
+    if options.list {
+        list();
+        return Ok(0);
+    }
+    let drills = which(options)?;
+    machine::look(&std::env::temp_dir()).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut told = Vec::new();
+    let mut code = 0;
+    for drill in drills {
+        let local = tokio::task::LocalSet::new();
+        let one = local.block_on(&runtime, one(drill, options, program));
+        // All that ran for it ends with it: clients, origin, watchers.
+        drop(local);
+        let Some(one) = one else {
+            return Err("interrupted: nothing of the bed is left".into());
+        };
+        tell(&one.outcome, options.json);
+        code = code.max(match (&one.outcome.void, &one.outcome.contained) {
+            (true, _) => 2,
+            (false, false) => 1,
+            (false, true) => 0,
+        });
+        told.push(one);
+    }
+    if let Some(path) = &options.report {
+        let text = report::html(&told);
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(code)
+}
+
+fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
+    if options.all {
+        return Ok(DRILLS.iter().filter(|drill| drill.in_all).collect());
+    }
+    let mut all = Vec::new();
+    for id in &options.ids {
+        let some = chosen(id);
+        if some.is_empty() {
+            return Err(format!(
+                "there is no drill {id:?}: `seawall drill --list` shows those that there are"
+            ));
+        }
+        all.extend(some);
+    }
+    if all.is_empty() {
+        return Err("name drills, or say --all; `seawall drill --list` shows them".into());
+    }
+    Ok(all)
+}
+
+fn list() {
+    for drill in DRILLS {
+        print(format_args!(
+            "{:<14} {}  {}\n{:<14} {}",
+            drill.id, drill.outage.date, drill.outage.title, "", drill.injects
+        ));
+    }
+}
+
+/// One drill; none when somebody interrupts it.
+async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option<Told> {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return None;
+    };
+    let live = !options.json && std::io::stdout().is_terminal();
+    let plain = !live;
+    let json = options.json;
+    let last = Rc::new(Cell::new(0));
+    let timeline = Timeline::new(Rc::new(move |event: &Event| {
+        last.set(event.at_ms);
+        if plain {
+            progress(json, drill.id, event);
+        }
+    }));
+    timeline.note(
+        Kind::Note,
+        format!("{} ({}): the bed comes up", drill.outage.title, drill.outage.date),
+    );
+    let setting = Setting {
+        program: program.to_owned(),
+        speed: options.speed.max(1),
+        #[cfg(feature = "unsafe-drills")]
+        without: options.twin.then(|| drill.safeguard.name().to_owned()),
+    };
+    tokio::select! {
+        told = on_a_bed(drill, &setting, timeline, live) => Some(told),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    }
+}
+
+async fn on_a_bed(
+    drill: &'static Drill,
+    setting: &Setting,
+    timeline: Timeline,
+    live: bool,
+) -> Told {
+    let mut seen = Seen::default();
+    let mut ledger = Ledger::default();
+    match Bed::start(setting, timeline.clone()).await {
+        Err(void) => seen.void = Some(void.to_string()),
+        Ok(bed) => {
+            timeline.note(Kind::Note, "the bed is well, and under load");
+            let bed = Rc::new(bed);
+            let show = Show::start(&bed, drill, live);
+            let found = tokio::time::timeout(LONGEST, (drill.run)(&bed)).await;
+            let found = found.unwrap_or_else(|_| {
+                Err(Void::NotInjected("the drill did not come to an end".into()))
+            });
+            match found {
+                Ok(Found { claims, reverts }) => {
+                    (seen.claims, seen.reverts) = (claims, reverts);
+                    tokio::time::sleep(AFTER).await;
+                }
+                Err(void) => seen.void = Some(void.to_string()),
+            }
+            bed.shared.counts.set(false);
+            seen.reverted = bed.reverted.get();
+            ledger = bed.shared.ledger.borrow().clone();
+            show.end();
+            for edge in &bed.edges {
+                if std::env::var_os("SEAWALL_DRILL_LOGS").is_some() {
+                    print(format_args!("--- {}\n{}", edge.borrow().name, edge.borrow().said()));
+                }
+            }
+        }
+    }
+    seen.took_ms = timeline.now();
+    let outcome = judge(drill.id, &ledger, &seen, setting.speed);
+    Told {
+        drill,
+        outcome,
+        ledger,
+        events: timeline.events(),
+    }
+}
+
+fn progress(json: bool, id: &str, event: &Event) {
+    let line = format!("{id:<10} {:>7.1} s  {}", event.at_ms as f64 / 1_000.0, event.what);
+    // Who reads JSON reads nothing else there.
+    if json {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    } else {
+        print(format_args!("{line}"));
+    }
+}
+
+fn tell(outcome: &Outcome, json: bool) {
+    if json {
+        let line = serde_json::to_string(outcome).unwrap_or_default();
+        return print(format_args!("{line}"));
+    }
+    let word = match (outcome.void, outcome.contained) {
+        (true, _) => "VOID",
+        (false, true) => "contained",
+        (false, false) => "NOT CONTAINED",
+    };
+    let back = match outcome.reverted_after_s {
+        Some(after) => format!(", taken back {after:.1} s of tempo time after the first bad answer"),
+        None => String::new(),
+    };
+    print(format_args!(
+        "{:<10} {word}: {:.3} % of {} requests right ({:.3} % in canary locations){back}; {:.0} s at speed {}",
+        outcome.id,
+        outcome.sr_global * 100.0,
+        outcome.requests,
+        outcome.sr_canary * 100.0,
+        outcome.took_s,
+        outcome.speed
+    ));
+    for why in &outcome.why {
+        print(format_args!("           {why}"));
+    }
+}
+
+/// To standard output; that nobody reads it is no reason to end.
+pub fn print(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,236 @@
+//! From what clients saw to a verdict: contained, not contained, or void. Pure.
+//!
+//! Contained is a drill in which 99.9 % of all requests were right over the whole run, only canary locations had less, what was changed
+//! was taken back within thirty seconds of tempo time, nobody had to act, and all that the drill claims beside that held. Void is one
+//! whose fault could not be injected, or whose bed was not well before: it says nothing, and never counts as contained.
+
+use serde::Serialize;
+
+use crate::ledger::{Ledger, Ring};
+
+/// The share of requests that must be right.
+pub const RIGHT: f64 = 0.999;
+/// From the first bad answer to the way back, in seconds of tempo time.
+pub const REVERTED_WITHIN_S: f64 = 30.0;
+/// Fewer requests than these say nothing.
+pub const ENOUGH: u64 = 500;
+
+/// Something that a drill says must be so, beside what holds for all drills.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// What.
+    pub what: String,
+    /// Whether it was.
+    pub held: bool,
+}
+
+/// What became of a drill.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The drill.
+    pub id: String,
+    /// All held.
+    pub contained: bool,
+    /// It says nothing.
+    pub void: bool,
+    /// Requests right, of all.
+    pub sr_global: f64,
+    /// Of those in canary locations.
+    pub sr_canary: f64,
+    /// From the first bad answer to the way back, in seconds of tempo time; none where nobody was answered badly, or nothing
+    /// was to be taken back.
+    pub reverted_after_s: Option<f64>,
+    /// What every time was divided by.
+    pub speed: u32,
+    /// All requests.
+    pub requests: u64,
+    /// Those that were not right.
+    pub bad: u64,
+    /// What was claimed.
+    pub claims: Vec<Claim>,
+    /// Why it is void, or not contained.
+    pub why: Vec<String>,
+    /// How long it took, in seconds of the wall.
+    pub took_s: f64,
+    /// What was wrong with answers, and how often.
+    pub reasons: std::collections::BTreeMap<String, u64>,
+}
+
+/// What happened in a drill, beside what clients saw.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Why the fault was not injected, if so.
+    pub void: Option<String>,
+    /// Claims of the drill's own.
+    pub claims: Vec<Claim>,
+    /// A change is to be taken back, and when it was, in milliseconds.
+    pub reverted: Option<u64>,
+    /// Whether something is to be taken back at all, once somebody was answered badly.
+    pub reverts: bool,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Judges.
+pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
+    let total = ledger.total();
+    let reverted_after_s = reverted(ledger, seen, speed);
+    let mut why = Vec::new();
+    let void = match &seen.void {
+        Some(reason) => Some(reason.clone()),
+        None if total.all() < ENOUGH => Some(format!(
+            "{} requests were answered, fewer than {ENOUGH}: that says nothing",
+            total.all()
+        )),
+        None => None,
+    };
+    if void.is_none() {
+        why = failures(ledger, seen, reverted_after_s);
+    }
+    Outcome {
+        id: id.to_owned(),
+        contained: void.is_none() && why.is_empty(),
+        void: void.is_some(),
+        sr_global: rounded(total.rate()),
+        sr_canary: rounded(ledger.ring(Ring::Canary).rate()),
+        reverted_after_s,
+        speed,
+        requests: total.all(),
+        bad: total.bad(),
+        claims: seen.claims.clone(),
+        why: void.into_iter().chain(why).collect(),
+        took_s: seen.took_ms as f64 / 1_000.0,
+        reasons: ledger.reasons.clone(),
+    }
+}
+
+fn failures(ledger: &Ledger, seen: &Seen, reverted_after_s: Option<f64>) -> Vec<String> {
+    let mut why = Vec::new();
+    let total = ledger.total();
+    if total.rate() < RIGHT {
+        why.push(format!(
+            "{} of {} requests were not right: {:.3} % were, fewer than 99.9 %",
+            total.bad(),
+            total.all(),
+            total.rate() * 100.0
+        ));
+    }
+    for tally in &ledger.locations {
+        if tally.ring != Ring::Canary && tally.total.rate() < RIGHT {
+            why.push(format!(
+                "{} is no canary location, and {} of its {} requests were not right",
+                tally.name,
+                tally.total.bad(),
+                tally.total.all()
+            ));
+        }
+    }
+    match reverted_after_s {
+        Some(after) if after > REVERTED_WITHIN_S => why.push(format!(
+            "it was taken back {after:.1} s of tempo time after the first bad answer, later than {REVERTED_WITHIN_S} s"
+        )),
+        None if seen.reverts && ledger.first_bad.is_some() && seen.reverted.is_none() => {
+            why.push("it was not taken back".into());
+        }
+        _ => {}
+    }
+    let broken = seen.claims.iter().filter(|claim| !claim.held);
+    why.extend(broken.map(|claim| format!("it does not hold that {}", claim.what)));
+    why
+}
+
+/// To the way back, or to the last bad answer if that came later.
+fn reverted(ledger: &Ledger, seen: &Seen, speed: u32) -> Option<f64> {
+    let (first, last) = (ledger.first_bad?, ledger.last_bad?);
+    let back = seen.reverted?.max(last);
+    let ms = back.saturating_sub(first) * u64::from(speed);
+    Some((ms as f64 / 100.0).round() / 10.0)
+}
+
+/// Down to a hundred-thousandth, and never up to what it was not.
+fn rounded(rate: f64) -> f64 {
+    (rate * 1e5).floor() / 1e5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Judged, Note};
+
+    fn ledger(canary: (u64, u64), late: (u64, u64)) -> Ledger {
+        let names = [("c", Ring::Canary), ("l", Ring::Late)];
+        let mut ledger = Ledger::new(names.iter().map(|(name, ring)| ((*name).into(), *ring)));
+        for (location, (right, wrong)) in [canary, late].into_iter().enumerate() {
+            for nth in 0..right + wrong {
+                let judged = if nth < right {
+                    Judged::Right
+                } else {
+                    Judged::Wrong
+                };
+                ledger.note(&Note {
+                    sent: nth,
+                    ended: 1_000 + nth,
+                    location,
+                    zone: "z",
+                    judged,
+                    why: "wrong",
+                });
+            }
+        }
+        ledger
+    }
+
+    #[test]
+    fn canary_locations_alone_may_be_worse() {
+        let judged = |canary, late| judge("x", &ledger(canary, late), &Seen::default(), 20);
+        assert!(judged((1_000, 0), (9_000, 0)).contained);
+        let one = judged((995, 5), (9_000, 0));
+        assert!(one.contained, "{:?}", one.why);
+        assert!(one.sr_canary < one.sr_global);
+        assert!(!judged((1_000, 0), (4_000, 5)).contained);
+        assert!(!judged((980, 20), (9_000, 0)).contained);
+    }
+
+    #[test]
+    fn who_could_not_inject_or_saw_too_little_is_void_and_never_contained() {
+        let few = judge("x", &ledger((100, 0), (100, 0)), &Seen::default(), 20);
+        assert!(few.void && !few.contained);
+        let seen = Seen {
+            void: Some("refused".into()),
+            ..Seen::default()
+        };
+        let refused = judge("x", &ledger((1_000, 0), (1_000, 0)), &seen, 20);
+        assert!(refused.void && !refused.contained && refused.why == ["refused"]);
+    }
+
+    #[test]
+    fn the_way_back_is_timed_in_tempo_time_and_must_come() {
+        let ledger = ledger((1_999, 1), (9_000, 0));
+        let mut seen = Seen {
+            reverts: true,
+            ..Seen::default()
+        };
+        assert!(!judge("x", &ledger, &seen, 20).contained, "it never came");
+        // The first bad answer was at 2,999.
+        seen.reverted = Some(3_499);
+        let back = judge("x", &ledger, &seen, 20);
+        assert_eq!(back.reverted_after_s, Some(10.0));
+        assert!(back.contained, "{:?}", back.why);
+        seen.reverted = Some(5_000);
+        assert!(!judge("x", &ledger, &seen, 20).contained);
+        assert!(judge("x", &ledger, &seen, 1).contained);
+    }
+
+    #[test]
+    fn a_claim_that_does_not_hold_is_enough() {
+        let seen = Seen {
+            claims: vec![Claim {
+                what: "it waits".into(),
+                held: false,
+            }],
+            ..Seen::default()
+        };
+        let outcome = judge("x", &ledger((1_000, 0), (9_000, 0)), &seen, 20);
+        assert!(!outcome.contained && !outcome.void);
+    }
+}
