@@ -59,6 +59,8 @@ pub struct Setting {
     pub program: PathBuf,
     /// What every time is divided by.
     pub speed: u32,
+    /// Edges run a copy of the program, which can be replaced.
+    pub copies: bool,
     /// The safeguard that is off, in a build that can do so.
     #[cfg(feature = "unsafe-drills")]
     pub without: Option<String>,
@@ -129,11 +131,16 @@ impl Bed {
     }
 
     async fn join_all(&mut self) -> Result<(), Void> {
+        let copy = match self.setting.copies {
+            true => Some(self.copy()?),
+            false => None,
+        };
         // All at once: most of it is waiting.
         for (name, ring) in LOCATIONS {
             let token = self.api().join_token(name).await?;
             let url = format!("https://{}", self.control.borrow().edges);
             let mut edge = Edge::new(&self.folder, name, ring);
+            edge.program.clone_from(&copy);
             edge.spawn(&self.setting, &self.permit, &["--join", &url, "--token", &token])?;
             self.edges.push(RefCell::new(edge));
         }
@@ -144,6 +151,14 @@ impl Bed {
             self.clients.push(clients);
         }
         Ok(())
+    }
+
+    /// A copy of the program in the bed's folder.
+    fn copy(&self) -> Result<PathBuf, Void> {
+        let path = self.folder.join("seawall");
+        let copied = fs::copy(&self.setting.program, &path);
+        copied.map_err(Void::at("a copy of the program"))?;
+        Ok(path)
     }
 
     /// Waits until clients are answered rightly, and looks for a while that they are.

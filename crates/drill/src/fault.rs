@@ -29,7 +29,7 @@ pub const POISON: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66));
 /// The list that is made by a program, and comes often.
 pub const GENERATED: &str = "generated";
 /// What one request makes it eat, in bytes.
-const BITE: usize = 8 << 20;
+const BITE: usize = 16 << 20;
 
 static STAGE: StageDef = StageDef {
     name: "drill",

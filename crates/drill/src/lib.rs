@@ -22,6 +22,7 @@ mod machine;
 mod origin;
 mod outage;
 mod permit;
+mod plot;
 mod report;
 mod run;
 mod show;

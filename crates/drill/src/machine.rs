@@ -8,7 +8,7 @@ use crate::error::Void;
 /// Cores without which a dozen edges say nothing.
 const CORES: usize = 2;
 /// Memory that must be there, in MiB: some forty processes, and the drill in which one zone eats memory.
-const MEMORY_MIB: u64 = 3_072;
+const MEMORY_MIB: u64 = 4_096;
 /// Descriptors of this process: clients, the origin's connections, and pipes.
 const DESCRIPTORS: u64 = 4_096;
 /// Free disk where the bed lies, in MiB.

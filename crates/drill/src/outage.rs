@@ -80,3 +80,112 @@ pub static O14: Outage = Outage {
         (49, "95 % is well"),
     ],
 };
+
+/// Cloudflare, a data centre.
+pub static O5: Outage = Outage {
+    id: "O5",
+    date: "2023-11-02",
+    title: "Cloudflare: the control plane's data centre was dark",
+    minutes: 2_442,
+    what: "A data centre lost its power. Dashboard, API and analytics were gone, because services that were to run in three places needed something that ran in one. Sites were served.",
+    timeline: &[
+        (0, "dashboard and API fail"),
+        (374, "the second site takes over"),
+        (2_442, "all is well"),
+    ],
+};
+
+/// Cloudflare, key-value store; and Google, on the same day.
+pub static O6: Outage = Outage {
+    id: "O6",
+    date: "2025-06-12",
+    title: "Google and Cloudflare: a policy with blank fields, and a store that was gone",
+    minutes: 148,
+    what: "A policy with blank fields was copied everywhere within seconds and crashed what read it. A store behind Cloudflare's key-value store failed with it; 90 % of requests to that failed, and all logins that needed it.",
+    timeline: &[
+        (0, "requests to the store fail"),
+        (14, "the incidents are joined into one"),
+        (148, "the store answers again"),
+    ],
+};
+
+/// Cloudflare, credentials of R2.
+pub static O7: Outage = Outage {
+    id: "O7",
+    date: "2025-03-21",
+    title: "Cloudflare: a key was deleted that was still in use",
+    minutes: 67,
+    what: "A new key went to the wrong environment; the old one was deleted. All writes and a third of all reads of the object store failed. Nobody could see which key was in use.",
+    timeline: &[
+        (0, "writes fail"),
+        (50, "the key is suspected"),
+        (67, "the new key is where it belongs"),
+    ],
+};
+
+/// Cloudflare, dashboard.
+pub static O9: Outage = Outage {
+    id: "O9",
+    date: "2025-09-12",
+    title: "Cloudflare: the dashboard flooded its own API",
+    minutes: 75,
+    what: "A page of the dashboard called an API in a loop, while that API was being deployed. The API that it called decides who may call any other.",
+    timeline: &[
+        (0, "dashboard and APIs fail"),
+        (61, "a mend makes it worse"),
+        (75, "all is well"),
+    ],
+};
+
+/// Cloudflare, route leak and own addresses.
+pub static O12: Outage = Outage {
+    id: "O12",
+    date: "2026-02-20",
+    title: "Cloudflare: an empty filter meant everything",
+    minutes: 375,
+    what: "A task that cleans up asked for objects with an empty filter, was given all of them, and withdrew a quarter of the customers' own networks before it was stopped.",
+    timeline: &[
+        (0, "networks are withdrawn"),
+        (58, "the task is stopped"),
+        (91, "customers can help themselves"),
+        (375, "all are back"),
+    ],
+};
+
+/// AWS, DynamoDB.
+pub static O16: Outage = Outage {
+    id: "O16",
+    date: "2025-10-19",
+    title: "AWS: a late applier put an old plan over a new one",
+    minutes: 870,
+    what: "Of two programs that apply plans of DNS one was slow; it put an old plan in place of a new one, and the other deleted what was old. The record of a region's database was empty.",
+    timeline: &[
+        (0, "the record is empty"),
+        (157, "the record is back"),
+        (870, "what hung on it is well"),
+    ],
+};
+
+/// Azure Front Door.
+pub static O17: Outage = Outage {
+    id: "O17",
+    date: "2025-10-29",
+    title: "Azure Front Door: it crashed after the gate",
+    minutes: 480,
+    what: "A configuration passed all checks and crashed what had taken it some time later, everywhere. The last good one had been overwritten by then.",
+    timeline: &[
+        (0, "edges crash"),
+        (90, "the last good configuration is being brought back"),
+        (480, "all is well"),
+    ],
+};
+
+/// One of our own.
+pub static OWN: Outage = Outage {
+    id: "upgrade",
+    date: "2019-07-02",
+    title: "A bad software deploy",
+    minutes: 27,
+    what: "What the outage of 2019-07-02 was first taken for: a new program that cannot serve, brought to every machine at once.",
+    timeline: &[(0, "every machine runs the new program")],
+};

@@ -147,6 +147,7 @@ async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option
     let setting = Setting {
         program: program.to_owned(),
         speed: options.speed.max(1),
+        copies: drill.copies,
         #[cfg(feature = "unsafe-drills")]
         without: options.twin.then(|| drill.safeguard.name().to_owned()),
     };

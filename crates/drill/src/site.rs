@@ -48,7 +48,7 @@ impl Site {
     /// What all zones share, with these rows in the generated list.
     pub fn platform(&self, generated: &[String]) -> String {
         format!(
-            "schema = 1\n[edge]\noutward = [\"public\", \"private\", \"loopback\"]\naccess_log = \"off\"\n[edge.limits]\nmemory = \"256MiB\"\nretire = \"5s\"\n[lists.banned]\nips = [\"127.66.0.0/16\"]\n[lists.{GENERATED}]\nips = {generated:?}\n"
+            "schema = 1\n[edge]\noutward = [\"public\", \"private\", \"loopback\"]\naccess_log = \"off\"\n[edge.limits]\nmemory = \"160MiB\"\nretire = \"5s\"\n[lists.banned]\nips = [\"127.66.0.0/16\"]\n[lists.{GENERATED}]\nips = {generated:?}\n"
         )
     }
 

@@ -47,8 +47,6 @@ safeguards! {
     Check = "unsafe-check",
     /// A process of its own compiles first.
     Trial = "unsafe-trial",
-    /// What kills workers is not served any more.
-    Quarantine = "unsafe-quarantine",
     /// A worker that takes too much memory is replaced while it still serves.
     Memory = "unsafe-memory",
     /// An edge starts from its disk.

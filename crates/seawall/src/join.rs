@@ -50,6 +50,12 @@ pub fn prepare(mut edge: cli::Edge) -> Result<cli::Edge> {
             identity.relays.clone_from(&edge.source);
             identity.keep(&data)?;
         }
+        #[cfg(feature = "unsafe-drills")]
+        if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Disk) {
+            // As an edge that has nothing of its own, and asks for all of it when it starts.
+            let _ = std::fs::remove_file(data.path(live::LIVE));
+            let _ = std::fs::remove_dir_all(data.path("received"));
+        }
         if !data.path(live::LIVE).exists() {
             first(&data, &identity, &edge.up).await?;
         }

@@ -22,7 +22,11 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::{AtOnce, Kind, Share, Tempo};
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::tempo::Ring;
 
 pub use flap::alternates;
 pub use fleet::{Location, Order};
@@ -138,6 +142,10 @@ pub fn plan(target: &Target, reports: &[Report], now_ms: u64) -> Step {
         return begin(target, reports);
     };
     let watch = Watch::of(target, taken, reports, now_ms);
+    #[cfg(feature = "unsafe-drills")]
+    if is_off(Safeguard::Gates) {
+        return watch.onward();
+    }
     if watch.locations == 0 {
         return hold(NOWHERE);
     }
@@ -215,6 +223,11 @@ fn next(target: &Target, taken: Option<&Taken>, sums: &gates::Sums) -> Option<St
     let reached = taken.map(|taken| (taken.ring.as_slice(), taken.share));
     let (before, share_before) = reached.unwrap_or((&[], Share::NONE));
     let stages = target.tempo.stages(target.kind, order.len());
+    #[cfg(feature = "unsafe-drills")]
+    let stages = stages.filter(|stage| {
+        let is_last = (stage.ring, stage.share) == (Ring::Locations(Share::ALL), Share::ALL);
+        is_last || !is_off(Safeguard::Gates)
+    });
     stages
         .map(|stage| {
             // Where nothing serves, a share is no protection: the rest of the clients would get nothing.

@@ -15,6 +15,76 @@ pub async fn panics(bed: &Bed) -> Result<Found, Void> {
     wakes(bed, "drill:panic", "each request for a rare path panics").await
 }
 
+/// O14: each of them burns all the fuel that there is.
+pub async fn burns(bed: &Bed) -> Result<Found, Void> {
+    wakes(bed, "drill:burn", "each request for a rare path burns").await
+}
+
+/// O14: each of them leaves memory behind.
+pub async fn eats(bed: &Bed) -> Result<Found, Void> {
+    let found = wakes(bed, "drill:eat", "each request for a rare path eats memory");
+    let watched = async {
+        let mut most = 0;
+        loop {
+            for edge in &bed.edges {
+                let pid = edge.borrow().pid("worker");
+                most = most.max(pid.and_then(resident).unwrap_or(0));
+                MOST.set(most);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    MOST.set(0);
+    let mut found = tokio::select! {
+        found = found => found?,
+        () = watched => Found::default(),
+    };
+    let mib = MOST.get() >> 20;
+    if mib < 100 {
+        return Err(Void::NotInjected(format!("no worker held more than {mib} MiB")));
+    }
+    found.claim(format!("no worker held more than 320 MiB: {mib} MiB at most"), mib <= 320);
+    Ok(found)
+}
+
+std::thread_local! {
+    /// The most that a worker held, in bytes.
+    static MOST: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// The memory that a process holds, in bytes.
+fn resident(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4_096)
+}
+
+/// O14, apart: an endless loop.
+pub async fn spins(bed: &Bed) -> Result<Found, Void> {
+    wakes(bed, "drill:spin", "each request for a rare path never ends").await
+}
+
+/// O17: what every check lets pass, and what crashes later.
+pub async fn crashes_later(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    let after = bed.tempo().scaled(Duration::from_secs(90)).as_millis();
+    let latent = waking(&format!("drill:later:{after}"));
+    bed.brings_everywhere(&bed.site.shop(&latent)).await?;
+    let mut all = crate::site::rows(0);
+    all.push(crate::fault::POISON.to_string());
+    let document = bed.site.platform(&all);
+    let standing = bed
+        .tries(&document, "generated data that crashes workers 90 s after they took it")
+        .await?;
+    if bed.nobody_saw_it() && standing.ended == Some(true) {
+        return Err(Void::NotInjected("nothing crashed: no edge has the bug".into()));
+    }
+    found.reverts = true;
+    found.claim("it was taken back by itself", standing.ended == Some(false));
+    bed.tempo_time(Duration::from_secs(60)).await;
+    Ok(found)
+}
+
 async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     let mut found = Found::default();
     bed.brings_everywhere(&bed.site.shop(&waking(bug))).await?;
@@ -22,7 +92,8 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     bed.shared.mood.borrow_mut().rare = true;
     bed.tempo_time(Duration::from_secs(200)).await;
     bed.shared.mood.borrow_mut().rare = false;
-    if !bed.met_its_bug().await {
+    // Memory that is eaten is nothing that a stage counts: that drill looks at memory.
+    if bug != "drill:eat" && !bed.met_its_bug().await {
         return Err(Void::NotInjected(
             "no edge tells that its stage `drill` did anything: it has no bug".into(),
         ));

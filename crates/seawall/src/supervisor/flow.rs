@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::safeguard::{Safeguard, is_off};
 use tokio::time::Instant;
 
 use super::announce::{self, Pids};
@@ -523,6 +525,10 @@ impl Supervisor {
     }
 
     fn look_at_memory(&mut self) {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Memory) {
+            return;
+        }
         let Some(charge) = self.serving() else { return };
         let most = match charge.serving.bounds.memory {
             0 => self.memory,

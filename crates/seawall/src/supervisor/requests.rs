@@ -97,6 +97,14 @@ impl Supervisor {
             );
         }
         self.end_spare();
+        #[cfg(feature = "unsafe-drills")]
+        if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Probe) {
+            self.program.clone_from(&program);
+            if let Some(charge) = self.serving() {
+                charge.process.signal(libc::SIGKILL);
+            }
+            return;
+        }
         let progress = format!("a worker of {} prepares", program.display());
         tell(asker.as_ref(), &Reply::Progress(progress));
         self.start(program.clone(), true, Why::Upgrade(asker, program));

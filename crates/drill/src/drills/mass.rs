@@ -1,0 +1,159 @@
+//! What reaches everything at once: deletions, an old plan, a program.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Found;
+use crate::bed::{Bed, Edge};
+use crate::error::Void;
+use crate::site::{VICTIM, small, waking};
+use crate::timeline::Kind;
+
+/// Zones that are to be deleted.
+const DELETED: usize = 10;
+
+/// O12 and O13.
+pub async fn withdrawal(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    bed.timeline.note(Kind::Fault, "a filter that is empty");
+    let mut refused = true;
+    for path in ["/zones/", "/zones", "/zones/%20", "/zones?name="] {
+        let answer = bed.api().ask("DELETE", path, "").await;
+        let status = answer.map_or(0, |answer| answer.status);
+        refused &= (400..500).contains(&status);
+    }
+    found.claim("an empty name is refused, and means nothing", refused);
+
+    bed.timeline.note(
+        Kind::Fault,
+        format!("{DELETED} zones are deleted, one after the other"),
+    );
+    let mut rollouts = Vec::new();
+    for nth in 0..DELETED {
+        let zone = small(nth);
+        if nth == 0 {
+            // One is allowed: it is really meant.
+            bed.shared.mood.borrow_mut().gone.insert(zone.clone());
+        }
+        let answer = bed.api().ask("DELETE", &format!("/zones/{zone}"), "").await;
+        let answer = answer.map_err(|error| Void::NotInjected(error.to_string()))?;
+        let said = crate::api::json(&answer);
+        let rollout = said.pointer("/versions/0/rollout").and_then(Value::as_u64);
+        rollouts.push(rollout.ok_or_else(|| {
+            Void::NotInjected(format!("{zone} was not deleted: {} {said}", answer.status))
+        })?);
+    }
+    bed.tempo_time(Duration::from_secs(120)).await;
+    let mut waiting = 0;
+    for rollout in rollouts.iter().skip(1) {
+        let standing = bed.api().rollout(*rollout).await;
+        waiting += usize::from(standing.is_some_and(|one| one.ended.is_none() && one.locations == 0));
+    }
+    bed.timeline.note(
+        Kind::Detected,
+        format!("{waiting} of {} deletions wait for a person", DELETED - 1),
+    );
+    found.claim("all deletions but the first wait for a person", waiting == DELETED - 1);
+    let answer = bed.api().ask("POST", &format!("/zones/{}/restore", small(0)), "").await;
+    let back = answer.is_ok_and(|answer| answer.status < 300);
+    found.claim("what was deleted can be restored in one call", back);
+    found.claim("no client noticed", bed.nobody_saw_it());
+    Ok(found)
+}
+
+/// O16.
+pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    bed.brings_everywhere(&bed.site.shop(&waking("first"))).await?;
+    let manifest = bed.control.borrow().data().join("published/manifest");
+    let old = fs::read(&manifest).map_err(Void::at("the manifest"))?;
+    bed.brings_everywhere(&bed.site.shop(&waking("second"))).await?;
+    let mut before = versions(bed).await;
+    let same = |all: &[String]| all.windows(2).all(|two| two.first() == two.last());
+    // What is for all is there once the last edge has looked.
+    for _ in 0..100 {
+        if same(&before) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        before = versions(bed).await;
+    }
+    if !same(&before) {
+        return Err(Void::NotInjected("the second version is not everywhere".into()));
+    }
+    bed.timeline
+        .note(Kind::Fault, "the manifest of the first version is put over that of the second");
+    let mut never = true;
+    let mut read = 0;
+    for _ in 0..60 {
+        // Control makes a new one now and then; the one who is late does so again and again.
+        let temporary = manifest.with_extension("late");
+        let put = fs::write(&temporary, &old).and_then(|()| fs::rename(&temporary, &manifest));
+        put.map_err(Void::at("the manifest"))?;
+        read += 1;
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        if read % 10 == 0 {
+            never &= versions(bed).await == before;
+        }
+    }
+    found.claim("no edge went back to what is older", never);
+    bed.timeline.note(Kind::Detected, "no edge believes it");
+    let next = bed.brings_everywhere(&bed.site.shop(&waking("third"))).await;
+    found.claim("the next version is everywhere", next.is_ok());
+    found.claim("no client noticed", bed.nobody_saw_it());
+    Ok(found)
+}
+
+/// The victim's version in each location.
+async fn versions(bed: &Bed) -> Vec<String> {
+    let mut all = Vec::new();
+    for edge in &bed.edges {
+        let admin = edge.borrow().admin;
+        let state = Edge::state(admin).await;
+        let zone = state.get("zones").and_then(|zones| zones.get(VICTIM));
+        let version = zone.and_then(|zone| zone.get("active")).and_then(Value::as_str);
+        all.push(version.unwrap_or_default().to_owned());
+    }
+    all
+}
+
+/// One of our own.
+pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
+    let mut found = Found::default();
+    let program = bed.folder.join("seawall");
+    let good = bed.folder.join("seawall.good");
+    fs::rename(&program, &good).map_err(Void::at("the program"))?;
+    fs::write(&program, "#!/bin/sh\nexit 7\n").map_err(Void::at("the bad program"))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
+        .map_err(Void::at("the bad program"))?;
+    let workers = |bed: &Bed| -> Vec<Option<i32>> {
+        let edges = bed.edges.iter();
+        edges.map(|edge| edge.borrow().pid("worker")).collect()
+    };
+    let before = workers(bed);
+    bed.timeline
+        .note(Kind::Fault, "every edge is told to become a program that cannot serve");
+    for edge in &bed.edges {
+        if !edge.borrow().signal("supervisor", libc::SIGUSR2) {
+            return Err(Void::NotInjected("an edge has no supervisor".into()));
+        }
+    }
+    let refused = |bed: &Bed| {
+        let mut edges = bed.edges.iter();
+        edges.all(|edge| edge.borrow().said().contains("not upgraded"))
+    };
+    let all = bed.until(Duration::from_secs(15), || refused(bed)).await;
+    if all {
+        bed.timeline.note(Kind::Detected, "every edge says that it does not");
+    }
+    found.claim("every edge tries it, and says that it cannot serve", all);
+    bed.tempo_time(Duration::from_secs(60)).await;
+    found.claim("every worker is the one that it was", workers(bed) == before);
+    fs::rename(&good, &program).map_err(Void::at("the program"))?;
+    bed.timeline.note(Kind::Reverted, "the good program is back");
+    found.claim("no client noticed", bed.nobody_saw_it());
+    Ok(found)
+}

@@ -1,0 +1,216 @@
+//! The plot of a drill: the share of right requests over time, by ring, with what happened; and under it, on an axis of its own, what happened
+//! in the real outage. One drawing of SVG, without scripts. Pure.
+
+use std::fmt::Write as _;
+
+use crate::ledger::{BUCKET_MS, Ledger, Ring};
+use crate::outage::Outage;
+use crate::timeline::{Event, Kind};
+
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 16.0;
+/// The share of right requests, from top to bottom.
+const TOP: f64 = 20.0;
+const BOTTOM: f64 = 220.0;
+/// Points of the plot that are averaged: half a second.
+const SMOOTH: usize = 5;
+/// The real outage begins below that.
+const REAL: f64 = 290.0;
+/// Between two lines of words.
+const LINE: f64 = 16.0;
+
+/// The colour of a ring's line. They differ in lightness too, and each line has its name beside it.
+const fn colour(ring: Ring) -> &'static str {
+    match ring {
+        Ring::Canary => "#b45309",
+        Ring::Early => "#0e7490",
+        Ring::Late => "#1e3a8a",
+    }
+}
+
+/// Draws it.
+pub fn svg(ledger: &Ledger, events: &[Event], outage: &Outage, speed: u32) -> String {
+    let last = events.last().map_or(0, |event| event.at_ms);
+    let end = ledger.locations.iter().map(|tally| tally.buckets.len()).max();
+    let end = (end.unwrap_or(0) as u64 * BUCKET_MS).max(last).max(1);
+    let height = REAL + 60.0 + outage.timeline.len() as f64 * LINE;
+    let mut text = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Requests right over time, by ring, and the timeline of the real outage\" xmlns=\"http://www.w3.org/2000/svg\">\n"
+    );
+    axes(&mut text, end, speed);
+    let x = |ms: u64| LEFT + (WIDTH - LEFT - RIGHT) * ms as f64 / end as f64;
+    for (nth, ring) in Ring::ALL.into_iter().enumerate() {
+        line(&mut text, ledger, ring, &x);
+        let at = LEFT + 8.0 + nth as f64 * 90.0;
+        let _ = writeln!(
+            text,
+            "<rect x=\"{at}\" y=\"{:.0}\" width=\"14\" height=\"4\" fill=\"{}\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
+            BOTTOM + 32.0,
+            colour(ring),
+            at + 20.0,
+            BOTTOM + 38.0,
+            ring.name()
+        );
+    }
+    for event in events.iter().filter(|event| event.kind != Kind::Note) {
+        mark(&mut text, x(event.at_ms), event.kind);
+    }
+    real(&mut text, outage);
+    text.push_str("</svg>\n");
+    text
+}
+
+fn axes(text: &mut String, end: u64, speed: u32) {
+    for percent in [0, 25, 50, 75, 100] {
+        let y = y(f64::from(percent) / 100.0);
+        let _ = writeln!(
+            text,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"end\" x=\"{:.0}\" y=\"{:.1}\">{percent} %</text>",
+            WIDTH - RIGHT,
+            LEFT - 8.0,
+            y + 4.0
+        );
+    }
+    for nth in 0..=4_u64 {
+        let ms = end * nth / 4;
+        let x = LEFT + (WIDTH - LEFT - RIGHT) * nth as f64 / 4.0;
+        let class = if nth == 4 { "end" } else { "mid" };
+        let _ = writeln!(
+            text,
+            "<text class=\"{class}\" x=\"{x:.0}\" y=\"{:.0}\">{:.0} s ({})</text>",
+            BOTTOM + 16.0,
+            ms as f64 / 1_000.0,
+            tempo(ms * u64::from(speed) / 1_000)
+        );
+    }
+}
+
+/// Seconds of tempo time, as people say them.
+fn tempo(seconds: u64) -> String {
+    match seconds {
+        0 => "start".into(),
+        1..120 => format!("{seconds} s at speed 1"),
+        _ => format!("{} min at speed 1", seconds / 60),
+    }
+}
+
+fn y(share: f64) -> f64 {
+    BOTTOM - (BOTTOM - TOP) * share
+}
+
+fn line(text: &mut String, ledger: &Ledger, ring: Ring, x: &impl Fn(u64) -> f64) {
+    let counts = ledger.over_time(ring);
+    let mut points = String::new();
+    for (nth, part) in counts.chunks(SMOOTH).enumerate() {
+        let (all, right) = part.iter().fold((0, 0), |(all, right), counts| {
+            (all + counts.all(), right + counts.right)
+        });
+        if all > 0 {
+            let middle = (nth * SMOOTH + part.len() / 2) as u64 * BUCKET_MS;
+            let share = right as f64 / all as f64;
+            let _ = write!(points, "{:.1},{:.1} ", x(middle), y(share));
+        }
+    }
+    let _ = writeln!(
+        text,
+        "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"2\" points=\"{}\"/>",
+        colour(ring),
+        points.trim_end()
+    );
+}
+
+fn mark(text: &mut String, x: f64, kind: Kind) {
+    let (class, word) = match kind {
+        Kind::Fault => ("fault", "fault"),
+        Kind::Detected => ("noticed", "noticed"),
+        Kind::Reverted => ("back", "back"),
+        Kind::Note => return,
+    };
+    let _ = writeln!(
+        text,
+        "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/><text class=\"mid {class}\" x=\"{x:.1}\" y=\"{:.0}\">{word}</text>",
+        TOP - 6.0
+    );
+}
+
+/// What happened then, on a line as long as that outage was.
+fn real(text: &mut String, outage: &Outage) {
+    let last = outage.timeline.last().map_or(0, |(minute, _)| *minute);
+    let end = f64::from(outage.minutes.max(last).max(1));
+    let right = WIDTH - RIGHT;
+    let _ = writeln!(
+        text,
+        "<text x=\"{LEFT}\" y=\"{:.0}\" class=\"strong\">{}: {} minutes</text><line class=\"axis\" x1=\"{LEFT}\" x2=\"{right:.0}\" y1=\"{:.0}\" y2=\"{:.0}\"/>",
+        REAL,
+        outage.date,
+        outage.minutes,
+        REAL + 16.0,
+        REAL + 16.0
+    );
+    for (nth, (minute, what)) in outage.timeline.iter().enumerate() {
+        let x = LEFT + (right - LEFT) * f64::from(*minute) / end;
+        let _ = writeln!(
+            text,
+            "<circle cx=\"{x:.1}\" cy=\"{:.0}\" r=\"4\" class=\"dot\"/><text x=\"{LEFT}\" y=\"{:.0}\">minute {minute}: {}</text>",
+            REAL + 16.0,
+            REAL + 40.0 + nth as f64 * LINE,
+            escaped(what)
+        );
+    }
+}
+
+/// As text of a page.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for one in text.chars() {
+        match one {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Judged, Note};
+    use crate::outage::O1;
+
+    #[test]
+    fn a_plot_has_a_line_for_each_ring_and_a_dot_for_each_thing_that_happened() {
+        let names = Ring::ALL.map(|ring| (ring.name().to_owned(), ring));
+        let mut ledger = Ledger::new(names.into_iter());
+        for nth in 0..300 {
+            ledger.note(&Note {
+                sent: nth * 10,
+                ended: nth * 10,
+                location: (nth % 3) as usize,
+                zone: "z",
+                judged: Judged::Right,
+                why: "",
+            });
+        }
+        let events = [Event {
+            at_ms: 1_000,
+            kind: Kind::Fault,
+            what: "<fault>".into(),
+        }];
+        let svg = svg(&ledger, &events, &O1, 20);
+        assert_eq!(svg.matches("<polyline").count(), 3);
+        assert_eq!(svg.matches("<circle").count(), O1.timeline.len());
+        assert_eq!(svg.matches("class=\"fault\"").count(), 1);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert_eq!(escaped("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
+    }
+
+    #[test]
+    fn a_drill_that_saw_nothing_is_drawn_too() {
+        let svg = svg(&Ledger::default(), &[], &O1, 1);
+        assert!(!svg.contains("NaN"), "{svg}");
+    }
+}
