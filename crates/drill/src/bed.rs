@@ -141,7 +141,11 @@ impl Bed {
             let url = format!("https://{}", self.control.borrow().edges);
             let mut edge = Edge::new(&self.folder, name, ring);
             edge.program.clone_from(&copy);
-            edge.spawn(&self.setting, &self.permit, &["--join", &url, "--token", &token])?;
+            edge.spawn(
+                &self.setting,
+                &self.permit,
+                &["--join", &url, "--token", &token],
+            )?;
             self.edges.push(RefCell::new(edge));
         }
         for (location, edge) in self.edges.iter().enumerate() {

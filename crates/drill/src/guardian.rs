@@ -103,7 +103,10 @@ mod tests {
     fn what_runs_on_the_folder_is_ended_and_the_folder_goes() {
         let folder = std::env::temp_dir().join(format!("seawall-guardian-{}", std::process::id()));
         fs::create_dir_all(folder.join("within")).unwrap();
-        let script = format!("trap '' TERM; echo {} > /dev/null; while true; do sleep 5; done", folder.display());
+        let script = format!(
+            "trap '' TERM; echo {} > /dev/null; while true; do sleep 5; done",
+            folder.display()
+        );
         let mut child = Command::new("sh").arg("-c").arg(script).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         while !processes(&folder).contains(&pid) {

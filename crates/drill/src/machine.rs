@@ -104,10 +104,7 @@ mod tests {
             (1, 2, "cores", "use a larger machine"),
             (9, 2, "MiB", "end something"),
         ]);
-        assert_eq!(
-            small,
-            ["1 cores, a drill needs 2 (use a larger machine)"]
-        );
+        assert_eq!(small, ["1 cores, a drill needs 2 (use a larger machine)"]);
     }
 
     #[test]

@@ -32,7 +32,11 @@ const fn colour(ring: Ring) -> &'static str {
 /// Draws it.
 pub fn svg(ledger: &Ledger, events: &[Event], outage: &Outage, speed: u32) -> String {
     let last = events.last().map_or(0, |event| event.at_ms);
-    let end = ledger.locations.iter().map(|tally| tally.buckets.len()).max();
+    let end = ledger
+        .locations
+        .iter()
+        .map(|tally| tally.buckets.len())
+        .max();
     let end = (end.unwrap_or(0) as u64 * BUCKET_MS).max(last).max(1);
     let height = REAL + 60.0 + outage.timeline.len() as f64 * LINE;
     let mut text = format!(

@@ -112,7 +112,9 @@ fn section(text: &mut String, one: &Told) {
 }
 
 fn list<'t>(text: &mut String, items: impl Iterator<Item = &'t str>, title: &str) {
-    let items: Vec<String> = items.map(|item| format!("<li>{}</li>", escaped(item))).collect();
+    let items: Vec<String> = items
+        .map(|item| format!("<li>{}</li>", escaped(item)))
+        .collect();
     if !items.is_empty() {
         let _ = writeln!(text, "<p><b>{title}</b></p><ul>{}</ul>", items.concat());
     }

@@ -142,7 +142,10 @@ async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option
     }));
     timeline.note(
         Kind::Note,
-        format!("{} ({}): the bed comes up", drill.outage.title, drill.outage.date),
+        format!(
+            "{} ({}): the bed comes up",
+            drill.outage.title, drill.outage.date
+        ),
     );
     let setting = Setting {
         program: program.to_owned(),
@@ -189,7 +192,11 @@ async fn on_a_bed(
             show.end();
             for edge in &bed.edges {
                 if std::env::var_os("SEAWALL_DRILL_LOGS").is_some() {
-                    print(format_args!("--- {}\n{}", edge.borrow().name, edge.borrow().said()));
+                    print(format_args!(
+                        "--- {}\n{}",
+                        edge.borrow().name,
+                        edge.borrow().said()
+                    ));
                 }
             }
         }
@@ -205,7 +212,11 @@ async fn on_a_bed(
 }
 
 fn progress(json: bool, id: &str, event: &Event) {
-    let line = format!("{id:<10} {:>7.1} s  {}", event.at_ms as f64 / 1_000.0, event.what);
+    let line = format!(
+        "{id:<10} {:>7.1} s  {}",
+        event.at_ms as f64 / 1_000.0,
+        event.what
+    );
     // Who reads JSON reads nothing else there.
     if json {
         let _ = writeln!(std::io::stderr(), "{line}");
@@ -225,7 +236,9 @@ fn tell(outcome: &Outcome, json: bool) {
         (false, false) => "NOT CONTAINED",
     };
     let back = match outcome.reverted_after_s {
-        Some(after) => format!(", taken back {after:.1} s of tempo time after the first bad answer"),
+        Some(after) => {
+            format!(", taken back {after:.1} s of tempo time after the first bad answer")
+        }
         None => String::new(),
     };
     print(format_args!(

@@ -232,9 +232,8 @@ impl Ask {
             }
         };
         // What a stage that closes says while it is off was asked for.
-        let is_closed = mood.without.contains(stage)
-            && verdict.ends_with("/killed")
-            && answer.status == 503;
+        let is_closed =
+            mood.without.contains(stage) && verdict.ends_with("/killed") && answer.status == 503;
         if is_right || is_closed {
             return Ok(());
         }
@@ -284,7 +283,10 @@ mod tests {
         assert!(zones.len() >= 4 && asks.iter().any(|ask| ask.path.starts_with(RARE)));
         for ask in &asks {
             let bytes = String::from_utf8(ask.bytes()).unwrap();
-            assert!(bytes.contains("\r\n\r\n") && bytes.ends_with(&ask.body), "{bytes}");
+            assert!(
+                bytes.contains("\r\n\r\n") && bytes.ends_with(&ask.body),
+                "{bytes}"
+            );
         }
         let usual = ask(3, 1, &Mood::default());
         assert!(!usual.path.starts_with(RARE));

@@ -63,7 +63,9 @@ safeguards! {
 
 /// Turns off what is named; nothing else of what there is in the variable counts.
 pub fn turn_off(named: Option<OsString>) {
-    let named = named.and_then(|text| text.into_string().ok()).unwrap_or_default();
+    let named = named
+        .and_then(|text| text.into_string().ok())
+        .unwrap_or_default();
     for word in named.split(',') {
         let all = Safeguard::ALL.iter();
         for safeguard in all.filter(|safeguard| safeguard.name() == word) {

@@ -318,11 +318,12 @@ impl Agent {
     async fn order(&mut self) -> Result<()> {
         let to_compile = self.managed.to_compile();
         #[cfg(feature = "unsafe-drills")]
-        let to_compile = if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Trial) {
-            Vec::new()
-        } else {
-            to_compile
-        };
+        let to_compile =
+            if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Trial) {
+                Vec::new()
+            } else {
+                to_compile
+            };
         if !to_compile.is_empty() {
             let (keys, texts): (Vec<Key>, Vec<String>) = to_compile.into_iter().unzip();
             let mut deadly = Vec::new();

@@ -1,12 +1,20 @@
 //! How a worker dies: what killed it is written into its page and onto standard error, and then it dies of that all the same.
 //!
+//! A panic kills nobody, and is told in one line: looking for the names of a whole stack takes a thread seconds, whatever the environment
+//! asks for, and of panics that every request brings there is no end.
+//!
 //! Only what is allowed in a signal handler is done in one (`signal-safety(7)`): nothing is allocated, no lock is taken.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use seawall_guard::blame;
 
 use crate::page::SharedPage;
+use crate::say::complain;
+
+/// Panics that a process tells of.
+const PANICS: u32 = 100;
 
 /// What a process dies of that is its own doing.
 const DEADLY: [(i32, &str); 6] = [
@@ -34,8 +42,27 @@ pub fn in_the_background() {
     }
 }
 
-/// From now on a death is told in this page.
+/// A panic is told in a line, and after a hundred of them no more: how many there are is counted where they are caught.
+fn panicked(info: &PanicHookInfo<'_>) {
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    let nth = TOLD.fetch_add(1, Ordering::Relaxed);
+    if nth < PANICS {
+        let last = if nth + 1 == PANICS {
+            "; further ones are not told"
+        } else {
+            ""
+        };
+        complain(format_args!("{info}{last}"));
+    }
+    // So that it never begins anew.
+    if nth > u32::MAX / 2 {
+        TOLD.store(PANICS, Ordering::Relaxed);
+    }
+}
+
+/// From now on a death is told in this page, and a panic in a line.
 pub fn keep_in(page: &'static SharedPage) {
+    std::panic::set_hook(Box::new(panicked));
     PAGE.store(std::ptr::from_ref(page).cast_mut(), Ordering::Release);
     for (signal, _) in DEADLY {
         // SAFETY: of this struct all bytes may be nought.

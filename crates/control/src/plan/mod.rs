@@ -24,9 +24,9 @@ use std::time::Duration;
 
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
-use seawall_model::tempo::{AtOnce, Kind, Share, Tempo};
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::tempo::Ring;
+use seawall_model::tempo::{AtOnce, Kind, Share, Tempo};
 
 pub use flap::alternates;
 pub use fleet::{Location, Order};

@@ -7,8 +7,8 @@ use crate::bed::Bed;
 use crate::error::Void;
 use crate::timeline::Kind;
 
-/// The pattern of 2019-07-02, as its operator published it.
-const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|undefined|symbol|math)|\`|\-|\+)+[)]*;?((?:\s|-|~|!|{}|\|\||\+)*.*(?:.*=.*)))"#;
+/// The pattern of 2019-07-02, as its operator published it; braces that stand for themselves are written so here.
+const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|undefined|symbol|math)|\`|\-|\+)+[)]*;?((?:\s|-|~|!|\{\}|\|\||\+)*.*(?:.*=.*)))"#;
 /// Costly rules.
 const RULES: usize = 400;
 
@@ -34,9 +34,7 @@ pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
         status == 422,
     );
 
-    let rules: String = (0..RULES)
-        .map(|nth| watching_twice(nth))
-        .collect();
+    let rules: String = (0..RULES).map(|nth| watching_twice(nth)).collect();
     let standing = bed
         .tries(
             &bed.site.shop(&rules),
@@ -63,7 +61,9 @@ fn watching(field: &str, pattern: &str) -> String {
 fn watching_twice(nth: usize) -> String {
     let one = r##"http.request.uri.query matches r#"(?:x.{0,60}=.{0,60}){2}never"#"##;
     let two = r##"http.user_agent matches r#"(?:[a-z ].{0,40}){3}never"#"##;
-    let all = [one, two].map(|one| vec![one; 12].join(" or ")).join(" or ");
+    let all = [one, two]
+        .map(|one| vec![one; 12].join(" or "))
+        .join(" or ");
     format!(
         "[[zone.rule]]\nname = \"costly {nth}\"\nwhen = '''{all}'''\naction = \"block\"\nmode = \"watch\"\n"
     )

@@ -28,8 +28,15 @@ pub async fn emptied(bed: &Bed) -> Result<Found, Void> {
 
 /// O10c: as the file of that day, which had a limit of 200.
 pub async fn over_the_limit(bed: &Bed) -> Result<Found, Void> {
-    let rules: String = (0..RULES).map(|nth| waking(&format!("row {nth}"))).collect();
-    is_refused(bed, &bed.site.shop(&rules), "one rule more than there may be").await
+    let rules: String = (0..RULES)
+        .map(|nth| waking(&format!("row {nth}")))
+        .collect();
+    is_refused(
+        bed,
+        &bed.site.shop(&rules),
+        "one rule more than there may be",
+    )
+    .await
 }
 
 /// O10d: half of it.
@@ -54,12 +61,17 @@ async fn is_refused(bed: &Bed, document: &str, what: &str) -> Result<Found, Void
         .apply(document)
         .await
         .map_err(|error| Void::NotInjected(error.to_string()))?;
-    let told = said.get("problems").is_some_and(|problems| !problems.is_null());
+    let told = said
+        .get("problems")
+        .is_some_and(|problems| !problems.is_null());
     if status == 422 {
         bed.timeline
             .note(Kind::Detected, "it is refused, with all that is wrong");
     }
-    found.claim("it is refused where it comes in, with what is wrong", status == 422 && told);
+    found.claim(
+        "it is refused where it comes in, with what is wrong",
+        status == 422 && told,
+    );
     bed.tempo_time(Duration::from_secs(200)).await;
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
@@ -68,8 +80,10 @@ async fn is_refused(bed: &Bed, document: &str, what: &str) -> Result<Found, Void
 /// O10f: good and other data by turns, every five seconds.
 pub async fn alternating(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    bed.timeline
-        .note(Kind::Fault, "two documents, one after the other, again and again");
+    bed.timeline.note(
+        Kind::Fault,
+        "two documents, one after the other, again and again",
+    );
     let mut last = None;
     for nth in 0..6 {
         let name = if nth % 2 == 0 { "one" } else { "two" };
@@ -80,12 +94,18 @@ pub async fn alternating(bed: &Bed) -> Result<Found, Void> {
     let last = last.unwrap_or_default();
     bed.tempo_time(Duration::from_secs(60)).await;
     let standing = bed.api().rollout(last).await;
-    let why = standing.as_ref().map(|one| one.why.clone()).unwrap_or_default();
+    let why = standing
+        .as_ref()
+        .map(|one| one.why.clone())
+        .unwrap_or_default();
     let frozen = standing.is_some_and(|one| one.ended.is_none() && one.locations == 0);
     if frozen {
         bed.timeline.note(Kind::Detected, format!("it {why}"));
     }
-    found.claim("the stream waits for a person", frozen && why.contains("alternate"));
+    found.claim(
+        "the stream waits for a person",
+        frozen && why.contains("alternate"),
+    );
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
 }
@@ -93,7 +113,11 @@ pub async fn alternating(bed: &Bed) -> Result<Found, Void> {
 /// O10g: what only the edges' reader cannot stand.
 pub async fn breaks_the_reader(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    let worker = |bed: &Bed| bed.edges.first().and_then(|edge| edge.borrow().pid("worker"));
+    let worker = |bed: &Bed| {
+        bed.edges
+            .first()
+            .and_then(|edge| edge.borrow().pid("worker"))
+    };
     let before = worker(bed);
     let document = bed.site.shop(&waking("drill:compile"));
     let standing = bed
@@ -106,7 +130,10 @@ pub async fn breaks_the_reader(bed: &Bed) -> Result<Found, Void> {
     }
     found.reverts = true;
     found.claim("it was taken back", standing.ended == Some(false));
-    found.claim("no worker died of it", before.is_some() && worker(bed) == before);
+    found.claim(
+        "no worker died of it",
+        before.is_some() && worker(bed) == before,
+    );
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
 }
@@ -126,8 +153,7 @@ async fn waits(bed: &Bed, rows: &[String], what: &str) -> Result<Found, Void> {
         .is_some_and(|one| one.ended.is_none() && one.locations == 0);
     if held {
         let why = why.unwrap_or_default();
-        bed.timeline
-            .note(Kind::Detected, format!("it {why}"));
+        bed.timeline.note(Kind::Detected, format!("it {why}"));
     }
     found.claim("it waits for a person, and no location has it", held);
     found.claim("no client was refused by it", bed.nobody_saw_it());

@@ -41,9 +41,14 @@ pub async fn eats(bed: &Bed) -> Result<Found, Void> {
     };
     let mib = MOST.get() >> 20;
     if mib < 100 {
-        return Err(Void::NotInjected(format!("no worker held more than {mib} MiB")));
+        return Err(Void::NotInjected(format!(
+            "no worker held more than {mib} MiB"
+        )));
     }
-    found.claim(format!("no worker held more than 320 MiB: {mib} MiB at most"), mib <= 320);
+    found.claim(
+        format!("no worker held more than 320 MiB: {mib} MiB at most"),
+        mib <= 320,
+    );
     Ok(found)
 }
 
@@ -74,10 +79,15 @@ pub async fn crashes_later(bed: &Bed) -> Result<Found, Void> {
     all.push(crate::fault::POISON.to_string());
     let document = bed.site.platform(&all);
     let standing = bed
-        .tries(&document, "generated data that crashes workers 90 s after they took it")
+        .tries(
+            &document,
+            "generated data that crashes workers 90 s after they took it",
+        )
         .await?;
     if bed.nobody_saw_it() && standing.ended == Some(true) {
-        return Err(Void::NotInjected("nothing crashed: no edge has the bug".into()));
+        return Err(Void::NotInjected(
+            "nothing crashed: no edge has the bug".into(),
+        ));
     }
     found.reverts = true;
     found.claim("it was taken back by itself", standing.ended == Some(false));

@@ -35,17 +35,24 @@ pub async fn control_is_gone(bed: &Bed) -> Result<Found, Void> {
     edge.borrow_mut().strike();
     let came = tokio::time::timeout(Duration::from_secs(15), bed.restart(RESTARTED)).await;
     let came = matches!(came, Ok(Ok(())));
-    found.claim("an edge starts from its own disk while control is dead", came);
+    found.claim(
+        "an edge starts from its own disk while control is dead",
+        came,
+    );
     if came {
         clients.away.set(false);
-        bed.timeline.note(Kind::Reverted, "it serves what it served");
+        bed.timeline
+            .note(Kind::Reverted, "it serves what it served");
     }
     bed.tempo_time(Duration::from_secs(240)).await;
     let setting = bed.setting.clone();
     bed.control.borrow_mut().again(&setting).await?;
     bed.timeline.note(Kind::Note, "control is back");
     let next = bed.brings_everywhere(&bed.site.shop(&harmless())).await;
-    found.claim("the next change is everywhere once it is back", next.is_ok());
+    found.claim(
+        "the next change is everywhere once it is back",
+        next.is_ok(),
+    );
     Ok(found)
 }
 
@@ -58,7 +65,8 @@ fn harmless() -> String {
 pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     let blank = bed.site.shop_before("", "");
-    bed.timeline.note(Kind::Fault, "a document with blank fields");
+    bed.timeline
+        .note(Kind::Fault, "a document with blank fields");
     let (status, _) = bed
         .api()
         .apply(&blank)
@@ -70,8 +78,10 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     let pid = pid.ok_or_else(|| Void::NotInjected("control does not run".into()))?;
     // SAFETY: numbers; it is a child of ours that nobody has waited for.
     let signal = |signal| unsafe { libc::kill(pid, signal) == 0 };
-    bed.timeline
-        .note(Kind::Fault, "control and its store hang for 30 s, then are slow");
+    bed.timeline.note(
+        Kind::Fault,
+        "control and its store hang for 30 s, then are slow",
+    );
     if !signal(libc::SIGSTOP) {
         return Err(Void::NotInjected("control could not be stopped".into()));
     }
@@ -105,7 +115,10 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     bed.control.borrow_mut().again(&setting).await?;
     bed.timeline.note(Kind::Reverted, "the store is back");
     let next = bed.brings_everywhere(&bed.site.shop(&harmless())).await;
-    found.claim("the next change is everywhere once it is back", next.is_ok());
+    found.claim(
+        "the next change is everywhere once it is back",
+        next.is_ok(),
+    );
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
 }
@@ -114,33 +127,49 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
 pub async fn keys_are_changed(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     let (_, shown) = bed.command(&["keys", "show"]).await?;
-    let used = shown.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    let used = shown
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned();
     let deaf = bed.edges.get(RESTARTED);
     let deaf = deaf.ok_or_else(|| Void::NotInjected("there is no such location".into()))?;
     if !deaf.borrow().signal("agent", libc::SIGSTOP) {
         return Err(Void::NotInjected("an agent could not be stopped".into()));
     }
-    bed.timeline
-        .note(Kind::Fault, "the key in use is revoked, while an edge hears nothing");
+    bed.timeline.note(
+        Kind::Fault,
+        "the key in use is revoked, while an edge hears nothing",
+    );
     let (code, said) = bed.command(&["keys", "revoke", &used]).await?;
     if code != Some(0) {
-        return Err(Void::NotInjected(format!("the key was not revoked: {said}")));
+        return Err(Void::NotInjected(format!(
+            "the key was not revoked: {said}"
+        )));
     }
     for _ in 0..2 {
         let (code, said) = bed.command(&["keys", "rotate"]).await?;
-        found.claim(format!("another key can be made: {}", said.trim()), code == Some(0));
+        found.claim(
+            format!("another key can be made: {}", said.trim()),
+            code == Some(0),
+        );
         bed.tempo_time(Duration::from_secs(20)).await;
     }
     deaf.borrow().signal("agent", libc::SIGCONT);
     bed.timeline.note(Kind::Note, "it hears again");
+    let document = bed.site.shop(&harmless());
     let next = tokio::time::timeout(
         Duration::from_secs(20) + bed.tempo().scaled(Duration::from_secs(120)),
-        bed.brings_everywhere(&bed.site.shop(&harmless())),
+        bed.brings_everywhere(&document),
     );
     let next = matches!(next.await, Ok(Ok(())));
-    found.claim("the next change is everywhere, signed by a key that all believe", next);
+    found.claim(
+        "the next change is everywhere, signed by a key that all believe",
+        next,
+    );
     if next {
-        bed.timeline.note(Kind::Reverted, "a change is everywhere, by the new key");
+        bed.timeline
+            .note(Kind::Reverted, "a change is everywhere, by the new key");
     }
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
@@ -156,9 +185,14 @@ pub async fn api_is_flooded(bed: &Bed) -> Result<Found, Void> {
     }
     let page = crate::api::Api {
         address: bed.api().address,
-        token: token.split_whitespace().find(|word| word.starts_with("sw_")).unwrap_or_default().to_owned(),
+        token: token
+            .split_whitespace()
+            .find(|word| word.starts_with("sw_"))
+            .unwrap_or_default()
+            .to_owned(),
     };
-    bed.timeline.note(Kind::Fault, "a page asks the API in a loop");
+    bed.timeline
+        .note(Kind::Fault, "a page asks the API in a loop");
     let until = Instant::now() + Duration::from_secs(8);
     let (flood, others) = tokio::join!(floods(&page, until), works(bed, until));
     let (asked, refused, told) = flood;
@@ -171,7 +205,10 @@ pub async fn api_is_flooded(bed: &Bed) -> Result<Found, Void> {
             "it asked {asked} times only: that is no flood"
         )));
     }
-    found.claim("most of what the page asks is answered 429", refused * 2 > asked);
+    found.claim(
+        "most of what the page asks is answered 429",
+        refused * 2 > asked,
+    );
     found.claim("and each time how long to wait", told == refused);
     found.claim(
         format!("all of {} requests of others were answered", others.0),
@@ -191,7 +228,14 @@ async fn floods(page: &crate::api::Api, until: Instant) -> (u64, u64, u64) {
     );
     while Instant::now() < until {
         // Four at once, as a page does.
-        let ask = || http::ask(page.address, from, request.as_bytes(), Duration::from_secs(2));
+        let ask = || {
+            http::ask(
+                page.address,
+                from,
+                request.as_bytes(),
+                Duration::from_secs(2),
+            )
+        };
         let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
         for answer in [a, b, c, d] {
             asked += 1;

@@ -50,14 +50,21 @@ pub async fn withdrawal(bed: &Bed) -> Result<Found, Void> {
     let mut waiting = 0;
     for rollout in rollouts.iter().skip(1) {
         let standing = bed.api().rollout(*rollout).await;
-        waiting += usize::from(standing.is_some_and(|one| one.ended.is_none() && one.locations == 0));
+        waiting +=
+            usize::from(standing.is_some_and(|one| one.ended.is_none() && one.locations == 0));
     }
     bed.timeline.note(
         Kind::Detected,
         format!("{waiting} of {} deletions wait for a person", DELETED - 1),
     );
-    found.claim("all deletions but the first wait for a person", waiting == DELETED - 1);
-    let answer = bed.api().ask("POST", &format!("/zones/{}/restore", small(0)), "").await;
+    found.claim(
+        "all deletions but the first wait for a person",
+        waiting == DELETED - 1,
+    );
+    let answer = bed
+        .api()
+        .ask("POST", &format!("/zones/{}/restore", small(0)), "")
+        .await;
     let back = answer.is_ok_and(|answer| answer.status < 300);
     found.claim("what was deleted can be restored in one call", back);
     found.claim("no client noticed", bed.nobody_saw_it());
@@ -67,10 +74,12 @@ pub async fn withdrawal(bed: &Bed) -> Result<Found, Void> {
 /// O16.
 pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    bed.brings_everywhere(&bed.site.shop(&waking("first"))).await?;
+    bed.brings_everywhere(&bed.site.shop(&waking("first")))
+        .await?;
     let manifest = bed.control.borrow().data().join("published/manifest");
     let old = fs::read(&manifest).map_err(Void::at("the manifest"))?;
-    bed.brings_everywhere(&bed.site.shop(&waking("second"))).await?;
+    bed.brings_everywhere(&bed.site.shop(&waking("second")))
+        .await?;
     let mut before = versions(bed).await;
     let same = |all: &[String]| all.windows(2).all(|two| two.first() == two.last());
     // What is for all is there once the last edge has looked.
@@ -82,10 +91,14 @@ pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
         before = versions(bed).await;
     }
     if !same(&before) {
-        return Err(Void::NotInjected("the second version is not everywhere".into()));
+        return Err(Void::NotInjected(
+            "the second version is not everywhere".into(),
+        ));
     }
-    bed.timeline
-        .note(Kind::Fault, "the manifest of the first version is put over that of the second");
+    bed.timeline.note(
+        Kind::Fault,
+        "the manifest of the first version is put over that of the second",
+    );
     let mut never = true;
     let mut read = 0;
     for _ in 0..60 {
@@ -101,7 +114,9 @@ pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
     }
     found.claim("no edge went back to what is older", never);
     bed.timeline.note(Kind::Detected, "no edge believes it");
-    let next = bed.brings_everywhere(&bed.site.shop(&waking("third"))).await;
+    let next = bed
+        .brings_everywhere(&bed.site.shop(&waking("third")))
+        .await;
     found.claim("the next version is everywhere", next.is_ok());
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
@@ -114,7 +129,9 @@ async fn versions(bed: &Bed) -> Vec<String> {
         let admin = edge.borrow().admin;
         let state = Edge::state(admin).await;
         let zone = state.get("zones").and_then(|zones| zones.get(VICTIM));
-        let version = zone.and_then(|zone| zone.get("active")).and_then(Value::as_str);
+        let version = zone
+            .and_then(|zone| zone.get("active"))
+            .and_then(Value::as_str);
         all.push(version.unwrap_or_default().to_owned());
     }
     all
@@ -134,8 +151,10 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
         edges.map(|edge| edge.borrow().pid("worker")).collect()
     };
     let before = workers(bed);
-    bed.timeline
-        .note(Kind::Fault, "every edge is told to become a program that cannot serve");
+    bed.timeline.note(
+        Kind::Fault,
+        "every edge is told to become a program that cannot serve",
+    );
     for edge in &bed.edges {
         if !edge.borrow().signal("supervisor", libc::SIGUSR2) {
             return Err(Void::NotInjected("an edge has no supervisor".into()));
@@ -147,13 +166,18 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
     };
     let all = bed.until(Duration::from_secs(15), || refused(bed)).await;
     if all {
-        bed.timeline.note(Kind::Detected, "every edge says that it does not");
+        bed.timeline
+            .note(Kind::Detected, "every edge says that it does not");
     }
     found.claim("every edge tries it, and says that it cannot serve", all);
     bed.tempo_time(Duration::from_secs(60)).await;
-    found.claim("every worker is the one that it was", workers(bed) == before);
+    found.claim(
+        "every worker is the one that it was",
+        workers(bed) == before,
+    );
     fs::rename(&good, &program).map_err(Void::at("the program"))?;
-    bed.timeline.note(Kind::Reverted, "the good program is back");
+    bed.timeline
+        .note(Kind::Reverted, "the good program is back");
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
 }

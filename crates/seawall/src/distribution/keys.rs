@@ -161,9 +161,8 @@ pub fn revoke(data: &Data, root: &SigningKey, key: Fingerprint) -> Result<()> {
     }
     let in_use = read(&data.path(ONLINE))?.map(|text| SigningKey::parse(&text));
     #[cfg(feature = "unsafe-drills")]
-    let in_use = in_use.filter(|_| {
-        !seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Key)
-    });
+    let in_use = in_use
+        .filter(|_| !seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Key));
     if let Some(Ok(in_use)) = in_use
         && in_use.public().fingerprint() == key
     {
