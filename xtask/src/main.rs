@@ -7,12 +7,14 @@
 
 mod bench;
 mod generate;
+mod twins;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
   bench      measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`
+  drill-twins [ID…]  runs each drill with its safeguard off: none may be contained
   generate   writes docs/reference/ from the tables in the code; `--check` only tells what is stale";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
         "bench" => bench::run(&rest),
+        "drill-twins" => twins::run(&rest),
         "generate" => generate::run(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -136,10 +136,10 @@ impl Bed {
             false => None,
         };
         // All at once: most of it is waiting.
-        for (name, ring) in LOCATIONS {
+        for (name, _) in LOCATIONS {
             let token = self.api().join_token(name).await?;
             let url = format!("https://{}", self.control.borrow().edges);
-            let mut edge = Edge::new(&self.folder, name, ring);
+            let mut edge = Edge::new(&self.folder, name);
             edge.program.clone_from(&copy);
             edge.spawn(
                 &self.setting,

@@ -206,11 +206,6 @@ impl Ledger {
         sums
     }
 
-    /// Those of one zone.
-    pub fn zone(&self, zone: &str) -> Counts {
-        self.zones.get(zone).copied().unwrap_or_default()
-    }
-
     /// Those of all zones but one.
     pub fn but(&self, zone: &str) -> Counts {
         let others = self.zones.iter().filter(|(name, _)| *name != zone);
@@ -247,7 +242,7 @@ mod tests {
         assert_eq!(ledger.total().all(), 4, "a place that there is not");
         assert_eq!(ledger.ring(Ring::Canary).bad(), 2);
         assert_eq!(ledger.ring(Ring::Early).rate(), 1.0);
-        assert_eq!((ledger.zone("x").bad(), ledger.but("x").bad()), (1, 1));
+        assert_eq!(ledger.but("x").bad(), 1);
         assert_eq!((ledger.first_bad, ledger.last_bad), (Some(125), Some(255)));
         let over: Vec<u64> = ledger
             .over_time(Ring::Canary)

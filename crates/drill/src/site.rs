@@ -16,7 +16,7 @@ pub const SMALL: usize = 21;
 /// Rows of the list that a program makes.
 pub const ROWS: u8 = 200;
 /// So many bytes has the query that some requests have.
-const LONG_QUERY: usize = 2_000;
+const LONG_QUERY: usize = 6_000;
 
 /// The name of a small zone.
 pub fn small(nth: usize) -> String {

@@ -33,7 +33,7 @@ mod verdict;
 
 pub use admitted::{Admitted, BackgroundMethod};
 pub use assemble::{Assembly, ZoneInput};
-pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS};
+pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS, set_speed};
 pub use cleared::{Cleared, EdgeMade};
 pub use clients::{ClientKey, ClientTable, Counted, InProgress, Limit, Window, network_of};
 pub use edits::{Edits, HeadEdit};

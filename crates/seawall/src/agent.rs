@@ -274,9 +274,15 @@ impl Agent {
                     Err(_) => None,
                 };
             }
-            ToAgent::Died { crashed, culprit } => {
+            ToAgent::Died {
+                crashed,
+                culprit,
+                platform,
+                compiled,
+            } => {
                 self.good_at = None;
-                self.managed.worker_died(crashed, culprit);
+                self.managed
+                    .worker_died(crashed, culprit, platform, compiled);
                 self.report();
             }
             ToAgent::Serves { .. } => {

@@ -333,6 +333,12 @@ pub enum ToAgent {
         crashed: bool,
         /// The zone that it served then, by its id, and the zone's version, as numbers.
         culprit: Option<(u64, u64)>,
+        /// The version of what all zones share that it ran under, as a number; 0: that is not known.
+        #[serde(default)]
+        platform: u64,
+        /// It died while it compiled something.
+        #[serde(default)]
+        compiled: bool,
     },
     /// A worker serves, which knows nothing of orders that an earlier one had.
     Serves {

@@ -79,7 +79,7 @@ pub struct Taken {
     pub share: u16,
     /// What the clients are drawn by.
     pub salt: u64,
-    /// The zone's id, and what the worker calls the version: deaths are blamed on them.
+    /// The zone's id (0: it is of what all zones share), and what the worker calls the version: deaths are blamed on them.
     pub blamed: Option<(u64, u64)>,
     /// A host of the zone, and a path, to be probed.
     pub probe: Option<(String, String)>,

@@ -76,6 +76,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             managed: flags.managed,
             program: start::program()?,
             judge: Judge::default(),
+            speed: u64::from(flags.up.speed.max(1)),
             workers: BTreeMap::new(),
             next: None,
             spare: Spare::default(),
@@ -211,6 +212,8 @@ struct Supervisor {
     /// What the next processes are started from.
     program: PathBuf,
     judge: Judge,
+    /// What times are divided by.
+    speed: u64,
     workers: BTreeMap<i32, Charge>,
     next: Option<Next>,
     /// A worker that waits for the one that serves to die.

@@ -106,6 +106,7 @@ async fn prepare(
     page: &'static SharedPage,
 ) -> Result<Prepared> {
     let up = &flags.up;
+    seawall_guard::set_speed(up.speed);
     let data = Arc::new(Data::at(&up.data)?);
     let state = Arc::new(State::new(registry(), stages));
     let configuration = Configuration {

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::{COMES_UP, Setting, bare};
 use crate::error::Void;
 use crate::http;
-use crate::ledger::Ring;
 use crate::permit::Permit;
 
 /// How long its admin port may take to answer.
@@ -23,8 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Edge {
     /// Its location.
     pub name: &'static str,
-    /// Its ring.
-    pub ring: Ring,
     /// Its data folder.
     pub data: PathBuf,
     /// Where it serves.
@@ -38,11 +35,10 @@ pub struct Edge {
 }
 
 impl Edge {
-    pub(super) fn new(folder: &Path, name: &'static str, ring: Ring) -> Self {
+    pub(super) fn new(folder: &Path, name: &'static str) -> Self {
         let none = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             name,
-            ring,
             data: folder.join(name),
             http: none,
             admin: none,

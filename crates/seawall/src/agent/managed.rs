@@ -45,6 +45,8 @@ pub struct Managed {
     ordered: u64,
     taken: Vec<(Taken, Instant)>,
     restarts: BTreeMap<Key, u64>,
+    /// What is new on trial in the order that the worker has, until it tells what became of it.
+    compiles: Vec<Key>,
     failed_probes: BTreeMap<Key, u64>,
     /// What the worker has counted, as it told last.
     pub counted: Counted,
@@ -173,19 +175,45 @@ impl Managed {
         self.anew = self.whole;
     }
 
-    /// A worker died.
-    pub fn worker_died(&mut self, crashed: bool, culprit: Option<(u64, u64)>) {
+    /// A worker died, while it ran this version of a zone under that one of what all zones share (0: not known), or compiled
+    /// something.
+    pub fn worker_died(
+        &mut self,
+        crashed: bool,
+        culprit: Option<(u64, u64)>,
+        platform: u64,
+        compiled: bool,
+    ) {
+        let mut compiles = std::mem::take(&mut self.compiles);
+        if !compiled && culprit.is_some() {
+            compiles.clear();
+        }
         if !crashed {
             return;
         }
-        for (taken, _) in &self.taken {
-            // Where nobody is to blame, what is new may be.
-            if culprit.is_none() || taken.blamed == culprit {
-                let key = (taken.chain.clone(), taken.version);
-                let why = "a worker died while it served";
-                self.refused.insert(key.clone(), why.into());
-                *self.restarts.entry(key).or_default() += 1;
-            }
+        let under = (platform != 0).then_some((0, platform));
+        let taken = self.taken.iter().map(|(taken, _)| taken);
+        // Where nobody is to blame, what is new may be.
+        let to_blame = taken.filter(|taken| {
+            culprit.is_none()
+                || taken.blamed.is_some() && (taken.blamed == culprit || taken.blamed == under)
+        });
+        let mut died: Vec<(Key, &str)> = to_blame
+            .map(|taken| (taken.chain.clone(), taken.version))
+            .map(|key| (key, "a worker died while it served"))
+            .collect();
+        // What it was compiling, though another process had lived through that: it would die of it again, and again.
+        let new = compiles
+            .into_iter()
+            .filter(|key| !died.iter().any(|(known, _)| known == key));
+        let new: Vec<Key> = new.collect();
+        died.extend(
+            new.into_iter()
+                .map(|key| (key, "a worker died while it compiled it")),
+        );
+        for (key, why) in died {
+            self.refused.insert(key.clone(), why.into());
+            *self.restarts.entry(key).or_default() += 1;
         }
     }
 
@@ -222,6 +250,16 @@ impl Managed {
                 .refused
                 .contains_key(&(change.chain.clone(), change.version))
         };
+        let is_taken = |key: &Key| {
+            let mut taken = self.taken.iter();
+            taken.any(|(taken, _)| (&taken.chain, taken.version) == (&key.0, key.1))
+        };
+        let trials = self.want.trials.iter().map(|on| &on.change);
+        self.compiles = trials
+            .filter(|change| may(change))
+            .map(|change| (change.chain.clone(), change.version))
+            .filter(|key| !is_taken(key))
+            .collect();
         let live = std::mem::take(&mut self.want.live);
         let zones = || {
             let there = self.live.values().filter(|change| change.text.is_some());
@@ -248,6 +286,9 @@ impl Managed {
 
     /// What became of an order.
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
+        if ordered.number == self.ordered {
+            self.compiles.clear();
+        }
         for refusal in ordered.refused {
             let key = (refusal.chain, refusal.version);
             let mut trials = self.want.trials.iter().map(|on| &on.change);

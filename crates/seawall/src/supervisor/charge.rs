@@ -208,6 +208,14 @@ impl Charge {
         })
     }
 
+    /// The version of what all zones share that was run under where it died, 0 where that is not known; and whether that was compiling.
+    pub fn ran_under(&self) -> (u64, bool) {
+        let ran = blame::Page::of(self.page.words()).culprit();
+        let phase = ran.and_then(|ran| blame::Phase::of(ran.stage));
+        let compiled = matches!(phase, Some((blame::Phase::Compile, _)));
+        (ran.map_or(0, |ran| ran.platform), compiled)
+    }
+
     /// A thread that did not say for so long that it runs.
     pub fn stuck(&self, now_ms: u64, after: Duration) -> Option<usize> {
         let page = blame::Page::of(self.page.words());

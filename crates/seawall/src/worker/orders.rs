@@ -30,7 +30,7 @@ use crate::say::complain;
 pub struct Tried {
     on: OnTrial,
     arms: Arc<Arms>,
-    /// The zone's id, and the number of its version here.
+    /// The zone's id (0: all of them), and the number of the version here.
     blamed: Option<(u64, u64)>,
     /// A host of its, and a path.
     probe: Option<(String, String)>,
@@ -226,6 +226,8 @@ impl Making<'_> {
                         let candidate = Arc::new(candidate);
                         let mut one = with_arms(on, before);
                         one.probe = candidate.zones.first().map(|zone| probe_of(zone));
+                        // Whatever zone was served under it: no zone has this id.
+                        one.blamed = Some((0, candidate.platform));
                         let trial = one.trial();
                         tried.push(one);
                         let kept = self.ordered.refused.len();
