@@ -92,7 +92,11 @@ impl Api {
             .and_then(Value::as_u64);
         match (status, last) {
             (200..=299, Some(rollout)) => Ok(rollout),
-            _ => Err(refused(format!("{status} {said}"))),
+            _ => {
+                let said = said.to_string();
+                let said: String = said.chars().take(400).collect();
+                Err(refused(format!("{status} {said}")))
+            }
         }
     }
 

@@ -275,7 +275,13 @@ fn bare(setting: &Setting) -> Command {
 fn folder() -> Result<PathBuf, Void> {
     let id = fs::read_to_string("/proc/sys/kernel/random/uuid");
     let id = id.map_err(Void::at("a name for the folder"))?;
-    let folder = std::env::temp_dir().join(format!("seawall-drill-{}", id.trim()));
+    // Paths of unix sockets are short.
+    let id: String = id
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
+    let folder = std::env::temp_dir().join(format!("seawall-drill-{id}"));
     let mut builder = fs::DirBuilder::new();
     let made = builder.mode(0o700).create(&folder);
     made.map_err(Void::at(folder.display().to_string()))?;

@@ -29,6 +29,15 @@ const fn colour(ring: Ring) -> &'static str {
     }
 }
 
+/// The width of its line: where all are the same each is seen beside those above it.
+const fn width(ring: Ring) -> u8 {
+    match ring {
+        Ring::Canary => 7,
+        Ring::Early => 4,
+        Ring::Late => 2,
+    }
+}
+
 /// Draws it.
 pub fn svg(ledger: &Ledger, events: &[Event], outage: &Outage, speed: u32) -> String {
     let last = events.last().map_or(0, |event| event.at_ms);
@@ -118,8 +127,9 @@ fn line(text: &mut String, ledger: &Ledger, ring: Ring, x: &impl Fn(u64) -> f64)
     }
     let _ = writeln!(
         text,
-        "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"2\" points=\"{}\"/>",
+        "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" points=\"{}\"/>",
         colour(ring),
+        width(ring),
         points.trim_end()
     );
 }

@@ -380,3 +380,90 @@ impl Managed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::OnTrial;
+
+    fn trial(chain: Chain) -> OnTrial {
+        OnTrial {
+            change: Change {
+                chain,
+                version: 7,
+                text: Some(String::new()),
+            },
+            share: 500,
+            salt: 1,
+        }
+    }
+
+    /// One to whose worker both of these were ordered.
+    fn ordered() -> Managed {
+        let mut managed = Managed::default();
+        managed.wants(News {
+            trials: vec![trial(Chain::Platform), trial(Chain::Zone("a.test".into()))],
+            ..News::default()
+        });
+        assert_eq!(managed.order().unwrap().trials.len(), 2);
+        managed
+    }
+
+    /// And taken by it.
+    fn taken() -> Managed {
+        let mut managed = ordered();
+        let one = |chain, blamed| Taken {
+            chain,
+            version: 7,
+            share: 500,
+            salt: 1,
+            blamed: Some(blamed),
+            probe: None,
+        };
+        let taken = vec![
+            one(Chain::Platform, (0, 70)),
+            one(Chain::Zone("a.test".into()), (5, 50)),
+        ];
+        managed.ordered(
+            Ordered {
+                number: 1,
+                taken,
+                ..Ordered::default()
+            },
+            Instant::now(),
+        );
+        managed
+    }
+
+    fn refused(managed: &Managed) -> Vec<String> {
+        let refused = managed.refused.keys();
+        refused.map(|(chain, _)| chain.to_string()).collect()
+    }
+
+    #[test]
+    fn who_dies_of_what_is_on_trial_takes_that_back_and_nothing_else() {
+        let died = |mut managed: Managed, crashed, culprit, platform, compiled| {
+            managed.worker_died(crashed, culprit, platform, compiled);
+            refused(&managed)
+        };
+        // While it served: the zone's version, what all zones share, or, where nobody knows, both.
+        assert_eq!(
+            died(taken(), true, Some((5, 50)), 1, false),
+            ["zone/a.test"]
+        );
+        assert_eq!(died(taken(), true, Some((9, 90)), 70, false), ["platform"]);
+        assert_eq!(died(taken(), true, None, 0, false).len(), 2);
+        assert!(died(taken(), true, Some((9, 90)), 1, false).is_empty());
+        assert!(died(taken(), true, Some((9, 90)), 0, false).is_empty());
+        assert!(died(taken(), false, Some((5, 50)), 70, false).is_empty());
+        // While it compiled them: what it had not told of yet.
+        assert_eq!(died(ordered(), true, Some((5, 50)), 1, true).len(), 2);
+        assert!(died(ordered(), true, Some((9, 90)), 1, false).is_empty());
+        assert!(died(taken(), true, Some((9, 90)), 1, true).is_empty());
+        let mut managed = ordered();
+        managed.worker_died(true, None, 0, true);
+        assert_eq!(managed.restarts.len(), 2);
+        managed.worker_is_new();
+        assert!(managed.order().unwrap().trials.is_empty(), "not once more");
+    }
+}

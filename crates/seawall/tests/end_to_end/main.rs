@@ -19,6 +19,7 @@ mod check;
 mod clients;
 mod compress;
 mod database;
+mod drills;
 mod emergency;
 mod files;
 mod fleet;
