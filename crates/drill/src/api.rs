@@ -67,8 +67,11 @@ impl Api {
     /// # Errors
     /// When nothing is answered.
     pub async fn apply(&self, document: &str) -> Result<(u16, Value), Failed> {
+        self.put(document, "/apply?why=a+drill").await
+    }
+
+    async fn put(&self, document: &str, path: &str) -> Result<(u16, Value), Failed> {
         let kind = "application/toml";
-        let path = "/apply?why=a+drill";
         let answer = self
             .ask_with("POST", path, document, kind, PATIENCE)
             .await?;
@@ -80,9 +83,22 @@ impl Api {
     /// # Errors
     /// When it is not.
     pub async fn applied(&self, document: &str) -> Result<u64, Void> {
+        self.taken(document, "/apply?why=a+drill").await
+    }
+
+    /// The same, by a person who has looked at it and means it.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub async fn approved(&self, document: &str) -> Result<u64, Void> {
+        self.taken(document, "/apply?why=a+drill&approve=true")
+            .await
+    }
+
+    async fn taken(&self, document: &str, path: &str) -> Result<u64, Void> {
         let refused = |why: String| Void::NotInjected(format!("control did not take it: {why}"));
         let (status, said) = self
-            .apply(document)
+            .put(document, path)
             .await
             .map_err(|error| refused(error.to_string()))?;
         let rollouts = said.get("versions").and_then(Value::as_array);

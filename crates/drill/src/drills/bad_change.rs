@@ -37,9 +37,9 @@ pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
 
     let rules: String = (0..RULES).map(costly).collect();
     let standing = bed
-        .tries(
+        .means(
             &bed.site.shop(&rules),
-            "hundreds of costly rules, in watch mode",
+            "hundreds of costly rules, in watch mode; a person means them",
         )
         .await?;
     found.reverts = standing.ended != Some(true);

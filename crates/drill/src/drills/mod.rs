@@ -204,6 +204,20 @@ impl Bed {
     pub async fn tries(&self, document: &str, what: &str) -> Result<Standing, Void> {
         self.timeline.note(Kind::Fault, what);
         let rollout = self.api().applied(document).await?;
+        self.follows(rollout).await
+    }
+
+    /// The same, by a person who means it: no guard asks.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub async fn means(&self, document: &str, what: &str) -> Result<Standing, Void> {
+        self.timeline.note(Kind::Fault, what);
+        let rollout = self.api().approved(document).await?;
+        self.follows(rollout).await
+    }
+
+    async fn follows(&self, rollout: u64) -> Result<Standing, Void> {
         let standing = self.api().ended(rollout, self.patience()).await;
         let standing =
             standing.ok_or_else(|| Void::NotInjected("control does not answer".into()))?;
