@@ -92,7 +92,7 @@ drills! {
         "the store stops answering, answers slowly, is lost; a document with blank fields comes";
         "nothing is read from afar for a request; blank fields are refused where they come in";
     "O7" O7, in all: true, off: Key, lost::keys_are_changed:
-        "the key that signs is revoked while it is in use, and another one twice, while an edge hears nothing";
+        "the key that signs is made anew twice while an edge hears nothing, and then revoked while it is in use";
         "a key in use is replaced before it is revoked, and edges believe the list, not the key";
     "O9" O9, in all: true, off: Limit, lost::api_is_flooded:
         "a client of the API asks in a loop, as fast as it can, while others work with it";
