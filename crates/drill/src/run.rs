@@ -1,6 +1,5 @@
 //! Runs drills, one after the other, each on a bed of its own, and tells what became of them.
 
-use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -133,9 +132,7 @@ async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option
     let live = !options.json && std::io::stdout().is_terminal();
     let plain = !live;
     let json = options.json;
-    let last = Rc::new(Cell::new(0));
     let timeline = Timeline::new(Rc::new(move |event: &Event| {
-        last.set(event.at_ms);
         if plain {
             progress(json, drill.id, event);
         }
@@ -190,15 +187,6 @@ async fn on_a_bed(
             seen.reverted = bed.reverted.get();
             ledger = bed.shared.ledger.borrow().clone();
             show.end();
-            for edge in &bed.edges {
-                if std::env::var_os("SEAWALL_DRILL_LOGS").is_some() {
-                    print(format_args!(
-                        "--- {}\n{}",
-                        edge.borrow().name,
-                        edge.borrow().said()
-                    ));
-                }
-            }
         }
     }
     seen.took_ms = timeline.now();

@@ -22,7 +22,7 @@ pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
     bed.brings_everywhere(&old).await?;
     found.claim(
         "the pattern of that day is everywhere, and harms nobody",
-        true,
+        bed.nobody_saw_it(),
     );
 
     let words: Vec<String> = (0..50_000).map(|nth| format!("w{nth}x")).collect();

@@ -53,7 +53,7 @@ async fn one(bed: &Bed, stage: &str, found: &mut Found) -> Result<(), Void> {
     let (first, last) = spreads(bed, stage, true, due).await;
     found.claim(
         format!("the switch on {stage} comes to one location first, then to all"),
-        first.is_some_and(|name| name == "canary-1") && last,
+        first == ["canary-1"] && last,
     );
     let took = (bed.timeline.now() - began) * u64::from(bed.setting.speed) / 1_000;
     bed.timeline.note(
@@ -73,24 +73,26 @@ async fn one(bed: &Bed, stage: &str, found: &mut Found) -> Result<(), Void> {
     Ok(())
 }
 
-/// Waits until the switch is on, or off, in all locations. The first one where it was, and whether it came to all.
+/// Waits until the switch is on, or off, in all locations. Those where it was when it was anywhere first, and whether it came to all.
 async fn spreads(
     bed: &Bed,
     stage: &str,
     on: bool,
     patience: Duration,
-) -> (Option<&'static str>, bool) {
+) -> (Vec<&'static str>, bool) {
     let due = tokio::time::Instant::now() + patience;
-    let mut first = None;
+    let mut first = Vec::new();
     loop {
-        let mut all = true;
+        let mut there = Vec::new();
         for edge in &bed.edges {
             let (name, admin) = (edge.borrow().name, edge.borrow().admin);
-            if is_off(&Edge::state(admin).await, stage) != on {
-                all = false;
-            } else if first.is_none() {
-                first = Some(name);
+            if is_off(&Edge::state(admin).await, stage) == on {
+                there.push(name);
             }
+        }
+        let all = there.len() == bed.edges.len();
+        if first.is_empty() {
+            first = there;
         }
         if all || tokio::time::Instant::now() > due {
             return (first, all);
