@@ -159,7 +159,7 @@ mod tests {
         fn goes_live(&self, name: &str) {
             let (document, materials) = live::tests::one(name);
             let none = Materials::default();
-            live::write(&self.0.join(LIVE), &document, [&materials, &none]).unwrap();
+            live::write(&self.0.join(LIVE), &document, &[&materials, &none]).unwrap();
         }
 
         fn proves_good(&self, name: &str) {

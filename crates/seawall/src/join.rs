@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::{SealKey, SigningKey};
 use seawall_control::store::LocationKeys;
-use seawall_proxy::materials::Materials;
 use seawall_proxy::trial;
 use tokio::time::Instant;
 
@@ -136,8 +135,7 @@ async fn first(data: &Data, identity: &Identity, up: &cli::Up) -> Result<()> {
             }
             let document = draft.finish();
             if !document.zones.is_empty() {
-                let none = Materials::default();
-                live::write(&data.path(live::LIVE), &document, [&none, &none])
+                live::write(&data.path(live::LIVE), &document, &[])
                     .map_err(|error| anyhow!("{error}"))
                     .context("what is to be served cannot be kept")?;
                 return Ok(());

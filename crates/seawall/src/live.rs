@@ -47,7 +47,7 @@ pub type Files = Vec<(PathBuf, Vec<u8>)>;
 ///
 /// # Errors
 /// As the system says; what was there is there still.
-pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
+pub fn write(path: &Path, document: &Document, materials: &[&Materials]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let written = write_to(&temporary, document, materials)
         .and_then(|()| std::fs::rename(&temporary, path))
@@ -58,7 +58,7 @@ pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io
     written
 }
 
-fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
+fn write_to(path: &Path, document: &Document, materials: &[&Materials]) -> io::Result<()> {
     let mut to = Summed::new(BufWriter::new(create(path)?));
     to.write_all(MAGIC)?;
     let mut written = Ok(());
@@ -69,7 +69,7 @@ fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io:
     });
     written?;
     let mut named: BTreeSet<&Path> = named(document).collect();
-    for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
+    for (path, bytes) in materials.iter().flat_map(|materials| materials.readable()) {
         if named.remove(path) {
             put(&mut to, FILE, &[path.as_os_str().as_bytes(), bytes])?;
         }
@@ -276,7 +276,7 @@ pub mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(LIVE);
         let (document, materials) = one("a");
-        write(&path, &document, [&Materials::default(), &materials]).unwrap();
+        write(&path, &document, &[&Materials::default(), &materials]).unwrap();
         let (parsed, files) = read(&path).unwrap();
         assert_eq!((parsed.document, parsed.problems), (document, None));
         assert_eq!(files, [("x/cert.pem".into(), b"PEM".to_vec())]);
