@@ -144,6 +144,8 @@ pub struct Source {
     pub parsed: Parsed,
     /// The files.
     pub materials: Materials,
+    /// The name under which all of it is published, if that is known.
+    pub stand: Option<String>,
 }
 
 /// What went live.
@@ -193,7 +195,11 @@ impl Configuration {
             base(&self.up),
             self.self_signed(&parsed.document),
         );
-        Source { parsed, materials }
+        Source {
+            parsed,
+            materials,
+            stand: None,
+        }
     }
 
     /// What was served last, for a start by hand: with what of the file takes effect at a start alone. All else that has changed in
@@ -249,6 +255,7 @@ impl Configuration {
                 Source {
                     materials: Materials::of(kept.files, self_signed),
                     parsed: kept.parsed,
+                    stand: kept.stand.filter(|_| kept.from == live::LIVE),
                 }
             }
             Err(error) => {
@@ -465,7 +472,8 @@ impl Configuration {
             unkept.put_into(&mut document);
         }
         let path = self.data.path(live::LIVE);
-        live::write(&path, base.unwrap_or(&document), &materials)
+        let stand = unkept.stand.as_deref();
+        live::write(&path, base.unwrap_or(&document), &materials, stand)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Unkept {
     pub base: Option<Arc<Source>>,
     /// Some of it is as it was before, with its files.
     pub with_old_files: bool,
+    /// The name under which what serves is published, if that is known; on disk or not.
+    pub stand: Option<String>,
     altered: BTreeMap<String, Arc<Altered>>,
 }
 
@@ -39,6 +41,7 @@ impl Unkept {
         Self {
             base: Some(source),
             with_old_files,
+            stand: None,
             altered: BTreeMap::new(),
         }
     }
@@ -50,9 +53,13 @@ impl Unkept {
         }
     }
 
-    /// Whether all of it is on disk.
-    pub fn is_empty(&self) -> bool {
-        self.base.is_none() && self.altered.is_empty()
+    /// All of it is on disk now. What is not needed any more.
+    pub fn kept(&mut self) -> Self {
+        let now = Self {
+            stand: self.stand.clone(),
+            ..Self::default()
+        };
+        std::mem::replace(self, now)
     }
 
     /// Zones that are others than in the document below.
@@ -113,12 +120,10 @@ mod tests {
     fn the_last_word_on_each_zone_holds() {
         let mut document = zones(&[("a", "a.test"), ("b", "b.test"), ("c", "c.test")]);
         let mut unkept = Unkept::default();
-        assert!(unkept.is_empty());
         unkept.alter([altered("b", Some("other.test")), altered("c", None)]);
         unkept.alter([altered("d", Some("d.test")), altered("e", Some("e.test"))]);
         unkept.alter([altered("b", Some("b2.test")), altered("e", None)]);
         unkept.alter([altered("never", None)]);
-        assert!(!unkept.is_empty());
         unkept.put_into(&mut document);
         let expected = zones(&[("a", "a.test"), ("b", "b2.test"), ("d", "d.test")]);
         assert_eq!(document, expected);

@@ -13,7 +13,8 @@ use super::answer;
 use super::orders::{self, Changed, Made};
 use super::serve::Worker;
 use crate::cli;
-use crate::configure::{Prepared, tell_fixed};
+use crate::configure::{Configuration, Prepared, tell_fixed};
+use crate::distribution::joining::Identity;
 use crate::message::FromWorker;
 use crate::order::{self, Order, Ordered};
 use crate::say::{complain, say};
@@ -165,6 +166,7 @@ impl Worker {
             changed,
             tried,
             says_what_is_live,
+            stand,
             ordered,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
@@ -186,11 +188,14 @@ impl Worker {
                 Changed::All(source) => {
                     tell_fixed(&self.live, &source.parsed.document);
                     let head = source.parsed.document.head();
-                    self.take(head, Unkept::whole(source, true));
+                    let mut unkept = Unkept::whole(source, true);
+                    unkept.stand = stand;
+                    self.take(head, unkept);
                 }
                 Changed::Zones(zones) => {
                     let mut unkept = self.unkept.clone();
                     unkept.alter(zones);
+                    unkept.stand = stand;
                     self.take(self.live.clone(), unkept);
                 }
             }
@@ -213,8 +218,10 @@ impl Worker {
     /// This is what serves now.
     fn take(&mut self, head: Document, unkept: Unkept) {
         let snapshot = self.shared.slot.load();
-        self.serving = answer::serving(&self.configuration.up, &head, &snapshot);
+        let Configuration { up, data, .. } = &self.configuration;
+        self.serving = answer::serving(up, Identity::is_kept(data), &head, &snapshot);
         self.live = head;
+        self.serving.stand.clone_from(&unkept.stand);
         self.unkept = unkept;
         self.to_keep = true;
         self.keep();

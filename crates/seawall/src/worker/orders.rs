@@ -56,6 +56,8 @@ pub struct Made {
     pub ordered: Ordered,
     /// The order said what is live for all; what is as it was already is said too.
     pub says_what_is_live: bool,
+    /// The name under which what is live is published, if that is known.
+    pub stand: Option<String>,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -105,7 +107,18 @@ fn make(
             ..Ordered::default()
         },
     };
-    let (snapshot, changed) = making.live(order, &live.snapshot)?;
+    let (before_it, says_nothing) = (making.unkept.stand.clone(), order.says_nothing_of_live());
+    let (snapshot, mut changed) = making.live(order, &live.snapshot)?;
+    let stand = match &order.stand {
+        _ if !making.ordered.refused.is_empty() => None,
+        None if says_nothing => before_it.clone(),
+        stand => stand.clone(),
+    };
+    if changed.is_none() && stand.is_some() && stand != before_it {
+        // Nothing but what is known of it, which is kept too.
+        changed = Some(Changed::Zones(Vec::new()));
+    }
+    making.ordered.stand.clone_from(&stand);
     let (trials, tried) = making.trials(order, &snapshot, before)?;
     making.ordered.taken = tried.iter().map(Tried::taken).collect();
     Ok(Made {
@@ -116,6 +129,7 @@ fn make(
         changed,
         tried,
         says_what_is_live: !order.live.is_empty(),
+        stand,
         ordered: making.ordered,
     })
 }

@@ -35,6 +35,7 @@ use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
 use crate::configure::{Configuration, effective};
 use crate::data::{Held, random};
+use crate::distribution::joining::Identity;
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
@@ -178,7 +179,8 @@ impl Worker {
             per_client: Mutex::default(),
         });
         let live = shared.slot.load();
-        let mut serving = answer::serving(&configuration.up, &document, &live);
+        let has_joined = Identity::is_kept(&configuration.data);
+        let mut serving = answer::serving(&configuration.up, has_joined, &document, &live);
         if descriptors < FEW_DESCRIPTORS {
             serving.notes.push(format!(
                 "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
@@ -219,11 +221,14 @@ impl Worker {
             shared,
             configuration,
         };
+        let stand = source.stand.clone().filter(|_| refused.is_empty());
         if is_kept {
             give_back(Some(source));
         } else {
             worker.unkept = Unkept::whole(source, !refused.is_empty());
         }
+        worker.unkept.stand.clone_from(&stand);
+        worker.serving.stand = stand;
         worker.start_beside(admin)?;
         worker.start_threads(listeners)?;
         Ok(worker)
@@ -327,7 +332,7 @@ impl Worker {
             tokio::select! {
                 Some(()) = kept.recv() => {
                     if self.configuration.kept.is_written() {
-                        give_back(std::mem::take(&mut self.unkept));
+                        give_back(self.unkept.kept());
                     }
                     if let Some(wire) = &wire {
                         let _ = wire.say(&FromWorker::Kept, &[]);

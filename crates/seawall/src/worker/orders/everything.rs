@@ -127,6 +127,7 @@ impl Making<'_> {
         Source {
             parsed: whole(document),
             materials,
+            stand: None,
         }
     }
 
