@@ -489,6 +489,7 @@ impl Follower {
             live,
             whole,
             trials,
+            root: Some(name.to_string()),
         })
     }
 
