@@ -73,9 +73,9 @@ pub struct Bed {
     /// How it was set up.
     pub setting: Setting,
     /// Control.
-    pub control: RefCell<Control>,
+    pub control: Control,
     /// The edges, as [`LOCATIONS`].
-    pub edges: Vec<RefCell<Edge>>,
+    pub edges: Vec<Edge>,
     /// Their clients.
     pub clients: Vec<Rc<Generator>>,
     /// What clients see.
@@ -115,7 +115,7 @@ impl Bed {
         let mut bed = Self {
             folder,
             setting: setting.clone(),
-            control: RefCell::new(control),
+            control,
             edges: Vec::new(),
             clients: Vec::new(),
             shared,
@@ -138,7 +138,7 @@ impl Bed {
         // All at once: most of it is waiting.
         for (name, _) in LOCATIONS {
             let token = self.api().join_token(name).await?;
-            let url = format!("https://{}", self.control.borrow().edges);
+            let url = format!("https://{}", self.control.edges.get());
             let mut edge = Edge::new(&self.folder, name);
             edge.program.clone_from(&copy);
             edge.spawn(
@@ -146,11 +146,11 @@ impl Bed {
                 &self.permit,
                 &["--join", &url, "--token", &token],
             )?;
-            self.edges.push(RefCell::new(edge));
+            self.edges.push(edge);
         }
         for (location, edge) in self.edges.iter().enumerate() {
-            edge.borrow_mut().comes_up().await?;
-            let to = edge.borrow().http;
+            edge.comes_up().await?;
+            let to = edge.http.get();
             let clients = Generator::start(self.shared.clone(), location, to, RATE);
             self.clients.push(clients);
         }
@@ -185,7 +185,7 @@ impl Bed {
 
     /// Control's API.
     pub fn api(&self) -> Api {
-        self.control.borrow().api.clone()
+        self.control.api()
     }
 
     /// The pace.
@@ -219,10 +219,9 @@ impl Bed {
         else {
             return Err(Void::Bed(format!("there is no location {location}")));
         };
-        let mut edge = edge.borrow_mut();
         edge.spawn(&self.setting, &self.permit, &[])?;
         edge.comes_up().await?;
-        clients.to.set(edge.http);
+        clients.to.set(edge.http.get());
         Ok(())
     }
 
@@ -231,18 +230,7 @@ impl Bed {
     /// # Errors
     /// When it cannot be started.
     pub async fn command(&self, words: &[&str]) -> Result<(Option<i32>, String), Void> {
-        self.command_at(&self.folder.join("control"), words).await
-    }
-
-    /// The same on another data folder.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub async fn command_at(
-        &self,
-        data: &Path,
-        words: &[&str],
-    ) -> Result<(Option<i32>, String), Void> {
+        let data = self.control.data();
         let mut command = bare(&self.setting);
         command.args(words).arg("--data").arg(data);
         let output = tokio::process::Command::from(command)

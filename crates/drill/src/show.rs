@@ -51,7 +51,7 @@ impl Show {
 async fn versions(bed: &Bed) -> Vec<(String, Option<String>)> {
     let mut all = Vec::new();
     for edge in &bed.edges {
-        let admin = edge.borrow().admin;
+        let admin = edge.admin.get();
         let state = Edge::state(admin).await;
         let zone = state
             .get("zones")

@@ -1,5 +1,6 @@
 //! Control of the bed.
 
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -15,31 +16,35 @@ use crate::error::Void;
 
 /// A control that runs, or did.
 pub struct Control {
-    child: Option<Child>,
+    child: RefCell<Option<Child>>,
     folder: PathBuf,
-    /// Its API.
-    pub api: Api,
+    api: RefCell<Api>,
     /// Where it listens for edges.
-    pub edges: SocketAddr,
+    pub edges: Cell<SocketAddr>,
     /// How many were started.
-    nth: u32,
+    nth: Cell<u32>,
 }
 
 impl Control {
     pub(super) async fn start(folder: &Path, setting: &Setting) -> Result<Self, Void> {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut control = Self {
-            child: None,
+        let control = Self {
+            child: RefCell::new(None),
             folder: folder.to_owned(),
-            api: Api {
+            api: RefCell::new(Api {
                 address: free,
                 token: String::new(),
-            },
-            edges: free,
-            nth: 0,
+            }),
+            edges: Cell::new(free),
+            nth: Cell::new(0),
         };
         control.again(setting).await?;
         Ok(control)
+    }
+
+    /// Its API.
+    pub fn api(&self) -> Api {
+        self.api.borrow().clone()
     }
 
     /// Its data folder.
@@ -49,12 +54,12 @@ impl Control {
 
     /// The pid, while it runs.
     pub fn pid(&self) -> Option<i32> {
-        i32::try_from(self.child.as_ref()?.id()).ok()
+        i32::try_from(self.child.borrow().as_ref()?.id()).ok()
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child.borrow_mut().take() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -64,9 +69,9 @@ impl Control {
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn again(&mut self, setting: &Setting) -> Result<(), Void> {
-        self.nth += 1;
-        let log = self.folder.join(format!("control-{}.log", self.nth));
+    pub async fn again(&self, setting: &Setting) -> Result<(), Void> {
+        self.nth.set(self.nth.get() + 1);
+        let log = self.folder.join(format!("control-{}.log", self.nth.get()));
         self.spawn(setting, &log)?;
         let due = Instant::now() + COMES_UP;
         loop {
@@ -80,16 +85,16 @@ impl Control {
                 after("listens for locations on "),
                 after("api        http://"),
             ) {
-                self.edges = edges;
+                self.edges.set(edges);
                 let token = fs::read_to_string(self.data().join("admin.token"));
                 let token = token.map_err(Void::at("control's first token"))?;
-                self.api = Api {
+                *self.api.borrow_mut() = Api {
                     address: api,
                     token: token.trim().to_owned(),
                 };
                 return Ok(());
             }
-            let ended = self.child.as_mut().map(Child::try_wait);
+            let ended = self.child.borrow_mut().as_mut().map(Child::try_wait);
             if !matches!(ended, Some(Ok(None))) || Instant::now() > due {
                 return Err(Void::Bed(format!("control does not answer: {said}")));
             }
@@ -101,20 +106,20 @@ impl Control {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn(&mut self, setting: &Setting, log: &Path) -> Result<(), Void> {
+    pub fn spawn(&self, setting: &Setting, log: &Path) -> Result<(), Void> {
         let mut command = bare(setting);
         command.arg("control").arg("--data").arg(self.data());
         command
             .arg("--config")
             .arg(self.folder.join("bed.toml"))
-            .args(["--edges", &self.edges.to_string()])
-            .args(["--dashboard", &self.api.address.to_string()])
+            .args(["--edges", &self.edges.get().to_string()])
+            .args(["--dashboard", &self.api.borrow().address.to_string()])
             .args(["--speed", &setting.speed.to_string()]);
         let out = File::create(log).map_err(Void::at("control's log"))?;
         let err = out.try_clone().map_err(Void::at("control's log"))?;
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.process_group(0).spawn();
-        self.child = Some(child.map_err(Void::at("control"))?);
+        *self.child.borrow_mut() = Some(child.map_err(Void::at("control"))?);
         Ok(())
     }
 }

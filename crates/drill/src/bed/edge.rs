@@ -1,5 +1,6 @@
 //! One edge of the bed.
 
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -25,11 +26,11 @@ pub struct Edge {
     /// Its data folder.
     pub data: PathBuf,
     /// Where it serves.
-    pub http: SocketAddr,
+    pub http: Cell<SocketAddr>,
     /// Its admin port.
-    pub admin: SocketAddr,
+    pub admin: Cell<SocketAddr>,
     log: PathBuf,
-    child: Option<Child>,
+    child: RefCell<Option<Child>>,
     /// The program, where it is not that of all.
     pub program: Option<PathBuf>,
 }
@@ -40,16 +41,16 @@ impl Edge {
         Self {
             name,
             data: folder.join(name),
-            http: none,
-            admin: none,
+            http: Cell::new(none),
+            admin: Cell::new(none),
             log: folder.join(format!("{name}.log")),
-            child: None,
+            child: RefCell::new(None),
             program: None,
         }
     }
 
     pub(super) fn spawn(
-        &mut self,
+        &self,
         setting: &Setting,
         permit: &Permit,
         more: &[&str],
@@ -62,8 +63,8 @@ impl Edge {
         let mut command = bare(&own);
         command.arg("edge").arg("--data").arg(&self.data);
         // Once it has a port it keeps it.
-        command.args(["--http", &self.http.to_string()]);
-        command.args(["--admin", &self.admin.to_string()]);
+        command.args(["--http", &self.http.get().to_string()]);
+        command.args(["--admin", &self.admin.get().to_string()]);
         command
             .args(["--https", "none", "--workers", "1"])
             .args(["--speed", &setting.speed.to_string()])
@@ -74,11 +75,11 @@ impl Edge {
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         permit.give(&mut command);
         let child = command.process_group(0).spawn();
-        self.child = Some(child.map_err(Void::at(self.name))?);
+        *self.child.borrow_mut() = Some(child.map_err(Void::at(self.name))?);
         Ok(())
     }
 
-    pub(super) async fn comes_up(&mut self) -> Result<(), Void> {
+    pub(super) async fn comes_up(&self) -> Result<(), Void> {
         let due = Instant::now() + COMES_UP;
         loop {
             let up = self.up();
@@ -88,10 +89,11 @@ impl Edge {
                 text.parse().ok()
             };
             if let (Some(http), Some(admin)) = (address("http"), address("admin")) {
-                (self.http, self.admin) = (http, admin);
+                self.http.set(http);
+                self.admin.set(admin);
                 return Ok(());
             }
-            let ended = self.child.as_mut().map(Child::try_wait);
+            let ended = self.child.borrow_mut().as_mut().map(Child::try_wait);
             if !matches!(ended, Some(Ok(None))) || Instant::now() > due {
                 return Err(Void::Bed(format!("{}: {}", self.name, self.said())));
             }
@@ -125,13 +127,13 @@ impl Edge {
     }
 
     /// SIGKILL to all of it.
-    pub fn strike(&mut self) {
+    pub fn strike(&self) {
         let pids: Vec<i32> = ["supervisor", "worker", "agent"]
             .iter()
             .filter_map(|role| self.pid(role))
             .collect();
         // The one who would start others first.
-        if let Some(mut child) = self.child.take() {
+        if let Some(mut child) = self.child.borrow_mut().take() {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -113,11 +113,7 @@ pub async fn alternating(bed: &Bed) -> Result<Found, Void> {
 /// O10g: what only the edges' reader cannot stand.
 pub async fn breaks_the_reader(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    let worker = |bed: &Bed| {
-        bed.edges
-            .first()
-            .and_then(|edge| edge.borrow().pid("worker"))
-    };
+    let worker = |bed: &Bed| bed.edges.first().and_then(|edge| edge.pid("worker"));
     let before = worker(bed);
     let document = bed.site.shop(&waking("drill:compile"));
     let standing = bed

@@ -85,7 +85,7 @@ async fn spreads(
     loop {
         let mut there = Vec::new();
         for edge in &bed.edges {
-            let (name, admin) = (edge.borrow().name, edge.borrow().admin);
+            let (name, admin) = (edge.name, edge.admin.get());
             if is_off(&Edge::state(admin).await, stage) == on {
                 there.push(name);
             }

@@ -27,7 +27,7 @@ pub async fn eats(bed: &Bed) -> Result<Found, Void> {
         let mut most = 0;
         loop {
             for edge in &bed.edges {
-                let pid = edge.borrow().pid("worker");
+                let pid = edge.pid("worker");
                 most = most.max(pid.and_then(resident).unwrap_or(0));
                 MOST.set(most);
             }
@@ -124,7 +124,7 @@ impl Bed {
     /// Whether the stage with the bug is there, and has failed somewhere: by its own counts, or because somebody was answered badly.
     async fn met_its_bug(&self) -> bool {
         for edge in &self.edges {
-            let admin = edge.borrow().admin;
+            let admin = edge.admin.get();
             let state = Edge::state(admin).await;
             let stages = state.get("stages").and_then(Value::as_array);
             let is_it = |stage: &&Value| stage.get("name").and_then(Value::as_str) == Some("drill");

@@ -22,7 +22,7 @@ const LOOP: u64 = 200;
 pub async fn control_is_gone(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     bed.timeline.note(Kind::Fault, "control is killed");
-    bed.control.borrow_mut().kill();
+    bed.control.kill();
     bed.tempo_time(Duration::from_secs(60)).await;
     let (Some(edge), Some(clients)) = (bed.edges.get(RESTARTED), bed.clients.get(RESTARTED)) else {
         return Err(Void::NotInjected("there is no such location".into()));
@@ -32,7 +32,7 @@ pub async fn control_is_gone(bed: &Bed) -> Result<Found, Void> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     bed.timeline
         .note(Kind::Fault, "an edge dies as a whole, and is started anew");
-    edge.borrow_mut().strike();
+    edge.strike();
     let came = tokio::time::timeout(Duration::from_secs(15), bed.restart(RESTARTED)).await;
     let came = matches!(came, Ok(Ok(())));
     found.claim(
@@ -46,7 +46,7 @@ pub async fn control_is_gone(bed: &Bed) -> Result<Found, Void> {
     }
     bed.tempo_time(Duration::from_secs(240)).await;
     let setting = bed.setting.clone();
-    bed.control.borrow_mut().again(&setting).await?;
+    bed.control.again(&setting).await?;
     bed.timeline.note(Kind::Note, "control is back");
     let next = bed.brings_everywhere(&bed.site.shop(&harmless())).await;
     found.claim(
@@ -74,7 +74,7 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
         .map_err(|error| Void::NotInjected(error.to_string()))?;
     found.claim("blank fields are refused where they come in", status == 422);
 
-    let pid = bed.control.borrow().pid();
+    let pid = bed.control.pid();
     let pid = pid.ok_or_else(|| Void::NotInjected("control does not run".into()))?;
     // SAFETY: numbers; it is a child of ours that nobody has waited for.
     let signal = |signal| unsafe { libc::kill(pid, signal) == 0 };
@@ -95,8 +95,8 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     signal(libc::SIGCONT);
 
     bed.timeline.note(Kind::Fault, "the store is gone");
-    bed.control.borrow_mut().kill();
-    let data = bed.control.borrow().data();
+    bed.control.kill();
+    let data = bed.control.data();
     let store = |suffix: &str| data.join(format!("control.db{suffix}"));
     let names = ["", "-wal", "-shm"];
     for name in names {
@@ -105,14 +105,14 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     fs::create_dir(store("")).map_err(Void::at("in place of the store"))?;
     let setting = bed.setting.clone();
     let log = bed.folder.join("control-without.log");
-    bed.control.borrow_mut().spawn(&setting, &log)?;
+    bed.control.spawn(&setting, &log)?;
     bed.tempo_time(Duration::from_secs(120)).await;
-    bed.control.borrow_mut().kill();
+    bed.control.kill();
     fs::remove_dir(store("")).map_err(Void::at("in place of the store"))?;
     for name in names {
         let _ = fs::rename(store(&format!("{name}.away")), store(name));
     }
-    bed.control.borrow_mut().again(&setting).await?;
+    bed.control.again(&setting).await?;
     bed.timeline.note(Kind::Reverted, "the store is back");
     let next = bed.brings_everywhere(&bed.site.shop(&harmless())).await;
     found.claim(
@@ -128,7 +128,7 @@ pub async fn keys_are_changed(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     let deaf = bed.edges.get(RESTARTED);
     let deaf = deaf.ok_or_else(|| Void::NotInjected("there is no such location".into()))?;
-    if !deaf.borrow().signal("agent", libc::SIGSTOP) {
+    if !deaf.signal("agent", libc::SIGSTOP) {
         return Err(Void::NotInjected("an agent could not be stopped".into()));
     }
     bed.timeline.note(
@@ -140,12 +140,12 @@ pub async fn keys_are_changed(bed: &Bed) -> Result<Found, Void> {
         bed.tempo_time(Duration::from_secs(20)).await;
     }
     let shown = bed.keys(&["keys", "show"]).await?;
-    let online = shown.lines().filter_map(|line| line.strip_prefix("online"));
-    let used = online.last().unwrap_or_default().trim().to_owned();
+    let mut online = shown.lines().filter_map(|line| line.strip_prefix("online"));
+    let used = online.next_back().unwrap_or_default().trim().to_owned();
     bed.timeline
         .note(Kind::Fault, "the key in use is revoked, as one that is old");
     bed.keys(&["keys", "revoke", &used]).await?;
-    deaf.borrow().signal("agent", libc::SIGCONT);
+    deaf.signal("agent", libc::SIGCONT);
     bed.timeline.note(Kind::Note, "the edge hears again");
     let document = bed.site.shop(&harmless());
     let patience = Duration::from_secs(20) + bed.tempo().scaled(Duration::from_secs(120));

@@ -76,7 +76,7 @@ pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     bed.brings_everywhere(&bed.site.shop(&waking("first")))
         .await?;
-    let manifest = bed.control.borrow().data().join("published/manifest");
+    let manifest = bed.control.data().join("published/manifest");
     let old = fs::read(&manifest).map_err(Void::at("the manifest"))?;
     bed.brings_everywhere(&bed.site.shop(&waking("second")))
         .await?;
@@ -126,7 +126,7 @@ pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
 async fn versions(bed: &Bed) -> Vec<String> {
     let mut all = Vec::new();
     for edge in &bed.edges {
-        let admin = edge.borrow().admin;
+        let admin = edge.admin.get();
         let state = Edge::state(admin).await;
         let zone = state.get("zones").and_then(|zones| zones.get(VICTIM));
         let version = zone
@@ -148,7 +148,7 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
         .map_err(Void::at("the bad program"))?;
     let workers = |bed: &Bed| -> Vec<Option<i32>> {
         let edges = bed.edges.iter();
-        edges.map(|edge| edge.borrow().pid("worker")).collect()
+        edges.map(|edge| edge.pid("worker")).collect()
     };
     let before = workers(bed);
     bed.timeline.note(
@@ -156,13 +156,13 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
         "every edge is told to become a program that cannot serve",
     );
     for edge in &bed.edges {
-        if !edge.borrow().signal("supervisor", libc::SIGUSR2) {
+        if !edge.signal("supervisor", libc::SIGUSR2) {
             return Err(Void::NotInjected("an edge has no supervisor".into()));
         }
     }
     let refused = |bed: &Bed| {
         let mut edges = bed.edges.iter();
-        edges.all(|edge| edge.borrow().said().contains("not upgraded"))
+        edges.all(|edge| edge.said().contains("not upgraded"))
     };
     let all = bed.until(Duration::from_secs(15), || refused(bed)).await;
     if all {
