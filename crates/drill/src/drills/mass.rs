@@ -12,6 +12,8 @@ use crate::error::Void;
 use crate::site::{VICTIM, small, waking};
 use crate::timeline::Kind;
 
+/// How long an old plan is put over a new one, at least.
+const LATE: Duration = Duration::from_secs(4);
 /// Zones that are to be deleted.
 const DELETED: usize = 10;
 
@@ -74,42 +76,31 @@ pub async fn withdrawal(bed: &Bed) -> Result<Found, Void> {
 /// O16.
 pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    bed.brings_everywhere(&bed.site.shop(&waking("first")))
-        .await?;
+    let none = settles(bed, "").await?;
+    let first = bed.site.shop(&waking("first"));
+    bed.brings_everywhere(&first).await?;
+    let one = settles(bed, &none).await?;
     let manifest = bed.control.data().join("published/manifest");
     let old = fs::read(&manifest).map_err(Void::at("the manifest"))?;
-    bed.brings_everywhere(&bed.site.shop(&waking("second")))
-        .await?;
-    let mut before = versions(bed).await;
-    let same = |all: &[String]| all.windows(2).all(|two| two.first() == two.last());
-    // What is for all is there once the last edge has looked.
-    for _ in 0..100 {
-        if same(&before) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        before = versions(bed).await;
-    }
-    if !same(&before) {
-        return Err(Void::NotInjected(
-            "the second version is not everywhere".into(),
-        ));
-    }
+    let second = bed.site.shop(&waking("second"));
+    bed.brings_everywhere(&second).await?;
+    let two = settles(bed, &one).await?;
     bed.timeline.note(
         Kind::Fault,
         "the manifest of the first version is put over that of the second",
     );
-    let mut never = true;
-    let mut read = 0;
-    for _ in 0..60 {
+    let (mut never, mut put_over) = (true, 0);
+    let lasts = bed.tempo().scaled(Duration::from_secs(60)).max(LATE);
+    let until = tokio::time::Instant::now() + lasts;
+    while tokio::time::Instant::now() < until {
         // Control makes a new one now and then; the one who is late does so again and again.
         let temporary = manifest.with_extension("late");
         let put = fs::write(&temporary, &old).and_then(|()| fs::rename(&temporary, &manifest));
         put.map_err(Void::at("the manifest"))?;
-        read += 1;
+        put_over += 1;
         tokio::time::sleep(Duration::from_millis(70)).await;
-        if read % 10 == 0 {
-            never &= versions(bed).await == before;
+        if put_over % 10 == 0 {
+            never &= versions(bed).await.iter().all(|version| *version == two);
         }
     }
     found.claim("no edge went back to what is older", never);
@@ -120,6 +111,25 @@ pub async fn stale_applier(bed: &Bed) -> Result<Found, Void> {
     found.claim("the next version is everywhere", next.is_ok());
     found.claim("no client noticed", bed.nobody_saw_it());
     Ok(found)
+}
+
+/// Waits until one version of the victim, and not this one, is what serves all in all locations. Which.
+async fn settles(bed: &Bed, not: &str) -> Result<String, Void> {
+    let due = tokio::time::Instant::now() + bed.patience();
+    while tokio::time::Instant::now() < due {
+        let all = versions(bed).await;
+        if let Some(first) = all.first()
+            && first != not
+            && !first.is_empty()
+            && all.iter().all(|version| version == first)
+        {
+            return Ok(first.clone());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Void::NotInjected(
+        "a version did not come to all locations".into(),
+    ))
 }
 
 /// The victim's version in each location.
