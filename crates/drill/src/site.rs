@@ -17,6 +17,8 @@ pub const SMALL: usize = 21;
 pub const ROWS: u8 = 200;
 /// So many bytes has the query that some requests have.
 const LONG_QUERY: usize = 6_000;
+/// And so many `User-Agent` of all of them.
+const LONG_AGENT: usize = 2_000;
 
 /// The name of a small zone.
 pub fn small(nth: usize) -> String {
@@ -194,8 +196,13 @@ impl Ask {
     /// The request, as it is sent.
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!(
-            "{} {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: drill/1 (a client of the bed; it asks for what people ask for)\r\n{}Connection: close\r\n",
-            self.method, self.path, self.query, self.zone, self.fields
+            "{} {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: drill/1 {}\r\n{}Connection: close\r\n",
+            self.method,
+            self.path,
+            self.query,
+            self.zone,
+            "x=x".repeat(LONG_AGENT / 3),
+            self.fields
         );
         if !self.body.is_empty() {
             let _ = write!(

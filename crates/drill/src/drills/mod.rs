@@ -83,7 +83,7 @@ macro_rules! drills {
 
 drills! {
     "O1" O1, in all: true, off: Fuel, bad_change::costly_rules:
-        "the pattern of that day, patterns that are too large, and hundreds of costly ones in watch mode, through the API";
+        "the pattern of that day, patterns that are too large, and a hundred costly ones in watch mode, through the API";
         "time linear in the text, a budget for compiling, and fuel for each request";
     "O5" O5, in all: true, off: Disk, lost::control_is_gone:
         "control is killed; an edge dies as a whole and is started without it";
