@@ -14,6 +14,7 @@ mod assemble;
 pub mod blame;
 mod bounds;
 mod breaker;
+mod caught;
 mod cleared;
 mod clearing;
 mod clients;

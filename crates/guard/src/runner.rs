@@ -4,7 +4,6 @@
 //! guard has no steps, and costs a request a few instructions.
 
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -17,6 +16,7 @@ use crate::admitted::Admitted;
 use crate::blame::{self, Phase};
 use crate::bounds::AtOnce;
 use crate::breaker::{Breaker, Pass};
+use crate::caught::caught;
 use crate::edits::HeadEdit;
 use crate::stage::{
     BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Stage, StageDef, Transform,
@@ -361,16 +361,8 @@ impl Guard {
         if pass == Pass::Open || of_stage == Pass::Open {
             return self.failed(step, trail);
         }
-        // The seam is only read, and what it was given is thrown away when it panics.
         blame::stage(phase.with(step.place));
-        #[cfg(feature = "unsafe-drills")]
-        let said = if is_off(Safeguard::Catch) {
-            Ok(ask(&step.seam, fuel))
-        } else {
-            catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel)))
-        };
-        #[cfg(not(feature = "unsafe-drills"))]
-        let said = catch_unwind(AssertUnwindSafe(|| ask(&step.seam, fuel)));
+        let said = caught(|| ask(&step.seam, fuel));
         blame::stage(Phase::Between.alone());
         match said {
             Ok(said) => {
