@@ -8,6 +8,7 @@ pub mod asks;
 pub mod diff;
 pub mod engine;
 mod fleet;
+mod import;
 pub mod kills;
 pub mod locations;
 mod machine;
@@ -124,6 +125,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             began: Instant::now(),
             up: starter,
             trouble: String::new(),
+            left_out: None,
             data,
             tokens: Arc::default(),
             turned: watch::Sender::new(0),
@@ -160,6 +162,8 @@ pub struct Control {
     up: Option<Wire>,
     /// What keeps the store from answering, as it was told last; empty: nothing.
     trouble: String,
+    /// What of the file that we were given is not taken in, and why.
+    left_out: Option<String>,
     data: Data,
     /// Who may ask over HTTP.
     tokens: Arc<Tokens>,
@@ -316,9 +320,14 @@ impl Control {
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| good::recall(&self.data.path("")));
         let live = live.and_then(Result::ok).map(|kept| kept.parsed);
-        if let Err(why) = self.maker().import(&flags, live) {
-            complain(format_args!("the configuration is not taken in: {why}"));
-        }
+        self.left_out = match self.maker().import(&flags, live) {
+            Ok(left_out) => left_out,
+            Err(why) => {
+                let why = format!("the configuration is not taken in: {why}");
+                complain(&why);
+                Some(why)
+            }
+        };
     }
 
     fn maker(&mut self) -> Maker<'_> {

@@ -157,6 +157,7 @@ impl Control {
         Status {
             version: VERSION.to_owned(),
             trouble: seq.as_ref().err().map(ToString::to_string),
+            left_out: self.left_out.clone(),
             log: seq.unwrap_or_default(),
             published: Published {
                 generation: self.publisher.generation(),

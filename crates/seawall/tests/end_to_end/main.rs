@@ -25,6 +25,7 @@ mod fleet;
 mod guard;
 mod hand_over;
 mod http3;
+mod imports;
 mod keeping;
 mod life;
 mod load;
