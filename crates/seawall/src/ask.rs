@@ -254,9 +254,10 @@ fn ended(standings: &[Standing]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for one in standings {
         if one.ended == Some(true) {
+            // Who has not got it is named there.
             say(format_args!(
-                "{} version {}: it is everywhere",
-                one.what, one.version
+                "{} version {}: {}",
+                one.what, one.version, one.why
             ));
         } else {
             complain(format_args!(

@@ -5,6 +5,8 @@
 
 mod answer;
 pub mod asks;
+mod back;
+mod barred;
 pub mod diff;
 pub mod engine;
 mod fleet;
@@ -44,7 +46,7 @@ use crate::distribution::identity::Authority;
 use crate::distribution::keys;
 use crate::distribution::mirror::{self, Mirrored};
 use crate::distribution::publisher::Publisher;
-use crate::distribution::serve::{self, Hands, Known, Question};
+use crate::distribution::serve::{self, Hands, Known, Question, Readers};
 use crate::distribution::sweep;
 use crate::good;
 use crate::last_words;
@@ -198,7 +200,7 @@ impl Edges {
         let hands = Hands {
             folder: publisher.folder().clone(),
             changed,
-            known: Some(knows),
+            readers: Readers::Known(knows),
             questions: Some(questions),
         };
         let listens = serve::start(address, authority.server()?, hands).with_context(|| {
@@ -351,6 +353,9 @@ impl Control {
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
+            if let Err(error) = self.engine.let_be(engine::unix()) {
+                complain(format_args!("keys of locations that have left: {error}"));
+            }
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();

@@ -58,6 +58,7 @@ impl Needs {
                 self.keys.insert(chain.to_string());
                 self.versions.extend(from.map(|from| (chain.clone(), from)));
             }
+            Change::Approve(_) => {}
             Change::Kill(switch) => {
                 let subject = Subject::Kill(switch.scope.clone());
                 self.keys.insert(subject.key());
@@ -174,6 +175,9 @@ fn without_nul(what: &str, text: &str) -> Result<(), StoreError> {
 
 /// What a request is told from another by, when both call themselves the same.
 pub(super) fn digest(append: &Append) -> Hash {
+    if let Some(asked) = append.asked {
+        return asked;
+    }
     // `Debug` of our own types spells every field; the times of two attempts may differ.
     let changes = format!("{:?}", append.changes);
     Hash::of_parts(&[
@@ -200,10 +204,11 @@ pub(super) fn again(entries: &[Entry], append: &Append) -> Result<Appended, Stor
     Ok(told(first.seq, last.seq, entries, true))
 }
 
-/// What an append did that made these entries; none if there are none.
-pub(super) fn done_by(entries: &[Entry]) -> Option<Appended> {
+/// What an append did that made these entries, and what was asked with it; none if there are none.
+pub(super) fn done_by(entries: &[Entry]) -> Option<(Appended, Hash)> {
     let (first, last) = entries.first().zip(entries.last())?;
-    Some(told(first.seq, last.seq, entries, true))
+    let (_, asked) = first.request?;
+    Some((told(first.seq, last.seq, entries, true), asked))
 }
 
 fn told(first: u64, last: u64, entries: &[Entry], again: bool) -> Appended {
@@ -367,6 +372,7 @@ impl Work {
                 None => return refused(format!("{chain} never was: check its spelling")),
             },
             Change::Start { kind, chain, from } => self.start(*kind, chain, *from)?,
+            Change::Approve(chain) => self.approve(chain)?,
             Change::Kill(switch) => {
                 let began = Body::RolloutStarted {
                     tempo: Kind::Kill,
@@ -411,6 +417,17 @@ impl Work {
                 to: head.number,
             },
         })
+    }
+
+    fn approve(&self, chain: &Chain) -> Result<Body, StoreError> {
+        let is_it = |rollout: &&Rollout| match &rollout.subject {
+            Subject::Version { chain: of, .. } => of == chain && rollout.state == State::Running,
+            Subject::Kill(_) => false,
+        };
+        match self.rollouts.values().find(is_it) {
+            Some(begun) => Ok(Body::Approved { rollout: begun.id }),
+            None => refused(format!("no rollout of {chain} begins here")),
+        }
     }
 
     /// Refuses an event that names what is not there.

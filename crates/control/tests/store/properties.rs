@@ -17,6 +17,7 @@ pub fn document(chain: &Chain, text: &str) -> Change {
 pub fn append(changes: Vec<Change>) -> Append {
     Append {
         request: None,
+        asked: None,
         expect: Vec::new(),
         who: "token:ada".into(),
         why: "a test".into(),
@@ -219,10 +220,8 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
         (again.first, again.last, &again.versions, &again.rollouts),
         (first.first, first.last, &first.versions, &first.rollouts)
     );
-    assert_eq!(
-        store.made_by(RequestId([7; 16])).expect("made"),
-        Some(again)
-    );
+    let made = store.made_by(RequestId([7; 16])).expect("made");
+    assert_eq!(made.map(|(made, _)| made), Some(again));
     assert_eq!(store.made_by(RequestId([8; 16])).expect("made"), None);
     assert_eq!(store.last().expect("last"), 3);
     // The same id for something else is a mistake that must not be lost.
@@ -232,6 +231,42 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
     };
     assert!(matches!(store.append(&other), Err(StoreError::Refused(_))));
     assert_eq!(store.last().expect("last"), 3);
+    // What was asked counts where it is said, whatever comes of it by then.
+    let asked = |what: &[u8], text: &str| Append {
+        request: Some(RequestId([9; 16])),
+        asked: Some(Hash::of(what)),
+        ..append(vec![document(&chain, text)])
+    };
+    store.append(&asked(b"put", "four")).expect("appended");
+    let made = store.made_by(RequestId([9; 16])).expect("made");
+    assert_eq!(made.map(|(_, asked)| asked), Some(Hash::of(b"put")));
+    assert!(store.append(&asked(b"put", "five")).expect("again").again);
+    let other = store.append(&asked(b"delete", "four"));
+    assert!(matches!(other, Err(StoreError::Refused(_))));
+}
+
+pub fn an_approval_goes_with_the_rollout_that_begins(open: Open<'_>) {
+    let mut store = open();
+    let chain = zone("a.test");
+    let start = || Change::Start {
+        kind: Kind::Zone,
+        chain: chain.clone(),
+        from: None,
+    };
+    let changes = vec![
+        document(&chain, "one"),
+        start(),
+        Change::Approve(chain.clone()),
+    ];
+    let made = store.append(&append(changes)).expect("appended");
+    let [rollout] = made.rollouts.as_slice() else {
+        panic!("{made:?}");
+    };
+    let rollout = store.rollout(*rollout).expect("rollout").expect("known");
+    assert!(rollout.approved);
+    // One that began earlier is named by its number.
+    let why = refused(&mut *store, vec![Change::Approve(chain)]);
+    assert!(why.contains("begins here"), "{why}");
 }
 
 pub fn what_is_deleted_is_restored_by_one_call(open: Open<'_>) {

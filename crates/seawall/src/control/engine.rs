@@ -11,8 +11,8 @@ use seawall_control::plan::{
     self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
 };
 use seawall_control::store::{
-    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, State,
-    StoreError, Subject,
+    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, RequestId,
+    Rollout, State, StoreError, Subject,
 };
 use seawall_model::document;
 use seawall_model::tempo::Kind;
@@ -142,7 +142,7 @@ impl Engine {
         by: &By<'_>,
         expect: Vec<Expect>,
         changes: Vec<(Chain, StoreChange, Kind)>,
-        more: Vec<Body>,
+        more: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
         let running = self.store.running()?;
         let mut ended = Vec::new();
@@ -164,7 +164,7 @@ impl Engine {
                 chain,
             });
         }
-        all.extend(more.into_iter().map(StoreChange::Event));
+        all.extend(more);
         let made = self.append_by(by, expect, all)?;
         ended.into_iter().for_each(|rollout| self.forget(rollout));
         Ok(made)
@@ -196,7 +196,8 @@ impl Engine {
     ) -> Result<Appended, StoreError> {
         self.changed = true;
         let appended = self.store.append(&Append {
-            request: by.request,
+            request: by.request.map(|request| RequestId(request.id)),
+            asked: by.request.map(|request| request.content),
             expect,
             who: by.who.to_owned(),
             why: by.why.to_owned(),
@@ -310,11 +311,12 @@ impl Engine {
                 self.take_back(rollout.id, chain, *from, &why)?;
             }
             Step::Done => {
-                let since = self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
+                let why = everywhere(&target, &reports);
+                let since = self.end(rollout.id, Outcome::Complete, &why)?;
                 self.serving
                     .insert(chain.clone(), Served { number: *to, since });
                 say(format_args!(
-                    "Seawall serves version {to} of {chain} to all"
+                    "Seawall serves version {to} of {chain} to all: {why}"
                 ));
             }
         }
@@ -336,45 +338,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a rollout, and makes the newest version what serves.
+    /// The rollouts of these chains that run without a person's approval.
     ///
     /// # Errors
     /// As the store says.
-    pub fn take_back(
-        &mut self,
-        rollout: u64,
-        chain: &Chain,
-        from: Option<u64>,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        self.end(rollout, Outcome::TakenBack, why)?;
-        self.go_back(chain, from, PLANNER, why)
-    }
-
-    /// A new version that is what serves.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn go_back(
-        &mut self,
-        chain: &Chain,
-        to: Option<u64>,
-        who: &str,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        let head = self.store.head(chain)?;
-        let change = match to {
-            Some(number) if head.as_ref().is_some_and(|head| head.number == number) => {
-                return Ok(());
+    pub fn unapproved(&mut self, chains: &[Chain]) -> Result<Vec<(u64, Chain)>, StoreError> {
+        let mut running = Vec::new();
+        if !chains.is_empty() {
+            running = self.store.running()?;
+        }
+        let of = |rollout: Rollout| match rollout.subject {
+            Subject::Version { chain, .. } if !rollout.approved && chains.contains(&chain) => {
+                Some((rollout.id, chain))
             }
-            Some(number) => StoreChange::Return(chain.clone(), number),
-            None if *chain == Chain::Platform => return Ok(()),
-            None => StoreChange::Delete(chain.clone()),
+            _ => None,
         };
-        let why = format!("back to what serves: {why}");
-        let changes = vec![(chain.clone(), change, Kind::Return)];
-        self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
-        Ok(())
+        Ok(running.into_iter().filter_map(of).collect())
     }
 
     pub(super) fn forget(&mut self, rollout: u64) {
@@ -547,6 +526,14 @@ impl Engine {
             why: why.unwrap_or_else(|| rollout.why.clone()),
             ended,
         }
+    }
+}
+
+/// How a rollout that is complete is told of: who has not got it is named.
+pub(super) fn everywhere(target: &Target, reports: &[plan::Report]) -> String {
+    match plan::without(target, reports).as_slice() {
+        [] => "it is everywhere".into(),
+        some => format!("it is everywhere, but {}", some.join(", ")),
     }
 }
 

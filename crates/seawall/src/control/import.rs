@@ -155,9 +155,12 @@ impl Maker<'_> {
         } else {
             "the file has changed"
         };
-        let made = self
-            .engine
-            .make(&By::new(who, why), Vec::new(), changes, vec![imported])?;
+        let made = self.engine.make(
+            &By::new(who, why),
+            Vec::new(),
+            changes,
+            vec![StoreChange::Event(imported)],
+        )?;
         if is_first {
             self.engine.serves_already(&made)?;
         } else if many > 0 {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use seawall_control::store::{Change as StoreChange, Expect, RequestId, StoreError};
+use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
 use seawall_control::version::{Hash, Version, assemble, platform_text};
 use seawall_guard::StageDef;
 use seawall_model::document;
@@ -13,7 +13,7 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Problem, Problems};
 
 use super::answer::unknown;
-use super::asks::{Applied, Checked, Conflict, NotMade, Told, When};
+use super::asks::{Applied, Checked, Conflict, NotMade, Request, Told, When};
 use super::diff::diff;
 use super::engine::Engine;
 use super::machine;
@@ -40,7 +40,7 @@ pub struct By<'b> {
     /// Why.
     pub why: &'b str,
     /// What the asker calls this very request.
-    pub request: Option<RequestId>,
+    pub request: Option<Request>,
 }
 
 impl<'b> By<'b> {
@@ -64,6 +64,8 @@ pub struct Wanted<'w> {
     pub chain: Option<&'w Chain>,
     /// What was looked at before.
     pub when: Option<&'w When>,
+    /// Guards that ask for a person need ask no more.
+    pub approve: bool,
     /// The token by which it came, if it did not come from the owner of this machine.
     pub token: Option<&'w Token>,
 }
@@ -73,7 +75,7 @@ pub struct Wanted<'w> {
 struct New {
     changes: Vec<(Chain, StoreChange, Kind)>,
     expect: Vec<Expect>,
-    unchanged: usize,
+    unchanged: Vec<Chain>,
 }
 
 /// What is wrong with changes.
@@ -100,16 +102,28 @@ impl Maker<'_> {
     /// All problems, that somebody else was first, or that the token does not allow it.
     pub fn apply(&mut self, wanted: &Wanted<'_>, by: &By<'_>) -> Result<Applied, NotMade> {
         let new = self.new_of(wanted)?;
-        if new.changes.is_empty() {
-            return Ok(Applied {
-                unchanged: new.unchanged,
-                ..Applied::default()
-            });
+        let mut more = Vec::new();
+        let mut notes = Vec::new();
+        if wanted.approve {
+            // In the same append: what was told to be there is there whole.
+            let begin = new.changes.iter().map(|(chain, ..)| chain.clone());
+            more.extend(begin.map(StoreChange::Approve));
+            for (rollout, chain) in self.engine.unapproved(&new.unchanged)? {
+                more.push(StoreChange::Event(Body::Approved { rollout }));
+                notes.push(format!(
+                    "{chain}: what is on its way already goes on (rollout {rollout})"
+                ));
+            }
         }
-        let made = self.engine.make(by, new.expect, new.changes, Vec::new())?;
+        let mut applied = Applied::default();
+        if !new.changes.is_empty() || !more.is_empty() {
+            let made = self.engine.make(by, new.expect, new.changes, more)?;
+            applied = super::answer::applied(&made);
+        }
         Ok(Applied {
-            unchanged: new.unchanged,
-            ..super::answer::applied(&made)
+            unchanged: new.unchanged.len(),
+            notes,
+            ..applied
         })
     }
 
@@ -122,7 +136,7 @@ impl Maker<'_> {
         let changes = new.changes.into_iter().map(|(chain, _, _)| chain);
         Ok(Checked {
             changes: changes.collect(),
-            unchanged: new.unchanged,
+            unchanged: new.unchanged.len(),
         })
     }
 
@@ -205,7 +219,7 @@ impl Maker<'_> {
         };
         new.expect.push(Expect::Head(chain.clone(), expected));
         if newest.is_some_and(|head| head.hash == Hash::of(text.as_bytes())) {
-            new.unchanged += 1;
+            new.unchanged.push(chain);
             return Ok(());
         }
         new.changes

@@ -221,6 +221,7 @@ impl Publisher {
         let more = manifest.put_trials(trials, &self.limits)?;
         manifest.kills = engine.kills()?;
         manifest.away = engine.fleet.away().to_vec();
+        manifest.barred = engine.barred(now_ms() / 1_000, self.limits.barred)?;
         let last = self.last.as_ref();
         if !self.is_due() && last.is_some_and(|last| says_the_same(last, &manifest)) {
             self.used = Used {
