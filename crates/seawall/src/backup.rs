@@ -377,6 +377,7 @@ fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()>
                 kind,
                 chain: chain.clone(),
                 from,
+                with: None,
             };
             [Change::Document(chain, text), start]
         });

@@ -3,6 +3,7 @@
 //!
 //! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
 
+mod advance;
 mod answer;
 pub mod asks;
 mod back;
@@ -11,6 +12,7 @@ pub mod diff;
 pub mod engine;
 mod fleet;
 mod import;
+mod in_step;
 pub mod kills;
 pub mod locations;
 mod machine;

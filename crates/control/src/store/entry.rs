@@ -102,6 +102,9 @@ pub enum Body {
         tempo: Kind,
         /// Of what.
         subject: Subject,
+        /// The rollout that it goes in step with: same steps, same clients, taken back together.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<u64>,
     },
     /// A rollout took a step.
     RolloutStepped {

@@ -79,6 +79,8 @@ pub enum Change {
         chain: Chain,
         /// What serves now.
         from: Option<u64>,
+        /// It goes in step with the rollout of this chain, which began earlier in the same append.
+        with: Option<Chain>,
     },
     /// The rollout of the chain that an earlier change of the same append began goes on past the guards that ask for a person.
     Approve(Chain),

@@ -371,12 +371,20 @@ impl Work {
                 Some(_) => return refused(format!("{chain} is not deleted")),
                 None => return refused(format!("{chain} never was: check its spelling")),
             },
-            Change::Start { kind, chain, from } => self.start(*kind, chain, *from)?,
-            Change::Approve(chain) => self.approve(chain)?,
+            Change::Start {
+                kind,
+                chain,
+                from,
+                with,
+            } => self.start(*kind, chain, *from, with.as_ref())?,
+            Change::Approve(chain) => Body::Approved {
+                rollout: self.begun(chain)?,
+            },
             Change::Kill(switch) => {
                 let began = Body::RolloutStarted {
                     tempo: Kind::Kill,
                     subject: Subject::Kill(switch.scope.clone()),
+                    with: None,
                 };
                 return Ok(vec![Body::KillSet(switch.clone()), began]);
             }
@@ -400,7 +408,13 @@ impl Work {
         }
     }
 
-    fn start(&self, tempo: Kind, chain: &Chain, from: Option<u64>) -> Result<Body, StoreError> {
+    fn start(
+        &self,
+        tempo: Kind,
+        chain: &Chain,
+        from: Option<u64>,
+        with: Option<&Chain>,
+    ) -> Result<Body, StoreError> {
         let Some(head) = self.head(chain) else {
             return refused(format!("{chain} has no version to roll out"));
         };
@@ -416,16 +430,18 @@ impl Work {
                 from,
                 to: head.number,
             },
+            with: with.map(|with| self.begun(with)).transpose()?,
         })
     }
 
-    fn approve(&self, chain: &Chain) -> Result<Body, StoreError> {
+    /// The rollout of a chain that began in this append.
+    fn begun(&self, chain: &Chain) -> Result<u64, StoreError> {
         let is_it = |rollout: &&Rollout| match &rollout.subject {
             Subject::Version { chain: of, .. } => of == chain && rollout.state == State::Running,
             Subject::Kill(_) => false,
         };
         match self.rollouts.values().find(is_it) {
-            Some(begun) => Ok(Body::Approved { rollout: begun.id }),
+            Some(begun) => Ok(begun.id),
             None => refused(format!("no rollout of {chain} begins here")),
         }
     }

@@ -1,6 +1,6 @@
 //! What every store must do with versions and documents.
 
-use seawall_control::store::{Append, Body, Change, Expect, MOST_WHY, RequestId, Subject};
+use seawall_control::store::{Append, Body, Change, Expect, MOST_WHY, Outcome, RequestId, Subject};
 use seawall_control::{Chain, ConfigStore, Hash, StoreError};
 use seawall_model::tempo::Kind;
 
@@ -196,6 +196,7 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
         kind: Kind::Zone,
         chain: chain.clone(),
         from: None,
+        with: None,
     };
     let request = Append {
         request: Some(RequestId([7; 16])),
@@ -245,6 +246,44 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
     assert!(matches!(other, Err(StoreError::Refused(_))));
 }
 
+pub fn rollouts_go_with_one_that_began_before_in_the_same_append(open: Open<'_>) {
+    let mut store = open();
+    let (a, b) = (zone("a.test"), zone("b.test"));
+    let start = |chain: &Chain, with: Option<&Chain>| Change::Start {
+        kind: Kind::Zone,
+        chain: chain.clone(),
+        from: None,
+        with: with.cloned(),
+    };
+    let changes = vec![
+        document(&a, "one"),
+        start(&a, None),
+        document(&b, "one"),
+        start(&b, Some(&a)),
+    ];
+    let made = store.append(&append(changes)).expect("appended");
+    let [first, second] = made.rollouts.as_slice() else {
+        panic!("{made:?}");
+    };
+    let with = |store: &mut dyn ConfigStore, id: u64| {
+        let rollout = store.rollout(id).expect("rollout").expect("known");
+        rollout.with
+    };
+    assert_eq!(with(&mut *store, *first), None);
+    assert_eq!(with(&mut *store, *second), Some(*first));
+    let end = end_of(*second);
+    store.append(&append(vec![end])).expect("ended");
+    // One that began earlier is another matter.
+    refused(&mut *store, vec![document(&b, "two"), start(&b, Some(&a))]);
+}
+
+fn end_of(rollout: u64) -> Change {
+    Change::Event(Body::RolloutEnded {
+        rollout,
+        outcome: Outcome::Aborted,
+    })
+}
+
 pub fn an_approval_goes_with_the_rollout_that_begins(open: Open<'_>) {
     let mut store = open();
     let chain = zone("a.test");
@@ -252,6 +291,7 @@ pub fn an_approval_goes_with_the_rollout_that_begins(open: Open<'_>) {
         kind: Kind::Zone,
         chain: chain.clone(),
         from: None,
+        with: None,
     };
     let changes = vec![
         document(&chain, "one"),
@@ -448,6 +488,7 @@ pub fn an_event_with_a_number_of_the_stores_is_refused(open: Open<'_>) {
             from: None,
             to: 1,
         },
+        with: None,
     };
     for body in [forged, began] {
         refused(&mut *store, vec![Change::Event(body)]);

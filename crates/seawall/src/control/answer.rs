@@ -5,7 +5,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use seawall_control::store::{
-    Appended, Body, Change as StoreChange, KillSwitch, RequestId, Scope, State, StoreError, Subject,
+    Appended, Body, Change as StoreChange, KillSwitch, RequestId, Rollout, Scope, State,
+    StoreError, Subject,
 };
 use seawall_control::version::Version;
 use seawall_model::tempo::Kind;
@@ -466,7 +467,17 @@ impl Control {
         let rollout = rollout.filter(|rollout| rollout.state == State::Running);
         let rollout = rollout.ok_or_else(|| NotMade::Unknown(format!("no rollout {id} runs")))?;
         if approve {
-            return self.write(Body::Approved { rollout: id }, by);
+            // Those that go in step wait for each other.
+            let with = |other: &&Rollout| other.group() == rollout.group() && !other.approved;
+            let mut ids: Vec<u64> = running.iter().filter(with).map(|one| one.id).collect();
+            if ids.is_empty() {
+                ids.push(id);
+            }
+            let approved = ids
+                .into_iter()
+                .map(|rollout| StoreChange::Event(Body::Approved { rollout }));
+            self.engine.append_by(by, Vec::new(), approved.collect())?;
+            return Ok(Answer::Done);
         }
         self.engine.abort(&rollout, by)?;
         Ok(Answer::Done)

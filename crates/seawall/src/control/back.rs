@@ -3,47 +3,35 @@
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
 use seawall_model::tempo::Kind;
 
-use super::engine::{Engine, PLANNER};
+use super::engine::Engine;
 use super::make::By;
 use crate::order::Chain;
 
 impl Engine {
-    /// Ends a rollout, and makes the newest version what serves.
+    /// New versions that are what serves, all or none.
     ///
     /// # Errors
     /// As the store says.
-    pub fn take_back(
+    pub fn go_back<'c>(
         &mut self,
-        rollout: u64,
-        chain: &Chain,
-        from: Option<u64>,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        self.end(rollout, Outcome::TakenBack, why)?;
-        self.go_back(chain, from, PLANNER, why)
-    }
-
-    /// A new version that is what serves.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn go_back(
-        &mut self,
-        chain: &Chain,
-        to: Option<u64>,
+        chains: impl Iterator<Item = (&'c Chain, Option<u64>)>,
         who: &str,
         why: &str,
     ) -> Result<(), StoreError> {
-        if let Some(change) = self.way_back(chain, to)? {
+        let mut changes = Vec::new();
+        for (chain, to) in chains {
+            let change = self.way_back(chain, to)?;
+            changes.extend(change.map(|change| (chain.clone(), change, Kind::Return)));
+        }
+        if !changes.is_empty() {
             let why = format!("back to what serves: {why}");
-            let changes = vec![(chain.clone(), change, Kind::Return)];
             self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
         }
         Ok(())
     }
 
     /// What makes the newest version of a chain this one again; none where it is.
-    fn way_back(
+    pub(super) fn way_back(
         &mut self,
         chain: &Chain,
         to: Option<u64>,
@@ -57,7 +45,7 @@ impl Engine {
         })
     }
 
-    /// Ends a rollout by a person's word, with the way back, all of it or nothing.
+    /// Ends a rollout by a person's word, with the way back, all of it or nothing; those that go in step with it too.
     ///
     /// # Errors
     /// As the store says.

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
-use seawall_control::plan::{
-    self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
-};
+use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Taken, Target};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, RequestId,
     Rollout, State, StoreError, Subject,
@@ -22,7 +20,7 @@ use super::asks::Standing;
 use super::fleet::Fleet;
 use super::make::By;
 use crate::order::Chain;
-use crate::say::{complain, say};
+use crate::say::complain;
 
 /// As many rows as are asked for at once.
 const ROWS: usize = 1_000;
@@ -36,9 +34,9 @@ pub struct Engine {
     lost: Option<String>,
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
-    serving: BTreeMap<Chain, Served>,
+    pub(super) serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
-    stepped: HashMap<u64, u64>,
+    pub(super) stepped: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
@@ -144,6 +142,7 @@ impl Engine {
         changes: Vec<(Chain, StoreChange, Kind)>,
         more: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
+        let (changes, ties) = self.in_step(changes)?;
         let running = self.store.running()?;
         let mut ended = Vec::new();
         let mut all = Vec::new();
@@ -157,10 +156,11 @@ impl Engine {
                     outcome: Outcome::Aborted,
                 }));
             }
-            all.push(change);
+            all.extend(change);
             all.push(StoreChange::Start {
                 kind,
                 from: self.serves(&chain),
+                with: ties.get(&chain).cloned(),
                 chain,
             });
         }
@@ -227,11 +227,19 @@ impl Engine {
     pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
         let running = self.store.running();
         let running = self.noted(running)?;
-        for rollout in &running {
-            if self.waits_for_another(rollout, &running) {
+        for (nth, rollout) in running.iter().enumerate() {
+            let is_with = |other: &&Rollout| other.group() == rollout.group();
+            if running.iter().take(nth).any(|other| is_with(&other)) {
                 continue;
             }
-            self.advance(rollout, now_ms)?;
+            let group: Vec<&Rollout> = running.iter().filter(is_with).collect();
+            let mut waits = false;
+            for rollout in &group {
+                waits |= self.waits_for_another(rollout, &running);
+            }
+            if !waits {
+                self.advance(&group, now_ms)?;
+            }
         }
         self.end_kills(now_ms)
     }
@@ -294,68 +302,6 @@ impl Engine {
         waits.is_some()
     }
 
-    fn advance(&mut self, rollout: &Rollout, now_ms: u64) -> Result<(), StoreError> {
-        let (chain, from, to) = match &rollout.subject {
-            Subject::Version { chain, from, to } => (chain, from, to),
-            Subject::Kill(scope) => return self.advance_kill(rollout, scope, now_ms),
-        };
-        let target = self.target(rollout, chain, *from, *to, now_ms)?;
-        let reports = self.fleet.reports(chain, *to, now_ms);
-        match plan::plan(&target, &reports, now_ms) {
-            Step::Hold { why, .. } => {
-                self.waits.insert(rollout.id, why);
-            }
-            Step::Advance { to: step } => self.step(rollout.id, &step, now_ms)?,
-            Step::TakeBack { why } => {
-                complain(format_args!("{chain}: version {to} is taken back: {why}"));
-                self.take_back(rollout.id, chain, *from, &why)?;
-            }
-            Step::Done => {
-                let why = everywhere(&target, &reports);
-                let since = self.end(rollout.id, Outcome::Complete, &why)?;
-                self.serving
-                    .insert(chain.clone(), Served { number: *to, since });
-                say(format_args!(
-                    "Seawall serves version {to} of {chain} to all: {why}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a step.
-    pub(super) fn step(
-        &mut self,
-        rollout: u64,
-        step: &StepSpec,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        self.stepped.insert(rollout, now_ms);
-        let why = format!("step {} at {}", step.step + 1, step.share);
-        let body = StoreChange::Event(step.entry(rollout));
-        self.append(PLANNER, &why, Vec::new(), vec![body])?;
-        self.waits.insert(rollout, why);
-        Ok(())
-    }
-
-    /// The rollouts of these chains that run without a person's approval.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn unapproved(&mut self, chains: &[Chain]) -> Result<Vec<(u64, Chain)>, StoreError> {
-        let mut running = Vec::new();
-        if !chains.is_empty() {
-            running = self.store.running()?;
-        }
-        let of = |rollout: Rollout| match rollout.subject {
-            Subject::Version { chain, .. } if !rollout.approved && chains.contains(&chain) => {
-                Some((rollout.id, chain))
-            }
-            _ => None,
-        };
-        Ok(running.into_iter().filter_map(of).collect())
-    }
-
     pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
         self.waits.remove(&rollout);
@@ -401,7 +347,7 @@ impl Engine {
         Taken::of(rollout, at)
     }
 
-    fn target(
+    pub(super) fn target(
         &mut self,
         rollout: &Rollout,
         chain: &Chain,
@@ -526,14 +472,6 @@ impl Engine {
             why: why.unwrap_or_else(|| rollout.why.clone()),
             ended,
         }
-    }
-}
-
-/// How a rollout that is complete is told of: who has not got it is named.
-pub(super) fn everywhere(target: &Target, reports: &[plan::Report]) -> String {
-    match plan::without(target, reports).as_slice() {
-        [] => "it is everywhere".into(),
-        some => format!("it is everywhere, but {}", some.join(", ")),
     }
 }
 

@@ -14,7 +14,8 @@ use seawall_control::store::{
 use seawall_model::Share;
 use seawall_model::tempo::Kind;
 
-use super::engine::{Engine, PLANNER, everywhere};
+use super::advance::everywhere;
+use super::engine::{Engine, PLANNER};
 use super::make::By;
 use crate::say::{complain, say};
 

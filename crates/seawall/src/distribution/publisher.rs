@@ -385,7 +385,8 @@ impl Publisher {
                 parent: from.unwrap_or(0),
                 object: object.context("a version on trial")?,
                 shares: vec![share(engine, &rollout)],
-                salt: rollout.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                // Those that go in step are tried by the same clients.
+                salt: rollout.group().wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 expires_after_s: self.tempo.scaled(FORGOTTEN).max(LEAST_FORGOTTEN).as_secs(),
             });
         }

@@ -303,7 +303,7 @@ fn who(
                 return Err((503, b"nothing was believed here yet: ask again".to_vec()));
             };
             // Without a key that can be read nobody can be told from who has left.
-            let key = identity::key_of(shown).map(|point| Hash::of(point));
+            let key = identity::key_of(shown).map(Hash::of);
             identity::is_of(shown, location, None) && key.is_some_and(|key| !barred.contains(&key))
         }
     };
