@@ -288,7 +288,12 @@ impl Making<'_> {
             let Chain::Zone(name) = &on.change.chain else {
                 continue;
             };
-            if let (false, Some(id)) = (bad.contains(name), ids.get(&**name)) {
+            let id = ids.get(&**name);
+            if id.is_none() && on.change.text.is_none() {
+                // What is to be taken away is not there: that is done.
+                tried.push(with_arms(on, before));
+            }
+            if let (false, Some(id)) = (bad.contains(name), id) {
                 let mut one = with_arms(on, before);
                 let is_it = |zone: &&Arc<Served>| zone.id == *id;
                 // One that is to go is asked for by its host too.
