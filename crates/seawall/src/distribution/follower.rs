@@ -486,6 +486,7 @@ impl Follower {
             live,
             whole,
             trials,
+            root: Some(name.to_string()),
         })
     }
 
