@@ -22,16 +22,26 @@ struct Looked<'r> {
 impl Engine {
     /// Asks the planner about rollouts that go in step, one or more, and does what it says.
     pub(super) fn advance(&mut self, group: &[&Rollout], now_ms: u64) -> Result<(), StoreError> {
-        let mut looked = Vec::with_capacity(group.len());
+        let mut targets = Vec::with_capacity(group.len());
         for rollout in group {
             match &rollout.subject {
                 Subject::Version { chain, from, to } => {
-                    let replaces = group.iter().any(|other| replaces(other));
-                    looked.push(self.look_at(rollout, (chain, *from, *to), replaces, now_ms)?);
+                    let target = self.target(rollout, chain, *from, *to, now_ms)?;
+                    targets.push((*rollout, (chain, *from, *to), target));
                 }
                 Subject::Kill(scope) => return self.advance_kill(rollout, scope, now_ms),
             }
         }
+        if targets.iter().any(|(_, _, target)| target.from.is_some()) {
+            // What is new goes with what replaces something: at its shares, not for all at once.
+            for (_, _, target) in &mut targets {
+                target.from = target.from.or(Some(0));
+            }
+        }
+        let looked = targets
+            .into_iter()
+            .map(|(rollout, of, target)| self.look_at(rollout, of, &target, now_ms));
+        let looked: Vec<Looked<'_>> = looked.collect();
         for one in &looked {
             if let Step::TakeBack { why } = &one.step {
                 return self.take_back(&looked, one, why);
@@ -57,26 +67,21 @@ impl Engine {
     }
 
     fn look_at<'r>(
-        &mut self,
+        &self,
         rollout: &'r Rollout,
         (chain, from, to): (&'r Chain, Option<u64>, u64),
-        replaces: bool,
+        target: &Target,
         now_ms: u64,
-    ) -> Result<Looked<'r>, StoreError> {
-        let mut target = self.target(rollout, chain, from, to, now_ms)?;
-        if replaces {
-            // What is new goes with what replaces something: at its shares, not for all at once.
-            target.from = target.from.or(Some(0));
-        }
+    ) -> Looked<'r> {
         let reports = self.fleet.reports(chain, to, now_ms);
-        Ok(Looked {
+        Looked {
             rollout,
             chain,
             from,
             to,
-            step: plan::plan(&target, &reports, now_ms),
-            everywhere: everywhere(&target, &reports),
-        })
+            step: plan::plan(target, &reports, now_ms),
+            everywhere: everywhere(target, &reports),
+        }
     }
 
     /// The rollouts of these chains that run without a person's approval.
@@ -204,11 +209,6 @@ impl Engine {
         looked.iter().for_each(|one| self.forget(one.rollout.id));
         Ok(self.append(PLANNER, why, Vec::new(), ends)?.first)
     }
-}
-
-/// Whether it brings something in place of what serves.
-fn replaces(rollout: &Rollout) -> bool {
-    matches!(&rollout.subject, Subject::Version { from: Some(_), .. })
 }
 
 /// How a rollout that is complete is told of: who has not got it is named.
