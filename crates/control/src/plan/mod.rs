@@ -169,6 +169,8 @@ pub fn plan(target: &Target, reports: &[Report], now_ms: u64) -> Step {
     watch.onward()
 }
 
+/// At any pace.
+const LEAST_SILENT: Duration = Duration::from_secs(2);
 const NOWHERE: &str = "no location is there to take it: join one, or undrain one";
 
 fn hold(why: impl Into<String>) -> Step {
@@ -328,7 +330,7 @@ impl<'p> Watch<'p> {
 
     /// Waits for one that is heard of, could take it, and has not.
     fn late(&self) -> Option<Step> {
-        let silent_ms = self.millis(Tempo::SILENT);
+        let silent_ms = gone_ms(self.target);
         let told = self
             .ring
             .iter()
@@ -431,6 +433,11 @@ impl<'p> Watch<'p> {
     }
 }
 
+/// After so long a location is gone on without. However fast all goes, a Report takes its time.
+fn gone_ms(target: &Target) -> u64 {
+    as_millis(target.tempo.scaled(Tempo::SILENT).max(LEAST_SILENT))
+}
+
 /// Whether a location said last that it has what a rollout brings.
 fn has(report: &Report, target: &Target) -> bool {
     let candidate = report.candidate;
@@ -444,7 +451,7 @@ pub fn without(target: &Target, reports: &[Report]) -> Vec<String> {
         .iter()
         .map(|report| (report.location.as_str(), report))
         .collect();
-    let silent_ms = as_millis(target.tempo.scaled(Tempo::SILENT));
+    let silent_ms = gone_ms(target);
     let waited = target.fleet.iter().filter(|location| !location.drained);
     let lacks = waited.filter_map(|location| {
         let report = by_name.get(location.name.as_str());

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::clients::Clients;
 use crate::origin::{Answering, nowhere};
-use crate::rollouts::{applied, asks, start};
+use crate::rollouts::{applied, asks};
 use crate::tools::curl;
-use crate::up::{Up, until};
+use crate::up::{Folder, Up, until};
 
 /// A zone with these hosts.
 fn zone(name: &str, hosts: &str, origin: &str) -> String {
@@ -15,6 +15,18 @@ fn zone(name: &str, hosts: &str, origin: &str) -> String {
 
 fn both(one: &str, two: &str) -> String {
     format!("schema = 1\n{one}{two}")
+}
+
+/// A Seawall with two zones, once its first import is over.
+fn start(config: &str, speed: &str) -> Up {
+    let folder = Folder::new();
+    let file = folder.write("seawall.toml", config);
+    let words = ["--config", file.to_str().unwrap(), "--speed", speed];
+    let up = Up::start(folder, &words);
+    for zone in ["one", "two"] {
+        until("the first import", || newest(&up, zone).1);
+    }
+    up
 }
 
 fn answer(up: &Up) -> String {
@@ -27,7 +39,9 @@ fn newest(up: &Up, zone: &str) -> (u64, Option<u64>) {
     let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let serves = all.iter().find(|one| one["serves"] == true);
     (
-        all[0]["number"].as_u64().unwrap(),
+        all.first()
+            .and_then(|one| one["number"].as_u64())
+            .unwrap_or(0),
         serves.and_then(|one| one["number"].as_u64()),
     )
 }
