@@ -19,6 +19,9 @@ struct Looked<'r> {
     everywhere: String,
 }
 
+/// A rollout, of which chain from which version to which, and what the planner is asked about it.
+type Aimed<'r> = (&'r Rollout, (&'r Chain, Option<u64>, u64), Target);
+
 impl Engine {
     /// Asks the planner about rollouts that go in step, one or more, and does what it says.
     pub(super) fn advance(&mut self, group: &[&Rollout], now_ms: u64) -> Result<(), StoreError> {
@@ -38,10 +41,18 @@ impl Engine {
                 target.from = target.from.or(Some(0));
             }
         }
-        let looked = targets
-            .into_iter()
-            .map(|(rollout, of, target)| self.look_at(rollout, of, &target, now_ms));
-        let looked: Vec<Looked<'_>> = looked.collect();
+        let reports = self.reports_of(&targets, now_ms);
+        let looked = targets.into_iter().zip(reports);
+        let looked: Vec<Looked<'_>> = looked
+            .map(|((rollout, (chain, from, to), target), reports)| Looked {
+                rollout,
+                chain,
+                from,
+                to,
+                step: plan::plan(&target, &reports, now_ms),
+                everywhere: everywhere(&target, &reports),
+            })
+            .collect();
         for one in &looked {
             if let Step::TakeBack { why } = &one.step {
                 return self.take_back(&looked, one, why);
@@ -66,22 +77,31 @@ impl Engine {
         self.steps(&steps, now_ms)
     }
 
-    fn look_at<'r>(
-        &self,
-        rollout: &'r Rollout,
-        (chain, from, to): (&'r Chain, Option<u64>, u64),
-        target: &Target,
-        now_ms: u64,
-    ) -> Looked<'r> {
-        let reports = self.fleet.reports(chain, to, now_ms);
-        Looked {
-            rollout,
-            chain,
-            from,
-            to,
-            step: plan::plan(target, &reports, now_ms),
-            everywhere: everywhere(target, &reports),
+    /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one that nothing
+    /// served before it, what all of them did counts.
+    fn reports_of(&self, targets: &[Aimed<'_>], now_ms: u64) -> Vec<Vec<plan::Report>> {
+        let own = targets
+            .iter()
+            .map(|(_, (chain, _, to), _)| self.fleet.reports(chain, *to, now_ms));
+        let own: Vec<Vec<plan::Report>> = own.collect();
+        let mut all = own.clone();
+        for (nth, (reports, (_, (_, from, _), _))) in all.iter_mut().zip(targets).enumerate() {
+            if from.is_some() {
+                continue;
+            }
+            let others = own.iter().enumerate().filter(|(other, _)| *other != nth);
+            let others: Vec<&plan::Report> = others.flat_map(|(_, told)| told).collect();
+            for report in reports {
+                for other in others
+                    .iter()
+                    .filter(|other| other.location == report.location)
+                {
+                    report.with.add(&other.with);
+                    report.base.add(&other.base);
+                }
+            }
         }
+        all
     }
 
     /// The rollouts of these chains that run without a person's approval.
