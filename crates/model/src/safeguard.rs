@@ -78,3 +78,12 @@ pub fn turn_off(named: Option<OsString>) {
 pub fn is_off(safeguard: Safeguard) -> bool {
     OFF.load(Ordering::Relaxed) & (1 << safeguard as u32) != 0
 }
+
+/// This, or nothing where the safeguard is off.
+pub fn unless_off<T: Default>(safeguard: Safeguard, value: T) -> T {
+    if is_off(safeguard) {
+        T::default()
+    } else {
+        value
+    }
+}

@@ -497,7 +497,7 @@ mod tests {
         assert_eq!(managed.restarts.len(), 2);
         managed.worker_is_new(None);
         assert!(managed.order().unwrap().trials.is_empty(), "not once more");
-
+    }
 
     fn change(name: &str, version: u64) -> Change {
         Change {

@@ -431,10 +431,9 @@ impl Follower {
         })?;
         let seen = self.mark;
         #[cfg(feature = "unsafe-drills")]
-        let seen = if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Fence) {
-            Mark::default()
-        } else {
-            seen
+        let seen = {
+            use seawall_model::safeguard::{Safeguard, unless_off};
+            unless_off(Safeguard::Fence, seen)
         };
         let trust = Trust { keys, seen };
         open_manifest(signed, &trust, now_ms(), &self.limits)
