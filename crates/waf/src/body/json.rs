@@ -4,6 +4,9 @@
 
 use super::{Bounds, Sink};
 
+/// Bytes of a path. A long key with many leaves below it must not become many long names.
+const PATH: usize = 1024;
+
 /// Reads a text.
 ///
 /// # Errors
@@ -123,7 +126,7 @@ impl Reader<'_> {
         if let Some(element) = element {
             self.path.extend(b"array_");
             self.path.extend(element.to_string().bytes());
-            return Ok(());
+            return self.short();
         }
         if !self.eat(b'"') {
             return Err("a key is missing");
@@ -134,9 +137,17 @@ impl Reader<'_> {
         read?;
         self.space();
         if self.eat(b':') {
-            Ok(())
+            self.short()
         } else {
             Err("a colon is missing")
+        }
+    }
+
+    fn short(&self) -> Result<(), &'static str> {
+        if self.path.len() <= PATH {
+            Ok(())
+        } else {
+            Err("the path of a value is too long")
         }
     }
 

@@ -12,7 +12,7 @@ mod lines;
 mod targets;
 mod template;
 pub(crate) mod tree;
-mod update;
+pub(crate) mod update;
 mod words;
 
 use std::collections::HashMap;

@@ -15,7 +15,6 @@ words! {
     ArgsPost = "ARGS_POST",
     ArgsPostNames = "ARGS_POST_NAMES",
     AuthType = "AUTH_TYPE",
-    Duration = "DURATION",
     Files = "FILES",
     FilesCombinedSize = "FILES_COMBINED_SIZE",
     FilesNames = "FILES_NAMES",
@@ -103,6 +102,7 @@ words! {
     Userid = "USERID",
     Xml = "XML",
     ;
+    "DURATION": "the engine has no clock but the time at which a request began",
     "ENV": "the engine is pure and has no environment",
     "FILES_TMPNAMES": "uploads are never written to disk",
     "FILES_TMP_CONTENT": "uploads are inspected as REQUEST_BODY, and never written to disk",
