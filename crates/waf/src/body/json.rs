@@ -1,4 +1,5 @@
-//! JSON (RFC 8259): each leaf becomes an argument whose name is its path: `json.user.name`, `json.list.array_0`.
+//! JSON (RFC 8259): each leaf becomes an argument whose name is its path: `json.user.name`. The elements of a list
+//! have the name of the list, as ModSecurity 2 has it: what a rule says of a name holds however many there are.
 //!
 //! No recursion: depth is a bound, not a stack. Keys that stand twice are both told. Escapes are decoded.
 
@@ -37,8 +38,7 @@ pub(crate) fn read(text: &[u8], bounds: Bounds, sink: &mut impl Sink) -> Result<
 struct Open {
     /// How long the path is without what is within.
     path: usize,
-    /// The number of the next element; None in an object.
-    element: Option<usize>,
+    is_list: bool,
 }
 
 struct Reader<'t> {
@@ -84,7 +84,7 @@ impl Reader<'_> {
                 }
                 self.open.push(Open {
                     path: self.path.len(),
-                    element: (close == b']').then_some(0),
+                    is_list: close == b']',
                 });
                 self.space();
                 if self.eat(close) {
@@ -101,10 +101,7 @@ impl Reader<'_> {
                     return Ok(());
                 };
                 self.path.truncate(open.path);
-                if let Some(element) = &mut open.element {
-                    *element += 1;
-                }
-                let close = if open.element.is_some() { b']' } else { b'}' };
+                let close = if open.is_list { b']' } else { b'}' };
                 self.space();
                 if self.eat(b',') {
                     self.space();
@@ -119,15 +116,12 @@ impl Reader<'_> {
         }
     }
 
-    /// Extends the path by the key or number of what follows.
+    /// Extends the path by the key of what follows, if it has one.
     fn member(&mut self) -> Result<(), &'static str> {
-        let element = self.open.last().and_then(|open| open.element);
-        self.path.push(b'.');
-        if let Some(element) = element {
-            self.path.extend(b"array_");
-            self.path.extend(element.to_string().bytes());
-            return self.short();
+        if self.open.last().is_some_and(|open| open.is_list) {
+            return Ok(());
         }
+        self.path.push(b'.');
         if !self.eat(b'"') {
             return Err("a key is missing");
         }
@@ -315,9 +309,9 @@ mod tests {
             told,
             [
                 "json.a.b=cé\n",
-                "json.d.array_0=1",
-                "json.d.array_1=-2.5e3",
-                "json.d.array_2.array_0=true",
+                "json.d=1",
+                "json.d=-2.5e3",
+                "json.d=true",
                 "json.e=",
                 "json.g=😀"
             ]

@@ -71,7 +71,12 @@ pub(crate) fn read<'b>(
 /// The boundary that the content type names.
 fn boundary<'c>(content_type: &'c [u8], flags: &mut Flags) -> Result<&'c [u8], &'static str> {
     let lower = content_type.to_ascii_lowercase();
-    let mut places = memchr::memmem::find_iter(&lower, b"boundary");
+    // What follows a separator and is followed by `=`; a boundary may itself have the word in it.
+    let mut places = memchr::memmem::find_iter(&lower, b"boundary").filter(|at| {
+        let before = lower.get(..*at).and_then(<[u8]>::last);
+        let after = lower.get(at + 8..).unwrap_or_default().trim_ascii_start();
+        before.is_none_or(|byte| b";, \t".contains(byte)) && after.starts_with(b"=")
+    });
     let at = places.next().ok_or("the content type has no boundary")?;
     if places.next().is_some() {
         return Err("the content type has more than one boundary");

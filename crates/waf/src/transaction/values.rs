@@ -330,12 +330,6 @@ impl<'t> Transaction<'t> {
                     .get(target.len().saturating_sub(length)..)
                     .unwrap_or_default()
             }
-            V::RequestFilename | V::PathInfo => self.path_and_query().0,
-            V::RequestBasename => {
-                let path = self.path_and_query().0;
-                let at = path.iter().rposition(|byte| matches!(byte, b'/' | b'\\'));
-                path.get(at.map_or(0, |at| at + 1)..).unwrap_or_default()
-            }
             V::QueryString => self.path_and_query().1,
             V::UniqueId => request.unique_id,
             V::RequestBody => {
@@ -436,6 +430,15 @@ impl<'t> Transaction<'t> {
         let clock = request.time % 86_400;
         let date = civil(day);
         let text = match variable {
+            V::RequestFilename | V::PathInfo | V::RequestBasename => {
+                let mut path = Vec::new();
+                decode_path(self.path_and_query().0, &mut path);
+                if variable == V::RequestBasename {
+                    let slash = path.iter().rposition(|byte| matches!(byte, b'/' | b'\\'));
+                    path.drain(..slash.map_or(0, |at| at + 1));
+                }
+                return path;
+            }
             V::RemoteAddr | V::RemoteHost => self.client().to_string(),
             V::ServerAddr => request.server.to_string(),
             V::ServerName => {
@@ -586,6 +589,16 @@ fn plain(text: TextId) -> Item {
     Item {
         name: TextId::EMPTY,
         value: Value::Text(text),
+    }
+}
+
+/// `%HH` of a path; `+` is itself there.
+fn decode_path(path: &[u8], out: &mut Vec<u8>) {
+    for (nth, piece) in path.split(|byte| *byte == b'+').enumerate() {
+        if nth > 0 {
+            out.push(b'+');
+        }
+        urlencoded::decode(piece, out);
     }
 }
 

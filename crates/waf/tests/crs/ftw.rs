@@ -139,6 +139,12 @@ fn stage(yaml: &Yaml) -> Stage {
             headers.push((b"Connection".into(), b"close".into()));
         }
     }
+    // What a server makes of it: chunks win over a length (RFC 9112 §6.3), and without either there is no body.
+    if has(&headers, "transfer-encoding") {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+    } else if !has(&headers, "content-length") {
+        body.clear();
+    }
     let line = format!(
         "{} {} {}",
         or("method", "GET"),
@@ -296,7 +302,10 @@ pub fn play(program: &Program, zone: &Zone, stage: &Stage, work: &mut Workspace)
         line,
         method: &line[..first],
         target,
-        protocol: line.get(last + 1..).unwrap_or_default(),
+        protocol: match line.get(last + 1..).unwrap_or_default() {
+            b"" => b"HTTP/0.9",
+            said => said,
+        },
         headers: &headers,
         unique_id: b"0123456789abcdef",
         time: 1_790_000_000,
@@ -343,12 +352,16 @@ pub fn play(program: &Program, zone: &Zone, stage: &Stage, work: &mut Workspace)
     };
     let spent = run().is_err();
     let mut log = String::new();
+    let escaped = |text: &str| {
+        let text = text.escape_debug().to_string();
+        text.replace("\\\"", "\"").replace("\\'", "'")
+    };
     for matched in transaction.matches() {
         log.push_str(&format!(
             "[id \"{}\"] [msg \"{}\"] [data \"{}\"] {} = {:?}\n",
             matched.id,
-            matched.message,
-            matched.data,
+            escaped(&matched.message),
+            escaped(&matched.data),
             matched.variable,
             String::from_utf8_lossy(&matched.value)
         ));
