@@ -300,7 +300,6 @@ fn headers<'b>(
 }
 
 /// The name and the file's name of `form-data; name="…"; filename="…"`.
-#[expect(clippy::type_complexity, reason = "a name, and perhaps a file's")]
 fn disposition(
     value: &[u8],
     flags: &mut Flags,

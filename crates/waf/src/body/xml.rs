@@ -111,7 +111,6 @@ fn document_type(body: &[u8]) -> Result<&[u8], &'static str> {
 }
 
 /// The name of a tag, whether it closes itself, and what is behind it.
-#[expect(clippy::type_complexity, reason = "three things, used once")]
 fn tag<'t>(
     body: &'t [u8],
     bounds: Bounds,

@@ -19,7 +19,7 @@ fn answers_are_those_of_the_c_library() {
             continue;
         };
         let bytes: Vec<u8> = (0..text.len() / 2)
-            .map(|nth| u8::from_str_radix(&text[2 * nth..2 * nth + 2], 16).unwrap())
+            .map(|nth| u8::from_str_radix(text.get(2 * nth..2 * nth + 2).unwrap(), 16).unwrap())
             .collect();
         count += 1;
         let found = sqli(&bytes).unwrap_or_else(|| "-".into());

@@ -270,7 +270,6 @@ impl Compiler<'_> {
         Link {
             looks,
             excludes,
-            pipeline,
             stages,
             operator,
             negated,

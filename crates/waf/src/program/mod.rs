@@ -72,8 +72,7 @@ pub(crate) struct Link {
     /// What to look at; for `SecAction` nothing, and it matches.
     pub(crate) looks: Vec<Target>,
     pub(crate) excludes: Vec<Target>,
-    pub(crate) pipeline: Node,
-    /// With `multiMatch`, all nodes of the pipeline.
+    /// The end of its pipeline; with `multiMatch`, all nodes up to it.
     pub(crate) stages: Vec<Node>,
     pub(crate) operator: Operator,
     pub(crate) negated: bool,
@@ -177,13 +176,6 @@ pub(crate) enum Effect {
     RemoveTarget(u32, Box<Target>),
 }
 
-impl Template {
-    /// Whether it says nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Program {
     /// Bytes that it takes, roughly: what patterns and phrases take, which is nearly all.
     pub fn memory(&self) -> usize {
@@ -193,5 +185,10 @@ impl Program {
     /// How many rules there are.
     pub fn rules(&self) -> usize {
         self.rules.len()
+    }
+
+    /// How many different patterns there are, and how many of them are found in one pass over a text.
+    pub fn patterns(&self) -> (usize, usize) {
+        self.matchers.counts()
     }
 }

@@ -103,10 +103,10 @@ impl Regex {
             )
             .build_from_nfa(nfa.clone())
             .map_err(|error| Wrong::new(error.to_string(), "write it with fewer parts"))?;
-        let vm = captures
-            .then(|| PikeVM::new_from_nfa(nfa))
-            .transpose()
-            .map_err(|error| Wrong::new(error.to_string(), "write it with fewer parts"))?;
+        let vm = match captures {
+            true => Some(PikeVM::new_from_nfa(nfa).map_err(|error| refused(&pattern, &error))?),
+            false => None,
+        };
         Ok(Self { dfa, vm })
     }
 

@@ -188,7 +188,10 @@ impl Reader<'_> {
                 match targets(text) {
                     Ok(targets) => Change::Targets(targets),
                     Err(all) => {
-                        return Some(all.into_iter().map(|(_, wrong)| Err(wrong)).collect());
+                        for (_, wrong) in all {
+                            self.wrong(line.number_at(0), wrong);
+                        }
+                        return Some(Ok(()));
                     }
                 }
             }

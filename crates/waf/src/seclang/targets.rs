@@ -34,11 +34,8 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     let (mut begin, mut until, mut before) = (0, None, ' ');
     for (at, next) in text.char_indices() {
         match until {
-            Some(end) => {
-                if next == end && before != '\\' {
-                    until = None;
-                }
-            }
+            Some(end) if next == end && before != '\\' => until = None,
+            Some(_) => {}
             None if before == ':' && (next == '/' || next == '\'') && !is_xpath(text, begin) => {
                 until = Some(next);
             }

@@ -23,10 +23,11 @@ impl Transaction<'_> {
         for piece in &template.0 {
             match piece {
                 Piece::Text(text) => out.extend(text),
-                Piece::Tx(id) => match self.work.store.get(*id) {
-                    Some(value) => self.print(value, out),
-                    None => {}
-                },
+                Piece::Tx(id) => {
+                    if let Some(value) = self.work.store.get(*id) {
+                        self.print(value, out);
+                    }
+                }
                 Piece::Variable(variable, name) => {
                     fuel.spend(50)?;
                     if let Some(value) = self.first(*variable, name, fuel)? {

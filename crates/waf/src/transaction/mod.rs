@@ -8,6 +8,7 @@ mod body;
 mod effects;
 mod evaluate;
 mod expand;
+mod singles;
 mod store;
 mod values;
 
@@ -19,6 +20,7 @@ use crate::body::multipart::Flags;
 use crate::program::{BUDGET, MatcherCache, Program, Target};
 use crate::regex::Hits;
 use crate::request::{Body, Request, Response};
+use crate::seclang::SEVERITIES;
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
@@ -68,6 +70,13 @@ pub struct Match {
     pub value: Vec<u8>,
     /// Whether the rule wants an event of its own (`auditlog`).
     pub audit: bool,
+}
+
+impl Match {
+    /// The name of its severity.
+    pub fn severity_name(&self) -> Option<&'static str> {
+        SEVERITIES.get(usize::from(self.severity)).copied()
+    }
 }
 
 /// What is to be done with the request.

@@ -40,6 +40,7 @@ pub(crate) enum Found<T> {
 macro_rules! words {
     ($(#[$doc:meta])* $kind:ident, $(#[$table_doc:meta])* $table:ident: $($word:ident = $name:literal,)+ ; $($no:literal: $why:literal,)*) => {
         $(#[$doc])*
+        #[allow(clippy::enum_variant_names, reason = "directives are spelt as the reference spells them")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub(crate) enum $kind { $($word,)+ }
