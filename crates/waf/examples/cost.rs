@@ -64,6 +64,14 @@ fn main() {
         measure(&program, &zone, &asked, &mut work);
     }
     println!("given up, side by side: {:?}", work.fallbacks());
+    if std::env::var_os("LOOP").is_some() {
+        let all = requests();
+        for _ in 0..20_000 {
+            run(&program, &zone, &all[0], &mut work);
+            run(&program, &zone, &all[1], &mut work);
+        }
+        return;
+    }
     println!("each alone, on cold caches:");
     for asked in hostile() {
         measure(&program, &zone, &asked, &mut Workspace::default());

@@ -8,7 +8,7 @@ use seawall_model::{Network, Problem, Problems, Wrong};
 
 use super::{
     Change, Disruptive, Effect, Link, Matchers, Name, Names, Operator, PatternId, Piece, Program,
-    Rule, Selector, Target, Template, UnionOf,
+    Quick, Right, Rule, Selector, Target, Template, UnionOf,
 };
 use crate::operators::{Compare, Order, byte_range};
 use crate::pipeline::{Node, Pipelines};
@@ -237,7 +237,7 @@ impl Compiler<'_> {
         });
         let operator = match &link.condition {
             None => Operator::Always,
-            Some(condition) => self.operator(condition, &link.place, actions.capture),
+            Some(condition) => self.operator(condition, link, side_of(phase)),
         };
         let negated = link
             .condition
@@ -262,6 +262,7 @@ impl Compiler<'_> {
         } else {
             None
         };
+        let quick = quick(&looks, &excludes, &operator, negated, &stages);
         let effects = actions
             .effects
             .iter()
@@ -275,6 +276,8 @@ impl Compiler<'_> {
             negated,
             capture: actions.capture,
             effects,
+            quick,
+            bit: None,
             unions,
         }
     }
@@ -305,7 +308,7 @@ impl Compiler<'_> {
         let asked = self.asked.get_mut(side as usize)?;
         match operator {
             Operator::Rx(pattern) => asked.patterns.push(*pattern),
-            Operator::Phrases(phrases) => asked.phrases.push(*phrases),
+            Operator::Phrases(_) => {}
             _ => return None,
         }
         let mut all = Vec::new();
@@ -329,15 +332,20 @@ impl Compiler<'_> {
         Some(all)
     }
 
-    fn operator(&mut self, condition: &Condition, place: &Place, capture: bool) -> Operator {
-        self.try_operator(condition, capture)
+    fn operator(&mut self, condition: &Condition, link: &tree::Link, side: Side) -> Operator {
+        self.try_operator(condition, link.actions.capture, side)
             .unwrap_or_else(|wrong| {
-                self.wrong(place, condition.line, wrong);
+                self.wrong(&link.place, condition.line, wrong);
                 Operator::Never
             })
     }
 
-    fn try_operator(&mut self, condition: &Condition, capture: bool) -> Result<Operator, Wrong> {
+    fn try_operator(
+        &mut self,
+        condition: &Condition,
+        capture: bool,
+        side: Side,
+    ) -> Result<Operator, Wrong> {
         use vocabulary::Operator as O;
         let empty = tree::Template::default();
         let (text, template, list) = match &condition.argument {
@@ -353,8 +361,8 @@ impl Compiler<'_> {
                 let phrases = self.matchers.phrases(list);
                 let id =
                     phrases.ok_or_else(|| Wrong::new("too many lists of phrases", "use fewer"))?;
-                for side in &mut self.asked {
-                    side.phrases.push(id);
+                if let Some(asked) = self.asked.get_mut(side as usize) {
+                    asked.phrases.push(id);
                 }
                 Operator::Phrases(id)
             }
@@ -532,10 +540,40 @@ impl Program {
                     if bit.is_none() {
                         link.unions = None;
                     }
+                    link.bit = bit.and_then(|bit| u16::try_from(bit).ok());
                 }
             }
         }
     }
+}
+
+/// The comparison of a link that compares one number in TX, and nothing else.
+fn quick(
+    looks: &[Target],
+    excludes: &[Target],
+    operator: &Operator,
+    negated: bool,
+    stages: &[Node],
+) -> Option<Quick> {
+    let [look] = looks else { return None };
+    let (Selector::Tx(left), [], [Node::ROOT]) = (&look.selector, excludes, stages) else {
+        return None;
+    };
+    let Operator::Number(order, Template(pieces)) = operator else {
+        return None;
+    };
+    let right = match pieces.as_slice() {
+        [Piece::Tx(id)] => Right::Tx(*id),
+        [Piece::Text(text)] => Right::Number(crate::operators::number(text)),
+        _ => return None,
+    };
+    Some(Quick {
+        left: *left,
+        count: look.count,
+        order: *order,
+        right,
+        negated,
+    })
 }
 
 /// The paranoia level that a rule's tags name; 1 when they name none.

@@ -162,7 +162,11 @@ impl Matchers {
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .dense_depth(4)
                 .build(&words);
+            if std::env::var_os("DBG").is_some() {
+                eprintln!("{} words", words.len());
+            }
             scan.words = Some(built.map_err(|error| {
                 Wrong::new(
                     format!("the phrases are too many: {error}"),

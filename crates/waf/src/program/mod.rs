@@ -78,8 +78,30 @@ pub(crate) struct Link {
     pub(crate) negated: bool,
     pub(crate) capture: bool,
     pub(crate) effects: Vec<Effect>,
+    /// What alone decides that it does not match: a number in TX against another.
+    pub(crate) quick: Option<Quick>,
+    /// The bit of its pattern or phrases in the scan of its side.
+    pub(crate) bit: Option<u16>,
     /// Places of unions that say whether anything can match; None when they cannot.
     pub(crate) unions: Option<Vec<UnionOf>>,
+}
+
+/// A comparison of a number in TX, as the gates of paranoia levels are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quick {
+    pub(crate) left: TxId,
+    /// Whether it is counted instead of read.
+    pub(crate) count: bool,
+    pub(crate) order: Order,
+    pub(crate) right: Right,
+    pub(crate) negated: bool,
+}
+
+/// What a number is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right {
+    Number(i64),
+    Tx(TxId),
 }
 
 /// All texts of a variable behind a pipeline.

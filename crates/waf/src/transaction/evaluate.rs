@@ -6,7 +6,9 @@ use super::store::Value;
 use super::{Interrupted, Interruption, Item, Match, Matched, Transaction};
 use crate::libinjection;
 use crate::operators;
-use crate::program::{Disruptive, Link, Operator, Program, Rule, Selector, Target, side_of};
+use crate::program::{
+    Disruptive, Link, Operator, Program, Quick, Right, Rule, Selector, Target, side_of,
+};
 use crate::regex::Hits;
 use crate::seclang::tree::{Allow, Engine};
 use crate::texts::{Question, Side, TextId};
@@ -91,6 +93,11 @@ impl<'t> Transaction<'t> {
     fn rule(&mut self, number: u32, rule: &'t Rule, fuel: &mut Fuel) -> Result<bool, Spent> {
         self.rule = rule.id;
         for (nth, link) in rule.links.iter().enumerate() {
+            if let Some(quick) = &link.quick
+                && !self.quick(quick)
+            {
+                return Ok(false);
+            }
             if nth == 0 {
                 // A look at what is known of all texts first: most rules end here.
                 if let Some(unions) = &link.unions
@@ -107,16 +114,26 @@ impl<'t> Transaction<'t> {
         Ok(true)
     }
 
-    fn side(&self) -> Side {
-        side_of(self.phase)
+    /// Whether a comparison of a number in TX holds. A variable that is not there is never read, and counts as none.
+    fn quick(&self, quick: &Quick) -> bool {
+        let left = match (self.work.store.get(quick.left), quick.count) {
+            (value, true) => i64::from(value.is_some()),
+            (Some(value), false) => self.number_of(value),
+            (None, false) => return false,
+        };
+        let right = match quick.right {
+            Right::Number(number) => number,
+            Right::Tx(id) => self
+                .work
+                .store
+                .get(id)
+                .map_or(0, |value| self.number_of(value)),
+        };
+        quick.order.holds(left, right) != quick.negated
     }
 
-    fn bit(&self, operator: &Operator) -> Option<usize> {
-        match operator {
-            Operator::Rx(pattern) => self.program.matchers.pattern_bit(*pattern, self.side()),
-            Operator::Phrases(phrases) => self.program.matchers.phrases_bit(*phrases, self.side()),
-            _ => None,
-        }
+    fn side(&self) -> Side {
+        side_of(self.phase)
     }
 
     /// Whether the pattern or phrases occur in any text of the variables.
@@ -126,7 +143,7 @@ impl<'t> Transaction<'t> {
         unions: &[crate::program::UnionOf],
         fuel: &mut Fuel,
     ) -> Result<bool, Spent> {
-        let Some(bit) = self.bit(&link.operator) else {
+        let Some(bit) = link.bit.map(usize::from) else {
             return Ok(true);
         };
         for union in unions {
@@ -344,6 +361,13 @@ impl<'t> Transaction<'t> {
     fn holds(&mut self, link: &'t Link, value: Value, fuel: &mut Fuel) -> Result<bool, Spent> {
         if let Operator::Number(order, argument) = &link.operator {
             let left = self.number_of(value);
+            if let Some(Quick {
+                right: Right::Number(right),
+                ..
+            }) = &link.quick
+            {
+                return Ok(order.holds(left, *right));
+            }
             let mut buffer = std::mem::take(&mut self.work.buffer);
             buffer.clear();
             let expanded = self.expand(argument, &mut buffer, fuel);

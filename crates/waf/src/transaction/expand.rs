@@ -113,7 +113,7 @@ impl Transaction<'_> {
     pub(super) fn name_of_selector(&mut self, target: &Target) -> TextId {
         let name = match &target.selector {
             Selector::Name(name) => name.as_slice(),
-            Selector::Tx(id) => self.program.names.name(*id),
+            Selector::Tx(id) => return self.tx_name(*id),
             Selector::All | Selector::Pattern(_) => &[],
         };
         self.work.texts.add(name)

@@ -39,6 +39,8 @@ pub struct Workspace {
     /// Which program the states belong to.
     program: u64,
     candidates: Vec<Item>,
+    /// By number: the text of a name of TX, once somebody asked for it.
+    tx_names: Vec<Option<TextId>>,
     buffer: Vec<u8>,
 }
 
@@ -346,6 +348,7 @@ impl Workspace {
         self.cache.budget = BUDGET;
         self.texts.clear(program.pipelines.nodes());
         self.store.clear();
+        self.tx_names.clear();
         self.items.resize_with(Variable::ALL.len(), Vec::new);
         self.unions.clear();
         self.unions.resize(program.unions, None);

@@ -5,7 +5,7 @@ use seawall_model::{Fuel, Spent};
 use super::store::Value;
 use super::{Item, Transaction};
 use crate::body::{Sink, urlencoded};
-use crate::program::{Selector, Target};
+use crate::program::{Selector, Target, TxId};
 use crate::texts::TextId;
 use crate::vocabulary::Variable as V;
 
@@ -93,7 +93,7 @@ impl<'t> Transaction<'t> {
     ) -> Result<(), Spent> {
         if let Selector::Tx(id) = selector {
             if let Some(value) = self.work.store.get(*id) {
-                let name = self.work.texts.add(self.program.names.name(*id));
+                let name = self.tx_name(*id);
                 into.push(Item { name, value });
             }
             return Ok(());
@@ -112,6 +112,20 @@ impl<'t> Transaction<'t> {
             into.push(Item { name, value });
         }
         Ok(())
+    }
+
+    pub(super) fn tx_name(&mut self, id: TxId) -> TextId {
+        if let Some(Some(name)) = self.work.tx_names.get(id.index()) {
+            return *name;
+        }
+        let name = self.work.texts.add(self.program.names.name(id));
+        if self.work.tx_names.len() <= id.index() {
+            self.work.tx_names.resize(id.index() + 1, None);
+        }
+        if let Some(place) = self.work.tx_names.get_mut(id.index()) {
+            *place = Some(name);
+        }
+        name
     }
 
     fn gather_kept(&mut self, variable: V, selector: &Selector, into: &mut Vec<Item>) {
