@@ -57,11 +57,12 @@ fn main() {
     };
     let mut work = Workspace::default();
     println!(
-        "{:<28} {:>10} {:>10} {:>10} {:>8}  rules",
-        "request", "first us", "us", "fuel", "unit ns"
+        "{:<28} {:>10} {:>10} {:>8} {:>10} {:>10} {:>8}  rules",
+        "request", "first us", "fuel", "unit ns", "us", "fuel", "unit ns"
     );
     for asked in requests() {
         measure(&program, &zone, &asked, &mut work);
+        println!("  given up, side by side: {:?}", work.fallbacks());
     }
     println!("given up, side by side: {:?}", work.fallbacks());
     if std::env::var_os("LOOP").is_some() {
@@ -80,7 +81,7 @@ fn main() {
 
 fn measure(program: &Program, zone: &Zone, asked: &Asked, work: &mut Workspace) {
     let began = Instant::now();
-    let (_, ids) = run(program, zone, asked, work);
+    let (cold, ids) = run(program, zone, asked, work);
     let first = began.elapsed();
     let mut least = first;
     let mut fuel = 0;
@@ -92,9 +93,11 @@ fn measure(program: &Program, zone: &Zone, asked: &Asked, work: &mut Workspace) 
     }
     let unit = least.as_nanos() as f64 / fuel as f64;
     println!(
-        "{:<28} {:>10.1} {:>10.1} {:>10} {:>8.2}  {:?}",
+        "{:<28} {:>10.1} {:>10} {:>8.2} {:>10.1} {:>10} {:>8.2}  {:?}",
         asked.name,
         first.as_nanos() as f64 / 1e3,
+        cold,
+        first.as_nanos() as f64 / cold as f64,
         least.as_nanos() as f64 / 1e3,
         fuel,
         unit,

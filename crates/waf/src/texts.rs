@@ -29,6 +29,13 @@ pub(crate) enum Side {
     Response = 1,
 }
 
+/// What a scan looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Patterns = 0,
+    Words = 2,
+}
+
 /// Something that is found out once for a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
@@ -44,8 +51,8 @@ struct Record {
     classes: u16,
     /// Another text with the same hash.
     next: Option<TextId>,
-    /// By side: 0 not scanned, 1 nothing occurs, else the place of what occurs, plus 2.
-    scanned: [u32; 2],
+    /// By side and kind: 0 not scanned, 1 nothing occurs, else the place of what occurs, plus 2.
+    scanned: [u32; 4],
     /// Two bits for each question: asked, and the answer.
     answers: u8,
 }
@@ -162,7 +169,7 @@ impl Texts {
             end: self.bytes.len(),
             classes: transform::classes(text),
             next: first,
-            scanned: [0; 2],
+            scanned: [0; 4],
             answers: 0,
         });
         self.by_hash.insert(hash, id);
@@ -204,14 +211,13 @@ impl Texts {
         Ok(result)
     }
 
-    /// What was found by the scan of this side: None when it was not scanned, an empty option when nothing occurs.
-    pub(crate) fn scanned(&self, id: TextId, side: Side) -> Option<Option<&Hits>> {
-        let [request, response] = self.record(id)?.scanned;
-        match if side == Side::Request {
-            request
-        } else {
-            response
-        } {
+    /// What a scan of this side found: None when there was none, an empty option when nothing occurs.
+    pub(crate) fn scanned(&self, id: TextId, side: Side, kind: Kind) -> Option<Option<&Hits>> {
+        let place = *self
+            .record(id)?
+            .scanned
+            .get(side as usize + kind as usize)?;
+        match place {
             0 => None,
             1 => Some(None),
             place => Some(self.hits.get(place as usize - 2)),
@@ -219,7 +225,7 @@ impl Texts {
     }
 
     /// Notes what a scan found.
-    pub(crate) fn note_scan(&mut self, id: TextId, side: Side, hits: Option<Hits>) {
+    pub(crate) fn note_scan(&mut self, id: TextId, side: Side, kind: Kind, hits: Option<Hits>) {
         let place = match hits {
             None => 1,
             Some(hits) => {
@@ -227,13 +233,11 @@ impl Texts {
                 self.hits.len() as u32 + 1
             }
         };
-        if let Some(record) = self.records.get_mut(id.0 as usize) {
-            let [request, response] = &mut record.scanned;
-            *(if side == Side::Request {
-                request
-            } else {
-                response
-            }) = place;
+        let record = self.records.get_mut(id.0 as usize);
+        if let Some(known) =
+            record.and_then(|record| record.scanned.get_mut(side as usize + kind as usize))
+        {
+            *known = place;
         }
     }
 

@@ -16,7 +16,7 @@ use crate::regex::names::NamePattern;
 use crate::seclang::RuleSet;
 use crate::seclang::tree::{self, Argument, Condition, Ctl, Look, Place, Statement, Which};
 use crate::seclang::update::Means;
-use crate::texts::Side;
+use crate::texts::{Kind, Side};
 use crate::vocabulary::{self, Variable};
 
 /// Tells programs apart. It decides nothing but whose caches are whose.
@@ -79,7 +79,7 @@ struct Compiler<'s> {
     names: Names,
     pipelines: Pipelines,
     matchers: Matchers,
-    unions: HashMap<(Variable, Node), u16>,
+    unions: HashMap<(Variable, Node, Kind), u16>,
     meant: Vec<Vec<u64>>,
     /// By side.
     asked: [Asked; 2],
@@ -306,23 +306,27 @@ impl Compiler<'_> {
             return None;
         }
         let asked = self.asked.get_mut(side as usize)?;
-        match operator {
-            Operator::Rx(pattern) => asked.patterns.push(*pattern),
-            Operator::Phrases(_) => {}
+        let kind = match operator {
+            Operator::Rx(pattern) => {
+                asked.patterns.push(*pattern);
+                Kind::Patterns
+            }
+            Operator::Phrases(_) => Kind::Words,
             _ => return None,
-        }
+        };
         let mut all = Vec::new();
         for target in looks {
             for node in stages {
                 let next = self.unions.len();
                 let place = *self
                     .unions
-                    .entry((target.variable, *node))
+                    .entry((target.variable, *node, kind))
                     .or_insert(next as u16);
                 let union = UnionOf {
                     place,
                     variable: target.variable,
                     node: *node,
+                    kind,
                 };
                 if !all.contains(&union) {
                     all.push(union);

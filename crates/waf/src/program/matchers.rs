@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use seawall_model::{Fuel, Spent, Wrong};
 
 use crate::regex::{Hits, Regex, Set, SetCache, Threads};
-use crate::texts::Side;
+use crate::texts::{Kind, Side};
 
 /// The number of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ const OCCURS: u64 = 10;
 pub(crate) const BUDGET: u32 = 400;
 /// And for one text.
 const TEXT_BUDGET: u32 = 200;
+/// Longer texts than this (bytes) hardly ever come again as they are, and what they make the set build is no use to others.
+const SHORT: usize = 512;
 
 /// A pattern, and where the sets have it.
 #[derive(Debug)]
@@ -164,9 +166,6 @@ impl Matchers {
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .dense_depth(4)
                 .build(&words);
-            if std::env::var_os("DBG").is_some() {
-                eprintln!("{} words", words.len());
-            }
             scan.words = Some(built.map_err(|error| {
                 Wrong::new(
                     format!("the phrases are too many: {error}"),
@@ -279,6 +278,7 @@ impl Matchers {
         &self,
         text: &[u8],
         side: Side,
+        kind: Kind,
         cache: &mut MatcherCache,
         fuel: &mut Fuel,
     ) -> Result<Option<Hits>, Spent> {
@@ -286,24 +286,27 @@ impl Matchers {
             return Ok(None);
         };
         let mut hits = Hits::default();
-        if let Some(set) = &scan.set
-            && !self.scan_set(set, text, side, cache, &mut hits, fuel)?
-        {
-            cache.given_up += 1;
-            for (bit, id) in scan.patterns.iter().enumerate() {
-                if !hits.has(bit) && self.occurs(*id, text, cache, fuel)? {
-                    hits.add(bit);
+        match (kind, &scan.set, &scan.words) {
+            (Kind::Patterns, Some(set), _) => {
+                if !self.scan_set(set, text, side, cache, &mut hits, fuel)? {
+                    cache.given_up += 1;
+                    for (bit, id) in scan.patterns.iter().enumerate() {
+                        if !hits.has(bit) && self.occurs(*id, text, cache, fuel)? {
+                            hits.add(bit);
+                        }
+                    }
                 }
             }
-        }
-        if let Some(words) = &scan.words {
-            fuel.spend(text.len() as u64 * TEN_BYTES / 10)?;
-            for found in words.find_overlapping_iter(text) {
-                fuel.spend(OCCURS)?;
-                if let Some(bit) = scan.word_bits.get(found.pattern().as_usize()) {
-                    hits.add(usize::from(*bit));
+            (Kind::Words, _, Some(words)) => {
+                fuel.spend(20 + text.len() as u64 * TEN_BYTES / 10)?;
+                for found in words.find_overlapping_iter(text) {
+                    fuel.spend(OCCURS)?;
+                    if let Some(bit) = scan.word_bits.get(found.pattern().as_usize()) {
+                        hits.add(usize::from(*bit));
+                    }
                 }
             }
+            _ => {}
         }
         Ok((!hits.is_empty()).then_some(hits))
     }
@@ -321,7 +324,12 @@ impl Matchers {
             return Ok(false);
         };
         let thread = place.get_or_insert_with(|| set.cache());
-        let before = cache.budget.min(TEXT_BUDGET);
+        let for_text = if text.len() <= SHORT {
+            TEXT_BUDGET
+        } else {
+            TEXT_BUDGET / 4
+        };
+        let before = cache.budget.min(for_text);
         let mut left = before;
         let done = set.scan(text, thread, hits, &mut left, fuel);
         cache.budget = cache.budget.saturating_sub(before - left);

@@ -13,6 +13,7 @@ use crate::operators::{Compare, Order};
 use crate::pipeline::{Node, Pipelines};
 use crate::regex::names::NamePattern;
 use crate::seclang::tree::{Allow, Engine, Processor, Settings};
+use crate::texts::Kind;
 use crate::vocabulary::Variable;
 pub use compile::Options;
 pub(crate) use compile::side_of;
@@ -110,6 +111,19 @@ pub(crate) struct UnionOf {
     pub(crate) place: u16,
     pub(crate) variable: Variable,
     pub(crate) node: Node,
+    pub(crate) kind: Kind,
+}
+
+impl UnionOf {
+    /// Whether the texts of this variable are asked for each pattern alone: whole bodies are long, and few rules look at them.
+    pub(crate) fn is_apart(&self) -> bool {
+        is_apart(self.variable, self.kind)
+    }
+}
+
+/// As [`UnionOf::is_apart`].
+pub(crate) fn is_apart(variable: Variable, kind: Kind) -> bool {
+    kind == Kind::Patterns && variable == Variable::RequestBody
 }
 
 /// A target.

@@ -28,8 +28,9 @@ pub(crate) use translate::translate;
 const BEGIN: u64 = 30;
 /// Units for ten bytes of text in a DFA whose transitions are there.
 const TEN_BYTES: u64 = 15;
-/// Units for a transition that has to be built, for each state of the pattern that is alive: see `built`.
+/// Units for a transition that has to be built, and for each state of the pattern: a part of them is alive.
 const BUILT: u64 = 1_000;
+const BUILT_PER_STATE: u64 = 3;
 /// How many transitions a search builds before it turns to following states.
 const MOST_BUILT: u32 = 300;
 /// Bytes of a pattern's states.
@@ -198,6 +199,7 @@ fn step(dfa: &DFA, cache: &mut Cache, text: &[u8], fuel: &mut Fuel) -> Result<Op
         return Ok(None);
     }
     let mut built = 0u32;
+    let price = BUILT + BUILT_PER_STATE * dfa.get_nfa().states().len() as u64;
     for byte in text {
         let mut next = dfa.next_state_untagged(cache, state, *byte);
         if next.is_tagged() {
@@ -206,7 +208,7 @@ fn step(dfa: &DFA, cache: &mut Cache, text: &[u8], fuel: &mut Fuel) -> Result<Op
                 if built > MOST_BUILT {
                     return Ok(None);
                 }
-                fuel.spend(BUILT)?;
+                fuel.spend(price)?;
                 next = match dfa.next_state(cache, state, *byte) {
                     Ok(next) => next,
                     Err(_) => return Ok(None),

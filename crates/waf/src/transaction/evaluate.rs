@@ -7,11 +7,11 @@ use super::{Interrupted, Interruption, Item, Match, Matched, Transaction};
 use crate::libinjection;
 use crate::operators;
 use crate::program::{
-    Disruptive, Link, Operator, Program, Quick, Right, Rule, Selector, Target, side_of,
+    Disruptive, Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
 };
 use crate::regex::Hits;
 use crate::seclang::tree::{Allow, Engine};
-use crate::texts::{Question, Side, TextId};
+use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
 
 /// Units for a rule, for a value that it looks at, and for what it does at a match.
@@ -140,16 +140,22 @@ impl<'t> Transaction<'t> {
     fn can_match(
         &mut self,
         link: &Link,
-        unions: &[crate::program::UnionOf],
+        unions: &[UnionOf],
         fuel: &mut Fuel,
     ) -> Result<bool, Spent> {
         let Some(bit) = link.bit.map(usize::from) else {
             return Ok(true);
         };
         for union in unions {
+            if union.is_apart() {
+                if self.occurs_apart(link, union, fuel)? {
+                    return Ok(true);
+                }
+                continue;
+            }
             let place = usize::from(union.place);
             if !matches!(self.work.unions.get(place), Some(Some(_))) {
-                let hits = self.union(union.variable, union.node, fuel)?;
+                let hits = self.union(union, fuel)?;
                 if let Some(known) = self.work.unions.get_mut(place) {
                     *known = Some(hits);
                 }
@@ -163,12 +169,13 @@ impl<'t> Transaction<'t> {
         Ok(false)
     }
 
-    fn union(
-        &mut self,
-        variable: Variable,
-        node: crate::pipeline::Node,
-        fuel: &mut Fuel,
-    ) -> Result<Hits, Spent> {
+    fn union(&mut self, union: &UnionOf, fuel: &mut Fuel) -> Result<Hits, Spent> {
+        let UnionOf {
+            variable,
+            node,
+            kind,
+            ..
+        } = *union;
         self.fill(variable, fuel)?;
         let mut all = Hits::default();
         let mut nth = 0;
@@ -180,24 +187,53 @@ impl<'t> Transaction<'t> {
                 .work
                 .texts
                 .transformed(text, node, &self.program.pipelines, fuel)?;
-            self.scan(text, fuel)?;
-            if let Some(Some(hits)) = self.work.texts.scanned(text, self.side()) {
+            self.scan(text, kind, fuel)?;
+            if let Some(Some(hits)) = self.work.texts.scanned(text, self.side(), kind) {
                 all.merge(hits);
             }
         }
         Ok(all)
     }
 
+    /// Whether the link's pattern occurs in a text of a variable that is asked apart.
+    fn occurs_apart(
+        &mut self,
+        link: &Link,
+        union: &UnionOf,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        let Operator::Rx(pattern) = link.operator else {
+            return Ok(true);
+        };
+        self.fill(union.variable, fuel)?;
+        let mut nth = 0;
+        while let Some(item) = self.item(union.variable, nth) {
+            nth += 1;
+            let text = self.text_of(item.value);
+            let text =
+                self.work
+                    .texts
+                    .transformed(text, union.node, &self.program.pipelines, fuel)?;
+            if self.pattern(pattern, text, true, fuel)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Scans a text, once.
-    fn scan(&mut self, text: TextId, fuel: &mut Fuel) -> Result<(), Spent> {
+    fn scan(&mut self, text: TextId, kind: Kind, fuel: &mut Fuel) -> Result<(), Spent> {
         let side = self.side();
-        if self.work.texts.scanned(text, side).is_none() {
+        if self.work.texts.scanned(text, side, kind).is_none() {
             let work = &mut *self.work;
-            let hits =
-                self.program
-                    .matchers
-                    .scan(work.texts.get(text), side, &mut work.cache, fuel)?;
-            work.texts.note_scan(text, side, hits);
+            let hits = self.program.matchers.scan(
+                work.texts.get(text),
+                side,
+                kind,
+                &mut work.cache,
+                fuel,
+            )?;
+            work.texts.note_scan(text, side, kind, hits);
         }
         Ok(())
     }
@@ -382,9 +418,13 @@ impl<'t> Transaction<'t> {
             Operator::Never | Operator::Number(..) => Ok(false),
             Operator::Rx(pattern) => self.pattern(*pattern, text, link.unions.is_some(), fuel),
             Operator::Phrases(phrases) => {
-                self.scan(text, fuel)?;
+                self.scan(text, Kind::Words, fuel)?;
                 let bit = self.program.matchers.phrases_bit(*phrases, self.side());
-                let hits = self.work.texts.scanned(text, self.side()).flatten();
+                let hits = self
+                    .work
+                    .texts
+                    .scanned(text, self.side(), Kind::Words)
+                    .flatten();
                 Ok(bit.is_some_and(|bit| hits.is_some_and(|hits| hits.has(bit))))
             }
             Operator::Text(compare, argument) => {
@@ -431,9 +471,20 @@ impl<'t> Transaction<'t> {
         scans: bool,
         fuel: &mut Fuel,
     ) -> Result<bool, Spent> {
-        if scans && let Some(bit) = self.program.matchers.pattern_bit(pattern, self.side()) {
-            self.scan(text, fuel)?;
-            let hits = self.work.texts.scanned(text, self.side()).flatten();
+        // Where a scan was made it knows; where none was, the text is one that is asked apart.
+        if scans
+            && let Some(bit) = self.program.matchers.pattern_bit(pattern, self.side())
+            && self
+                .work
+                .texts
+                .scanned(text, self.side(), Kind::Patterns)
+                .is_some()
+        {
+            let hits = self
+                .work
+                .texts
+                .scanned(text, self.side(), Kind::Patterns)
+                .flatten();
             return Ok(hits.is_some_and(|hits| hits.has(bit)));
         }
         let work = &mut *self.work;
