@@ -56,6 +56,9 @@ fn main() {
         ],
     };
     let mut work = Workspace::default();
+    let began = Instant::now();
+    work.warm(&program);
+    println!("warmed in {:?}", began.elapsed());
     println!(
         "{:<28} {:>10} {:>10} {:>8} {:>10} {:>10} {:>8}  rules",
         "request", "first us", "fuel", "unit ns", "us", "fuel", "unit ns"

@@ -67,6 +67,8 @@ pub(crate) struct MatcherCache {
     sets: [Option<SetCache>; 2],
     /// How many transitions a request may still build.
     pub(crate) budget: u32,
+    /// Whether harmless samples are played, for which everything is built.
+    pub(crate) is_warming: bool,
     /// How often a set gave a text up.
     pub(crate) given_up: u64,
 }
@@ -329,7 +331,11 @@ impl Matchers {
         } else {
             TEXT_BUDGET / 4
         };
-        let before = cache.budget.min(for_text);
+        let before = if cache.is_warming {
+            u32::MAX
+        } else {
+            cache.budget.min(for_text)
+        };
         let mut left = before;
         let done = set.scan(text, thread, hits, &mut left, fuel);
         cache.budget = cache.budget.saturating_sub(before - left);

@@ -11,6 +11,7 @@ mod expand;
 mod singles;
 mod store;
 mod values;
+mod warm;
 
 use std::net::IpAddr;
 
