@@ -19,7 +19,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 use seawall_model::problem::quote;
 use seawall_model::{Fuel, Spent, Wrong};
 
-#[allow(unused_imports)]
+
 pub(crate) use set::{Hits, Set, SetCache};
 pub(crate) use side_by_side::Places;
 pub(crate) use translate::translate;
