@@ -58,14 +58,22 @@ fn main() {
     let mut work = Workspace::default();
     let began = Instant::now();
     work.warm(&program);
-    println!("warmed in {:?}", began.elapsed());
+    println!(
+        "warmed in {:?}: {:?} bytes, set emptied",
+        began.elapsed(),
+        work.memory()
+    );
     println!(
         "{:<28} {:>10} {:>10} {:>8} {:>10} {:>10} {:>8}  rules",
         "request", "first us", "fuel", "unit ns", "us", "fuel", "unit ns"
     );
     for asked in requests() {
         measure(&program, &zone, &asked, &mut work);
-        println!("  given up, side by side: {:?}", work.fallbacks());
+        println!(
+            "  given up, side by side: {:?}; bytes, set emptied: {:?}",
+            work.fallbacks(),
+            work.memory()
+        );
     }
     println!("given up, side by side: {:?}", work.fallbacks());
     if std::env::var_os("LOOP").is_some() {

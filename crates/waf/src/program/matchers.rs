@@ -16,11 +16,16 @@ pub(crate) struct PatternId(pub(crate) u32);
 const TEN_BYTES: u64 = 40;
 const OCCURS: u64 = 10;
 /// Transitions that the sets may build for a request, all of its texts together. Past them patterns are asked one by one.
-pub(crate) const BUDGET: u32 = 400;
+pub(crate) const BUDGET: u32 = 600;
 /// And for one text.
 const TEXT_BUDGET: u32 = 200;
 /// Longer texts than this (bytes) hardly ever come again as they are, and what they make the set build is no use to others.
 const SHORT: usize = 512;
+
+/// How many patterns stand in one set.
+const SHARD: usize = 64;
+/// Samples up to this length (bytes) may build all that they need.
+const SAMPLE: usize = 160;
 
 /// A pattern, and where the sets have it.
 #[derive(Debug)]
@@ -40,10 +45,20 @@ struct Phrases {
     bits: [Option<u16>; 2],
 }
 
+/// Some of the patterns of a side. In one set of all of them the states of texts multiply; in a few they add up.
+#[derive(Debug)]
+struct Shard {
+    set: Set,
+    /// The bit of its first pattern.
+    first: usize,
+    /// How many patterns it has.
+    count: usize,
+}
+
 /// What one pass over a text looks for.
 #[derive(Debug, Default)]
 struct Scan {
-    set: Option<Set>,
+    sets: Vec<Shard>,
     /// By the place in the set.
     patterns: Vec<PatternId>,
     words: Option<AhoCorasick>,
@@ -64,13 +79,25 @@ pub(crate) struct Matchers {
 #[derive(Debug, Default)]
 pub(crate) struct MatcherCache {
     pub(crate) threads: Threads,
-    sets: [Option<SetCache>; 2],
+    /// By side and shard.
+    sets: [Vec<SetCache>; 2],
     /// How many transitions a request may still build.
     pub(crate) budget: u32,
     /// Whether harmless samples are played, for which everything is built.
     pub(crate) is_warming: bool,
     /// How often a set gave a text up.
     pub(crate) given_up: u64,
+}
+
+impl MatcherCache {
+    /// Bytes that all states take, and how often a set forgot its.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let sets = self.sets.iter().flatten().map(SetCache::memory);
+        sets.fold(
+            (self.threads.memory(), 0),
+            |(bytes, clears), (more, often)| (bytes + more, clears + often),
+        )
+    }
 }
 
 impl Matchers {
@@ -122,20 +149,30 @@ impl Matchers {
             .collect();
         chosen.sort_unstable();
         chosen.dedup();
-        let texts: Vec<&str> = chosen
-            .iter()
-            .filter_map(|id| self.patterns.get(id.0 as usize))
-            .map(|pattern| pattern.text.as_str())
-            .collect();
-        scan.set = Set::new(&texts);
-        if scan.set.is_some() {
-            for (bit, id) in chosen.iter().enumerate() {
-                if let Some(pattern) = self.patterns.get_mut(id.0 as usize) {
-                    set_bit(&mut pattern.bits, side, bit);
-                }
-            }
-            scan.patterns = chosen;
+        for (nth, some) in chosen.chunks(SHARD).enumerate() {
+            let texts: Vec<&str> = some
+                .iter()
+                .filter_map(|id| self.patterns.get(id.0 as usize))
+                .map(|pattern| pattern.text.as_str())
+                .collect();
+            let Some(set) = Set::new(&texts) else {
+                return Err(Wrong::new(
+                    "the patterns are too large together",
+                    "use fewer, or smaller ones",
+                ));
+            };
+            scan.sets.push(Shard {
+                set,
+                first: nth * SHARD,
+                count: some.len(),
+            });
         }
+        for (bit, id) in chosen.iter().enumerate() {
+            if let Some(pattern) = self.patterns.get_mut(id.0 as usize) {
+                set_bit(&mut pattern.bits, side, bit);
+            }
+        }
+        scan.patterns = chosen;
         let mut bit = scan.patterns.len();
         let mut words: Vec<&[u8]> = Vec::new();
         for id in phrases {
@@ -288,18 +325,22 @@ impl Matchers {
             return Ok(None);
         };
         let mut hits = Hits::default();
-        match (kind, &scan.set, &scan.words) {
-            (Kind::Patterns, Some(set), _) => {
-                if !self.scan_set(set, text, side, cache, &mut hits, fuel)? {
+        match (kind, &scan.words) {
+            (Kind::Patterns, _) => {
+                for (nth, shard) in scan.sets.iter().enumerate() {
+                    if self.scan_shard(shard, nth, (text, side), cache, &mut hits, fuel)? {
+                        continue;
+                    }
                     cache.given_up += 1;
-                    for (bit, id) in scan.patterns.iter().enumerate() {
+                    let some = scan.patterns.iter().enumerate().skip(shard.first);
+                    for (bit, id) in some.take(shard.count) {
                         if !hits.has(bit) && self.occurs(*id, text, cache, fuel)? {
                             hits.add(bit);
                         }
                     }
                 }
             }
-            (Kind::Words, _, Some(words)) => {
+            (Kind::Words, Some(words)) => {
                 fuel.spend(20 + text.len() as u64 * TEN_BYTES / 10)?;
                 for found in words.find_overlapping_iter(text) {
                     fuel.spend(OCCURS)?;
@@ -313,31 +354,50 @@ impl Matchers {
         Ok((!hits.is_empty()).then_some(hits))
     }
 
-    fn scan_set(
+    /// Asks each pattern of the sets of harmless texts, so that asking them one by one costs little when a set gives up.
+    pub(crate) fn warm(&self, texts: &[&[u8]], cache: &mut MatcherCache) {
+        let mut fuel = Fuel::new(u64::MAX);
+        for scan in &self.scans {
+            for id in &scan.patterns {
+                for text in texts {
+                    let _never_spent = self.occurs(*id, text, cache, &mut fuel);
+                }
+            }
+        }
+    }
+
+    fn scan_shard(
         &self,
-        set: &Set,
-        text: &[u8],
-        side: Side,
+        shard: &Shard,
+        nth: usize,
+        (text, side): (&[u8], Side),
         cache: &mut MatcherCache,
         hits: &mut Hits,
         fuel: &mut Fuel,
     ) -> Result<bool, Spent> {
-        let Some(place) = cache.sets.get_mut(side as usize) else {
+        let Some(threads) = cache.sets.get_mut(side as usize) else {
             return Ok(false);
         };
-        let thread = place.get_or_insert_with(|| set.cache());
+        if threads.len() <= nth {
+            threads.push(shard.set.cache());
+        }
+        let Some(thread) = threads.get_mut(nth) else {
+            return Ok(false);
+        };
         let for_text = if text.len() <= SHORT {
             TEXT_BUDGET
         } else {
             TEXT_BUDGET / 4
         };
-        let before = if cache.is_warming {
+        let before = if cache.is_warming && text.len() <= SAMPLE {
             u32::MAX
         } else {
             cache.budget.min(for_text)
         };
         let mut left = before;
-        let done = set.scan(text, thread, hits, &mut left, fuel);
+        let done = shard
+            .set
+            .scan(text, thread, (hits, shard.first), &mut left, fuel);
         cache.budget = cache.budget.saturating_sub(before - left);
         done
     }
@@ -353,7 +413,10 @@ impl Matchers {
             .scans
             .iter()
             .map(|scan| {
-                scan.set.as_ref().map_or(0, Set::memory)
+                scan.sets
+                    .iter()
+                    .map(|shard| shard.set.memory())
+                    .sum::<usize>()
                     + scan.words.as_ref().map_or(0, AhoCorasick::memory_usage)
             })
             .sum();

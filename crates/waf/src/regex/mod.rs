@@ -19,7 +19,6 @@ use regex_automata::{Anchored, Input, MatchKind};
 use seawall_model::problem::quote;
 use seawall_model::{Fuel, Spent, Wrong};
 
-
 pub(crate) use set::{Hits, Set, SetCache};
 pub(crate) use side_by_side::Places;
 pub(crate) use translate::translate;
@@ -172,6 +171,15 @@ impl Regex {
 }
 
 impl Threads {
+    /// Bytes that the states of all patterns take.
+    pub(crate) fn memory(&self) -> usize {
+        self.caches
+            .iter()
+            .flatten()
+            .map(|cache| cache.dfa.memory_usage())
+            .sum()
+    }
+
     fn cache(&mut self, number: usize, regex: &Regex) -> Option<&mut RegexCache> {
         if self.caches.len() <= number {
             self.caches.resize_with(number + 1, || None);

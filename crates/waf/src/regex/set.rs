@@ -16,11 +16,11 @@ use super::{how, translate};
 /// Units for beginning.
 const BEGIN: u64 = 20;
 /// Units for ten bytes of text whose transitions are there.
-const TEN_BYTES: u64 = 25;
+const TEN_BYTES: u64 = 20;
 /// Units for a transition that has to be built.
-const BUILT: u64 = 20_000;
+const BUILT: u64 = 12_000;
 /// Bytes that the transitions may take for a thread; past them they are forgotten.
-const CACHE: usize = 8 << 20;
+const CACHE: usize = 4 << 20;
 /// Bytes of states.
 const NFA_LIMIT: usize = 32 << 20;
 
@@ -41,6 +41,12 @@ pub(crate) struct SetCache {
 }
 
 impl SetCache {
+    /// Bytes that the states take, and how often they were forgotten because they took too many.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let beside = self.from_match.len() * 24;
+        (self.dfa.memory_usage() + beside, self.dfa.clear_count())
+    }
+
     /// A transition that is there already.
     fn known(&mut self, dfa: &DFA, state: LazyStateID, byte: u8) -> Option<LazyStateID> {
         if !state.is_tagged() {
@@ -138,13 +144,13 @@ impl Set {
         self.dfa.get_nfa().memory_usage()
     }
 
-    /// Adds what occurs in the text to `hits`, by the places of the patterns. False when it gave up, because more than `budget`
+    /// Adds what occurs in the text to `hits`, the first pattern as bit `first`. False when it gave up, because more than `budget`
     /// transitions had to be built; what was built is taken from it.
     pub(crate) fn scan(
         &self,
         text: &[u8],
         cache: &mut SetCache,
-        hits: &mut Hits,
+        (hits, first): (&mut Hits, usize),
         budget: &mut u32,
         fuel: &mut Fuel,
     ) -> Result<bool, Spent> {
@@ -173,7 +179,7 @@ impl Set {
             if next.is_tagged() {
                 if next.is_match() && told != Some(next) {
                     told = Some(next);
-                    tell(dfa, &cache.dfa, next, hits);
+                    tell(dfa, &cache.dfa, next, hits, first);
                 }
                 if next.is_dead() {
                     return Ok(true);
@@ -185,15 +191,15 @@ impl Set {
             return Ok(false);
         };
         if end.is_match() {
-            tell(dfa, &cache.dfa, end, hits);
+            tell(dfa, &cache.dfa, end, hits, first);
         }
         Ok(true)
     }
 }
 
-fn tell(dfa: &DFA, cache: &Cache, state: LazyStateID, hits: &mut Hits) {
+fn tell(dfa: &DFA, cache: &Cache, state: LazyStateID, hits: &mut Hits, first: usize) {
     for nth in 0..dfa.match_len(cache, state) {
-        hits.add(dfa.match_pattern(cache, state, nth).as_usize());
+        hits.add(first + dfa.match_pattern(cache, state, nth).as_usize());
     }
 }
 
@@ -208,7 +214,7 @@ mod tests {
             .scan(
                 text.as_bytes(),
                 &mut set.cache(),
-                &mut hits,
+                (&mut hits, 0),
                 budget,
                 &mut fuel,
             )

@@ -355,6 +355,11 @@ impl Workspace {
         self.unions.resize(program.unions, None);
     }
 
+    /// Bytes that the states of patterns take, and how often a set forgot its states because they took too many.
+    pub fn memory(&self) -> (usize, usize) {
+        self.cache.memory()
+    }
+
     /// How often a text was given up by the set of patterns, and how often a pattern had to follow its states side by side, since
     /// this workspace was made.
     pub fn fallbacks(&self) -> (u64, u64) {

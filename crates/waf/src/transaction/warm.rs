@@ -46,6 +46,19 @@ const VALUES: [&str; 32] = [
     "We'd like 3 of these - thanks!",
 ];
 
+/// Common words, some on each line: what begins like a command and is none is what patterns look at longest.
+const WORDS: &str = include_str!("words.txt");
+
+/// Every two letters as the begin of a word.
+fn pairs() -> impl Iterator<Item = String> {
+    (b'a'..=b'z').map(|first| {
+        let words: Vec<String> = (b'a'..=b'z')
+            .map(|second| [first, second, b'e'].map(char::from).iter().collect())
+            .collect();
+        words.join(" ")
+    })
+}
+
 impl Workspace {
     /// Builds what harmless requests need of a program. It takes some hundred milliseconds; a thread does it once, before it serves.
     pub fn warm(&mut self, program: &Program) {
@@ -54,6 +67,17 @@ impl Workspace {
             variables: Vec::new(),
         };
         let encoded: Vec<String> = VALUES.iter().map(|value| encode(value)).collect();
+        let more: Vec<String> = pairs().collect();
+        let texts: Vec<&[u8]> = VALUES
+            .iter()
+            .copied()
+            .chain(encoded.iter().map(String::as_str))
+            .chain(WORDS.lines())
+            .chain(more.iter().map(String::as_str))
+            .map(str::as_bytes)
+            .collect();
+        self.begin(program);
+        program.matchers.warm(&texts, &mut self.cache);
         let pairs: Vec<String> = (0..)
             .zip(&encoded)
             .map(|(nth, value)| format!("name_{nth}={value}"))
@@ -85,6 +109,25 @@ impl Workspace {
             );
         }
         self.play(program, &zone, "GET", "/", ["", ""], ("", ""));
+        let lines: Vec<&str> = WORDS
+            .lines()
+            .chain(more.iter().map(String::as_str))
+            .collect();
+        for some in lines.chunks(16) {
+            let form: Vec<String> = some
+                .iter()
+                .map(|line| format!("text={}", encode(line)))
+                .collect();
+            let form = form.join("&");
+            self.play(
+                program,
+                &zone,
+                "POST",
+                "/order",
+                ["", ""],
+                ("application/x-www-form-urlencoded", &form),
+            );
+        }
         for _ in 0..2 {
             self.play(
                 program,
