@@ -1,5 +1,13 @@
 //! The Core Rule Set's own regression tests, offline.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "helpers of tests fail as tests do, and each test uses some of them"
+)]
+
 #[path = "crs/mod.rs"]
 mod crs;
 #[path = "crs/ftw.rs"]
