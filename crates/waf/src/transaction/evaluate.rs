@@ -3,11 +3,11 @@
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
-use super::{Interrupted, Interruption, Item, Match, Matched, Transaction};
+use super::{Interrupted, Item, Matched, Transaction};
 use crate::libinjection;
 use crate::operators;
 use crate::program::{
-    Disruptive, Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
+    Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
 };
 use crate::regex::Hits;
 use crate::seclang::tree::{Allow, Engine};
@@ -18,10 +18,8 @@ use crate::vocabulary::Variable;
 const RULE: u64 = 15;
 const VALUE: u64 = 8;
 const MATCH: u64 = 300;
-/// Bytes of a value that a match keeps.
-const KEPT: usize = 256;
 /// How many matches a request keeps.
-const MATCHES: usize = 1000;
+pub(super) const MATCHES: usize = 1000;
 
 impl<'t> Transaction<'t> {
     /// Runs a phase.
@@ -568,62 +566,5 @@ impl<'t> Transaction<'t> {
             .get(meant as usize)
             .and_then(|bits| bits.get(number as usize / 64))
             .is_some_and(|word| word & (1 << (number % 64)) != 0)
-    }
-
-    /// A rule matched: what is told, and what happens.
-    fn fired(&mut self, rule: &'t Rule) {
-        if let Some(severity) = rule.severity {
-            self.highest_severity = self.highest_severity.min(severity);
-        }
-        if rule.log && self.matches.len() < MATCHES {
-            let told = self.told(rule);
-            self.matches.push(told);
-        }
-        let how = match &rule.disruptive {
-            Disruptive::Pass => return,
-            Disruptive::Allow(allow) => {
-                if self.engine == Engine::On {
-                    self.allowed = Some(*allow);
-                }
-                return;
-            }
-            Disruptive::Deny => Interruption::Deny(rule.status.unwrap_or(403)),
-            Disruptive::Drop => Interruption::Drop,
-            Disruptive::Redirect(to) => {
-                let status = rule.status.filter(|status| matches!(status, 301..=308));
-                Interruption::Redirect(status.unwrap_or(302), self.shown(to))
-            }
-        };
-        let interrupted = Interrupted { rule: rule.id, how };
-        if self.engine == Engine::On && self.phase < 5 {
-            self.interrupted.get_or_insert(interrupted);
-        } else {
-            self.would.get_or_insert(interrupted);
-        }
-    }
-
-    fn told(&mut self, rule: &'t Rule) -> Match {
-        let (variable, value) = match self.matched {
-            Some(matched) => {
-                let value = self.work.texts.get(matched.text);
-                let value = value
-                    .get(..value.len().min(KEPT))
-                    .unwrap_or_default()
-                    .to_vec();
-                (self.full_name(matched), value)
-            }
-            None => (Vec::new(), Vec::new()),
-        };
-        Match {
-            id: rule.id,
-            phase: self.phase,
-            message: self.shown(&rule.msg),
-            data: self.shown(&rule.logdata),
-            severity: rule.severity.unwrap_or(8),
-            tags: rule.tags.iter().map(|tag| self.shown(tag)).collect(),
-            variable: String::from_utf8_lossy(&variable).into_owned(),
-            value,
-            audit: rule.audit && self.audit,
-        }
     }
 }

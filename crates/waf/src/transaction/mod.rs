@@ -8,6 +8,7 @@ mod body;
 mod effects;
 mod evaluate;
 mod expand;
+mod outcome;
 mod singles;
 mod store;
 mod values;
