@@ -249,6 +249,19 @@ impl<'t> Transaction<'t> {
             }
             return Ok(is_met);
         }
+        if let Some(quick) = &link.quick
+            && self.removed_targets.is_empty()
+        {
+            // That it holds was found out before.
+            let value = match (self.work.store.get(quick.left), quick.count) {
+                (value, true) => Value::Number(i64::from(value.is_some())),
+                (Some(value), false) => value,
+                (None, false) => return Ok(false),
+            };
+            let (name, text) = (self.tx_name(quick.left), self.text_of(value));
+            self.hit(link, Variable::Tx, name, text, fuel)?;
+            return Ok(true);
+        }
         let mut met = false;
         let mut candidates = std::mem::take(&mut self.work.candidates);
         let result = self.looks(number, link, &mut candidates, &mut met, fuel);
