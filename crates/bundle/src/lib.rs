@@ -44,7 +44,8 @@ pub use key_list::{KeyList, OnlineKey, open_keys, sign_keys};
 pub use keys::{Fingerprint, PublicKey, SealKey, SealPublicKey, SigningKey};
 pub use limits::Limits;
 pub use manifest::{
-    Chain, Kill, Locations, Manifest, Pin, SHARE_ALL, Share, Trial, TrialList, sign_manifest,
+    Barred, Chain, Kill, Locations, Manifest, Pin, SHARE_ALL, Share, Trial, TrialList,
+    sign_manifest,
 };
 pub use object::Object;
 pub use refused::{Fault, Refused};

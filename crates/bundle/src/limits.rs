@@ -27,6 +27,8 @@ pub struct Limits {
     pub kills: usize,
     /// Pins.
     pub pins: usize,
+    /// Keys of locations that have left.
+    pub barred: usize,
     /// Bytes of a reason that a person gave.
     pub why_bytes: usize,
     /// Bytes of a signed report, envelope included.
@@ -58,6 +60,7 @@ impl Default for Limits {
             locations: 1_000,
             kills: 256,
             pins: 256,
+            barred: 256,
             why_bytes: 1_000,
             report_bytes: 8 << 20,
             keys: 64,

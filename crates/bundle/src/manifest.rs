@@ -54,6 +54,18 @@ pub struct Manifest {
     /// Locations that may withdraw because they are ill: never all, never more than a third.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub away: Vec<String>,
+    /// Keys of locations that have left, whose certificates are good still: relays let them in no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred: Vec<Barred>,
+}
+
+/// A key that is let in nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Barred {
+    /// The SHA-256 of the key: an uncompressed point of P-256.
+    pub key: Hash,
+    /// When its last certificate is over, in seconds since 1970-01-01 UTC. It is in no manifest that is made later.
+    pub until: u64,
 }
 
 /// A chain of versions.
@@ -163,6 +175,7 @@ impl Manifest {
             pins: Vec::new(),
             drained: Vec::new(),
             away: Vec::new(),
+            barred: Vec::new(),
         }
     }
 
@@ -202,6 +215,7 @@ impl Manifest {
         )?;
         at_most("kill switches", self.kills.len(), limits.kills)?;
         at_most("pins", self.pins.len(), limits.pins)?;
+        at_most("barred keys", self.barred.len(), limits.barred)?;
         Locations::Named(self.drained.clone()).check(limits)?;
         Locations::Named(self.away.clone()).check(limits)?;
         self.trials

@@ -34,6 +34,8 @@ pub use fleet::{about, drain, kill};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an answer may take: a large document is compiled for it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it may take to tell how things stand.
+const AT_ONCE: Duration = Duration::from_secs(3);
 /// How long control may be away while a rollout is watched.
 const AWAY: Duration = Duration::from_secs(30);
 
@@ -254,9 +256,10 @@ fn ended(standings: &[Standing]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for one in standings {
         if one.ended == Some(true) {
+            // Who has not got it is named there.
             say(format_args!(
-                "{} version {}: it is everywhere",
-                one.what, one.version
+                "{} version {}: {}",
+                one.what, one.version, one.why
             ));
         } else {
             complain(format_args!(
@@ -503,12 +506,18 @@ fn listed(token: &TokenTold) -> String {
     )
 }
 
-/// What control tells of itself; none when it is not there.
+/// What control tells of itself; none when it is not there. One that says nothing, as it waits for its store, is told of so.
 pub fn status(data: &Path) -> Option<serde_json::Value> {
-    let ask = async { Control::here(data)?.ask(Ask::Status, "").await };
+    let ask = async {
+        let control = Control::here(data)?;
+        Ok(tokio::time::timeout(AT_ONCE, control.ask(Ask::Status, "")).await)
+    };
     match run(ask).ok()? {
-        Answer::Status(status) => serde_json::to_value(status).ok(),
-        _ => None,
+        Ok(Ok(Answer::Status(status))) => serde_json::to_value(status).ok(),
+        Ok(_) => None,
+        Err(_) => Some(json!({
+            "trouble": "control says nothing: it waits for the store of versions, or is stopped",
+        })),
     }
 }
 

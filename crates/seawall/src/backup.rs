@@ -264,6 +264,7 @@ impl Log {
         let hash = last.first().map_or(Hash::NONE, |entry| entry.hash);
         store.append(&Append {
             request: None,
+            asked: None,
             expect: Vec::new(),
             who: ask::who(),
             why: why.to_owned(),
@@ -356,6 +357,7 @@ fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()>
     let why = format!("rebuilt of what {} had kept", folder.display());
     let append = |changes| Append {
         request: None,
+        asked: None,
         expect: Vec::new(),
         who: ask::who(),
         why: why.clone(),
@@ -375,6 +377,7 @@ fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()>
                 kind,
                 chain: chain.clone(),
                 from,
+                with: None,
             };
             [Change::Document(chain, text), start]
         });

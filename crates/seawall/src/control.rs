@@ -3,11 +3,16 @@
 //!
 //! Here: who is connected, and when something is done. What a rollout is: [`engine`]; how a document becomes versions: [`make`].
 
+mod advance;
 mod answer;
 pub mod asks;
+mod back;
+mod barred;
 pub mod diff;
 pub mod engine;
 mod fleet;
+mod import;
+mod in_step;
 pub mod kills;
 pub mod locations;
 mod machine;
@@ -43,7 +48,7 @@ use crate::distribution::identity::Authority;
 use crate::distribution::keys;
 use crate::distribution::mirror::{self, Mirrored};
 use crate::distribution::publisher::Publisher;
-use crate::distribution::serve::{self, Hands, Known, Question};
+use crate::distribution::serve::{self, Hands, Known, Question, Readers};
 use crate::distribution::sweep;
 use crate::good;
 use crate::last_words;
@@ -124,6 +129,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             began: Instant::now(),
             up: starter,
             trouble: String::new(),
+            left_out: None,
             data,
             tokens: Arc::default(),
             turned: watch::Sender::new(0),
@@ -160,6 +166,8 @@ pub struct Control {
     up: Option<Wire>,
     /// What keeps the store from answering, as it was told last; empty: nothing.
     trouble: String,
+    /// What of the file that we were given is not taken in, and why.
+    left_out: Option<String>,
     data: Data,
     /// Who may ask over HTTP.
     tokens: Arc<Tokens>,
@@ -194,7 +202,7 @@ impl Edges {
         let hands = Hands {
             folder: publisher.folder().clone(),
             changed,
-            known: Some(knows),
+            readers: Readers::Known(knows),
             questions: Some(questions),
         };
         let listens = serve::start(address, authority.server()?, hands).with_context(|| {
@@ -316,9 +324,14 @@ impl Control {
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| good::recall(&self.data.path("")));
         let live = live.and_then(Result::ok).map(|kept| kept.parsed);
-        if let Err(why) = self.maker().import(&flags, live) {
-            complain(format_args!("the configuration is not taken in: {why}"));
-        }
+        self.left_out = match self.maker().import(&flags, live) {
+            Ok(left_out) => left_out,
+            Err(why) => {
+                let why = format!("the configuration is not taken in: {why}");
+                complain(&why);
+                Some(why)
+            }
+        };
     }
 
     fn maker(&mut self) -> Maker<'_> {
@@ -342,6 +355,9 @@ impl Control {
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
+            if let Err(error) = self.engine.let_be(engine::unix()) {
+                complain(format_args!("keys of locations that have left: {error}"));
+            }
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();

@@ -180,6 +180,7 @@ impl Known {
         }
         if let Some(control) = &self.control {
             for (what, word) in [
+                ("/left_out", "file"),
                 ("/published/problem", "not_published"),
                 ("/bucket/why", "bucket_behind"),
             ] {
@@ -245,6 +246,10 @@ impl Known {
         let trouble = self.control.as_ref();
         if let Some(trouble) = trouble.and_then(|known| text(known, "/trouble")) {
             line("store", trouble);
+        }
+        let left_out = self.control.as_ref();
+        if let Some(left_out) = left_out.and_then(|known| text(known, "/left_out")) {
+            line("file", left_out);
         }
         let what = if degraded.is_empty() {
             "nothing".into()

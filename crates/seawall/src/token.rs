@@ -59,6 +59,10 @@ pub const SCOPES: &[ScopeDef] = &[
         what: "Approve and abort rollouts.",
     },
     ScopeDef {
+        name: "kills",
+        what: "Switch stages off in an emergency, for a while, and on again.",
+    },
+    ScopeDef {
         name: "locations",
         what: "Let locations join and leave, lead traffic away from them and back.",
     },

@@ -56,7 +56,8 @@ pub(super) struct Sums {
 }
 
 impl Arm {
-    fn add(&mut self, other: &Self) {
+    /// Adds what another one did.
+    pub fn add(&mut self, other: &Self) {
         self.all.add(&other.all);
         for (kind, counts) in &other.kinds {
             match self.kinds.get_mut(kind) {

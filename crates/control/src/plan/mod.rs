@@ -169,6 +169,8 @@ pub fn plan(target: &Target, reports: &[Report], now_ms: u64) -> Step {
     watch.onward()
 }
 
+/// At any pace.
+const LEAST_SILENT: Duration = Duration::from_secs(2);
 const NOWHERE: &str = "no location is there to take it: join one, or undrain one";
 
 fn hold(why: impl Into<String>) -> Step {
@@ -313,17 +315,33 @@ impl<'p> Watch<'p> {
         if since < self.hold_ms() {
             return until(self.hold_ms());
         }
-        let has = |report: &Report| {
-            report
-                .candidate
-                .is_some_and(|one| one.version == self.target.to)
-        };
+        let has = |report: &Report| has(report, self.target);
         let all = self.ring.iter().all(|(_, report)| report.is_some_and(has));
         let most = self.millis(Tempo::URGENT);
         if !all && since < most {
             return until(most);
         }
-        self.onward()
+        match self.onward() {
+            // It reaches everybody by now. Before a return is called complete, whoever is heard of has it.
+            Step::Done if self.target.kind == Kind::Return => self.late().unwrap_or(Step::Done),
+            step => step,
+        }
+    }
+
+    /// Waits for one that is heard of, could take it, and has not.
+    fn late(&self) -> Option<Step> {
+        let silent_ms = gone_ms(self.target);
+        let told = self
+            .ring
+            .iter()
+            .filter_map(|(name, report)| Some((name, (*report)?)));
+        let mut late = told.filter(|(_, report)| {
+            report.age_ms <= silent_ms && !report.held && !has(report, self.target)
+        });
+        let (name, _) = late.next()?;
+        Some(hold(format!(
+            "{name} has not taken it yet: look at it, or drain it"
+        )))
     }
 
     /// What is waited for before the step is over.
@@ -413,6 +431,39 @@ impl<'p> Watch<'p> {
     fn millis(&self, time: Duration) -> u64 {
         as_millis(self.target.tempo.scaled(time))
     }
+}
+
+/// After so long a location is gone on without. However fast all goes, a Report takes its time.
+fn gone_ms(target: &Target) -> u64 {
+    as_millis(target.tempo.scaled(Tempo::SILENT).max(LEAST_SILENT))
+}
+
+/// Whether a location said last that it has what a rollout brings.
+fn has(report: &Report, target: &Target) -> bool {
+    let candidate = report.candidate;
+    candidate.is_some_and(|one| one.version == target.to)
+}
+
+/// The locations that have not said that they have what a rollout brings, each with why, for who is told that it is everywhere.
+/// Drained ones are left out: nobody is led there.
+pub fn without(target: &Target, reports: &[Report]) -> Vec<String> {
+    let by_name: BTreeMap<&str, &Report> = reports
+        .iter()
+        .map(|report| (report.location.as_str(), report))
+        .collect();
+    let silent_ms = gone_ms(target);
+    let waited = target.fleet.iter().filter(|location| !location.drained);
+    let lacks = waited.filter_map(|location| {
+        let report = by_name.get(location.name.as_str());
+        let why = match report {
+            Some(report) if has(report, target) => return None,
+            Some(report) if report.held => "does not follow control",
+            Some(report) if report.age_ms <= silent_ms => "has not taken it yet",
+            _ => "is silent",
+        };
+        Some(format!("{} {why}", location.name))
+    });
+    lacks.collect()
 }
 
 fn as_millis(time: Duration) -> u64 {

@@ -30,6 +30,8 @@ pub struct Report {
     pub restarts: u64,
     /// Why the location refuses the candidate: all problems. Not empty: it refuses it.
     pub refused: Vec<String>,
+    /// By somebody's word on that machine the chain does not follow control there.
+    pub held: bool,
     /// Recorded requests that were judged by the candidate and by the version before it, and of those how many the two
     /// disagree on.
     pub replay: Shift,

@@ -102,6 +102,9 @@ pub enum Body {
         tempo: Kind,
         /// Of what.
         subject: Subject,
+        /// The rollout that it goes in step with: same steps, same clients, taken back together.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<u64>,
     },
     /// A rollout took a step.
     RolloutStepped {
@@ -187,6 +190,20 @@ pub enum Body {
     LocationLeft {
         /// Its name.
         location: String,
+    },
+    /// A key that a location's certificates are for is to be let in nowhere any more, though its last certificate is good still.
+    KeyBarred {
+        /// Whose it was.
+        location: String,
+        /// The SHA-256 of the key: the point of which [`LocationKeys::tls`] has the digits.
+        key: Hash,
+        /// When its last certificate is over at the latest, in seconds of Unix time.
+        until: u64,
+    },
+    /// Its last certificate is over, or it was let in again.
+    KeyLetBe {
+        /// The SHA-256 of the key.
+        key: Hash,
     },
     /// Something was done on a location's own machine, without control.
     DoneHere {
@@ -342,6 +359,8 @@ impl Body {
             Self::TokenRevoked { .. } => "token_revoked",
             Self::LocationJoined { .. } => "location_joined",
             Self::LocationLeft { .. } => "location_left",
+            Self::KeyBarred { .. } => "key_barred",
+            Self::KeyLetBe { .. } => "key_let_be",
             Self::DoneHere { .. } => "done_here",
             Self::Drained { .. } => "drained",
             Self::Undrained { .. } => "undrained",
@@ -360,7 +379,7 @@ impl Body {
     }
 
     /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `import` (the path), `token`,
-    /// `location`, `here` and `drain` (names), and `restore` (its only key is `log`).
+    /// `location`, `here` and `drain` (names), `barred` (the hash of the key), and `restore` (its only key is `log`).
     pub fn stands(&self) -> Option<Stands> {
         Some(match self {
             Self::Pinned { chain, .. } => Stands::Set("pin", chain.to_string()),
@@ -372,6 +391,8 @@ impl Body {
             Self::TokenRevoked { name } => Stands::Clear("token", name.clone()),
             Self::LocationJoined { location, .. } => Stands::Set("location", location.clone()),
             Self::LocationLeft { location } => Stands::Clear("location", location.clone()),
+            Self::KeyBarred { key, .. } => Stands::Set("barred", key.to_string()),
+            Self::KeyLetBe { key } => Stands::Clear("barred", key.to_string()),
             Self::DoneHere { location, .. } => Stands::Set("here", location.clone()),
             Self::Drained { location } => Stands::Set("drain", location.clone()),
             Self::Undrained { location } => Stands::Clear("drain", location.clone()),

@@ -79,7 +79,11 @@ pub enum Change {
         chain: Chain,
         /// What serves now.
         from: Option<u64>,
+        /// It goes in step with the rollout of this chain, which began earlier in the same append.
+        with: Option<Chain>,
     },
+    /// The rollout of the chain that an earlier change of the same append began goes on past the guards that ask for a person.
+    Approve(Chain),
     /// An emergency switch, and its rollout.
     Kill(KillSwitch),
     /// Anything else; [`Body::VersionCreated`], [`Body::RolloutStarted`] and [`Body::KillSet`] are refused here, since their
@@ -92,6 +96,8 @@ pub enum Change {
 pub struct Append {
     /// With one, this append can be sent again when its answer was lost.
     pub request: Option<RequestId>,
+    /// What was asked with it, by which it is told from another that calls itself the same; none: by its changes.
+    pub asked: Option<Hash>,
     /// All that must hold.
     pub expect: Vec<Expect>,
     /// Who does it: `token:NAME`, `file:PATH`, `location:NAME`, `planner`.
@@ -152,12 +158,12 @@ pub trait ConfigStore: Send {
     /// is then as it was. After [`StoreError::Unknown`] it may or may not have happened: send it again with its `request`.
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError>;
 
-    /// What the append with this id did, if there was one: for who cannot make the very same append again, since what it derived
-    /// it from has moved on.
+    /// What the append with this id did, if there was one, and what was asked with it: for who cannot make the very same append
+    /// again, since what it derived it from has moved on.
     ///
     /// # Errors
     /// What the store cannot do now, as for all that follow.
-    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError>;
+    fn made_by(&mut self, request: RequestId) -> Result<Option<(Appended, Hash)>, StoreError>;
 
     /// The number of the log's last entry; 0 if there is none.
     ///

@@ -24,6 +24,9 @@ pub struct Rollout {
     pub tempo: Kind,
     /// What it brings.
     pub subject: Subject,
+    /// The rollout that it goes in step with, where it is not the first of those that do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<u64>,
     /// When it began, in seconds of Unix time.
     pub began: u64,
     /// Who began it.
@@ -51,13 +54,19 @@ pub struct Rollout {
 impl Rollout {
     /// The rollout that an entry begins; none if it begins none.
     pub fn begun(entry: &Entry) -> Option<Self> {
-        let Body::RolloutStarted { tempo, subject } = &entry.body else {
+        let Body::RolloutStarted {
+            tempo,
+            subject,
+            with,
+        } = &entry.body
+        else {
             return None;
         };
         Some(Self {
             id: entry.seq,
             tempo: *tempo,
             subject: subject.clone(),
+            with: *with,
             began: entry.at,
             who: entry.who.clone(),
             why: entry.why.clone(),
@@ -70,6 +79,11 @@ impl Rollout {
             approved: false,
             state: State::Running,
         })
+    }
+
+    /// What those that go in step have in common; one that goes alone has it alone.
+    pub fn group(&self) -> u64 {
+        self.with.unwrap_or(self.id)
     }
 
     /// What its rows are found by: no two running rollouts have the same.

@@ -58,6 +58,7 @@ impl Needs {
                 self.keys.insert(chain.to_string());
                 self.versions.extend(from.map(|from| (chain.clone(), from)));
             }
+            Change::Approve(_) => {}
             Change::Kill(switch) => {
                 let subject = Subject::Kill(switch.scope.clone());
                 self.keys.insert(subject.key());
@@ -174,6 +175,9 @@ fn without_nul(what: &str, text: &str) -> Result<(), StoreError> {
 
 /// What a request is told from another by, when both call themselves the same.
 pub(super) fn digest(append: &Append) -> Hash {
+    if let Some(asked) = append.asked {
+        return asked;
+    }
     // `Debug` of our own types spells every field; the times of two attempts may differ.
     let changes = format!("{:?}", append.changes);
     Hash::of_parts(&[
@@ -200,10 +204,11 @@ pub(super) fn again(entries: &[Entry], append: &Append) -> Result<Appended, Stor
     Ok(told(first.seq, last.seq, entries, true))
 }
 
-/// What an append did that made these entries; none if there are none.
-pub(super) fn done_by(entries: &[Entry]) -> Option<Appended> {
+/// What an append did that made these entries, and what was asked with it; none if there are none.
+pub(super) fn done_by(entries: &[Entry]) -> Option<(Appended, Hash)> {
     let (first, last) = entries.first().zip(entries.last())?;
-    Some(told(first.seq, last.seq, entries, true))
+    let (_, asked) = first.request?;
+    Some((told(first.seq, last.seq, entries, true), asked))
 }
 
 fn told(first: u64, last: u64, entries: &[Entry], again: bool) -> Appended {
@@ -366,11 +371,20 @@ impl Work {
                 Some(_) => return refused(format!("{chain} is not deleted")),
                 None => return refused(format!("{chain} never was: check its spelling")),
             },
-            Change::Start { kind, chain, from } => self.start(*kind, chain, *from)?,
+            Change::Start {
+                kind,
+                chain,
+                from,
+                with,
+            } => self.start(*kind, chain, *from, with.as_ref())?,
+            Change::Approve(chain) => Body::Approved {
+                rollout: self.begun(chain)?,
+            },
             Change::Kill(switch) => {
                 let began = Body::RolloutStarted {
                     tempo: Kind::Kill,
                     subject: Subject::Kill(switch.scope.clone()),
+                    with: None,
                 };
                 return Ok(vec![Body::KillSet(switch.clone()), began]);
             }
@@ -394,7 +408,13 @@ impl Work {
         }
     }
 
-    fn start(&self, tempo: Kind, chain: &Chain, from: Option<u64>) -> Result<Body, StoreError> {
+    fn start(
+        &self,
+        tempo: Kind,
+        chain: &Chain,
+        from: Option<u64>,
+        with: Option<&Chain>,
+    ) -> Result<Body, StoreError> {
         let Some(head) = self.head(chain) else {
             return refused(format!("{chain} has no version to roll out"));
         };
@@ -410,7 +430,20 @@ impl Work {
                 from,
                 to: head.number,
             },
+            with: with.map(|with| self.begun(with)).transpose()?,
         })
+    }
+
+    /// The rollout of a chain that began in this append.
+    fn begun(&self, chain: &Chain) -> Result<u64, StoreError> {
+        let is_it = |rollout: &&Rollout| match &rollout.subject {
+            Subject::Version { chain: of, .. } => of == chain && rollout.state == State::Running,
+            Subject::Kill(_) => false,
+        };
+        match self.rollouts.values().find(is_it) {
+            Some(begun) => Ok(begun.id),
+            None => refused(format!("no rollout of {chain} begins here")),
+        }
     }
 
     /// Refuses an event that names what is not there.

@@ -114,6 +114,7 @@ fn write(store: &mut dyn ConfigStore) {
             kind: Kind::Zone,
             chain: chain.clone(),
             from: None,
+            with: None,
         });
         store.append(&append(changes)).expect("appended");
         tell("done", number);

@@ -115,6 +115,7 @@ fn many_zones_in_one_append() {
             kind: Kind::Zone,
             chain: chain.clone(),
             from: None,
+            with: None,
         };
         [document(&chain, &text), start]
     };

@@ -35,6 +35,7 @@ pub fn a_rollout_goes_from_step_to_step_and_ends_once(open: Open<'_>) {
         kind: Kind::Zone,
         chain: chain.clone(),
         from: None,
+        with: None,
     };
     refused(&mut *store, vec![start.clone()]);
     let done = store
@@ -116,6 +117,7 @@ pub fn one_rollout_of_a_chain_at_a_time(open: Open<'_>) {
         kind,
         chain: chain.clone(),
         from: None,
+        with: None,
     };
     let both = vec![
         document(&a, "a"),
@@ -226,6 +228,7 @@ pub fn filled(store: &mut dyn ConfigStore) {
             kind: Kind::Zone,
             chain: chain.clone(),
             from: None,
+            with: None,
         };
         let done = store
             .append(&append(vec![

@@ -1,6 +1,6 @@
 //! What every store must do with versions and documents.
 
-use seawall_control::store::{Append, Body, Change, Expect, MOST_WHY, RequestId, Subject};
+use seawall_control::store::{Append, Body, Change, Expect, MOST_WHY, Outcome, RequestId, Subject};
 use seawall_control::{Chain, ConfigStore, Hash, StoreError};
 use seawall_model::tempo::Kind;
 
@@ -17,6 +17,7 @@ pub fn document(chain: &Chain, text: &str) -> Change {
 pub fn append(changes: Vec<Change>) -> Append {
     Append {
         request: None,
+        asked: None,
         expect: Vec::new(),
         who: "token:ada".into(),
         why: "a test".into(),
@@ -195,6 +196,7 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
         kind: Kind::Zone,
         chain: chain.clone(),
         from: None,
+        with: None,
     };
     let request = Append {
         request: Some(RequestId([7; 16])),
@@ -219,10 +221,8 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
         (again.first, again.last, &again.versions, &again.rollouts),
         (first.first, first.last, &first.versions, &first.rollouts)
     );
-    assert_eq!(
-        store.made_by(RequestId([7; 16])).expect("made"),
-        Some(again)
-    );
+    let made = store.made_by(RequestId([7; 16])).expect("made");
+    assert_eq!(made.map(|(made, _)| made), Some(again));
     assert_eq!(store.made_by(RequestId([8; 16])).expect("made"), None);
     assert_eq!(store.last().expect("last"), 3);
     // The same id for something else is a mistake that must not be lost.
@@ -232,6 +232,81 @@ pub fn the_same_request_again_has_no_second_effect(open: Open<'_>) {
     };
     assert!(matches!(store.append(&other), Err(StoreError::Refused(_))));
     assert_eq!(store.last().expect("last"), 3);
+    // What was asked counts where it is said, whatever comes of it by then.
+    let asked = |what: &[u8], text: &str| Append {
+        request: Some(RequestId([9; 16])),
+        asked: Some(Hash::of(what)),
+        ..append(vec![document(&chain, text)])
+    };
+    store.append(&asked(b"put", "four")).expect("appended");
+    let made = store.made_by(RequestId([9; 16])).expect("made");
+    assert_eq!(made.map(|(_, asked)| asked), Some(Hash::of(b"put")));
+    assert!(store.append(&asked(b"put", "five")).expect("again").again);
+    let other = store.append(&asked(b"delete", "four"));
+    assert!(matches!(other, Err(StoreError::Refused(_))));
+}
+
+pub fn rollouts_go_with_one_that_began_before_in_the_same_append(open: Open<'_>) {
+    let mut store = open();
+    let (a, b) = (zone("a.test"), zone("b.test"));
+    let start = |chain: &Chain, with: Option<&Chain>| Change::Start {
+        kind: Kind::Zone,
+        chain: chain.clone(),
+        from: None,
+        with: with.cloned(),
+    };
+    let changes = vec![
+        document(&a, "one"),
+        start(&a, None),
+        document(&b, "one"),
+        start(&b, Some(&a)),
+    ];
+    let made = store.append(&append(changes)).expect("appended");
+    let [first, second] = made.rollouts.as_slice() else {
+        panic!("{made:?}");
+    };
+    let with = |store: &mut dyn ConfigStore, id: u64| {
+        let rollout = store.rollout(id).expect("rollout").expect("known");
+        rollout.with
+    };
+    assert_eq!(with(&mut *store, *first), None);
+    assert_eq!(with(&mut *store, *second), Some(*first));
+    let end = end_of(*second);
+    store.append(&append(vec![end])).expect("ended");
+    // One that began earlier is another matter.
+    refused(&mut *store, vec![document(&b, "two"), start(&b, Some(&a))]);
+}
+
+fn end_of(rollout: u64) -> Change {
+    Change::Event(Body::RolloutEnded {
+        rollout,
+        outcome: Outcome::Aborted,
+    })
+}
+
+pub fn an_approval_goes_with_the_rollout_that_begins(open: Open<'_>) {
+    let mut store = open();
+    let chain = zone("a.test");
+    let start = || Change::Start {
+        kind: Kind::Zone,
+        chain: chain.clone(),
+        from: None,
+        with: None,
+    };
+    let changes = vec![
+        document(&chain, "one"),
+        start(),
+        Change::Approve(chain.clone()),
+    ];
+    let made = store.append(&append(changes)).expect("appended");
+    let [rollout] = made.rollouts.as_slice() else {
+        panic!("{made:?}");
+    };
+    let rollout = store.rollout(*rollout).expect("rollout").expect("known");
+    assert!(rollout.approved);
+    // One that began earlier is named by its number.
+    let why = refused(&mut *store, vec![Change::Approve(chain)]);
+    assert!(why.contains("begins here"), "{why}");
 }
 
 pub fn what_is_deleted_is_restored_by_one_call(open: Open<'_>) {
@@ -413,6 +488,7 @@ pub fn an_event_with_a_number_of_the_stores_is_refused(open: Open<'_>) {
             from: None,
             to: 1,
         },
+        with: None,
     };
     for body in [forged, began] {
         refused(&mut *store, vec![Change::Event(body)]);

@@ -19,7 +19,7 @@ use crate::distribution::joining::{Identity, RECEIVED};
 use crate::distribution::keys;
 use crate::distribution::news::{Beside, News};
 use crate::distribution::publisher::PUBLISHED;
-use crate::distribution::serve::{self, Hands};
+use crate::distribution::serve::{self, Barred, Hands, Readers};
 use crate::distribution::source::Source;
 use crate::distribution::sweep;
 use crate::say::{complain, say};
@@ -89,6 +89,10 @@ pub fn start(
                 }
                 if news.is_some() || generation != told_of {
                     let beside = follower.beside().unwrap_or_default();
+                    if let Some(handed) = handed.as_ref().filter(|_| generation > (0, 0)) {
+                        // Before anything that is new: it is not for those who have left.
+                        handed.barred.send_replace(Some(beside.barred.clone()));
+                    }
                     let followed = Followed {
                         generation,
                         news,
@@ -99,7 +103,7 @@ pub fn start(
                     }
                     told_of = generation;
                     if let Some(handed) = &handed {
-                        handed.send_replace(generation.1);
+                        handed.changed.send_replace(generation.1);
                     }
                 }
             }
@@ -140,13 +144,22 @@ fn renew(follower: &mut Option<Follower>, data: &Data, location: &str) {
     }
 }
 
+/// What those are told who hand on.
+struct Handed {
+    /// The generation that is there.
+    changed: watch::Sender<u64>,
+    /// Who may read no more; none: nothing was believed yet.
+    barred: watch::Sender<Option<Barred>>,
+}
+
 /// Hands on to edges near this one what it has read.
-fn hand_on(identity: &Identity, data: &Data, address: SocketAddr) -> Result<watch::Sender<u64>> {
+fn hand_on(identity: &Identity, data: &Data, address: SocketAddr) -> Result<Handed> {
     let (handed, changed) = watch::channel(0);
+    let (barred, but) = watch::channel(None);
     let hands = Hands {
         folder: Folder::at(data.path(RECEIVED)),
         changed,
-        known: None,
+        readers: Readers::But(but),
         questions: None,
     };
     let tls = identity::server(
@@ -159,7 +172,10 @@ fn hand_on(identity: &Identity, data: &Data, address: SocketAddr) -> Result<watc
     say(format_args!(
         "Seawall hands on what control has published, on {listens}"
     ));
-    Ok(handed)
+    Ok(Handed {
+        changed: handed,
+        barred,
+    })
 }
 
 /// A time that is up to a fifth longer or shorter.

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::route::{Gives, In, LONGEST_WAIT, Optional, Route, Takes};
-use crate::control::asks::{Answer, Ask, Asked, Place, Standing, TokenTold, When};
+use crate::control::asks::{
+    Answer, Ask, Asked, KillMade, Place, Request, Standing, TokenTold, When,
+};
 use crate::token::Token;
 
 /// Parameters of one query.
@@ -231,11 +233,12 @@ impl Call {
         let request = match self.field("idempotency-key") {
             None => None,
             Some(key) if (1..=LONGEST_KEY).contains(&key.len()) => {
-                let parts = [who.as_bytes(), key.as_bytes(), self.line.as_bytes()];
-                let mut all: Vec<&[u8]> = vec![b"seawall request"];
-                parts.iter().for_each(|part| all.extend([*part, b"\0"]));
-                all.push(&self.body);
-                Hash::of_parts(&all).bytes().first_chunk().copied()
+                let name: [&[u8]; 4] =
+                    [b"seawall request\0", who.as_bytes(), b"\0", key.as_bytes()];
+                let content: [&[u8]; 3] = [self.line.as_bytes(), b"\0", &self.body];
+                let content = Hash::of_parts(&content);
+                let id = Hash::of_parts(&name).bytes().first_chunk().copied();
+                id.map(|id| Request { id, content })
             }
             Some(_) => return Err(bad("Idempotency-Key", "has 1 to 256 bytes")),
         };
@@ -449,8 +452,9 @@ impl Reply {
             }
             answer @ Answer::Rollouts(_) => return Self::of_standing(call, answer),
             Answer::Done => Self::empty(204),
-            // A difference was made of them before; and no route switches anything off.
-            Answer::Texts { .. } | Answer::Killed { .. } => return Err(Problem::of("internal")),
+            Answer::Killed { rollout } => Self::told(status, &KillMade { rollout }),
+            // A difference was made of them before.
+            Answer::Texts { .. } => return Err(Problem::of("internal")),
         })
     }
 

@@ -194,7 +194,16 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         _ => &["bad_body", "too_large", "media_type"],
     };
     let mut titles: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    let names = ALL.iter().chain(of_content).chain(route.problems);
+    let once = |param: &super::route::Param| param.name == routes::ONCE.name;
+    let of_key: &[&str] = match route.params.iter().any(once) {
+        true => &["key_reused"],
+        false => &[],
+    };
+    let names = ALL
+        .iter()
+        .chain(of_content)
+        .chain(of_key)
+        .chain(route.problems);
     for def in names.filter_map(|name| named(name)) {
         let titles = titles.entry(def.status).or_default();
         if !titles.contains(&def.title) {

@@ -55,6 +55,7 @@ pub static PROBLEMS: &[ProblemDef] = &[
     def("media_type", 415, "The content is of another type", "`Content-Type` is application/toml for documents, and application/json else."),
     def("misdirected", 421, "This is not asked by this name", "Ask by an address or `localhost`, or start `seawall up` with `--dashboard-host NAME`."),
     def("bad_document", 422, "The document is wrong", "`problems` has all that is wrong in it, each with its place and what to do."),
+    def("key_reused", 422, "The `Idempotency-Key` was used for another request", "A key is of one method, path, query and content: take a new random one for each request, and the old one only to send the very same again."),
     def("precondition_required", 428, "It is not said what was looked at before", "Send `If-Match` with the `ETag` of the document that you have changed, or `If-None-Match: *` for one that is new."),
     def("too_many", 429, "Too much is asked", "Wait as long as `Retry-After` says."),
     def("head_too_large", 431, "The head of the request is too large", "At most 16 KiB and 64 fields."),
@@ -197,6 +198,7 @@ impl From<NotMade> for Problem {
             NotMade::Refused(why) => Self::of("refused").saying(why),
             NotMade::Unknown(why) => Self::of("unknown").saying(why),
             NotMade::Forbidden(why) => Self::of("forbidden").saying(why),
+            NotMade::Reused(why) => Self::of("key_reused").saying(why),
             NotMade::Problems(problems) => Self::wrong(problems),
             NotMade::Conflict(conflict) => {
                 let mut problem = Self::of("conflict").saying(conflict.why);
@@ -234,6 +236,7 @@ impl Details {
     /// The same for who asked through the client: what control would have said on its socket.
     pub fn not_made(self) -> NotMade {
         match self.status {
+            422 if self.kind.ends_with(":key_reused") => NotMade::Reused(self.detail),
             422 => NotMade::Problems(Problems {
                 list: self
                     .problems

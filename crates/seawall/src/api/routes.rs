@@ -1,4 +1,4 @@
-//! Everything that can be asked over HTTP, a row each. Emergency switches and purges will be rows of it too.
+//! Everything that can be asked over HTTP, a row each. Purges will be rows of it too.
 
 mod access;
 mod chains;
@@ -81,9 +81,9 @@ const KNOWN: Param = field(
     "if-none-match",
     "The `ETag` of what is known already: 304 when it is as it was.",
 );
-const ONCE: Param = field(
+pub(super) const ONCE: Param = field(
     "idempotency-key",
-    "A random text of the client's: this very request (method, path, query and content) is done once, however often it is sent.",
+    "A random text of the client's: this very request (method, path, query and content) is done once, however often it is sent. With another request the same text is refused (422).",
 );
 const CHANGES: &[&str] = &["forbidden", "unknown", "refused"];
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api::problem::Details;
 use crate::api::{Locations, Rollouts, TokensTold};
-use crate::control::asks::{Answer, Ask, Asked, NotMade, Which};
+use crate::control::asks::{Answer, Ask, Asked, KillMade, NotMade, Which};
 use crate::data::random;
 
 /// How long an answer may take: a large document is compiled for it.
@@ -267,6 +267,33 @@ pub fn call(ask: &Ask, why: &str) -> Result<Call> {
             let ids = Some(ids.join(",")).filter(|ids| !ids.is_empty());
             get(format!("/api/v1/rollouts{}", query(&[("ids", ids)])))
         }
+        Ask::Kill {
+            stage,
+            zone,
+            location,
+            seconds: Some(seconds),
+        } => post(
+            "/api/v1/kills".into(),
+            json!({ "stage": stage, "zone": zone, "location": location, "seconds": seconds, "why": why }),
+        ),
+        Ask::Kill {
+            stage,
+            zone,
+            location,
+            seconds: None,
+        } => {
+            let query = query(&[
+                ("stage", Some(stage.clone())),
+                ("zone", zone.clone()),
+                ("location", location.clone()),
+                ("why", Some(why.to_owned())),
+            ]);
+            Call {
+                method: "DELETE",
+                target: format!("/api/v1/kills{query}"),
+                body: None,
+            }
+        }
         Ask::Status => get("/api/v1/status".into()),
         Ask::Locations => get("/api/v1/locations".into()),
         Ask::JoinToken { location, .. } => {
@@ -364,6 +391,9 @@ fn answer(ask: &Ask, reply: &Reply, base: &str) -> Result<Answer> {
         Ask::Tokens => Answer::Tokens(told::<TokensTold>(reply, base)?.tokens),
         Ask::MakeToken(_) => Answer::Token(told(reply, base)?),
         Ask::JoinToken { .. } => Answer::JoinToken(told(reply, base)?),
+        Ask::Kill { .. } => Answer::Killed {
+            rollout: told::<KillMade>(reply, base)?.rollout,
+        },
         _ => bail!("{base} answered something else"),
     })
 }
@@ -448,6 +478,18 @@ mod tests {
             },
             Ask::Rollouts { ids: Vec::new() },
             Ask::Rollouts { ids: vec![1, 22] },
+            Ask::Kill {
+                stage: "rules".into(),
+                zone: Some("a.test".into()),
+                location: None,
+                seconds: Some(3_600),
+            },
+            Ask::Kill {
+                stage: "waf".into(),
+                zone: None,
+                location: Some("lhr".into()),
+                seconds: None,
+            },
             Ask::Status,
             Ask::Locations,
             Ask::JoinToken {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use seawall_control::store::{
-    Appended, Body, Change as StoreChange, KillSwitch, Outcome, RequestId, Scope, State,
+    Appended, Body, Change as StoreChange, KillSwitch, RequestId, Rollout, Scope, State,
     StoreError, Subject,
 };
 use seawall_control::version::Version;
@@ -50,12 +50,12 @@ impl Control {
         let by = By {
             who: &asked.who,
             why: &asked.why,
-            request: asked.request.map(RequestId),
+            request: asked.request,
         };
         if let Some(request) = by.request
-            && let Some(made) = self.engine.store().made_by(request)?
+            && let Some((made, content)) = self.engine.store().made_by(RequestId(request.id))?
         {
-            return repeated(&asked.ask, &made);
+            return repeated(&asked.ask, request.content == content, &made);
         }
         if let (Some(token), Some(chain)) = (&asked.token, changed_by(&asked.ask)) {
             self.maker().may_change(token, &chain)?;
@@ -66,6 +66,7 @@ impl Control {
             folder: Path::new("/"),
             chain: None,
             when: None,
+            approve: false,
             token,
         };
         match &asked.ask {
@@ -79,9 +80,10 @@ impl Control {
                 let wanted = Wanted {
                     folder,
                     when: when.as_ref(),
+                    approve: *approve,
                     ..wanted(text)
                 };
-                self.apply(&wanted, *approve, &by)
+                self.maker().apply(&wanted, &by).map(Answer::Applied)
             }
             Ask::Put {
                 chain,
@@ -92,9 +94,10 @@ impl Control {
                 let wanted = Wanted {
                     chain: Some(chain),
                     when: Some(when),
+                    approve: *approve,
                     ..wanted(text)
                 };
-                self.apply(&wanted, *approve, &by)
+                self.maker().apply(&wanted, &by).map(Answer::Applied)
             }
             Ask::Check { text } => {
                 // To look at what would be is not to do it.
@@ -157,6 +160,7 @@ impl Control {
         Status {
             version: VERSION.to_owned(),
             trouble: seq.as_ref().err().map(ToString::to_string),
+            left_out: self.left_out.clone(),
             log: seq.unwrap_or_default(),
             published: Published {
                 generation: self.publisher.generation(),
@@ -180,22 +184,6 @@ impl Control {
 
     fn places(&self) -> Vec<Place> {
         self.engine.fleet.places(self.now_ms())
-    }
-
-    fn apply(&mut self, wanted: &Wanted<'_>, approve: bool, by: &By<'_>) -> Answered {
-        let applied = self.maker().apply(wanted, by)?;
-        if approve {
-            let approved = applied.versions.iter().map(|made| {
-                StoreChange::Event(Body::Approved {
-                    rollout: made.rollout,
-                })
-            });
-            let approved: Vec<_> = approved.collect();
-            if !approved.is_empty() {
-                self.engine.append(by.who, by.why, Vec::new(), approved)?;
-            }
-        }
-        Ok(Answer::Applied(applied))
     }
 
     fn zones(&mut self, after: Option<&str>, limit: usize) -> Answered {
@@ -439,13 +427,18 @@ impl Control {
             }
         }
         let Some(seconds) = seconds else {
-            if self.engine.end_kill(&scope, by.who, by.why)? {
+            if self.engine.end_kill(&scope, by)? {
                 return Ok(Answer::Done);
             }
             return Err(NotMade::Refused(
                 "no such switch is set: name stage, zone and location as they were set".into(),
             ));
         };
+        if by.why.trim().is_empty() {
+            return Err(NotMade::Refused(
+                "a switch needs a reason: say why, for those who find it".into(),
+            ));
+        }
         let most = kills::LONGEST.as_secs();
         if !(1..=most).contains(&seconds) {
             return Err(NotMade::Refused(format!(
@@ -454,7 +447,7 @@ impl Control {
             )));
         }
         let switch = KillSwitch { scope, seconds };
-        let rollout = self.engine.kill(switch, by.who, by.why)?;
+        let rollout = self.engine.kill(switch, by)?;
         Ok(Answer::Killed { rollout })
     }
 
@@ -474,17 +467,19 @@ impl Control {
         let rollout = rollout.filter(|rollout| rollout.state == State::Running);
         let rollout = rollout.ok_or_else(|| NotMade::Unknown(format!("no rollout {id} runs")))?;
         if approve {
-            return self.write(Body::Approved { rollout: id }, by);
+            // Those that go in step wait for each other.
+            let with = |other: &&Rollout| other.group() == rollout.group() && !other.approved;
+            let mut ids: Vec<u64> = running.iter().filter(with).map(|one| one.id).collect();
+            if ids.is_empty() {
+                ids.push(id);
+            }
+            let approved = ids
+                .into_iter()
+                .map(|rollout| StoreChange::Event(Body::Approved { rollout }));
+            self.engine.append_by(by, Vec::new(), approved.collect())?;
+            return Ok(Answer::Done);
         }
-        let ended = Body::RolloutEnded {
-            rollout: id,
-            outcome: Outcome::Aborted,
-        };
-        self.write(ended, by)?;
-        self.engine.forget(id);
-        if let Subject::Version { chain, from, .. } = &rollout.subject {
-            self.engine.go_back(chain, *from, by.who, by.why)?;
-        }
+        self.engine.abort(&rollout, by)?;
         Ok(Answer::Done)
     }
 }
@@ -501,12 +496,24 @@ fn changed_by(ask: &Ask) -> Option<Chain> {
 }
 
 /// The answer to what was done before.
-fn repeated(ask: &Ask, made: &Appended) -> Answered {
+fn repeated(ask: &Ask, is_same: bool, made: &Appended) -> Answered {
+    if !is_same {
+        return Err(NotMade::Reused(format!(
+            "this key was used before, for something else (entry {} of the log): each request needs one of its own",
+            made.first
+        )));
+    }
     match ask {
         Ask::MakeToken(_) | Ask::JoinToken { .. } => Err(NotMade::Refused(
             "this very request made the token before, and a token is told once: revoke it, and make another".into(),
         )),
+        Ask::Kill {
+            seconds: Some(_), ..
+        } => Ok(Answer::Killed {
+            rollout: made.rollouts.first().copied().unwrap_or(made.last),
+        }),
         Ask::Pin { .. }
+        | Ask::Kill { .. }
         | Ask::Decide { .. }
         | Ask::RevokeToken { .. }
         | Ask::Leave { .. }

@@ -1,6 +1,7 @@
 //! What people and their tools ask of control, and what they are answered: the same over `DATA/control.sock`, where it travels as
 //! JSON in a file, and over HTTP ([`api`](crate::api)), whose schemas are made of these types.
 
+mod kills;
 mod status;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::locations::Place;
 use crate::token::Token;
+pub use kills::{KillMade, NewKill};
 pub use status::{Bucket, Published, Status};
 
 /// Something that is asked, with who asks it.
@@ -25,12 +27,21 @@ pub struct Asked {
     pub why: String,
     /// What the asker calls this very request: it is done once, however often it comes.
     #[serde(default)]
-    pub request: Option<[u8; 16]>,
+    pub request: Option<Request>,
     /// The token by which it came over HTTP. Whoever may open the socket owns what runs, and needs none.
     #[serde(skip)]
     pub token: Option<Arc<Token>>,
     /// What.
     pub ask: Ask,
+}
+
+/// A request that is done once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What it is called, by whom.
+    pub id: [u8; 16],
+    /// What is asked with it: it is called so for nothing else.
+    pub content: Hash,
 }
 
 /// What is asked.
@@ -286,6 +297,8 @@ pub enum NotMade {
     Conflict(Box<Conflict>),
     /// The token does not allow it.
     Forbidden(String),
+    /// Another request was called as this one is.
+    Reused(String),
     /// The store cannot do it now.
     Store {
         /// In words.
@@ -309,7 +322,9 @@ pub struct Conflict {
 impl std::fmt::Display for NotMade {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(why) | Self::Unknown(why) | Self::Forbidden(why) => to.write_str(why),
+            Self::Refused(why) | Self::Unknown(why) | Self::Forbidden(why) | Self::Reused(why) => {
+                to.write_str(why)
+            }
             Self::Store { why, .. } => to.write_str(why),
             Self::Problems(problems) => problems.fmt(to),
             Self::Conflict(conflict) => {

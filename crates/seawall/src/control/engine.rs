@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
-use seawall_control::plan::{
-    self, ALLOWED_SHIFT_OF_RULES, Admission, Step, StepSpec, Taken, Target,
-};
+use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Taken, Target};
 use seawall_control::store::{
-    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, Rollout, State,
-    StoreError, Subject,
+    Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, RequestId,
+    Rollout, State, StoreError, Subject,
 };
 use seawall_model::document;
 use seawall_model::tempo::Kind;
@@ -22,7 +20,7 @@ use super::asks::Standing;
 use super::fleet::Fleet;
 use super::make::By;
 use crate::order::Chain;
-use crate::say::{complain, say};
+use crate::say::complain;
 
 /// As many rows as are asked for at once.
 const ROWS: usize = 1_000;
@@ -36,9 +34,9 @@ pub struct Engine {
     lost: Option<String>,
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
-    serving: BTreeMap<Chain, Served>,
+    pub(super) serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
-    stepped: HashMap<u64, u64>,
+    pub(super) stepped: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
@@ -142,8 +140,9 @@ impl Engine {
         by: &By<'_>,
         expect: Vec<Expect>,
         changes: Vec<(Chain, StoreChange, Kind)>,
-        more: Vec<Body>,
+        more: Vec<StoreChange>,
     ) -> Result<Appended, StoreError> {
+        let (changes, ties) = self.in_step(changes)?;
         let running = self.store.running()?;
         let mut ended = Vec::new();
         let mut all = Vec::new();
@@ -157,14 +156,15 @@ impl Engine {
                     outcome: Outcome::Aborted,
                 }));
             }
-            all.push(change);
+            all.extend(change);
             all.push(StoreChange::Start {
                 kind,
                 from: self.serves(&chain),
+                with: ties.get(&chain).cloned(),
                 chain,
             });
         }
-        all.extend(more.into_iter().map(StoreChange::Event));
+        all.extend(more);
         let made = self.append_by(by, expect, all)?;
         ended.into_iter().for_each(|rollout| self.forget(rollout));
         Ok(made)
@@ -196,7 +196,8 @@ impl Engine {
     ) -> Result<Appended, StoreError> {
         self.changed = true;
         let appended = self.store.append(&Append {
-            request: by.request,
+            request: by.request.map(|request| RequestId(request.id)),
+            asked: by.request.map(|request| request.content),
             expect,
             who: by.who.to_owned(),
             why: by.why.to_owned(),
@@ -226,11 +227,19 @@ impl Engine {
     pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
         let running = self.store.running();
         let running = self.noted(running)?;
-        for rollout in &running {
-            if self.waits_for_another(rollout, &running) {
+        for (nth, rollout) in running.iter().enumerate() {
+            let is_with = |other: &&Rollout| other.group() == rollout.group();
+            if running.iter().take(nth).any(|other| is_with(&other)) {
                 continue;
             }
-            self.advance(rollout, now_ms)?;
+            let group: Vec<&Rollout> = running.iter().filter(is_with).collect();
+            let mut waits = false;
+            for rollout in &group {
+                waits |= self.waits_for_another(rollout, &running);
+            }
+            if !waits {
+                self.advance(&group, now_ms)?;
+            }
         }
         self.end_kills(now_ms)
     }
@@ -293,90 +302,6 @@ impl Engine {
         waits.is_some()
     }
 
-    fn advance(&mut self, rollout: &Rollout, now_ms: u64) -> Result<(), StoreError> {
-        let (chain, from, to) = match &rollout.subject {
-            Subject::Version { chain, from, to } => (chain, from, to),
-            Subject::Kill(scope) => return self.advance_kill(rollout, scope, now_ms),
-        };
-        let target = self.target(rollout, chain, *from, *to, now_ms)?;
-        let reports = self.fleet.reports(chain, *to, now_ms);
-        match plan::plan(&target, &reports, now_ms) {
-            Step::Hold { why, .. } => {
-                self.waits.insert(rollout.id, why);
-            }
-            Step::Advance { to: step } => self.step(rollout.id, &step, now_ms)?,
-            Step::TakeBack { why } => {
-                complain(format_args!("{chain}: version {to} is taken back: {why}"));
-                self.take_back(rollout.id, chain, *from, &why)?;
-            }
-            Step::Done => {
-                let since = self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
-                self.serving
-                    .insert(chain.clone(), Served { number: *to, since });
-                say(format_args!(
-                    "Seawall serves version {to} of {chain} to all"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a step.
-    pub(super) fn step(
-        &mut self,
-        rollout: u64,
-        step: &StepSpec,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        self.stepped.insert(rollout, now_ms);
-        let why = format!("step {} at {}", step.step + 1, step.share);
-        let body = StoreChange::Event(step.entry(rollout));
-        self.append(PLANNER, &why, Vec::new(), vec![body])?;
-        self.waits.insert(rollout, why);
-        Ok(())
-    }
-
-    /// Ends a rollout, and makes the newest version what serves.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn take_back(
-        &mut self,
-        rollout: u64,
-        chain: &Chain,
-        from: Option<u64>,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        self.end(rollout, Outcome::TakenBack, why)?;
-        self.go_back(chain, from, PLANNER, why)
-    }
-
-    /// A new version that is what serves.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn go_back(
-        &mut self,
-        chain: &Chain,
-        to: Option<u64>,
-        who: &str,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        let head = self.store.head(chain)?;
-        let change = match to {
-            Some(number) if head.as_ref().is_some_and(|head| head.number == number) => {
-                return Ok(());
-            }
-            Some(number) => StoreChange::Return(chain.clone(), number),
-            None if *chain == Chain::Platform => return Ok(()),
-            None => StoreChange::Delete(chain.clone()),
-        };
-        let why = format!("back to what serves: {why}");
-        let changes = vec![(chain.clone(), change, Kind::Return)];
-        self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
-        Ok(())
-    }
-
     pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
         self.waits.remove(&rollout);
@@ -422,7 +347,7 @@ impl Engine {
         Taken::of(rollout, at)
     }
 
-    fn target(
+    pub(super) fn target(
         &mut self,
         rollout: &Rollout,
         chain: &Chain,

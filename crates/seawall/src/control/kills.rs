@@ -14,7 +14,9 @@ use seawall_control::store::{
 use seawall_model::Share;
 use seawall_model::tempo::Kind;
 
+use super::advance::everywhere;
 use super::engine::{Engine, PLANNER};
+use super::make::By;
 use crate::say::{complain, say};
 
 /// Switches that are looked at.
@@ -29,7 +31,7 @@ impl Engine {
     ///
     /// # Errors
     /// As the store says.
-    pub fn kill(&mut self, switch: KillSwitch, who: &str, why: &str) -> Result<u64, StoreError> {
+    pub fn kill(&mut self, switch: KillSwitch, by: &By<'_>) -> Result<u64, StoreError> {
         let running = self.store().running()?;
         let same = |rollout: &&Rollout| rollout.subject == Subject::Kill(switch.scope.clone());
         let ends = running.iter().filter(same).map(|rollout| {
@@ -40,7 +42,7 @@ impl Engine {
         });
         let mut changes: Vec<StoreChange> = ends.collect();
         changes.push(StoreChange::Kill(switch));
-        let made = self.append(who, why, Vec::new(), changes)?;
+        let made = self.append_by(by, Vec::new(), changes)?;
         Ok(made.rollouts.first().copied().unwrap_or(made.last))
     }
 
@@ -48,7 +50,7 @@ impl Engine {
     ///
     /// # Errors
     /// As the store says.
-    pub fn end_kill(&mut self, scope: &Scope, who: &str, why: &str) -> Result<bool, StoreError> {
+    pub fn end_kill(&mut self, scope: &Scope, by: &By<'_>) -> Result<bool, StoreError> {
         if self.store().stands("kill", &scope.key())?.is_none() {
             return Ok(false);
         }
@@ -65,7 +67,7 @@ impl Engine {
             })
             .collect();
         changes.push(StoreChange::Event(Body::KillCleared(scope.clone())));
-        self.append(who, why, Vec::new(), changes)?;
+        self.append_by(by, Vec::new(), changes)?;
         Ok(true)
     }
 
@@ -106,12 +108,13 @@ impl Engine {
                     scope.key()
                 ));
                 self.end(rollout.id, Outcome::TakenBack, &why)?;
-                self.end_kill(scope, PLANNER, &why)?;
+                self.end_kill(scope, &By::new(PLANNER, &why))?;
             }
             Step::Done => {
-                self.end(rollout.id, Outcome::Complete, "it is everywhere")?;
+                let why = everywhere(&target, &reports);
+                self.end(rollout.id, Outcome::Complete, &why)?;
                 say(format_args!(
-                    "Seawall has switched off {} everywhere",
+                    "Seawall has switched off {}: {why}",
                     scope.key()
                 ));
             }
@@ -133,7 +136,7 @@ impl Engine {
                 .tempo
                 .scaled(Duration::from_secs(switch.seconds) + LATE);
             if u128::from(now_ms.saturating_sub(since)) > lasts.as_millis() {
-                self.end_kill(&switch.scope.clone(), PLANNER, "its time is over")?;
+                self.end_kill(&switch.scope.clone(), &By::new(PLANNER, "its time is over"))?;
             }
         }
         Ok(())

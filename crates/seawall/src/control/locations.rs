@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Control;
 use super::asks::{self, JoinToken, NotMade};
+use super::barred::barred;
 use super::engine::unix;
 use super::make::By;
 use super::words::Report;
@@ -153,15 +154,14 @@ impl Control {
         // Before anything is written: the certificate can be made.
         let told = self.let_in(&ask.location, &ask.keys)?;
         let last = self.engine.store().last()?;
-        let changes = [
-            Body::TokenRevoked { name },
-            Body::LocationJoined {
-                location: ask.location.clone(),
-                key: ask.keys.hash(),
-                keys: ask.keys,
-                architecture: ask.architecture,
-            },
-        ];
+        let mut changes = vec![Body::TokenRevoked { name }];
+        changes.extend(self.other_keys(&ask.location, &ask.keys)?);
+        changes.push(Body::LocationJoined {
+            location: ask.location.clone(),
+            key: ask.keys.hash(),
+            keys: ask.keys,
+            architecture: ask.architecture,
+        });
         let who = format!("location:{}", ask.location);
         let changes = changes.into_iter().map(StoreChange::Event).collect();
         self.engine.append(
@@ -183,14 +183,12 @@ impl Control {
         let Body::LocationJoined { key, .. } = &entry.body else {
             return Ok(false);
         };
-        // The token was revoked in the entry before.
-        let before = self
-            .engine
-            .store()
-            .log(entry.seq.saturating_sub(1).max(1), 1)?;
+        // The token was revoked in the same append, a few entries before.
+        let before = entry.seq.saturating_sub(3).max(1);
+        let before = self.engine.store().log(before, 3)?;
         let by =
             |entry: &Entry| matches!(&entry.body, Body::TokenRevoked { name } if name == token);
-        Ok(*key == ask.keys.hash() && before.first().is_some_and(by))
+        Ok(*key == ask.keys.hash() && before.iter().any(by))
     }
 
     fn let_in(&mut self, location: &str, keys: &LocationKeys) -> Result<Vec<u8>> {
@@ -261,17 +259,18 @@ impl Control {
 
     /// A location is one of ours no more.
     pub(super) fn leave(&mut self, location: &str, by: &By<'_>) -> Result<asks::Answer, NotMade> {
-        if self.engine.store().stands("location", location)?.is_none() {
+        let Some(entry) = self.engine.store().stands("location", location)? else {
             return Err(NotMade::Unknown(format!(
                 "no location {location} has joined: `seawall control locations` lists them"
             )));
-        }
-        let body = Body::LocationLeft {
-            location: location.to_owned(),
         };
-        let done = self.write(body, by)?;
+        let mut changes = vec![StoreChange::Event(Body::LocationLeft {
+            location: location.to_owned(),
+        })];
+        changes.extend(barred(&entry).map(StoreChange::Event));
+        self.engine.append_by(by, Vec::new(), changes)?;
         self.places_changed();
-        Ok(done)
+        Ok(asks::Answer::Done)
     }
 
     /// Traffic is led away from a location, or back to it.
@@ -377,7 +376,7 @@ fn token_of(hash: &Hash) -> String {
     format!("join-{short}")
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = text
         .chars()
         .map(|digit| digit.to_digit(16))

@@ -1,35 +1,28 @@
 //! From a document to versions: what is new in it is compiled, then each zone and what all zones share get a version and a rollout.
 //!
-//! A document never deletes what it leaves out. The file that `up` is given is another matter: what an earlier import of that
-//! very file brought, and nobody changed since, goes when the file leaves it out, as a tombstone.
+//! A document never deletes what it leaves out. The file that `up` is given is another matter: see [`import`](super::import).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use seawall_control::store::{Body, Change as StoreChange, Expect, RequestId, StoreError};
-use seawall_control::version::{Hash, Version, assemble, platform_text, zone_text};
+use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
+use seawall_control::version::{Hash, Version, assemble, platform_text};
 use seawall_guard::StageDef;
-use seawall_model::document::{self, Parsed};
+use seawall_model::document;
 use seawall_model::tempo::Kind;
-use seawall_model::{Document, Limits};
+use seawall_model::{Document, Limits, Problem, Problems};
 
 use super::answer::unknown;
-use super::asks::{Applied, Checked, Conflict, NotMade, Told, When};
+use super::asks::{Applied, Checked, Conflict, NotMade, Request, Told, When};
 use super::diff::diff;
 use super::engine::Engine;
 use super::machine;
-use crate::cli::Up;
-use crate::configure;
 use crate::file;
 use crate::order::Chain;
-use crate::say::{complain, say};
 use crate::token::{self, Scope, Token};
 
 /// Chains that are asked for at once.
-const CHAINS: usize = 1_000;
-
-/// Versions that are looked through for one that the planner did not make.
-const LOOKED_AT: usize = 20;
+pub(super) const CHAINS: usize = 1_000;
 
 /// What makes versions.
 pub struct Maker<'e> {
@@ -47,7 +40,7 @@ pub struct By<'b> {
     /// Why.
     pub why: &'b str,
     /// What the asker calls this very request.
-    pub request: Option<RequestId>,
+    pub request: Option<Request>,
 }
 
 impl<'b> By<'b> {
@@ -71,6 +64,8 @@ pub struct Wanted<'w> {
     pub chain: Option<&'w Chain>,
     /// What was looked at before.
     pub when: Option<&'w When>,
+    /// Guards that ask for a person need ask no more.
+    pub approve: bool,
     /// The token by which it came, if it did not come from the owner of this machine.
     pub token: Option<&'w Token>,
 }
@@ -80,7 +75,24 @@ pub struct Wanted<'w> {
 struct New {
     changes: Vec<(Chain, StoreChange, Kind)>,
     expect: Vec<Expect>,
-    unchanged: usize,
+    unchanged: Vec<Chain>,
+}
+
+/// What is wrong with changes.
+pub(super) struct Found {
+    /// Each problem with the zone whose it is; none: it is everybody's.
+    pub(super) list: Vec<(Option<Chain>, Problem)>,
+    /// So many are not listed.
+    more: u64,
+}
+
+impl Found {
+    pub(super) fn problems(self) -> Problems {
+        Problems {
+            list: self.list.into_iter().map(|(_, problem)| problem).collect(),
+            more: self.more,
+        }
+    }
 }
 
 impl Maker<'_> {
@@ -90,16 +102,28 @@ impl Maker<'_> {
     /// All problems, that somebody else was first, or that the token does not allow it.
     pub fn apply(&mut self, wanted: &Wanted<'_>, by: &By<'_>) -> Result<Applied, NotMade> {
         let new = self.new_of(wanted)?;
-        if new.changes.is_empty() {
-            return Ok(Applied {
-                unchanged: new.unchanged,
-                ..Applied::default()
-            });
+        let mut more = Vec::new();
+        let mut notes = Vec::new();
+        if wanted.approve {
+            // In the same append: what was told to be there is there whole.
+            let begin = new.changes.iter().map(|(chain, ..)| chain.clone());
+            more.extend(begin.map(StoreChange::Approve));
+            for (rollout, chain) in self.engine.unapproved(&new.unchanged)? {
+                more.push(StoreChange::Event(Body::Approved { rollout }));
+                notes.push(format!(
+                    "{chain}: what is on its way already goes on (rollout {rollout})"
+                ));
+            }
         }
-        let made = self.engine.make(by, new.expect, new.changes, Vec::new())?;
+        let mut applied = Applied::default();
+        if !new.changes.is_empty() || !more.is_empty() {
+            let made = self.engine.make(by, new.expect, new.changes, more)?;
+            applied = super::answer::applied(&made);
+        }
         Ok(Applied {
-            unchanged: new.unchanged,
-            ..super::answer::applied(&made)
+            unchanged: new.unchanged.len(),
+            notes,
+            ..applied
         })
     }
 
@@ -112,7 +136,7 @@ impl Maker<'_> {
         let changes = new.changes.into_iter().map(|(chain, _, _)| chain);
         Ok(Checked {
             changes: changes.collect(),
-            unchanged: new.unchanged,
+            unchanged: new.unchanged.len(),
         })
     }
 
@@ -195,7 +219,7 @@ impl Maker<'_> {
         };
         new.expect.push(Expect::Head(chain.clone(), expected));
         if newest.is_some_and(|head| head.hash == Hash::of(text.as_bytes())) {
-            new.unchanged += 1;
+            new.unchanged.push(chain);
             return Ok(());
         }
         new.changes
@@ -288,6 +312,22 @@ impl Maker<'_> {
         changes: &[(Chain, StoreChange, Kind)],
         order: &[&str],
     ) -> Result<(), NotMade> {
+        let found = self.found_in(changes, order)?;
+        if found.list.is_empty() {
+            return Ok(());
+        }
+        Err(NotMade::Problems(found.problems()))
+    }
+
+    /// As [`check`](Self::check): what is wrong, and whose it is.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(super) fn found_in(
+        &mut self,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<Found, StoreError> {
         let mut texts = self.newest_texts()?;
         let mut changed = BTreeSet::new();
         for (chain, change, _) in changes {
@@ -307,38 +347,39 @@ impl Maker<'_> {
         let mut limits = Limits::default();
         limits.document_bytes *= 4;
         let parsed = document::parse_zones(&whole, &limits);
-        let mut problems = file::problems(&parsed, Path::new("/"), self.stages);
+        let problems = file::problems(&parsed, Path::new("/"), self.stages);
         let platform_changes = changed.contains(&Chain::Platform);
-        let zone_at = |path: &str| {
-            let (index, rest) = zone_of(path)?;
-            Some((names.get(index)?, rest.to_owned()))
+        let mut found = Found {
+            list: Vec::new(),
+            more: problems.more,
         };
-        let concerns = |path: &str| match zone_at(path) {
+        for mut problem in problems.list {
+            let place = zone_of(&problem.path)
+                .and_then(|(index, rest)| Some((names.get(index)?.clone(), rest.to_owned())));
+            let Some((zone, rest)) = place else {
+                (problem.line, problem.column) = (None, None);
+                found.list.push((None, problem));
+                continue;
+            };
             // A zone that was bad before is its own affair, unless what all zones share is what made it so.
-            Some((zone, _)) => changed.contains(zone) || platform_changes,
-            None => true,
-        };
-        problems.list.retain(|problem| concerns(&problem.path));
-        if problems.list.is_empty() {
-            return Ok(());
-        }
-        for problem in &mut problems.list {
+            if !changed.contains(&zone) && !platform_changes {
+                continue;
+            }
             // Lines are those of a text that nobody has seen.
             (problem.line, problem.column) = (None, None);
-            if let Some((zone, rest)) = zone_at(&problem.path) {
-                let place = order.iter().position(|name| Some(*name) == zone.zone());
-                problem.what = format!("in {zone}: {}", problem.what);
-                problem.path = match place {
-                    Some(place) => format!("zone[{place}]{rest}"),
-                    None => format!("zone{rest}"),
-                };
-            }
+            let place = order.iter().position(|name| Some(*name) == zone.zone());
+            problem.what = format!("in {zone}: {}", problem.what);
+            problem.path = match place {
+                Some(place) => format!("zone[{place}]{rest}"),
+                None => format!("zone{rest}"),
+            };
+            found.list.push((Some(zone), problem));
         }
-        Err(NotMade::Problems(problems))
+        Ok(found)
     }
 
     /// The newest texts of all chains, without those of deleted zones.
-    fn newest_texts(&mut self) -> Result<BTreeMap<Chain, String>, NotMade> {
+    fn newest_texts(&mut self) -> Result<BTreeMap<Chain, String>, StoreError> {
         let mut texts = BTreeMap::new();
         let mut after = None;
         loop {
@@ -354,144 +395,6 @@ impl Maker<'_> {
             }
         }
     }
-
-    /// Brings in what the flags and their file say, when it is not what they said the last time. Before the first import of all
-    /// comes what the edge was started with, which is `live`.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn import(&mut self, up: &Up, live: Option<Parsed>) -> Result<(), NotMade> {
-        let path = match &up.config {
-            Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-            None => "flags".into(),
-        };
-        let path = path.display().to_string();
-        if let Some(live) = live
-            && self.engine.store().last()? == 0
-        {
-            self.take_in(&path, live)?;
-        }
-        self.take_in(&path, configure::parsed(up))
-    }
-
-    fn take_in(&mut self, path: &str, parsed: Parsed) -> Result<(), NotMade> {
-        if !parsed.platform_ok {
-            let problems = parsed.problems.unwrap_or_default();
-            complain(format_args!(
-                "{path} is not taken in, what is live stays live:\n{problems}"
-            ));
-            return Ok(());
-        }
-        let hash = Hash::of(parsed.document.to_toml().as_bytes());
-        let last = self.engine.store().stands("import", path)?;
-        let same =
-            |body: &Body| matches!(body, Body::FileImported { hash: last, .. } if *last == hash);
-        if last.as_ref().is_some_and(|last| same(&last.body)) {
-            return Ok(());
-        }
-        let is_first = self.engine.store().last()? == 0;
-        let who = format!("file:{path}");
-        let changes = self.new_in(&parsed, &who, is_first)?;
-        let imported = Body::FileImported {
-            path: path.to_owned(),
-            hash,
-        };
-        if !is_first
-            && !changes.is_empty()
-            && let Err(NotMade::Problems(problems)) = self.check(&changes, &[])
-        {
-            complain(format_args!(
-                "{path} is not taken in, what is live stays live:\n{problems}"
-            ));
-            return Ok(());
-        }
-        let many = changes.len();
-        let why = if is_first {
-            "the first import"
-        } else {
-            "the file has changed"
-        };
-        let made = self
-            .engine
-            .make(&By::new(&who, why), Vec::new(), changes, vec![imported])?;
-        if is_first {
-            self.engine.serves_already(&made)?;
-        } else if many > 0 {
-            say(format_args!(
-                "Seawall takes in {path}: {many} change(s), by and by"
-            ));
-        }
-        Ok(())
-    }
-
-    fn new_in(
-        &mut self,
-        parsed: &Parsed,
-        who: &str,
-        is_first: bool,
-    ) -> Result<Vec<(Chain, StoreChange, Kind)>, NotMade> {
-        let document = &parsed.document;
-        let mut new = vec![(Chain::Platform, platform_text(document), Kind::Platform)];
-        for (index, zone) in document.zones.iter().enumerate() {
-            if !parsed.bad_zones.contains(&index) {
-                new.push((Chain::Zone(zone.name.clone()), zone_text(zone), Kind::Zone));
-            }
-        }
-        let mut named: BTreeSet<Chain> = document
-            .zones
-            .iter()
-            .map(|zone| Chain::Zone(zone.name.clone()))
-            .collect();
-        named.insert(Chain::Platform);
-        let mut changes = Vec::new();
-        for (chain, text, kind) in new {
-            let head = self.engine.store().head(&chain)?;
-            let Some(head) = head else {
-                changes.push((chain.clone(), StoreChange::Document(chain, text), kind));
-                continue;
-            };
-            if !head.tombstone && head.hash == Hash::of(text.as_bytes()) {
-                continue;
-            }
-            let by = last_by_hand(self.engine, &chain)?;
-            if by.is_some_and(|by| !by.starts_with("file:")) {
-                complain(format_args!(
-                    "{chain} was changed by {} since the file was taken in (version {}: {}): that stays live. `seawall diff` shows it; \
-                     `seawall apply` with the file takes the file's, and writing it into the file keeps it",
-                    head.author, head.number, head.why
-                ));
-                continue;
-            }
-            changes.push((chain.clone(), StoreChange::Document(chain, text), kind));
-        }
-        if is_first {
-            return Ok(changes);
-        }
-        let mut after = None;
-        loop {
-            let heads = self.engine.store().heads(after.as_ref(), CHAINS)?;
-            let Some(last) = heads.last() else {
-                return Ok(changes);
-            };
-            after = Some(last.chain.clone());
-            for head in heads {
-                if !head.tombstone
-                    && !named.contains(&head.chain)
-                    && last_by_hand(self.engine, &head.chain)?.as_deref() == Some(who)
-                {
-                    let chain = head.chain;
-                    changes.push((chain.clone(), StoreChange::Delete(chain), Kind::Zone));
-                }
-            }
-        }
-    }
-}
-
-/// Who made a chain's newest version, the planner aside.
-fn last_by_hand(engine: &mut Engine, chain: &Chain) -> Result<Option<String>, StoreError> {
-    let history = engine.store().history(chain, None, LOOKED_AT)?;
-    let mut by_hand = history.into_iter().map(|version| version.author);
-    Ok(by_hand.find(|author| author != super::engine::PLANNER))
 }
 
 /// The index of the zone that a problem's path begins with, and the rest of the path.

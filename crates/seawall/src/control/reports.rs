@@ -53,6 +53,7 @@ pub fn about(
         refused: refused
             .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
             .collect(),
+        held: report.held.contains(chain),
         ..plan::Report::default()
     }
 }

@@ -204,6 +204,7 @@ impl Follower {
             drained: told.drained.contains(&self.location),
             away: told.away.contains(&self.location),
             signed_at: told.at,
+            barred: told.barred.iter().map(|barred| barred.key).collect(),
         })
     }
 

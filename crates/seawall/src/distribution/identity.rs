@@ -177,6 +177,16 @@ pub fn is_of(certificate: &CertificateDer<'_>, location: &str, point: Option<&[u
     named && point.is_none_or(|point| !point.is_empty() && keyed(point))
 }
 
+/// The key that a certificate is for, an uncompressed point of P-256; none where it is for another kind of key.
+pub fn key_of<'c>(certificate: &'c CertificateDer<'_>) -> Option<&'c [u8]> {
+    // A SubjectPublicKeyInfo of such a key (RFC 5480) begins with the same bytes whatever the key is.
+    const BEGINS: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    let at = certificate
+        .windows(BEGINS.len())
+        .position(|part| part == BEGINS)?;
+    certificate.get(at + BEGINS.len()..)?.get(..65)
+}
+
 /// A certificate chain, of PEM.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ use super::follower::Follower;
 use super::identity::{self, Authority, CONTROL};
 use super::news::News;
 use super::publisher::now_ms;
-use super::serve::{self, Hands};
+use super::serve::{self, Barred, Hands, Readers};
 use super::source::{Remote, Source};
 use crate::data::Data;
 
@@ -66,7 +66,7 @@ impl Place {
         let hands = Hands {
             folder: folder.clone(),
             changed: changes,
-            known: None,
+            readers: Readers::But(watch::channel(Some(Barred::new())).1),
             questions: None,
         };
         let tls = authority.server().unwrap();

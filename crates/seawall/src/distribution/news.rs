@@ -2,6 +2,7 @@
 
 use seawall_bundle::{Kill, Version};
 
+use super::serve::Barred;
 use crate::order::{Chain, Change, OnTrial};
 
 /// What a new manifest says to this location.
@@ -28,6 +29,8 @@ pub struct Beside {
     pub away: bool,
     /// When the manifest was made, in milliseconds since 1970.
     pub signed_at: u64,
+    /// The keys of locations that have left: who hands on lets them in no more.
+    pub barred: Barred,
 }
 
 /// What came of looking.

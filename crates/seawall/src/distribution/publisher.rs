@@ -221,6 +221,7 @@ impl Publisher {
         let more = manifest.put_trials(trials, &self.limits)?;
         manifest.kills = engine.kills()?;
         manifest.away = engine.fleet.away().to_vec();
+        manifest.barred = engine.barred(now_ms() / 1_000, self.limits.barred)?;
         let last = self.last.as_ref();
         if !self.is_due() && last.is_some_and(|last| says_the_same(last, &manifest)) {
             self.used = Used {
@@ -384,7 +385,8 @@ impl Publisher {
                 parent: from.unwrap_or(0),
                 object: object.context("a version on trial")?,
                 shares: vec![share(engine, &rollout)],
-                salt: rollout.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                // Those that go in step are tried by the same clients.
+                salt: rollout.group().wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 expires_after_s: self.tempo.scaled(FORGOTTEN).max(LEAST_FORGOTTEN).as_secs(),
             });
         }

@@ -109,6 +109,18 @@ pub type Question = (Asked, oneshot::Sender<Answer>);
 /// The key of each location that may read: an uncompressed point of P-256.
 pub type Known = std::collections::BTreeMap<String, Vec<u8>>;
 
+/// The SHA-256 of each key that is let in no more though its certificate is good.
+pub type Barred = BTreeSet<Hash>;
+
+/// Who may read.
+#[derive(Clone)]
+pub enum Readers {
+    /// These, with these keys: control knows all of them.
+    Known(watch::Receiver<Known>),
+    /// Whoever has a certificate of the authority in its own name, but for these keys; none: nobody knows yet which.
+    But(watch::Receiver<Option<Barred>>),
+}
+
 /// What is handed out, and to whom.
 #[derive(Clone)]
 pub struct Hands {
@@ -116,8 +128,8 @@ pub struct Hands {
     pub folder: Folder,
     /// Tells when the manifest there is another one.
     pub changed: watch::Receiver<u64>,
-    /// Who may read; none: whoever has a certificate of the authority in its own name.
-    pub known: Option<watch::Receiver<Known>>,
+    /// To these.
+    pub readers: Readers,
     /// Where control hears questions; none: this is not control.
     pub questions: Option<mpsc::Sender<Question>>,
 }
@@ -254,11 +266,8 @@ async fn answer(
             None => (404, b"this is not control".to_vec()),
         },
         _ => match who(&request, hands, shown) {
-            Some(location) => known(request, hands, location, &path).await,
-            None => (
-                403,
-                b"no location's certificate, or not one of ours any more: join again".to_vec(),
-            ),
+            Ok(location) => known(request, hands, location, &path).await,
+            Err(answer) => answer,
         },
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -269,21 +278,36 @@ async fn answer(
     response
 }
 
-/// The location that asks, if its certificate says so.
+/// The location that asks, if its certificate says so and it has not left.
 fn who(
     request: &Request<Incoming>,
     hands: &Hands,
     shown: Option<&CertificateDer<'static>>,
-) -> Option<String> {
-    let location = request.headers().get(LOCATION)?.to_str().ok()?;
-    let is_it = match &hands.known {
-        None => identity::is_of(shown?, location, None),
-        Some(known) => {
+) -> Result<String, Answer> {
+    let none = || {
+        let why = b"no location's certificate, or not one of ours any more: join again";
+        (403, why.to_vec())
+    };
+    let location = request.headers().get(LOCATION);
+    let location = location.and_then(|name| name.to_str().ok());
+    let (location, shown) = location.zip(shown).ok_or_else(none)?;
+    let is_it = match &hands.readers {
+        Readers::Known(known) => {
             let known = known.borrow();
-            identity::is_of(shown?, location, Some(known.get(location)?))
+            let key = known.get(location);
+            key.is_some_and(|key| identity::is_of(shown, location, Some(key)))
+        }
+        Readers::But(barred) => {
+            let barred = barred.borrow();
+            let Some(barred) = barred.as_ref() else {
+                return Err((503, b"nothing was believed here yet: ask again".to_vec()));
+            };
+            // Without a key that can be read nobody can be told from who has left.
+            let key = identity::key_of(shown).map(Hash::of);
+            identity::is_of(shown, location, None) && key.is_some_and(|key| !barred.contains(&key))
         }
     };
-    is_it.then(|| location.to_owned())
+    is_it.then(|| location.to_owned()).ok_or_else(none)
 }
 
 /// What a location asks.

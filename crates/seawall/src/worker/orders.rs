@@ -251,6 +251,8 @@ impl Making<'_> {
             };
             // One that is to go is asked for by its host too.
             let Some(known) = put.after.as_ref().or(put.before.as_ref()) else {
+                // What is to be taken away is not there: that is done.
+                tried.push(with_arms(on, before));
                 continue;
             };
             let mut one = with_arms(on, before);

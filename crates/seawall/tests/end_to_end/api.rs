@@ -3,6 +3,7 @@
 
 mod described;
 mod hostile;
+mod once;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -250,42 +251,6 @@ fn of_two_administrators_the_second_is_told_what_the_first_changed() {
     );
     let numbers = api.get("/zones/a.test/versions");
     assert_eq!(numbers["versions"][0]["number"], 3);
-}
-
-#[test]
-fn the_same_request_again_has_no_second_effect() {
-    let site = Answering::start("good");
-    let api = Api::start(&zone("a.test", &site.url(), ""));
-    let text = zone("a.test", &site.url(), "redirect_https = true\n");
-    let once = ["-H", "If-Match: *", "-H", "Idempotency-Key: 7f1c"];
-    let put = |token: &str, text: &str| {
-        let done = api.put(token, "/zones/a.test/document", text, &once);
-        assert_eq!(done.status, 200, "{}", done.text());
-        json(&done)["versions"].clone()
-    };
-    let first = put(&api.token, &text);
-    // In between somebody went back: without the key it would be a change again.
-    let back = api.post(&api.token, "/zones/a.test/rollback", "{}");
-    assert_eq!(back.status, 200, "{}", back.text());
-    assert_eq!(put(&api.token, &text), first);
-    assert_eq!(
-        api.get("/zones/a.test/versions")["versions"][0]["number"],
-        3
-    );
-    // Another token's key is another's, and other content is another request.
-    let other = api.token("other", &["write:*"]);
-    assert_ne!(put(&other, &text), first);
-    let pin = ["-X", "PUT", "-H", "Idempotency-Key: p"];
-    for _ in 0..2 {
-        assert_eq!(api.ask(&pin, "/zones/a.test/pin").status, 204);
-    }
-    let audit = api.get("/audit");
-    let pins = audit["entries"].as_array().unwrap().iter();
-    assert_eq!(
-        pins.filter(|entry| entry["what"]["kind"] == "pinned")
-            .count(),
-        1
-    );
 }
 
 #[test]

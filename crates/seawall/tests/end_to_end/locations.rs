@@ -414,6 +414,85 @@ fn an_edge_that_reads_from_a_relay_alone_gets_changes() {
 }
 
 #[test]
+fn who_left_reads_nothing_more_from_a_relay_either() {
+    let site = Answering::start("good");
+    let control = Control::start(100);
+    let (code, said) = control.apply(&first(&site.url()), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let ams = control.joined("ams", &["--relay", "127.0.0.1:0"]);
+    let relay = until("where ams hands on", || {
+        let log = ams.log();
+        let (_, rest) = log.split_once("hands on what control has published, on ")?;
+        Some(format!("https://{}", rest.lines().next()?))
+    });
+    let lead = Lead::to(control.listens());
+    let url = format!("https://{}", lead.listens);
+    let token = control.token("lhr", &[]);
+    let words = ["--join", &url, "--token", &token, "--source", &relay];
+    let lhr = edge(Folder::new(), "100", &words);
+    until("lhr is heard of", || {
+        place(&control.places(), "lhr")["generation"].as_u64()
+    });
+    // From now on it has the relay alone, which lets it read as long as it is one of ours.
+    lead.close();
+    let (code, said) = control.asks(&["drain", "--location", "lhr"]);
+    assert_eq!(code, Some(0), "{said}");
+    control.applies(&without(&site.url(), "/one"));
+    refuses(&lhr, "/one");
+    let (code, said) = control.asks(&["control", "leave", "lhr", "--why", "sold"]);
+    assert_eq!(code, Some(0), "{said}");
+    let refused = || lhr.log().matches(&format!("{relay}: ")).count();
+    until("the relay refuses it", || {
+        (lhr.log().contains("403") && refused() > 0).then_some(())
+    });
+    control.applies(&without(&site.url(), "/two"));
+    refuses(&ams, "/two");
+    // It serves what it had.
+    assert_eq!((get(&lhr, "/one"), get(&lhr, "/two")), (403, 200));
+    // Another machine under the same name is let in again; the old key never is.
+    let stolen = struck(lhr);
+    let token = control.token("lhr", &[]);
+    let words = [
+        "--join",
+        &control.url(),
+        "--token",
+        &token,
+        "--source",
+        &relay,
+    ];
+    let lhr = edge(Folder::new(), "100", &words);
+    refuses(&lhr, "/two");
+    assert!(!lhr.log().contains("403"), "{}", lhr.log());
+    let stolen = edge(stolen, "100", &[]);
+    control.applies(&without(&site.url(), "/three"));
+    refuses(&lhr, "/three");
+    assert_eq!((get(&stolen, "/one"), get(&stolen, "/three")), (403, 200));
+}
+
+#[test]
+fn a_return_is_said_to_be_everywhere_but_where_nobody_answers() {
+    let site = Answering::start("good");
+    let (control, mut edges) = fleet(100, &site.url(), &["ams", "lhr"]);
+    control.applies(&without(&site.url(), "/no"));
+    edges.iter().for_each(|edge| refuses(edge, "/no"));
+    let (code, said) = control.asks(&["rollback", "a.test", "--wait"]);
+    assert!(
+        code == Some(0) && said.contains("it is everywhere\n"),
+        "{said}"
+    );
+    assert_eq!((get(&edges[0], "/no"), get(&edges[1], "/no")), (200, 200));
+    control.applies(&without(&site.url(), "/no"));
+    let _lhr = struck(edges.pop().unwrap());
+    let (code, said) = control.asks(&["rollback", "a.test", "--wait"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("it is everywhere, but lhr is silent"),
+        "{said}"
+    );
+    assert_eq!(get(&edges[0], "/no"), 200);
+}
+
+#[test]
 fn an_edge_that_was_off_gets_all_that_it_missed() {
     let site = Answering::start("good");
     let (control, mut edges) = fleet(100, &site.url(), &["ams", "lhr"]);

@@ -133,6 +133,22 @@ fn an_idle_site_takes_a_change_and_a_bad_one_is_found_by_probes() {
 }
 
 #[test]
+fn a_new_zone_that_is_bad_is_gone_again_at_once() {
+    let site = Answering::start("good");
+    // A minute here lasts six seconds there: nobody waits for a zone that is not there to go.
+    let up = start(&zone(&site.url(), ""), "10");
+    let other = zone(&nowhere(), "").replace("a.test", "b.test");
+    let (code, said) = applied(&up, &other, &["--approve"]);
+    assert_eq!(code, Some(1), "{said}");
+    until("the end of the way back", || {
+        let (_, said) = told(asks(&up, &["rollouts"]));
+        said.contains("no rollout runs").then_some(())
+    });
+    let of = |host: &str| curl(&["-H", &format!("Host: {host}"), &up.url("/")]).status;
+    assert_eq!((of("a.test"), of("b.test")), (200, 421));
+}
+
+#[test]
 fn what_cannot_be_compiled_makes_no_version() {
     let site = Answering::start("good");
     let up = start(&zone(&site.url(), ""), "500");

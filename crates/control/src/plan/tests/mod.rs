@@ -326,6 +326,36 @@ fn a_return_is_at_once_on_one_machine_and_waits_for_nobody_on_many() {
 }
 
 #[test]
+fn a_return_is_complete_once_all_have_it_and_who_has_not_is_named() {
+    let mut bench = Bench::new(Kind::Return, 4);
+    bench.take();
+    bench.watch(20);
+    assert_eq!(bench.take().ring.len(), 4);
+    bench.watch(20);
+    bench.reports[1].candidate = None;
+    // It is heard of and has not got it: that is nowhere near everywhere, however long it lasts.
+    bench.pass(100_000);
+    bench
+        .reports
+        .iter_mut()
+        .for_each(|report| report.age_ms = 0);
+    assert!(bench.why_hold().contains("l01 has not taken it"));
+    bench.reports[1].held = true;
+    assert_eq!(bench.plan(), Step::Done);
+    assert_eq!(
+        without(&bench.target, &bench.reports),
+        ["l01 does not follow control"]
+    );
+    bench.reports[1].held = false;
+    bench.reports[1].age_ms = 100_000;
+    assert_eq!(bench.plan(), Step::Done);
+    assert_eq!(without(&bench.target, &bench.reports), ["l01 is silent"]);
+    bench.target.fleet[1].drained = true;
+    bench.reports.remove(2);
+    assert_eq!(without(&bench.target, &bench.reports), ["l02 is silent"]);
+}
+
+#[test]
 fn a_switch_is_everywhere_within_three_minutes_whoever_is_silent() {
     let mut bench = Bench::new(Kind::Kill, 50);
     let begun = bench.now_ms;

@@ -247,7 +247,7 @@ impl ConfigStore for Postgres {
         self.change(self.patience.appends, &progress, asks)
     }
 
-    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError> {
+    fn made_by(&mut self, request: RequestId) -> Result<Option<(Appended, Hash)>, StoreError> {
         self.ask(self.patience.reads, async |db| {
             let entries = read::of_request(db, &request.0).await?;
             Ok(super::work::done_by(&entries))

@@ -67,7 +67,7 @@ impl ConfigStore for Sqlite {
         write::append(&mut self.db, &self.path, append)
     }
 
-    fn made_by(&mut self, request: RequestId) -> Result<Option<Appended>, StoreError> {
+    fn made_by(&mut self, request: RequestId) -> Result<Option<(Appended, Hash)>, StoreError> {
         self.read(|db| {
             let entries = read::of_request(db, &request.0)?;
             Ok(super::work::done_by(&entries))

@@ -1,4 +1,4 @@
-//! Changes on their way: applying, rollouts, the log of what was done.
+//! Changes on their way: applying, rollouts, emergency switches, the log of what was done.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::{APPROVE, BEFORE, Because, CHANGES, KNOWN, LIMIT, ONCE, WAIT, WHY, of
 use crate::api::call::{Call, Rollouts};
 use crate::api::problem::Problem;
 use crate::api::route::{Gives, Needs, Of, Optional, Route, Takes};
-use crate::control::asks::{Applied, Ask, Checked, Log, Standing, Status};
+use crate::control::asks::{Applied, Ask, Checked, KillMade, Log, NewKill, Standing, Status};
 
 /// All of them.
 pub static ROUTES: &[Route] = &[
@@ -143,6 +143,65 @@ pub static ROUTES: &[Route] = &[
         gives: Gives::Nothing,
         problems: CHANGES,
         ask: |call| decide(call, false),
+    },
+    Route {
+        method: "POST",
+        of: Of::All,
+        path: "/kills",
+        id: "kill",
+        what: "Switches a stage off for a while, in one zone or all, in one location or all",
+        more: "An emergency switch: one location has it first, all others 20 s later. What it means for requests is the stage's: most are left out, `lists` and `access` are closed instead. The same switch again begins its time anew.",
+        needs: Needs::Word("kills"),
+        params: &[ONCE],
+        takes: Takes::Json(of::<NewKill>, Optional::No),
+        gives: Gives::New(of::<KillMade>),
+        problems: &["forbidden", "refused"],
+        ask: |call| {
+            let new: NewKill = call.json()?;
+            Ok(Ask::Kill {
+                stage: new.stage,
+                zone: new.zone,
+                location: new.location,
+                seconds: Some(new.seconds),
+            })
+        },
+    },
+    Route {
+        method: "DELETE",
+        of: Of::All,
+        path: "/kills",
+        id: "end_kill",
+        what: "Switches a stage on again before its time",
+        more: "Stage, zone and location are those that were named when it was switched off.",
+        needs: Needs::Word("kills"),
+        params: &[
+            query("stage", of::<String>, "The stage. It must be there."),
+            query(
+                "zone",
+                of::<String>,
+                "The zone; without it, the switch of all zones.",
+            ),
+            query(
+                "location",
+                of::<String>,
+                "The location; without it, the switch of all locations.",
+            ),
+            WHY,
+            ONCE,
+        ],
+        takes: Takes::Nothing,
+        gives: Gives::Nothing,
+        problems: &["forbidden", "refused"],
+        ask: |call| {
+            let named = |name| call.param(name).map(str::to_owned);
+            let missing = || Problem::of("bad_parameter").saying("`stage` must be there");
+            Ok(Ask::Kill {
+                stage: named("stage").ok_or_else(missing)?,
+                zone: named("zone"),
+                location: named("location"),
+                seconds: None,
+            })
+        },
     },
     Route {
         method: "GET",

@@ -12,6 +12,8 @@ pub struct Status {
     pub version: String,
     /// What keeps the store of versions from answering; none: nothing does.
     pub trouble: Option<String>,
+    /// What of the file that it was given is not taken in, and why; none: all of it is.
+    pub left_out: Option<String>,
     /// The number of the log's last entry; 0 where the store does not answer.
     pub log: u64,
     /// What edges read.

@@ -73,6 +73,18 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("post", "platform_rollback", "/platform/rollback", ""),
     ("delete", "delete_zone", "/zones/b.test", ""),
     ("post", "restore_zone", "/zones/b.test/restore", ""),
+    (
+        "post",
+        "kill",
+        "/kills",
+        "json {\"stage\": \"rules\", \"zone\": \"a.test\", \"seconds\": 60, \"why\": \"a test\"}",
+    ),
+    (
+        "delete",
+        "end_kill",
+        "/kills?stage=rules&zone=a.test&why=a+test",
+        "",
+    ),
     ("get", "audit", "/audit", ""),
     ("get", "locations", "/locations", ""),
     ("post", "join_token", "/locations/lhr/token", ""),

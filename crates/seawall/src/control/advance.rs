@@ -1,0 +1,240 @@
+//! What the planner says of rollouts, carried out. Those that go in step take each step together, and end together: as far as one of
+//! them must wait all do, and what takes one of them back takes all.
+
+use seawall_control::plan::{self, Step, StepSpec, Target};
+use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
+
+use super::engine::{Engine, PLANNER, Served};
+use crate::order::Chain;
+use crate::say::{complain, say};
+
+/// A rollout, and what the planner says of it.
+struct Looked<'r> {
+    rollout: &'r Rollout,
+    chain: &'r Chain,
+    from: Option<u64>,
+    to: u64,
+    step: Step,
+    /// What is told when it is complete.
+    everywhere: String,
+}
+
+/// A rollout, of which chain from which version to which, and what the planner is asked about it.
+type Aimed<'r> = (&'r Rollout, (&'r Chain, Option<u64>, u64), Target);
+
+impl Engine {
+    /// Asks the planner about rollouts that go in step, one or more, and does what it says.
+    pub(super) fn advance(&mut self, group: &[&Rollout], now_ms: u64) -> Result<(), StoreError> {
+        let mut targets = Vec::with_capacity(group.len());
+        for rollout in group {
+            match &rollout.subject {
+                Subject::Version { chain, from, to } => {
+                    let target = self.target(rollout, chain, *from, *to, now_ms)?;
+                    targets.push((*rollout, (chain, *from, *to), target));
+                }
+                Subject::Kill(scope) => return self.advance_kill(rollout, scope, now_ms),
+            }
+        }
+        if targets.iter().any(|(_, _, target)| target.from.is_some()) {
+            // What is new goes with what replaces something: at its shares, not for all at once.
+            for (_, _, target) in &mut targets {
+                target.from = target.from.or(Some(0));
+            }
+        }
+        let reports = self.reports_of(&targets, now_ms);
+        let looked = targets.into_iter().zip(reports);
+        let looked: Vec<Looked<'_>> = looked
+            .map(|((rollout, (chain, from, to), target), reports)| Looked {
+                rollout,
+                chain,
+                from,
+                to,
+                step: plan::plan(&target, &reports, now_ms),
+                everywhere: everywhere(&target, &reports),
+            })
+            .collect();
+        for one in &looked {
+            if let Step::TakeBack { why } = &one.step {
+                return self.take_back(&looked, one, why);
+            }
+        }
+        for one in &looked {
+            if let Step::Hold { why, .. } = &one.step {
+                self.hold(&looked, one, why);
+                return Ok(());
+            }
+        }
+        let steps: Vec<(u64, &StepSpec)> = looked
+            .iter()
+            .filter_map(|one| match &one.step {
+                Step::Advance { to } => Some((one.rollout.id, to)),
+                _ => None,
+            })
+            .collect();
+        if steps.is_empty() {
+            return self.complete(&looked);
+        }
+        self.steps(&steps, now_ms)
+    }
+
+    /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one that nothing
+    /// served before it, what all of them did counts.
+    fn reports_of(&self, targets: &[Aimed<'_>], now_ms: u64) -> Vec<Vec<plan::Report>> {
+        let own = targets
+            .iter()
+            .map(|(_, (chain, _, to), _)| self.fleet.reports(chain, *to, now_ms));
+        let own: Vec<Vec<plan::Report>> = own.collect();
+        let mut all = own.clone();
+        for (nth, (reports, (_, (_, from, _), _))) in all.iter_mut().zip(targets).enumerate() {
+            if from.is_some() {
+                continue;
+            }
+            let others = own.iter().enumerate().filter(|(other, _)| *other != nth);
+            let others: Vec<&plan::Report> = others.flat_map(|(_, told)| told).collect();
+            for report in reports {
+                for other in others
+                    .iter()
+                    .filter(|other| other.location == report.location)
+                {
+                    report.with.add(&other.with);
+                    report.base.add(&other.base);
+                }
+            }
+        }
+        all
+    }
+
+    /// The rollouts of these chains that run without a person's approval.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn unapproved(&mut self, chains: &[Chain]) -> Result<Vec<(u64, Chain)>, StoreError> {
+        let mut running = Vec::new();
+        if !chains.is_empty() {
+            running = self.store().running()?;
+        }
+        let of = |rollout: Rollout| match rollout.subject {
+            Subject::Version { chain, .. } if !rollout.approved && chains.contains(&chain) => {
+                Some((rollout.id, chain))
+            }
+            _ => None,
+        };
+        Ok(running.into_iter().filter_map(of).collect())
+    }
+
+    /// All wait for the one that must.
+    fn hold(&mut self, looked: &[Looked<'_>], one: &Looked<'_>, why: &str) {
+        for other in looked {
+            let why = match &other.step {
+                Step::Hold { why, .. } => why.clone(),
+                _ => format!("it goes in step with {}: {why}", one.chain),
+            };
+            self.waits.insert(other.rollout.id, why);
+        }
+    }
+
+    /// Takes a step.
+    pub(super) fn step(
+        &mut self,
+        rollout: u64,
+        step: &StepSpec,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.steps(&[(rollout, step)], now_ms)
+    }
+
+    /// Takes steps that are taken together, all or none.
+    fn steps(&mut self, steps: &[(u64, &StepSpec)], now_ms: u64) -> Result<(), StoreError> {
+        let Some((_, first)) = steps.first() else {
+            return Ok(());
+        };
+        let share = steps.iter().map(|(_, step)| step.share).min();
+        let share = share.unwrap_or(first.share);
+        let why = format!("step {} at {share}", first.step + 1);
+        let entries = steps.iter().map(|(rollout, step)| {
+            let step = StepSpec {
+                ring: first.ring.clone(),
+                share,
+                ..(*step).clone()
+            };
+            StoreChange::Event(step.entry(*rollout))
+        });
+        let entries = entries.collect();
+        for (rollout, _) in steps {
+            self.stepped.insert(*rollout, now_ms);
+        }
+        self.append(PLANNER, &why, Vec::new(), entries)?;
+        for (rollout, _) in steps {
+            self.waits.insert(*rollout, why.clone());
+        }
+        Ok(())
+    }
+
+    /// They are everywhere.
+    fn complete(&mut self, looked: &[Looked<'_>]) -> Result<(), StoreError> {
+        let Some(why) = looked.first().map(|one| one.everywhere.clone()) else {
+            return Ok(());
+        };
+        let first = self.end_all(looked, Outcome::Complete, &why)?;
+        for (since, one) in (first..).zip(looked) {
+            let served = Served {
+                number: one.to,
+                since,
+            };
+            self.serving.insert(one.chain.clone(), served);
+            say(format_args!(
+                "Seawall serves version {} of {} to all: {}",
+                one.to, one.chain, one.everywhere
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ends them, and makes the newest versions what serves.
+    fn take_back(
+        &mut self,
+        looked: &[Looked<'_>],
+        one: &Looked<'_>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let mut why = why.to_owned();
+        if looked.len() > 1 {
+            why = format!("{} (of {}, which others go in step with)", why, one.chain);
+        }
+        for one in looked {
+            complain(format_args!(
+                "{}: version {} is taken back: {why}",
+                one.chain, one.to
+            ));
+        }
+        self.end_all(looked, Outcome::TakenBack, &why)?;
+        let back = looked.iter().map(|one| (one.chain, one.from));
+        self.go_back(back, PLANNER, &why)
+    }
+
+    /// Ends all of them at once. The number of the first entry that says so.
+    fn end_all(
+        &mut self,
+        looked: &[Looked<'_>],
+        outcome: Outcome,
+        why: &str,
+    ) -> Result<u64, StoreError> {
+        let ends = looked.iter().map(|one| {
+            StoreChange::Event(Body::RolloutEnded {
+                rollout: one.rollout.id,
+                outcome,
+            })
+        });
+        let ends = ends.collect();
+        looked.iter().for_each(|one| self.forget(one.rollout.id));
+        Ok(self.append(PLANNER, why, Vec::new(), ends)?.first)
+    }
+}
+
+/// How a rollout that is complete is told of: who has not got it is named.
+pub(super) fn everywhere(target: &Target, reports: &[plan::Report]) -> String {
+    match plan::without(target, reports).as_slice() {
+        [] => "it is everywhere".into(),
+        some => format!("it is everywhere, but {}", some.join(", ")),
+    }
+}

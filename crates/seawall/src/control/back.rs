@@ -1,0 +1,69 @@
+//! The way back: a rollout ends, and the newest version of its chain is what serves again.
+
+use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
+use seawall_model::tempo::Kind;
+
+use super::engine::Engine;
+use super::make::By;
+use crate::order::Chain;
+
+impl Engine {
+    /// New versions that are what serves, all or none.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn go_back<'c>(
+        &mut self,
+        chains: impl Iterator<Item = (&'c Chain, Option<u64>)>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let mut changes = Vec::new();
+        for (chain, to) in chains {
+            let change = self.way_back(chain, to)?;
+            changes.extend(change.map(|change| (chain.clone(), change, Kind::Return)));
+        }
+        if !changes.is_empty() {
+            let why = format!("back to what serves: {why}");
+            self.make(&By::new(who, &why), Vec::new(), changes, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// What makes the newest version of a chain this one again; none where it is.
+    pub(super) fn way_back(
+        &mut self,
+        chain: &Chain,
+        to: Option<u64>,
+    ) -> Result<Option<StoreChange>, StoreError> {
+        let head = self.store().head(chain)?;
+        Ok(match to {
+            Some(number) if head.as_ref().is_some_and(|head| head.number == number) => None,
+            Some(number) => Some(StoreChange::Return(chain.clone(), number)),
+            None if *chain == Chain::Platform => None,
+            None => Some(StoreChange::Delete(chain.clone())),
+        })
+    }
+
+    /// Ends a rollout by a person's word, with the way back, all of it or nothing; those that go in step with it too.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn abort(&mut self, rollout: &Rollout, by: &By<'_>) -> Result<(), StoreError> {
+        if let Subject::Version { chain, from, .. } = &rollout.subject
+            && let Some(change) = self.way_back(chain, *from)?
+        {
+            // Whatever goes before it ends the rollout that runs.
+            let changes = vec![(chain.clone(), change, Kind::Return)];
+            self.make(by, Vec::new(), changes, Vec::new())?;
+            return Ok(());
+        }
+        let ended = StoreChange::Event(Body::RolloutEnded {
+            rollout: rollout.id,
+            outcome: Outcome::Aborted,
+        });
+        self.append_by(by, Vec::new(), vec![ended])?;
+        self.forget(rollout.id);
+        Ok(())
+    }
+}
