@@ -7,6 +7,8 @@
 //! how bytes are framed, when anything happens.
 
 pub mod date;
+pub mod directives;
+mod fields;
 #[cfg(test)]
 mod made_up;
 pub mod structured;

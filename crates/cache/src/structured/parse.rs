@@ -147,9 +147,7 @@ impl<'a> Input<'a> {
         if !matches!(self.next(), Some(b'a'..=b'z' | b'*')) {
             return Err(Malformed);
         }
-        Ok(self.run(
-            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'),
-        ))
+        Ok(self.run(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*')))
     }
 
     fn bare(&mut self) -> Parsed<Bare<'a>> {
@@ -262,7 +260,8 @@ impl<'a> Input<'a> {
         self.expect(b'"')?;
         let mut bytes = Vec::new();
         loop {
-            let plain = self.run(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"'));
+            let plain =
+                self.run(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"'));
             bytes.extend_from_slice(plain.as_bytes());
             if self.eat(b'"') {
                 let text = String::from_utf8(bytes).map_err(|_| Malformed)?;
@@ -270,7 +269,10 @@ impl<'a> Input<'a> {
             }
             self.expect(b'%')?;
             let (pair, rest) = self.0.split_at_checked(2).ok_or(Malformed)?;
-            if !pair.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            if !pair
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            {
                 return Err(Malformed);
             }
             bytes.push(u8::from_str_radix(pair, 16).map_err(|_| Malformed)?);

@@ -35,7 +35,10 @@ fn dictionaries_of_the_rfc() {
     assert_eq!(inner.get("rating"), Some(&bare(Bare::Decimal(1_500))));
     assert!(matches!(inner.get("feelings"), Some(Member::Inner(items, _)) if items.len() == 2));
     // §4.2.2: the last one of a key holds.
-    assert_eq!(dictionary(b"a=1,b=2,a=3").unwrap().get("a"), Some(&integer(3)));
+    assert_eq!(
+        dictionary(b"a=1,b=2,a=3").unwrap().get("a"),
+        Some(&integer(3))
+    );
     assert!(dictionary(b"").unwrap().is_empty());
     assert!(dictionary(b"  ").unwrap().is_empty());
 }
