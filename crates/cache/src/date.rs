@@ -42,7 +42,7 @@ pub fn parse(text: &[u8], now: u64) -> Option<u64> {
         }
     };
     let is_month = |name: &&str| name.eq_ignore_ascii_case(month);
-    let month = MONTHS.iter().position(|name| is_month(&name))? as u64 + 1;
+    let month = MONTHS.iter().position(is_month)? as u64 + 1;
     let mut parts = time.split(':').map(|part| number(part, 2));
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     // 60 is a leap second.

@@ -8,6 +8,7 @@ mod targeted;
 
 use seawall_model::Fields;
 
+pub(crate) use read::seconds;
 pub use targeted::TARGETED;
 
 /// The most seconds that anything here counts to: 2^31, as RFC 9111 §1.2.2 allows.

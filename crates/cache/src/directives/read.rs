@@ -33,15 +33,16 @@ impl Argument<'_> {
         };
         let names: Vec<Box<[u8]>> = text
             .split(|byte| *byte == b',')
-            .map(|name| name.trim_ascii().to_ascii_lowercase().into())
-            .filter(|name: &Box<[u8]>| !name.is_empty())
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| !name.is_empty())
+            .map(|name| name.to_ascii_lowercase().into())
             .collect();
         (!names.is_empty() && names.iter().all(|name| is_token(name))).then_some(names)
     }
 }
 
 /// Digits only, 2^31 at most.
-pub(super) fn seconds(text: &[u8]) -> Option<u32> {
+pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
