@@ -99,8 +99,12 @@ impl Cache {
                 part.fills.remove(&place.url);
             }
         }
-        // Nobody else knows of this one.
-        Joined::Lead(Lead::new(self, key, self.purges.now(), identity))
+        Joined::Lead(self.alone(key))
+    }
+
+    /// Fetches for itself alone: nobody is to wait for it.
+    pub fn alone(self: &Arc<Self>, key: &Arc<Key>) -> Lead {
+        Lead::new(self, key, self.purges.now(), Vec::new())
     }
 
     /// Becomes the one who validates a response in the background, unless somebody fetches it already.

@@ -61,6 +61,9 @@ impl Hasher for Same {
     }
 }
 
+/// A response and its number in its shard.
+type Stored = (u32, Arc<Entry>);
+
 /// Where a key is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -174,7 +177,7 @@ impl Memory {
             return Found::Nothing;
         };
         part.shard.count(place.key);
-        let mut stored: Vec<(u32, Arc<Entry>)> = Vec::new();
+        let mut stored: Vec<Stored> = Vec::new();
         let all = part.shard.of_key(place.url, &key.bytes);
         stored.extend(all.map(|(number, entry)| (number, Arc::clone(entry))));
         if let [(number, entry)] = stored.as_slice()
@@ -196,12 +199,13 @@ impl Memory {
     fn select(
         &self,
         place: Place,
-        stored: &[(u32, Arc<Entry>)],
+        stored: &[Stored],
         request: &RequestHead,
         purges: &Purges,
     ) -> Found {
         let mut made: Option<(&Vary, Box<[u8]>)> = None;
-        let (mut best, mut other): (Option<&(u32, Arc<Entry>)>, Option<&Arc<Entry>>) = (None, None);
+        let mut best: Option<&Stored> = None;
+        let mut other: Option<&Arc<Entry>> = None;
         for found in stored {
             let (number, entry) = found;
             if purges.is_gone(&entry.stamp) {

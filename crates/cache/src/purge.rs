@@ -106,12 +106,15 @@ struct Mark {
     soft_at: Time,
 }
 
+/// A host, and how targets begin.
+type Prefix = (Box<[u8]>, Box<[u8]>, Mark);
+
 #[derive(Debug, Default)]
 struct Records {
     everything: Mark,
     hosts: HashMap<u64, Mark>,
     tags: HashMap<u64, Mark>,
-    prefixes: Vec<(Box<[u8]>, Box<[u8]>, Mark)>,
+    prefixes: Vec<Prefix>,
     /// The number of the latest one.
     newest: u64,
     /// What was asked for before this cannot be judged any more: its records were dropped.

@@ -140,11 +140,10 @@ impl Shard {
     /// All responses for a key, with their numbers.
     pub(super) fn of_key(&self, url: u64, key: &[u8]) -> impl Iterator<Item = (u32, &Arc<Entry>)> {
         let numbers = self.urls.get(&url).map_or(&[][..], Vec::as_slice);
-        let nodes = numbers.iter().filter_map(|number| {
+        numbers.iter().filter_map(|number| {
             let node = self.nodes.get(*number)?;
             (*node.key == *key).then_some((*number, &node.entry))
-        });
-        nodes
+        })
     }
 
     /// A response was used. Nothing happens where the number names another one by now.
