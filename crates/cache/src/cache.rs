@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use seawall_model::RequestHead;
 
 use crate::fill::{Follower, Lead};
+use crate::head::Head;
 use crate::key::Key;
 use crate::memory::{Entry, Found, Memory, Outside, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
@@ -146,6 +147,27 @@ impl Cache {
         (entry, stored)
     }
 
+    /// A response with another head that is served this once, and not kept; the one that is stored goes.
+    pub fn once(&self, key: &Key, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
+        self.memory.forget(key, old);
+        let stamp = self
+            .purges
+            .restamp(&old.stamp, self.purges.now(), std::iter::empty());
+        let kept = Kept {
+            head,
+            life: old.life,
+            vary: old.vary.clone(),
+        };
+        let selecting = old.selecting.clone();
+        Arc::new(Entry::new(
+            kept,
+            selecting,
+            old.body.clone(),
+            stamp,
+            old.rules,
+        ))
+    }
+
     /// Forgets one response.
     pub fn forget(&self, key: &Key, entry: &Arc<Entry>) {
         self.memory.forget(key, entry);
@@ -219,6 +241,11 @@ impl Cache {
                 filling.zones.remove(&zone);
             }
         }
+    }
+
+    /// The number of purges just now, for a request that is about to be sent.
+    pub fn begun(&self) -> u64 {
+        self.purges.now()
     }
 
     /// Bytes that fills have now.

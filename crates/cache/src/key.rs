@@ -57,7 +57,7 @@ pub struct Parts<'a> {
 }
 
 /// A key, and by what a purge finds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Key {
     /// The key.
     pub bytes: Box<[u8]>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_model::RequestHead;
 
-use super::{BEHIND, Begun, Fill, HOPELESS_FOR, Phase};
+use super::{BEHIND, Begun, Fill, Follower, HOPELESS_FOR, Phase};
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::memory::{Body, Entry, Outside, Piece};
@@ -61,6 +61,21 @@ impl Lead {
     /// The number of purges when its request was sent.
     pub fn begun(&self) -> u64 {
         self.fill.begun()
+    }
+
+    /// Whether all of the body is kept so far. If not, it must not come faster than the slowest who is to get all of it.
+    pub const fn stores(&self) -> bool {
+        self.stores
+    }
+
+    /// Bytes of the body so far.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Follows itself: the leader's own client is not to hold up the others.
+    pub fn follow(&self) -> Option<Follower> {
+        Follower::join(&self.cache, &self.key, &self.fill)
     }
 
     /// The key.

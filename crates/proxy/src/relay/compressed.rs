@@ -141,8 +141,9 @@ impl<'e> Download<'e, '_, '_, '_> {
             let ready = ready.map_err(incomplete)?;
             let last = ready == 0 || self.origin.after(ready) == After::Last;
             encoder.write(self.origin.front(ready)).map_err(hungry)?;
-            self.origin.consume(ready);
+            self.consume(ready);
             if last {
+                self.consumed();
                 out.append(&mut encoder.take());
                 out.append(&mut encoder.finish().map_err(hungry)?);
                 let trailers = self
