@@ -537,6 +537,8 @@ async fn talk(
             .head(method, &mut upload, None)
             .await
             .map_err(|fault| miss(fault, spent.get()))?;
+        // Nobody asks with a body for what is stored: it may only make something invalid.
+        download.is_taken(&info);
         if upload.future.is_some() {
             // Whether the rest will ever come is not known; the head has to say now that nothing is read behind it.
             download.client.close_after();

@@ -58,7 +58,7 @@ async fn ask(
     let pool = zone.pool();
     let picked = pool.pick(now, thread.random(), &Tried::default());
     let picked = picked.ok_or(Fault::Unreachable)?;
-    let (index, lease) = (picked.index, pool.admit(picked.member, true));
+    let (index, lease) = (picked.index, pool.admit(picked.member, false));
     let lease = lease.ok_or(Fault::Full)?;
     let origin = zone
         .origins
@@ -149,11 +149,12 @@ async fn take_in(
     response: &mut OriginResponse<'_>,
     alarm: &mut Alarm,
 ) -> Result<u16, Fault> {
-    let limits = thread.snapshot.load().edge.head;
+    let snapshot = thread.snapshot.load();
+    let limits = &snapshot.edge.head;
     let mut head = ResponseHead::default();
     let info = loop {
         let next = |cx: &mut std::task::Context<'_>| {
-            response.poll_head(Method::Get, &limits, &mut head, cx)
+            response.poll_head(Method::Get, limits, &mut head, cx)
         };
         let info = alarm.wait(zone.timeouts.header, next).await;
         let info = info.map_err(|_| Fault::OriginTimeout)??;

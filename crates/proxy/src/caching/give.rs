@@ -50,7 +50,7 @@ impl Given {
     /// What of the body is there already.
     fn front(&self) -> &[u8] {
         match self {
-            Self::Entry(entry) => entry.body.pieces().first().map_or(&[], |piece| &piece[..]),
+            Self::Entry(entry) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
             Self::Fill(..) => &[],
         }
     }
