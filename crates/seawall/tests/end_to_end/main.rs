@@ -25,6 +25,7 @@ mod fleet;
 mod guard;
 mod hand_over;
 mod http3;
+mod http_cache;
 mod keeping;
 mod life;
 mod load;
