@@ -258,4 +258,6 @@ impl Cache {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 pub(crate) mod tests;

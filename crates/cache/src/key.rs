@@ -81,7 +81,10 @@ impl Key {
         let scheme: &[u8] = if https { b"https" } else { b"http" };
         let host = host(request.authority(), scheme);
         let (path, query) = split(request.target());
-        let mut bytes = Vec::with_capacity(64 + host.len() + request.target().len());
+        // Just as many as there will be, where the rules add nothing.
+        let lengths = 8 + 1 + 4 + 4 + 1 + if query.is_some() { 4 } else { 0 };
+        let target = path.len() + query.map_or(0, <[u8]>::len);
+        let mut bytes = Vec::with_capacity(lengths + host.len() + target);
         bytes.extend_from_slice(&zone.to_be_bytes());
         bytes.push(u8::from(https));
         part(&mut bytes, &host);
@@ -105,7 +108,7 @@ impl Key {
         (bytes.len() <= MOST_BYTES).then(|| Self {
             bytes: bytes.into(),
             zone,
-            target: normal(request.target()).into(),
+            target: Box::from(&*normal(request.target())),
             host: host.into(),
         })
     }
@@ -206,14 +209,18 @@ impl Device {
 
 /// The normal form of a target (RFC 3986 §6.2.2): escapes of what needs none undone, the others in upper case, dots resolved in
 /// the path. Queries have no dots to resolve.
-pub fn normal(target: &[u8]) -> Vec<u8> {
+pub fn normal(target: &[u8]) -> Cow<'_, [u8]> {
+    let may_be_odd = |pair: &[u8]| matches!(pair, b"/." | [b'%', _]);
+    if target.starts_with(b"/") && !target.windows(2).any(may_be_odd) {
+        return Cow::Borrowed(target);
+    }
     let (path, query) = split(target);
     let mut out = without_dots(&unescaped(path));
     if let Some(query) = query {
         out.push(b'?');
         out.extend_from_slice(&unescaped(query));
     }
-    out
+    Cow::Owned(out)
 }
 
 fn unescaped(text: &[u8]) -> Vec<u8> {

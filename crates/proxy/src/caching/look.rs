@@ -20,7 +20,7 @@ use crate::relay;
 use crate::snapshot::Zone;
 use crate::thread::Parts;
 
-/// Fields that make an answer good for one client only: the cache asks without them.
+/// Fields that make an answer good for one client only: the cache validates without them.
 const OF_ONE: [&[u8]; 4] = [
     b"if-none-match",
     b"if-modified-since",
@@ -49,10 +49,10 @@ impl<'a> Exchange<'a, '_> {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
-        let asks_for_all = way.lead.is_some();
+        let validates = way.lead.is_some() && way.seen.is_some();
         self.way = Some(way);
         let has = |name: &&[u8]| admitted.head().fields.named(name).is_some();
-        let reduced = (asks_for_all && OF_ONE.iter().any(has)).then(|| {
+        let reduced = (validates && OF_ONE.iter().any(has)).then(|| {
             admitted.reduced(|name| !OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name)))
         });
         let asked = reduced.as_ref().unwrap_or(admitted);
@@ -149,9 +149,13 @@ impl<'a> Exchange<'a, '_> {
             }
             let mut way = goes(why);
             way.seen = seen;
-            // A part of what is not stored is asked for as it is: all of it may be far more.
-            let is_part = head.fields.has(FieldId::Range) && way.seen.is_none();
-            if head.method == Method::Head || is_part {
+            if head.method == Method::Head {
+                return Looked::Goes(way);
+            }
+            if way.seen.is_none() && OF_ONE.iter().any(|name| head.fields.named(name).is_some()) {
+                // It is asked for as it is: all of it may be far more than a part, or than "not modified". Nobody waits for that.
+                let is_part = head.fields.has(FieldId::Range);
+                way.lead = (!is_part).then(|| cache.alone(&key));
                 return Looked::Goes(way);
             }
             match cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now) {

@@ -250,7 +250,9 @@ impl Way {
                 self.detail = Some("too-large");
             }
             Err(refused) => {
-                lead.give_up(refused.is_likely_again(), now);
+                // Of a 304 to the client's own conditions nothing follows for others.
+                let is_likely_again = refused.is_likely_again() && answer.response.status != 304;
+                lead.give_up(is_likely_again, now);
                 self.detail = Some(refused.word());
                 // What is stored is not what there is any more.
                 if answer.response.status < 500
