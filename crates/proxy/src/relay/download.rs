@@ -450,7 +450,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             Left::Body | Left::Compressed(_) => {}
         }
         if let Some(own) = self.fills() {
-            return Box::pin(self.pass_filling(own)).await;
+            return Box::pin(self.pass_filling(own, None)).await;
         }
         loop {
             if !self.standing.holds(self.request) {

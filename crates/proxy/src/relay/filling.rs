@@ -15,7 +15,9 @@ use seawall_net::downstream::After;
 use seawall_net::outgoing::BodyOut;
 use seawall_net::upstream::ResponseInfo;
 
-use super::download::{Download, gone, incomplete};
+use super::compressed::hungry;
+use super::download::{Download, gone, incomplete, poll_once};
+use crate::compress::Encoder;
 use crate::fault::Fault;
 
 impl Download<'_, '_, '_, '_> {
@@ -60,8 +62,12 @@ impl Download<'_, '_, '_, '_> {
         lead.follow()
     }
 
-    /// Gives the body to all who wait for it.
-    pub(super) async fn pass_filling(&mut self, mut own: Follower) -> Result<(), Fault> {
+    /// Gives the body to all who wait for it; to this client through `encoder`, where there is one.
+    pub(super) async fn pass_filling(
+        &mut self,
+        mut own: Follower,
+        mut encoder: Option<Encoder>,
+    ) -> Result<(), Fault> {
         let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
         let written = Cell::new(0u64);
         let (origin, client, alarm) = (&mut *self.origin, &mut *self.client, &mut *self.alarm);
@@ -99,14 +105,48 @@ impl Download<'_, '_, '_, '_> {
         };
         let write = async {
             loop {
-                let piece = poll_fn(|cx| own.poll_piece(cx)).await;
-                let Some((piece, at)) = piece.map_err(|_| Fault::Incomplete)? else {
-                    return client.end(None, alarm, timeout).await.map_err(gone);
+                let next = match poll_once(|cx| own.poll_piece(cx)).await {
+                    Some(next) => next,
+                    None => {
+                        // What little there is must not wait for what is still to come.
+                        if let Some(encoder) = &mut encoder {
+                            encoder.flush().map_err(hungry)?;
+                            let out = encoder.take();
+                            if !out.is_empty() {
+                                let sent = client.body(&out, After::Wait, alarm, timeout);
+                                sent.await.map_err(gone)?;
+                            }
+                        }
+                        poll_fn(|cx| own.poll_piece(cx)).await
+                    }
+                };
+                let Some((piece, at)) = next.map_err(|_| Fault::Incomplete)? else {
+                    break;
                 };
                 let bytes = piece.get(at..).unwrap_or_default();
-                let sent = client.body(bytes, After::Wait, alarm, timeout);
-                sent.await.map_err(gone)?;
+                match &mut encoder {
+                    None => {
+                        let sent = client.body(bytes, After::Wait, alarm, timeout);
+                        sent.await.map_err(gone)?;
+                    }
+                    Some(encoder) => {
+                        encoder.write(bytes).map_err(hungry)?;
+                        let out = encoder.take();
+                        if !out.is_empty() {
+                            let sent = client.body(&out, After::More, alarm, timeout);
+                            sent.await.map_err(gone)?;
+                        }
+                    }
+                }
                 written.set(written.get() + bytes.len() as u64);
+            }
+            match encoder.take() {
+                None => client.end(None, alarm, timeout).await.map_err(gone),
+                Some(mut encoder) => {
+                    let last = encoder.finish().map_err(hungry)?;
+                    let sent = client.body(&last, After::Last, alarm, timeout);
+                    sent.await.map_err(gone)
+                }
             }
         };
         let (mut pump, mut write) = (pin!(pump), pin!(write));
