@@ -1,6 +1,7 @@
 //! Tables of what a cache may do. Rows named as a test of the public suite (`http-cache-tests`) want what that wants; its newer
 //! edition where the two differ.
 
+mod made_up_heads;
 mod store;
 mod suite_freshness;
 mod suite_rest;

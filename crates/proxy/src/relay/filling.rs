@@ -142,7 +142,7 @@ impl Download<'_, '_, '_, '_> {
             }
             match encoder.take() {
                 None => client.end(None, alarm, timeout).await.map_err(gone),
-                Some(mut encoder) => {
+                Some(encoder) => {
                     let last = encoder.finish().map_err(hungry)?;
                     let sent = client.body(&last, After::Last, alarm, timeout);
                     sent.await.map_err(gone)
