@@ -223,7 +223,7 @@ impl Memory {
             };
             // The latest of those that fit (RFC 9111 §4.1).
             let is_later = best.is_none_or(|(_, best)| entry.life.received > best.life.received);
-            if selecting == entry.selecting && is_later {
+            if entry.is_selected(request, &selecting) && is_later {
                 best = Some(found);
             }
             made = Some((&entry.vary, selecting));
@@ -346,7 +346,7 @@ impl Part {
                 Arc::ptr_eq(seen, entry) || seen.life.received >= entry.life.received
             });
             !is_seen
-                && entry.vary.selecting(request) == entry.selecting
+                && entry.is_selected(request, &entry.vary.selecting(request))
                 && !purges.is_gone(&entry.stamp)
         });
         newer

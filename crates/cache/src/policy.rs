@@ -20,7 +20,7 @@ pub use life::{Life, Times};
 pub use range::{MOST_PARTS, Part, Ranged, ranged};
 pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in};
 pub use status::{Forwarded, Status, age};
-pub use storing::{Answer, Kept, Refused, keep};
+pub use storing::{Answer, Kept, Refused, keep, keep_of_post};
 pub use tags::{MOST_TAGS, tags};
 pub use update::{Freshened, HeadUpdate, freshen, update_by_head};
 pub use vary::{MOST_NAMES, Vary, VaryRefused};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use seawall_model::RequestHead;
+
 use crate::head::Head;
 use crate::policy::{Kept, Life, Vary};
 use crate::purge::Stamp;
@@ -106,6 +108,13 @@ impl Entry {
             stamp,
             rules,
         }
+    }
+
+    /// Whether a request selects it that has these values of what it varies by.
+    pub(super) fn is_selected(&self, request: &RequestHead, selecting: &[u8]) -> bool {
+        let language = self.head.only(b"content-language");
+        self.vary
+            .is_selected(&self.selecting, language, request, selecting)
     }
 
     /// About how many bytes of memory it takes, its key included.

@@ -31,7 +31,11 @@ pub fn invalidated(request: &RequestHead, scheme: &[u8], answer: &Fields) -> Vec
 }
 
 /// The target of a reference (RFC 3986 §5.2), where it is on the request's own origin.
-fn resolved(request: &RequestHead, scheme: &[u8], reference: &[u8]) -> Option<Box<[u8]>> {
+pub(super) fn resolved(
+    request: &RequestHead,
+    scheme: &[u8],
+    reference: &[u8],
+) -> Option<Box<[u8]>> {
     let reference = reference.split(|byte| *byte == b'#').next()?;
     let colon = reference.iter().position(|byte| *byte == b':');
     let before = colon.and_then(|at| reference.split_at_checked(at));

@@ -90,6 +90,35 @@ pub fn keep(answer: &Answer<'_>) -> Result<Kept, Refused> {
     keep_of(answer)
 }
 
+/// As [`keep`], of an answer to POST, which is kept for later GETs where its `Content-Location` says that it is what they would
+/// get, and it says for how long (RFC 9110 §9.3.3). More careful than that: a request with credentials is for whoever sent it.
+/// `scheme` is that of the request.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_of_post(answer: &Answer<'_>, scheme: &[u8]) -> Result<Kept, Refused> {
+    let (request, response) = (answer.request, answer.response);
+    let is_own = request.fields.has(FieldId::Cookie) || request.fields.has(FieldId::Authorization);
+    if request.method != Method::Post || response.status != 200 || is_own {
+        return Err(Refused::Method);
+    }
+    let mut places = fields::values(&response.fields, b"content-location");
+    let place = places.next().filter(|_| places.next().is_none());
+    let place = place.and_then(|place| super::invalidation::resolved(request, scheme, place));
+    if place.is_none_or(|place| *place != *request.target()) {
+        return Err(Refused::Method);
+    }
+    let directives = ResponseDirectives::of(&response.fields);
+    let says = directives
+        .s_maxage
+        .careful()
+        .or(directives.max_age.careful());
+    if says.is_none() && !fields::has(&response.fields, b"expires") {
+        return Err(Refused::NoLifetime);
+    }
+    keep_of(answer)
+}
+
 /// As [`keep`], of a head that goes with a body that is stored already.
 pub(super) fn keep_of(answer: &Answer<'_>) -> Result<Kept, Refused> {
     let Answer {

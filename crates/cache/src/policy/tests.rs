@@ -103,7 +103,12 @@ pub(super) fn second(
     let Ok(kept) = kept(first, answer, plan) else {
         return Outcome::Fetched;
     };
-    if kept.vary.selecting(first) != kept.vary.selecting(request) {
+    let (stored, selecting) = (kept.vary.selecting(first), kept.vary.selecting(request));
+    let language = kept.head.only(b"content-language");
+    if !kept
+        .vary
+        .is_selected(&stored, language, request, &selecting)
+    {
         return Outcome::Fetched;
     }
     match consider(&kept.life, &advice(request, plan), later(wait), None) {

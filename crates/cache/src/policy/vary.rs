@@ -81,16 +81,73 @@ impl Vary {
         out.into()
     }
 
+    /// Whether a request selects a response that is stored with these values. Beside equal values: a response in the one language that
+    /// the request likes best is what its origin would choose for it (RFC 9110 §12.5.4).
+    pub fn is_selected(
+        &self,
+        stored: &[u8],
+        language: Option<&[u8]>,
+        request: &RequestHead,
+        selecting: &[u8],
+    ) -> bool {
+        if stored == selecting {
+            return true;
+        }
+        let Some(language) = language else {
+            return false;
+        };
+        let preferred = || {
+            let accepted = fields::joined(&request.fields, LANGUAGE)?;
+            favourite(&accepted).map(|name| name.eq_ignore_ascii_case(language))
+        };
+        // All else must be equal.
+        let pairs = sections(stored).zip(sections(selecting));
+        let others = self
+            .names()
+            .zip(pairs)
+            .filter(|(name, _)| *name != LANGUAGE);
+        self.names().any(|name| name == LANGUAGE)
+            && others
+                .map(|(_, pair)| pair)
+                .all(|(one, other)| one == other)
+            && preferred().unwrap_or(false)
+    }
+
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|name| name.len() + 16).sum()
     }
 }
 
+const LANGUAGE: &[u8] = b"accept-language";
+
+/// The values that [`Vary::selecting`] wrote, one after the other.
+fn sections(mut values: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = values.split_first_chunk()?;
+        let (section, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        values = rest;
+        Some(section)
+    })
+}
+
+/// The one member with the greatest weight, if there is one, and it is no `*`.
+fn favourite(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut members: Vec<_> = value
+        .split(|byte| *byte == b',')
+        .filter_map(member)
+        .collect();
+    members.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    let mut best = members.into_iter();
+    let (weight, name) = best.next()?;
+    let is_alone = best.next().is_none_or(|(next, _)| next < weight);
+    (is_alone && weight > 0 && *name != *b"*").then_some(name)
+}
+
 fn normalise(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     match name {
         b"accept-encoding" => weighted(value, false, out),
-        b"accept-language" => weighted(value, true, out),
+        LANGUAGE => weighted(value, true, out),
         _ => spaced(value, out),
     }
 }

@@ -8,7 +8,7 @@ use seawall_cache::key::Key;
 use seawall_cache::memory::Entry;
 use seawall_cache::policy::{
     Answer, Failure, Forwarded, Freshened, HeadUpdate, Plan, Status, Time, Times, freshen,
-    invalidated, invalidates, keep, may_stand_in, update_by_head, validators,
+    invalidated, invalidates, keep, keep_of_post, may_stand_in, update_by_head, validators,
 };
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
@@ -125,7 +125,11 @@ impl Way {
             _ => self.validated(&answer) || self.stands_in_for(Failure::Status(status), now),
         };
         if !taken {
-            let stored = request.method == Method::Get && self.keep(&answer, length, now);
+            let stored = match request.method {
+                Method::Get => self.keep(&answer, length, now),
+                Method::Post => self.keep_of_post(&answer, length, now),
+                _ => false,
+            };
             self.say(Status {
                 forwarded: Some(self.why),
                 stored,
@@ -235,6 +239,19 @@ impl Way {
         };
         self.instead = Some((seen, status));
         true
+    }
+
+    /// Whether an answer to POST is kept, for those who GET the same.
+    fn keep_of_post(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
+        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
+        let Ok(kept) = keep_of_post(answer, scheme) else {
+            return false;
+        };
+        // What it has just made invalid is older.
+        let mut lead = self.cache.alone(&self.key);
+        let keeps = lead.begin(kept, answer.request, length, 0, now);
+        self.lead = keeps.then_some(lead);
+        keeps
     }
 
     /// Whether the answer is kept.

@@ -270,6 +270,86 @@ fn selecting_values_say_what_decodes_and_nothing_else() {
 }
 
 #[test]
+fn the_favourite_language_is_what_an_origin_would_choose() {
+    let first = get(&[("Accept-Language", "en, de"), ("x", "1")]);
+    let answer = |language| {
+        let lines = [
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Language, x"),
+            ("Content-Language", language),
+        ];
+        response(200, &lines)
+    };
+    for (language, asked, x, outcome) in [
+        ("de", "fr;q=0.5, de;q=1.0", "1", Outcome::Cached),
+        ("de", "DE", "1", Outcome::Cached),
+        ("de", "de", "2", Outcome::Fetched),
+        ("de", "de, fr", "1", Outcome::Fetched),
+        ("de", "fr, de;q=0.5", "1", Outcome::Fetched),
+        ("de", "de-AT", "1", Outcome::Fetched),
+        ("de", "de;q=0", "1", Outcome::Fetched),
+        ("*", "*", "1", Outcome::Fetched),
+        ("de, en", "de", "1", Outcome::Fetched),
+    ] {
+        let then = get(&[("Accept-Language", asked), ("x", x)]);
+        let got = second(&first, &answer(language), 0, &then, &Plan::STANDARD);
+        assert_eq!(got, outcome, "{language} {asked} {x}");
+    }
+    let without = second(
+        &first,
+        &answer("de"),
+        0,
+        &get(&[("x", "1")]),
+        &Plan::STANDARD,
+    );
+    assert_eq!(without, Outcome::Fetched);
+}
+
+#[test]
+fn an_answer_to_post_is_kept_where_the_origin_says_that_it_is_what_get_would_give() {
+    let lines = [("Cache-Control", "max-age=60"), ("Content-Location", "/x")];
+    let of = |request: &RequestHead, status, lines: Lines<'_>| {
+        keep_of_post(
+            &Answer {
+                request,
+                response: &response(status, lines),
+                plan: &Plan::STANDARD,
+                times: AT_ONCE,
+            },
+            b"https",
+        )
+        .is_ok()
+    };
+    let post = request("POST", "/x", &[]);
+    assert!(of(&post, 200, &lines));
+    assert!(of(
+        &post,
+        200,
+        &[("Expires", "@60"), ("Content-Location", "https://a.test/x")]
+    ));
+    assert!(!of(&post, 200, &[("Cache-Control", "max-age=60")]));
+    assert!(!of(
+        &post,
+        200,
+        &[("Cache-Control", "max-age=60"), ("Content-Location", "/y")]
+    ));
+    assert!(!of(
+        &post,
+        200,
+        &[
+            ("Cache-Control", "public"),
+            ("ETag", "x"),
+            ("Content-Location", "/x")
+        ]
+    ));
+    assert!(!of(&post, 201, &lines));
+    assert!(!of(&request("PUT", "/x", &[]), 200, &lines));
+    for own in [("Cookie", "a=b"), ("Authorization", "x")] {
+        assert!(!of(&request("POST", "/x", &[own]), 200, &lines));
+    }
+}
+
+#[test]
 fn tags_come_from_both_fields_and_are_bounded() {
     let answer = response(
         200,
