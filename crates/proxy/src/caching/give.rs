@@ -1,6 +1,6 @@
 //! What a client gets of what is stored, or of what another request fetches just now.
 
-use std::future::poll_fn;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,10 +10,12 @@ use seawall_cache::memory::{Entry, Piece};
 use seawall_cache::policy::{Life, Part, Precondition, Ranged, Status, age, precondition, ranged};
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead, ResponseHead};
+use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{After, ClientGone};
 use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_telemetry::Source;
 
+use super::look::LOOK;
 use super::now;
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
@@ -65,7 +67,11 @@ struct Reading {
 
 impl Reading {
     /// The next bytes: a piece, from where in it to where, and whether they are the last; none at the end.
-    async fn next(&mut self) -> Result<Option<(Piece, std::ops::Range<usize>, bool)>, Fault> {
+    async fn next(
+        &mut self,
+        alarm: &mut Alarm,
+        is_over: impl Fn() -> Option<Fault>,
+    ) -> Result<Option<(Piece, Range<usize>, bool)>, Fault> {
         if self.end.is_some_and(|end| self.at >= end) {
             return Ok(None);
         }
@@ -75,7 +81,16 @@ impl Reading {
                 found.map(|(piece, at)| (Arc::clone(piece), at))
             }
             Given::Fill(_, follower) => {
-                let piece = poll_fn(|cx| follower.poll_piece(cx)).await;
+                let piece = loop {
+                    let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
+                    match next {
+                        Ok(piece) => break piece,
+                        Err(_) => match is_over() {
+                            Some(fault) => return Err(fault),
+                            None => {}
+                        },
+                    }
+                };
                 piece.map_err(|Broken| Fault::Incomplete)?
             }
         };
@@ -189,10 +204,7 @@ impl<'a> Exchange<'a, '_> {
         mut reading: Reading,
         request: &RequestHead,
     ) -> Result<(), Fault> {
-        while let Some((piece, range, is_last)) = reading.next().await? {
-            if !self.standing.holds(request) {
-                return Err(Fault::Withdrawn);
-            }
+        while let Some((piece, range, is_last)) = self.next_of(&mut reading, request).await? {
             let after = if is_last { After::Last } else { After::Wait };
             let bytes = piece.get(range).unwrap_or_default();
             self.give_piece(bytes, after).await?;
@@ -212,10 +224,7 @@ impl<'a> Exchange<'a, '_> {
         mut encoder: Encoder,
         request: &RequestHead,
     ) -> Result<(), Fault> {
-        while let Some((piece, range, _)) = reading.next().await? {
-            if !self.standing.holds(request) {
-                return Err(Fault::Withdrawn);
-            }
+        while let Some((piece, range, _)) = self.next_of(&mut reading, request).await? {
             let bytes = piece.get(range).unwrap_or_default();
             encoder.write(bytes).map_err(|_| Fault::Internal)?;
             let out = encoder.take();
@@ -226,6 +235,24 @@ impl<'a> Exchange<'a, '_> {
         }
         let last = encoder.finish().map_err(|_| Fault::Internal)?;
         self.give_piece(&last, After::Last).await
+    }
+
+    /// The next bytes, unless the client is gone or may not be served any more.
+    async fn next_of(
+        &mut self,
+        reading: &mut Reading,
+        request: &RequestHead,
+    ) -> Result<Option<(Piece, Range<usize>, bool)>, Fault> {
+        let (standing, response) = (&self.standing, &*self.response);
+        let is_over = || match () {
+            () if response.is_gone() => Some(Fault::ClientGone),
+            () => (!standing.holds(request)).then_some(Fault::Withdrawn),
+        };
+        let next = reading.next(self.alarm, &is_over).await?;
+        match standing.holds(request) {
+            true => Ok(next),
+            false => Err(Fault::Withdrawn),
+        }
     }
 
     async fn give_piece(&mut self, bytes: &[u8], after: After) -> Result<(), Fault> {

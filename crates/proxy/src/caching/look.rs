@@ -1,9 +1,10 @@
 //! Before an origin is asked: what is stored, who asks already, and what is to be asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_cache::cache::Joined;
-use seawall_cache::fill::Told;
+use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts, Shape};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
@@ -12,10 +13,12 @@ use seawall_cache::policy::{
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
 use seawall_telemetry::Source;
+use tokio::time::Instant;
 
 use super::give::Given;
 use super::{Way, background, now};
 use crate::exchange::Exchange;
+use crate::fault::Fault;
 use crate::relay;
 use crate::snapshot::Zone;
 use crate::thread::Parts;
@@ -27,6 +30,11 @@ const OF_ONE: [&[u8]; 4] = [
     b"if-range",
     b"range",
 ];
+
+/// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the client is still there, and may still be served.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// What came of looking.
 enum Looked {
@@ -165,13 +173,15 @@ impl<'a> Exchange<'a, '_> {
                 }
                 Joined::Found(entry) => found = Found::Entry(entry),
                 Joined::Follow(mut follower) => {
-                    let patience = zone.timeouts.header;
-                    let told = self
-                        .alarm
-                        .wait(patience, |cx| follower.poll_told(head, cx))
-                        .await;
+                    let told = match self.told(zone, &mut follower, head).await {
+                        Ok(told) => told,
+                        Err(fault) => {
+                            self.refuse(fault, Some(zone), head, parts).await;
+                            return Looked::Answered;
+                        }
+                    };
                     match told {
-                        Ok(Told::Begun(begun)) => {
+                        Told::Begun(begun) => {
                             let status = Status {
                                 forwarded: Some(why),
                                 collapsed: true,
@@ -182,7 +192,7 @@ impl<'a> Exchange<'a, '_> {
                                 .await;
                             return Looked::Answered;
                         }
-                        Ok(Told::Entry(entry)) => {
+                        Told::Entry(entry) => {
                             let status = Status {
                                 forwarded: Some(why),
                                 ttl: Some(entry.life.ttl(super::now())),
@@ -194,19 +204,19 @@ impl<'a> Exchange<'a, '_> {
                                 .await;
                             return Looked::Answered;
                         }
-                        Ok(Told::Lead(lead)) => {
+                        Told::Lead(lead) => {
                             way.lead = Some(lead);
                             return Looked::Goes(way);
                         }
-                        Ok(Told::Others(vary)) => beside = Some(vary),
-                        Ok(Told::Failed(failure)) => {
+                        Told::Others(vary) => beside = Some(vary),
+                        Told::Failed(failure) => {
                             if way.stands_in_for(failure, super::now()) {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
                             }
                             way.lead = Some(cache.alone(&key));
                             return Looked::Goes(way);
                         }
-                        Ok(Told::Alone) | Err(_) => {
+                        Told::Alone => {
                             way.lead = Some(cache.alone(&key));
                             return Looked::Goes(way);
                         }
@@ -214,6 +224,32 @@ impl<'a> Exchange<'a, '_> {
                     now = super::now();
                     found = cache.find(&key, head);
                 }
+            }
+        }
+    }
+
+    /// What comes of another one's request. Nobody waits for long where nothing comes: then it is as if that answer were not for
+    /// all.
+    async fn told(
+        &mut self,
+        zone: &Zone,
+        follower: &mut Follower,
+        head: &RequestHead,
+    ) -> Result<Told, Fault> {
+        let due = Instant::now() + PATIENCE.min(zone.timeouts.header);
+        loop {
+            let told = self.alarm.wait(LOOK, |cx| follower.poll_told(head, cx));
+            if let Ok(told) = told.await {
+                return Ok(told);
+            }
+            if self.response.is_gone() {
+                return Err(Fault::ClientGone);
+            }
+            if !self.standing.holds(head) {
+                return Err(Fault::Withdrawn);
+            }
+            if Instant::now() >= due {
+                return Ok(Told::Alone);
             }
         }
     }

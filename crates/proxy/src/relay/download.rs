@@ -81,7 +81,7 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
 
 /// How often it is looked whether the client is still there, while the origin is waited for: work for those who left is what
 /// a flood of resets lives on.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// The first head, unless it did not come in time.
 pub(super) type First = Result<Result<ResponseInfo, OriginFault>, Elapsed>;

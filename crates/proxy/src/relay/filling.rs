@@ -16,7 +16,7 @@ use seawall_net::outgoing::BodyOut;
 use seawall_net::upstream::ResponseInfo;
 
 use super::compressed::hungry;
-use super::download::{Download, gone, incomplete, poll_once};
+use super::download::{Download, LOOK, gone, incomplete, poll_once};
 use crate::compress::Encoder;
 use crate::fault::Fault;
 
@@ -74,6 +74,7 @@ impl Download<'_, '_, '_, '_> {
         let Some(way) = self.way.as_deref_mut() else {
             return Err(Fault::Internal);
         };
+        let (standing, request) = (self.standing, self.request);
         let keeps_on = self.keeps_on;
         keeps_on.set(true);
         let pump = async {
@@ -117,12 +118,25 @@ impl Download<'_, '_, '_, '_> {
                                 sent.await.map_err(gone)?;
                             }
                         }
-                        poll_fn(|cx| own.poll_piece(cx)).await
+                        loop {
+                            let next = alarm.wait(LOOK, |cx| own.poll_piece(cx)).await;
+                            match next {
+                                Ok(next) => break next,
+                                Err(_) if client.is_gone() => return Err(Fault::ClientGone),
+                                Err(_) if !standing.holds(request) => {
+                                    return Err(Fault::Withdrawn);
+                                }
+                                Err(_) => {}
+                            }
+                        }
                     }
                 };
                 let Some((piece, at)) = next.map_err(|_| Fault::Incomplete)? else {
                     break;
                 };
+                if !standing.holds(request) {
+                    return Err(Fault::Withdrawn);
+                }
                 let bytes = piece.get(at..).unwrap_or_default();
                 match &mut encoder {
                     None => {
