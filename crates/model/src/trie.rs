@@ -172,6 +172,16 @@ pub struct Iter<'a, T> {
     leaf: std::slice::Iter<'a, (u64, T)>,
 }
 
+// Derived, it would ask the same of `T`.
+impl<T> Clone for Iter<'_, T> {
+    fn clone(&self) -> Self {
+        Self {
+            above: self.above.clone(),
+            leaf: self.leaf.clone(),
+        }
+    }
+}
+
 impl<'a, T> Iterator for Iter<'a, T> {
     type Item = &'a T;
 

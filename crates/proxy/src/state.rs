@@ -82,8 +82,11 @@ impl State {
         let refused = refused.iter().map(|zone| &*zone.name);
         let on_trial = || live.trials.iter().flat_map(|trials| trials.zones());
         let others: HashSet<&str> = refused.chain(on_trial().map(|zone| &*zone.name)).collect();
-        // Each zone has an id: as many ids as zones are those of the zones.
-        if !others.is_empty() || self.zone_ids.len() != live.zones.len() {
+        // Each zone has an id, those on trial and those that were refused may have one: as many ids are theirs.
+        let besides = others
+            .iter()
+            .filter(|name| live.zones.named(name).is_none() && self.zone_ids.get(name).is_some());
+        if self.zone_ids.len() != live.zones.len() + besides.count() {
             self.zone_ids
                 .retain(|name| live.zones.named(name).is_some() || others.contains(name));
         }

@@ -279,9 +279,9 @@ impl Agent {
                 self.managed.worker_died(crashed, culprit);
                 self.report();
             }
-            ToAgent::Serves { .. } => {
+            ToAgent::Serves { stand, .. } => {
                 self.asked = false;
-                self.managed.worker_is_new();
+                self.managed.worker_is_new(stand);
                 self.order().await?;
             }
             ToAgent::Here { number, here } => {
@@ -316,19 +316,10 @@ impl Agent {
 
     /// Orders what is wanted, once it was compiled elsewhere.
     async fn order(&mut self) -> Result<()> {
-        let to_compile = self.managed.to_compile();
-        if !to_compile.is_empty() {
-            let (keys, texts): (Vec<Key>, Vec<String>) = to_compile.into_iter().unzip();
-            let mut deadly = Vec::new();
-            if attempt::texts(&self.program, &texts).await.is_some() {
-                // One of them is: alone it will show.
-                for (key, text) in keys.iter().zip(texts) {
-                    if let Some(why) = attempt::texts(&self.program, &[text]).await {
-                        deadly.push((key.clone(), why));
-                    }
-                }
-            }
-            self.managed.compiled(keys, &deadly);
+        let (keys, texts): (Vec<Key>, Vec<String>) = self.managed.to_compile().into_iter().unzip();
+        let deadly = attempt::all(&self.program, &texts).await;
+        for (key, why) in keys.into_iter().zip(deadly) {
+            self.managed.compiled(key, why);
         }
         if let Some(order) = self.managed.order() {
             let file = order::put(&order)?;

@@ -31,6 +31,7 @@ use crate::live;
 use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
+use crate::unkept::Unkept;
 use crate::worker::Finished;
 
 /// A self-signed certificate names fewer hosts than these, or none.
@@ -60,12 +61,7 @@ pub fn parsed(up: &Up) -> Parsed {
                 acme: up.acme.is_some(),
             };
             match up_default(&flags, &Limits::default()) {
-                Ok(document) => Parsed {
-                    document,
-                    problems: None,
-                    bad_zones: Default::default(),
-                    platform_ok: true,
-                },
+                Ok(document) => whole(document),
                 Err(problems) => file::bad(problems),
             }
         }
@@ -81,6 +77,16 @@ pub fn parsed(up: &Up) -> Parsed {
         parsed.document.edge.location.clone_from(location);
     }
     parsed
+}
+
+/// A document without a problem.
+pub fn whole(document: Document) -> Parsed {
+    Parsed {
+        document,
+        problems: None,
+        bad_zones: Default::default(),
+        platform_ok: true,
+    }
 }
 
 /// What can be told before anything is set up: all problems, where nothing of it could be served.
@@ -138,6 +144,8 @@ pub struct Source {
     pub parsed: Parsed,
     /// The files.
     pub materials: Materials,
+    /// The name under which all of it is published, if that is known.
+    pub stand: Option<String>,
 }
 
 /// What went live.
@@ -172,11 +180,10 @@ impl Configuration {
         }
     }
 
-    /// What the flags and their file say now.
-    pub fn read(&self) -> Source {
-        let kept = self.managed.then(|| self.recall());
-        let parsed = match kept {
-            Some(Ok(kept)) => kept.parsed,
+    /// What the flags and their file say now; where what serves comes by orders, that, with what its files hold now.
+    pub fn read(&self, before: &Unkept) -> Source {
+        let parsed = match self.managed.then(|| self.live_document(before)) {
+            Some(Ok(document)) => whole(document),
             _ => parsed(&self.up),
         };
         self.source(parsed)
@@ -188,7 +195,11 @@ impl Configuration {
             base(&self.up),
             self.self_signed(&parsed.document),
         );
-        Source { parsed, materials }
+        Source {
+            parsed,
+            materials,
+            stand: None,
+        }
     }
 
     /// What was served last, for a start by hand: with what of the file takes effect at a start alone. All else that has changed in
@@ -196,7 +207,7 @@ impl Configuration {
     pub fn read_managed(&self) -> Source {
         let kept = self.recall();
         if matches!(&kept, Err(error) if error.kind() == ErrorKind::NotFound) {
-            return self.read();
+            return self.read(&Unkept::default());
         }
         let mut source = self.source_of(kept);
         let file = parsed(&self.up);
@@ -244,6 +255,7 @@ impl Configuration {
                 Source {
                     materials: Materials::of(kept.files, self_signed),
                     parsed: kept.parsed,
+                    stand: kept.stand.filter(|_| kept.from == live::LIVE),
                 }
             }
             Err(error) => {
@@ -258,8 +270,15 @@ impl Configuration {
 
     /// The certificate of zones that have none of their own. Without one, zones that need it say so.
     pub fn self_signed(&self, document: &Document) -> Option<(String, String)> {
+        self.self_signed_for(document.zones.iter().flat_map(|zone| &zone.hosts))
+    }
+
+    /// As [`self_signed`](Self::self_signed), of zones with these hosts.
+    pub fn self_signed_for<'h>(
+        &self,
+        hosts: impl Iterator<Item = &'h HostPattern> + Clone,
+    ) -> Option<(String, String)> {
         let mut names = vec!["localhost".to_string()];
-        let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
         let named = hosts.filter(|host| **host != HostPattern::Any);
         // Which ones of more would be in it, is by chance; and it would be another one whenever that changes.
         if named.clone().take(MOST_NAMES).count() < MOST_NAMES {
@@ -277,21 +296,16 @@ impl Configuration {
 
     /// Reads and compiles anew, `before` being what serves, as long as that is not on disk; on a thread of its own: that may take long, and whoever waits for signals must hear them. What
     /// comes of it is sent; nothing when it panicked.
-    pub fn prepare(
-        &self,
-        live: Arc<Live>,
-        before: Option<Arc<Source>>,
-        done: mpsc::Sender<Finished>,
-    ) {
+    pub fn prepare(&self, live: Arc<Live>, before: Unkept, done: mpsc::Sender<Finished>) {
         let configuration = self.clone();
         let prepare = move || {
             let words = configuration.page.words();
             blame::take_slot(words, blame::Page::of(words).compile_slot());
             let made = catch_unwind(AssertUnwindSafe(|| {
-                let mut source = configuration.read();
+                let mut source = configuration.read(&before);
                 let compiled = configuration.compile(&mut source, Some(&live));
                 let head = source.parsed.document.head();
-                configuration.take_effective(&mut source, &compiled, before.as_deref());
+                configuration.take_effective(&mut source, &compiled, &before);
                 Box::new(Prepared {
                     source,
                     compiled,
@@ -309,19 +323,21 @@ impl Configuration {
         }
     }
 
-    /// The document that serves: `before`, which is not on disk yet, or else what is.
+    /// The document that serves: what is on disk, with what is not there yet.
     ///
     /// # Errors
     /// As the system says; and when what is there is not ours.
-    pub fn live_document(&self, before: Option<&Source>) -> std::io::Result<Document> {
-        match before {
-            Some(before) => Ok(before.parsed.document.clone()),
-            None => self.recall().map(|kept| kept.parsed.document),
-        }
+    pub fn live_document(&self, unkept: &Unkept) -> std::io::Result<Document> {
+        let mut document = match &unkept.base {
+            Some(base) => base.parsed.document.clone(),
+            None => self.recall()?.parsed.document,
+        };
+        unkept.put_into(&mut document);
+        Ok(document)
     }
 
     /// What is compiled becomes what serves: zones that were refused are as they were.
-    fn take_effective(&self, source: &mut Source, compiled: &Compiled, before: Option<&Source>) {
+    fn take_effective(&self, source: &mut Source, compiled: &Compiled, before: &Unkept) {
         if compiled.snapshot.is_none() || compiled.refused.is_empty() {
             return;
         }
@@ -377,7 +393,7 @@ impl Configuration {
 
     /// Keeps what serves now, and the zones' ids, for the next process, on a thread of its own: a disk may hang, and writing many
     /// zones takes long. Tells `done` when that is done. A disk that is full or read-only is tried again, and what serves serves.
-    pub fn keep_live(&self, source: Arc<Source>, with_old_files: bool, done: mpsc::Sender<()>) {
+    pub fn keep_live(&self, unkept: Unkept, done: mpsc::Sender<()>) {
         let (configuration, kept) = (self.clone(), self.kept.clone());
         let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
         // Few are there before anybody is told what serves.
@@ -386,7 +402,7 @@ impl Configuration {
         }
         let keep = move || {
             let mut complained = false;
-            while let Err(error) = configuration.keep_once(number, &source, with_old_files, &done) {
+            while let Err(error) = configuration.keep_once(number, &unkept, &done) {
                 if !std::mem::replace(&mut complained, true) {
                     complain(format_args!(
                         "{} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
@@ -408,8 +424,7 @@ impl Configuration {
     fn keep_once(
         &self,
         number: u64,
-        source: &Source,
-        with_old_files: bool,
+        unkept: &Unkept,
         done: &mpsc::Sender<()>,
     ) -> std::io::Result<()> {
         let kept = &self.kept;
@@ -419,13 +434,7 @@ impl Configuration {
         }
         *begun = number;
         keep_zone_ids(&self.data, &self.state);
-        let Source { parsed, materials } = source;
-        let mut old = Materials::default();
-        if with_old_files && let Ok(recalled) = good::recall(&self.data.path("")) {
-            old = Materials::of(recalled.files, None);
-        }
-        let path = self.data.path(live::LIVE);
-        let written = live::write(&path, &parsed.document, [materials, &old]);
+        let written = self.write(unkept);
         let unwritten = &self.state.disk.unwritten;
         unwritten.store(written.is_err(), Ordering::Relaxed);
         written?;
@@ -433,6 +442,38 @@ impl Configuration {
         // One that waits to be heard stands for this one too.
         let _ = done.try_send(());
         Ok(())
+    }
+
+    /// Writes what serves: what is not on disk, and of that what has not changed.
+    fn write(&self, unkept: &Unkept) -> std::io::Result<()> {
+        let (mut old, mut document) = (Materials::default(), Document::default());
+        if unkept.base.is_none() || unkept.with_old_files {
+            match self.recall() {
+                Ok(kept) => {
+                    old = Materials::of(kept.files, None);
+                    document = kept.parsed.document;
+                }
+                Err(error) if unkept.base.is_none() => return Err(error),
+                // Their files are lost with them.
+                Err(_) => {}
+            }
+        }
+        let mut materials: Vec<&Materials> = unkept.altered().map(|zone| &zone.materials).collect();
+        let mut base = None;
+        if let Some(source) = &unkept.base {
+            base = Some(&source.parsed.document);
+            materials.push(&source.materials);
+        }
+        materials.push(&old);
+        if unkept.altered().next().is_some() {
+            if let Some(base) = base.take() {
+                document.clone_from(base);
+            }
+            unkept.put_into(&mut document);
+        }
+        let path = self.data.path(live::LIVE);
+        let stand = unkept.stand.as_deref();
+        live::write(&path, base.unwrap_or(&document), &materials, stand)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Recalled {
     pub parsed: Parsed,
     /// Contents of the files that it names.
     pub files: Files,
+    /// The name under which all of it is published, if that is known.
+    pub stand: Option<String>,
     /// The name of the file that it was read of.
     pub from: &'static str,
     /// Newer ones that could not be read.
@@ -54,7 +56,11 @@ fn first_of(folder: &Path, names: &[&'static str]) -> io::Result<Recalled> {
     for name in names.iter().copied() {
         let path = folder.join(name);
         match live::read(&path) {
-            Ok((parsed, files)) => {
+            Ok(live::Found {
+                parsed,
+                files,
+                stand,
+            }) => {
                 if !bad.is_empty() {
                     complain(format_args!(
                         "DAMAGED: {}; {} is used instead, which is older",
@@ -65,6 +71,7 @@ fn first_of(folder: &Path, names: &[&'static str]) -> io::Result<Recalled> {
                 return Ok(Recalled {
                     parsed,
                     files,
+                    stand,
                     from: name,
                     passed_over: bad.len(),
                 });
@@ -159,7 +166,7 @@ mod tests {
         fn goes_live(&self, name: &str) {
             let (document, materials) = live::tests::one(name);
             let none = Materials::default();
-            live::write(&self.0.join(LIVE), &document, [&materials, &none]).unwrap();
+            live::write(&self.0.join(LIVE), &document, &[&materials, &none], None).unwrap();
         }
 
         fn proves_good(&self, name: &str) {
@@ -170,8 +177,8 @@ mod tests {
         }
 
         fn zone(&self, name: &str) -> String {
-            let (parsed, _) = live::read(&self.0.join(name)).unwrap();
-            parsed.document.zones[0].name.clone()
+            let found = live::read(&self.0.join(name)).unwrap();
+            found.parsed.document.zones[0].name.clone()
         }
 
         fn damage(&self, name: &str) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::{SealKey, SigningKey};
 use seawall_control::store::LocationKeys;
-use seawall_proxy::materials::Materials;
 use seawall_proxy::trial;
 use tokio::time::Instant;
 
@@ -129,15 +128,16 @@ async fn first(data: &Data, identity: &Identity, up: &cli::Up) -> Result<()> {
             let mut draft = Draft::of(head);
             // What nothing has served before it is on trial for all.
             let for_all = news.trials.iter().filter(|on| on.share == trial::ALL);
-            let for_all = for_all.map(|on| &on.change);
-            let (_, failed) = draft.put_all(news.live.iter().chain(for_all));
+            let mut for_all = for_all.map(|on| &on.change);
+            let (_, failed) = draft.put_all(news.live.iter().chain(for_all.clone()));
             for (change, problems) in &failed {
                 complain(format_args!("{} is not taken: {problems}", change.chain));
             }
+            let is_all = failed.is_empty() && for_all.next().is_none();
+            let stand = news.root.as_deref().filter(|_| is_all);
             let document = draft.finish();
             if !document.zones.is_empty() {
-                let none = Materials::default();
-                live::write(&data.path(live::LIVE), &document, [&none, &none])
+                live::write(&data.path(live::LIVE), &document, &[], stand)
                     .map_err(|error| anyhow!("{error}"))
                     .context("what is to be served cannot be kept")?;
                 return Ok(());

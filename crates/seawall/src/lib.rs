@@ -45,6 +45,7 @@ mod sum;
 mod supervisor;
 mod token;
 mod trouble;
+mod unkept;
 mod up;
 mod upgrade;
 mod wire;

@@ -40,16 +40,38 @@ const LARGEST_FILE: u64 = 1 << 30;
 /// What a document's own serialisation may be longer than what a person wrote.
 const LONGER: usize = 16;
 
+/// The name, among files, of what says under which name all of it is published. Earlier programs take it for a file that nobody
+/// names.
+const STAND: &str = "seawall:stand";
+/// Longer than any hash.
+const LONGEST_STAND: usize = 128;
+
 /// Files by their names, with what is in them.
 pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Found {
+    /// The document, as far as it could be read.
+    pub parsed: Parsed,
+    /// The files that it names.
+    pub files: Files,
+    /// The name under which all of it is published, if that is known.
+    pub stand: Option<String>,
+}
 
 /// Writes it whole: a reader sees the old one or the new one. A file is taken from the first materials that have it.
 ///
 /// # Errors
 /// As the system says; what was there is there still.
-pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
+pub fn write(
+    path: &Path,
+    document: &Document,
+    materials: &[&Materials],
+    stand: Option<&str>,
+) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let written = write_to(&temporary, document, materials)
+    let written = write_to(&temporary, document, materials, stand)
         .and_then(|()| std::fs::rename(&temporary, path))
         .and_then(|()| sync_folder(path));
     if written.is_err() {
@@ -58,7 +80,12 @@ pub fn write(path: &Path, document: &Document, materials: [&Materials; 2]) -> io
     written
 }
 
-fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io::Result<()> {
+fn write_to(
+    path: &Path,
+    document: &Document,
+    materials: &[&Materials],
+    stand: Option<&str>,
+) -> io::Result<()> {
     let mut to = Summed::new(BufWriter::new(create(path)?));
     to.write_all(MAGIC)?;
     let mut written = Ok(());
@@ -69,10 +96,13 @@ fn write_to(path: &Path, document: &Document, materials: [&Materials; 2]) -> io:
     });
     written?;
     let mut named: BTreeSet<&Path> = named(document).collect();
-    for (path, bytes) in materials.into_iter().flat_map(Materials::readable) {
+    for (path, bytes) in materials.iter().flat_map(|materials| materials.readable()) {
         if named.remove(path) {
             put(&mut to, FILE, &[path.as_os_str().as_bytes(), bytes])?;
         }
+    }
+    if let Some(stand) = stand {
+        put(&mut to, FILE, &[STAND.as_bytes(), stand.as_bytes()])?;
     }
     to.write_all(&[END])?;
     let (mut to, hash) = to.end();
@@ -122,10 +152,20 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When it is not there, not whole, or not ours.
-pub fn read(path: &Path) -> io::Result<(Parsed, Files)> {
-    let Parts { text, files, .. } = parts(path)?;
+pub fn read(path: &Path) -> io::Result<Found> {
+    let Parts {
+        text, mut files, ..
+    } = parts(path)?;
     let text = String::from_utf8(text).map_err(|_| bad("its text is none"))?;
-    Ok((document::parse_zones(&text, &limits()), files))
+    let is_stand = |(name, bytes): &mut (PathBuf, Vec<u8>)| {
+        name.as_path() == Path::new(STAND) && bytes.len() <= LONGEST_STAND
+    };
+    let stand = files.extract_if(.., is_stand).next();
+    Ok(Found {
+        parsed: document::parse_zones(&text, &limits()),
+        files,
+        stand: stand.and_then(|(_, stand)| String::from_utf8(stand).ok()),
+    })
 }
 
 /// Looks whether it is whole; its hash. One of before has none in it.
@@ -276,10 +316,13 @@ pub mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(LIVE);
         let (document, materials) = one("a");
-        write(&path, &document, [&Materials::default(), &materials]).unwrap();
-        let (parsed, files) = read(&path).unwrap();
-        assert_eq!((parsed.document, parsed.problems), (document, None));
-        assert_eq!(files, [("x/cert.pem".into(), b"PEM".to_vec())]);
+        let none = Materials::default();
+        write(&path, &document, &[&none, &materials], Some("abc")).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found.parsed.document, document);
+        assert_eq!(found.parsed.problems, None);
+        assert_eq!(found.files, [("x/cert.pem".into(), b"PEM".to_vec())]);
+        assert_eq!(found.stand.as_deref(), Some("abc"));
         let whole = std::fs::read(&path).unwrap();
         assert!(verify(&path).unwrap().is_some());
         for length in 0..whole.len() {
@@ -310,7 +353,7 @@ pub mod tests {
             bytes.extend(part);
         }
         std::fs::write(&path, &bytes).unwrap();
-        let (parsed, files) = read(&path).unwrap();
+        let Found { parsed, files, .. } = read(&path).unwrap();
         assert_eq!((parsed.document, parsed.problems), (document, None));
         assert_eq!(files, [("x/cert.pem".into(), b"PEM".to_vec())]);
         assert!(verify(&path).unwrap().is_none());

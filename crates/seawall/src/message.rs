@@ -229,6 +229,8 @@ pub struct Serving {
     pub platform: u64,
     /// Bounds.
     pub bounds: Bounds,
+    /// What is published under this name is live: see [`Order::stand`](crate::order::Order::stand).
+    pub stand: Option<String>,
 }
 
 /// A worker that runs already.
@@ -338,6 +340,9 @@ pub enum ToAgent {
     Serves {
         /// Which one.
         generation: u64,
+        /// What is published under this name is live in it already.
+        #[serde(default)]
+        stand: Option<String>,
     },
     /// Beside it: what became of an order.
     Ordered,

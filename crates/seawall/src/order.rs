@@ -53,6 +53,16 @@ pub struct Order {
     pub only: Option<Vec<String>>,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
+    /// Once it is carried out, exactly what is published under this name is live: the hash of its root. None: nobody knows.
+    #[serde(default)]
+    pub stand: Option<String>,
+}
+
+impl Order {
+    /// It leaves what is live as it is.
+    pub fn says_nothing_of_live(&self) -> bool {
+        self.live.is_empty() && self.only.is_none()
+    }
 }
 
 /// What became of an order.
@@ -66,6 +76,9 @@ pub struct Ordered {
     pub taken: Vec<Taken>,
     /// Where this worker answers us, and nobody else.
     pub own: Option<SocketAddr>,
+    /// What is published under this name is live now.
+    #[serde(default)]
+    pub stand: Option<String>,
 }
 
 /// A version that is on trial.

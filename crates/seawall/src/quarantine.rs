@@ -14,7 +14,7 @@ use seawall_model::Document;
 use seawall_model::document::{Parsed, Zone};
 use seawall_proxy::compile::Compiled;
 use seawall_proxy::materials::Materials;
-use seawall_proxy::snapshot::Snapshot;
+use seawall_proxy::snapshot::{Snapshot, Zone as SnapshotZone};
 use seawall_proxy::state::State;
 
 use crate::configure::Source;
@@ -90,6 +90,11 @@ impl Quarantine {
             self.switch_off(snapshot, state);
         }
         compiled
+    }
+
+    /// Whether this version of a zone brought workers down.
+    pub fn is_bad(&self, zone: &SnapshotZone) -> bool {
+        self.of(zone.id, zone.version_number).is_some()
     }
 
     fn is_platform_bad(&self, compiled: &Compiled) -> bool {

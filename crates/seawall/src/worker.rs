@@ -35,6 +35,7 @@ use crate::process::{registry, small_pages};
 use crate::quarantine::Quarantine;
 use crate::say::complain;
 use crate::start;
+use crate::unkept::Unkept;
 use crate::wire::Wire;
 pub use changes::Finished;
 use serve::Worker;
@@ -121,7 +122,7 @@ async fn prepare(
     let (mut source, is_live) = match (begin.live, begin.managed) {
         (true, _) => configuration.read_live(),
         (false, true) => (configuration.read_managed(), false),
-        (false, false) => (configuration.read(), false),
+        (false, false) => (configuration.read(&Unkept::default()), false),
     };
     if let Some(problems) = configure::hopeless(up, &source.parsed, stages) {
         return Ok(Prepared::Hopeless(problems));

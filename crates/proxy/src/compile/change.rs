@@ -40,7 +40,7 @@ pub struct Changed {
 /// The next snapshot.
 ///
 /// # Errors
-/// All problems, below `zone[0]`; and when the zone that is to go is not there, or the last one, below `zone`.
+/// All problems, below `zone[0]`; and when the zone that is to go is not there, below `zone`.
 pub fn change(
     live: &Snapshot,
     change: Change<'_>,
@@ -132,11 +132,6 @@ fn remove(live: &Snapshot, name: &str) -> Result<Changed, Problems> {
         );
         return Err(Problems::one(Problem::new("zone", wrong)));
     };
-    if snapshot.zones.is_empty() {
-        let what = format!("{} is the last one", quote(name));
-        let wrong = Wrong::new(what, "put another one there first");
-        return Err(Problems::one(Problem::new("zone", wrong)));
-    }
     snapshot.patterns.release(&before.patterns);
     snapshot.version = version(snapshot.edge_content, &snapshot.zones);
     Ok(Changed {

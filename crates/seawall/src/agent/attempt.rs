@@ -11,6 +11,8 @@ use crate::say::complain;
 
 /// The longest trial.
 const TRIAL: Duration = Duration::from_secs(60);
+/// So many parts of a document are compiled by one process.
+const MANY: usize = 10_000;
 
 /// Compiles a file. What it prints is for nobody: the worker tells the problems when it compiles. Why it was deadly, if it was.
 pub async fn file(program: &Path, file: &Path) -> Option<String> {
@@ -19,8 +21,30 @@ pub async fn file(program: &Path, file: &Path) -> Option<String> {
     run(command, b"").await
 }
 
+/// Compiles parts of a document; of each, why it was deadly, if it was. Many are compiled by one process; where that dies of them,
+/// each half is by one of its own, and so on until it shows which it was.
+pub async fn all(program: &Path, all: &[String]) -> Vec<Option<String>> {
+    let mut deadly = vec![None; all.len()];
+    let mut left: Vec<std::ops::Range<usize>> = (0..all.len())
+        .step_by(MANY)
+        .map(|from| from..all.len().min(from + MANY))
+        .collect();
+    while let Some(part) = left.pop() {
+        let Some(why) = texts(program, all.get(part.clone()).unwrap_or_default()).await else {
+            continue;
+        };
+        if part.len() > 1 {
+            let half = part.start + part.len() / 2;
+            left.extend([part.start..half, half..part.end]);
+        } else if let Some(one) = deadly.get_mut(part.start) {
+            *one = Some(why);
+        }
+    }
+    deadly
+}
+
 /// Compiles parts of a document, one after the other. Why it was deadly, if it was.
-pub async fn texts(program: &Path, texts: &[String]) -> Option<String> {
+async fn texts(program: &Path, texts: &[String]) -> Option<String> {
     let mut command = Command::new(program);
     command.arg("trial").stdin(Stdio::piped());
     let Ok(bytes) = serde_json::to_vec(texts) else {

@@ -136,7 +136,7 @@ impl Agent {
         let now = self.serves_of(chain)?;
         let folder = self.data.path("");
         let earlier = good::GOOD.iter().filter_map(|name| {
-            let (parsed, _) = live::read(&folder.join(name)).ok()?;
+            let parsed = live::read(&folder.join(name)).ok()?.parsed;
             text_of(&parsed.document, chain)
         });
         let mut earlier = earlier.filter(|text| *text != now);

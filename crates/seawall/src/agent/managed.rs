@@ -4,7 +4,7 @@
 //! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. Pure but for what is sent; the
 //! loop is in [`agent`](crate::agent).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -32,6 +32,12 @@ pub struct Managed {
     want: News,
     /// What was wanted for all since this agent began, the last of each chain.
     live: BTreeMap<Chain, Change>,
+    /// The name under which that is published.
+    root: Option<String>,
+    /// The name under which is published what the worker serves, as far as it told.
+    stand: Option<String>,
+    /// Something was held here: what serves may not be what is published under any name.
+    strayed: bool,
     /// That is all that there is.
     whole: bool,
     /// The worker is to be told of all that there is.
@@ -41,7 +47,7 @@ pub struct Managed {
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
     refused: BTreeMap<Key, String>,
     /// Versions that a process of its own has compiled, without harm to it.
-    compiled: Vec<Key>,
+    compiled: BTreeSet<Key>,
     ordered: u64,
     taken: Vec<(Taken, Instant)>,
     restarts: BTreeMap<Key, u64>,
@@ -56,12 +62,20 @@ impl Managed {
     /// What is wanted now: what is published for this location.
     pub fn wants(&mut self, mut want: News) {
         self.keep_held(&mut want);
+        if want.root.is_some() {
+            self.root.clone_from(&want.root);
+        }
         if want.whole {
             self.live.retain(|chain, _| self.held.contains_key(chain));
             (self.whole, self.anew) = (true, true);
+            self.strayed = !self.held.is_empty();
         }
         for change in &want.live {
             self.live.insert(change.chain.clone(), change.clone());
+        }
+        if self.worker_has_all() {
+            want.live.clear();
+            self.anew = false;
         }
         let is_wanted = |(chain, version): &Key| {
             let mut trials = want.trials.iter().map(|on| &on.change);
@@ -70,13 +84,23 @@ impl Managed {
         self.refused.retain(|key, _| is_wanted(key));
         self.restarts.retain(|key, _| is_wanted(key));
         self.failed_probes.retain(|key, _| is_wanted(key));
-        self.compiled.retain(is_wanted);
+        let live = &self.live;
+        let is_live = |(chain, version): &Key| {
+            let change = live.get(chain);
+            change.is_some_and(|change| change.version == *version)
+        };
+        self.compiled.retain(|key| is_wanted(key) || is_live(key));
         let waits = std::mem::take(&mut self.want.live);
         self.want = want;
         let named = |change: &Change| self.want.live.iter().any(|new| new.chain == change.chain);
         let waits: Vec<Change> = waits.into_iter().filter(|change| !named(change)).collect();
         self.want.live.extend(waits);
         self.news = true;
+    }
+
+    /// What is wanted for all is live already.
+    fn worker_has_all(&self) -> bool {
+        !self.strayed && self.root.is_some() && self.root == self.stand
     }
 
     /// Takes out of what is wanted what is held here; what is newer ends that.
@@ -112,6 +136,7 @@ impl Managed {
 
     /// As an earlier process had it.
     pub fn resume(&mut self, held: Vec<Held>) {
+        self.strayed = !held.is_empty();
         for held in held {
             let chain = held.change.chain.clone();
             self.live.insert(chain.clone(), held.change.clone());
@@ -126,6 +151,7 @@ impl Managed {
 
     /// From now on this serves of a chain, whatever control says of versions that are known.
     pub fn hold(&mut self, change: Change) {
+        self.strayed = true;
         let chain = change.chain.clone();
         let before = self.held.remove(&chain);
         let says = match before {
@@ -164,13 +190,18 @@ impl Managed {
         self.news = true;
     }
 
-    /// A worker serves that knows of nothing.
-    pub fn worker_is_new(&mut self) {
+    /// A worker serves that knows of nothing but what it found on disk, which is published under this name.
+    pub fn worker_is_new(&mut self, stand: Option<String>) {
         self.taken.clear();
         self.counted = Counted::default();
         self.news = true;
-        self.want.live = self.live.values().cloned().collect();
-        self.anew = self.whole;
+        self.stand = stand;
+        self.want.live.clear();
+        self.anew = false;
+        if !self.worker_has_all() {
+            self.want.live = self.live.values().cloned().collect();
+            self.anew = self.whole;
+        }
     }
 
     /// A worker died.
@@ -203,12 +234,12 @@ impl Managed {
             .collect()
     }
 
-    /// How compiling them elsewhere ended: who is named brought the process down, or did not end.
-    pub fn compiled(&mut self, keys: Vec<Key>, deadly: &[(Key, String)]) {
-        for (key, why) in deadly {
-            self.refused.insert(key.clone(), why.clone());
+    /// Compiling it elsewhere ended: it brought that process down, or did not end, where there is a reason.
+    pub fn compiled(&mut self, key: Key, deadly: Option<String>) {
+        if let Some(why) = deadly {
+            self.refused.insert(key.clone(), why);
         }
-        self.compiled.extend(keys);
+        self.compiled.insert(key);
     }
 
     /// What is to be ordered now, if anything is new.
@@ -235,6 +266,7 @@ impl Managed {
         Some(Order {
             number: self.ordered,
             only,
+            stand: self.root.clone().filter(|_| !self.strayed),
             live: live.into_iter().filter(|change| may(change)).collect(),
             trials: self
                 .want
@@ -260,7 +292,7 @@ impl Managed {
                 _ => drop(self.refused.insert(key, refusal.problems)),
             }
         }
-        self.own = ordered.own;
+        (self.own, self.stand) = (ordered.own, ordered.stand);
         let before = std::mem::take(&mut self.taken);
         let since = |taken: &Taken| {
             let same = before.iter().find(|(old, _)| {

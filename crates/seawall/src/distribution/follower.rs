@@ -485,6 +485,7 @@ impl Follower {
             live,
             whole,
             trials,
+            root: Some(name.to_string()),
         })
     }
 

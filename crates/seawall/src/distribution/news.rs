@@ -13,6 +13,8 @@ pub struct News {
     pub whole: bool,
     /// All that is on trial.
     pub trials: Vec<OnTrial>,
+    /// The hash of the root of what is live for all; none where nothing is said of it.
+    pub root: Option<String>,
 }
 
 /// What a manifest says to this location beside documents.

@@ -246,8 +246,8 @@ impl Supervisor {
 
     pub(super) fn tell_agent_who_serves(&self) {
         if let Some(charge) = self.serving() {
-            let generation = charge.generation;
-            self.tell_agent(&ToAgent::Serves { generation });
+            let (generation, stand) = (charge.generation, charge.serving.stand.clone());
+            self.tell_agent(&ToAgent::Serves { generation, stand });
         }
     }
 

@@ -65,9 +65,10 @@ fn ms(duration: Duration) -> u64 {
 }
 
 /// What is served, in words for people and in numbers for the supervisor.
-pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
+pub fn serving(up: &Up, has_joined: bool, document: &Document, live: &Snapshot) -> Serving {
     let zones = live.zones.len();
     let what = match (&up.config, &up.origin) {
+        _ if has_joined => format!("{zones} zone(s) of location {}", live.edge.location),
         (Some(file), _) => format!("{zones} zone(s) of {}", file.display()),
         (None, Some(origin)) => origin.clone(),
         (None, None) => "its sample site (put your own behind it with --origin URL)".into(),
@@ -90,6 +91,7 @@ pub fn serving(up: &Up, document: &Document, live: &Snapshot) -> Serving {
         notes,
         platform: live.platform,
         bounds: bounds(up, document),
+        stand: None,
     }
 }
 

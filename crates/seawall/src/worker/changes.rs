@@ -10,13 +10,15 @@ use seawall_model::Document;
 use tokio::sync::mpsc;
 
 use super::answer;
-use super::orders::{self, Made};
+use super::orders::{self, Changed, Made};
 use super::serve::Worker;
 use crate::cli;
-use crate::configure::{Prepared, Source, tell_fixed};
+use crate::configure::{Configuration, Prepared, tell_fixed};
+use crate::distribution::joining::Identity;
 use crate::message::FromWorker;
 use crate::order::{self, Order, Ordered};
 use crate::say::{complain, say};
+use crate::unkept::Unkept;
 use crate::wire::Wire;
 
 /// Orders that may wait; the agent waits for the answer to each.
@@ -36,14 +38,6 @@ pub enum Finished {
     Reload(Option<Box<Prepared>>),
     /// An order.
     Order(Option<Box<Made>>),
-}
-
-/// What is to be kept for the next process.
-pub struct ToKeep {
-    /// What serves.
-    pub source: Arc<Source>,
-    /// Some of it is as it was before, with its files.
-    pub with_old_files: bool,
 }
 
 /// What is being compiled, and what is to be.
@@ -116,10 +110,10 @@ impl Worker {
         self.work.busy = true;
         let (live, done) = (self.shared.slot.load(), self.work.done.clone());
         match job {
-            Job::Reload => self.configuration.prepare(live, self.source.clone(), done),
+            Job::Reload => self.configuration.prepare(live, self.unkept.clone(), done),
             Job::Order(order) => {
-                let (source, before) = (self.source.clone(), self.tried.clone());
-                orders::prepare(&self.configuration, order, live, source, before, done);
+                let (unkept, before) = (self.unkept.clone(), self.tried.clone());
+                orders::prepare(&self.configuration, order, live, unkept, before, done);
             }
         }
     }
@@ -148,7 +142,7 @@ impl Worker {
                     let disk = &self.configuration.state.disk;
                     disk.older.store(false, Ordering::Relaxed);
                 }
-                self.take(put.head, put.source, put.with_old_files);
+                self.take(put.head, Unkept::whole(put.source, put.with_old_files));
                 say(format_args!("Seawall reloaded: version {}", put.version));
                 if !self.tried.is_empty() {
                     // They were compiled beside another configuration.
@@ -172,6 +166,7 @@ impl Worker {
             changed,
             tried,
             says_what_is_live,
+            stand,
             ordered,
         } = *made;
         self.retired.push(self.shared.slot.swap(live));
@@ -187,11 +182,23 @@ impl Worker {
                 let _ = wire.say(word, files);
             }
         };
-        if let Some(source) = changed {
+        if let Some(changed) = changed {
             self.configured.store(self.shared.now(), Ordering::Relaxed);
-            tell_fixed(&self.live, &source.parsed.document);
-            let head = source.parsed.document.head();
-            self.take(head, Arc::new(source), true);
+            match changed {
+                Changed::All(source) => {
+                    tell_fixed(&self.live, &source.parsed.document);
+                    let head = source.parsed.document.head();
+                    let mut unkept = Unkept::whole(source, true);
+                    unkept.stand = stand;
+                    self.take(head, unkept);
+                }
+                Changed::Zones(zones) => {
+                    let mut unkept = self.unkept.clone();
+                    unkept.alter(zones);
+                    unkept.stand = stand;
+                    self.take(self.live.clone(), unkept);
+                }
+            }
             tell(&FromWorker::Serving(self.serving.clone()), &[]);
         }
         if ordered.number == 0 {
@@ -209,15 +216,14 @@ impl Worker {
     }
 
     /// This is what serves now.
-    fn take(&mut self, head: Document, source: Arc<Source>, with_old_files: bool) {
+    fn take(&mut self, head: Document, unkept: Unkept) {
         let snapshot = self.shared.slot.load();
-        self.serving = answer::serving(&self.configuration.up, &head, &snapshot);
+        let Configuration { up, data, .. } = &self.configuration;
+        self.serving = answer::serving(up, Identity::is_kept(data), &head, &snapshot);
         self.live = head;
-        self.source = Some(source.clone());
-        self.to_keep = Some(ToKeep {
-            source,
-            with_old_files,
-        });
+        self.serving.stand.clone_from(&unkept.stand);
+        self.unkept = unkept;
+        self.to_keep = true;
         self.keep();
     }
 
@@ -226,9 +232,9 @@ impl Worker {
         if self.state_lock.is_none() {
             return;
         }
-        if let Some(keep) = self.to_keep.take() {
-            self.configuration
-                .keep_live(keep.source, keep.with_old_files, self.kept.0.clone());
+        if std::mem::take(&mut self.to_keep) {
+            let (unkept, done) = (self.unkept.clone(), self.kept.0.clone());
+            self.configuration.keep_live(unkept, done);
         }
     }
 }

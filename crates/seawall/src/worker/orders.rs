@@ -1,29 +1,29 @@
-//! An order, carried out: documents are put together and compiled on a thread of their own, then swapped in as a whole.
+//! An order, carried out on a thread of its own: what is for all, and what is on trial beside it; then swapped in as a whole.
 //!
-//! Each change stands alone: one that cannot be served is refused, with all its problems, and the rest is done.
+//! Each change stands alone: one that cannot be served is refused, with all its problems, and the rest is done. What zones change
+//! is put into the snapshot that serves, zone by zone, whatever the number of the others ([`zones`]); only what all zones share
+//! takes a compile of everything ([`everything`]).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod everything;
+mod zones;
+
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
-use seawall_guard::blame;
-use seawall_model::document::{Parsed, Zone};
-use seawall_model::{Document, HostPattern, Problems};
-use seawall_proxy::compile::Compiled;
-use seawall_proxy::materials::Materials;
+use seawall_guard::{ZoneId, blame};
+use seawall_model::{Document, HostPattern};
 use seawall_proxy::snapshot::{Snapshot, Zone as Served};
 use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
 
 use super::changes::Finished;
 use crate::configure::{Configuration, Source};
-use crate::draft::Draft;
-use crate::file;
 use crate::good;
 use crate::live;
 use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Taken, Trialed};
 use crate::say::complain;
+use crate::unkept::{Altered, Unkept};
 
 /// A version on trial, and what is counted of it.
 #[derive(Clone)]
@@ -36,18 +36,28 @@ pub struct Tried {
     probe: Option<(String, String)>,
 }
 
+/// What is live for all and was not before.
+pub enum Changed {
+    /// All of it.
+    All(Arc<Source>),
+    /// These zones.
+    Zones(Vec<Arc<Altered>>),
+}
+
 /// An order that is ready to be swapped in.
 pub struct Made {
     /// What is to be live.
     pub live: Live,
     /// Something else than before is live for all.
-    pub changed: Option<Source>,
+    pub changed: Option<Changed>,
     /// What is on trial.
     pub tried: Vec<Tried>,
     /// What is told.
     pub ordered: Ordered,
     /// The order said what is live for all; what is as it was already is said too.
     pub says_what_is_live: bool,
+    /// The name under which what is live is published, if that is known.
+    pub stand: Option<String>,
 }
 
 /// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
@@ -55,7 +65,7 @@ pub fn prepare(
     configuration: &Configuration,
     order: Order,
     live: Arc<Live>,
-    source: Option<Arc<Source>>,
+    unkept: Unkept,
     before: Vec<Tried>,
     done: mpsc::Sender<Finished>,
 ) {
@@ -64,13 +74,10 @@ pub fn prepare(
         let words = configuration.page.words();
         blame::take_slot(words, blame::Page::of(words).compile_slot());
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let document = configuration
-                .live_document(source.as_deref())
+            make(&configuration, &order, &live, unkept, &before)
                 .map_err(|error| complain(format_args!("what is live cannot be read: {error}")))
-                .ok()?;
-            drop(source);
-            let made = make(&configuration, &order, &live, document, &before);
-            Some(Box::new(made))
+                .ok()
+                .map(Box::new)
         }));
         // Nobody waits any more when the process ends.
         let _ = done.blocking_send(Finished::Order(made.ok().flatten()));
@@ -87,26 +94,34 @@ fn make(
     configuration: &Configuration,
     order: &Order,
     live: &Live,
-    document: Document,
+    unkept: Unkept,
     before: &[Tried],
-) -> Made {
+) -> std::io::Result<Made> {
     let mut making = Making {
         configuration,
-        kept: good::recall(&configuration.data.path(""))
-            .map_or_else(|_| Vec::new(), |kept| kept.files),
+        unkept,
+        document: None,
+        files: None,
         ordered: Ordered {
             number: order.number,
             ..Ordered::default()
         },
     };
-    let (document, changed) = making.live(order, live, document);
-    let (snapshot, changed) = match changed {
-        None => (live.snapshot.clone(), None),
-        Some((snapshot, source)) => (Arc::new(snapshot), Some(source)),
+    let (before_it, says_nothing) = (making.unkept.stand.clone(), order.says_nothing_of_live());
+    let (snapshot, mut changed) = making.live(order, &live.snapshot)?;
+    let stand = match &order.stand {
+        _ if !making.ordered.refused.is_empty() => None,
+        None if says_nothing => before_it.clone(),
+        stand => stand.clone(),
     };
-    let (trials, tried) = making.trials(order, &snapshot, &document, before);
+    if changed.is_none() && stand.is_some() && stand != before_it {
+        // Nothing but what is known of it, which is kept too.
+        changed = Some(Changed::Zones(Vec::new()));
+    }
+    making.ordered.stand.clone_from(&stand);
+    let (trials, tried) = making.trials(order, &snapshot, before)?;
     making.ordered.taken = tried.iter().map(Tried::taken).collect();
-    Made {
+    Ok(Made {
         live: Live {
             snapshot,
             trials: (!tried.is_empty()).then_some(trials),
@@ -114,14 +129,19 @@ fn make(
         changed,
         tried,
         says_what_is_live: !order.live.is_empty(),
+        stand,
         ordered: making.ordered,
-    }
+    })
 }
 
 struct Making<'c> {
     configuration: &'c Configuration,
-    /// Contents of the files that what is live names, as they were then.
-    kept: live::Files,
+    /// What serves, as far as it is not on disk.
+    unkept: Unkept,
+    /// What serves, once somebody needs it.
+    document: Option<Document>,
+    /// Contents of the files that what is live names, as they were then, once somebody needs them.
+    files: Option<live::Files>,
     ordered: Ordered,
 }
 
@@ -134,65 +154,42 @@ impl Making<'_> {
         });
     }
 
-    /// Puts changes into a document, and refuses those that cannot be put there.
-    fn put<'o>(
-        &mut self,
-        draft: &mut Draft,
-        changes: impl IntoIterator<Item = &'o Change>,
-    ) -> Vec<(&'o Change, bool)> {
-        let (put, failed) = draft.put_all(changes);
-        for (change, problems) in failed {
-            self.refuse(change, problems);
-        }
-        put
+    /// The document that serves. Linear in it.
+    fn document(&mut self) -> std::io::Result<&Document> {
+        let document = match self.document.take() {
+            Some(document) => document,
+            None => self.configuration.live_document(&self.unkept)?,
+        };
+        Ok(self.document.insert(document))
     }
 
-    /// What is for all; none when nothing of it is new.
+    /// Contents of the files that what is live names, as they were when it became so. Linear in it.
+    fn files(&mut self) -> &live::Files {
+        let data = &self.configuration.data;
+        self.files.get_or_insert_with(|| {
+            good::recall(&data.path("")).map_or_else(|_| Vec::new(), |kept| kept.files)
+        })
+    }
+
+    /// What is for all; none has changed when nothing of it is new.
     fn live(
         &mut self,
         order: &Order,
-        live: &Live,
-        document: Document,
-    ) -> (Document, Option<(Snapshot, Source)>) {
-        let gone = gone(order, &document);
-        if order.live.is_empty() && gone.is_empty() {
-            return (document, None);
+        live: &Arc<Snapshot>,
+    ) -> std::io::Result<(Arc<Snapshot>, Option<Changed>)> {
+        let is_of_all = |change: &Change| change.chain == Chain::Platform;
+        if order.only.is_some() || order.live.iter().any(is_of_all) {
+            return self.everything(order, live);
         }
-        let mut draft = Draft::of(document.clone());
-        let put = self.put(&mut draft, gone.iter().chain(&order.live));
-        let new = put.into_iter().filter(|(_, is_new)| *is_new);
-        let taken: Vec<&Change> = new.map(|(change, _)| change).collect();
-        if taken.is_empty() {
-            return (document, None);
+        let changes: Vec<&Change> = order.live.iter().collect();
+        let (snapshot, put) = self.zones(live, &changes);
+        let altered: Vec<Arc<Altered>> = put.into_iter().filter_map(|put| put.altered).collect();
+        if altered.is_empty() {
+            return Ok((live.clone(), None));
         }
-        let next = draft.finish();
-        let mut source = self.source(next, &taken);
-        let compiled = self.configuration.compile(&mut source, Some(live));
-        let bad = self.told(&taken, &compiled, &source.parsed.document);
-        let Some(snapshot) = compiled.snapshot else {
-            return (document, None);
-        };
-        if !bad.is_empty() {
-            // Those that are bad stay as they were; the document says so.
-            let before: HashMap<&str, &Zone> = document
-                .zones
-                .iter()
-                .map(|zone| (&*zone.name, zone))
-                .collect();
-            let zones = std::mem::take(&mut source.parsed.document.zones);
-            source.parsed.document.zones = zones
-                .into_iter()
-                .filter_map(|zone| match bad.contains(&zone.name) {
-                    false => Some(zone),
-                    true => before.get(&*zone.name).map(|zone| (*zone).clone()),
-                })
-                .collect();
-            // What was read of their files was refused with them.
-            source
-                .materials
-                .forget_those_of(&source.parsed.document, |zone| bad.contains(&zone.name));
-        }
-        (source.parsed.document.clone(), Some((snapshot, source)))
+        self.unkept.alter(altered.iter().cloned());
+        self.document = None;
+        Ok((Arc::new(snapshot), Some(Changed::Zones(altered))))
     }
 
     /// All that is on trial, compiled beside what is live.
@@ -200,203 +197,71 @@ impl Making<'_> {
         &mut self,
         order: &Order,
         snapshot: &Arc<Snapshot>,
-        document: &Document,
         before: &[Tried],
-    ) -> (Trials, Vec<Tried>) {
+    ) -> std::io::Result<(Trials, Vec<Tried>)> {
         let (of_platform, of_zones): (Vec<&OnTrial>, Vec<&OnTrial>) = order
             .trials
             .iter()
             .partition(|trial| trial.change.chain == Chain::Platform);
         let mut tried = Vec::new();
-        let zones = self.zones(&of_zones, snapshot, document, before, &mut tried);
+        let zones = self.zones_on_trial(&of_zones, snapshot, before, &mut tried);
         let mut trials = Trials {
             platform: None,
             zones,
         };
-        if let Some(on) = of_platform.first() {
-            let mut draft = Draft::of(document.clone());
-            match &*self.put(&mut draft, [&on.change]) {
-                [] => {}
-                _ => {
-                    let next = draft.finish();
-                    let source = self.source(next, &[&on.change]);
-                    let compiled = self.compile(&source, snapshot);
-                    let bad = self.told(&[&on.change], &compiled, &source.parsed.document);
-                    if let Some(candidate) = compiled.snapshot.filter(|_| bad.is_empty()) {
-                        let candidate = Arc::new(candidate);
-                        let mut one = with_arms(on, before);
-                        one.probe = candidate.zones.first().map(|zone| probe_of(zone));
-                        let trial = one.trial();
-                        tried.push(one);
-                        let kept = self.ordered.refused.len();
-                        let within = self.zones(
-                            &of_zones,
-                            &candidate,
-                            &source.parsed.document,
-                            &tried.clone(),
-                            &mut Vec::new(),
-                        );
-                        // Told already, as they are beside what is live.
-                        self.ordered.refused.truncate(kept);
-                        let live = Live {
-                            snapshot: candidate,
-                            trials: within.map(|zones| Trials {
-                                platform: None,
-                                zones: Some(zones),
-                            }),
-                        };
-                        trials.platform = Some((trial, Arc::new(live)));
-                    }
-                }
-            }
+        if let Some(on) = of_platform.first()
+            && let Some(candidate) = self.platform_on_trial(on, snapshot)?
+        {
+            let mut one = with_arms(on, before);
+            one.probe = candidate.zones.first().map(|zone| probe_of(zone));
+            let trial = one.trial();
+            tried.push(one);
+            let kept = self.ordered.refused.len();
+            let within =
+                self.zones_on_trial(&of_zones, &candidate, &tried.clone(), &mut Vec::new());
+            // Told already, as they are beside what is live.
+            self.ordered.refused.truncate(kept);
+            let live = Live {
+                snapshot: candidate,
+                trials: within.map(|zones| Trials {
+                    platform: None,
+                    zones: Some(zones),
+                }),
+            };
+            trials.platform = Some((trial, Arc::new(live)));
         }
-        (trials, tried)
+        Ok((trials, tried))
     }
 
     /// Zones on trial, in one configuration.
-    fn zones(
+    fn zones_on_trial(
         &mut self,
         wanted: &[&OnTrial],
         snapshot: &Snapshot,
-        document: &Document,
         before: &[Tried],
         tried: &mut Vec<Tried>,
-    ) -> Option<(HashMap<seawall_guard::ZoneId, Trial>, Arc<Snapshot>)> {
-        if wanted.is_empty() {
-            return None;
-        }
-        let mut draft = Draft::of(document.clone());
-        let put = self.put(&mut draft, wanted.iter().map(|on| &on.change));
-        let changes: Vec<&Change> = put.into_iter().map(|(change, _)| change).collect();
-        let is_taken = |on: &&&OnTrial| changes.contains(&&on.change);
-        let taken: Vec<&OnTrial> = wanted.iter().filter(is_taken).copied().collect();
-        if taken.is_empty() {
-            return None;
-        }
-        let source = self.source(draft.finish(), &changes);
-        let compiled = self.compile(&source, snapshot);
-        let bad = self.told(&changes, &compiled, &source.parsed.document);
-        let candidate = compiled.snapshot?;
-        let ids: HashMap<&str, seawall_guard::ZoneId> = candidate
-            .zones
-            .iter()
-            .chain(&snapshot.zones)
-            .map(|zone| (&*zone.name, zone.id))
-            .collect();
+    ) -> Option<(HashMap<ZoneId, Trial>, Arc<Snapshot>)> {
+        let changes: Vec<&Change> = wanted.iter().map(|on| &on.change).collect();
+        let (candidate, put) = self.zones(snapshot, &changes);
         let mut trials = HashMap::new();
-        for on in taken {
-            let Chain::Zone(name) = &on.change.chain else {
+        for put in put {
+            let is_it = |on: &&&OnTrial| std::ptr::eq(&raw const on.change, put.change);
+            let Some(on) = wanted.iter().find(is_it) else {
                 continue;
             };
-            if let (false, Some(id)) = (bad.contains(name), ids.get(&**name)) {
-                let mut one = with_arms(on, before);
-                let is_it = |zone: &&Arc<Served>| zone.id == *id;
-                // One that is to go is asked for by its host too.
-                let live = snapshot.zones.iter().find(is_it);
-                one.probe = live.map(|zone| probe_of(zone));
-                if let Some(zone) = candidate.zones.iter().find(is_it) {
-                    one.blamed = Some((id.0, zone.version_number));
-                    one.probe = Some(probe_of(zone));
-                }
-                trials.insert(*id, one.trial());
-                tried.push(one);
-            }
-        }
-        let candidate = Arc::new(candidate);
-        (!trials.is_empty()).then_some((trials, candidate))
-    }
-
-    /// A document with the files that it names: those of the changes as they are now, all others as they are live.
-    fn source(&self, document: Document, changes: &[&Change]) -> Source {
-        let is_changed = |zone: &&Zone| {
-            let is_it =
-                |change: &&Change| matches!(&change.chain, Chain::Zone(name) if *name == zone.name);
-            changes.iter().any(is_it)
-        };
-        let mut named = Document {
-            zones: document.zones.iter().filter(is_changed).cloned().collect(),
-            ..Document::default()
-        };
-        if changes.iter().any(|change| change.chain == Chain::Platform) {
-            named.lists.clone_from(&document.lists);
-        }
-        let self_signed = self.configuration.self_signed(&document);
-        let mut materials = Materials::load(&named, Path::new("/"), self_signed);
-        materials.complete(Materials::of(self.kept.iter().cloned(), None));
-        Source {
-            parsed: Parsed {
-                document,
-                problems: None,
-                bad_zones: BTreeSet::new(),
-                platform_ok: true,
-            },
-            materials,
-        }
-    }
-
-    fn compile(&self, source: &Source, beside: &Snapshot) -> Compiled {
-        let state = &self.configuration.state;
-        file::compile(&source.parsed, &source.materials, state, Some(beside))
-    }
-
-    /// Tells which changes were refused, and names their zones.
-    fn told(
-        &mut self,
-        changes: &[&Change],
-        compiled: &Compiled,
-        document: &Document,
-    ) -> BTreeSet<String> {
-        let refused = |name: &str| compiled.refused.iter().find(|zone| zone.name == name);
-        let nothing = compiled.snapshot.is_none();
-        let mut bad = BTreeSet::new();
-        for change in changes {
-            let problems = match &change.chain {
-                // A platform that makes a zone bad is bad itself: nobody else's zone has changed.
-                Chain::Platform if nothing || !compiled.refused.is_empty() => {
-                    compiled.problems.to_string()
-                }
-                Chain::Platform => continue,
-                Chain::Zone(name) => match refused(name) {
-                    Some(zone) => of_zone(&compiled.problems, zone.index),
-                    None if nothing => compiled.problems.to_string(),
-                    None => continue,
-                },
+            // One that is to go is asked for by its host too.
+            let Some(known) = put.after.as_ref().or(put.before.as_ref()) else {
+                continue;
             };
-            if let Chain::Zone(name) = &change.chain {
-                bad.insert(name.clone());
-            } else {
-                bad.extend(document.zones.first().map(|zone| zone.name.clone()));
-            }
-            self.refuse(change, problems);
+            let mut one = with_arms(on, before);
+            one.probe = Some(probe_of(known));
+            let after = put.after.as_ref();
+            one.blamed = after.map(|zone| (zone.id.0, zone.version_number));
+            trials.insert(known.id, one.trial());
+            tried.push(one);
         }
-        bad
+        (!trials.is_empty()).then_some((trials, Arc::new(candidate)))
     }
-}
-
-/// Zones that are live and that there are no longer.
-fn gone(order: &Order, document: &Document) -> Vec<Change> {
-    let Some(only) = &order.only else {
-        return Vec::new();
-    };
-    let only: HashSet<&str> = only.iter().map(String::as_str).collect();
-    let zones = document.zones.iter().map(|zone| &zone.name);
-    zones
-        .filter(|name| !only.contains(name.as_str()))
-        .map(|name| Change {
-            chain: Chain::Zone(name.clone()),
-            version: 0,
-            text: None,
-        })
-        .collect()
-}
-
-/// The problems of one zone.
-fn of_zone(problems: &Problems, index: usize) -> String {
-    let path = format!("zone[{index}]");
-    let its = problems.list.iter();
-    let its = its.filter(|problem| problem.path.starts_with(&path));
-    let lines: Vec<String> = its.map(ToString::to_string).collect();
-    lines.join("\n")
 }
 
 /// A host of a zone, and a path, for a request that says whether it is served.

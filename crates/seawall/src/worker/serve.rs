@@ -26,15 +26,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::changes::{Job, ToKeep, Work};
+use super::changes::{Job, Work};
 use super::orders::{self, Tried};
 use super::set_up::{Spread, ask, log_config, spread};
 use super::stands::Stands;
 use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
-use crate::configure::{Configuration, Source, effective};
+use crate::configure::{Configuration, effective};
 use crate::data::{Held, random};
+use crate::distribution::joining::Identity;
 use crate::http3::{self, Datagrams};
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
@@ -42,6 +43,7 @@ use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
 use crate::say::{complain, say};
 use crate::trouble::Troubles;
+use crate::unkept::Unkept;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
@@ -73,8 +75,8 @@ pub struct Worker {
     has_datagrams: Vec<SocketAddr>,
     /// What is written in the document that is live, without its zones.
     pub(super) live: Document,
-    /// What serves, until it is on disk.
-    pub(super) source: Option<Arc<Source>>,
+    /// What serves, as far as it is not on disk.
+    pub(super) unkept: Unkept,
     /// What is on trial.
     pub(super) tried: Vec<Tried>,
     /// What is being compiled, and what is to be.
@@ -84,8 +86,8 @@ pub struct Worker {
     running: Option<Running>,
     /// Only who holds this writes what outlives a process.
     pub(super) state_lock: Option<Held>,
-    /// A source that is to be kept as soon as we may write.
-    pub(super) to_keep: Option<ToKeep>,
+    /// It is to be kept as soon as we may write.
+    pub(super) to_keep: bool,
     /// What it began with was kept before.
     is_kept: bool,
     /// Told when what serves is kept.
@@ -179,7 +181,8 @@ impl Worker {
             per_client: Mutex::default(),
         });
         let live = shared.slot.load();
-        let mut serving = answer::serving(&configuration.up, &document, &live);
+        let has_joined = Identity::is_kept(&configuration.data);
+        let mut serving = answer::serving(&configuration.up, has_joined, &document, &live);
         if descriptors < FEW_DESCRIPTORS {
             serving.notes.push(format!(
                 "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
@@ -203,14 +206,14 @@ impl Worker {
             plan,
             sockets,
             live: document,
-            source: None,
+            unkept: Unkept::default(),
             tried: Vec::new(),
             work: Work::default(),
             serving,
             keeper,
             running: None,
             state_lock: None,
-            to_keep: None,
+            to_keep: !is_kept,
             is_kept,
             kept: (told.0, Some(told.1)),
             take_back: None,
@@ -220,15 +223,14 @@ impl Worker {
             shared,
             configuration,
         };
+        let stand = source.stand.clone().filter(|_| refused.is_empty());
         if is_kept {
             give_back(Some(source));
         } else {
-            worker.source = Some(source.clone());
-            worker.to_keep = Some(ToKeep {
-                source,
-                with_old_files: !refused.is_empty(),
-            });
+            worker.unkept = Unkept::whole(source, !refused.is_empty());
         }
+        worker.unkept.stand.clone_from(&stand);
+        worker.serving.stand = stand;
         worker.start_beside(admin)?;
         worker.start_threads(listeners)?;
         Ok(worker)
@@ -332,7 +334,7 @@ impl Worker {
             tokio::select! {
                 Some(()) = kept.recv() => {
                     if self.configuration.kept.is_written() {
-                        give_back(self.source.take());
+                        give_back(self.unkept.kept());
                     }
                     if let Some(wire) = &wire {
                         let _ = wire.say(&FromWorker::Kept, &[]);

@@ -174,8 +174,10 @@ fn with_all_else_dead_an_edge_goes_back_on_its_own_machine() {
     until("the newer version", || {
         (get(&up, "/other") == 403).then_some(())
     });
-    let (_, said) = told(asks(&up, &["control", "locations"]));
-    assert!(!said.contains("does not follow"), "{said}");
+    until("that it follows control again", || {
+        let (_, said) = told(asks(&up, &["control", "locations"]));
+        (said.contains("local") && !said.contains("does not follow")).then_some(())
+    });
 }
 
 #[test]

@@ -196,23 +196,25 @@ fn what_ends_while_it_stops_is_logged_at_once() {
 
 #[test]
 fn a_request_that_comes_by_its_own_door_is_not_sent_round() {
+    let site = |port: u16| {
+        format!(
+            "schema = 1\n[edge]\nhttp = [\"0.0.0.0:0\"]\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"http://127.0.0.1:{port}\" }}]\n"
+        )
+    };
     let folder = Folder::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    folder.write("seawall.toml", &site(1));
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
-    command
-        .arg("up")
-        .arg("--data")
-        .arg(folder.join("data"))
-        .args(["--http", &format!("0.0.0.0:{port}")]);
+    command.arg("edge").arg("--data").arg(folder.join("data"));
     command.args(["--https", "none", "--admin", "none", "--workers", "1"]);
-    command.args(["--origin", &format!("http://127.0.0.1:{port}")]);
-    let up = Up::spawned(folder, {
-        command.stdout(Stdio::null()).stdin(Stdio::null());
-        command
+    command.arg("--config").arg(folder.join("seawall.toml"));
+    command.stdout(folder.log()).stdin(Stdio::null());
+    let up = Up::spawned(folder, command);
+    // Which port is its own is known by now: nobody else can have taken it.
+    let port = up.http().port();
+    up.folder().write("seawall.toml", &site(port));
+    up.signal(libc::SIGHUP);
+    until("the second configuration", || {
+        up.log().contains("reloaded").then_some(())
     });
     let answer = raw(
         ([127, 0, 0, 1], port).into(),
