@@ -67,6 +67,8 @@ pub struct Key {
     pub host: Box<[u8]>,
     /// The target in its normal form.
     pub target: Box<[u8]>,
+    /// Where in the key that begins which the rules add.
+    more: usize,
 }
 
 impl Key {
@@ -96,6 +98,7 @@ impl Key {
                 part(&mut bytes, &query);
             }
         }
+        let more = bytes.len();
         for name in &shape.fields {
             optional(&mut bytes, fields::joined(&request.fields, name).as_deref());
         }
@@ -110,7 +113,14 @@ impl Key {
             zone,
             target: Box::from(&*normal(request.target())),
             host: host.into(),
+            more,
         })
+    }
+
+    /// What tells the keys of one URL apart, but for spellings.
+    pub(crate) fn beside_url(&self) -> (Option<u8>, &[u8]) {
+        let scheme = self.bytes.get(8).copied();
+        (scheme, self.bytes.get(self.more..).unwrap_or_default())
     }
 }
 

@@ -154,9 +154,11 @@ impl Memory {
     }
 
     pub(crate) fn place(&self, key: &Key) -> Place {
+        let url = self.url(key.zone, &key.host, &key.target);
         Place {
-            url: self.url(key.zone, &key.host, &key.target),
-            key: self.hasher.hash_one(&key.bytes),
+            url,
+            // Where it is the same for two keys, they count as one, and nothing worse.
+            key: self.hasher.hash_one((url, key.beside_url())),
         }
     }
 
@@ -177,21 +179,25 @@ impl Memory {
             return Found::Nothing;
         };
         part.shard.count(place.key);
-        let mut stored: Vec<Stored> = Vec::new();
-        let all = part.shard.of_key(place.url, &key.bytes);
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let Some((number, entry)) = all.next() else {
+            return Found::Nothing;
+        };
+        let first = (number, Arc::clone(entry));
+        let mut stored = vec![];
         stored.extend(all.map(|(number, entry)| (number, Arc::clone(entry))));
-        if let [(number, entry)] = stored.as_slice()
-            && entry.vary.is_empty()
-        {
+        let (number, entry) = first;
+        if stored.is_empty() && entry.vary.is_empty() {
             // The usual case, under one lock.
             if purges.is_gone(&entry.stamp) {
-                part.shard.remove_entry(*number, entry);
+                part.shard.remove_entry(number, &entry);
                 return Found::Nothing;
             }
-            part.shard.touch(*number, entry);
-            return Found::Entry(Arc::clone(entry));
+            part.shard.touch(number, &entry);
+            return Found::Entry(entry);
         }
         drop(part);
+        stored.push((number, entry));
         self.select(place, &stored, request, purges)
     }
 
