@@ -58,6 +58,9 @@ impl Given {
     }
 }
 
+/// A piece, from where in it to where, and whether it is the last; none at the end.
+type Next = Option<(Piece, Range<usize>, bool)>;
+
 /// Where in a body its reader is.
 struct Reading {
     given: Given,
@@ -66,12 +69,12 @@ struct Reading {
 }
 
 impl Reading {
-    /// The next bytes: a piece, from where in it to where, and whether they are the last; none at the end.
+    /// The next bytes.
     async fn next(
         &mut self,
         alarm: &mut Alarm,
         is_over: impl Fn() -> Option<Fault>,
-    ) -> Result<Option<(Piece, Range<usize>, bool)>, Fault> {
+    ) -> Result<Next, Fault> {
         if self.end.is_some_and(|end| self.at >= end) {
             return Ok(None);
         }
@@ -85,10 +88,11 @@ impl Reading {
                     let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
                     match next {
                         Ok(piece) => break piece,
-                        Err(_) => match is_over() {
-                            Some(fault) => return Err(fault),
-                            None => {}
-                        },
+                        Err(_) => {
+                            if let Some(fault) = is_over() {
+                                return Err(fault);
+                            }
+                        }
                     }
                 };
                 piece.map_err(|Broken| Fault::Incomplete)?
@@ -242,7 +246,7 @@ impl<'a> Exchange<'a, '_> {
         &mut self,
         reading: &mut Reading,
         request: &RequestHead,
-    ) -> Result<Option<(Piece, Range<usize>, bool)>, Fault> {
+    ) -> Result<Next, Fault> {
         let (standing, response) = (&self.standing, &*self.response);
         let is_over = || match () {
             () if response.is_gone() => Some(Fault::ClientGone),
