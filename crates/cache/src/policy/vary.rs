@@ -137,7 +137,7 @@ fn favourite(value: &[u8]) -> Option<Cow<'_, [u8]>> {
         .split(|byte| *byte == b',')
         .filter_map(member)
         .collect();
-    members.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    members.sort_unstable_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     let mut best = members.into_iter();
     let (weight, name) = best.next()?;
     let is_alone = best.next().is_none_or(|(next, _)| next < weight);
