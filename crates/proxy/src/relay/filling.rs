@@ -164,8 +164,8 @@ impl Download<'_, '_, '_, '_> {
             }
         };
         let (mut pump, mut write) = (pin!(pump), pin!(write));
-        let (mut pumped, mut wrote): (Option<Result<(), Fault>>, Option<Result<(), Fault>>) =
-            (None, None);
+        let mut pumped: Option<Result<(), Fault>> = None;
+        let mut wrote: Option<Result<(), Fault>> = None;
         poll_fn(|cx| {
             if wrote.is_none()
                 && let Poll::Ready(ended) = write.as_mut().poll(cx)
