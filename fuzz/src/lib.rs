@@ -27,6 +27,7 @@ pub mod planted;
 pub mod proxy_protocol;
 pub mod quic;
 pub mod rules;
+pub mod waf;
 
 /// Takes made-up bytes, and panics when a reader breaks its word on them.
 pub type Asks = fn(&[u8]);
@@ -47,6 +48,8 @@ pub const TARGETS: &[(&str, Asks)] = &[
     ("proxy_protocol", proxy_protocol::headers),
     ("document", documents::texts),
     ("rule", rules::conditions),
+    ("seclang", waf::seclang),
+    ("waf_body", waf::bodies),
 ];
 
 /// Lengths of pieces to cut bytes into, made from the bytes themselves so that a finding can be repeated.

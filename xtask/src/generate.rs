@@ -29,6 +29,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ),
         ("errors.md", seawall_proxy::errors_markdown()),
         ("rules.md", seawall_rules::reference_markdown()),
+        ("seclang.md", seawall_waf::reference_markdown()),
         ("commands.md", commands()),
         ("openapi.json", seawall::openapi()),
         ("api.md", seawall::api_markdown()),

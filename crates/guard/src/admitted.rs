@@ -50,6 +50,30 @@ impl<'r> Admitted<'r> {
     }
 }
 
+impl Admitted<'_> {
+    /// The same request with some of its fields only: what the cache asks in a client's place, without conditions and ranges of
+    /// the client's, so that the answer is good for others too. Nothing is added, so nothing is sent that was not judged.
+    pub fn reduced(&self, keeps: impl Fn(&[u8]) -> bool) -> Admitted<'static> {
+        let from = self.head();
+        let mut head = RequestHead {
+            method: from.method,
+            version: from.version,
+            ..RequestHead::default()
+        };
+        head.method_span = head.fields.store(from.method_bytes());
+        head.target_span = head.fields.store(from.target());
+        head.authority_span = head.fields.store(from.authority());
+        head.scheme_span = head.fields.store(from.scheme());
+        for field in from.fields.iter().filter(|field| keeps(field.name)) {
+            head.fields.push(field.name, field.value);
+        }
+        Admitted {
+            head: Head::Own(Box::new(head)),
+            zone: self.zone,
+        }
+    }
+}
+
 impl Admitted<'static> {
     /// What the edge asks of its own accord: a revalidation, a probe, a prefetch. It holds nothing that a client sent, and its
     /// method changes nothing at the origin. `target` is path and query; `agent` is its `User-Agent`.
@@ -99,5 +123,24 @@ mod tests {
         assert_eq!(head.authority(), b"a.test");
         assert_eq!(head.fields.len(), 1);
         assert_eq!(asked.zone(), ZoneId(7));
+    }
+
+    #[test]
+    fn a_reduced_request_has_nothing_that_was_not_there() {
+        let mut head = RequestHead::default();
+        head.target_span = head.fields.store(b"/x?y");
+        head.authority_span = head.fields.store(b"a.test");
+        head.fields.push(b"Range", b"bytes=0-1");
+        head.fields.push(b"X-A", b"1");
+        let client = Admitted::client(&head, ZoneId(7));
+        let reduced = client.reduced(|name| !name.eq_ignore_ascii_case(b"range"));
+        let got = reduced.head();
+        assert_eq!(
+            (got.target(), got.authority()),
+            (&b"/x?y"[..], &b"a.test"[..])
+        );
+        let names: Vec<&[u8]> = got.fields.iter().map(|field| field.name).collect();
+        assert_eq!(names, [b"X-A"]);
+        assert_eq!(reduced.zone(), ZoneId(7));
     }
 }

@@ -25,6 +25,7 @@ use seawall_net::multiplex::StreamHandle;
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
 
+use crate::caching::Way;
 use crate::fault::Fault;
 use crate::forward::{self, Client, Peer};
 use crate::shares::Share;
@@ -131,6 +132,10 @@ pub struct Exchange<'a, 'c> {
     pub standing: Standing<'a>,
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
+    /// What the cache has to do with it.
+    pub way: Option<Box<Way>>,
+    /// It goes on though its client has left: others wait for what it fetches.
+    pub keeps_on: &'a Cell<bool>,
     /// What the blame page says of it whenever it is polled.
     phase: &'a Cell<u64>,
     /// The client's request is counted as in progress, where that is limited.
@@ -166,6 +171,7 @@ pub async fn run<'c>(
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.parts.ray_line);
     let since = arrived.since;
     let phase = Cell::new(Phase::Between.alone());
+    let keeps_on = Cell::new(false);
     let mut exchange = Exchange {
         thread,
         snapshot,
@@ -188,6 +194,8 @@ pub async fn run<'c>(
             zone.map_or(0, |zone| zone.content),
         ),
         original: None,
+        way: None,
+        keeps_on: &keeps_on,
         phase: &phase,
         in_progress: None,
     };
@@ -211,6 +219,7 @@ pub async fn run<'c>(
         thread,
         due,
         gone,
+        &keeps_on,
     )
     .await;
     match answered {
@@ -254,7 +263,7 @@ pub async fn run<'c>(
         bytes_out,
         duration_us: ended_us.saturating_sub(since),
         origin_us: outcome.origin_us,
-        cache: "",
+        cache: std::str::from_utf8(&scratch.parts.cache).unwrap_or_default(),
         verdict: &scratch.parts.verdict,
         stages: &scratch.parts.stages,
         http: scratch.request.version,
@@ -347,10 +356,11 @@ async fn unless(
     thread: &Thread,
     due: Option<Instant>,
     gone: Option<Departing<'_>>,
+    keeps_on: &Cell<bool>,
 ) -> Result<(), Interrupted> {
     let mut late = due.map(|due| Box::pin(tokio::time::sleep_until(due)));
     poll_fn(|cx| {
-        if gone.is_some_and(|stream| stream.is_gone(cx)) {
+        if gone.is_some_and(|stream| stream.is_gone(cx)) && !keeps_on.get() {
             return Poll::Ready(Err(Interrupted::Gone));
         }
         if blame.within(|| answer.as_mut().poll(cx)).is_ready() {
@@ -441,18 +451,31 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
             }
         }
+        if let Some(plan) = &zone.cache
+            && self.arrived.upgrade != Upgrade::WebSocket
+        {
+            return Box::pin(self.cached(zone, plan, &admitted, parts)).await;
+        }
         if let Err(failed) = relay::relay(self, zone, &admitted, parts).await {
-            self.outcome.bytes_in = failed.bytes_in;
-            let refusal = self.refusal.take();
-            match refusal {
-                Some(refusal) => {
-                    Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await
-                }
-                None => {
-                    let refused = self.refuse(failed.fault, Some(zone), admitted.head(), parts);
-                    Box::pin(refused).await
-                }
-            };
+            Box::pin(self.failed(failed, zone, &admitted, parts)).await;
+        }
+    }
+
+    /// No origin answered.
+    pub async fn failed(
+        &mut self,
+        failed: relay::Failed,
+        zone: &'a Arc<Zone>,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) {
+        self.outcome.bytes_in = failed.bytes_in;
+        match self.refusal.take() {
+            Some(refusal) => self.turn_away(&refusal, zone, admitted.head(), parts).await,
+            None => {
+                self.refuse(failed.fault, Some(zone), admitted.head(), parts)
+                    .await;
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod announced;
+pub mod caching;
 pub mod certificates;
 pub mod compile;
 mod compress;

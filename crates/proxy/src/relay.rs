@@ -5,6 +5,7 @@
 
 mod compressed;
 mod download;
+mod filling;
 mod pick;
 mod upload;
 
@@ -226,6 +227,9 @@ fn prepare(
 ) -> Rc<Prepared> {
     let to_origin = &mut parts.to_origin;
     to_origin.clear();
+    if let Some(way) = &exchange.way {
+        way.add_validators(to_origin);
+    }
     if exchange.arrived.te_trailers {
         to_origin.push_known(FieldId::Te, b"trailers");
     }
@@ -303,10 +307,13 @@ async fn plain(
         }
     };
     let info = info.map_err(|fault| Miss::after_sending(fault, used, 0))?;
-    let relayed = match download.begin(info) {
-        Ok(Left::Nothing) => download.end(Ok(())),
-        Ok(left) => Box::pin(download.rest(left)).await,
-        Err(fault) => download.end(Err(fault)),
+    let relayed = match download.is_taken(&info) {
+        true => Ok(()),
+        false => match download.begin(info) {
+            Ok(Left::Nothing) => download.end(Ok(())),
+            Ok(left) => Box::pin(download.rest(left)).await,
+            Err(fault) => download.end(Err(fault)),
+        },
     };
     let at = download.at;
     relayed.map_err(|fault| Miss::after_sending(fault, used, 0))?;
@@ -530,6 +537,8 @@ async fn talk(
             .head(method, &mut upload, None)
             .await
             .map_err(|fault| miss(fault, spent.get()))?;
+        // Nobody asks with a body for what is stored: it may only make something invalid.
+        download.is_taken(&info);
         if upload.future.is_some() {
             // Whether the rest will ever come is not known; the head has to say now that nothing is read behind it.
             download.client.close_after();
@@ -564,6 +573,9 @@ async fn talk(
         if websocket && download.head.status < 300 && download.client_method == Method::Connect {
             // An extended CONNECT that is told 2xx has a tunnel (RFC 8441 §5); this origin gave none.
             return Err(miss(Fault::UpgradeFailed, 0));
+        }
+        if download.is_taken(&info) {
+            return Ok(Some(download.at));
         }
         let relayed = download.relay(info).await;
         relayed.map_err(|fault| miss(fault, 0))?;

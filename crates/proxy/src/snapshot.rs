@@ -112,6 +112,8 @@ pub struct Edge {
     pub requests_in_progress: u64,
     /// Bytes of request bodies that are held while they are looked at, all zones together.
     pub body_memory: u64,
+    /// Bytes of responses that are kept, all zones together, from the start of a worker on.
+    pub cache_memory: u64,
     /// Client addresses whose counters are kept, all zones together.
     pub client_table: u64,
     /// Streams at once on one connection of HTTP/2 or HTTP/3.
@@ -234,6 +236,8 @@ pub struct Manner {
     pub hsts: Option<Box<str>>,
     /// What is changed in responses.
     pub response_edits: Edits,
+    /// What the cache makes of a request; none: nothing.
+    pub cache: Option<seawall_cache::policy::Plan>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
     /// WebSocket may be spoken.

@@ -63,6 +63,8 @@ pub struct Shared {
     pub room: u64,
     /// When descriptors ran out last, in milliseconds on the monotonic clock; 0 when they never did.
     pub ran_out: AtomicU64,
+    /// What is kept of responses.
+    pub cache: Arc<seawall_cache::cache::Cache>,
     /// What this edge was told beside documents.
     pub told: Told,
     /// This installation's name in `CDN-Loop` (RFC 8586).
@@ -168,6 +170,8 @@ pub struct Parts {
     pub to_origin: Fields,
     /// What we add to the response.
     pub to_client: Fields,
+    /// What `Cache-Status` says; empty where the cache has nothing to do with the request.
+    pub cache: Vec<u8>,
     /// `Seawall-Ray` as a line.
     pub ray_line: Vec<u8>,
     /// What the stages said. An upload and the response beside it both add to it.
@@ -194,6 +198,7 @@ impl Parts {
         self.response.clear();
         self.to_origin.clear();
         self.to_client.clear();
+        self.cache.clear();
         let trail = self.trail.get_mut();
         if !trail.entries().is_empty() {
             self.verdict.clear();
@@ -226,6 +231,8 @@ pub struct Thread {
     clients: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
+    /// Validations that nobody waits for.
+    pub background: Cell<usize>,
     /// What to add to the monotonic microseconds to get those since 1970; renewed by ticks, so that a
     /// clock that is set right is followed.
     wall: Cell<u64>,
@@ -246,6 +253,7 @@ impl Thread {
             scratch: RefCell::default(),
             clients: RefCell::default(),
             free: RefCell::default(),
+            background: Cell::new(0),
             open: Cell::new(0),
             wall: Cell::new(0),
         })

@@ -50,6 +50,6 @@ macro_rules! areas {
 }
 
 areas![
-    balance, errors, forwarding, framing, guard, h2, headers, health, life, reload, retry, routing,
-    shares, slow, tls, tunnels
+    balance, cache, errors, forwarding, framing, guard, h2, headers, health, life, reload, retry,
+    routing, shares, slow, tls, tunnels
 ];

@@ -187,6 +187,8 @@ pub struct EdgeLimits {
     pub requests_in_progress: u64,
     /// Bytes of request bodies that are held while they are looked at, all zones together. Default 256 MiB.
     pub body_memory: u64,
+    /// Bytes of responses that are kept, all zones together; a quarter more may be on its way into it. Default 256 MiB.
+    pub cache_memory: u64,
     /// Client addresses whose counters are kept, all zones together. Default 1,000,000.
     pub client_table: u64,
     /// Concurrent streams of an HTTP/2 connection. Default 128.
@@ -220,6 +222,7 @@ impl Default for EdgeLimits {
             requests_per_connection: 0,
             requests_in_progress: 100_000,
             body_memory: 256 << 20,
+            cache_memory: 256 << 20,
             client_table: 1_000_000,
             h2_streams: 128,
             tls_handshake_timeout: Duration::from_secs(10),
@@ -465,6 +468,7 @@ impl EdgeLimits {
             reader.number("requests_in_progress"),
         );
         put(&mut limits.body_memory, reader.size("body_memory"));
+        put(&mut limits.cache_memory, reader.size("cache_memory"));
         put(&mut limits.client_table, reader.number("client_table"));
         put(&mut limits.h2_streams, reader.number("h2_streams"));
         put(
@@ -522,6 +526,7 @@ impl EdgeLimits {
             default.requests_in_progress,
         );
         entries.size("body_memory", self.body_memory, default.body_memory);
+        entries.size("cache_memory", self.cache_memory, default.cache_memory);
         entries.number("client_table", self.client_table, default.client_table);
         entries.number("h2_streams", self.h2_streams, default.h2_streams);
         entries.duration(

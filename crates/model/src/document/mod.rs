@@ -8,6 +8,7 @@
 
 mod acme;
 mod balance;
+mod cache;
 mod claims;
 mod compress;
 mod edge;
@@ -37,6 +38,7 @@ use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
+pub use cache::{CacheMode, ZoneCache};
 pub use compress::{Coding, Compress};
 pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use super::balance::{Balance, Circuit, Outlier};
+use super::cache::ZoneCache;
 use super::compress::Compress;
 use super::guard::{
     Maintenance, ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneTransform,
@@ -35,6 +36,8 @@ pub struct ZoneSettings {
     pub timeouts: Timeouts,
     /// When a request is tried again.
     pub retry: Retry,
+    /// What of its responses is kept here.
+    pub cache: ZoneCache,
     /// What is compressed on its way to the client. Default: nothing.
     pub compress: Option<Compress>,
     /// TLS towards clients.
@@ -83,6 +86,7 @@ impl Default for ZoneSettings {
             circuit: Circuit::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
+            cache: ZoneCache::default(),
             compress: None,
             tls: Tls::default(),
             redirect_https: false,
@@ -139,6 +143,7 @@ impl ZoneSettings {
             reader.table("timeouts").map(Timeouts::read),
         );
         put(&mut zone.retry, reader.table("retry").map(Retry::read));
+        put(&mut zone.cache, reader.table("cache").map(ZoneCache::read));
         zone.compress = reader.table("compress").map(Compress::read);
         put(&mut zone.tls, reader.table("tls").map(Tls::read));
         zone.hsts = reader.table("hsts").map(Hsts::read);
@@ -235,6 +240,7 @@ impl ZoneSettings {
         entries.table_if("circuit", self.circuit.entries());
         entries.table_if("timeouts", self.timeouts.entries());
         entries.table_if("retry", self.retry.entries());
+        entries.table_if("cache", self.cache.entries());
         if let Some(compress) = &self.compress {
             entries.table("compress", compress.entries());
         }

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, AnnouncedListeners, Balance, By, Certificate, CertificateFiles, Circuit,
-    ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck, Hsts, IpList,
-    ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive, Protocol,
-    ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, Zone,
-    ZoneBody, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRules, ZoneSettings,
-    ZoneTransform,
+    AccessLog, Acme, AnnouncedListeners, Balance, By, CacheMode, Certificate, CertificateFiles,
+    Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
+    Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
+    Protocol, ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
+    TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
+    ZoneRules, ZoneSettings, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -226,7 +226,7 @@ impl<T: Fold> Fold for std::sync::Arc<T> {
 structs! {
     Zone { name, hosts, origins, settings }
     ZoneSettings {
-        health, passive, balance, outlier, circuit, compress, timeouts, retry, tls, redirect_https, hsts,
+        health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
         lists, ddos, body, hotlink, hygiene, transform, maintenance,
     }
@@ -237,6 +237,7 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
+    ZoneCache { mode }
     Compress { codings, types, least }
     Timeouts { connect, header, idle, total }
     Retry { attempts, budget_percent }
@@ -265,7 +266,7 @@ structs! {
     EdgeLimits {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
         body_min_rate, write_timeout, connections, connections_per_client,
-        requests_per_connection, requests_in_progress, body_memory, client_table, h2_streams,
+        requests_per_connection, requests_in_progress, body_memory, cache_memory, client_table, h2_streams,
         tls_handshake_timeout, drain, retire, memory, soak,
     }
 }
@@ -290,6 +291,7 @@ words! {
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
     StageMode { Off = 0, Watch = 1, Enforce = 2 }
+    CacheMode { Off = 0, Standard = 1, Everything = 2 }
 }
 
 impl Fold for SkipSet {
@@ -472,6 +474,8 @@ mod tests {
             "balance = { slow_start = \"9s\" }",
             "outlier = { deviation_percent = 0 }",
             "circuit = { requests = 9 }",
+            "cache = { mode = \"off\" }",
+            "cache = { mode = \"everything\" }",
             "compress = { }",
             "compress = { codings = [\"br\"] }",
             "compress = { types = [\"text/css\"] }",

@@ -296,6 +296,7 @@ fn manner(zone: &ZoneSettings) -> Manner {
         redirect_https: zone.redirect_https,
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
+        cache: crate::caching::plan(zone.cache.mode),
         compress: zone.compress.as_ref().map(Compress::from),
         websocket: zone.websocket,
         timeouts: Timeouts {

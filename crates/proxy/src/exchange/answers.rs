@@ -90,7 +90,7 @@ impl Exchange<'_, '_> {
     }
 
     /// Answers a request that a stage refused.
-    pub(super) async fn turn_away(
+    pub(crate) async fn turn_away(
         &mut self,
         refusal: &Refusal,
         zone: &Arc<Zone>,
@@ -188,7 +188,7 @@ impl Exchange<'_, '_> {
     }
 
     /// Gives an answer of the edge's own; fields that are there already go with it.
-    async fn send(
+    pub(crate) async fn send(
         &mut self,
         status: u16,
         content_type: &str,

@@ -32,7 +32,7 @@ impl Compressed<'_> {
     }
 }
 
-fn hungry(_: Hungry) -> Fault {
+pub(super) fn hungry(_: Hungry) -> Fault {
     Fault::Internal
 }
 
@@ -94,7 +94,10 @@ impl<'e> Download<'e, '_, '_, '_> {
     ) -> Result<(), Fault> {
         let passed = match compressed {
             Compressed::Whole(content) => self.give(&content, After::Last).await,
-            Compressed::Stream(encoder, _hold) => self.pass_compressed(encoder).await,
+            Compressed::Stream(encoder, _hold) => match self.fills() {
+                Some(own) => Box::pin(self.pass_filling(own, Some(encoder))).await,
+                None => self.pass_compressed(encoder).await,
+            },
         };
         let ended = self.thread.clock();
         self.at = ended.0;
@@ -141,8 +144,9 @@ impl<'e> Download<'e, '_, '_, '_> {
             let ready = ready.map_err(incomplete)?;
             let last = ready == 0 || self.origin.after(ready) == After::Last;
             encoder.write(self.origin.front(ready)).map_err(hungry)?;
-            self.origin.consume(ready);
+            self.consume(ready);
             if last {
+                self.consumed();
                 out.append(&mut encoder.take());
                 out.append(&mut encoder.finish().map_err(hungry)?);
                 let trailers = self

@@ -1,7 +1,7 @@
 //! The way of a response: its heads, interim ones too, and its body. Past the final head a failure can only be shown by
 //! breaking off.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
+use crate::caching::Way;
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
@@ -68,13 +69,19 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
     pub(super) request: &'e RequestHead,
     pub(super) subject: Subject<'e>,
     pub(super) trail: &'e RefCell<Trail>,
+    /// What the cache has to do with it.
+    pub(super) way: Option<&'e mut Way>,
+    /// The request as the origin got it.
+    pub(super) asked: &'e RequestHead,
+    /// It goes on though its client has left.
+    pub(super) keeps_on: &'e Cell<bool>,
     /// While the origin was waited for it was found that nobody waits any more.
     pub(super) given_up: Option<Fault>,
 }
 
 /// How often it is looked whether the client is still there, while the origin is waited for: work for those who left is what
 /// a flood of resets lives on.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// The first head, unless it did not come in time.
 pub(super) type First = Result<Result<ResponseInfo, OriginFault>, Elapsed>;
@@ -136,6 +143,9 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             request: exchange.original.as_deref().unwrap_or(admitted.head()),
             subject,
             trail: &parts.trail,
+            way: exchange.way.as_deref_mut(),
+            asked: admitted.head(),
+            keeps_on: exchange.keeps_on,
             given_up: None,
         }
     }
@@ -342,6 +352,9 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         self.outcome.origin_us = Some(now.saturating_sub(self.since));
         self.outcome.ended = Some((self.at, now));
         let silent = info.body == BodyOut::None;
+        if silent || info.body == BodyOut::Length(0) {
+            self.consumed();
+        }
         if self.thread.is_leaving() {
             self.client.close_after();
         }
@@ -383,13 +396,15 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         self.client.head(head).map_err(gone)?;
         if let Some(compressed) = compressed {
             if let Compressed::Whole(_) = compressed {
-                self.origin.consume(whole.unwrap_or(0));
+                self.consume(whole.unwrap_or(0));
+                self.consumed();
             }
             return Ok(Left::Compressed(Box::new(compressed)));
         }
         match whole {
             Some(whole) if self.client.keep(self.origin.front(whole), After::Last) => {
-                self.origin.consume(whole);
+                self.consume(whole);
+                self.consumed();
                 self.leave()
             }
             _ => Ok(Left::Body),
@@ -434,6 +449,9 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             }
             Left::Body | Left::Compressed(_) => {}
         }
+        if let Some(own) = self.fills() {
+            return Box::pin(self.pass_filling(own, None)).await;
+        }
         loop {
             if !self.standing.holds(self.request) {
                 return Err(Fault::Withdrawn);
@@ -453,6 +471,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             };
             let ready = ready.map_err(incomplete)?;
             if ready == 0 {
+                self.consumed();
                 let trailers = self.origin.trailers();
                 return Box::pin(self.client.end(trailers, self.alarm, timeout))
                     .await
@@ -471,9 +490,10 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                 )
                 .await
             };
-            self.origin.consume(ready);
+            self.consume(ready);
             sent.map_err(gone)?;
             if after == After::Last {
+                self.consumed();
                 return Ok(());
             }
         }
@@ -509,6 +529,9 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             self.zone.response_edits.apply(&mut self.head.fields);
         }
         self.to_client.clear();
+        if let Some(way) = self.way.as_deref() {
+            self.to_client.push_known(FieldId::CacheStatus, way.said());
+        }
         if let Some(alt_svc) = self.alt_svc {
             // The origin's own is about the origin.
             self.head.fields.remove(FieldId::AltSvc);

@@ -156,6 +156,7 @@ impl Worker {
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
+        let cache = seawall_proxy::caching::store(live.edge.cache_memory);
         let slot = Slot::new(live);
         let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
@@ -174,6 +175,7 @@ impl Worker {
             threads,
             room,
             ran_out: AtomicU64::new(0),
+            cache,
             told: Told::default(),
             node: data.node()?.into(),
             per_client: Mutex::default(),

@@ -27,6 +27,7 @@ mod fleet;
 mod guard;
 mod hand_over;
 mod http3;
+mod http_cache;
 mod imports;
 mod keeping;
 mod life;

@@ -73,6 +73,7 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.requests_per_connection", Number(0, 1_000_000_000), Is("0"), "Requests of one connection before it is closed; 0 is no limit."),
     key("edge.limits.requests_in_progress", Number(1, 100_000_000), Is("100000"), "Requests in progress, all zones together. One zone may hold at most as many as are free, so that its flood leaves room for the others."),
     key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, and for responses that are compressed, all zones together."),
+    key("edge.limits.cache_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for responses that are kept, all zones together; half of it for one zone at most. A quarter more may be taken by responses on their way. A worker takes it as it is when it starts."),
     key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together."),
     key("edge.limits.h2_streams", Number(1, 10_000), Is("128"), "Concurrent streams of an HTTP/2 connection."),
     key("edge.limits.tls_handshake_timeout", TIMEOUT, Is("\"10s\""), "Time for a TLS handshake."),
@@ -138,6 +139,8 @@ pub static KEYS: &[Key] = &[
     key("zone[].retry", Table, Means("all defaults"), "When a request is tried again."),
     key("zone[].retry.attempts", Number(1, 10), Is("2"), "Tries in all; only requests that may be repeated are."),
     key("zone[].retry.budget_percent", Number(0, 100), Is("20"), "Retries, as a share of all requests, that the zone may make."),
+    key("zone[].cache", Table, Means("all defaults"), "What of the origin's responses is kept here and served again (RFC 9111)."),
+    key("zone[].cache.mode", Choice(CACHES), Is("\"standard\""), "`standard`: what the origin gives a lifetime or a validator, as long as it says; `everything`: also what it says nothing of, by its age or for two minutes; `off`: nothing, and no `Cache-Status`."),
     key("zone[].compress", Table, Means("nothing is compressed"), "Compression of responses that the origin sent as they are, where the client takes it. What says `no-transform`, is a part (206) or has a digest stays as it is; so does what is asked for with credentials, unless the browser says that the site itself asked (BREACH)."),
     key("zone[].compress.codings", Words(CODINGS), Is("[\"zstd\", \"br\", \"gzip\"]"), "Content codings; of those that a client likes as well the first is used."),
     key("zone[].compress.types", List("media types"), Means("text, JSON, XML, JavaScript, WebAssembly, SVG and fonts that are not compressed"), "Media types that are compressed, such as `\"text/*\"`."),
@@ -234,6 +237,7 @@ const PROTOCOLS: &[&str] = &["auto", "1.1", "2"];
 const LISTENERS: &[&str] = &["http", "https"];
 const ANNOUNCE: &[&str] = &["off", "v1", "v2"];
 const MANAGERS: &[&str] = &["anyone", "file"];
+const CACHES: &[&str] = crate::document::CacheMode::WORDS;
 const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];

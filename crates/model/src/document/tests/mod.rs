@@ -55,6 +55,7 @@ connections_per_client = 10
 requests_per_connection = 500
 requests_in_progress = 5000
 body_memory = "64MiB"
+cache_memory = "128MiB"
 client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
@@ -86,6 +87,7 @@ outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_perce
 circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
+cache = { mode = "everything" }
 compress = { codings = ["gzip"], types = ["text/*"], least = "1KiB" }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }

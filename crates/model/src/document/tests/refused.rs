@@ -327,6 +327,10 @@ fn values_that_contradict_each_other_are_refused() {
             "zone[0].circuit.pending: has no effect",
         ),
         (
+            "cache = { mode = \"all\" }",
+            "zone[0].cache.mode: \"all\" is none of the known words",
+        ),
+        (
             "compress = { codings = [\"deflate\"] }",
             "zone[0].compress.codings[0]: \"deflate\" is none of the known words",
         ),

@@ -1,0 +1,183 @@
+//! One answer of an origin for many requests, while it still comes.
+//!
+//! Who asks first leads: it fetches, and shows what comes. Who asks for the same meanwhile follows: it gets the head as soon as it is
+//! there, and each piece of the body as it comes. As soon as the head says that the answer is not for all, everybody fetches for
+//! themselves, at once; and for a while nobody waits for that key (hit-for-miss). A leader that dies before it has a head is succeeded
+//! by a follower; one that dies later breaks the answer off for all, because nobody can tell what was to come.
+//!
+//! No executor is known here: who waits leaves a waker.
+
+mod follower;
+mod lead;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+pub use follower::{Broken, Follower, Told};
+pub use lead::{Lead, NotStored};
+
+use crate::head::Head;
+use crate::memory::{Entry, Piece};
+use crate::policy::{Failure, Kept, Life, Vary};
+
+/// The most that follow one fill; more fetch for themselves.
+pub const MOST_FOLLOWERS: usize = 4_096;
+
+/// How many bytes of a body that is too large to be stored are kept for followers that are slower than the leader.
+pub const BEHIND: usize = 1024 * 1024;
+
+/// For how many milliseconds nobody waits for a key whose answer was not for all.
+pub const HOPELESS_FOR: u64 = 10_000;
+
+/// An answer whose head is there.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its head, as it is stored.
+    pub head: Head,
+    /// Its time.
+    pub life: Life,
+    /// What it varies by.
+    pub vary: Vary,
+    /// What the leader's request had of that.
+    pub selecting: Box<[u8]>,
+    /// The length of its body, where it is known.
+    pub length: Option<u64>,
+    /// Which response rules passed it.
+    pub rules: u64,
+}
+
+impl Begun {
+    fn kept(&self) -> Kept {
+        Kept {
+            head: self.head.clone(),
+            life: self.life,
+            vary: self.vary.clone(),
+        }
+    }
+}
+
+/// What of an answer is there.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// Nothing.
+    Waiting,
+    /// Nothing, and nobody fetches it.
+    Orphaned,
+    /// The head, and some of the body.
+    Streaming(Arc<Begun>),
+    /// All of it.
+    Whole(Arc<Begun>),
+    /// It broke off.
+    Broken,
+    /// What is stored was validated.
+    Resolved(Arc<Entry>),
+    /// It is not for all.
+    Alone,
+    /// The origin failed.
+    Failed(Failure),
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// What is kept of the body, each piece with its offset.
+    pieces: VecDeque<(u64, Piece)>,
+    /// The length of the body so far.
+    end: u64,
+    /// Bytes in `pieces`.
+    bytes: usize,
+    /// One place for each follower; none is free.
+    wakers: Vec<Option<Place>>,
+    followers: usize,
+}
+
+impl State {
+    /// The offset of the first byte that is kept.
+    fn start(&self) -> u64 {
+        self.pieces.front().map_or(self.end, |(offset, _)| *offset)
+    }
+
+    fn push(&mut self, piece: Piece) {
+        let length = piece.len();
+        self.pieces.push_back((self.end, piece));
+        self.end += length as u64;
+        self.bytes += length;
+    }
+
+    /// Keeps the last bytes only; tells how many are gone.
+    fn keep(&mut self, most: usize) -> usize {
+        let before = self.bytes;
+        while self.bytes > most
+            && let Some((_, piece)) = self.pieces.pop_front()
+        {
+            self.bytes -= piece.len();
+        }
+        before - self.bytes
+    }
+
+    /// The piece with this byte, and where in it that is; none where the byte is not there (yet).
+    fn at(&self, offset: u64) -> Option<(Piece, usize)> {
+        let behind = self.pieces.partition_point(|(start, _)| *start <= offset);
+        let (start, piece) = self.pieces.get(behind.checked_sub(1)?)?;
+        let at = (offset - start) as usize;
+        (at < piece.len()).then(|| (Arc::clone(piece), at))
+    }
+}
+
+/// The place of a follower, with its waker while it waits.
+#[derive(Debug, Default)]
+struct Place(Option<Waker>);
+
+/// What leader and followers share.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    begun: u64,
+    identity: Box<[u8]>,
+    state: Mutex<State>,
+}
+
+impl Fill {
+    fn new(begun: u64, identity: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self {
+            begun,
+            identity: identity.into(),
+            state: Mutex::new(State {
+                phase: Phase::Waiting,
+                pieces: VecDeque::new(),
+                end: 0,
+                bytes: 0,
+                wakers: Vec::new(),
+                followers: 0,
+            }),
+        })
+    }
+
+    /// The number of purges when its request was sent.
+    pub(crate) const fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// For whom it is: the key, and what is known of what it varies by.
+    pub(crate) fn identity(&self) -> &[u8] {
+        &self.identity
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something, and wakes all who wait once the lock is free again.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let changed = change(&mut state);
+        let waiting = state.wakers.iter_mut().flatten();
+        let woken: Vec<Waker> = waiting.filter_map(|place| place.0.take()).collect();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! What a stored response is found by.
+//!
+//! A key is bytes in which every part has its length, so that no two different requests have the same one: the zone's stable id
+//! first (strangers never meet), then scheme, host, target, and what a zone's rules add: fields, cookies, the class of the device.
+//!
+//! The target is that of the request as it goes to the origin, byte for byte. Spellings that RFC 3986 calls equivalent are
+//! different keys unless the request was sent on in the one form ([`normal`]), because an origin may well answer them differently,
+//! and what it answers to an odd spelling must not be served for the usual one. A purge finds them all ([`url`]).
+
+use std::borrow::Cow;
+
+use seawall_model::{FieldId, RequestHead};
+
+use crate::fields;
+
+/// The most bytes of a key; what is longer is not cached.
+pub const MOST_BYTES: usize = 16 * 1024;
+
+/// What of the query counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Query {
+    /// All of it.
+    #[default]
+    All,
+    /// Nothing of it.
+    Ignored,
+    /// These parameters only.
+    Only(Box<[Box<[u8]>]>),
+    /// All but these.
+    Except(Box<[Box<[u8]>]>),
+}
+
+/// What a zone's rules make of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// What of the query counts.
+    pub query: Query,
+    /// Fields whose values count, in lower case.
+    pub fields: Box<[Box<[u8]>]>,
+    /// Cookies whose values count.
+    pub cookies: Box<[Box<[u8]>]>,
+    /// Whether the class of the device counts.
+    pub device: bool,
+}
+
+/// What a key is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The zone's stable id.
+    pub zone: u64,
+    /// Whether the client speaks HTTPS.
+    pub https: bool,
+    /// The request, as it goes to the origin.
+    pub request: &'a RequestHead,
+    /// What the rules say.
+    pub shape: &'a Shape,
+}
+
+/// A key, and by what a purge finds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub bytes: Box<[u8]>,
+    /// The zone's stable id.
+    pub zone: u64,
+    /// The host in lower case, with its port where that is not the scheme's own.
+    pub host: Box<[u8]>,
+    /// The target in its normal form.
+    pub target: Box<[u8]>,
+    /// Where in the key that begins which the rules add.
+    more: usize,
+}
+
+impl Key {
+    /// Of a request; none where it would be too long.
+    pub fn of(parts: &Parts<'_>) -> Option<Self> {
+        let Parts {
+            zone,
+            https,
+            request,
+            shape,
+        } = *parts;
+        let scheme: &[u8] = if https { b"https" } else { b"http" };
+        let host = host(request.authority(), scheme);
+        let (path, query) = split(request.target());
+        // Just as many as there will be, where the rules add nothing.
+        let lengths = 8 + 1 + 4 + 4 + 1 + if query.is_some() { 4 } else { 0 };
+        let target = path.len() + query.map_or(0, <[u8]>::len);
+        let mut bytes = Vec::with_capacity(lengths + host.len() + target);
+        bytes.extend_from_slice(&zone.to_be_bytes());
+        bytes.push(u8::from(https));
+        part(&mut bytes, &host);
+        part(&mut bytes, path);
+        match counted(query, &shape.query) {
+            None => bytes.push(0),
+            Some(query) => {
+                bytes.push(1);
+                part(&mut bytes, &query);
+            }
+        }
+        let more = bytes.len();
+        for name in &shape.fields {
+            optional(&mut bytes, fields::joined(&request.fields, name).as_deref());
+        }
+        for name in &shape.cookies {
+            optional(&mut bytes, cookie(request, name));
+        }
+        if shape.device {
+            bytes.push(Device::of(request) as u8);
+        }
+        (bytes.len() <= MOST_BYTES).then(|| Self {
+            bytes: bytes.into(),
+            zone,
+            target: Box::from(&*normal(request.target())),
+            host: host.into(),
+            more,
+        })
+    }
+
+    /// What tells the keys of one URL apart, but for spellings.
+    pub(crate) fn beside_url(&self) -> (Option<u8>, &[u8]) {
+        let scheme = self.bytes.get(8).copied();
+        (scheme, self.bytes.get(self.more..).unwrap_or_default())
+    }
+}
+
+fn part(bytes: &mut Vec<u8>, value: &[u8]) {
+    bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(value);
+}
+
+fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        None => bytes.push(0),
+        Some(value) => {
+            bytes.push(1);
+            part(bytes, value);
+        }
+    }
+}
+
+/// Host and port of an authority: in lower case, without the scheme's own port, without a dot at the end.
+pub(crate) fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
+    let usual: &[u8] = if scheme.eq_ignore_ascii_case(b"https") {
+        b":443"
+    } else {
+        b":80"
+    };
+    let without = authority.strip_suffix(usual).unwrap_or(authority);
+    let without = without.strip_suffix(b":").unwrap_or(without);
+    let without = without.strip_suffix(b".").unwrap_or(without);
+    without.to_ascii_lowercase()
+}
+
+fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|byte| *byte == b'?') {
+        None => (target, None),
+        Some(at) => {
+            let (path, query) = target.split_at_checked(at).unwrap_or((target, b""));
+            (path, query.get(1..))
+        }
+    }
+}
+
+/// The part of a query that counts; parameters keep their order, which may matter to the origin.
+fn counted<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q, [u8]>> {
+    let keep = |is_kept: &dyn Fn(&[u8]) -> bool| {
+        let parameters = query?.split(|byte| *byte == b'&').filter(|parameter| {
+            let name = parameter.split(|byte| *byte == b'=').next();
+            is_kept(name.unwrap_or_default())
+        });
+        let kept: Vec<&[u8]> = parameters.collect();
+        (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b'&')))
+    };
+    match shape {
+        Query::All => query.map(Cow::Borrowed),
+        Query::Ignored => None,
+        Query::Only(names) => keep(&|name| names.iter().any(|one| &**one == name)),
+        Query::Except(names) => keep(&|name| !names.iter().any(|one| &**one == name)),
+    }
+}
+
+/// The value of the first cookie of this name.
+fn cookie<'r>(request: &'r RequestHead, wanted: &[u8]) -> Option<&'r [u8]> {
+    let lines = request.fields.all(FieldId::Cookie);
+    let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.find_map(|pair| {
+        let pair = pair.trim_ascii();
+        let value = pair.strip_prefix(wanted)?.strip_prefix(b"=")?;
+        Some(value)
+    })
+}
+
+/// What kind of device a client is, by the words that its `User-Agent` has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Device {
+    /// None of the others.
+    Desktop,
+    /// A telephone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+}
+
+impl Device {
+    /// Of a request.
+    pub fn of(request: &RequestHead) -> Self {
+        let agent = request.fields.first(FieldId::UserAgent).unwrap_or_default();
+        let has = |word: &[u8]| agent.windows(word.len()).any(|at| at == word);
+        match () {
+            () if has(b"iPad") || has(b"Tablet") => Self::Tablet,
+            () if has(b"Android") && !has(b"Mobile") => Self::Tablet,
+            () if has(b"Mobi") || has(b"iPhone") => Self::Mobile,
+            () => Self::Desktop,
+        }
+    }
+}
+
+/// The normal form of a target (RFC 3986 §6.2.2): escapes of what needs none undone, the others in upper case, dots resolved in
+/// the path. Queries have no dots to resolve.
+pub fn normal(target: &[u8]) -> Cow<'_, [u8]> {
+    let may_be_odd = |pair: &[u8]| matches!(pair, b"/." | [b'%', _]);
+    if target.starts_with(b"/") && !target.windows(2).any(may_be_odd) {
+        return Cow::Borrowed(target);
+    }
+    let (path, query) = split(target);
+    let mut out = without_dots(&unescaped(path));
+    if let Some(query) = query {
+        out.push(b'?');
+        out.extend_from_slice(&unescaped(query));
+    }
+    Cow::Owned(out)
+}
+
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let escape = match (byte, after) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        let Some((high, low)) = escape else {
+            out.push(*byte);
+            continue;
+        };
+        rest = after.get(2..).unwrap_or_default();
+        let meant = high << 4 | low;
+        if meant.is_ascii_alphanumeric() || b"-._~".contains(&meant) {
+            out.push(meant);
+        } else {
+            let hex = |digit: u8| match digit {
+                0..=9 => b'0' + digit,
+                _ => b'A' + digit - 10,
+            };
+            out.extend_from_slice(&[b'%', hex(high), hex(low)]);
+        }
+    }
+    out
+}
+
+const fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// RFC 3986 §5.2.4, of the path; a query behind it stays as it is.
+pub(crate) fn without_dots(target: &[u8]) -> Vec<u8> {
+    let (path, query) = split(target);
+    let mut out: Vec<u8> = Vec::with_capacity(target.len());
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+    if !path.starts_with(b"/") {
+        return target.to_vec();
+    }
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            b"." | b".." => {
+                if segment == b".." {
+                    let folder = out.iter().rposition(|byte| *byte == b'/');
+                    out.truncate(folder.unwrap_or(0));
+                }
+                if is_last {
+                    out.push(b'/');
+                }
+            }
+            _ => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+            }
+        }
+    }
+    if let Some(query) = query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

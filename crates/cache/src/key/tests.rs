@@ -1,0 +1,178 @@
+//! Which requests share a key, and which must not.
+
+use super::*;
+use seawall_model::Method;
+
+fn request(authority: &str, target: &str, lines: &[(&str, &str)]) -> RequestHead {
+    let mut head = RequestHead {
+        method: Method::Get,
+        ..RequestHead::default()
+    };
+    head.target_span = head.fields.store(target.as_bytes());
+    head.authority_span = head.fields.store(authority.as_bytes());
+    for (name, value) in lines {
+        head.fields.push(name.as_bytes(), value.as_bytes());
+    }
+    head
+}
+
+fn key(zone: u64, https: bool, request: &RequestHead, shape: &Shape) -> Key {
+    Key::of(&Parts {
+        zone,
+        https,
+        request,
+        shape,
+    })
+    .unwrap()
+}
+
+fn names(names: &[&str]) -> Box<[Box<[u8]>]> {
+    names.iter().map(|name| name.as_bytes().into()).collect()
+}
+
+#[test]
+fn whatever_tells_two_requests_apart_tells_their_keys_apart() {
+    let plain = Shape::default();
+    let of = |authority: &str, target: &str| key(1, true, &request(authority, target, &[]), &plain);
+    let different = [
+        of("a.test", "/"),
+        of("b.test", "/"),
+        of("a.test:8443", "/"),
+        of("a.test", "/?"),
+        of("a.test", "/?a"),
+        of("a.test", "/a"),
+        of("a.test", "/A"),
+        of("a.test", "/%61"),
+        of("a.test", "//a"),
+        of("a.test", "/a/../b"),
+        of("a.test", "/b"),
+        of("a.test", "/?a=1&b=2"),
+        of("a.test", "/?b=2&a=1"),
+        key(2, true, &request("a.test", "/", &[]), &plain),
+        key(1, false, &request("a.test", "/", &[]), &plain),
+    ];
+    for (at, one) in different.iter().enumerate() {
+        for other in &different[at + 1..] {
+            assert_ne!(one.bytes, other.bytes);
+        }
+    }
+    for same in ["A.TEST", "a.test:443", "a.test.", "a.test.:443"] {
+        assert_eq!(of(same, "/").bytes, of("a.test", "/").bytes, "{same}");
+    }
+    // A purge finds odd spellings by the usual one.
+    for (odd, usual) in [
+        ("/%61", "/a"),
+        ("/a/../b", "/b"),
+        ("/%2e/b?%7e", "/b?~"),
+        ("/%2f", "/%2F"),
+    ] {
+        assert_eq!(&*of("a.test", odd).target, usual.as_bytes(), "{odd}");
+    }
+}
+
+#[test]
+fn no_two_values_can_pretend_to_be_others() {
+    let shape = Shape {
+        fields: names(&["x-a", "x-b"]),
+        cookies: names(&["c"]),
+        ..Shape::default()
+    };
+    let of = |lines: &[(&str, &str)]| key(1, true, &request("a.test", "/", lines), &shape).bytes;
+    let different = [
+        of(&[]),
+        of(&[("x-a", "")]),
+        of(&[("x-b", "")]),
+        of(&[("x-a", "1"), ("x-b", "2")]),
+        of(&[("x-a", "1\0\0\0\x012")]),
+        of(&[("cookie", "c=1")]),
+        of(&[("cookie", "c=")]),
+        of(&[("cookie", "d=1; c=2")]),
+    ];
+    for (at, one) in different.iter().enumerate() {
+        for other in &different[at + 1..] {
+            assert_ne!(one, other);
+        }
+    }
+    assert_eq!(of(&[("cookie", "d=1")]), of(&[]));
+    assert_eq!(of(&[("x-other", "1")]), of(&[]));
+}
+
+#[test]
+fn queries_count_as_the_rules_say() {
+    let of = |query: Query, target: &str| {
+        let shape = Shape {
+            query,
+            ..Shape::default()
+        };
+        key(1, true, &request("a.test", target, &[]), &shape).bytes
+    };
+    let plain = of(Query::All, "/x");
+    assert_eq!(of(Query::Ignored, "/x?a=1"), plain);
+    assert_eq!(
+        of(Query::Only(names(&["a"])), "/x?b=1&a=2"),
+        of(Query::All, "/x?a=2")
+    );
+    assert_eq!(of(Query::Only(names(&["a"])), "/x?ab=1"), plain);
+    assert_eq!(
+        of(Query::Except(names(&["utm"])), "/x?utm=1&a=2&b"),
+        of(Query::All, "/x?a=2&b")
+    );
+}
+
+#[test]
+fn devices_have_three_classes() {
+    for (agent, device) in [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", Device::Desktop),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0)", Device::Mobile),
+        ("Mozilla/5.0 (Linux; Android 14) Mobile", Device::Mobile),
+        ("Mozilla/5.0 (Linux; Android 14; SM-X200)", Device::Tablet),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 17_0) Mobile/15E148",
+            Device::Tablet,
+        ),
+        ("", Device::Desktop),
+    ] {
+        let request = request("a.test", "/", &[("user-agent", agent)]);
+        assert_eq!(Device::of(&request), device, "{agent}");
+    }
+}
+
+#[test]
+fn a_key_that_is_too_long_is_none() {
+    let long = format!("/{}", "a".repeat(MOST_BYTES));
+    let request = request("a.test", &long, &[]);
+    let shape = Shape::default();
+    let parts = Parts {
+        zone: 1,
+        https: true,
+        request: &request,
+        shape: &shape,
+    };
+    assert!(Key::of(&parts).is_none());
+}
+
+#[test]
+fn dots_are_resolved_as_the_rfc_does() {
+    for (path, resolved) in [
+        ("/a/b/c/./../../g", "/a/g"),
+        ("/..", "/"),
+        ("/../a", "/a"),
+        ("/a/.", "/a/"),
+        ("/a/..", "/"),
+        ("/a//../b", "/a/b"),
+        ("/a...", "/a..."),
+        ("/?../x", "/?../x"),
+        ("*", "*"),
+        ("", ""),
+    ] {
+        assert_eq!(without_dots(path.as_bytes()), resolved.as_bytes(), "{path}");
+    }
+    let mut random = crate::made_up::Random::new(5);
+    for _ in 0..10_000 {
+        let text: Vec<u8> = (0..random.below(20))
+            .map(|_| b"/.%2eE?aF5"[random.below(10)])
+            .collect();
+        let once = normal(&text);
+        assert_eq!(without_dots(&once), *once, "{text:?}");
+    }
+}

@@ -1,0 +1,167 @@
+//! A stored response: its head, its body in pieces, its time, and by what it is found and purged.
+
+use std::sync::Arc;
+
+use seawall_model::RequestHead;
+
+use crate::head::Head;
+use crate::policy::{Kept, Life, Vary};
+use crate::purge::Stamp;
+
+/// The most bytes of a piece of a body that is stored.
+pub const PIECE: usize = 256 * 1024;
+
+/// A part of a body, shared with whoever sends it: nobody copies it.
+pub type Piece = Arc<[u8]>;
+
+/// A whole body.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    pieces: Arc<[Piece]>,
+    length: u64,
+}
+
+impl Body {
+    /// Of pieces as they came: small neighbours become one.
+    pub fn new(pieces: &[Piece]) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let mut out: Vec<Piece> = Vec::with_capacity(pieces.len());
+        let mut run: Vec<&Piece> = Vec::new();
+        let mut run_bytes = 0;
+        let close = |run: &mut Vec<&Piece>, out: &mut Vec<Piece>| match run.as_slice() {
+            [] => {}
+            [one] => out.push(Arc::clone(one)),
+            several => {
+                let bytes: Vec<u8> = several
+                    .iter()
+                    .flat_map(|piece| piece.iter().copied())
+                    .collect();
+                out.push(bytes.into());
+            }
+        };
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            if run_bytes + piece.len() > PIECE {
+                close(&mut run, &mut out);
+                run.clear();
+                run_bytes = 0;
+            }
+            run.push(piece);
+            run_bytes += piece.len();
+        }
+        close(&mut run, &mut out);
+        Self {
+            pieces: out.into(),
+            length,
+        }
+    }
+
+    /// Its length in bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Its pieces in their order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The piece that holds a byte, and where in it that byte is; none at the end.
+    pub fn at(&self, offset: u64) -> Option<(&Piece, usize)> {
+        let mut before = 0;
+        self.pieces.iter().find_map(|piece| {
+            let start = before;
+            before += piece.len() as u64;
+            (offset < before).then(|| (piece, (offset - start) as usize))
+        })
+    }
+}
+
+/// A stored response. It never changes; what validates it makes another one with the same body.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its head.
+    pub head: Head,
+    /// Its time.
+    pub life: Life,
+    /// What it varies by.
+    pub vary: Vary,
+    /// What the request had of that, normalised.
+    pub selecting: Box<[u8]>,
+    /// Its body.
+    pub body: Body,
+    /// When it was asked for, for purges.
+    pub stamp: Stamp,
+    /// Which response rules passed it; 0 for none.
+    pub rules: u64,
+}
+
+impl Entry {
+    /// From what the policy keeps. `selecting` is what the request had of what the response varies by; `rules` names the
+    /// response rules that passed it.
+    pub fn new(kept: Kept, selecting: Box<[u8]>, body: Body, stamp: Stamp, rules: u64) -> Self {
+        Self {
+            head: kept.head,
+            life: kept.life,
+            vary: kept.vary,
+            selecting,
+            body,
+            stamp,
+            rules,
+        }
+    }
+
+    /// Whether a request selects it that has these values of what it varies by.
+    pub(super) fn is_selected(&self, request: &RequestHead, selecting: &[u8]) -> bool {
+        let language = self.head.only(b"content-language");
+        self.vary
+            .is_selected(&self.selecting, language, request, selecting)
+    }
+
+    /// About how many bytes of memory it takes, its key included.
+    pub(super) fn bytes(&self, key: usize) -> usize {
+        /// Of the tables, and of what an allocation costs.
+        const BESIDE: usize = 256;
+        let of_pieces = self.body.pieces.len() * (size_of::<Piece>() + 16);
+        self.head.bytes()
+            + self.vary.bytes()
+            + self.selecting.len()
+            + self.body.length as usize
+            + of_pieces
+            + self.stamp.bytes()
+            + key
+            + BESIDE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_become_one_and_no_byte_is_lost() {
+        let mut random = crate::made_up::Random::new(9);
+        for _ in 0..200 {
+            let pieces: Vec<Piece> = (0..random.below(30))
+                .map(|_| vec![random.below(256) as u8; random.below(60_000)].into())
+                .collect();
+            let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+            let body = Body::new(&pieces);
+            assert_eq!(body.length(), whole.len() as u64);
+            assert_eq!(body.pieces().concat(), whole);
+            assert!(
+                body.pieces()
+                    .iter()
+                    .all(|piece| (1..=PIECE).contains(&piece.len()))
+            );
+            let offset = random.below(whole.len() + 1);
+            let found = body.at(offset as u64).map(|(piece, at)| piece[at]);
+            assert_eq!(found, whole.get(offset).copied());
+        }
+        // A large piece is not copied.
+        let large: Piece = vec![1; PIECE].into();
+        assert!(Arc::ptr_eq(
+            &Body::new(&[Arc::clone(&large)]).pieces()[0],
+            &large
+        ));
+    }
+}

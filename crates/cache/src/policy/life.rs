@@ -1,0 +1,163 @@
+//! How long a response is fresh, and how old it is (RFC 9111 §4.2).
+
+use seawall_model::{FieldId, Fields};
+
+use super::{EdgeTtl, Plan, Time};
+use crate::date;
+use crate::directives::{MOST_SECONDS, ResponseDirectives};
+use crate::fields;
+
+/// When a response was asked for, and when its head came (RFC 9111 §4.2.3).
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// When the request was sent.
+    pub requested: Time,
+    /// When the response's head came.
+    pub received: Time,
+}
+
+/// All that is to be known of a stored response's time: computed once, when it is stored or validated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When its head came, or that of what validated it last.
+    pub received: Time,
+    /// How old it was then, in milliseconds.
+    pub initial_age: u64,
+    /// For how many seconds of age it is fresh.
+    pub lifetime: u32,
+    /// For how many seconds more it may be served while it is validated (RFC 5861 §3).
+    pub stale_while_revalidate: u32,
+    /// For how many seconds more it may be served where the origin fails (RFC 5861 §4).
+    pub stale_if_error: u32,
+    /// It must be validated before each use (`no-cache`).
+    pub validates_always: bool,
+    /// It must not be served stale: `must-revalidate`, `proxy-revalidate`, `no-cache`.
+    pub never_stale: bool,
+    /// It must not be served stale unless a directive of its own allows it: `s-maxage` (RFC 9111 §5.2.2.10).
+    pub only_as_told: bool,
+    /// It will not change while it is fresh (RFC 8246): even whoever asks to validate gets it as it is.
+    pub immutable: bool,
+}
+
+impl Life {
+    /// Its age in milliseconds (RFC 9111 §4.2.3: `current_age`).
+    pub fn age(&self, now: Time) -> u64 {
+        self.initial_age.saturating_add(now.since(self.received))
+    }
+
+    /// For how many milliseconds it has been stale; none while it is fresh.
+    pub fn stale_for(&self, now: Time) -> Option<u64> {
+        let lifetime = u64::from(self.lifetime) * 1_000;
+        self.age(now).checked_sub(lifetime)
+    }
+
+    /// Seconds until it is stale, negative since when it has been (RFC 9211 §2.4).
+    pub fn ttl(&self, now: Time) -> i64 {
+        i64::from(self.lifetime) - (self.age(now) / 1_000) as i64
+    }
+
+    /// Of a response with this status. None where nothing says how long it is fresh.
+    pub(super) fn of(
+        status: u16,
+        fields: &Fields,
+        directives: &ResponseDirectives,
+        plan: &Plan,
+        times: Times,
+    ) -> Option<Self> {
+        let date = date::only(fields.all(FieldId::Date), times.received.seconds());
+        let lifetime = lifetime(status, fields, directives, plan, times.received, date)?;
+        let overridden = matches!(plan.edge_ttl, EdgeTtl::Override(_));
+        let validates_always = directives.no_cache.is_all() && !overridden;
+        let never_stale = directives.must_revalidate || directives.proxy_revalidate;
+        Some(Self {
+            received: times.received,
+            initial_age: initial_age(fields, times, date),
+            lifetime: bounded(status, lifetime, plan),
+            stale_while_revalidate: directives.stale_while_revalidate.careful().unwrap_or(0),
+            stale_if_error: directives.stale_if_error.careful().unwrap_or(0),
+            validates_always,
+            never_stale: validates_always || never_stale,
+            only_as_told: directives.s_maxage.careful().is_some(),
+            immutable: directives.immutable,
+        })
+    }
+}
+
+/// RFC 9111 §4.2.1, and what a plan puts in its place.
+fn lifetime(
+    status: u16,
+    fields: &Fields,
+    directives: &ResponseDirectives,
+    plan: &Plan,
+    received: Time,
+    date: Option<u64>,
+) -> Option<u32> {
+    if let EdgeTtl::Override(seconds) = plan.edge_ttl {
+        return Some(seconds.min(MOST_SECONDS));
+    }
+    let given = directives.s_maxage.careful();
+    let given = given.or_else(|| directives.max_age.careful());
+    if given.is_some() {
+        return given;
+    }
+    let now = received.seconds();
+    if !directives.targeted && fields::has(fields, b"expires") {
+        // One that is no date, "0" above all, is in the past (RFC 9111 §5.3).
+        let expires = date::only(fields::values(fields, b"expires"), now).unwrap_or(0);
+        let seconds = expires.saturating_sub(date.unwrap_or(now));
+        return Some(seconds.min(u64::from(MOST_SECONDS)) as u32);
+    }
+    // Nothing is made up where the origin spoke of validation.
+    if !directives.no_cache.is_all() && (is_heuristic(status) || directives.public) {
+        let guess = || heuristic(fields, date.unwrap_or(now), now);
+        if let Some(seconds) = plan.heuristics.then(guess).flatten() {
+            return Some(seconds);
+        }
+        if let EdgeTtl::Default(seconds) = plan.edge_ttl {
+            return Some(seconds.min(MOST_SECONDS));
+        }
+    }
+    // Said to be cacheable, but not for how long: it is stale at once, and validated.
+    (directives.no_cache.is_all() || directives.public).then_some(0)
+}
+
+/// A tenth of the time since it changed last, a day at most (RFC 9111 §4.2.2).
+fn heuristic(fields: &Fields, date: u64, now: u64) -> Option<u32> {
+    const DAY: u64 = 86_400;
+    let modified = date::only(fields::values(fields, b"last-modified"), now)?;
+    Some((date.saturating_sub(modified) / 10).min(DAY) as u32)
+}
+
+/// Statuses that RFC 9110 §15.1 calls heuristically cacheable; of 206 no part is stored.
+pub(super) const fn is_heuristic(status: u16) -> bool {
+    matches!(
+        status,
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
+}
+
+/// An error passes soon, however long its origin would have it: who can provoke it could else deny a page to all.
+fn bounded(status: u16, lifetime: u32, plan: &Plan) -> u32 {
+    match status {
+        404 | 410 => lifetime,
+        400.. => lifetime.min(plan.errors_at_most),
+        _ => lifetime,
+    }
+}
+
+/// RFC 9111 §4.2.3, by the conservative formula: the larger of what `Date` and `Age` tell.
+fn initial_age(fields: &Fields, times: Times, date: Option<u64>) -> u64 {
+    let received = times.received.seconds();
+    let apparent = received.saturating_sub(date.unwrap_or(received)) * 1_000;
+    let delay = times.received.since(times.requested);
+    let corrected = u64::from(age_value(fields)) * 1_000 + delay;
+    apparent.max(corrected)
+}
+
+/// The first member of `Age`; one that is no number is ignored (RFC 9111 §5.1).
+fn age_value(fields: &Fields) -> u32 {
+    let first = fields.first(FieldId::Age).unwrap_or_default();
+    let member = first.split(|byte| *byte == b',').next();
+    let digits = member.unwrap_or_default().trim_ascii();
+    crate::directives::seconds(digits).unwrap_or(0)
+}

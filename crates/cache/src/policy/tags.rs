@@ -1,0 +1,17 @@
+//! The tags of a response, by which it can be purged: `Cache-Tag` (commas between) and `Surrogate-Key` (spaces between).
+
+use seawall_model::Fields;
+
+use crate::fields;
+
+/// The most tags of one response that count; those behind are not heard.
+pub const MOST_TAGS: usize = 128;
+
+/// The tags.
+pub fn tags(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    let by_comma = fields::members(fields, b"cache-tag");
+    let by_space = fields::values(fields, b"surrogate-key")
+        .flat_map(|line| line.split(u8::is_ascii_whitespace))
+        .filter(|tag| !tag.is_empty());
+    by_comma.chain(by_space).take(MOST_TAGS)
+}

@@ -1,0 +1,344 @@
+//! Before an origin is asked: what is stored, who asks already, and what is to be asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_cache::cache::Joined;
+use seawall_cache::fill::{Follower, Told};
+use seawall_cache::key::{Key, Parts as KeyParts, Shape};
+use seawall_cache::memory::{Entry, Found};
+use seawall_cache::policy::{
+    Failure, Forwarded, Plan, Status, Use, Vary, advice, asks_the_origin, consider,
+};
+use seawall_guard::Admitted;
+use seawall_model::{FieldId, Method, RequestHead};
+use seawall_telemetry::Source;
+use tokio::time::Instant;
+
+use super::give::Given;
+use super::{Way, background, now};
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::relay;
+use crate::snapshot::Zone;
+use crate::thread::Parts;
+
+/// Fields that make an answer good for one client only: the cache validates without them.
+const OF_ONE: [&[u8]; 4] = [
+    b"if-none-match",
+    b"if-modified-since",
+    b"if-range",
+    b"range",
+];
+
+/// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the client is still there, and may still be served.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+
+/// What came of looking.
+enum Looked {
+    /// The client has its answer.
+    Answered,
+    /// The origin is asked.
+    Goes(Box<Way>),
+}
+
+impl<'a> Exchange<'a, '_> {
+    /// Answers from what is stored, or goes to the origin and stores what comes.
+    pub async fn cached(
+        &mut self,
+        zone: &'a Arc<Zone>,
+        plan: &Plan,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) {
+        let way = match self.look(zone, plan, admitted, parts).await {
+            Looked::Answered => return,
+            Looked::Goes(way) => way,
+        };
+        let validates = way.lead.is_some() && way.seen.is_some();
+        self.way = Some(way);
+        let has = |name: &&[u8]| admitted.head().fields.named(name).is_some();
+        let reduced = (validates && OF_ONE.iter().any(has)).then(|| {
+            admitted.reduced(|name| !OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name)))
+        });
+        let asked = reduced.as_ref().unwrap_or(admitted);
+        let relayed = relay::relay(self, zone, asked, parts).await;
+        let Some(mut way) = self.way.take() else {
+            return;
+        };
+        if relayed.is_err() && self.refusal.is_none() && !self.response.has_begun() {
+            way.stands_in_for(Failure::Unreachable, now());
+        }
+        if let Some((entry, status)) = way.instead() {
+            self.outcome.fault = None;
+            let given = Given::Entry(entry);
+            return self
+                .give_kept(zone, given, status, Source::Origin, admitted, parts)
+                .await;
+        }
+        parts.cache.clone_from(&way.said);
+        if let Some(lead) = way.lead.take() {
+            // Nobody who follows would fare better just now.
+            lead.fail(Failure::Unreachable);
+        }
+        if let Err(failed) = relayed {
+            self.failed(failed, zone, admitted, parts).await;
+        }
+    }
+
+    /// What is to be done with a request.
+    async fn look(
+        &mut self,
+        zone: &'a Arc<Zone>,
+        plan: &Plan,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) -> Looked {
+        let head = admitted.head();
+        let cache = Arc::clone(&self.thread.shared.cache);
+        let shape = Shape::default();
+        let https = self.client.https;
+        let key = Key::of(&KeyParts {
+            zone: zone.id.0,
+            https,
+            request: head,
+            shape: &shape,
+        });
+        let (key, fits) = match key {
+            Some(key) => (Arc::new(key), true),
+            None => (Arc::default(), false),
+        };
+        let goes = |why| Box::new(Way::new(&cache, plan, &key, https, why));
+        let bypass = |detail| {
+            let mut way = goes(Forwarded::Bypass);
+            way.detail = Some(detail);
+            Looked::Goes(way)
+        };
+        match head.method {
+            _ if !fits => return bypass("long"),
+            Method::Get | Method::Head => {}
+            _ => return Looked::Goes(goes(Forwarded::Method)),
+        }
+        // A body is in no key (a "fat GET").
+        if !self.body.is_done() {
+            return bypass("body");
+        }
+        if asks_the_origin(head) {
+            return bypass("condition");
+        }
+        let advised = advice(head, plan);
+        let mut beside: Option<Vary> = None;
+        let mut now = now();
+        let mut found = cache.find(&key, head);
+        loop {
+            let (seen, why) = match found {
+                Found::Entry(entry) => {
+                    let used = consider(&entry.life, &advised, now, entry.stamp.outdated());
+                    if used == Use::Validate {
+                        (Some(entry), Forwarded::Stale)
+                    } else {
+                        let validates = used == Use::WhileValidated;
+                        self.hit(zone, plan, &key, entry, validates, admitted, parts)
+                            .await;
+                        return Looked::Answered;
+                    }
+                }
+                Found::Others(entry) => {
+                    beside = Some(entry.vary.clone());
+                    (None, Forwarded::VaryMiss)
+                }
+                Found::Nothing => (None, Forwarded::UriMiss),
+            };
+            if advised.only_if_cached {
+                self.not_stored(zone, admitted, parts).await;
+                return Looked::Answered;
+            }
+            let mut way = goes(why);
+            way.seen = seen;
+            if head.method == Method::Head {
+                return Looked::Goes(way);
+            }
+            if way.seen.is_none() && OF_ONE.iter().any(|name| head.fields.named(name).is_some()) {
+                // It is asked for as it is: all of it may be far more than a part, or than "not modified". Nobody waits for that.
+                let is_part = head.fields.has(FieldId::Range);
+                way.lead = (!is_part).then(|| cache.alone(&key));
+                return Looked::Goes(way);
+            }
+            match cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now) {
+                Joined::Lead(lead) => {
+                    way.lead = Some(lead);
+                    return Looked::Goes(way);
+                }
+                Joined::Found(entry) => found = Found::Entry(entry),
+                Joined::Follow(mut follower) => {
+                    let told = match self.told(zone, &mut follower, head).await {
+                        Ok(told) => told,
+                        Err(fault) => {
+                            self.refuse(fault, Some(zone), head, parts).await;
+                            return Looked::Answered;
+                        }
+                    };
+                    match told {
+                        Told::Begun(begun) => {
+                            let status = Status {
+                                forwarded: Some(why),
+                                collapsed: true,
+                                ..Status::default()
+                            };
+                            let given = Given::Fill(begun, follower);
+                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+                                .await;
+                            return Looked::Answered;
+                        }
+                        Told::Entry(entry) => {
+                            let status = Status {
+                                forwarded: Some(why),
+                                ttl: Some(entry.life.ttl(super::now())),
+                                collapsed: true,
+                                ..Status::default()
+                            };
+                            let given = Given::Entry(entry);
+                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+                                .await;
+                            return Looked::Answered;
+                        }
+                        Told::Lead(lead) => {
+                            way.lead = Some(lead);
+                            return Looked::Goes(way);
+                        }
+                        Told::Others(vary) => beside = Some(vary),
+                        Told::Failed(failure) => {
+                            if way.stands_in_for(failure, super::now()) {
+                                return self.instead_of_waiting(zone, way, admitted, parts).await;
+                            }
+                            way.lead = Some(cache.alone(&key));
+                            return Looked::Goes(way);
+                        }
+                        Told::Alone => {
+                            way.lead = Some(cache.alone(&key));
+                            return Looked::Goes(way);
+                        }
+                    }
+                    now = super::now();
+                    found = cache.find(&key, head);
+                }
+            }
+        }
+    }
+
+    /// What comes of another one's request. Nobody waits for long where nothing comes: then it is as if that answer were not for
+    /// all.
+    async fn told(
+        &mut self,
+        zone: &Zone,
+        follower: &mut Follower,
+        head: &RequestHead,
+    ) -> Result<Told, Fault> {
+        let due = Instant::now() + PATIENCE.min(zone.timeouts.header);
+        loop {
+            let told = self.alarm.wait(LOOK, |cx| follower.poll_told(head, cx));
+            if let Ok(told) = told.await {
+                return Ok(told);
+            }
+            if self.response.is_gone() {
+                return Err(Fault::ClientGone);
+            }
+            if !self.standing.holds(head) {
+                return Err(Fault::Withdrawn);
+            }
+            if Instant::now() >= due {
+                return Ok(Told::Alone);
+            }
+        }
+    }
+
+    async fn instead_of_waiting(
+        &mut self,
+        zone: &'a Arc<Zone>,
+        mut way: Box<Way>,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) -> Looked {
+        if let Some((entry, status)) = way.instead() {
+            let given = Given::Entry(entry);
+            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+                .await;
+        }
+        Looked::Answered
+    }
+
+    /// Serves what is stored; where it is stale, it is validated beside.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "whose request, and what is stored for it"
+    )]
+    async fn hit(
+        &mut self,
+        zone: &'a Arc<Zone>,
+        plan: &Plan,
+        key: &Arc<Key>,
+        entry: Arc<Entry>,
+        validates: bool,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) {
+        if validates {
+            self.validate_beside(zone, plan, key, &entry, admitted);
+        }
+        let status = Status {
+            ttl: Some(entry.life.ttl(now())),
+            ..Status::default()
+        };
+        let given = Given::Entry(entry);
+        self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+            .await;
+    }
+
+    fn validate_beside(
+        &self,
+        zone: &Arc<Zone>,
+        plan: &Plan,
+        key: &Arc<Key>,
+        entry: &Arc<Entry>,
+        admitted: &Admitted<'_>,
+    ) {
+        let head: &RequestHead = admitted.head();
+        let cache = &self.thread.shared.cache;
+        if !background::has_room(self.thread) {
+            return;
+        }
+        let Some(lead) = cache.lead(key, head, entry, now()) else {
+            return;
+        };
+        let mut way = Box::new(Way::new(
+            cache,
+            plan,
+            key,
+            self.client.https,
+            Forwarded::Stale,
+        ));
+        way.lead = Some(lead);
+        way.seen = Some(Arc::clone(entry));
+        // Nothing of this client's but what chooses the response.
+        let vary = &entry.vary;
+        let asked =
+            admitted.reduced(|name| vary.names().any(|kept| kept.eq_ignore_ascii_case(name)));
+        let node = &self.thread.shared.node;
+        let common = self.peer.common(head, self.client, node);
+        background::validate(self.thread, zone, asked, common, way);
+    }
+
+    /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
+    async fn not_stored(&mut self, zone: &Arc<Zone>, admitted: &Admitted<'_>, parts: &mut Parts) {
+        parts.to_client.clear();
+        let said = b"seawall; fwd=request; detail=\"only-if-cached\"";
+        parts.cache.extend_from_slice(said);
+        parts.to_client.push_known(FieldId::CacheStatus, said);
+        let text = b"Nothing is stored for this, and nothing else was to be asked.\n";
+        let text_type = "text/plain; charset=utf-8";
+        self.send(504, text_type, text, Some(zone), admitted.head(), parts)
+            .await;
+    }
+}

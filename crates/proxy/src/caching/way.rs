@@ -1,0 +1,285 @@
+//! What the cache has to do with a request that goes to an origin, and with the answer.
+
+use std::sync::Arc;
+
+use seawall_cache::cache::Cache;
+use seawall_cache::fill::Lead;
+use seawall_cache::key::Key;
+use seawall_cache::memory::Entry;
+use seawall_cache::policy::{
+    Answer, Failure, Forwarded, Freshened, HeadUpdate, Plan, Status, Time, Times, freshen,
+    invalidated, invalidates, keep, keep_of_post, may_stand_in, update_by_head, validators,
+};
+use seawall_model::{Fields, Method, RequestHead, ResponseHead};
+
+use super::now;
+
+/// A request on its way to an origin, as the cache sees it.
+pub struct Way {
+    pub(super) cache: Arc<Cache>,
+    pub(super) plan: Plan,
+    pub(super) key: Arc<Key>,
+    pub(super) https: bool,
+    /// Who fetches for others, and for the store.
+    pub(super) lead: Option<Lead>,
+    /// What is stored, and may not be used as it is.
+    pub(super) seen: Option<Arc<Entry>>,
+    pub(super) why: Forwarded,
+    pub(super) requested: Time,
+    pub(super) detail: Option<&'static str>,
+    /// What is served in place of the origin's answer, and what is said of that.
+    pub(super) instead: Option<(Arc<Entry>, Status<'static>)>,
+    /// What `Cache-Status` says.
+    pub(super) said: Vec<u8>,
+}
+
+impl Way {
+    /// Goes on, for this reason.
+    pub(super) fn new(
+        cache: &Arc<Cache>,
+        plan: &Plan,
+        key: &Arc<Key>,
+        https: bool,
+        why: Forwarded,
+    ) -> Self {
+        Self {
+            cache: Arc::clone(cache),
+            plan: *plan,
+            key: Arc::clone(key),
+            https,
+            lead: None,
+            seen: None,
+            why,
+            requested: now(),
+            detail: None,
+            instead: None,
+            said: Vec::new(),
+        }
+    }
+
+    /// What makes the request conditional on what is stored.
+    pub fn add_validators(&self, fields: &mut Fields) {
+        if self.lead.is_some()
+            && let Some(seen) = &self.seen
+        {
+            for (name, value) in validators(&seen.head) {
+                fields.append(name.as_bytes(), value);
+            }
+        }
+    }
+
+    /// What `Cache-Status` says, once the answer's head has come.
+    pub fn said(&self) -> &[u8] {
+        &self.said
+    }
+
+    /// Who fetches for others, while a body comes that they get.
+    pub fn lead(&mut self) -> &mut Option<Lead> {
+        &mut self.lead
+    }
+
+    /// A part of the body.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if let Some(lead) = &mut self.lead {
+            lead.push(bytes);
+        }
+    }
+
+    /// All of the body is there.
+    pub fn finish(&mut self) {
+        if let Some(lead) = self.lead.take() {
+            // Why it is not stored was said already, or is for the store to know: the client has its answer.
+            let _ = lead.finish();
+        }
+    }
+
+    /// The final head of the origin's answer to `request`, with a body of `length` bytes where that is known. True: something else
+    /// is served in its place ([`Way::instead`]).
+    pub fn arrived(
+        &mut self,
+        request: &RequestHead,
+        response: &ResponseHead,
+        length: Option<u64>,
+    ) -> bool {
+        let now = now();
+        let status = response.status;
+        if invalidates(request.method, status) {
+            self.invalidate(request, response);
+        }
+        let plan = self.plan;
+        let answer = Answer {
+            request,
+            response,
+            plan: &plan,
+            times: Times {
+                requested: self.requested,
+                received: now,
+            },
+        };
+        let taken = match request.method {
+            Method::Head => {
+                self.head(&answer);
+                false
+            }
+            _ if self.lead.is_none() => false,
+            _ => self.validated(&answer) || self.stands_in_for(Failure::Status(status), now),
+        };
+        if !taken {
+            let stored = match request.method {
+                Method::Get => self.keep(&answer, length, now),
+                Method::Post => self.keep_of_post(&answer, length, now),
+                _ => false,
+            };
+            self.say(Status {
+                forwarded: Some(self.why),
+                stored,
+                detail: self.detail,
+                ..Status::default()
+            });
+        }
+        taken
+    }
+
+    /// What is served in place of the origin's answer.
+    pub(super) fn instead(&mut self) -> Option<(Arc<Entry>, Status<'static>)> {
+        self.instead.take()
+    }
+
+    pub(super) fn say(&mut self, status: Status<'_>) {
+        self.said.clear();
+        status.write(&mut self.said);
+    }
+
+    fn invalidate(&self, request: &RequestHead, response: &ResponseHead) {
+        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
+        for target in invalidated(request, scheme, &response.fields) {
+            self.cache
+                .purge_url(self.key.zone, &self.key.host, &target, None);
+        }
+    }
+
+    fn head(&self, answer: &Answer<'_>) {
+        let Some(seen) = &self.seen else {
+            return;
+        };
+        match update_by_head(&seen.head, answer) {
+            HeadUpdate::Updated(kept) => {
+                let begun = self.cache.begun();
+                let (key, request) = (&self.key, answer.request);
+                let _ = self.cache.validated(key, seen, *kept, request, begun);
+            }
+            HeadUpdate::Outdated => seen.stamp.outdate(answer.times.received),
+            HeadUpdate::Unrelated => {}
+        }
+    }
+
+    /// A 304 to our own conditions.
+    fn validated(&mut self, answer: &Answer<'_>) -> bool {
+        let Some(seen) = self.seen.clone() else {
+            return false;
+        };
+        if answer.response.status != 304 || validators(&seen.head).next().is_none() {
+            return false;
+        }
+        let Some(mut lead) = self.lead.take() else {
+            return false;
+        };
+        let received = answer.times.received;
+        let entry = match freshen(&seen.head, answer) {
+            Freshened::Updated(kept) => {
+                let (cache, request) = (&self.cache, answer.request);
+                let (entry, _) = cache.validated(&self.key, &seen, *kept, request, lead.begun());
+                lead.resolve(Arc::clone(&entry));
+                entry
+            }
+            Freshened::Once(head) => {
+                lead.give_up(true, received);
+                self.cache.once(&self.key, &seen, *head)
+            }
+            Freshened::Mismatch => {
+                self.cache.forget(&self.key, &seen);
+                lead.give_up(false, received);
+                seen
+            }
+        };
+        let status = Status {
+            forwarded: Some(self.why),
+            origin_status: Some(304),
+            ttl: Some(entry.life.ttl(received)),
+            ..Status::default()
+        };
+        self.instead = Some((entry, status));
+        true
+    }
+
+    /// Whether what is stored stands in for a failure; it is served then.
+    pub(super) fn stands_in_for(&mut self, failure: Failure, now: Time) -> bool {
+        let Some(seen) = self.seen.clone() else {
+            return false;
+        };
+        let outdated = seen.stamp.outdated();
+        if !may_stand_in(&seen.life, failure, &self.plan, now, outdated) {
+            return false;
+        }
+        if let Some(lead) = self.lead.take() {
+            lead.fail(failure);
+        }
+        let status = Status {
+            forwarded: Some(self.why),
+            origin_status: match failure {
+                Failure::Status(status) => Some(status),
+                Failure::Unreachable => None,
+            },
+            ttl: Some(seen.life.ttl(now)),
+            detail: Some(match failure {
+                Failure::Status(_) => "stale-if-error",
+                Failure::Unreachable => "stale-unreachable",
+            }),
+            ..Status::default()
+        };
+        self.instead = Some((seen, status));
+        true
+    }
+
+    /// Whether an answer to POST is kept, for those who GET the same.
+    fn keep_of_post(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
+        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
+        let Ok(kept) = keep_of_post(answer, scheme) else {
+            return false;
+        };
+        // What it has just made invalid is older.
+        let mut lead = self.cache.alone(&self.key);
+        let keeps = lead.begin(kept, answer.request, length, 0, now);
+        self.lead = keeps.then_some(lead);
+        keeps
+    }
+
+    /// Whether the answer is kept.
+    fn keep(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
+        let Some(lead) = &mut self.lead else {
+            return false;
+        };
+        match keep(answer) {
+            Ok(kept) => {
+                if lead.begin(kept, answer.request, length, 0, now) {
+                    return true;
+                }
+                self.detail = Some("too-large");
+            }
+            Err(refused) => {
+                // Of a 304 to the client's own conditions nothing follows for others.
+                let is_likely_again = refused.is_likely_again() && answer.response.status != 304;
+                lead.give_up(is_likely_again, now);
+                self.detail = Some(refused.word());
+                // What is stored is not what there is any more.
+                if answer.response.status < 500
+                    && let Some(seen) = &self.seen
+                {
+                    self.cache.forget(&self.key, seen);
+                }
+            }
+        }
+        self.lead = None;
+        false
+    }
+}

@@ -1,0 +1,196 @@
+//! A body that others wait for too: the client that asked first must not hold them up, nor take it from them by leaving.
+//!
+//! Two ways in one task: from the origin into the fill, and from the fill to this client, which is a follower like the others. Only
+//! where the body turns out to be too large to be kept does the first wait for the second.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use seawall_cache::fill::{BEHIND, Follower, Lead};
+use seawall_net::alarm::Alarm;
+use seawall_net::buffer::MEDIUM;
+use seawall_net::downstream::After;
+use seawall_net::outgoing::BodyOut;
+use seawall_net::upstream::ResponseInfo;
+
+use super::compressed::hungry;
+use super::download::{Download, LOOK, gone, incomplete, poll_once};
+use crate::compress::Encoder;
+use crate::fault::Fault;
+
+impl Download<'_, '_, '_, '_> {
+    /// Whether the cache serves something else in place of this answer.
+    pub(super) fn is_taken(&mut self, info: &ResponseInfo) -> bool {
+        let Some(way) = self.way.as_deref_mut() else {
+            return false;
+        };
+        let length = match info.body {
+            BodyOut::None => Some(0),
+            BodyOut::Length(length) => Some(length),
+            BodyOut::Unknown => None,
+        };
+        let taken = way.arrived(self.asked, self.head, length);
+        if taken {
+            self.outcome.status = self.head.status;
+            let (at, now) = self.thread.clock();
+            self.at = at;
+            self.outcome.origin_us = Some(now.saturating_sub(self.since));
+        }
+        taken
+    }
+
+    /// A part of the body was used.
+    pub(super) fn consume(&mut self, n: usize) {
+        if let Some(way) = self.way.as_deref_mut() {
+            way.push(self.origin.front(n));
+        }
+        self.origin.consume(n);
+    }
+
+    /// All of the body was used.
+    pub(super) fn consumed(&mut self) {
+        if let Some(way) = self.way.as_deref_mut() {
+            way.finish();
+        }
+    }
+
+    /// Whether the body that comes is for others too.
+    pub(super) fn fills(&mut self) -> Option<Follower> {
+        let lead = self.way.as_deref_mut()?.lead().as_ref()?;
+        lead.follow()
+    }
+
+    /// Gives the body to all who wait for it; to this client through `encoder`, where there is one.
+    pub(super) async fn pass_filling(
+        &mut self,
+        mut own: Follower,
+        mut encoder: Option<Encoder>,
+    ) -> Result<(), Fault> {
+        let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
+        let written = Cell::new(0u64);
+        let (origin, client, alarm) = (&mut *self.origin, &mut *self.client, &mut *self.alarm);
+        let Some(way) = self.way.as_deref_mut() else {
+            return Err(Fault::Internal);
+        };
+        let (standing, request) = (self.standing, self.request);
+        let keeps_on = self.keeps_on;
+        keeps_on.set(true);
+        let pump = async {
+            let mut waits = Alarm::new(idle);
+            loop {
+                // Woken with the writer, which is polled first.
+                let is_near = |lead: &Option<Lead>| {
+                    let lead = lead.as_ref();
+                    let ahead = lead.map_or(0, |lead| lead.bytes().saturating_sub(written.get()));
+                    lead.is_none_or(Lead::stores) || ahead < BEHIND as u64 / 2
+                };
+                poll_fn(|_| match is_near(way.lead()) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                })
+                .await;
+                let ready = waits.wait(idle, |cx| origin.poll_fill_by(MEDIUM, cx)).await;
+                let ready = ready.map_err(|_| Fault::OriginStalled)?;
+                let ready = ready.map_err(incomplete)?;
+                let after = origin.after(ready);
+                way.push(origin.front(ready));
+                origin.consume(ready);
+                if ready == 0 || after == After::Last {
+                    way.finish();
+                    return Ok(());
+                }
+                tokio::task::consume_budget().await;
+            }
+        };
+        let write = async {
+            loop {
+                let next = match poll_once(|cx| own.poll_piece(cx)).await {
+                    Some(next) => next,
+                    None => {
+                        // What little there is must not wait for what is still to come.
+                        if let Some(encoder) = &mut encoder {
+                            encoder.flush().map_err(hungry)?;
+                            let out = encoder.take();
+                            if !out.is_empty() {
+                                let sent = client.body(&out, After::Wait, alarm, timeout);
+                                sent.await.map_err(gone)?;
+                            }
+                        }
+                        loop {
+                            let next = alarm.wait(LOOK, |cx| own.poll_piece(cx)).await;
+                            match next {
+                                Ok(next) => break next,
+                                Err(_) if client.is_gone() => return Err(Fault::ClientGone),
+                                Err(_) if !standing.holds(request) => {
+                                    return Err(Fault::Withdrawn);
+                                }
+                                Err(_) => {}
+                            }
+                        }
+                    }
+                };
+                let Some((piece, at)) = next.map_err(|_| Fault::Incomplete)? else {
+                    break;
+                };
+                if !standing.holds(request) {
+                    return Err(Fault::Withdrawn);
+                }
+                let bytes = piece.get(at..).unwrap_or_default();
+                match &mut encoder {
+                    None => {
+                        let sent = client.body(bytes, After::Wait, alarm, timeout);
+                        sent.await.map_err(gone)?;
+                    }
+                    Some(encoder) => {
+                        encoder.write(bytes).map_err(hungry)?;
+                        let out = encoder.take();
+                        if !out.is_empty() {
+                            let sent = client.body(&out, After::More, alarm, timeout);
+                            sent.await.map_err(gone)?;
+                        }
+                    }
+                }
+                written.set(written.get() + bytes.len() as u64);
+            }
+            match encoder.take() {
+                None => client.end(None, alarm, timeout).await.map_err(gone),
+                Some(encoder) => {
+                    let last = encoder.finish().map_err(hungry)?;
+                    let sent = client.body(&last, After::Last, alarm, timeout);
+                    sent.await.map_err(gone)
+                }
+            }
+        };
+        let (mut pump, mut write) = (pin!(pump), pin!(write));
+        let mut pumped: Option<Result<(), Fault>> = None;
+        let mut wrote: Option<Result<(), Fault>> = None;
+        poll_fn(|cx| {
+            if wrote.is_none()
+                && let Poll::Ready(ended) = write.as_mut().poll(cx)
+            {
+                // Nobody is waited for any more.
+                written.set(u64::MAX);
+                wrote = Some(ended);
+            }
+            if pumped.is_none()
+                && let Poll::Ready(ended) = pump.as_mut().poll(cx)
+            {
+                pumped = Some(ended);
+            }
+            match (&pumped, &wrote) {
+                // It broke off: nothing more comes for this client either.
+                (Some(Err(_)), _) | (Some(Ok(())), Some(_)) => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        keeps_on.set(false);
+        match (pumped, wrote) {
+            (Some(Err(fault)), _) => Err(fault),
+            (_, Some(ended)) => ended,
+            _ => Err(Fault::Internal),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Rules as they run: names resolved, pipelines shared, patterns compiled, jumps known.
+//!
+//! A program is made once for a rule set and shared by all zones and threads that use it; it never changes. Not here: what a
+//! request has, and running (`transaction`).
+
+mod compile;
+mod matchers;
+mod names;
+
+use seawall_model::Network;
+
+use crate::operators::{Compare, Order};
+use crate::pipeline::{Node, Pipelines};
+use crate::regex::names::NamePattern;
+use crate::seclang::tree::{Allow, Engine, Processor, Settings};
+use crate::texts::Kind;
+use crate::vocabulary::Variable;
+pub use compile::Options;
+pub(crate) use compile::side_of;
+pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
+pub(crate) use names::{Names, TxId};
+
+/// A rule set, compiled.
+#[derive(Debug)]
+pub struct Program {
+    /// By phase: the rules in their order.
+    pub(crate) phases: [Vec<u32>; 5],
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) matchers: Matchers,
+    pub(crate) names: Names,
+    pub(crate) settings: Settings,
+    /// How many unions of hits there are to remember.
+    pub(crate) unions: usize,
+    /// What a set of rules means that `ctl` removes: a bit for each rule.
+    pub(crate) meant: Vec<Vec<u64>>,
+    /// Which program this is: what a thread built for one is nothing to another.
+    pub(crate) tag: u64,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: u64,
+    pub(crate) links: Vec<Link>,
+    pub(crate) disruptive: Disruptive,
+    pub(crate) status: Option<u16>,
+    pub(crate) log: bool,
+    pub(crate) audit: bool,
+    pub(crate) severity: Option<u8>,
+    pub(crate) msg: Template,
+    pub(crate) logdata: Template,
+    pub(crate) tags: Vec<Template>,
+    /// Rules to pass over after a match.
+    pub(crate) skip: u32,
+    /// The place in the phase to go on at after a match.
+    pub(crate) jump: Option<u32>,
+}
+
+/// What a match does to the request.
+#[derive(Clone, Debug)]
+pub(crate) enum Disruptive {
+    Pass,
+    Deny,
+    Drop,
+    Allow(Allow),
+    Redirect(Template),
+}
+
+/// A link of a chain.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// What to look at; for `SecAction` nothing, and it matches.
+    pub(crate) looks: Vec<Target>,
+    pub(crate) excludes: Vec<Target>,
+    /// The end of its pipeline; with `multiMatch`, all nodes up to it.
+    pub(crate) stages: Vec<Node>,
+    pub(crate) operator: Operator,
+    pub(crate) negated: bool,
+    pub(crate) capture: bool,
+    pub(crate) effects: Vec<Effect>,
+    /// What alone decides that it does not match: a number in TX against another.
+    pub(crate) quick: Option<Quick>,
+    /// The bit of its pattern or phrases in the scan of its side.
+    pub(crate) bit: Option<u16>,
+    /// Places of unions that say whether anything can match; None when they cannot.
+    pub(crate) unions: Option<Vec<UnionOf>>,
+}
+
+/// A comparison of a number in TX, as the gates of paranoia levels are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quick {
+    pub(crate) left: TxId,
+    /// Whether it is counted instead of read.
+    pub(crate) count: bool,
+    pub(crate) order: Order,
+    pub(crate) right: Right,
+    pub(crate) negated: bool,
+}
+
+/// What a number is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right {
+    Number(i64),
+    Tx(TxId),
+}
+
+/// All texts of a variable behind a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct UnionOf {
+    pub(crate) place: u16,
+    pub(crate) variable: Variable,
+    pub(crate) node: Node,
+    pub(crate) kind: Kind,
+}
+
+impl UnionOf {
+    /// Whether the texts of this variable are asked for each pattern alone: whole bodies are long, and few rules look at them.
+    pub(crate) fn is_apart(&self) -> bool {
+        is_apart(self.variable, self.kind)
+    }
+}
+
+/// As [`UnionOf::is_apart`].
+pub(crate) fn is_apart(variable: Variable, kind: Kind) -> bool {
+    kind == Kind::Patterns && variable == Variable::RequestBody
+}
+
+/// A target.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) variable: Variable,
+    pub(crate) count: bool,
+    pub(crate) selector: Selector,
+}
+
+/// Which values of a variable.
+#[derive(Clone, Debug)]
+pub(crate) enum Selector {
+    All,
+    Name(Vec<u8>),
+    Tx(TxId),
+    Pattern(Box<NamePattern>),
+}
+
+/// An operator.
+#[derive(Debug)]
+pub(crate) enum Operator {
+    Always,
+    Never,
+    Rx(PatternId),
+    /// Phrases, by their number.
+    Phrases(u16),
+    Text(Compare, Template),
+    Number(Order, Template),
+    Addresses(Vec<Network>),
+    Bytes(Box<[bool; 256]>),
+    UrlEncoding,
+    Utf8,
+    Sqli,
+    Xss,
+    Card(Box<NamePattern>),
+    SocialSecurity(Box<NamePattern>),
+}
+
+/// Text with macros.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Template(pub(crate) Vec<Piece>);
+
+/// A piece of a template.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Text(Vec<u8>),
+    Tx(TxId),
+    Variable(Variable, Vec<u8>),
+}
+
+/// The name of a variable that is written.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    Tx(TxId),
+    /// Of TX, known only when it runs.
+    TxTemplate(Template),
+    Kept(Variable, Template),
+}
+
+/// How a variable changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    ToNumber(i64),
+    To(Template),
+    Add(Template),
+    Subtract(Template),
+    Remove,
+}
+
+/// What a match does besides.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Set(Name, Change),
+    Expire(Name, Template),
+    Open(Variable, Template),
+    Audit(bool),
+    ForceRequestBody(bool),
+    RequestBody(bool),
+    ResponseBody(bool),
+    Processor(Processor),
+    Engine(Engine),
+    /// Rules are off, by the place of their set in `meant`.
+    Remove(u32),
+    /// A target is no target of these rules.
+    RemoveTarget(u32, Box<Target>),
+}
+
+impl Program {
+    /// Bytes that it takes, roughly: what patterns and phrases take, which is nearly all.
+    pub fn memory(&self) -> usize {
+        self.matchers.memory() + self.rules.len() * size_of::<Rule>()
+    }
+
+    /// How many rules there are.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// How many different patterns there are, and how many of them are found in one pass over a text.
+    pub fn patterns(&self) -> (usize, usize) {
+        self.matchers.counts()
+    }
+}

@@ -1,0 +1,201 @@
+//! What rules do at a match besides interrupting: `setvar`, `expirevar`, `initcol`, `ctl`.
+
+use seawall_model::{Fuel, Spent};
+
+use super::Transaction;
+use super::store::{Collection, Value};
+use crate::program::{Change, Effect, Link, Name, Template};
+use crate::vocabulary::Variable;
+
+impl<'t> Transaction<'t> {
+    /// All effects of a link.
+    pub(super) fn effects(&mut self, link: &'t Link, fuel: &mut Fuel) -> Result<(), Spent> {
+        for effect in &link.effects {
+            fuel.spend(40)?;
+            self.effect(effect, fuel)?;
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: &'t Effect, fuel: &mut Fuel) -> Result<(), Spent> {
+        match effect {
+            Effect::Set(name, change) => self.set(name, change, fuel)?,
+            Effect::Expire(name, seconds) => self.expire(name, seconds, fuel)?,
+            Effect::Open(variable, key) => {
+                let key = self.text(key, fuel)?;
+                self.open(*variable, key);
+            }
+            Effect::Audit(on) => self.audit = *on,
+            Effect::ForceRequestBody(on) => self.force_body = *on,
+            Effect::RequestBody(on) => self.reads_body = *on,
+            Effect::ResponseBody(on) => self.reads_response = *on,
+            Effect::Processor(processor) => {
+                self.processor = Some(*processor);
+                self.unfill(Variable::ReqbodyProcessor);
+            }
+            Effect::Engine(engine) => self.engine = *engine,
+            Effect::Remove(meant) => {
+                if let Some(bits) = self.program.meant.get(*meant as usize) {
+                    self.removed.resize(bits.len(), 0);
+                    for (word, more) in self.removed.iter_mut().zip(bits) {
+                        *word |= more;
+                    }
+                }
+            }
+            Effect::RemoveTarget(meant, target) => {
+                // A rule may match often, and say the same each time.
+                let target: &'t crate::program::Target = target;
+                let known = self
+                    .removed_targets
+                    .iter()
+                    .any(|(_, known)| std::ptr::eq(*known, target));
+                if !known {
+                    self.removed_targets.push((*meant, target));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, template: &Template, fuel: &mut Fuel) -> Result<Vec<u8>, Spent> {
+        let mut out = Vec::new();
+        self.expand(template, &mut out, fuel)?;
+        Ok(out)
+    }
+
+    fn set(&mut self, name: &'t Name, change: &'t Change, fuel: &mut Fuel) -> Result<(), Spent> {
+        match name {
+            Name::Tx(id) => {
+                let now = self.work.store.get(*id);
+                let new = self.changed(now, change, fuel)?;
+                self.work.store.set(*id, new);
+            }
+            Name::TxTemplate(template) => {
+                let name = self.text(template, fuel)?.to_ascii_lowercase();
+                match self.program.names.find(&name) {
+                    Some(id) => {
+                        let now = self.work.store.get(id);
+                        let new = self.changed(now, change, fuel)?;
+                        self.work.store.set(id, new);
+                    }
+                    None => {
+                        let now = self.work.store.made_up(&name);
+                        let new = self.changed(now, change, fuel)?;
+                        self.work.store.set_made_up(name, new);
+                    }
+                }
+            }
+            Name::Kept(collection, template) => {
+                let name = self.text(template, fuel)?.to_ascii_lowercase();
+                self.set_kept(*collection, &name, change, fuel)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a variable becomes.
+    fn changed(
+        &mut self,
+        now: Option<Value>,
+        change: &'t Change,
+        fuel: &mut Fuel,
+    ) -> Result<Option<Value>, Spent> {
+        let by = |this: &mut Self, template: &Template, fuel: &mut Fuel| {
+            let mut buffer = std::mem::take(&mut this.work.buffer);
+            buffer.clear();
+            let expanded = this.expand(template, &mut buffer, fuel);
+            let number = crate::operators::number(&buffer);
+            this.work.buffer = buffer;
+            expanded.map(|()| number)
+        };
+        let number = now.map_or(0, |value| self.number_of(value));
+        Ok(Some(match change {
+            Change::Remove => return Ok(None),
+            Change::ToNumber(number) => Value::Number(*number),
+            Change::Add(more) => Value::Number(number.saturating_add(by(self, more, fuel)?)),
+            Change::Subtract(less) => Value::Number(number.saturating_sub(by(self, less, fuel)?)),
+            Change::To(template) => {
+                // A number stays one: `%{tx.critical_anomaly_score}`.
+                if let [crate::program::Piece::Tx(id)] = template.0.as_slice()
+                    && let Some(value) = self.work.store.get(*id)
+                {
+                    return Ok(Some(value));
+                }
+                let text = self.text(template, fuel)?;
+                Value::Text(self.work.texts.add(&text))
+            }
+        }))
+    }
+
+    fn set_kept(
+        &mut self,
+        variable: Variable,
+        name: &[u8],
+        change: &'t Change,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        let now = self.request.time;
+        let Some(place) = self
+            .opened
+            .iter()
+            .position(|open| open.variable == variable)
+        else {
+            // A collection that nobody opened takes nothing.
+            return Ok(());
+        };
+        let old = self
+            .opened
+            .get(place)
+            .and_then(|open| open.get(name, now))
+            .map(|kept| kept.value.clone());
+        let old = old.map(|text| Value::Text(self.work.texts.add(&text)));
+        let new = self.changed(old, change, fuel)?;
+        let mut printed = Vec::new();
+        let text = new.map(|value| {
+            self.print(value, &mut printed);
+            printed
+        });
+        let ends = now.saturating_add(self.program.settings.collection_timeout);
+        if let Some(open) = self.opened.get_mut(place) {
+            open.set(name, text, ends);
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, name: &'t Name, seconds: &Template, fuel: &mut Fuel) -> Result<(), Spent> {
+        let Name::Kept(variable, template) = name else {
+            // TX ends with the request.
+            return Ok(());
+        };
+        let name = self.text(template, fuel)?.to_ascii_lowercase();
+        let seconds = crate::operators::number(&self.text(seconds, fuel)?);
+        let ends = self.request.time.saturating_add(seconds.max(0) as u64);
+        if let Some(open) = self
+            .opened
+            .iter_mut()
+            .find(|open| open.variable == *variable)
+        {
+            open.changed = true;
+            for kept in &mut open.values {
+                if kept.name == name {
+                    kept.ends = ends;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, variable: Variable, key: Vec<u8>) {
+        if self.opened.iter().any(|open| open.variable == variable) {
+            return;
+        }
+        let values = self.collections.read(variable.name(), &key);
+        self.opened.push(Collection {
+            name: variable.name(),
+            key,
+            values,
+            changed: false,
+            variable,
+        });
+    }
+}

@@ -1,0 +1,583 @@
+//! Running the rules of a phase: links, operators, matches.
+
+use seawall_model::{Fuel, Spent};
+
+use super::store::Value;
+use super::{Interrupted, Item, Matched, Transaction};
+use crate::libinjection;
+use crate::operators;
+use crate::program::{
+    Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
+};
+use crate::regex::Hits;
+use crate::seclang::tree::{Allow, Engine};
+use crate::texts::{Kind, Question, Side, TextId};
+use crate::vocabulary::Variable;
+
+/// Units for a rule, for a value that it looks at, and for what it does at a match.
+const RULE: u64 = 15;
+const VALUE: u64 = 8;
+const MATCH: u64 = 300;
+/// How many matches a request keeps.
+pub(super) const MATCHES: usize = 1000;
+
+impl<'t> Transaction<'t> {
+    /// Runs a phase.
+    pub(super) fn run(
+        &mut self,
+        phase: u8,
+        fuel: &mut Fuel,
+    ) -> Result<Option<&Interrupted>, Spent> {
+        self.phase = phase;
+        self.filled = 0;
+        self.work.unions.fill(None);
+        if self.passes(phase) {
+            return Ok(self.interrupted.as_ref());
+        }
+        let program: &'t Program = self.program;
+        let rules = program
+            .phases
+            .get(usize::from(phase - 1))
+            .map_or(&[][..], Vec::as_slice);
+        let mut at = 0;
+        while let Some(number) = rules.get(at).copied() {
+            at += 1;
+            let Some(rule) = program.rules.get(number as usize) else {
+                continue;
+            };
+            fuel.spend(RULE)?;
+            if self.is_removed(number) || !self.rule(number, rule, fuel)? {
+                continue;
+            }
+            self.fired(rule);
+            if self.engine == Engine::Off || self.interrupted.is_some() && phase < 5 {
+                break;
+            }
+            if self.allowed.is_some() && phase < 5 {
+                break;
+            }
+            if let Some(to) = rule.jump {
+                at = to as usize;
+            }
+            at += rule.skip as usize;
+        }
+        if self.allowed == Some(Allow::Phase) {
+            self.allowed = None;
+        }
+        Ok(self.interrupted.as_ref())
+    }
+
+    /// Whether nothing is to be asked in this phase.
+    fn passes(&mut self, phase: u8) -> bool {
+        if self.engine == Engine::Off {
+            return true;
+        }
+        if phase == 5 {
+            return false;
+        }
+        if self.allowed == Some(Allow::Request) && phase > 2 {
+            self.allowed = None;
+        }
+        self.interrupted.is_some() || self.allowed.is_some()
+    }
+
+    fn is_removed(&self, number: u32) -> bool {
+        self.removed
+            .get(number as usize / 64)
+            .is_some_and(|word| word & (1 << (number % 64)) != 0)
+    }
+
+    /// Whether all links match.
+    fn rule(&mut self, number: u32, rule: &'t Rule, fuel: &mut Fuel) -> Result<bool, Spent> {
+        self.rule = rule.id;
+        for (nth, link) in rule.links.iter().enumerate() {
+            if let Some(quick) = &link.quick
+                && !self.quick(quick)
+            {
+                return Ok(false);
+            }
+            if nth == 0 {
+                // A look at what is known of all texts first: most rules end here.
+                if let Some(unions) = &link.unions
+                    && !self.can_match(link, unions, fuel)?
+                {
+                    return Ok(false);
+                }
+                self.chain.clear();
+            }
+            if !self.link(number, link, fuel)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a comparison of a number in TX holds. A variable that is not there is never read, and counts as none.
+    fn quick(&self, quick: &Quick) -> bool {
+        let left = match (self.work.store.get(quick.left), quick.count) {
+            (value, true) => i64::from(value.is_some()),
+            (Some(value), false) => self.number_of(value),
+            (None, false) => return false,
+        };
+        let right = match quick.right {
+            Right::Number(number) => number,
+            Right::Tx(id) => self
+                .work
+                .store
+                .get(id)
+                .map_or(0, |value| self.number_of(value)),
+        };
+        quick.order.holds(left, right) != quick.negated
+    }
+
+    fn side(&self) -> Side {
+        side_of(self.phase)
+    }
+
+    /// Whether the pattern or phrases occur in any text of the variables.
+    fn can_match(
+        &mut self,
+        link: &Link,
+        unions: &[UnionOf],
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        let Some(bit) = link.bit.map(usize::from) else {
+            return Ok(true);
+        };
+        for union in unions {
+            if union.is_apart() {
+                if self.occurs_apart(link, union, fuel)? {
+                    return Ok(true);
+                }
+                continue;
+            }
+            let place = usize::from(union.place);
+            if !matches!(self.work.unions.get(place), Some(Some(_))) {
+                let hits = self.union(union, fuel)?;
+                if let Some(known) = self.work.unions.get_mut(place) {
+                    *known = Some(hits);
+                }
+            }
+            if let Some(Some(hits)) = self.work.unions.get(place)
+                && hits.has(bit)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn union(&mut self, union: &UnionOf, fuel: &mut Fuel) -> Result<Hits, Spent> {
+        let UnionOf {
+            variable,
+            node,
+            kind,
+            ..
+        } = *union;
+        self.fill(variable, fuel)?;
+        let mut all = Hits::default();
+        let mut nth = 0;
+        while let Some(item) = self.item(variable, nth) {
+            nth += 1;
+            fuel.spend(VALUE)?;
+            let text = self.text_of(item.value);
+            let text = self
+                .work
+                .texts
+                .transformed(text, node, &self.program.pipelines, fuel)?;
+            self.scan(text, kind, fuel)?;
+            if let Some(Some(hits)) = self.work.texts.scanned(text, self.side(), kind) {
+                all.merge(hits);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether the link's pattern occurs in a text of a variable that is asked apart.
+    fn occurs_apart(
+        &mut self,
+        link: &Link,
+        union: &UnionOf,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        let Operator::Rx(pattern) = link.operator else {
+            return Ok(true);
+        };
+        self.fill(union.variable, fuel)?;
+        let mut nth = 0;
+        while let Some(item) = self.item(union.variable, nth) {
+            nth += 1;
+            let text = self.text_of(item.value);
+            let text =
+                self.work
+                    .texts
+                    .transformed(text, union.node, &self.program.pipelines, fuel)?;
+            if self.pattern(pattern, text, true, fuel)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Scans a text, once.
+    fn scan(&mut self, text: TextId, kind: Kind, fuel: &mut Fuel) -> Result<(), Spent> {
+        let side = self.side();
+        if self.work.texts.scanned(text, side, kind).is_none() {
+            let work = &mut *self.work;
+            let hits = self.program.matchers.scan(
+                work.texts.get(text),
+                side,
+                kind,
+                &mut work.cache,
+                fuel,
+            )?;
+            work.texts.note_scan(text, side, kind, hits);
+        }
+        Ok(())
+    }
+
+    fn item(&self, variable: Variable, nth: usize) -> Option<Item> {
+        self.work.items.get(variable as usize)?.get(nth).copied()
+    }
+
+    /// Whether a link matches any of its values; each match has its effects at once.
+    fn link(&mut self, number: u32, link: &'t Link, fuel: &mut Fuel) -> Result<bool, Spent> {
+        if link.looks.is_empty() {
+            let is_met = !matches!(link.operator, Operator::Never);
+            if is_met {
+                self.effects(link, fuel)?;
+            }
+            return Ok(is_met);
+        }
+        if let Some(quick) = &link.quick
+            && self.removed_targets.is_empty()
+        {
+            // That it holds was found out before.
+            let value = match (self.work.store.get(quick.left), quick.count) {
+                (value, true) => Value::Number(i64::from(value.is_some())),
+                (Some(value), false) => value,
+                (None, false) => return Ok(false),
+            };
+            let (name, text) = (self.tx_name(quick.left), self.text_of(value));
+            self.hit(link, Variable::Tx, name, text, fuel)?;
+            return Ok(true);
+        }
+        let mut met = false;
+        let mut candidates = std::mem::take(&mut self.work.candidates);
+        let result = self.looks(number, link, &mut candidates, &mut met, fuel);
+        self.work.candidates = candidates;
+        result.map(|()| met)
+    }
+
+    fn looks(
+        &mut self,
+        number: u32,
+        link: &'t Link,
+        candidates: &mut Vec<Item>,
+        met: &mut bool,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        for target in &link.looks {
+            candidates.clear();
+            self.select(number, link, target, candidates, fuel)?;
+            if target.count {
+                let count = Value::Number(candidates.len() as i64);
+                let name = self.name_of_selector(target);
+                let holds = self.holds(link, count, fuel)?;
+                if holds != link.negated {
+                    *met = true;
+                    let text = self.text_of(count);
+                    self.hit(link, target.variable, name, text, fuel)?;
+                }
+                continue;
+            }
+            for item in candidates.iter() {
+                fuel.spend(VALUE)?;
+                self.value(link, target.variable, *item, met, fuel)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the operator of one value: as it is after the pipeline, or with `multiMatch` after each of its steps.
+    fn value(
+        &mut self,
+        link: &'t Link,
+        variable: Variable,
+        item: Item,
+        met: &mut bool,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        if let (Value::Number(_), [node]) = (item.value, link.stages.as_slice())
+            && *node == crate::pipeline::Node::ROOT
+            && matches!(link.operator, Operator::Number(..))
+        {
+            if self.holds(link, item.value, fuel)? != link.negated {
+                *met = true;
+                let text = self.text_of(item.value);
+                self.hit(link, variable, item.name, text, fuel)?;
+            }
+            return Ok(());
+        }
+        let plain = self.text_of(item.value);
+        let mut before = None;
+        for node in &link.stages {
+            let text = self
+                .work
+                .texts
+                .transformed(plain, *node, &self.program.pipelines, fuel)?;
+            if before == Some(text) {
+                continue;
+            }
+            before = Some(text);
+            if self.holds(link, Value::Text(text), fuel)? != link.negated {
+                *met = true;
+                self.hit(link, variable, item.name, text, fuel)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A link matched a value.
+    fn hit(
+        &mut self,
+        link: &'t Link,
+        variable: Variable,
+        name: TextId,
+        text: TextId,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        fuel.spend(MATCH)?;
+        let matched = Matched {
+            variable,
+            name,
+            text,
+        };
+        if link.capture {
+            self.capture(link, text, fuel)?;
+        }
+        self.matched = Some(matched);
+        if self.chain.len() < MATCHES {
+            self.chain.push(matched);
+        }
+        self.effects(link, fuel)
+    }
+
+    /// Sets `TX:0` to `TX:9`.
+    fn capture(&mut self, link: &Link, text: TextId, fuel: &mut Fuel) -> Result<(), Spent> {
+        use crate::program::TxId;
+        if link.negated {
+            return Ok(());
+        }
+        let work = &mut *self.work;
+        let matchers = &self.program.matchers;
+        let bytes = work.texts.get(text);
+        let groups = match &link.operator {
+            Operator::Rx(pattern) => matchers.captures(*pattern, bytes, &mut work.cache, fuel)?,
+            Operator::Phrases(phrases) => {
+                vec![matchers.first_phrase(*phrases, bytes, side_of(self.phase), fuel)?]
+            }
+            Operator::Sqli => {
+                let fingerprint = libinjection::sqli(bytes).unwrap_or_default();
+                let id = work.texts.add(fingerprint.as_bytes());
+                work.store.set(TxId::group(0), Some(Value::Text(id)));
+                return Ok(());
+            }
+            _ => vec![Some((0, bytes.len()))],
+        };
+        if groups.is_empty() {
+            return Ok(());
+        }
+        for nth in 0..10 {
+            let span = groups.get(nth as usize).copied().flatten();
+            let value = span.map(|(from, to)| {
+                let piece = work
+                    .texts
+                    .get(text)
+                    .get(from..to)
+                    .unwrap_or_default()
+                    .to_vec();
+                Value::Text(work.texts.add(&piece))
+            });
+            work.store.set(TxId::group(nth), value);
+        }
+        Ok(())
+    }
+
+    /// Whether the operator holds for a value, `!` aside.
+    fn holds(&mut self, link: &'t Link, value: Value, fuel: &mut Fuel) -> Result<bool, Spent> {
+        if let Operator::Number(order, argument) = &link.operator {
+            let left = self.number_of(value);
+            if let Some(Quick {
+                right: Right::Number(right),
+                ..
+            }) = &link.quick
+            {
+                return Ok(order.holds(left, *right));
+            }
+            let mut buffer = std::mem::take(&mut self.work.buffer);
+            buffer.clear();
+            let expanded = self.expand(argument, &mut buffer, fuel);
+            let right = operators::number(&buffer);
+            self.work.buffer = buffer;
+            expanded?;
+            return Ok(order.holds(left, right));
+        }
+        let text = self.text_of(value);
+        match &link.operator {
+            Operator::Always => Ok(true),
+            Operator::Never | Operator::Number(..) => Ok(false),
+            Operator::Rx(pattern) => self.pattern(*pattern, text, link.unions.is_some(), fuel),
+            Operator::Phrases(phrases) => {
+                self.scan(text, Kind::Words, fuel)?;
+                let bit = self.program.matchers.phrases_bit(*phrases, self.side());
+                let hits = self
+                    .work
+                    .texts
+                    .scanned(text, self.side(), Kind::Words)
+                    .flatten();
+                Ok(bit.is_some_and(|bit| hits.is_some_and(|hits| hits.has(bit))))
+            }
+            Operator::Text(compare, argument) => {
+                let mut buffer = std::mem::take(&mut self.work.buffer);
+                buffer.clear();
+                let expanded = self.expand(argument, &mut buffer, fuel);
+                let bytes = self.work.texts.get(text);
+                let paid = fuel.spend((bytes.len() + buffer.len()) as u64 / 2 + 10);
+                let holds = paid.is_ok() && compare.holds(bytes, &buffer);
+                self.work.buffer = buffer;
+                expanded?;
+                paid?;
+                Ok(holds)
+            }
+            Operator::Addresses(networks) => {
+                let address = std::str::from_utf8(self.work.texts.get(text))
+                    .ok()
+                    .and_then(|text| text.parse().ok());
+                fuel.spend(4 * networks.len() as u64)?;
+                Ok(address.is_some_and(|ip| networks.iter().any(|network| network.contains(ip))))
+            }
+            Operator::Sqli => self.ask(text, Question::Sqli, fuel),
+            Operator::Xss => self.ask(text, Question::Xss, fuel),
+            _ => {
+                let bytes = self.work.texts.get(text);
+                fuel.spend(10 + 2 * bytes.len() as u64)?;
+                Ok(match &link.operator {
+                    Operator::Bytes(allowed) => operators::outside(bytes, allowed),
+                    Operator::UrlEncoding => operators::invalid_url_encoding(bytes),
+                    Operator::Utf8 => std::str::from_utf8(bytes).is_err(),
+                    Operator::Card(pattern) => operators::card_number(bytes, pattern),
+                    Operator::SocialSecurity(pattern) => operators::social_security(bytes, pattern),
+                    _ => false,
+                })
+            }
+        }
+    }
+
+    /// Whether a pattern occurs: by the scan, where the text is scanned for it, else by itself.
+    fn pattern(
+        &mut self,
+        pattern: crate::program::PatternId,
+        text: TextId,
+        scans: bool,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        // Where a scan was made it knows; where none was, the text is one that is asked apart.
+        if scans
+            && let Some(bit) = self.program.matchers.pattern_bit(pattern, self.side())
+            && self
+                .work
+                .texts
+                .scanned(text, self.side(), Kind::Patterns)
+                .is_some()
+        {
+            let hits = self
+                .work
+                .texts
+                .scanned(text, self.side(), Kind::Patterns)
+                .flatten();
+            return Ok(hits.is_some_and(|hits| hits.has(bit)));
+        }
+        let work = &mut *self.work;
+        let bytes = work.texts.get(text);
+        self.program
+            .matchers
+            .occurs(pattern, bytes, &mut work.cache, fuel)
+    }
+
+    fn ask(&mut self, text: TextId, question: Question, fuel: &mut Fuel) -> Result<bool, Spent> {
+        if let Some(answer) = self.work.texts.answer(text, question) {
+            return Ok(answer);
+        }
+        let bytes = self.work.texts.get(text);
+        let answer = match question {
+            Question::Sqli => {
+                libinjection::may_be_sqli(bytes, self.work.texts.classes(text)) && {
+                    fuel.spend(libinjection::sqli_price(bytes))?;
+                    libinjection::sqli(bytes).is_some()
+                }
+            }
+            Question::Xss => {
+                libinjection::may_be_xss(self.work.texts.classes(text)) && {
+                    fuel.spend(libinjection::xss_price(bytes))?;
+                    libinjection::xss(bytes)
+                }
+            }
+        };
+        self.work.texts.note_answer(text, question, answer);
+        Ok(answer)
+    }
+
+    /// The values that a target means, without those that are excluded.
+    fn select(
+        &mut self,
+        number: u32,
+        link: &Link,
+        target: &Target,
+        into: &mut Vec<Item>,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        self.gather(target, into, fuel)?;
+        let is_of = |other: &&Target| other.variable == target.variable;
+        let excludes: Vec<&Target> = link
+            .excludes
+            .iter()
+            .filter(is_of)
+            .chain(
+                self.removed_targets
+                    .iter()
+                    .filter(|(meant, _)| self.is_meant(*meant, number))
+                    .map(|(_, target)| *target)
+                    .filter(is_of),
+            )
+            .collect();
+        if !excludes.is_empty() {
+            fuel.spend(into.len() as u64 * excludes.len() as u64 * VALUE)?;
+            into.retain(|item| {
+                let name = self.work.texts.get(item.name);
+                !excludes
+                    .iter()
+                    .any(|exclude| self.names(&exclude.selector, name))
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a selector means a name.
+    pub(super) fn names(&self, selector: &Selector, name: &[u8]) -> bool {
+        match selector {
+            Selector::All => true,
+            Selector::Name(is) => is.eq_ignore_ascii_case(name),
+            Selector::Tx(id) => self.program.names.name(*id).eq_ignore_ascii_case(name),
+            Selector::Pattern(pattern) => pattern.is_in(name),
+        }
+    }
+
+    fn is_meant(&self, meant: u32, number: u32) -> bool {
+        self.program
+            .meant
+            .get(meant as usize)
+            .and_then(|bits| bits.get(number as usize / 64))
+            .is_some_and(|word| word & (1 << (number % 64)) != 0)
+    }
+}

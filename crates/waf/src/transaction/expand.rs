@@ -1,0 +1,121 @@
+//! Macros, and values as texts and numbers.
+
+use seawall_model::{Fuel, Spent};
+
+use super::store::Value;
+use super::{Matched, Transaction};
+use crate::operators;
+use crate::program::{Piece, Selector, Target, Template};
+use crate::texts::TextId;
+use crate::vocabulary::{Shape, Variable};
+
+/// Bytes that a template may become.
+const LONGEST: usize = 64 << 10;
+
+impl Transaction<'_> {
+    /// Appends what a template says now.
+    pub(super) fn expand(
+        &mut self,
+        template: &Template,
+        out: &mut Vec<u8>,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
+        for piece in &template.0 {
+            match piece {
+                Piece::Text(text) => out.extend(text),
+                Piece::Tx(id) => {
+                    if let Some(value) = self.work.store.get(*id) {
+                        self.print(value, out);
+                    }
+                }
+                Piece::Variable(variable, name) => {
+                    fuel.spend(50)?;
+                    if let Some(value) = self.first(*variable, name, fuel)? {
+                        self.print(value, out);
+                    }
+                }
+            }
+            if out.len() > LONGEST {
+                out.truncate(LONGEST);
+            }
+            fuel.spend(out.len() as u64 / 16)?;
+        }
+        Ok(())
+    }
+
+    /// A template for people. What would cost too much is left out.
+    pub(super) fn shown(&mut self, template: &Template) -> String {
+        let mut out = Vec::new();
+        let mut fuel = Fuel::new(1_000_000);
+        let _too_much = self.expand(template, &mut out, &mut fuel);
+        out.truncate(1024);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The first value of a variable by this name, or of all when the name is empty.
+    fn first(
+        &mut self,
+        variable: Variable,
+        name: &[u8],
+        fuel: &mut Fuel,
+    ) -> Result<Option<Value>, Spent> {
+        let selector = if name.is_empty() {
+            Selector::All
+        } else {
+            Selector::Name(name.to_vec())
+        };
+        let target = Target {
+            variable,
+            count: false,
+            selector,
+        };
+        let mut found = Vec::new();
+        self.gather(&target, &mut found, fuel)?;
+        Ok(found.first().map(|item| item.value))
+    }
+
+    pub(super) fn print(&self, value: Value, out: &mut Vec<u8>) {
+        match value {
+            Value::Text(text) => out.extend(self.work.texts.get(text)),
+            Value::Number(number) => {
+                // A few digits, without allocating.
+                use std::io::Write;
+                let _vectors_take_all = write!(out, "{number}");
+            }
+        }
+    }
+
+    pub(super) fn text_of(&mut self, value: Value) -> TextId {
+        match value {
+            Value::Text(text) => text,
+            Value::Number(number) => self.work.texts.add(number.to_string().as_bytes()),
+        }
+    }
+
+    pub(super) fn number_of(&self, value: Value) -> i64 {
+        match value {
+            Value::Number(number) => number,
+            Value::Text(text) => operators::number(self.work.texts.get(text)),
+        }
+    }
+
+    /// `ARGS:name`, or `REQUEST_URI`.
+    pub(super) fn full_name(&self, matched: Matched) -> Vec<u8> {
+        let mut name = matched.variable.name().as_bytes().to_vec();
+        if matched.variable.shape() == Shape::Many && matched.name != TextId::EMPTY {
+            name.push(b':');
+            name.extend(self.work.texts.get(matched.name));
+        }
+        name
+    }
+
+    /// The name that a selector says, for what is counted.
+    pub(super) fn name_of_selector(&mut self, target: &Target) -> TextId {
+        let name = match &target.selector {
+            Selector::Name(name) => name.as_slice(),
+            Selector::Tx(id) => return self.tx_name(*id),
+            Selector::All | Selector::Pattern(_) => &[],
+        };
+        self.work.texts.add(name)
+    }
+}

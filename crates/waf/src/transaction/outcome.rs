@@ -1,0 +1,68 @@
+//! What a rule's match comes to: what is told of it, and whether the request is interrupted.
+
+use super::evaluate::MATCHES;
+use super::{Interrupted, Interruption, Match, Transaction};
+use crate::program::{Disruptive, Rule};
+use crate::seclang::tree::Engine;
+
+/// Bytes of a value that a match keeps.
+const KEPT: usize = 256;
+
+impl<'t> Transaction<'t> {
+    /// A rule matched: what is told, and what happens.
+    pub(super) fn fired(&mut self, rule: &'t Rule) {
+        if let Some(severity) = rule.severity {
+            self.highest_severity = self.highest_severity.min(severity);
+        }
+        if rule.log && self.matches.len() < MATCHES {
+            let told = self.told(rule);
+            self.matches.push(told);
+        }
+        let how = match &rule.disruptive {
+            Disruptive::Pass => return,
+            Disruptive::Allow(allow) => {
+                if self.engine == Engine::On {
+                    self.allowed = Some(*allow);
+                }
+                return;
+            }
+            Disruptive::Deny => Interruption::Deny(rule.status.unwrap_or(403)),
+            Disruptive::Drop => Interruption::Drop,
+            Disruptive::Redirect(to) => {
+                let status = rule.status.filter(|status| matches!(status, 301..=308));
+                Interruption::Redirect(status.unwrap_or(302), self.shown(to))
+            }
+        };
+        let interrupted = Interrupted { rule: rule.id, how };
+        if self.engine == Engine::On && self.phase < 5 {
+            self.interrupted.get_or_insert(interrupted);
+        } else {
+            self.would.get_or_insert(interrupted);
+        }
+    }
+
+    fn told(&mut self, rule: &'t Rule) -> Match {
+        let (variable, value) = match self.matched {
+            Some(matched) => {
+                let value = self.work.texts.get(matched.text);
+                let value = value
+                    .get(..value.len().min(KEPT))
+                    .unwrap_or_default()
+                    .to_vec();
+                (self.full_name(matched), value)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        Match {
+            id: rule.id,
+            phase: self.phase,
+            message: self.shown(&rule.msg),
+            data: self.shown(&rule.logdata),
+            severity: rule.severity.unwrap_or(8),
+            tags: rule.tags.iter().map(|tag| self.shown(tag)).collect(),
+            variable: String::from_utf8_lossy(&variable).into_owned(),
+            value,
+            audit: rule.audit && self.audit,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! TX, and the collections that outlive a request.
+
+use std::collections::HashMap;
+
+use crate::program::{Names, TxId};
+use crate::texts::TextId;
+use crate::vocabulary::Variable;
+
+/// A value: a text, or a number that nobody has printed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Text(TextId),
+    Number(i64),
+}
+
+/// How many names of TX a request may make up.
+const MADE_UP: usize = 1000;
+
+/// TX: by number for names that rules mention, by name for those that rules make up.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    known: Vec<Option<Value>>,
+    made_up: HashMap<Vec<u8>, Value>,
+}
+
+impl Store {
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+        self.made_up.clear();
+    }
+
+    pub(crate) fn get(&self, id: TxId) -> Option<Value> {
+        self.known.get(id.index()).copied().flatten()
+    }
+
+    pub(crate) fn set(&mut self, id: TxId, value: Option<Value>) {
+        if self.known.len() <= id.index() {
+            self.known.resize(id.index() + 1, None);
+        }
+        if let Some(place) = self.known.get_mut(id.index()) {
+            *place = value;
+        }
+    }
+
+    /// A name that was made up, in lower case.
+    pub(crate) fn made_up(&self, name: &[u8]) -> Option<Value> {
+        self.made_up.get(name).copied()
+    }
+
+    pub(crate) fn set_made_up(&mut self, name: Vec<u8>, value: Option<Value>) {
+        match value {
+            None => drop(self.made_up.remove(&name)),
+            Some(value) => {
+                if self.made_up.len() < MADE_UP || self.made_up.contains_key(&name) {
+                    self.made_up.insert(name, value);
+                }
+            }
+        }
+    }
+
+    /// All that is set, with its name; what was made up in the order of its name.
+    pub(crate) fn all<'s>(&'s self, names: &'s Names) -> Vec<(&'s [u8], Value)> {
+        let mut all: Vec<(&[u8], Value)> = names
+            .ids()
+            .filter_map(|id| Some((names.name(id), self.get(id)?)))
+            .collect();
+        let mut made_up: Vec<_> = self
+            .made_up
+            .iter()
+            .map(|(name, value)| (name.as_slice(), *value))
+            .collect();
+        made_up.sort_unstable_by_key(|(name, _)| *name);
+        all.extend(made_up);
+        all
+    }
+}
+
+/// A variable of a collection that outlives a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name, in lower case.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Seconds since 1970 at which it ends.
+    pub ends: u64,
+}
+
+/// A collection that a request opened: of whom (`ip`, `global`, `session`, `user`, `resource`), by which key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// The name of the collection, in upper case.
+    pub name: &'static str,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// What is in it.
+    pub values: Vec<Kept>,
+    /// Whether this request changed it.
+    pub changed: bool,
+    pub(crate) variable: Variable,
+}
+
+/// Where collections are between requests. It answers from memory and at once; what it does with many writers is its own affair.
+pub trait Collections {
+    /// What is in a collection now.
+    fn read(&mut self, name: &str, key: &[u8]) -> Vec<Kept>;
+}
+
+/// No collection has ever anything in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nothing;
+
+impl Collections for Nothing {
+    fn read(&mut self, _: &str, _: &[u8]) -> Vec<Kept> {
+        Vec::new()
+    }
+}
+
+impl Collection {
+    pub(crate) fn get(&self, name: &[u8], now: u64) -> Option<&Kept> {
+        self.values
+            .iter()
+            .find(|kept| kept.name == name && kept.ends > now)
+    }
+
+    pub(crate) fn set(&mut self, name: &[u8], value: Option<Vec<u8>>, ends: u64) {
+        self.changed = true;
+        let room = self.values.len() < MADE_UP;
+        let place = self.values.iter_mut().find(|kept| kept.name == name);
+        match (place, value) {
+            (Some(kept), Some(value)) => kept.value = value,
+            (Some(kept), None) => kept.ends = 0,
+            (None, Some(value)) if room => self.values.push(Kept {
+                name: name.to_vec(),
+                value,
+                ends,
+            }),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,330 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::program::Options;
+use crate::seclang::{File, RuleSet};
+
+fn program(rules: &str) -> Program {
+    let file = File {
+        name: "a.conf",
+        text: rules,
+    };
+    RuleSet::parse(&[file], &|_| Some(b"needle\nother".to_vec()))
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .compile(Options::default())
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// What came of a request: ids that matched, what interrupted, and what a look at the transaction gives.
+struct Came {
+    ids: Vec<u64>,
+    interrupted: Option<Interrupted>,
+    would: Option<Interrupted>,
+    first: Option<Match>,
+    opened: Vec<Collection>,
+}
+
+struct Sent<'s> {
+    target: &'s str,
+    headers: &'s [(&'s str, &'s str)],
+    body: &'s str,
+}
+
+const PLAIN: Sent<'static> = Sent {
+    target: "/a/b.php?x=1&y=%41b",
+    headers: &[("Host", "shop.test:8080"), ("Cookie", "c=d; e")],
+    body: "",
+};
+
+fn play(rules: &str, sent: &Sent<'_>, engine: Engine) -> Came {
+    play_with(rules, sent, engine, &mut Nothing)
+}
+
+fn play_with(
+    rules: &str,
+    sent: &Sent<'_>,
+    engine: Engine,
+    collections: &mut dyn Collections,
+) -> Came {
+    let program = program(rules);
+    let headers: Vec<(&[u8], &[u8])> = sent
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .collect();
+    let line = format!("POST {} HTTP/1.1", sent.target);
+    let local = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+    let request = Request {
+        client: local,
+        client_port: 4000,
+        server: local,
+        server_port: 443,
+        line: line.as_bytes(),
+        method: b"POST",
+        target: sent.target.as_bytes(),
+        protocol: b"HTTP/1.1",
+        headers: &headers,
+        unique_id: b"ray",
+        time: 1_790_000_000,
+    };
+    let zone = Zone {
+        engine: Some(engine),
+        variables: vec![("preset".into(), "7".into())],
+    };
+    let mut work = Workspace::default();
+    let mut fuel = Fuel::new(100_000_000);
+    let mut transaction = Transaction::new(&program, &zone, request, &mut work, collections);
+    let body = Body {
+        bytes: sent.body.as_bytes(),
+        cut: false,
+    };
+    let response = Response {
+        status: 500,
+        protocol: b"HTTP/1.1",
+        headers: &[(b"Content-Type", b"text/html")],
+    };
+    transaction.request_head(&mut fuel).unwrap();
+    transaction.request_body(body, &mut fuel).unwrap();
+    transaction.response_head(response, &mut fuel).unwrap();
+    let page = Body {
+        bytes: b"an error of sql",
+        cut: false,
+    };
+    transaction.response_body(page, &mut fuel).unwrap();
+    transaction.log(&mut fuel).unwrap();
+    Came {
+        ids: transaction
+            .matches()
+            .iter()
+            .map(|matched| matched.id)
+            .collect(),
+        interrupted: transaction.interrupted().cloned(),
+        would: transaction.would_interrupt().cloned(),
+        first: transaction.matches().first().cloned(),
+        opened: transaction.opened().to_vec(),
+    }
+}
+
+fn ids(rules: &str) -> Vec<u64> {
+    play(rules, &PLAIN, Engine::On).ids
+}
+
+#[test]
+fn a_rule_interrupts_only_where_the_engine_is_on() {
+    let rules = "SecRule ARGS:x \"@streq 1\" \"id:1,phase:1,deny,status:406,msg:'%{matched_var_name} is %{matched_var}'\"\n\
+                 SecAction \"id:2,phase:2,pass\"\nSecAction \"id:3,phase:5,pass\"";
+    let came = play(rules, &PLAIN, Engine::On);
+    let interrupted = Interrupted {
+        rule: 1,
+        how: Interruption::Deny(406),
+    };
+    assert_eq!(came.interrupted, Some(interrupted.clone()));
+    assert_eq!(came.ids, [1, 3]);
+    let first = came.first.unwrap();
+    assert_eq!(
+        (first.message.as_str(), first.variable.as_str()),
+        ("ARGS:x is 1", "ARGS:x")
+    );
+    let came = play(rules, &PLAIN, Engine::DetectionOnly);
+    assert_eq!((came.interrupted, came.would), (None, Some(interrupted)));
+    assert_eq!(came.ids, [1, 2, 3]);
+    assert!(play(rules, &PLAIN, Engine::Off).ids.is_empty());
+}
+
+#[test]
+fn every_link_of_a_chain_has_to_match() {
+    let chain = |second: &str| {
+        format!(
+            "SecRule ARGS \"@rx ^(\\d)\" \"id:1,phase:1,pass,capture,chain,setvar:tx.seen=1\"\nSecRule {second} \"t:none\"\n\
+             SecRule TX:seen \"@eq 1\" \"id:2,phase:1,pass\""
+        )
+    };
+    assert_eq!(ids(&chain("MATCHED_VAR \"@streq 1\"")), [1, 2]);
+    assert_eq!(ids(&chain("TX:1 \"@eq 1\"")), [1, 2]);
+    assert_eq!(ids(&chain("MATCHED_VARS_NAMES \"@streq ARGS:x\"")), [1, 2]);
+    // What the first link did stays done.
+    assert_eq!(ids(&chain("TX:1 \"@eq 2\"")), [2]);
+}
+
+#[test]
+fn variables_have_their_values() {
+    for (condition, holds) in [
+        ("ARGS:y \"@streq Ab\"", true),
+        ("&ARGS \"@eq 2\"", true),
+        ("ARGS|!ARGS:x|!ARGS:/^Y$/ \"@unconditionalMatch\"", false),
+        ("ARGS_NAMES \"@within x y\"", true),
+        ("REQUEST_COOKIES:c \"@streq d\"", true),
+        ("REQUEST_COOKIES_NAMES \"@streq e\"", true),
+        ("REQUEST_FILENAME \"@endsWith .php\"", true),
+        ("REQUEST_BASENAME \"@streq b.php\"", true),
+        ("QUERY_STRING \"@beginsWith x=1\"", true),
+        ("SERVER_NAME \"@streq shop.test\"", true),
+        ("REMOTE_ADDR \"@ipMatch 192.0.2.0/24,10.0.0.1\"", true),
+        ("REMOTE_ADDR \"@ipMatch 10.0.0.1\"", false),
+        ("REQUEST_HEADERS:host \"@contains shop\"", true),
+        ("REQUEST_METHOD \"!@streq GET\"", true),
+        ("TX:preset \"@eq 7\"", true),
+        ("&TX:nothing \"@eq 0\"", true),
+        ("TX:nothing \"@eq 0\"", false),
+        ("TIME_YEAR \"@eq 2026\"", true),
+        ("TIME \"@rx ^14:13:20$\"", true),
+        ("ARGS_COMBINED_SIZE \"@eq 5\"", true),
+        ("REQUEST_URI_RAW \"@pmFromFile x.data\"", false),
+        ("UNIQUE_ID \"@streq ray\"", true),
+    ] {
+        let rule = format!("SecRule {condition} \"id:1,phase:1,pass\"");
+        assert_eq!(ids(&rule) == [1], holds, "{condition}");
+    }
+}
+
+#[test]
+fn bodies_become_variables() {
+    let json = Sent {
+        target: "/",
+        headers: &[("Content-Type", "application/json; charset=utf-8")],
+        body: r#"{"a":{"b":"needle"},"c":[1,2]}"#,
+    };
+    let rules = "SecRule ARGS:json.a.b \"@pm needle\" \"id:1,phase:2,pass\"\nSecRule &ARGS:json.c \"@eq 2\" \"id:2,phase:2,pass\"\n\
+                 SecRule REQBODY_ERROR \"@eq 1\" \"id:3,phase:2,pass\"\nSecRule REQUEST_BODY \"@unconditionalMatch\" \"id:4,phase:2,pass\"";
+    assert_eq!(play(rules, &json, Engine::On).ids, [1, 2]);
+    let broken = Sent {
+        body: "{\"a\":",
+        ..json
+    };
+    assert_eq!(play(rules, &broken, Engine::On).ids, [3]);
+    let xml = Sent {
+        target: "/",
+        headers: &[("Content-Type", "text/xml")],
+        body: "<a b='needle'>other</a>",
+    };
+    let rules = "SecRule XML:/* \"@streq other\" \"id:1,phase:2,pass\"\nSecRule XML://@* \"@streq needle\" \"id:2,phase:2,pass\"";
+    assert_eq!(play(rules, &xml, Engine::On).ids, [1, 2]);
+}
+
+#[test]
+fn responses_are_looked_at() {
+    let rules = "SecRule RESPONSE_STATUS \"@ge 500\" \"id:1,phase:3,pass\"\nSecRule RESPONSE_BODY \"@rx sql$\" \"id:2,phase:4,deny\"\n\
+                 SecRule RESPONSE_HEADERS:content-type \"@beginsWith text/\" \"id:3,phase:4,pass\"";
+    let came = play(rules, &PLAIN, Engine::On);
+    assert_eq!(came.ids, [1, 2]);
+    assert_eq!(came.interrupted.map(|it| it.rule), Some(2));
+}
+
+#[test]
+fn jumps_pass_rules_over() {
+    let rules = "SecAction \"id:1,phase:1,pass,skipAfter:END\"\nSecAction \"id:2,phase:1,pass\"\nSecMarker END\n\
+                 SecAction \"id:3,phase:1,pass,skip:1\"\nSecAction \"id:4,phase:1,pass\"\nSecAction \"id:5,phase:1,allow:phase\"\n\
+                 SecAction \"id:6,phase:1,pass\"\nSecAction \"id:7,phase:2,allow\"\nSecAction \"id:8,phase:3,pass\"\nSecAction \"id:9,phase:5,pass\"";
+    assert_eq!(ids(rules), [1, 3, 5, 7, 9]);
+    let problems = RuleSet::parse(
+        &[File {
+            name: "a",
+            text: "SecAction \"id:1,phase:1,pass,skipAfter:NOWHERE\"\nSecRule ARGS \"@rx (a\" \"id:2\"",
+        }],
+        &|_| None,
+    )
+    .unwrap()
+    .compile(Options::default())
+    .unwrap_err();
+    let shown: Vec<_> = problems.list.iter().map(|problem| problem.line).collect();
+    assert_eq!(shown, [Some(2), Some(1)]);
+}
+
+#[test]
+fn ctl_changes_what_runs() {
+    let rules = "SecAction \"id:1,phase:1,pass,nolog,ctl:ruleRemoveById=10-11,ctl:ruleRemoveByTag=^off$,ctl:ruleRemoveTargetById=13;ARGS:x\"\n\
+                 SecAction \"id:10,phase:1,pass\"\nSecAction \"id:12,phase:1,pass,tag:off\"\n\
+                 SecRule ARGS \"@streq 1\" \"id:13,phase:1,pass\"\nSecRule ARGS \"@streq 1\" \"id:14,phase:1,pass\"\n\
+                 SecAction \"id:15,phase:1,pass,ctl:ruleEngine=Off\"\nSecAction \"id:16,phase:1,pass\"";
+    assert_eq!(ids(rules), [14, 15]);
+}
+
+#[test]
+fn multi_match_asks_after_each_step() {
+    let rule = |more: &str| {
+        format!("SecRule ARGS:y \"@rx ^Ab$\" \"id:1,phase:1,pass,t:none,t:lowercase{more}\"")
+    };
+    assert!(ids(&rule("")).is_empty());
+    assert_eq!(ids(&rule(",multiMatch")), [1]);
+}
+
+#[test]
+fn scores_add_up_for_each_match() {
+    let rules = "SecRule ARGS \"@unconditionalMatch\" \"id:1,phase:1,pass,nolog,setvar:tx.score=+%{tx.preset},setvar:'tx.by_%{matched_var_name}=1'\"\n\
+                 SecRule TX:score \"@eq 14\" \"id:2,phase:1,pass\"\nSecRule &TX:/^by_args:/ \"@eq 2\" \"id:3,phase:1,pass\"\n\
+                 SecAction \"id:4,phase:1,pass,nolog,setvar:tx.score=-4,setvar:!tx.preset\"\nSecRule TX:score \"@eq 10\" \"id:5,phase:1,pass,chain\"\n\
+                 SecRule &TX:preset \"@eq 0\"";
+    assert_eq!(ids(rules), [2, 3, 5]);
+}
+
+struct Known;
+
+impl Collections for Known {
+    fn read(&mut self, name: &str, key: &[u8]) -> Vec<Kept> {
+        assert_eq!((name, key), ("IP", &b"192.0.2.7"[..]));
+        let kept = |name: &[u8], value: &[u8], ends| Kept {
+            name: name.to_vec(),
+            value: value.to_vec(),
+            ends,
+        };
+        vec![kept(b"hits", b"2", u64::MAX), kept(b"old", b"1", 5)]
+    }
+}
+
+#[test]
+fn collections_outlive_requests() {
+    let rules = "SecRule &IP:hits \"@gt 0\" \"id:9,phase:1,pass\"\nSecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR}\"\n\
+                 SecRule IP:hits \"@eq 2\" \"id:2,phase:1,pass,setvar:ip.hits=+1,expirevar:ip.hits=60,setvar:ip.new=a\"\n\
+                 SecRule &IP:old \"@eq 0\" \"id:3,phase:1,pass\"";
+    let came = play_with(rules, &PLAIN, Engine::On, &mut Known);
+    assert_eq!(came.ids, [2, 3]);
+    let open = came.opened.first().unwrap();
+    assert!(open.changed);
+    let shown: Vec<_> = open
+        .values
+        .iter()
+        .map(|kept| (kept.name.as_slice(), kept.value.as_slice(), kept.ends))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (&b"hits"[..], &b"3"[..], 1_790_000_060),
+            (b"old", b"1", 5),
+            (b"new", b"a", 1_790_003_600)
+        ]
+    );
+}
+
+#[test]
+fn without_fuel_nothing_is_judged() {
+    let program = program("SecRule ARGS \"@rx a.*b\" \"id:1,phase:1,deny\"");
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let request = Request {
+        client: local,
+        client_port: 1,
+        server: local,
+        server_port: 1,
+        line: b"GET /?x=ab HTTP/1.1",
+        method: b"GET",
+        target: b"/?x=ab",
+        protocol: b"HTTP/1.1",
+        headers: &[],
+        unique_id: b"",
+        time: 0,
+    };
+    let mut work = Workspace::default();
+    let mut nothing = Nothing;
+    let zone = Zone::default();
+    let mut least = 0;
+    loop {
+        let mut transaction = Transaction::new(&program, &zone, request, &mut work, &mut nothing);
+        let mut fuel = Fuel::new(least);
+        if transaction.request_head(&mut fuel).is_ok() {
+            assert!(transaction.interrupted().is_some());
+            break;
+        }
+        assert!(transaction.matches().is_empty() || transaction.interrupted().is_none());
+        least += 10;
+    }
+    assert!(least > 50);
+}
