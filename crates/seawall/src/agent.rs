@@ -182,6 +182,9 @@ impl Agent {
                 }
                 _ = beat.tick() => {
                     self.stands.look(&self.data);
+                    if self.managed.again() {
+                        self.order().await?;
+                    }
                     self.count();
                     if flags.managed {
                         self.ready = ready::ask(&self.data.path("up.json")).await;

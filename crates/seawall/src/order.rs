@@ -79,6 +79,9 @@ pub struct Ordered {
     /// What is published under this name is live now.
     #[serde(default)]
     pub stand: Option<String>,
+    /// Nothing of it was done, and nobody is to blame that is known.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// A version that is on trial.

@@ -49,6 +49,8 @@ pub struct Managed {
     /// Versions that a process of its own has compiled, without harm to it.
     compiled: BTreeSet<Key>,
     ordered: u64,
+    /// An order was not carried out.
+    failed: bool,
     taken: Vec<(Taken, Instant)>,
     restarts: BTreeMap<Key, u64>,
     /// What is new on trial in the order that the worker has, until it tells what became of it.
@@ -200,9 +202,9 @@ impl Managed {
         self.stand = stand;
         self.want.live.clear();
         self.anew = false;
+        self.failed = false;
         if !self.worker_has_all() {
-            self.want.live = self.live.values().cloned().collect();
-            self.anew = self.whole;
+            self.order_all();
         }
     }
 
@@ -246,6 +248,20 @@ impl Managed {
             self.refused.insert(key.clone(), why.into());
             *self.restarts.entry(key).or_default() += 1;
         }
+    }
+
+    /// Whether something is to be ordered again that was not carried out: all of it, as nobody knows what was.
+    pub fn again(&mut self) -> bool {
+        let failed = std::mem::take(&mut self.failed);
+        if failed {
+            self.order_all();
+        }
+        failed
+    }
+
+    fn order_all(&mut self) {
+        self.want.live = self.live.values().cloned().collect();
+        (self.anew, self.news) = (self.whole, true);
     }
 
     /// Texts that are to be compiled elsewhere before they are ordered, with the key of each.
@@ -320,6 +336,10 @@ impl Managed {
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
         if ordered.number == self.ordered {
             self.compiles.clear();
+        }
+        if ordered.failed {
+            self.failed = true;
+            return;
         }
         for refusal in ordered.refused {
             let key = (refusal.chain, refusal.version);
@@ -414,185 +434,4 @@ impl Managed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::order::OnTrial;
-
-    fn trial(chain: Chain) -> OnTrial {
-        OnTrial {
-            change: Change {
-                chain,
-                version: 7,
-                text: Some(String::new()),
-            },
-            share: 500,
-            salt: 1,
-        }
-    }
-
-    /// One to whose worker both of these were ordered.
-    fn ordered() -> Managed {
-        let mut managed = Managed::default();
-        managed.wants(News {
-            trials: vec![trial(Chain::Platform), trial(Chain::Zone("a.test".into()))],
-            ..News::default()
-        });
-        assert_eq!(managed.order().unwrap().trials.len(), 2);
-        managed
-    }
-
-    /// And taken by it.
-    fn taken() -> Managed {
-        let mut managed = ordered();
-        let one = |chain, blamed| Taken {
-            chain,
-            version: 7,
-            share: 500,
-            salt: 1,
-            blamed: Some(blamed),
-            probe: None,
-        };
-        let taken = vec![
-            one(Chain::Platform, (0, 70)),
-            one(Chain::Zone("a.test".into()), (5, 50)),
-        ];
-        managed.ordered(
-            Ordered {
-                number: 1,
-                taken,
-                ..Ordered::default()
-            },
-            Instant::now(),
-        );
-        managed
-    }
-
-    fn refused(managed: &Managed) -> Vec<String> {
-        let refused = managed.refused.keys();
-        refused.map(|(chain, _)| chain.to_string()).collect()
-    }
-
-    #[test]
-    fn who_dies_of_what_is_on_trial_takes_that_back_and_nothing_else() {
-        let died = |mut managed: Managed, crashed, culprit, platform, compiled| {
-            managed.worker_died(crashed, culprit, platform, compiled);
-            refused(&managed)
-        };
-        // While it served: the zone's version, what all zones share, or, where nobody knows, both.
-        assert_eq!(
-            died(taken(), true, Some((5, 50)), 1, false),
-            ["zone/a.test"]
-        );
-        assert_eq!(died(taken(), true, Some((9, 90)), 70, false), ["platform"]);
-        assert_eq!(died(taken(), true, None, 0, false).len(), 2);
-        assert!(died(taken(), true, Some((9, 90)), 1, false).is_empty());
-        assert!(died(taken(), true, Some((9, 90)), 0, false).is_empty());
-        assert!(died(taken(), false, Some((5, 50)), 70, false).is_empty());
-        // While it compiled them: what it had not told of yet.
-        assert_eq!(died(ordered(), true, Some((5, 50)), 1, true).len(), 2);
-        assert!(died(ordered(), true, Some((9, 90)), 1, false).is_empty());
-        assert!(died(taken(), true, Some((9, 90)), 1, true).is_empty());
-        let mut managed = ordered();
-        managed.worker_died(true, None, 0, true);
-        assert_eq!(managed.restarts.len(), 2);
-        managed.worker_is_new(None);
-        assert!(managed.order().unwrap().trials.is_empty(), "not once more");
-    }
-
-    fn change(name: &str, version: u64) -> Change {
-        Change {
-            chain: Chain::Zone(name.into()),
-            version,
-            text: Some(format!("{name} {version}")),
-        }
-    }
-
-    fn news(root: &str, whole: bool, live: &[Change]) -> News {
-        News {
-            live: live.to_vec(),
-            whole,
-            trials: Vec::new(),
-            root: Some(root.into()),
-        }
-    }
-
-    /// What is ordered now; the worker carries it out, and refuses these.
-    fn carried_out(managed: &mut Managed, refuses: &[&Change]) -> Order {
-        for (key, _) in managed.to_compile() {
-            managed.compiled(key, None);
-        }
-        let order = managed.order().unwrap();
-        let refused = refuses.iter().map(|change| crate::order::Refusal {
-            chain: change.chain.clone(),
-            version: change.version,
-            problems: "another has its host".into(),
-        });
-        let stand = order.stand.clone().filter(|_| refuses.is_empty());
-        let ordered = Ordered {
-            number: order.number,
-            refused: refused.collect(),
-            stand,
-            ..Ordered::default()
-        };
-        managed.ordered(ordered, Instant::now());
-        order
-    }
-
-    #[test]
-    fn a_worker_that_found_all_of_it_on_disk_is_ordered_nothing_of_it() {
-        let mut managed = Managed::default();
-        managed.worker_is_new(None);
-        managed.wants(news("r1", true, &[change("a", 1), change("b", 1)]));
-        let order = carried_out(&mut managed, &[]);
-        assert_eq!(order.live.len(), 2);
-        assert_eq!(order.only.as_ref().map(Vec::len), Some(2));
-        assert_eq!(order.stand.as_deref(), Some("r1"));
-        // What changes is ordered, and nothing else.
-        managed.wants(news("r2", false, &[change("b", 2)]));
-        let order = carried_out(&mut managed, &[]);
-        assert_eq!((order.live, order.only), (vec![change("b", 2)], None));
-        // A worker died; the next one has it, or has it not.
-        managed.worker_is_new(Some("r2".into()));
-        let order = carried_out(&mut managed, &[]);
-        assert!(order.says_nothing_of_live());
-        for stand in [Some("r1".into()), None] {
-            managed.worker_is_new(stand);
-            assert_eq!(managed.to_compile(), [], "they were compiled once");
-            let order = carried_out(&mut managed, &[]);
-            assert_eq!(order.live, [change("a", 1), change("b", 2)]);
-            assert!(order.only.is_some());
-        }
-    }
-
-    #[test]
-    fn an_agent_that_is_new_orders_nothing_that_the_worker_has() {
-        let all = [change("a", 1), change("b", 2)];
-        let mut managed = Managed::default();
-        managed.worker_is_new(Some("r2".into()));
-        assert!(managed.order().unwrap().says_nothing_of_live());
-        managed.wants(news("r2", true, &all));
-        assert_eq!(managed.to_compile(), []);
-        assert!(managed.order().unwrap().says_nothing_of_live());
-        // It knows them all the same, should a worker lack them.
-        managed.worker_is_new(None);
-        assert_eq!(carried_out(&mut managed, &[]).live, all);
-    }
-
-    #[test]
-    fn what_waits_for_another_and_what_is_held_here_is_published_under_no_name() {
-        let mut managed = Managed::default();
-        let (a, b) = (change("a", 1), change("b", 1));
-        managed.worker_is_new(None);
-        managed.wants(news("r1", true, &[a.clone(), b.clone()]));
-        carried_out(&mut managed, &[&b]);
-        assert_eq!(managed.stand, None);
-        managed.wants(news("r2", false, &[change("a", 2)]));
-        let order = carried_out(&mut managed, &[]);
-        assert_eq!(order.live.len(), 2, "what waited comes with it");
-        assert_eq!(managed.stand.as_deref(), Some("r2"));
-        managed.hold(change("a", 1));
-        assert_eq!(carried_out(&mut managed, &[]).stand, None);
-        managed.worker_is_new(Some("r2".into()));
-        assert_eq!(carried_out(&mut managed, &[]).live.len(), 2);
-    }
-}
+mod tests;

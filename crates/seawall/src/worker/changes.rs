@@ -36,8 +36,8 @@ pub enum Job {
 pub enum Finished {
     /// A reload.
     Reload(Option<Box<Prepared>>),
-    /// An order.
-    Order(Option<Box<Made>>),
+    /// An order, by its number.
+    Order(u64, Option<Box<Made>>),
 }
 
 /// What is being compiled, and what is to be.
@@ -122,7 +122,7 @@ impl Worker {
         self.work.busy = false;
         match finished {
             Finished::Reload(made) => self.put_live(made, wire),
-            Finished::Order(made) => self.put_order(made, wire),
+            Finished::Order(number, made) => self.put_order(number, made, wire),
         }
     }
 
@@ -156,10 +156,17 @@ impl Worker {
         }
     }
 
-    fn put_order(&mut self, made: Option<Box<Made>>, wire: Option<&Wire>) {
+    fn put_order(&mut self, number: u64, made: Option<Box<Made>>, wire: Option<&Wire>) {
         let Some(made) = made else {
-            // The agent asks again, or whoever ordered takes it back.
-            return complain("an order was not carried out: compiling failed; please report it");
+            complain(
+                "an order was not carried out: see above, or please report it; it is tried again",
+            );
+            let failed = Ordered {
+                number,
+                failed: true,
+                ..Ordered::default()
+            };
+            return tell_ordered(&failed, wire);
         };
         let Made {
             live,
@@ -201,18 +208,11 @@ impl Worker {
             }
             tell(&FromWorker::Serving(self.serving.clone()), &[]);
         }
-        if ordered.number == 0 {
-            // Our own.
-            return;
-        }
         let ordered = Ordered {
             own: self.own.first().copied(),
             ..ordered
         };
-        match order::put(&ordered) {
-            Ok(file) => tell(&FromWorker::Ordered, &[file.as_fd()]),
-            Err(error) => complain(format_args!("what became of an order is not told: {error}")),
-        }
+        tell_ordered(&ordered, wire);
     }
 
     /// This is what serves now.
@@ -236,5 +236,16 @@ impl Worker {
             let (unkept, done) = (self.unkept.clone(), self.kept.0.clone());
             self.configuration.keep_live(unkept, done);
         }
+    }
+}
+
+/// Tells what became of an order. Our own have no number, and nobody waits for them.
+fn tell_ordered(ordered: &Ordered, wire: Option<&Wire>) {
+    let Some(wire) = wire.filter(|_| ordered.number != 0) else {
+        return;
+    };
+    match order::put(ordered) {
+        Ok(file) => drop(wire.say(&FromWorker::Ordered, &[file.as_fd()])),
+        Err(error) => complain(format_args!("what became of an order is not told: {error}")),
     }
 }

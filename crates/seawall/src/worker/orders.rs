@@ -25,6 +25,9 @@ use crate::order::{Chain, Change, Counted, OnTrial, Order, Ordered, Refusal, Tak
 use crate::say::complain;
 use crate::unkept::{Altered, Unkept};
 
+/// Why something is refused that compiles neither well nor badly.
+const PANICKED: &str = "compiling it failed: please report it";
+
 /// A version on trial, and what is counted of it.
 #[derive(Clone)]
 pub struct Tried {
@@ -70,6 +73,7 @@ pub fn prepare(
     done: mpsc::Sender<Finished>,
 ) {
     let configuration = configuration.clone();
+    let number = order.number;
     let run = move || {
         let words = configuration.page.words();
         blame::take_slot(words, blame::Page::of(words).compile_slot());
@@ -80,7 +84,7 @@ pub fn prepare(
                 .map(Box::new)
         }));
         // Nobody waits any more when the process ends.
-        let _ = done.blocking_send(Finished::Order(made.ok().flatten()));
+        let _ = done.blocking_send(Finished::Order(number, made.ok().flatten()));
     };
     let thread = std::thread::Builder::new().name("order".into());
     if let Err(error) = thread.spawn(run) {
@@ -209,9 +213,20 @@ impl Making<'_> {
             platform: None,
             zones,
         };
-        if let Some(on) = of_platform.first()
-            && let Some(candidate) = self.platform_on_trial(on, snapshot)?
-        {
+        let candidate = match of_platform.first() {
+            None => None,
+            Some(on) => {
+                let compile = || self.platform_on_trial(on, snapshot);
+                match catch_unwind(AssertUnwindSafe(compile)) {
+                    Ok(candidate) => candidate?.map(|candidate| (on, candidate)),
+                    Err(_) => {
+                        self.refuse(&on.change, PANICKED);
+                        None
+                    }
+                }
+            }
+        };
+        if let Some((on, candidate)) = candidate {
             let mut one = with_arms(on, before);
             one.probe = candidate.zones.first().map(|zone| probe_of(zone));
             // Whatever zone was served under it: no zone has this id.

@@ -1,5 +1,6 @@
 //! Zones put into a snapshot, one by one, each in the time that it takes alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use seawall_proxy::compile;
 use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::{Snapshot, Zone as Served};
 
-use super::Making;
+use super::{Making, PANICKED};
 use crate::configure::Configuration;
 use crate::order::{Chain, Change};
 use crate::unkept::Altered;
@@ -40,9 +41,12 @@ impl Making<'_> {
         loop {
             let mut failed = Vec::new();
             for change in &left {
-                match self.one(&mut next, change) {
-                    Ok(one) => put.push(one),
-                    Err(problems) => failed.push((*change, problems)),
+                // Nothing is in the snapshot before it has compiled.
+                let compile = || self.one(&mut next, change);
+                match catch_unwind(AssertUnwindSafe(compile)) {
+                    Ok(Ok(one)) => put.push(one),
+                    Ok(Err(problems)) => failed.push((*change, problems)),
+                    Err(_) => failed.push((*change, PANICKED.to_owned())),
                 }
             }
             if failed.is_empty() || failed.len() == left.len() {
