@@ -149,7 +149,7 @@ fn a_drill_that_is_interrupted_leaves_nothing() {
 fn a_machine_too_small_says_so_and_what_is_not_known_too() {
     let folder = Folder::new();
     let small = format!(
-        "ulimit -Hn 200; TMPDIR={} exec {PROGRAM} drill O1",
+        "ulimit -n 200; TMPDIR={} exec {PROGRAM} drill O1",
         folder.join("").display()
     );
     let output = finished(Command::new("sh").args(["-c", &small]));
