@@ -330,7 +330,13 @@ fn a_worker_that_is_told_to_end_is_replaced() {
 
 #[test]
 fn crashes_without_a_culprit_lead_to_safe_mode_and_it_serves_on() {
-    let up = Up::with_config(&zones(2));
+    let folder = Folder::new();
+    let file = folder.write("seawall.toml", &zones(2));
+    // For how long deaths are remembered is divided by the speed as well.
+    let up = Up::start(
+        folder,
+        &["--config", file.to_str().unwrap(), "--speed", "1"],
+    );
     let data = up.data();
     for nth in 1..=6 {
         let worker = pid(&data, "worker");
