@@ -62,7 +62,10 @@ impl ReadOnly {
             return None;
         }
         let read_only = Self(path.to_owned());
-        assert!(mount(&["-o", "remount,bind,ro"]), "it is bound");
+        if !mount(&["-o", "remount,bind,ro"]) {
+            println!("skipped: no file system can be made read-only here");
+            return None;
+        }
         Some(read_only)
     }
 }
