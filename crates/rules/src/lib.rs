@@ -38,8 +38,11 @@
 
 mod bounds;
 mod check;
+mod decode;
 mod error;
 mod expression;
+mod hosts;
+mod json;
 mod language;
 mod lists;
 mod literal;
@@ -54,12 +57,18 @@ mod search;
 mod sets;
 mod side_by_side;
 mod value;
+mod wildcard;
 
 pub use bounds::Bounds;
 pub use error::Error;
 pub use expression::Expression;
-pub use language::{FIELDS, FUNCTIONS, Field, Function, Kind, OPERATORS, Operator};
-pub use lists::Lists;
+pub use hosts::HostSet;
+pub use language::{
+    FIELDS, FUNCTIONS, Field, Function, Kind, OPERATORS, Operator, REFUSED_FIELDS,
+    REFUSED_FUNCTIONS, Refusal,
+};
+pub use lists::{List, Lists};
 pub use networks::NetworkSet;
 pub use patterns::{Patterns, ZonePatterns};
 pub use reference::reference_markdown;
+pub use sets::{NumberSet, TextSet};
