@@ -157,14 +157,31 @@ impl NumberCheck {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AddressCheck {
     Equals(IpAddr),
-    Among(Shared<NetworkSet>),
+    /// With the ranges of a set in braces, where they are not many.
+    Among(Shared<NetworkSet>, Option<Box<[Span]>>),
 }
 
+/// The first address and the last one, both inside and of one version.
+pub(crate) type Span = (IpAddr, IpAddr);
+
 impl AddressCheck {
+    /// The ranges of addresses that it asks for; of a large set none.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        let one = match self {
+            Self::Equals(ip) => Some((*ip, *ip)),
+            Self::Among(..) => None,
+        };
+        let many = match self {
+            Self::Among(_, spans) => spans.as_deref().unwrap_or_default(),
+            Self::Equals(_) => &[],
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
     pub(crate) fn holds(&self, ip: IpAddr, fuel: &mut Fuel) -> Result<bool, Spent> {
         match self {
             Self::Equals(other) => Ok(ip == *other),
-            Self::Among(set) => {
+            Self::Among(set, _) => {
                 fuel.spend(set.0.price())?;
                 Ok(set.0.contains(ip))
             }

@@ -22,6 +22,11 @@ impl TextSet {
         }
     }
 
+    /// How many members it has.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Its members, each once.
     pub(crate) fn members(&self) -> impl Iterator<Item = &[u8]> {
         self.members.iter().map(AsRef::as_ref)

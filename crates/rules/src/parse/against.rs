@@ -21,6 +21,9 @@ use crate::sets::{NumberSet, TextSet};
 use crate::value::{Address, Case, Number, Plain, Source, Text};
 use crate::wildcard::Wildcard;
 
+/// Ranges of one set in braces that are kept as such, to be merged with those of other expressions.
+const MOST_SPANS: usize = 256;
+
 impl Parser<'_> {
     pub(super) fn text_test(
         &mut self,
@@ -203,6 +206,7 @@ impl Parser<'_> {
             let leaf = Leaf::Address(address, AddressCheck::Equals(other));
             return Ok(contrary(operator, leaf.into()));
         }
+        let mut spans = Vec::new();
         let set = if self.scan.next() == Some('$') {
             let at = self.scan.at();
             match self.list()? {
@@ -219,7 +223,9 @@ impl Parser<'_> {
         } else {
             let mut ranges = Ranges::default();
             self.set("192.0.2.1 10.0.0.0/8", |parser| {
-                match literal::addresses(&mut parser.scan)? {
+                let addresses = literal::addresses(&mut parser.scan)?;
+                spans.push(addresses.span());
+                match addresses {
                     Addresses::Network(network) => ranges.add_network(network),
                     Addresses::Range(first, last) => ranges.add_range(first, last),
                 }
@@ -227,7 +233,9 @@ impl Parser<'_> {
             })?;
             Arc::new(ranges.finish())
         };
-        Ok(Leaf::Address(address, AddressCheck::Among(Shared(set))).into())
+        let is_few = (1..=MOST_SPANS).contains(&spans.len());
+        let spans = is_few.then(|| spans.into());
+        Ok(Leaf::Address(address, AddressCheck::Among(Shared(set), spans)).into())
     }
 
     /// `$name`
