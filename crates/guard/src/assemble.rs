@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_model::document::{StageMode, Zone};
-use seawall_model::{Problem, Wrong};
+use seawall_model::{Places, Problem, Wrong};
 use seawall_rules::{Bounds, Lists, Patterns};
 
 use crate::bounds::AtOnce;
@@ -54,6 +54,8 @@ pub struct Assembly<'a> {
     pub https_port: u16,
     /// State.
     pub states: &'a Arc<States>,
+    /// Who knows where addresses are.
+    pub places: Option<&'a Arc<dyn Places>>,
 }
 
 impl Assembly<'_> {
@@ -67,7 +69,7 @@ impl Assembly<'_> {
         patterns: &mut Patterns,
         problems: &mut Vec<Problem>,
     ) -> Guard {
-        let mut guard = Guard::new(id, self.states.clone());
+        let mut guard = Guard::new(id, self.states.clone(), self.places.cloned());
         for (place, def) in self.stages.iter().take(MOST_STAGES).enumerate() {
             let place = place as u8;
             let mut input = ZoneInput {
@@ -130,6 +132,9 @@ impl Guard {
         match seam {
             Seam::Transform(seam) => steps.head.push(step.with(HeadSeam::Transform(seam))),
             Seam::Judge(seam) => steps.head.push(step.with(HeadSeam::Judge(seam))),
+            Seam::Sieve(seam, count) => {
+                steps.head.push(step.with(HeadSeam::Sieve(seam, count)));
+            }
             Seam::Body(seam) => steps.body.push(step.with(seam)),
             Seam::Response(seam) => steps.response.push(step.with(seam)),
         }

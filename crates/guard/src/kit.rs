@@ -15,7 +15,7 @@ use std::sync::Arc;
 use seawall_model::document::{self, Document};
 use seawall_model::head::Method;
 use seawall_model::{ConnFacts, Fields, Limits, RequestHead};
-use seawall_rules::{Lists, NetworkSet};
+use seawall_rules::{List, Lists};
 
 pub use cases::CASES;
 pub use check::check;
@@ -45,8 +45,7 @@ pub fn document(text: &str) -> Result<Document, String> {
 pub fn lists(document: &Document) -> Lists {
     let mut lists = Lists::new();
     for (name, list) in &document.lists {
-        let networks = NetworkSet::new(list.ips.iter().copied());
-        lists.insert(name.as_str(), Arc::new(networks));
+        lists.insert(name.as_str(), List::of(list, list.ips.iter().copied()));
     }
     lists
 }

@@ -3,14 +3,16 @@
 //! Fuel, panics, modes, breakers, weights and skips are enforced here and nowhere else. Where nothing is configured a zone's
 //! guard has no steps, and costs a request a few instructions.
 
+mod run;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use seawall_model::document::{SkipSet, StageMode};
+use seawall_model::document::StageMode;
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
-use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, Spent};
+use seawall_model::{ConnFacts, Fuel, Places, RequestHead, RequestView, Spent};
 
 use crate::admitted::Admitted;
 use crate::blame::{self, Phase};
@@ -19,11 +21,12 @@ use crate::breaker::{Breaker, Pass};
 use crate::caught::caught;
 use crate::edits::HeadEdit;
 use crate::stage::{
-    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Stage, StageDef, Transform,
+    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Sieve, Stage, StageDef, Transform,
 };
 use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
 use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
+use run::Run;
 
 /// Rules of one stage whose breakers are open before the stage as a whole is left out.
 const RULES_OPEN: usize = 3;
@@ -73,6 +76,7 @@ pub struct Guard {
     pub(crate) states: Arc<States>,
     /// None: no stage has anything to do, which holds for most of many zones.
     steps: Option<Box<Steps>>,
+    places: Option<Arc<dyn Places>>,
 }
 
 /// What there is to do, in order.
@@ -135,36 +139,15 @@ impl Step<()> {
 pub(crate) enum HeadSeam {
     Transform(Box<dyn Transform>),
     Judge(Box<dyn Stage>),
+    /// With how many of the steps behind it it is about.
+    Sieve(Box<dyn Sieve>, usize),
 }
 
-/// What either of them said.
+/// What one of them said.
 enum Said {
     Judged(Verdict),
     Transformed(Transformed),
-}
-
-/// Where a request stands among the steps.
-struct Run {
-    at: usize,
-    place: u8,
-    fuel: Fuel,
-    score: u32,
-    skip: SkipSet,
-    /// It is judged once more.
-    again: bool,
-}
-
-impl Run {
-    const fn new(again: bool) -> Self {
-        Self {
-            at: 0,
-            place: u8::MAX,
-            fuel: Fuel::new(0),
-            score: 0,
-            skip: SkipSet::NONE,
-            again,
-        }
-    }
+    Sifted(Vec<u32>, usize),
 }
 
 pub(crate) type Refused = Box<Refusal>;
@@ -177,12 +160,18 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(zone: ZoneId, states: Arc<States>) -> Self {
+    pub(crate) fn new(zone: ZoneId, states: Arc<States>, places: Option<Arc<dyn Places>>) -> Self {
         Self {
             zone,
             states,
             steps: None,
+            places,
         }
+    }
+
+    fn view<'r>(&'r self, head: &'r RequestHead, subject: &Subject<'r>) -> RequestView<'r> {
+        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+        view.with_places(self.places.as_deref())
     }
 
     /// What there is to do.
@@ -276,7 +265,7 @@ impl Guard {
         self.states.set_now(subject.now);
         let mut run = Run::new(false);
         let judged = loop {
-            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            let view = self.view(head, subject);
             match self.until_edit(&view, subject, &mut run, trail) {
                 Ok(None) => break Ok(()),
                 Ok(Some(edit)) => edit.apply(head),
@@ -295,7 +284,11 @@ impl Guard {
         run: &mut Run,
         trail: &mut Trail,
     ) -> Result<Option<Arc<HeadEdit>>, Refused> {
-        while let Some(step) = self.steps().head.get(run.at) {
+        loop {
+            run.pass_over();
+            let Some(step) = self.steps().head.get(run.at) else {
+                break;
+            };
             run.at += 1;
             if step.place != run.place {
                 self.weigh(run, trail)?;
@@ -310,24 +303,26 @@ impl Guard {
             if !subject.scope.has(step.place) || is_skipped || was_asked {
                 continue;
             }
-            let phase = if is_judge {
-                Phase::Judge
-            } else {
-                Phase::Transform
+            let phase = match step.seam {
+                HeadSeam::Transform(_) => Phase::Transform,
+                HeadSeam::Judge(_) | HeadSeam::Sieve(..) => Phase::Judge,
             };
             let said = self.ask(step, phase, subject, &mut run.fuel, trail, |seam, fuel| {
                 Ok(match seam {
                     HeadSeam::Judge(stage) => Said::Judged(stage.judge(view, fuel)?),
                     HeadSeam::Transform(stage) => Said::Transformed(stage.transform(view, fuel)?),
+                    HeadSeam::Sieve(sieve, count) => Said::Sifted(sieve.sift(view, fuel)?, *count),
                 })
             })?;
             match said {
                 None | Some(Said::Judged(Verdict::Pass) | Said::Transformed(Transformed::Same)) => {
                 }
                 Some(Said::Judged(verdict)) => self.heed(step, verdict, run, trail)?,
+                Some(Said::Sifted(fitting, count)) => run.sift(fitting, count),
                 Some(Said::Transformed(Transformed::Respond(..))) if run.again => {}
                 Some(Said::Transformed(change)) => {
                     if let Some(edit) = self.change(step, change, trail)? {
+                        run.forget();
                         return Ok(Some(edit));
                     }
                 }
@@ -584,7 +579,7 @@ impl Guard {
         let mut changed = None;
         loop {
             let head = changed.as_ref().unwrap_or(head);
-            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            let view = self.view(head, subject);
             let Some(edit) = self.until_edit(&view, subject, &mut run, &mut trail)? else {
                 return Ok(());
             };

@@ -73,8 +73,8 @@ pub struct List {
     pub name: Box<str>,
     /// What it was made of, as a number.
     pub content: u64,
-    /// Its networks.
-    pub networks: Arc<NetworkSet>,
+    /// What it holds.
+    pub list: seawall_rules::List,
 }
 
 /// What holds for all zones.

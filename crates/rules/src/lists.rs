@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use seawall_model::Network;
+use seawall_model::document::IpList;
+
 use crate::hosts::HostSet;
 use crate::networks::NetworkSet;
 use crate::sets::{NumberSet, TextSet};
@@ -21,6 +24,25 @@ pub enum List {
 }
 
 impl List {
+    /// What a document's list holds. `networks` are those of a list of addresses, those of its file included.
+    pub fn of(list: &IpList, networks: impl IntoIterator<Item = Network>) -> Self {
+        if let Some(texts) = &list.texts {
+            let texts = texts.iter().map(|text| text.as_bytes().into());
+            return Self::Texts(Arc::new(TextSet::new(texts.collect())));
+        }
+        if let Some(numbers) = &list.numbers {
+            let numbers = numbers.iter().map(|number| {
+                let number = i64::try_from(*number).unwrap_or(i64::MAX);
+                number..=number
+            });
+            return Self::Numbers(Arc::new(NumberSet::new(numbers.collect())));
+        }
+        if let Some(hosts) = &list.hosts {
+            return Self::Hosts(Arc::new(HostSet::new(hosts)));
+        }
+        Self::Networks(Arc::new(NetworkSet::new(networks)))
+    }
+
     /// What it is of, for errors.
     pub(crate) const fn what(&self) -> &'static str {
         match self {

@@ -114,7 +114,7 @@ impl Wildcard {
         stars: &mut Vec<(usize, usize)>,
     ) -> Result<bool, Spent> {
         let fixed = self.first.len() + self.last.as_deref().map_or(0, <[u8]>::len);
-        fuel.spend(6 + fixed as u64 / COMPARED)?;
+        fuel.spend(20 + fixed as u64 / COMPARED)?;
         let Some(last) = &self.last else {
             return Ok(*text == *self.first);
         };

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use request::{Request, parse};
 use seawall_model::place::Code;
-use seawall_model::{Fuel, Place, Places, RequestView, TlsFacts};
+use seawall_model::{Fuel, HostPattern, Place, Places, RequestView, TlsFacts};
 use seawall_rules::{HostSet, List, Lists, NumberSet, TextSet};
 
 fn request() -> Request {
@@ -43,7 +43,8 @@ fn lists() -> Lists {
     lists.insert("texts", List::Texts(Arc::new(TextSet::new(texts))));
     let numbers = NumberSet::new(vec![7..=7, 64_512..=65_534]);
     lists.insert("numbers", List::Numbers(Arc::new(numbers)));
-    let hosts = HostSet::new(["a.test", "*.EXAMPLE.test"]).unwrap();
+    let hosts = ["a.test", "*.EXAMPLE.test"].map(|host| HostPattern::parse(host).unwrap());
+    let hosts = HostSet::new(&hosts);
     lists.insert("hosts", List::Hosts(Arc::new(hosts)));
     lists
 }

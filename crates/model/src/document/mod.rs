@@ -19,6 +19,7 @@ mod lists;
 mod mode;
 mod origin;
 mod pieces;
+mod rate;
 mod reader;
 mod rule;
 mod settings;
@@ -52,6 +53,7 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;

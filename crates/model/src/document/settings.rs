@@ -13,6 +13,7 @@ use super::guard::{
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
 use super::origin::{HealthCheck, Passive, Retry, Timeouts};
+use super::rate::{RateLimit, ZoneRate};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
 use super::write::Entries;
@@ -60,6 +61,10 @@ pub struct ZoneSettings {
     pub rules: Vec<Rule>,
     /// The stage `rules` as a whole: `[zone.rules]`.
     pub rule_stage: ZoneRules,
+    /// How many requests somebody may make in a time: `[[zone.rate_limit]]`. Default: no limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// The stage `rate` as a whole: `[zone.rate]`.
+    pub rate: ZoneRate,
     /// The stage `lists`: client addresses that are refused or let through.
     pub lists: ZoneLists,
     /// The stage `ddos`: limits on one client address.
@@ -98,6 +103,8 @@ impl Default for ZoneSettings {
             managed_by_file: false,
             rules: Vec::new(),
             rule_stage: ZoneRules::default(),
+            rate_limits: Vec::new(),
+            rate: ZoneRate::default(),
             lists: ZoneLists::default(),
             ddos: ZoneDdos::default(),
             body: ZoneBody::default(),
@@ -191,6 +198,12 @@ impl ZoneSettings {
                 reader.table("rules").map(ZoneRules::read),
             ),
         }
+        let mut names = BTreeMap::new();
+        let limits = reader.tables("rate_limit", most, |reader| {
+            RateLimit::read(reader, &mut names)
+        });
+        put(&mut self.rate_limits, limits);
+        put(&mut self.rate, reader.table("rate").map(ZoneRate::read));
         let read = reader.table("lists");
         put(
             &mut self.lists,
@@ -252,6 +265,9 @@ impl ZoneSettings {
         entries.table_if("response_headers", self.response_headers.entries());
         entries.sections("rule", self.rules.iter().map(Rule::entries).collect());
         entries.table_if("rules", self.rule_stage.entries());
+        let limits = self.rate_limits.iter().map(RateLimit::entries);
+        entries.sections("rate_limit", limits.collect());
+        entries.table_if("rate", self.rate.entries());
         entries.table_if("lists", self.lists.entries());
         entries.table_if("ddos", self.ddos.entries());
         entries.table_if("body", self.body.entries());

@@ -13,9 +13,9 @@ use seawall_model::document::{
     AccessLog, Acme, AnnouncedListeners, Balance, By, CacheMode, Certificate, CertificateFiles,
     Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
     Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
-    Protocol, ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRules, ZoneSettings, ZoneTransform,
+    Protocol, ProxyProtocol, RateAction, RateLimit, Retry, Rule, RuleAction, SkipSet, StageMode,
+    Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene,
+    ZoneLists, ZoneRate, ZoneRules, ZoneSettings, ZoneTransform,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -228,7 +228,7 @@ structs! {
     ZoneSettings {
         health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
-        lists, ddos, body, hotlink, hygiene, transform, maintenance,
+        rate_limits, rate, lists, ddos, body, hotlink, hygiene, transform, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
@@ -246,6 +246,8 @@ structs! {
     HeaderEdits { set, add, remove }
     Rule { name, when, action, mode }
     ZoneRules { mode, threshold }
+    RateLimit { name, when, by, requests, per, action, mode }
+    ZoneRate { mode, headers }
     ZoneLists { mode, block, allow, skip, only }
     ZoneDdos { mode, requests_per_client, errors_per_client, per, concurrent_per_client }
     ZoneBody { mode, content_types, json_depth }
@@ -253,7 +255,7 @@ structs! {
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
     Maintenance { enabled, message, page, retry_after, allow }
-    IpList { ips, file }
+    IpList { ips, texts, numbers, hosts, file }
     Edge {
         location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill,
         public_http,
@@ -291,6 +293,7 @@ words! {
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
     StageMode { Off = 0, Watch = 1, Enforce = 2 }
+    RateAction { Block = 0, Log = 1 }
     CacheMode { Off = 0, Standard = 1, Everything = 2 }
 }
 
@@ -491,6 +494,10 @@ mod tests {
             "[zone.lists]\nblock = [\"192.0.2.0/24\"]",
             "[zone.ddos]\nrequests_per_client = 5",
             "[zone.ddos]\nmode = \"watch\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\naction = \"log\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\nby = [\"http.host\"]",
+            "[zone.rate]\nheaders = false",
             "[zone.body]\njson_depth = 5",
             "[zone.hotlink]\nenabled = true",
             "[zone.hygiene]\nnosniff = true",

@@ -38,7 +38,7 @@ impl Make {
         seen: Seen<'v>,
         fuel: &mut Fuel,
     ) -> Result<Option<Read<'v>>, Spent> {
-        fuel.spend(10)?;
+        fuel.spend(30)?;
         match self {
             Self::Concat(texts) => concat(texts, seen, fuel),
             Self::Join(array, between) => join(array, between, seen, fuel),

@@ -81,9 +81,12 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.retire", Time(Duration::ZERO, DAY), Is("\"5m\""), "Time that requests and tunnels of a worker get when another one serves: after an upgrade, or when it hung."),
     key("edge.limits.memory", Size(0, 1 << 50), Is("\"0B\""), "Memory from which a worker is replaced by a new one; `0B` is four fifths of what the machine, or its group, has."),
     key("edge.limits.soak", Time(Duration::ZERO, DAY), Is("\"1m\""), "Time that a version must serve before it counts as good: what is served in place of one that brings workers down."),
-    key("lists", Table, Means("no lists"), "Named lists of addresses, which rules refer to as `$name` and `[zone.lists]` as `\"name\"`."),
+    key("lists", Table, Means("no lists"), "Named lists, each of one kind. Rules refer to them as `$name`; `[zone.lists]` refers to lists of addresses as `\"name\"`."),
     key("lists.<name>", Table, Means("no list"), "One list; its name is 1 to 64 of `a-z`, `0-9`, `_`."),
-    key("lists.<name>.ips", List("networks"), Means("none; then `file` must be there"), "Addresses and networks, such as `\"203.0.113.0/24\"`."),
+    key("lists.<name>.ips", List("networks"), Means("none; then `file` or another kind must be there"), "Addresses and networks, such as `\"203.0.113.0/24\"`."),
+    key("lists.<name>.texts", List("texts"), Means("not of this kind"), "Texts, for `http.request.uri.path in $name`; upper and lower case are told apart."),
+    key("lists.<name>.numbers", List("whole numbers in quotes"), Means("not of this kind"), "Whole numbers, for `ip.src.asnum in $name`: `\"64512\"` or `\"AS64512\"`."),
+    key("lists.<name>.hosts", List("hosts"), Means("not of this kind"), "Hosts, for `http.host in $name`: `\"example.com\"`, or `\"*.example.com\"` for all below it."),
     key("lists.<name>.file", File, Means("none"), "A file with one address or network in each line, `#` begins a comment. What it names is added to `ips`."),
     key("zone", Tables, Is("[]"), "A site, or several hosts that are served alike."),
     key("zone[].name", Text, Required, "The zone's name in commands and Records, unlike any other's: 1 to 253 of letters, digits, `.`, `-`, `_`."),
@@ -185,6 +188,17 @@ pub static KEYS: &[Key] = &[
     key("zone[].rules", Table, Means("all defaults"), "The stage `rules` as a whole."),
     key("zone[].rules.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].rules.threshold", Number(1, 100_000), Is("10"), "The scores of the rules that fit are summed; at this sum the request is answered 403."),
+    key("zone[].rate_limit", Tables, Means("no limits"), "How many requests somebody may make in a time; the stage `rate` counts them. The first limit that is reached decides."),
+    key("zone[].rate_limit[].name", Text, Means("its number"), "Its name, in `RateLimit`, in Records and where it counts: 1 to 100 printable characters. Who renames a limit lets it count anew."),
+    key("zone[].rate_limit[].when", Text, Means("all requests"), "The requests that count, in the language of rules."),
+    key("zone[].rate_limit[].by", List("values"), Is("[\"ip.src\"]"), "By what requests are told apart: up to 8 values of the language of rules, such as `ip.src`, `http.request.headers[\"x-api-key\"][0]`, `lower(http.host)`. `ip.src` alone is the /64 of an IPv6 client; `cidr(ip.src, 32, 128)` is its address."),
+    key("zone[].rate_limit[].requests", Number(1, 1_000_000), Required, "At most so many in any span of `per`."),
+    key("zone[].rate_limit[].per", Time(Duration::from_secs(1), DAY), Required, "The span."),
+    key("zone[].rate_limit[].action", Choice(RATE_ACTIONS), Is("\"block\""), "What becomes of a request that is one too many: 429 with `Retry-After`, or it is told."),
+    key("zone[].rate_limit[].mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].rate", Table, Means("all defaults"), "The stage `rate` as a whole."),
+    key("zone[].rate.mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].rate.headers", Flag, Is("true"), "Whether responses to requests that count have `RateLimit` and `RateLimit-Policy`, of the limit of which least is left."),
     key("zone[].lists", Table, Means("all defaults"), "The stage `lists`: client addresses that are refused or let through."),
     key("zone[].lists.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].lists.block", List("names of lists, or networks"), Is("[]"), "Clients that are refused."),
@@ -244,6 +258,7 @@ const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;
 const SKIPPABLE: &[&str] = crate::document::SkipSet::WORDS;
+const RATE_ACTIONS: &[&str] = crate::document::RateAction::WORDS;
 const ACTIONS: &[&str] = crate::document::RuleAction::WORDS;
 
 /// How an authority verifies a name.

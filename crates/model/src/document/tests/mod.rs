@@ -70,6 +70,15 @@ ips = ["203.0.113.0/24"]
 [lists.bad]
 file = "lists/bad.txt"
 
+[lists.kinds]
+texts = ["GET", ""]
+
+[lists.systems]
+numbers = ["64512"]
+
+[lists.shops]
+hosts = ["a.test", "*.b.test"]
+
 [[zone]]
 name = "example.com"
 hosts = ["example.com", "*.example.com"]
@@ -162,6 +171,23 @@ action = "log"
 [zone.rules]
 mode = "watch"
 threshold = 20
+
+[[zone.rate_limit]]
+name = "logins"
+when = 'http.request.uri.path eq "/login"'
+by = ["ip.src", "lower(http.host)"]
+requests = 10
+per = "1m"
+action = "log"
+mode = "watch"
+
+[[zone.rate_limit]]
+requests = 1000
+per = "1h"
+
+[zone.rate]
+mode = "watch"
+headers = false
 
 [zone.lists]
 mode = "watch"

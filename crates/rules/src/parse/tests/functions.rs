@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use seawall_model::HostPattern;
+
 use super::{check, lists};
 use crate::bounds::Bounds;
 use crate::expression::Expression;
@@ -226,7 +228,7 @@ fn lists_are_of_what_they_are_compared_with() {
         "numbers",
         List::Numbers(Arc::new(NumberSet::new(Vec::new()))),
     );
-    let hosts = HostSet::new(["a.test"]).unwrap();
+    let hosts = HostSet::new(&[HostPattern::parse("a.test").unwrap()]);
     all.insert("hosts", List::Hosts(Arc::new(hosts)));
     let says = |source: &str| match Expression::parse(source, &all, &Bounds::default()) {
         Ok(_) => "taken".to_owned(),
