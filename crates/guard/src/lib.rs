@@ -23,6 +23,7 @@ mod endpoint;
 mod handed;
 mod inspection;
 pub mod kit;
+mod rates;
 mod reference;
 mod reserved;
 mod runner;
@@ -41,13 +42,14 @@ pub use edits::{Edits, HeadEdit};
 pub use endpoint::{Answered, Answering, Asked, Endpoint, EndpointDef};
 pub use handed::OpenBreaker;
 pub use inspection::Inspection;
+pub use rates::{Rate, RateTable, Room};
 pub use reference::{endpoints_markdown, stages_markdown};
 pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
 pub use stage::{
     BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,
-    ResponseView, Seam, Seams, Stage, StageDef, Transform,
+    ResponseView, Seam, Seams, Sieve, Stage, StageDef, Transform,
 };
 pub use states::{StageCounts, States, ZoneId};
 pub use trail::{Entry, Trail};
-pub use verdict::{Answer, Page, Reason, Refusal, Reviewed, Transformed, Verdict};
+pub use verdict::{Answer, Page, Quota, Reason, Refusal, Reviewed, Transformed, Verdict};

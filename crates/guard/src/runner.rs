@@ -4,6 +4,7 @@
 //! guard has no steps, and costs a request a few instructions.
 
 mod run;
+mod scope;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
 use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
 use run::Run;
+pub use scope::Scope;
 
 /// Rules of one stage whose breakers are open before the stage as a whole is left out.
 const RULES_OPEN: usize = 3;
@@ -44,30 +46,6 @@ pub struct Subject<'a> {
     pub now: u64,
     /// The stages that judge it.
     pub scope: Scope,
-}
-
-/// Some of the stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope(u32);
-
-impl Scope {
-    /// All of them.
-    pub const ALL: Self = Self(u32::MAX);
-
-    /// Those of `stages` that have one of these names.
-    pub fn of(stages: &[&'static StageDef], names: &[&str]) -> Self {
-        let places = stages.iter().enumerate().take(32);
-        let named = places.filter(|(_, stage)| names.contains(&stage.name));
-        Self(named.fold(0, |all, (place, _)| all | 1 << place))
-    }
-
-    pub(crate) fn of_places(places: impl Iterator<Item = u8>) -> Self {
-        Self(places.fold(0, |all, place| all | 1 << place))
-    }
-
-    const fn has(self, place: u8) -> bool {
-        self.0 & (1 << place) != 0
-    }
 }
 
 /// A zone's stages, ready to judge.
@@ -458,6 +436,15 @@ impl Guard {
             // No challenge can be made yet: who would get one is refused.
             Verdict::Challenge(reason) => (reason, Some(Answer::Status(403))),
             Verdict::Deny(status, reason) => (reason, Some(Answer::Status(status))),
+            Verdict::Counted(quota, over) => {
+                if let Some(quota) = quota.filter(|_| enforced) {
+                    trail.count(quota);
+                }
+                let Some((after, reason)) = over else {
+                    return Ok(());
+                };
+                (reason, Some(Answer::Throttle(after)))
+            }
             Verdict::Throttle(after, reason) => (reason, Some(Answer::Throttle(after))),
             Verdict::Respond(page, reason) => (reason, Some(Answer::Page(page))),
         };

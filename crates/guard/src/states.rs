@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
+use crate::rates::RateTable;
 
 /// A zone's stable id: random, never used again, the same over restarts and changes of the zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,8 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
+    /// Windows of rate limits.
+    pub rates: RateTable,
     /// Milliseconds on the monotonic clock, as of the request that came last.
     now: AtomicU64,
     /// Stages that are off in all zones, by their places; and [`SOME_ZONE`].
@@ -73,6 +76,7 @@ impl States {
     pub fn new(stages: impl IntoIterator<Item = &'static str>, clients: usize) -> Self {
         Self {
             clients: ClientTable::new(clients),
+            rates: RateTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
             off: RwLock::default(),

@@ -2,7 +2,7 @@
 
 use seawall_model::document::StageMode;
 
-use crate::verdict::{Reason, Refusal};
+use crate::verdict::{Quota, Reason, Refusal};
 
 /// Entries kept; what more is said of a request is only counted in the metrics.
 const MOST: usize = 16;
@@ -25,6 +25,7 @@ pub struct Trail {
     refused: bool,
     /// Fuel that the stages used.
     pub fuel: u64,
+    quota: Option<Quota>,
 }
 
 impl Trail {
@@ -33,6 +34,7 @@ impl Trail {
         self.entries.clear();
         self.refused = false;
         self.fuel = 0;
+        self.quota = None;
     }
 
     /// What was said.
@@ -67,6 +69,21 @@ impl Trail {
             if entry.mode == StageMode::Watch {
                 out.push('?');
             }
+        }
+    }
+
+    /// What the client is told of limits: of the one of which least is left.
+    pub const fn quota(&self) -> Option<&Quota> {
+        self.quota.as_ref()
+    }
+
+    pub(crate) fn count(&mut self, quota: Quota) {
+        if self
+            .quota
+            .as_ref()
+            .is_none_or(|other| quota.left < other.left)
+        {
+            self.quota = Some(quota);
         }
     }
 

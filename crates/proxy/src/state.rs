@@ -96,6 +96,7 @@ impl State {
         self.certificates.want(wanted.collect());
         let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
+        self.guard.rates.set_most(clients);
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
     }

@@ -43,6 +43,7 @@ mod error;
 mod expression;
 mod hosts;
 mod json;
+mod key;
 mod language;
 mod lists;
 mod literal;
@@ -64,6 +65,7 @@ pub use bounds::Bounds;
 pub use error::Error;
 pub use expression::Expression;
 pub use hosts::HostSet;
+pub use key::Value;
 pub use language::{
     FIELDS, FUNCTIONS, Field, Function, Kind, OPERATORS, Operator, REFUSED_FIELDS,
     REFUSED_FUNCTIONS, Refusal,

@@ -23,6 +23,7 @@ use seawall_model::suggest::nearest;
 use crate::bounds::{Bounds, DEEPEST};
 use crate::error::Error;
 use crate::expression::Node;
+use crate::key;
 use crate::language::{Compare, Kind, OPERATORS};
 use crate::lists::Lists;
 use crate::pattern::Budget;
@@ -96,6 +97,46 @@ impl<'p> Parser<'p> {
         self.used_lists.sort_unstable();
         self.used_lists.dedup();
         Ok((node, self.used_lists.into()))
+    }
+
+    /// The whole source, as a value.
+    pub(crate) fn value(mut self) -> Result<key::Kind, Error> {
+        if self.scan.rest().len() > self.bounds.source_bytes {
+            let what = format!(
+                "this value is longer than {} bytes",
+                self.bounds.source_bytes
+            );
+            return Err(Error::new(
+                0,
+                0,
+                what,
+                "write a field, or a function of one",
+            ));
+        }
+        let (operand, named) = self.operand(0)?;
+        self.scan.space();
+        if !self.scan.is_at_end() {
+            let what = format!("{} is not expected here", self.quoted_next());
+            let help = "one value is meant, such as ip.src, and no comparison";
+            return Err(self.scan.error(what, help));
+        }
+        Ok(match operand {
+            Operand::Text(text) => key::Kind::Text(text),
+            Operand::Number(number) => key::Kind::Number(number),
+            Operand::Address(address) => key::Kind::Address(address),
+            Operand::Truth(truth) => key::Kind::Truth(truth),
+            Operand::Node(_) => {
+                let what = format!("{} is an answer, not a value", named.text);
+                return Err(named.error(what, "write it into `when`"));
+            }
+            Operand::Array(_) | Operand::Map(_) => {
+                let what = format!("{} is several texts", named.text);
+                return Err(named.error(
+                    what,
+                    "write [\"name\"][0] or [0] behind it, or join(…, \",\") around it",
+                ));
+            }
+        })
     }
 
     /// What `operator` joins; behind it stands what binds no more than that. Ends behind white space.

@@ -66,6 +66,15 @@ pub const CASES: &[Case] = &[
         ],
     },
     Case {
+        stage: "rate",
+        documents: &[
+            "rate = { mode = '{mode}' }\n[[zone.rate_limit]]\nrequests = 2\nper = '1h'\n\
+             when = 'http.request.uri.path contains \"admin\" or lower(http.cookie) contains \"a\"'",
+            "rate = { mode = '{mode}' }\n[[zone.rate_limit]]\nrequests = 100\nper = '1s'\naction = 'log'\n\
+             by = ['http.request.headers[\"x-many\"][0]', 'lower(http.cookie)', 'http.request.full_uri', 'ip.src']",
+        ],
+    },
+    Case {
         stage: "body",
         documents: &[
             "max_body = '100B'\nbody = { mode = '{mode}' }",

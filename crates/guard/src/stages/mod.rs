@@ -10,6 +10,7 @@ pub mod lists;
 pub mod maintenance;
 #[cfg(test)]
 mod places;
+pub mod rate;
 pub mod rules;
 mod targets;
 pub mod transform;

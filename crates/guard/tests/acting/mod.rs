@@ -203,6 +203,7 @@ pub fn guard(stages: &[&'static StageDef], killed: &[&str], states: &Arc<States>
         lists: &Lists::new(),
         bounds: &Bounds::default(),
         https_port: 443,
+        places: None,
         states,
     };
     let document = kit::document("").unwrap();

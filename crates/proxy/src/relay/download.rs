@@ -25,6 +25,7 @@ use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
 use crate::outgoing;
+use crate::quota;
 use crate::snapshot::{Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Thread, unix_us};
@@ -529,6 +530,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             self.zone.response_edits.apply(&mut self.head.fields);
         }
         self.to_client.clear();
+        quota::tell(&self.trail.borrow(), self.to_client);
         if let Some(way) = self.way.as_deref() {
             self.to_client.push_known(FieldId::CacheStatus, way.said());
         }
