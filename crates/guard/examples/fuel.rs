@@ -174,7 +174,6 @@ fn guard(case: &Case) -> Guard {
         lists: &kit::lists(&document),
         bounds: &Bounds::default(),
         https_port: 443,
-        places: None,
         states: &states,
     };
     let mut problems = Vec::new();

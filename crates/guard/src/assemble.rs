@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_model::document::{StageMode, Zone};
-use seawall_model::{Places, Problem, Wrong};
+use seawall_model::{Problem, Wrong};
 use seawall_rules::{Bounds, Lists, Patterns};
 
 use crate::bounds::AtOnce;
@@ -54,8 +54,6 @@ pub struct Assembly<'a> {
     pub https_port: u16,
     /// State.
     pub states: &'a Arc<States>,
-    /// Who knows where addresses are.
-    pub places: Option<&'a Arc<dyn Places>>,
 }
 
 impl Assembly<'_> {
@@ -69,7 +67,7 @@ impl Assembly<'_> {
         patterns: &mut Patterns,
         problems: &mut Vec<Problem>,
     ) -> Guard {
-        let mut guard = Guard::new(id, self.states.clone(), self.places.cloned());
+        let mut guard = Guard::new(id, self.states.clone());
         for (place, def) in self.stages.iter().take(MOST_STAGES).enumerate() {
             let place = place as u8;
             let mut input = ZoneInput {

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use seawall_model::document::StageMode;
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
-use seawall_model::{ConnFacts, Fuel, Places, RequestHead, RequestView, Spent};
+use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, Spent};
 
 use crate::admitted::Admitted;
 use crate::blame::{self, Phase};
@@ -54,7 +54,6 @@ pub struct Guard {
     pub(crate) states: Arc<States>,
     /// None: no stage has anything to do, which holds for most of many zones.
     steps: Option<Box<Steps>>,
-    places: Option<Arc<dyn Places>>,
 }
 
 /// What there is to do, in order.
@@ -138,18 +137,17 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(zone: ZoneId, states: Arc<States>, places: Option<Arc<dyn Places>>) -> Self {
+    pub(crate) fn new(zone: ZoneId, states: Arc<States>) -> Self {
         Self {
             zone,
             states,
             steps: None,
-            places,
         }
     }
 
     fn view<'r>(&'r self, head: &'r RequestHead, subject: &Subject<'r>) -> RequestView<'r> {
         let view = RequestView::new(head, subject.conn, subject.client, subject.https);
-        view.with_places(self.places.as_deref())
+        view.with_places(Some(&self.states.places))
     }
 
     /// What there is to do.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
+use crate::places::KnownPlaces;
 use crate::rates::RateTable;
 
 /// A zone's stable id: random, never used again, the same over restarts and changes of the zone.
@@ -51,6 +52,8 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
+    /// Where addresses are.
+    pub places: KnownPlaces,
     /// Windows of rate limits.
     pub rates: RateTable,
     /// Milliseconds on the monotonic clock, as of the request that came last.
@@ -76,6 +79,7 @@ impl States {
     pub fn new(stages: impl IntoIterator<Item = &'static str>, clients: usize) -> Self {
         Self {
             clients: ClientTable::new(clients),
+            places: KnownPlaces::default(),
             rates: RateTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),

@@ -63,6 +63,9 @@ impl Place {
 
 /// Who knows where addresses are.
 pub trait Places: Send + Sync + fmt::Debug {
+    /// Fuel for one look.
+    fn price(&self) -> u64;
+
     /// Where this one is.
     fn place(&self, ip: IpAddr) -> Place;
 }

@@ -31,8 +31,6 @@ const LOOKED: u64 = 16;
 const NORMALISED: (u64, u64) = (40, 2);
 /// Bytes for one unit where one is looked for.
 const FOUND: u64 = 64;
-/// Looking an address up in files of places: two trees of up to 128 steps, and reading what hangs there.
-const LOOKED_UP: u64 = 1_500;
 
 impl<'r> RequestView<'r> {
     /// A view of this request.
@@ -65,8 +63,8 @@ impl<'r> RequestView<'r> {
     /// # Errors
     /// [`Spent`] where it is not looked up yet and the fuel does not suffice.
     pub fn place(&self, fuel: &mut Fuel) -> Result<&Place, Spent> {
-        if let (None, Some(_)) = (self.place.get(), self.places) {
-            fuel.spend(LOOKED_UP)?;
+        if let (None, Some(places)) = (self.place.get(), self.places) {
+            fuel.spend(places.price())?;
         }
         let look = || self.places.map(|places| places.place(self.client));
         Ok(self.place.get_or_init(|| look().unwrap_or_default()))

@@ -246,6 +246,9 @@ pub async fn run<'c>(
     let zone = zone.map(|zone| &**zone);
     // As the client asked it, whatever stages made of it.
     let asked = exchange.original.as_deref().unwrap_or(&scratch.request);
+    let whence = zone
+        .map(|zone| zone.guard.place_of(client.ip))
+        .unwrap_or_default();
     let record = Record {
         time: thread.unix_us(since),
         ray,
@@ -270,7 +273,7 @@ pub async fn run<'c>(
         tls: peer.facts.tls.as_ref().map_or("", |tls| tls.version),
         ja4: "",
         bot_score: None,
-        country: "",
+        country: whence.country.text(),
         user_agent: scratch
             .request
             .fields

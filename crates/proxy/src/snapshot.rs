@@ -21,7 +21,7 @@ use seawall_net::proxy_protocol;
 use seawall_net::tls::config::by_name;
 use seawall_net::tls::kept::{Kept, Keys};
 use seawall_net::tls::tickets::TicketKeys;
-use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
+use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 

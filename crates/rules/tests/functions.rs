@@ -245,6 +245,10 @@ fn addresses_are_cut_to_their_networks() {
 struct Berlin;
 
 impl Places for Berlin {
+    fn price(&self) -> u64 {
+        1_000
+    }
+
     fn place(&self, ip: IpAddr) -> Place {
         match ip.is_ipv4() {
             true => Place {

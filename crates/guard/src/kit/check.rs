@@ -393,7 +393,6 @@ fn built(def: &'static StageDef, document: &Document, problems: &mut Vec<String>
         lists: &lists,
         bounds: &bounds,
         https_port: 8443,
-        places: None,
         states: &states,
     };
     let mut found = Vec::new();

@@ -50,7 +50,6 @@ impl Place {
             lists: &lists,
             bounds: &Bounds::default(),
             https_port: 443,
-            places: None,
             states: &Arc::new(States::new([def.name], 10_000)),
         };
         let mut problems = Vec::new();

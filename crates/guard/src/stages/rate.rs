@@ -21,8 +21,8 @@ use crate::verdict::{Quota, Reason, Verdict};
 
 /// A lock, two hashes and a lookup, where many threads want the same.
 const COUNT: u64 = 150;
-/// Bytes of a key that are hashed for one unit.
-const HASHED: u64 = 1;
+/// Units for each byte of a key, which is hashed twice.
+const HASHED: u64 = 2;
 
 /// The stage `rate`.
 pub static DEF: StageDef = StageDef {
@@ -150,7 +150,7 @@ impl Limit {
         for value in &self.by {
             value.append(request, fuel, key)?;
         }
-        fuel.spend(COUNT + key.len() as u64 / HASHED)
+        fuel.spend(COUNT + key.len() as u64 * HASHED)
     }
 
     fn judged(&self, key: &[u8]) -> Verdict {

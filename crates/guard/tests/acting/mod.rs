@@ -203,7 +203,6 @@ pub fn guard(stages: &[&'static StageDef], killed: &[&str], states: &Arc<States>
         lists: &Lists::new(),
         bounds: &Bounds::default(),
         https_port: 443,
-        places: None,
         states,
     };
     let document = kit::document("").unwrap();

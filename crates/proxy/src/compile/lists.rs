@@ -8,9 +8,9 @@ use seawall_model::document::{IpList, Zone};
 use seawall_model::{Limits, Network, Problem, Wrong};
 use seawall_rules::List;
 
+use super::Sources;
 use super::digest::{Bytes, Digest};
 use super::found::Found;
-use super::{Sources, digest};
 use crate::snapshot::{List as Kept, Snapshot};
 
 /// A line of a list is an address; what is far longer is another kind of file, and not shown in full.

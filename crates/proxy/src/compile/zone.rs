@@ -131,7 +131,6 @@ impl<'a> ZoneCompiler<'a> {
             lists: &self.lists.rules,
             bounds: &self.bounds,
             https_port: self.https_port,
-            places: None,
             states,
         };
         let maintenance = zone.maintenance.page.as_deref().and_then(|page| {
