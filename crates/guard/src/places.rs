@@ -66,3 +66,28 @@ impl Places for KnownPlaces {
         place
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::mmdb::tests::{file, map, text};
+    use super::*;
+    use crate::stages::places::Place as Zone;
+    use crate::stages::rules;
+
+    #[test]
+    fn rules_ask_for_countries_as_soon_as_there_is_a_file() {
+        let zone = Zone::of(
+            &rules::DEF,
+            "[[zone.rule]]\nwhen = 'ip.src.country eq \"DE\"'\naction = 'log'",
+        );
+        assert_eq!(zone.asked_by("192.0.2.1"), "");
+        let german = map(&[("country_code", text("DE"))]);
+        let bytes = file(24, true, &[("192.0.2.0/24", german)]);
+        let read = PlaceFile::new(bytes.into()).unwrap();
+        zone.guard.states().places.set(vec![read]);
+        assert_eq!(zone.asked_by("192.0.2.1"), "rules/log(#1)");
+        assert_eq!(zone.asked_by("198.51.100.1"), "");
+        let german = zone.guard.place_of([192, 0, 2, 1].into());
+        assert_eq!(german.country.text(), "DE");
+    }
+}

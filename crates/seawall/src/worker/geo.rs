@@ -89,3 +89,70 @@ fn read(path: &Path) -> Result<PlaceFile, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     PlaceFile::new(bytes.into()).map_err(|bad| bad.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::Places;
+
+    use super::*;
+
+    /// The smallest file: addresses below 128.0.0.0 are in this country.
+    fn smallest(country: &str) -> Vec<u8> {
+        let text = |text: &str| {
+            let mut out = vec![2 << 5 | text.len() as u8];
+            out.extend_from_slice(text.as_bytes());
+            out
+        };
+        let mut file = vec![0, 0, 17, 0, 0, 1];
+        file.extend_from_slice(&[0; 16]);
+        file.push(7 << 5 | 1);
+        file.extend(text("country_code"));
+        file.extend(text(country));
+        file.extend_from_slice(b"\xab\xcd\xefMaxMind.com");
+        file.push(7 << 5 | 4);
+        for (key, number) in [
+            ("binary_format_major_version", 2),
+            ("ip_version", 4),
+            ("node_count", 1),
+            ("record_size", 24),
+        ] {
+            file.extend(text(key));
+            file.extend_from_slice(&[5 << 5 | 1, number]);
+        }
+        file
+    }
+
+    #[test]
+    fn files_are_read_when_they_come_and_when_they_change() {
+        let folder = std::env::temp_dir().join(format!("seawall-geo-{}", std::process::id()));
+        let states = States::new([], 10);
+        let mut geo = Geo::new(folder.clone());
+        let country = |states: &States| {
+            let place = states.places.place([10, 0, 0, 1].into());
+            place.country.text().to_owned()
+        };
+        geo.look(&states);
+        assert_eq!(country(&states), "", "without the folder");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("a.mmdb"), smallest("DE")).unwrap();
+        std::fs::write(folder.join("readme.txt"), "no file of places").unwrap();
+        geo.look(&states);
+        assert_eq!(country(&states), "DE");
+        assert_eq!(
+            states.places.place([200, 0, 0, 1].into()).country.text(),
+            ""
+        );
+        std::fs::write(folder.join("a.mmdb"), b"cut").unwrap();
+        geo.look(&states);
+        assert_eq!(country(&states), "DE", "what is bad changes nothing");
+        let mut longer = vec![];
+        longer.extend(smallest("FR"));
+        longer.push(0);
+        std::fs::write(folder.join("a.mmdb"), longer).unwrap();
+        geo.look(&states);
+        assert_eq!(country(&states), "FR");
+        std::fs::remove_dir_all(&folder).unwrap();
+        geo.look(&states);
+        assert_eq!(country(&states), "", "it is gone");
+    }
+}

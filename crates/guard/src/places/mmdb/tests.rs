@@ -4,7 +4,7 @@ use super::*;
 use seawall_model::Network;
 
 /// A control byte and a short text.
-fn text(text: &str) -> Vec<u8> {
+pub(in crate::places) fn text(text: &str) -> Vec<u8> {
     assert!(text.len() < 29);
     let mut out = vec![2 << 5 | text.len() as u8];
     out.extend_from_slice(text.as_bytes());
@@ -17,7 +17,7 @@ fn number(number: u32) -> Vec<u8> {
     out
 }
 
-fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(in crate::places) fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut out = vec![7 << 5 | pairs.len() as u8];
     for (key, value) in pairs {
         out.extend(text(key));
@@ -27,7 +27,11 @@ fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// A file in which each network has a record.
-fn file(record_bits: u32, is_v6: bool, records: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(in crate::places) fn file(
+    record_bits: u32,
+    is_v6: bool,
+    records: &[(&str, Vec<u8>)],
+) -> Vec<u8> {
     // For each node both sides: nothing, a node, or a record.
     let mut nodes: Vec<[Option<Result<usize, usize>>; 2]> = vec![[None; 2]];
     let mut data = Vec::new();
