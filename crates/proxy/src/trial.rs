@@ -356,11 +356,12 @@ impl Chosen<'_> {
             lets_in
         };
         // Who comes second finds what both look at near: they take turns.
+        let mut sides = [(&**zone, &arms.candidate), (&**live, &arms.live)];
         if subject.now.is_multiple_of(2) {
-            lets_in(zone, &arms.candidate) != lets_in(live, &arms.live)
-        } else {
-            lets_in(live, &arms.live) != lets_in(zone, &arms.candidate)
+            sides.reverse();
         }
+        let [one, other] = sides.map(|(zone, arm)| lets_in(zone, arm));
+        one != other
     }
 
     #[cold]
