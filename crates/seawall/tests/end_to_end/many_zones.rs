@@ -63,7 +63,15 @@ fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
     let folder = Folder::new();
     let mut edge = edge_command(&folder, "1", &[&words[..], more].concat());
     server.variables(&mut edge);
-    Up::spawned(folder, edge)
+    let edge = Up::spawned(folder, edge);
+    // All zones come first: that takes as long as there are many of them.
+    until("the location serves", || {
+        statuses(edge.http(), "/")
+            .iter()
+            .all(|status| *status == Some(200))
+            .then_some(())
+    });
+    edge
 }
 
 /// Whether the manifest puts this version of `a.test` on trial.
