@@ -158,7 +158,7 @@ impl PlaceFile {
         };
         let at = at - self.data;
         let code = |keys: &[(&str, &str)]| {
-            let found = keys
+            let mut found = keys
                 .iter()
                 .map(|(outer, inner)| match lookup(data, at, outer) {
                     Some(Value::Text(text)) => Code::new(text),
@@ -169,7 +169,6 @@ impl PlaceFile {
                     _ => Code::default(),
                 });
             found
-                .into_iter()
                 .find(|code| !code.bytes().is_empty())
                 .unwrap_or_default()
         };

@@ -160,7 +160,7 @@ fn pointers_lead_to_what_is_elsewhere() {
     record.extend([7 << 5 | 1, 1 << 5, key_at, 1 << 5, value_at as u8]);
     let mut bytes = file(24, false, &[("10.0.0.0/8", record)]);
     // The tree leads to the beginning of the data: let it lead to the map instead.
-    let at = (7 * 6) as usize;
+    let at = 7 * 6;
     let right = &mut bytes[at..at + 6];
     let side = right.chunks_mut(3).find(|side| side[2] != 8).unwrap();
     side[2] += begin as u8;
