@@ -10,8 +10,6 @@ mod cases;
 mod check;
 mod corpus;
 
-use std::sync::Arc;
-
 use seawall_model::document::{self, Document};
 use seawall_model::head::Method;
 use seawall_model::{ConnFacts, Fields, Limits, RequestHead};

@@ -288,7 +288,7 @@ mod tests {
             let threads: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
-                        let take = |now| table.take(ZONE, b"k", rate, 5_000 + now).unwrap();
+                        let take = |now: u64| table.take(ZONE, b"k", rate, 5_000 + now).unwrap();
                         (0..1_000).filter(|now| take(*now).is_free).count()
                     })
                 })
