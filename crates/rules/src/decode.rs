@@ -167,7 +167,7 @@ pub(crate) fn base64(text: &[u8], fuel: &mut Fuel, out: &mut Vec<u8>) -> Result<
         }
     }
     // One digit alone says nothing, and padding fills up to four.
-    Ok(digits.len() % 4 != 1 && (padded == 0 || text.len() % 4 == 0))
+    Ok(digits.len() % 4 != 1 && (padded == 0 || text.len().is_multiple_of(4)))
 }
 
 /// Encodes Base64 with padding (RFC 4648 §4).

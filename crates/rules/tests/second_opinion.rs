@@ -123,8 +123,10 @@ fn fits(wildcard: &[u8], text: &[u8]) -> bool {
     }
 }
 
+type Make = Box<dyn Fn(&Plain) -> Option<String>>;
+
 /// A text that functions make: how it is written, and what it is.
-fn made(numbers: &mut Numbers) -> (String, Box<dyn Fn(&Plain) -> Option<String>>) {
+fn made(numbers: &mut Numbers) -> (String, Make) {
     let field = *numbers.pick(&FIELDS);
     let word = *numbers.pick(&WORDS);
     match numbers.below(6) {

@@ -37,7 +37,7 @@ impl Parser<'_> {
             Call::Join => made(self.join(depth)?),
             Call::Split => self.split(depth).map(Operand::Array),
             Call::Substring => made(self.substring(depth)?),
-            Call::ToString => made(self.to_string(depth)?),
+            Call::ToString => made(self.shown(depth)?),
             Call::UrlDecode => made(self.url_decode(depth)?),
             Call::DecodeBase64 => made(Make::DecodeBase64(self.text_argument(depth)?.0)),
             Call::EncodeBase64 => made(Make::EncodeBase64(self.text_argument(depth)?.0)),
@@ -278,7 +278,7 @@ impl Parser<'_> {
         Ok(Make::Substring(text, from, to))
     }
 
-    fn to_string(&mut self, depth: usize) -> Result<Make, Error> {
+    fn shown(&mut self, depth: usize) -> Result<Make, Error> {
         let (operand, named) = self.operand(depth)?;
         let kind = operand.kind();
         match operand {

@@ -55,6 +55,11 @@ const LEAST_CONTAINED: usize = 4;
 /// Fewer comparisons of a text that must be made are asked one by one.
 const LEAST_MADE: usize = 4;
 
+/// Whose address it is, and how much of it is kept.
+type Cut = (bool, (u8, u8));
+/// An address, and the ranges that are asked of it.
+type OfAddress = (Address, Vec<(Span, u32)>);
+
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -92,8 +97,7 @@ impl Groups {
         let mut decided = vec![false; leaves.len()];
         let mut by_text: Vec<(&Text, Vec<u32>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
-        let mut by_address: BTreeMap<(bool, (u8, u8)), (Address, Vec<(Span, u32)>)> =
-            BTreeMap::new();
+        let mut by_address: BTreeMap<Cut, OfAddress> = BTreeMap::new();
         for ((nth, leaf), wanted) in (0_u32..).zip(leaves).zip(wanted) {
             if !wanted {
                 continue;

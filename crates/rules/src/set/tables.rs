@@ -22,11 +22,14 @@ fn tell_all(leaves: &[u32], fuel: &mut Fuel, tell: Tell<'_>) -> Result<(), Spent
     leaves.iter().try_for_each(|leaf| tell(*leaf, fuel))
 }
 
+/// A text, and the leaves that hold for it.
+type Member = (Box<[u8]>, Box<[u32]>);
+
 /// Whole texts.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     /// Sorted by length, then by bytes.
-    texts: Box<[(Box<[u8]>, Box<[u32]>)]>,
+    texts: Box<[Member]>,
 }
 
 impl Whole {
@@ -48,7 +51,7 @@ impl Whole {
             return Ok(());
         }
         fuel.spend(5 + steps(self.texts.len()) * (3 + text.len() as u64 / ORDERED))?;
-        let by_length = |(member, _): &(Box<[u8]>, _)| {
+        let by_length = |(member, _): &Member| {
             member
                 .len()
                 .cmp(&text.len())
