@@ -254,6 +254,12 @@ impl States {
         open
     }
 
+    /// Forgets clients that were not seen for long, and keys whose span is over. Now and then.
+    pub fn forget(&self, now: u64) {
+        self.clients.sweep(now);
+        self.rates.sweep(now);
+    }
+
     /// Forgets what no snapshot uses any more. After a swap, and now and then.
     pub fn sweep(&self) {
         let mut all = locked(&self.breakers);

@@ -241,14 +241,12 @@ pub async fn run<'c>(
     }
     scratch.parts.tell();
     let outcome = &exchange.outcome;
-    let bytes_out = exchange.response.bytes();
     let (ended, ended_us) = outcome.ended.unwrap_or_else(|| thread.clock());
     let zone = zone.map(|zone| &**zone);
     // As the client asked it, whatever stages made of it.
     let asked = exchange.original.as_deref().unwrap_or(&scratch.request);
-    let whence = zone
-        .map(|zone| zone.guard.place_of(client.ip))
-        .unwrap_or_default();
+    let whence = zone.map(|zone| zone.guard.place_of(client.ip));
+    let first = |id| scratch.request.fields.first(id).unwrap_or_default();
     let record = Record {
         time: thread.unix_us(since),
         ray,
@@ -263,7 +261,7 @@ pub async fn run<'c>(
         status: outcome.status,
         source: outcome.source,
         bytes_in: arrived.head_bytes + outcome.bytes_in,
-        bytes_out,
+        bytes_out: exchange.response.bytes(),
         duration_us: ended_us.saturating_sub(since),
         origin_us: outcome.origin_us,
         cache: std::str::from_utf8(&scratch.parts.cache).unwrap_or_default(),
@@ -273,17 +271,9 @@ pub async fn run<'c>(
         tls: peer.facts.tls.as_ref().map_or("", |tls| tls.version),
         ja4: "",
         bot_score: None,
-        country: whence.country.text(),
-        user_agent: scratch
-            .request
-            .fields
-            .first(FieldId::UserAgent)
-            .unwrap_or_default(),
-        referer: scratch
-            .request
-            .fields
-            .first(FieldId::Referer)
-            .unwrap_or_default(),
+        country: whence.as_ref().map_or("", |place| place.country.text()),
+        user_agent: first(FieldId::UserAgent),
+        referer: first(FieldId::Referer),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
     if outcome.fault.is_some() || outcome.status >= 500 {

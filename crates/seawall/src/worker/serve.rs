@@ -570,8 +570,7 @@ impl Worker {
         }
         let state = &self.configuration.state;
         if looks.is_multiple_of(SWEEP) {
-            state.guard.clients.sweep(self.shared.now());
-            state.guard.rates.sweep(self.shared.now());
+            state.guard.forget(self.shared.now());
         }
         let before = self.retired.len();
         self.retired.retain(|old| Arc::strong_count(old) > 1);
