@@ -21,6 +21,8 @@
 //! exceptions of zones, which are TX variables and rules that the guard's stage adds.
 
 mod body;
+mod exclusion;
+mod folder;
 mod libinjection;
 mod operators;
 mod pipeline;
@@ -35,6 +37,8 @@ mod transaction;
 mod transform;
 mod vocabulary;
 
+pub use exclusion::Exclusion;
+pub use folder::{Folder, MOST_BYTES, MOST_FILES};
 pub use prelude::PRELUDE;
 pub use program::{Options, Program};
 pub use reference::reference_markdown;
@@ -42,7 +46,7 @@ pub use request::{Body, Request, Response};
 pub use seclang::tree::Engine;
 pub use seclang::{File, RuleSet};
 pub use transaction::{
-    Collection, Collections, Interrupted, Interruption, Kept, Match, Nothing, Transaction,
+    Collection, Collections, Interrupted, Interruption, Kept, Left, Match, Nothing, Transaction,
     Workspace, Zone,
 };
 pub use vocabulary::{ACTIONS, CONTROLS, DIRECTIVES, Entry, OPERATORS, TRANSFORMATIONS, VARIABLES};

@@ -80,7 +80,7 @@ struct Compiler<'s> {
     pipelines: Pipelines,
     matchers: Matchers,
     unions: HashMap<(Variable, Node, Kind), u16>,
-    meant: Vec<Vec<u64>>,
+    meant: Vec<super::Meant>,
     /// By side.
     asked: [Asked; 2],
 }
@@ -483,7 +483,7 @@ impl Compiler<'_> {
             Ctl::RemoveTarget(which, target) => {
                 let rules = self.meant(which, place)?;
                 match self.target(target) {
-                    Ok(target) => Effect::RemoveTarget(rules, Box::new(target)),
+                    Ok(target) => Effect::RemoveTarget(rules, target.into()),
                     Err(wrong) => {
                         self.wrong(place, place.line, wrong);
                         return None;
@@ -521,7 +521,7 @@ impl Compiler<'_> {
                 *word |= 1 << (nth % 64);
             }
         }
-        self.meant.push(bits);
+        self.meant.push(bits.into());
         Some(self.meant.len() as u32 - 1)
     }
 }

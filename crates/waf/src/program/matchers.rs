@@ -76,7 +76,7 @@ pub(crate) struct Matchers {
 }
 
 /// What a thread keeps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MatcherCache {
     pub(crate) threads: Threads,
     /// By side and shard.

@@ -7,6 +7,8 @@ mod compile;
 mod matchers;
 mod names;
 
+use std::sync::Arc;
+
 use seawall_model::Network;
 
 use crate::operators::{Compare, Order};
@@ -19,6 +21,9 @@ pub use compile::Options;
 pub(crate) use compile::side_of;
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
+
+/// A set of rules: a bit for each.
+pub(crate) type Meant = Arc<[u64]>;
 
 /// A rule set, compiled.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub struct Program {
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
     /// What a set of rules means that `ctl` removes: a bit for each rule.
-    pub(crate) meant: Vec<Vec<u64>>,
+    pub(crate) meant: Vec<Meant>,
     /// Which program this is: what a thread built for one is nothing to another.
     pub(crate) tag: u64,
 }
@@ -209,7 +214,7 @@ pub(crate) enum Effect {
     /// Rules are off, by the place of their set in `meant`.
     Remove(u32),
     /// A target is no target of these rules.
-    RemoveTarget(u32, Box<Target>),
+    RemoveTarget(u32, Arc<Target>),
 }
 
 impl Program {

@@ -82,9 +82,7 @@ impl<'t> Transaction<'t> {
     }
 
     fn is_removed(&self, number: u32) -> bool {
-        self.removed
-            .get(number as usize / 64)
-            .is_some_and(|word| word & (1 << (number % 64)) != 0)
+        has(&self.removed, number)
     }
 
     /// Whether all links match.
@@ -546,8 +544,8 @@ impl<'t> Transaction<'t> {
             .chain(
                 self.removed_targets
                     .iter()
-                    .filter(|(meant, _)| self.is_meant(*meant, number))
-                    .map(|(_, target)| *target)
+                    .filter(|(meant, _)| has(meant, number))
+                    .map(|(_, target)| &**target)
                     .filter(is_of),
             )
             .collect();
@@ -572,12 +570,10 @@ impl<'t> Transaction<'t> {
             Selector::Pattern(pattern) => pattern.is_in(name),
         }
     }
+}
 
-    fn is_meant(&self, meant: u32, number: u32) -> bool {
-        self.program
-            .meant
-            .get(meant as usize)
-            .and_then(|bits| bits.get(number as usize / 64))
-            .is_some_and(|word| word & (1 << (number % 64)) != 0)
-    }
+/// Whether a set of rules has this one.
+fn has(rules: &[u64], number: u32) -> bool {
+    let word = rules.get(number as usize / 64);
+    word.is_some_and(|word| word & (1 << (number % 64)) != 0)
 }

@@ -8,6 +8,7 @@ mod body;
 mod effects;
 mod evaluate;
 mod expand;
+mod left;
 mod outcome;
 mod singles;
 mod store;
@@ -15,17 +16,19 @@ mod values;
 mod warm;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use seawall_model::{Fuel, Spent};
 
 use crate::body::multipart::Flags;
-use crate::program::{BUDGET, MatcherCache, Program, Target};
+use crate::program::{BUDGET, MatcherCache, Meant, Program, Target};
 use crate::regex::Hits;
 use crate::request::{Body, Request, Response};
 use crate::seclang::SEVERITIES;
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
+pub use left::Left;
 pub use store::{Collection, Collections, Kept, Nothing};
 use store::{Store, Value};
 
@@ -145,7 +148,7 @@ pub struct Transaction<'t> {
     highest_severity: u8,
     /// Rules that are off, by bits.
     removed: Vec<u64>,
-    removed_targets: Vec<(u32, &'t Target)>,
+    removed_targets: Vec<(Meant, Arc<Target>)>,
     opened: Vec<Collection>,
     processor: Option<Processor>,
     force_body: bool,
@@ -212,6 +215,11 @@ impl<'t> Transaction<'t> {
             Ok(number) => Value::Number(number),
             Err(_) => Value::Text(self.work.texts.add(value.as_bytes())),
         };
+        self.put_variable(name, value);
+    }
+
+    /// Sets a variable of TX, by its name in lower case.
+    fn put_variable(&mut self, name: Vec<u8>, value: Value) {
         match self.program.names.find(&name) {
             Some(id) => self.work.store.set(id, Some(value)),
             None => self.work.store.set_made_up(name, Some(value)),
@@ -354,6 +362,15 @@ impl Workspace {
         self.items.resize_with(Variable::ALL.len(), Vec::new);
         self.unions.clear();
         self.unions.resize(program.unions, None);
+    }
+
+    /// Another one, for another thread, that has built what this one has.
+    pub fn twin(&self) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            program: self.program,
+            ..Self::default()
+        }
     }
 
     /// Bytes that the states of patterns take, and how often a set forgot its states because they took too many.
