@@ -62,7 +62,7 @@ impl Scope {
         Self(places.fold(0, |all, place| all | 1 << place))
     }
 
-    const fn has(self, place: u8) -> bool {
+    pub(crate) const fn has(self, place: u8) -> bool {
         self.0 & (1 << place) != 0
     }
 }
@@ -284,6 +284,7 @@ impl Guard {
             }
         };
         trail.fuel += run.fuel.used();
+        trail.skip = run.skip;
         judged
     }
 
@@ -566,6 +567,11 @@ impl Guard {
             answer: Answer::Status(503),
             failed: true,
         })
+    }
+
+    pub(crate) fn noted<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
+        self.states.count(step.place, |counts| &counts.noted);
+        trail.add(step.def.name, reason, step.mode);
     }
 
     pub(crate) fn watched<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {

@@ -1,7 +1,9 @@
 //! The stages that a request meets, in this order: their one list, from which guards, `/state` and the reference come.
 
 use seawall_guard::StageDef;
-use seawall_guard::stages::{body, ddos, hotlink, hygiene, lists, maintenance, rules, transform};
+use seawall_guard::stages::{
+    body, ddos, hotlink, hygiene, lists, maintenance, rules, transform, waf,
+};
 
 /// All stages, in order.
 pub static STAGES: &[&StageDef] = &[
@@ -12,6 +14,7 @@ pub static STAGES: &[&StageDef] = &[
     &transform::DEF,
     &rules::DEF,
     &body::DEF,
+    &waf::DEF,
     &hygiene::DEF,
 ];
 

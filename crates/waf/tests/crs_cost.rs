@@ -78,6 +78,7 @@ fn cost(program: &Program, value: &[u8], fuel: u64) -> Option<u64> {
     let zone = Zone {
         engine: Some(seawall_waf::Engine::DetectionOnly),
         variables: vec![("blocking_paranoia_level".into(), "4".into())],
+        partial: false,
     };
     let mut fuel = Fuel::new(fuel);
     let mut transaction = Transaction::new(program, &zone, request, &mut work, &mut nothing);

@@ -40,6 +40,7 @@ fn request<'r>(target: &'r str, headers: &'r [(&'r [u8], &'r [u8])]) -> Request<
 const ON: Zone = Zone {
     engine: Some(Engine::On),
     variables: Vec::new(),
+    partial: false,
 };
 
 fn fired(program: &Program, target: &str, exclusions: &[&Exclusion]) -> Vec<u64> {

@@ -13,3 +13,4 @@ mod places;
 pub mod rules;
 mod targets;
 pub mod transform;
+pub mod waf;

@@ -14,8 +14,8 @@ use seawall_model::document::{
     Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
     Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
     Protocol, ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRules, ZoneSettings, ZoneTransform,
+    TlsVersion, WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
+    ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -228,7 +228,7 @@ structs! {
     ZoneSettings {
         health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
-        lists, ddos, body, hotlink, hygiene, transform, maintenance,
+        lists, ddos, body, hotlink, hygiene, transform, waf, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
@@ -252,6 +252,11 @@ structs! {
     ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
+    ZoneWaf {
+        mode, ruleset, paranoia, threshold, response_threshold, responses, body_limit, pass_longer, response_limit,
+        debug_header, exceptions,
+    }
+    WafException { rules, tags, targets, paths }
     Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, file }
     Edge {

@@ -201,8 +201,10 @@ impl Exchange<'_, '_> {
         let Parts {
             to_client,
             ray_line,
+            trail,
             ..
         } = parts;
+        trail.get_mut().tell(to_client);
         if self.client.https
             && let Some(hsts) = zone.and_then(|zone| zone.hsts.as_ref())
         {

@@ -223,6 +223,11 @@ impl Program {
         self.matchers.memory() + self.rules.len() * size_of::<Rule>()
     }
 
+    /// The media types of responses whose bodies rules look at.
+    pub fn response_types(&self) -> &[String] {
+        &self.settings.response_types
+    }
+
     /// How many rules there are.
     pub fn rules(&self) -> usize {
         self.rules.len()

@@ -113,6 +113,8 @@ pub struct Zone {
     pub engine: Option<Engine>,
     /// Variables of TX that are there before the first rule: paranoia, thresholds.
     pub variables: Vec<(String, String)>,
+    /// Whether of a body that is cut off what is there is looked at, whatever the rule set says.
+    pub partial: bool,
 }
 
 /// What was matched, for `MATCHED_VAR` and its kin.
@@ -152,6 +154,7 @@ pub struct Transaction<'t> {
     opened: Vec<Collection>,
     processor: Option<Processor>,
     force_body: bool,
+    partial: bool,
     reads_body: bool,
     reads_response: bool,
     body_error: Option<&'static str>,
@@ -195,6 +198,7 @@ impl<'t> Transaction<'t> {
             opened: Vec::new(),
             processor: None,
             force_body: false,
+            partial: zone.partial,
             reads_body: program.settings.request_body,
             reads_response: program.settings.response_body,
             body_error: None,
@@ -362,6 +366,11 @@ impl Workspace {
         self.items.resize_with(Variable::ALL.len(), Vec::new);
         self.unions.clear();
         self.unions.resize(program.unions, None);
+    }
+
+    /// Whether what it has built is of this program.
+    pub fn is_of(&self, program: &Program) -> bool {
+        self.program == program.tag
     }
 
     /// Another one, for another thread, that has built what this one has.
