@@ -50,6 +50,8 @@ impl RuleSet {
             pipelines: Pipelines::default(),
             matchers: Matchers::default(),
             unions: HashMap::new(),
+            combinations: Vec::new(),
+            combination_places: HashMap::new(),
             meant: Vec::new(),
             asked: [const { Asked::new() }; 2],
         };
@@ -80,6 +82,8 @@ struct Compiler<'s> {
     pipelines: Pipelines,
     matchers: Matchers,
     unions: HashMap<(Variable, Node, Kind), u16>,
+    combinations: Vec<Vec<UnionOf>>,
+    combination_places: HashMap<Vec<UnionOf>, u16>,
     meant: Vec<super::Meant>,
     /// By side.
     asked: [Asked; 2],
@@ -171,10 +175,12 @@ impl Compiler<'_> {
             names: self.names,
             settings: self.set.settings.clone(),
             unions: self.unions.len(),
+            combinations: self.combinations,
             meant: self.meant,
             tag: TAGS.fetch_add(1, Ordering::Relaxed),
         };
         program.settle_unions();
+        program.settle_names();
         Ok(program)
     }
 
@@ -289,7 +295,7 @@ impl Compiler<'_> {
         operator: &Operator,
         stages: &[Node],
         side: Side,
-    ) -> Option<Vec<UnionOf>> {
+    ) -> Option<u16> {
         let is_wide = |target: &Target| {
             !target.count
                 && !target.variable.is_written()
@@ -333,7 +339,13 @@ impl Compiler<'_> {
                 }
             }
         }
-        Some(all)
+        if let Some(place) = self.combination_places.get(&all) {
+            return Some(*place);
+        }
+        let place = u16::try_from(self.combinations.len()).ok()?;
+        self.combinations.push(all.clone());
+        self.combination_places.insert(all, place);
+        Some(place)
     }
 
     fn operator(&mut self, condition: &Condition, link: &tree::Link, side: Side) -> Operator {
@@ -414,6 +426,9 @@ impl Compiler<'_> {
                 Selector::Tx(self.names.add(name))
             }
             tree::Selector::Name(name) => Selector::Name(name.clone()),
+            tree::Selector::Pattern(pattern) if target.variable == Variable::Tx => {
+                Selector::TxPattern(Box::new(NamePattern::new(pattern)?), Vec::new())
+            }
             tree::Selector::Pattern(pattern) => {
                 Selector::Pattern(Box::new(NamePattern::new(pattern)?))
             }
@@ -527,6 +542,20 @@ impl Compiler<'_> {
 }
 
 impl Program {
+    /// Which names a pattern of names fits is known once all names are.
+    fn settle_names(&mut self) {
+        let links = self.rules.iter_mut().flat_map(|rule| &mut rule.links);
+        for target in links.flat_map(|link| &mut link.looks) {
+            if let Selector::TxPattern(pattern, known) = &mut target.selector {
+                let names = &self.names;
+                *known = names
+                    .ids()
+                    .filter(|id| pattern.is_in(names.name(*id)))
+                    .collect();
+            }
+        }
+    }
+
     /// A link whose pattern the set does not have cannot be told by its unions.
     fn settle_unions(&mut self) {
         for (nth, phase) in self.phases.iter().enumerate() {

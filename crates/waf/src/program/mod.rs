@@ -37,6 +37,8 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
+    /// What links look at together: many look at the same.
+    pub(crate) combinations: Vec<Vec<UnionOf>>,
     /// What a set of rules means that `ctl` removes: a bit for each rule.
     pub(crate) meant: Vec<Meant>,
     /// Which program this is: what a thread built for one is nothing to another.
@@ -88,8 +90,8 @@ pub(crate) struct Link {
     pub(crate) quick: Option<Quick>,
     /// The bit of its pattern or phrases in the scan of its side.
     pub(crate) bit: Option<u16>,
-    /// Places of unions that say whether anything can match; None when they cannot.
-    pub(crate) unions: Option<Vec<UnionOf>>,
+    /// The place of the combination of unions that says whether anything can match; None when none can.
+    pub(crate) unions: Option<u16>,
 }
 
 /// A comparison of a number in TX, as the gates of paranoia levels are.
@@ -146,6 +148,8 @@ pub(crate) enum Selector {
     Name(Vec<u8>),
     Tx(TxId),
     Pattern(Box<NamePattern>),
+    /// Of TX: the pattern, and those of the names that rules mention which it fits.
+    TxPattern(Box<NamePattern>, Vec<TxId>),
 }
 
 /// An operator.

@@ -3,7 +3,7 @@
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
-use super::{Interrupted, Item, Matched, Transaction};
+use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
 use crate::program::{
@@ -31,6 +31,7 @@ impl<'t> Transaction<'t> {
         self.phase = phase;
         self.filled = 0;
         self.work.unions.fill(None);
+        self.work.combinations.fill(None);
         if self.passes(phase) {
             return Ok(self.interrupted.as_ref());
         }
@@ -46,7 +47,21 @@ impl<'t> Transaction<'t> {
                 continue;
             };
             fuel.spend(RULE)?;
-            if self.is_removed(number) || !self.rule(number, rule, fuel)? {
+            let is_met = match self.is_removed(number) {
+                true => {
+                    self.came = Came::Removed;
+                    false
+                }
+                false => self.rule(number, rule, fuel)?,
+            };
+            if let Some(looked) = &mut self.looked {
+                looked.push(Looked {
+                    id: rule.id,
+                    phase,
+                    came: self.came,
+                });
+            }
+            if !is_met {
                 continue;
             }
             self.fired(rule);
@@ -92,21 +107,25 @@ impl<'t> Transaction<'t> {
             if let Some(quick) = &link.quick
                 && !self.quick(quick)
             {
+                self.came = Came::Gated;
                 return Ok(false);
             }
             if nth == 0 {
                 // A look at what is known of all texts first: most rules end here.
-                if let Some(unions) = &link.unions
-                    && !self.can_match(link, unions, fuel)?
+                if let Some(combination) = link.unions
+                    && !self.can_match(link, combination, fuel)?
                 {
+                    self.came = Came::Absent;
                     return Ok(false);
                 }
                 self.chain.clear();
             }
             if !self.link(number, link, fuel)? {
+                self.came = Came::Unmet;
                 return Ok(false);
             }
         }
+        self.came = Came::Matched;
         Ok(true)
     }
 
@@ -133,22 +152,38 @@ impl<'t> Transaction<'t> {
     }
 
     /// Whether the pattern or phrases occur in any text of the variables.
-    fn can_match(
-        &mut self,
-        link: &Link,
-        unions: &[UnionOf],
-        fuel: &mut Fuel,
-    ) -> Result<bool, Spent> {
+    fn can_match(&mut self, link: &Link, combination: u16, fuel: &mut Fuel) -> Result<bool, Spent> {
         let Some(bit) = link.bit.map(usize::from) else {
             return Ok(true);
         };
-        for union in unions {
-            if union.is_apart() {
-                if self.occurs_apart(link, union, fuel)? {
-                    return Ok(true);
-                }
-                continue;
+        let program: &'t Program = self.program;
+        let place = usize::from(combination);
+        let Some(unions) = program.combinations.get(place) else {
+            return Ok(true);
+        };
+        if !matches!(self.work.combinations.get(place), Some(Some(_))) {
+            let hits = self.combination(unions, fuel)?;
+            if let Some(known) = self.work.combinations.get_mut(place) {
+                *known = Some(hits);
             }
+        }
+        if let Some(Some(hits)) = self.work.combinations.get(place)
+            && hits.has(bit)
+        {
+            return Ok(true);
+        }
+        for union in unions.iter().filter(|union| union.is_apart()) {
+            if self.occurs_apart(link, union, fuel)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What occurs in any text of these variables, but for those that are asked apart.
+    fn combination(&mut self, unions: &[UnionOf], fuel: &mut Fuel) -> Result<Hits, Spent> {
+        let mut all = Hits::default();
+        for union in unions.iter().filter(|union| !union.is_apart()) {
             let place = usize::from(union.place);
             if !matches!(self.work.unions.get(place), Some(Some(_))) {
                 let hits = self.union(union, fuel)?;
@@ -156,13 +191,11 @@ impl<'t> Transaction<'t> {
                     *known = Some(hits);
                 }
             }
-            if let Some(Some(hits)) = self.work.unions.get(place)
-                && hits.has(bit)
-            {
-                return Ok(true);
+            if let Some(Some(hits)) = self.work.unions.get(place) {
+                all.merge(hits);
             }
         }
-        Ok(false)
+        Ok(all)
     }
 
     fn union(&mut self, union: &UnionOf, fuel: &mut Fuel) -> Result<Hits, Spent> {
@@ -256,8 +289,7 @@ impl<'t> Transaction<'t> {
                 (Some(value), false) => value,
                 (None, false) => return Ok(false),
             };
-            let (name, text) = (self.tx_name(quick.left), self.text_of(value));
-            self.hit(link, Variable::Tx, name, text, fuel)?;
+            self.hit(link, Variable::Tx, Named::Tx(quick.left), value, fuel)?;
             return Ok(true);
         }
         let mut met = false;
@@ -284,8 +316,7 @@ impl<'t> Transaction<'t> {
                 let holds = self.holds(link, count, fuel)?;
                 if holds != link.negated {
                     *met = true;
-                    let text = self.text_of(count);
-                    self.hit(link, target.variable, name, text, fuel)?;
+                    self.hit(link, target.variable, Named::Text(name), count, fuel)?;
                 }
                 continue;
             }
@@ -312,8 +343,7 @@ impl<'t> Transaction<'t> {
         {
             if self.holds(link, item.value, fuel)? != link.negated {
                 *met = true;
-                let text = self.text_of(item.value);
-                self.hit(link, variable, item.name, text, fuel)?;
+                self.hit(link, variable, Named::Text(item.name), item.value, fuel)?;
             }
             return Ok(());
         }
@@ -330,7 +360,13 @@ impl<'t> Transaction<'t> {
             before = Some(text);
             if self.holds(link, Value::Text(text), fuel)? != link.negated {
                 *met = true;
-                self.hit(link, variable, item.name, text, fuel)?;
+                self.hit(
+                    link,
+                    variable,
+                    Named::Text(item.name),
+                    Value::Text(text),
+                    fuel,
+                )?;
             }
         }
         Ok(())
@@ -341,17 +377,19 @@ impl<'t> Transaction<'t> {
         &mut self,
         link: &'t Link,
         variable: Variable,
-        name: TextId,
-        text: TextId,
+        name: Named,
+        value: Value,
         fuel: &mut Fuel,
     ) -> Result<(), Spent> {
         fuel.spend(MATCH)?;
+        self.piece = None;
         let matched = Matched {
             variable,
             name,
-            text,
+            value,
         };
         if link.capture {
+            let text = self.text_of(value);
             self.capture(link, text, fuel)?;
         }
         self.matched = Some(matched);
@@ -386,6 +424,7 @@ impl<'t> Transaction<'t> {
         if groups.is_empty() {
             return Ok(());
         }
+        self.piece = groups.first().copied().flatten();
         for nth in 0..10 {
             let span = groups.get(nth as usize).copied().flatten();
             let value = span.map(|(from, to)| {
@@ -567,7 +606,7 @@ impl<'t> Transaction<'t> {
             Selector::All => true,
             Selector::Name(is) => is.eq_ignore_ascii_case(name),
             Selector::Tx(id) => self.program.names.name(*id).eq_ignore_ascii_case(name),
-            Selector::Pattern(pattern) => pattern.is_in(name),
+            Selector::Pattern(pattern) | Selector::TxPattern(pattern, _) => pattern.is_in(name),
         }
     }
 }

@@ -9,6 +9,7 @@ mod effects;
 mod evaluate;
 mod expand;
 mod left;
+mod looked;
 mod outcome;
 mod singles;
 mod store;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use seawall_model::{Fuel, Spent};
 
 use crate::body::multipart::Flags;
-use crate::program::{BUDGET, MatcherCache, Meant, Program, Target};
+use crate::program::{BUDGET, MatcherCache, Meant, Program, Target, TxId};
 use crate::regex::Hits;
 use crate::request::{Body, Request, Response};
 use crate::seclang::SEVERITIES;
@@ -29,6 +30,7 @@ use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
 pub use left::Left;
+pub use looked::{Came, Looked};
 pub use store::{Collection, Collections, Kept, Nothing};
 use store::{Store, Value};
 
@@ -40,6 +42,8 @@ pub struct Workspace {
     items: Vec<Vec<Item>>,
     store: Store,
     unions: Vec<Option<Hits>>,
+    /// By combination: what occurs in any of its unions.
+    combinations: Vec<Option<Hits>>,
     cache: MatcherCache,
     /// Which program the states belong to.
     program: u64,
@@ -73,8 +77,10 @@ pub struct Match {
     pub tags: Vec<String>,
     /// The variable in which it matched last: `ARGS:name`.
     pub variable: String,
-    /// What that was, after transformations; at most 256 bytes.
+    /// What that was, after transformations; at most 256 bytes, around what the pattern matched.
     pub value: Vec<u8>,
+    /// What of it the pattern or phrase matched, where the rule captures it.
+    pub piece: Option<(usize, usize)>,
     /// Whether the rule wants an event of its own (`auditlog`).
     pub audit: bool,
 }
@@ -121,8 +127,15 @@ pub struct Zone {
 #[derive(Clone, Copy, Debug)]
 struct Matched {
     variable: Variable,
-    name: TextId,
-    text: TextId,
+    name: Named,
+    value: Value,
+}
+
+/// The name of what was matched: texts are made of names and numbers when somebody asks for them.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    Text(TextId),
+    Tx(TxId),
 }
 
 /// A request on its way through the rules.
@@ -139,6 +152,12 @@ pub struct Transaction<'t> {
     /// Variables whose items are there, by bits.
     filled: u128,
     matched: Option<Matched>,
+    /// What of it the pattern matched, where that was captured.
+    piece: Option<(usize, usize)>,
+    /// What became of each rule, for who asks.
+    looked: Option<Vec<Looked>>,
+    /// What becomes of the rule that runs.
+    came: Came,
     chain: Vec<Matched>,
     /// The rule that runs.
     rule: u64,
@@ -185,6 +204,9 @@ impl<'t> Transaction<'t> {
             phase: 0,
             filled: 0,
             matched: None,
+            piece: None,
+            looked: None,
+            came: Came::Unmet,
             chain: Vec::new(),
             rule: 0,
             matches: Vec::new(),
@@ -366,6 +388,8 @@ impl Workspace {
         self.items.resize_with(Variable::ALL.len(), Vec::new);
         self.unions.clear();
         self.unions.resize(program.unions, None);
+        self.combinations.clear();
+        self.combinations.resize(program.combinations.len(), None);
     }
 
     /// Whether what it has built is of this program.
