@@ -40,7 +40,7 @@ mod vocabulary;
 pub use exclusion::Exclusion;
 pub use folder::{Folder, MOST_BYTES, MOST_FILES};
 pub use prelude::PRELUDE;
-pub use program::{Options, Program};
+pub use program::{Cost, MOST_UNITS, Options, Program};
 pub use reference::reference_markdown;
 pub use request::{Body, Request, Response};
 pub use seclang::tree::Engine;

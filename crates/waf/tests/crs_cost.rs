@@ -142,3 +142,13 @@ fn a_hostile_value_never_takes_more_than_its_fuel() {
     let short = cost(&program, &value[..256], u64::MAX).unwrap();
     println!("256 bytes: {short}");
 }
+
+/// The gate at load lets the rule set pass, with room; and is quick.
+#[test]
+fn no_rule_of_the_set_is_too_dear() {
+    let Some(program) = program() else { return };
+    let half = seawall_waf::MOST_UNITS / 2;
+    let began = std::time::Instant::now();
+    assert_eq!(program.dear(half), []);
+    println!("all patterns in {:?}", began.elapsed());
+}

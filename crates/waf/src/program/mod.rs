@@ -4,6 +4,7 @@
 //! request has, and running (`transaction`).
 
 mod compile;
+mod gate;
 mod matchers;
 mod names;
 
@@ -19,6 +20,7 @@ use crate::texts::Kind;
 use crate::vocabulary::Variable;
 pub use compile::Options;
 pub(crate) use compile::side_of;
+pub use gate::{Cost, MOST_UNITS};
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
 
