@@ -239,12 +239,20 @@ fn verdict(transaction: &Transaction<'_>, refused: &'static str) -> Verdict {
     }
 }
 
+/// What a phase looks at besides the request's head.
+#[derive(Clone, Copy)]
+struct Given<'g> {
+    body: Body<'g>,
+    response: Option<Response<'g>>,
+}
+
 impl Life {
-    /// Goes on with the transaction.
+    /// Goes on with the transaction, with what its next phase looks at.
     fn go_on<T>(
         &mut self,
+        given: Given<'_>,
         fuel: &mut Fuel,
-        ask: impl FnOnce(&mut Transaction<'_>, &mut Fuel) -> Result<T, Spent>,
+        ask: impl for<'x> FnOnce(&mut Transaction<'x>, Given<'x>, &mut Fuel) -> Result<T, Spent>,
     ) -> Result<Option<T>, Spent> {
         let Some(left) = self.left.take() else {
             return Ok(None);
@@ -256,7 +264,7 @@ impl Life {
                 let mut nothing = Nothing;
                 let mut transaction =
                     Transaction::resume(program, seen, left, work, &mut nothing, fuel)?;
-                let came = ask(&mut transaction, fuel)?;
+                let came = ask(&mut transaction, given, fuel)?;
                 Ok((came, ids(transaction.matches()), transaction.leave()))
             })
         };
@@ -289,10 +297,12 @@ impl Reader {
         let body = std::mem::take(&mut self.body);
         let mut life = locked(&self.life);
         let follows = life.waf.responses.is_some();
-        let said = life.go_on(fuel, |transaction, fuel| {
-            let body = Body { bytes: &body, cut };
-            // The transaction outlives no phase: its body is only borrowed for this one.
-            transaction.request_body(body, fuel)?;
+        let given = Given {
+            body: Body { bytes: &body, cut },
+            response: None,
+        };
+        let said = life.go_on(given, fuel, |transaction, given, fuel| {
+            transaction.request_body(given.body, fuel)?;
             if !follows || transaction.interrupted().is_some() {
                 transaction.log(fuel)?;
             }
@@ -355,12 +365,20 @@ impl Follow for Answered {
             protocol: b"HTTP/1.1",
             headers: &fields,
         };
-        let said = life.go_on(fuel, |transaction, fuel| {
-            transaction.response_head(head, fuel)?;
-            let wants = transaction.wants_response_body(kind);
-            let body = Body {
-                bytes: if wants { response.body } else { &[] },
+        let given = Given {
+            body: Body {
+                bytes: response.body,
                 cut: response.body.len() >= most,
+            },
+            response: Some(head),
+        };
+        let said = life.go_on(given, fuel, |transaction, given, fuel| {
+            if let Some(head) = given.response {
+                transaction.response_head(head, fuel)?;
+            }
+            let body = match transaction.wants_response_body(kind) {
+                true => given.body,
+                false => Body::default(),
             };
             transaction.response_body(body, fuel)?;
             transaction.log(fuel)?;
