@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use seawall_model::Document;
 use seawall_guard::Files;
+use seawall_model::Document;
 use seawall_model::document::Zone;
 use seawall_waf::{Folder, MOST_BYTES, MOST_FILES};
 
@@ -38,7 +38,11 @@ impl Materials {
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
         let mut files = BTreeMap::new();
         let mut left = ALL;
-        for path in document.zones.iter().filter_map(|zone| zone.waf.ruleset.as_ref()) {
+        for path in document
+            .zones
+            .iter()
+            .filter_map(|zone| zone.waf.ruleset.as_ref())
+        {
             files.entry(path.clone()).or_insert_with(|| {
                 let bytes = read_rules(&base.join(path))?;
                 left = left.saturating_sub(bytes.len() as u64);
@@ -191,7 +195,9 @@ fn read_rules(path: &Path) -> Result<Vec<u8>, String> {
     }
     let folder = Folder::of(files);
     match folder.is_empty() {
-        true => Err(format!("{shown} has no rules: no *.conf in it, nor in its folder rules")),
+        true => Err(format!(
+            "{shown} has no rules: no *.conf in it, nor in its folder rules"
+        )),
         false => Ok(folder.pack()),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
+use seawall_net::clock::monotonic_us;
 use seawall_net::outward::Outward;
 use seawall_net::tls::kept::Keys;
 use seawall_net::tls::tickets::TicketKeys;
@@ -18,6 +19,7 @@ use crate::certificates::Certificates;
 use crate::compile::{Changed, Refused};
 use crate::origin::Members;
 use crate::snapshot::Zone;
+use crate::thread::unix_us;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
@@ -98,6 +100,8 @@ impl State {
         self.guard.clients.set_most(clients);
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
+        let wall = unix_us().saturating_sub(monotonic_us());
+        self.guard.set_wall(wall / 1_000);
         self.warm();
     }
 

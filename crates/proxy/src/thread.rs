@@ -336,7 +336,6 @@ impl Thread {
         self.shares.set_bounds(bounds);
         self.shares.tick(self.shared.now() / 1_000);
         self.wall.set(unix_us().saturating_sub(monotonic_us()));
-        self.shared.state.guard.set_wall(self.wall.get() / 1_000);
     }
 
     /// Tells the blame page that this thread runs.

@@ -14,8 +14,8 @@ use seawall_model::document::{
     Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
     Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
     Protocol, ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
+    TlsVersion, WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene,
+    ZoneLists, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 

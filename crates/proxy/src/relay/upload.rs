@@ -84,7 +84,9 @@ impl Look<'_, '_> {
         self.hold.burn(trail.fuel.saturating_sub(before));
         fed.map_err(UploadFault::Refused)?;
         // What they keep to look at it as a whole is in memory beside what is held back.
-        let kept = piece.len().min(inspection.keeps().saturating_sub(self.kept));
+        let kept = piece
+            .len()
+            .min(inspection.keeps().saturating_sub(self.kept));
         self.kept += kept;
         if kept > 0 && !self.hold.more(kept) {
             return Err(UploadFault::Refused(self.guard.busy()));

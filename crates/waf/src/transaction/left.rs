@@ -28,6 +28,7 @@ pub struct Left {
     opened: Vec<Collection>,
     processor: Option<Processor>,
     force_body: bool,
+    partial: bool,
     reads_body: bool,
     reads_response: bool,
     body_error: Option<&'static str>,
@@ -66,6 +67,7 @@ impl<'t> Transaction<'t> {
             opened: self.opened,
             processor: self.processor,
             force_body: self.force_body,
+            partial: self.partial,
             reads_body: self.reads_body,
             reads_response: self.reads_response,
             body_error: self.body_error,
@@ -105,6 +107,7 @@ impl<'t> Transaction<'t> {
         this.opened = left.opened;
         this.processor = left.processor;
         this.force_body = left.force_body;
+        this.partial = left.partial;
         this.reads_body = left.reads_body;
         this.reads_response = left.reads_response;
         this.body_error = left.body_error;
