@@ -44,7 +44,7 @@ impl Materials {
             .filter_map(|zone| zone.waf.ruleset.as_ref())
         {
             files.entry(path.clone()).or_insert_with(|| {
-                let bytes = read_rules(&base.join(path))?;
+                let bytes = rules(&base.join(path))?;
                 left = left.saturating_sub(bytes.len() as u64);
                 let content = Digest::of(&Bytes(&bytes));
                 Ok(Material { bytes, content })
@@ -156,8 +156,11 @@ impl Files for Materials {
     }
 }
 
-/// A rule set: a folder, of which only what belongs to a rule set is read, or a file of rules.
-fn read_rules(path: &Path) -> Result<Vec<u8>, String> {
+/// Reads a rule set, packed into one piece: a folder, of which only what belongs to a rule set is read, or a file of rules.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn rules(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
     let mut files = Vec::new();
