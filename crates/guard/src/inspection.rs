@@ -5,10 +5,10 @@ use seawall_model::{Fuel, RequestView};
 
 use crate::admitted::Admitted;
 use crate::blame::Phase;
-use crate::runner::{Guard, Subject};
+use crate::runner::{Guard, Step, Subject};
 use crate::stage::{Inspect, Opened};
 use crate::trail::Trail;
-use crate::verdict::{Answer, Refusal, Verdict};
+use crate::verdict::{Answer, Reason, Refusal, Verdict};
 
 /// Those who look at one body.
 pub struct Inspection<'g> {
@@ -51,7 +51,7 @@ impl Guard {
         for (at, step) in self.steps().body.iter().enumerate() {
             let skipped = step.def.skipped_by;
             let is_skipped = !skipped.is_empty() && trail.skip.contains(skipped);
-            if is_skipped || !subject.scope.has(step.place) {
+            if is_skipped {
                 continue;
             }
             let mut fuel = Fuel::new(step.def.budget.fuel);
@@ -89,6 +89,13 @@ impl Guard {
             }
         }
         Ok((!inspection.watches.is_empty()).then_some(inspection))
+    }
+}
+
+impl Guard {
+    fn noted<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
+        self.states.count(step.place, |counts| &counts.noted);
+        trail.add(step.def.name, reason, step.mode);
     }
 }
 

@@ -62,7 +62,7 @@ impl Scope {
         Self(places.fold(0, |all, place| all | 1 << place))
     }
 
-    pub(crate) const fn has(self, place: u8) -> bool {
+    const fn has(self, place: u8) -> bool {
         self.0 & (1 << place) != 0
     }
 }
@@ -567,11 +567,6 @@ impl Guard {
             answer: Answer::Status(503),
             failed: true,
         })
-    }
-
-    pub(crate) fn noted<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
-        self.states.count(step.place, |counts| &counts.noted);
-        trail.add(step.def.name, reason, step.mode);
     }
 
     pub(crate) fn watched<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {

@@ -10,6 +10,7 @@ mod evaluate;
 mod expand;
 mod left;
 mod looked;
+mod occurrences;
 mod outcome;
 mod singles;
 mod store;
