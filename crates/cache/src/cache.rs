@@ -1,5 +1,6 @@
 //! The store as a whole: what is kept, what is on its way, what was purged. All threads of a worker share one.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +8,7 @@ use seawall_model::RequestHead;
 
 use crate::fill::{Follower, Lead};
 use crate::head::Head;
-use crate::key::Key;
+use crate::key::{Key, Query, counted_target};
 use crate::memory::{Entry, Found, Memory, Outside, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
@@ -177,6 +178,26 @@ impl Cache {
     pub fn purge_url(&self, zone: u64, host: &[u8], target: &[u8], soft: Option<Time>) {
         self.memory
             .purge_url(zone, host, target, soft, &self.purges);
+    }
+
+    /// Purges a URL also where of its query only what one of `queries` says counts: the forms under which the zone's rules store it.
+    pub fn purge_url_in_forms(
+        &self,
+        zone: u64,
+        host: &[u8],
+        target: &[u8],
+        soft: Option<Time>,
+        queries: &[Query],
+    ) {
+        self.purge_url(zone, host, target, soft);
+        let mut done = vec![Cow::Borrowed(target)];
+        for query in queries {
+            let form = counted_target(target, query);
+            if !done.contains(&form) {
+                self.purge_url(zone, host, &form, soft);
+                done.push(form);
+            }
+        }
     }
 
     /// Purges more than a URL.

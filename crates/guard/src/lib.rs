@@ -48,6 +48,7 @@ pub use stage::{
     BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,
     ResponseView, Seam, Seams, Stage, StageDef, Transform,
 };
+pub use stages::rules::wrong as wrong_condition;
 pub use states::{StageCounts, States, ZoneId};
 pub use trail::{Entry, Trail};
 pub use verdict::{Answer, Page, Reason, Refusal, Reviewed, Transformed, Verdict};

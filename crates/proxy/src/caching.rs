@@ -7,6 +7,7 @@
 mod background;
 mod give;
 mod look;
+pub mod rules;
 mod way;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use seawall_cache::cache::Cache;
 use seawall_cache::memory::Size;
 use seawall_cache::policy::{EdgeTtl, Plan, Time};
-use seawall_model::document::CacheMode;
+use seawall_model::document::{CacheMode, ZoneCache};
+use seawall_model::{FieldId, Fields};
 
 pub use way::Way;
 
@@ -26,16 +28,18 @@ const ZONE_SHARE: u8 = 50;
 const UNSAID: u32 = 120;
 
 /// What a zone's mode makes of its requests.
-pub fn plan(mode: CacheMode) -> Option<Plan> {
-    match mode {
-        CacheMode::Off => None,
-        CacheMode::Standard => Some(Plan::STANDARD),
-        CacheMode::Everything => Some(Plan {
+pub fn plan(cache: &ZoneCache) -> Option<Plan> {
+    let eligible = !cache.development_mode;
+    let plan = match cache.mode {
+        CacheMode::Off => return None,
+        CacheMode::Standard => Plan::STANDARD,
+        CacheMode::Everything => Plan {
             heuristics: true,
             edge_ttl: EdgeTtl::Default(UNSAID),
             ..Plan::STANDARD
-        }),
-    }
+        },
+    };
+    Some(Plan { eligible, ..plan })
 }
 
 /// An empty store of so many bytes.
@@ -44,6 +48,20 @@ pub fn store(bytes: u64) -> Arc<Cache> {
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         zone_share: ZONE_SHARE,
     })
+}
+
+/// Replaces what is said of how long a response is fresh, for browsers.
+/// `Age` is made up for: what browsers are told begins now.
+pub fn tell_browsers(fields: &mut Fields, seconds: u32) {
+    let age = fields
+        .first(FieldId::Age)
+        .and_then(|age| std::str::from_utf8(age).ok());
+    let age: u32 = age.and_then(|age| age.trim().parse().ok()).unwrap_or(0);
+    let seconds = seconds.saturating_add(age);
+    fields.remove(FieldId::CacheControl);
+    fields.remove_named(b"expires");
+    let said = format!("max-age={seconds}");
+    fields.push(b"Cache-Control", said.as_bytes());
 }
 
 /// The time.

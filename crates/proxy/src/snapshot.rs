@@ -25,6 +25,7 @@ use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::caching::rules::CacheRules;
 use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
@@ -195,6 +196,8 @@ pub struct Zone {
     pub patterns: ZonePatterns,
     /// What it says under maintenance, in HTML; none: a page of ours.
     pub maintenance: Option<Box<[u8]>>,
+    /// What is otherwise for the cache, for some requests.
+    pub cache_rules: CacheRules,
     /// How it is served, which many zones have in common.
     pub manner: Arc<Manner>,
     /// What it reaches beyond the snapshot.

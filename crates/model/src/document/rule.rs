@@ -15,7 +15,7 @@ use crate::problem::{Wrong, quote};
 use crate::view;
 
 /// Bytes of an expression.
-const LONGEST_WHEN: usize = 4_096;
+pub(super) const LONGEST_WHEN: usize = 4_096;
 /// Redirects whose meaning RFC 9110 §15.4 gives; the others are no redirects of one request.
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 

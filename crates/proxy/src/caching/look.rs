@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use seawall_cache::cache::Joined;
 use seawall_cache::fill::{Follower, Told};
-use seawall_cache::key::{Key, Parts as KeyParts, Shape};
+use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Plan, Status, Use, Vary, advice, asks_the_origin, consider,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -16,9 +16,11 @@ use seawall_telemetry::Source;
 use tokio::time::Instant;
 
 use super::give::Given;
+use super::rules::Planned;
 use super::{Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::forward;
 use crate::relay;
 use crate::snapshot::Zone;
 use crate::thread::Parts;
@@ -49,11 +51,12 @@ impl<'a> Exchange<'a, '_> {
     pub async fn cached(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
-        let way = match self.look(zone, plan, admitted, parts).await {
+        self.browser_ttl = planned.plan.browser_ttl;
+        let way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
@@ -92,25 +95,24 @@ impl<'a> Exchange<'a, '_> {
     async fn look(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) -> Looked {
         let head = admitted.head();
         let cache = Arc::clone(&self.thread.shared.cache);
-        let shape = Shape::default();
         let https = self.client.https;
         let key = Key::of(&KeyParts {
             zone: zone.id.0,
             https,
             request: head,
-            shape: &shape,
+            shape: planned.shape,
         });
         let (key, fits) = match key {
             Some(key) => (Arc::new(key), true),
             None => (Arc::default(), false),
         };
-        let goes = |why| Box::new(Way::new(&cache, plan, &key, https, why));
+        let goes = |why| Box::new(Way::new(&cache, planned, &key, https, why));
         let bypass = |detail| {
             let mut way = goes(Forwarded::Bypass);
             way.detail = Some(detail);
@@ -121,6 +123,9 @@ impl<'a> Exchange<'a, '_> {
             Method::Get | Method::Head => {}
             _ => return Looked::Goes(goes(Forwarded::Method)),
         }
+        if let Some(why) = planned.bypass {
+            return bypass(why);
+        }
         // A body is in no key (a "fat GET").
         if !self.body.is_done() {
             return bypass("body");
@@ -128,7 +133,7 @@ impl<'a> Exchange<'a, '_> {
         if asks_the_origin(head) {
             return bypass("condition");
         }
-        let advised = advice(head, plan);
+        let advised = advice(head, &planned.plan);
         let mut beside: Option<Vary> = None;
         let mut now = now();
         let mut found = cache.find(&key, head);
@@ -140,7 +145,7 @@ impl<'a> Exchange<'a, '_> {
                         (Some(entry), Forwarded::Stale)
                     } else {
                         let validates = used == Use::WhileValidated;
-                        self.hit(zone, plan, &key, entry, validates, admitted, parts)
+                        self.hit(zone, planned, &key, entry, validates, admitted, parts)
                             .await;
                         return Looked::Answered;
                     }
@@ -277,7 +282,7 @@ impl<'a> Exchange<'a, '_> {
     async fn hit(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         key: &Arc<Key>,
         entry: Arc<Entry>,
         validates: bool,
@@ -285,7 +290,7 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) {
         if validates {
-            self.validate_beside(zone, plan, key, &entry, admitted);
+            self.validate_beside(zone, planned, key, &entry, admitted);
         }
         let status = Status {
             ttl: Some(entry.life.ttl(now())),
@@ -299,7 +304,7 @@ impl<'a> Exchange<'a, '_> {
     fn validate_beside(
         &self,
         zone: &Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         key: &Arc<Key>,
         entry: &Arc<Entry>,
         admitted: &Admitted<'_>,
@@ -314,19 +319,19 @@ impl<'a> Exchange<'a, '_> {
         };
         let mut way = Box::new(Way::new(
             cache,
-            plan,
+            planned,
             key,
             self.client.https,
             Forwarded::Stale,
         ));
         way.lead = Some(lead);
         way.seen = Some(Arc::clone(entry));
-        // Nothing of this client's but what chooses the response.
+        // Nothing of this client's but what chooses the response; not who it is, whatever that varies by.
         let vary = &entry.vary;
         let asked =
             admitted.reduced(|name| vary.names().any(|kept| kept.eq_ignore_ascii_case(name)));
         let node = &self.thread.shared.node;
-        let common = self.peer.common(head, self.client, node);
+        let common = forward::for_nobody(head, self.client.https, node);
         background::validate(self.thread, zone, asked, common, way);
     }
 

@@ -90,9 +90,10 @@ impl Lists {
             digest.number(self.contents.get(name).copied().unwrap_or_default());
         };
         zone.list_names().for_each(&mut add);
-        for rule in &zone.rules {
+        let rules = zone.rules.iter().map(|rule| &rule.when);
+        for when in rules.chain(zone.cache.rules.iter().map(|rule| &rule.when)) {
             // Whatever looks like a name of a list, also where it stands in a text: then a change costs a compile too many.
-            for behind in rule.when.split('$').skip(1) {
+            for behind in when.split('$').skip(1) {
                 let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
                 add(behind.split(ends).next().unwrap_or_default());
             }
