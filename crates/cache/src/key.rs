@@ -141,7 +141,7 @@ fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
 }
 
 /// Host and port of an authority: in lower case, without the scheme's own port, without a dot at the end.
-pub(crate) fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
+pub fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
     let usual: &[u8] = if scheme.eq_ignore_ascii_case(b"https") {
         b":443"
     } else {

@@ -12,6 +12,7 @@ pub mod host;
 pub mod limits;
 pub mod network;
 pub mod problem;
+pub mod purged;
 #[cfg(feature = "unsafe-drills")]
 pub mod safeguard;
 pub mod suggest;
@@ -30,6 +31,7 @@ pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
 pub use problem::{Problem, Problems, Wrong};
+pub use purged::Purged;
 pub use tempo::{Share, Tempo};
 pub use trie::Trie;
 pub use view::RequestView;

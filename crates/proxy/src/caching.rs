@@ -10,9 +10,11 @@ mod look;
 pub mod rules;
 mod way;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall_cache::cache::Cache;
+use seawall_cache::disk::Settings;
 use seawall_cache::memory::Size;
 use seawall_cache::policy::{EdgeTtl, Plan, Time};
 use seawall_model::document::{CacheMode, ZoneCache};
@@ -42,12 +44,21 @@ pub fn plan(cache: &ZoneCache) -> Option<Plan> {
     Some(Plan { eligible, ..plan })
 }
 
-/// An empty store of so many bytes.
-pub fn store(bytes: u64) -> Arc<Cache> {
-    Cache::new(Size {
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+/// A store of so many bytes of memory, and so many on disk in a folder of its own; none where those are 0.
+pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
+    let size = Size {
+        bytes: usize::try_from(memory).unwrap_or(usize::MAX),
         zone_share: ZONE_SHARE,
-    })
+    };
+    if disk == 0 {
+        return Cache::new(size);
+    }
+    let settings = Settings {
+        folder,
+        bytes: disk,
+        zone_share: ZONE_SHARE,
+    };
+    Cache::with_disk(size, settings)
 }
 
 /// Replaces what is said of how long a response is fresh, for browsers.
@@ -65,6 +76,6 @@ pub fn tell_browsers(fields: &mut Fields, seconds: u32) {
 }
 
 /// The time.
-fn now() -> Time {
+pub fn now() -> Time {
     Time(unix_us() / 1_000)
 }

@@ -115,6 +115,8 @@ pub struct Edge {
     pub body_memory: u64,
     /// Bytes of responses that are kept, all zones together, from the start of a worker on.
     pub cache_memory: u64,
+    /// Bytes on disk for responses that are kept; 0: none.
+    pub cache_disk: u64,
     /// Client addresses whose counters are kept, all zones together.
     pub client_table: u64,
     /// Streams at once on one connection of HTTP/2 or HTTP/3.

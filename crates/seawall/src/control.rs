@@ -17,6 +17,7 @@ pub mod kills;
 pub mod locations;
 mod machine;
 pub mod make;
+mod purges;
 mod reports;
 mod steer;
 mod tokens;

@@ -120,6 +120,9 @@ pub struct Counted {
     /// The numbers of the emergency switches that are on.
     #[serde(default)]
     pub switches: Vec<u64>,
+    /// The number of the purge up to which all are done.
+    #[serde(default)]
+    pub purged: u64,
 }
 
 /// What was counted of one trial.

@@ -8,6 +8,7 @@ mod answer;
 mod changes;
 mod inherit;
 mod orders;
+mod purges;
 mod serve;
 mod set_up;
 mod stands;

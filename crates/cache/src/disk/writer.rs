@@ -251,7 +251,8 @@ impl Writer<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
         if let Err(error) = std::fs::remove_file(self.folder.segment_path(id)) {
-            self.disk.failed("a part of the cache cannot be removed", error);
+            self.disk
+                .failed("a part of the cache cannot be removed", error);
         }
     }
 

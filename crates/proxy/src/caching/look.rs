@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::cache::Joined;
+use seawall_cache::disk::Reading;
 use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
@@ -35,6 +36,8 @@ const OF_ONE: [&[u8]; 4] = [
 
 /// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is on disk is waited for.
+const DISK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the client is still there, and may still be served.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -137,6 +140,13 @@ impl<'a> Exchange<'a, '_> {
         let mut beside: Option<Vary> = None;
         let mut now = now();
         let mut found = cache.find(&key, head);
+        if !matches!(found, Found::Entry(_))
+            && let Some(reading) = cache.look_on_disk(&key)
+            && let Some(entry) = self.read(reading, head).await
+        {
+            found = Found::Entry(entry);
+            now = super::now();
+        }
         loop {
             let (seen, why) = match found {
                 Found::Entry(entry) => {
@@ -231,6 +241,12 @@ impl<'a> Exchange<'a, '_> {
                 }
             }
         }
+    }
+
+    /// What is on disk for a request. It is not waited for long: a disk that hangs is as none.
+    async fn read(&mut self, mut reading: Reading, head: &RequestHead) -> Option<Arc<Entry>> {
+        let read = self.alarm.wait(DISK, |cx| reading.poll(head, cx)).await;
+        read.ok().flatten()
     }
 
     /// What comes of another one's request. Nobody waits for long where nothing comes: then it is as if that answer were not for

@@ -270,7 +270,7 @@ structs! {
     EdgeLimits {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
         body_min_rate, write_timeout, connections, connections_per_client,
-        requests_per_connection, requests_in_progress, body_memory, cache_memory, client_table, h2_streams,
+        requests_per_connection, requests_in_progress, body_memory, cache_memory, cache_disk, client_table, h2_streams,
         tls_handshake_timeout, drain, retire, memory, soak,
     }
 }

@@ -50,6 +50,8 @@ impl Stands {
                 Switch::seen_now(&kill.module, kill.zone.as_deref(), for_ms, &kill.why, &now)
             });
         }
+        self.standing
+            .purges_told(&beside.purges, beside.purged_before);
         self.standing.drained = beside.drained;
         self.standing.away = beside.away;
         self.standing.signed_at = beside.signed_at;
@@ -109,8 +111,9 @@ impl Stands {
         &self.standing
     }
 
-    /// Whether a switch of control's is on.
+    /// Whether a switch of control's is on, or something was purged of late: what the worker has done of it is asked then.
     pub fn any(&self) -> bool {
-        self.standing.switches.keys().any(|number| *number < HERE)
+        let switches = &self.standing.switches;
+        switches.keys().any(|number| *number < HERE) || !self.standing.purges.is_empty()
     }
 }

@@ -353,6 +353,7 @@ pub fn counted(tried: &[Tried]) -> Counted {
     };
     Counted {
         switches: Vec::new(),
+        purged: 0,
         trials: tried.iter().map(one).collect(),
     }
 }

@@ -63,7 +63,10 @@ fn is_killed() {
                 let now = crate::policy::Time(crate::cache::tests::NOW.0 + number);
                 let bytes = edition(name, number);
                 // Asked for twice: a full disk takes nothing else.
-                let _ = (cache.find(&key(&asked), &asked), cache.find(&key(&asked), &asked));
+                let _ = (
+                    cache.find(&key(&asked), &asked),
+                    cache.find(&key(&asked), &asked),
+                );
                 let joined = cache.join(&key(&asked), &asked, None, None, now);
                 if let Joined::Lead(mut lead) = joined {
                     let kept = crate::cache::tests::kept_at(&asked, &[], now);

@@ -74,6 +74,7 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.requests_in_progress", Number(1, 100_000_000), Is("100000"), "Requests in progress, all zones together. One zone may hold at most as many as are free, so that its flood leaves room for the others."),
     key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, and for responses that are compressed, all zones together."),
     key("edge.limits.cache_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for responses that are kept, all zones together; half of it for one zone at most. A quarter more may be taken by responses on their way. A worker takes it as it is when it starts."),
+    key("edge.limits.cache_disk", Size(0, 1 << 50), Is("\"0B\""), "Disk for responses that are kept, in the folder `cache` of the data folder, all zones together; half of it for one zone at most. What is there outlives restarts and crashes of this program; after one of the machine it begins empty. `0B`: none. At least 128MiB. A worker takes it as it is when it starts."),
     key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together."),
     key("edge.limits.h2_streams", Number(1, 10_000), Is("128"), "Concurrent streams of an HTTP/2 connection."),
     key("edge.limits.tls_handshake_timeout", TIMEOUT, Is("\"10s\""), "Time for a TLS handshake."),

@@ -56,6 +56,7 @@ requests_per_connection = 500
 requests_in_progress = 5000
 body_memory = "64MiB"
 cache_memory = "128MiB"
+cache_disk = "1GiB"
 client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
