@@ -7,7 +7,6 @@
 //! how bytes are framed, when anything happens.
 
 pub mod cache;
-pub mod date;
 pub mod directives;
 pub mod disk;
 mod fields;

@@ -4,6 +4,7 @@
 //! Not here: IO, async, clocks, randomness. A type enters only when two rooms need it.
 
 pub mod conn;
+pub mod date;
 pub mod document;
 pub mod field;
 pub mod fuel;

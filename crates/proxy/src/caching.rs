@@ -19,6 +19,7 @@ use seawall_cache::memory::Size;
 use seawall_cache::policy::{EdgeTtl, Plan, Time};
 use seawall_model::document::{CacheMode, ZoneCache};
 use seawall_model::{FieldId, Fields};
+use seawall_telemetry::CacheTold;
 
 pub use way::Way;
 
@@ -59,6 +60,26 @@ pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
         zone_share: ZONE_SHARE,
     };
     Cache::with_disk(size, settings)
+}
+
+/// How a store stands, for metrics.
+pub fn told(cache: &Cache) -> CacheTold {
+    let (bytes, entries) = cache.used();
+    let disk = cache.disk_told().unwrap_or_default();
+    CacheTold {
+        memory_bytes: bytes as u64,
+        memory_entries: entries as u64,
+        disk_bytes: disk.bytes,
+        disk_entries: disk.entries,
+        index_bytes: disk.index_bytes,
+        written: disk.written,
+        read: disk.read,
+        queue_full: disk.refused_full,
+        reads_full: disk.refused_reads,
+        share: disk.refused_share,
+        bad: disk.bad,
+        failed: disk.failures,
+    }
 }
 
 /// Replaces what is said of how long a response is fresh, for browsers.

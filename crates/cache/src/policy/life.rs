@@ -1,12 +1,10 @@
 //! How long a response is fresh, and how old it is (RFC 9111 §4.2).
 
-use seawall_model::{FieldId, Fields};
+use seawall_model::{FieldId, Fields, date};
 
 use super::{EdgeTtl, Plan, Time};
-use crate::date;
 use crate::directives::{MOST_SECONDS, ResponseDirectives};
 use crate::fields;
-
 /// When a response was asked for, and when its head came (RFC 9111 §4.2.3).
 #[derive(Clone, Copy, Debug)]
 pub struct Times {

@@ -474,13 +474,13 @@ impl EdgeLimits {
         );
         put(&mut limits.body_memory, reader.size("body_memory"));
         put(&mut limits.cache_memory, reader.size("cache_memory"));
-        let at = reader.peek("cache_disk").map(|found| found.offset);
+        let disk = reader.peek("cache_disk").map(|found| found.offset);
         put(&mut limits.cache_disk, reader.size("cache_disk"));
         if (1..LEAST_CACHE_DISK).contains(&limits.cache_disk) {
             let help = "write \"128MiB\" or more, or \"0B\" for none";
             reader.refuse(
                 "cache_disk",
-                at,
+                disk,
                 Wrong::new("is too little to be of use", help),
             );
         }

@@ -160,6 +160,10 @@ impl Worker {
         state.registry.watch_log(log.status());
         let (memory, disk) = (live.edge.cache_memory, live.edge.cache_disk);
         let cache = seawall_proxy::caching::store(memory, disk, data.path(CACHE));
+        let told = Arc::clone(&cache);
+        state
+            .registry
+            .watch_cache(move || seawall_proxy::caching::told(&told));
         let slot = Slot::new(live);
         let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
