@@ -129,6 +129,10 @@ impl Cache {
 
     /// Offers what was stored after the purge `since`; false where it is not written.
     fn offer(&self, disk: &Disk, key: &Arc<Key>, entry: &Arc<Entry>, since: u64) -> bool {
+        // First what costs nothing: most of what is found has been offered, or cannot be.
+        if !disk.wants(u64::MAX) {
+            return false;
+        }
         let (frequency, _) = self.memory.asked_for(key, since);
         if !disk.wants(frequency) || entry.offered.swap(true, Ordering::Relaxed) {
             return false;

@@ -49,7 +49,7 @@ impl From<Scope<'_>> for What {
 }
 
 impl What {
-    fn scope(&self) -> Scope<'_> {
+    pub(super) fn scope(&self) -> Scope<'_> {
         match self {
             Self::Everything => Scope::Everything,
             Self::Host(host) => Scope::Host(host),

@@ -230,8 +230,19 @@ fn one_process_has_it_and_the_next_one_waits_for_that() {
     std::thread::sleep(Duration::from_millis(200));
     assert!(!second.disk_told().unwrap().serves);
     assert_eq!(on_disk(&second, &asked), None);
+    // What is purged meanwhile is purged there, as soon as it is the second one's.
+    let (tagged, named) = (request("/tagged", &[]), request("/named", &[]));
+    store(&first, &key(&tagged), &tagged, &[("cache-tag", "t")], b"t");
+    store(&first, &key(&named), &named, &[], b"n");
+    written(&first, 3);
+    let number = second.purge(1, Scope::Tag(b"t"), Purge::Hard);
+    second.purge_url(1, b"a.test", b"/named", None);
+    assert!(!second.has_settled(number));
     close(&first);
     until(|| second.disk_told().unwrap().serves);
+    assert_eq!(on_disk(&second, &tagged), None);
+    assert_eq!(on_disk(&second, &named), None);
+    until(|| second.has_settled(number));
     assert_eq!(on_disk(&second, &asked).as_deref(), Some(&b"x"[..]));
     // The first one serves from memory.
     assert_eq!(

@@ -10,6 +10,7 @@ use super::index::{Index, Location};
 use super::journal::{Journal, Purged};
 use super::{AWAY, Disk, Gone, LOADS, Offer, Opened, SERVES, Segment, count, recover};
 use crate::cache::Cache;
+use crate::purge::Purges;
 
 /// How often it is looked whether another process has left the folder.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -86,6 +87,7 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
         let cache = cache.upgrade()?;
         let purges = cache.purges();
         purges.raise(folder.first_number());
+        again(disk, purges, folder.first_number());
         let journal = Journal::open(folder.path(JOURNAL), purges);
         let failed = |error| disk.failed("the cache's purges cannot be read", error);
         journal.map_err(failed).ok()?
@@ -110,6 +112,30 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
     writer.settle();
     disk.phase.store(SERVES, Ordering::Release);
     Some(writer)
+}
+
+/// Purges that came before the folder was ours have numbers below those of what is in it: they come once more.
+fn again(disk: &Disk, purges: &Purges, first: u64) {
+    let early = {
+        let mut queue = disk.queue();
+        let all = std::mem::take(&mut queue.purges);
+        let (early, late): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|purged| purged.number < first);
+        queue.purges = late;
+        early
+    };
+    for Purged {
+        zone, what, purge, ..
+    } in early
+    {
+        let number = purges.purge(zone, what.scope(), purge);
+        disk.journal(Purged {
+            number,
+            zone,
+            what,
+            purge,
+        });
+    }
 }
 
 /// The segment that is written to.
