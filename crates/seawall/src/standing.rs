@@ -13,8 +13,12 @@ use seawall_bundle::Purge;
 use seawall_model::Purged;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::HERE;
+
 /// The file, in the data folder.
 pub const STANDING: &str = "standing.json";
+/// How long a purge stands.
+const PURGES_STAND: Duration = Duration::from_secs(60 * 60);
 /// As many purges as are kept.
 const MOST_PURGES: usize = 512;
 /// A manifest has a few hundred switches at most.
@@ -30,6 +34,8 @@ pub struct Standing {
     pub purges: Vec<Purge>,
     /// The number of the latest one of control's that was seen; none: nothing was heard of purges.
     pub purged: Option<u64>,
+    /// When it was found that some were missed, in milliseconds since 1970.
+    pub missed_at: u64,
     /// Control leads traffic away.
     pub drained: bool,
     /// Control lets this edge withdraw, as it is ill and others are not.
@@ -138,22 +144,12 @@ pub const ALL_ZONES: &str = "*";
 
 impl Standing {
     /// What control has published of purges. Whether any is new here. Who has missed some purges everything.
-    pub fn purges_told(&mut self, purges: &[Purge], before: u64) -> bool {
+    pub fn purges_told(&mut self, purges: &[Purge], before: u64, now_ms: u64) -> bool {
         let seen = self.purged.unwrap_or(before);
-        let here = |purge: &Purge| purge.id >= crate::agent::HERE;
-        let mut all: Vec<Purge> = self
-            .purges
-            .iter()
-            .filter(|purge| here(purge))
-            .cloned()
-            .collect();
-        // One that stands for those that were missed stays for as long as they would have.
-        let missed = self
-            .purges
-            .iter()
-            .filter(|purge| purge.zone == ALL_ZONES && !here(purge));
-        all.extend(missed.cloned());
+        let own = |purge: &&Purge| purge.id >= HERE || purge.zone == ALL_ZONES;
+        let mut all: Vec<Purge> = self.purges.iter().filter(own).cloned().collect();
         if before > seen {
+            self.missed_at = now_ms;
             all.push(Purge {
                 id: before,
                 zone: ALL_ZONES.into(),
@@ -171,6 +167,17 @@ impl Standing {
         self.purged = Some(last.max(seen));
         self.purges = all;
         is_new
+    }
+
+    /// What was purged here, and for what was missed, is forgotten after a while, as what control purged is.
+    pub fn forget_purges(&mut self, now_ms: u64) {
+        let is_over = |since: u64| now_ms.saturating_sub(since) > PURGES_STAND.as_millis() as u64;
+        let missed_is_over = is_over(self.missed_at);
+        self.purges
+            .retain(|purge| match purge.id.checked_sub(HERE) {
+                Some(made) => !is_over(made),
+                None => purge.zone != ALL_ZONES || !missed_is_over,
+            });
     }
 
     /// Reads it; nothing where there is nothing.
@@ -220,20 +227,27 @@ mod tests {
             standing.purges.iter().map(|purge| purge.id).collect()
         };
         let mut standing = Standing::default();
-        assert!(!standing.purges_told(&[], 7));
+        assert!(!standing.purges_told(&[], 7, 1_000));
         assert_eq!((ids(&standing), standing.purged), (vec![], Some(7)));
-        assert!(standing.purges_told(&[purge(9)], 7));
-        assert!(!standing.purges_told(&[purge(9)], 7), "it was seen");
-        assert!(standing.purges_told(&[purge(9), purge(10)], 7));
+        assert!(standing.purges_told(&[purge(9)], 7, 1_000));
+        assert!(!standing.purges_told(&[purge(9)], 7, 1_000), "it was seen");
+        assert!(standing.purges_told(&[purge(9), purge(10)], 7, 1_000));
         assert_eq!(ids(&standing), [9, 10]);
         // 9 and 10 are over, and were seen.
-        assert!(standing.purges_told(&[purge(11)], 10));
+        assert!(standing.purges_told(&[purge(11)], 10, 1_000));
         assert_eq!(ids(&standing), [11]);
         // 12 was not.
-        assert!(standing.purges_told(&[purge(13)], 12));
+        assert!(standing.purges_told(&[purge(13)], 12, 1_000));
         assert_eq!(ids(&standing), [12, 13]);
         assert_eq!(standing.purges[0].zone, ALL_ZONES);
         assert_eq!(standing.purged, Some(13));
+        standing.purges.push(purge(HERE + 500_000));
+        standing.forget_purges(3_600_000);
+        assert_eq!(ids(&standing), [12, 13, HERE + 500_000]);
+        standing.forget_purges(3_700_000);
+        assert_eq!(ids(&standing), [13, HERE + 500_000]);
+        standing.forget_purges(4_200_000);
+        assert_eq!(ids(&standing), [13]);
     }
 
     #[test]
