@@ -2,6 +2,7 @@
 
 mod faults;
 mod kills;
+mod measured;
 
 use std::fs;
 use std::path::Path;
