@@ -44,7 +44,7 @@ pub use key_list::{KeyList, OnlineKey, open_keys, sign_keys};
 pub use keys::{Fingerprint, PublicKey, SealKey, SealPublicKey, SigningKey};
 pub use limits::Limits;
 pub use manifest::{
-    Barred, Chain, Kill, Locations, Manifest, Pin, SHARE_ALL, Share, Trial, TrialList,
+    Barred, Chain, Kill, Locations, Manifest, Pin, Purge, SHARE_ALL, Share, Trial, TrialList,
     sign_manifest,
 };
 pub use object::Object;

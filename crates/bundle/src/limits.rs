@@ -29,6 +29,10 @@ pub struct Limits {
     pub pins: usize,
     /// Keys of locations that have left.
     pub barred: usize,
+    /// Purges.
+    pub purges: usize,
+    /// Bytes of all that purges name.
+    pub purge_bytes: usize,
     /// Bytes of a reason that a person gave.
     pub why_bytes: usize,
     /// Bytes of a signed report, envelope included.
@@ -61,6 +65,8 @@ impl Default for Limits {
             kills: 256,
             pins: 256,
             barred: 256,
+            purges: 256,
+            purge_bytes: 96 << 10,
             why_bytes: 1_000,
             report_bytes: 8 << 20,
             keys: 64,

@@ -44,6 +44,8 @@ use follow::Followed;
 use managed::{Key, Managed};
 use stands::Stands;
 
+pub use stands::HERE;
+
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
 /// After how long a disk that could not be written is tried again.

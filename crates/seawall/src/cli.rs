@@ -24,8 +24,8 @@ pub use asking::{
 
 pub use backup::{Backup, Restore};
 pub use drill::Drill;
-use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
-pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
+use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES, PURGE_EXAMPLES};
+pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Purge, Steering};
 pub use keys::{Keys, KeysWhat};
 pub use waf::{Waf, WafPlay, WafWhat};
 
@@ -77,6 +77,9 @@ pub enum Command {
     /// Switch a stage off for a while, in an emergency
     #[command(after_help = KILL_EXAMPLES)]
     Kill(Kill),
+    /// Purge what edges keep of a zone's responses: by URL, prefix, host, tag, or everything
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(Purge),
     /// The keys that sign what is published: show, rotate, revoke them
     #[command(after_help = keys::EXAMPLES)]
     Keys(Keys),

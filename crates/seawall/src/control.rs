@@ -18,6 +18,7 @@ pub mod locations;
 mod machine;
 pub mod make;
 mod newest;
+mod purges;
 mod reports;
 mod steer;
 mod tokens;

@@ -83,6 +83,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         },
         cli::Command::Keys(keys) => keys::run(&keys),
         cli::Command::Kill(kill) => ask::kill(&kill),
+        cli::Command::Purge(purge) => ask::purge(&purge),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
         cli::Command::Announce(announce) => steering::announce(&announce),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),

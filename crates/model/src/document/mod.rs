@@ -40,7 +40,7 @@ use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
-pub use cache::{CacheMode, ZoneCache};
+pub use cache::{CacheKey, CacheMode, CacheRule, EdgeTtlMode, Eligibility, KeyQuery, ZoneCache};
 pub use compress::{Coding, Compress};
 pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result, anyhow, bail};
-use seawall_bundle::{Limits, ReportHead, SCHEMA, SigningKey, sign_report};
+use seawall_bundle::{Limits, Purge, ReportHead, SCHEMA, SigningKey, sign_report};
 use seawall_control::version::{platform_text, zone_text};
-use seawall_model::Document;
+use seawall_model::{Document, Purged, purged};
 use serde::{Deserialize, Serialize};
 
 use super::Agent;
@@ -29,6 +29,8 @@ const KEPT: &str = "here.json";
 const LOG: &str = "break-glass.log";
 /// The key that signs the log where this edge has not joined a control.
 const KEY: &str = "here.key";
+/// As many purges of this machine's own as are kept.
+const OWN_PURGES: usize = 64;
 /// As many acts as control is told of.
 const TOLD: usize = 16;
 
@@ -69,6 +71,7 @@ impl Agent {
                 }
                 format!("{chain} follows control again")
             }
+            Act::Purge { zone, what, soft } => self.purge_here(zone, what, *soft)?,
             Act::Drain | Act::Undrain => {
                 let away = here.act == Act::Drain;
                 self.stands
@@ -113,6 +116,34 @@ impl Agent {
             "{stage} is off in {zone} here, for {} s",
             for_ms / 1_000
         ))
+    }
+
+    fn purge_here(&mut self, zone: &str, what: &[Purged], soft: bool) -> Result<String> {
+        purged::check(what).map_err(|why| anyhow!(why))?;
+        let kept = self.stands.change(&self.data, |standing, _| {
+            let last = standing.purges.last().map_or(0, |purge| purge.id);
+            // The later ones are purged last: the oldest of this machine's own go first.
+            let own = standing.purges.iter().filter(|purge| purge.id >= HERE);
+            if own.count() >= OWN_PURGES
+                && let Some(at) = standing.purges.iter().position(|purge| purge.id >= HERE)
+            {
+                standing.purges.remove(at);
+            }
+            standing.purges.push(Purge {
+                id: last.max(HERE | now_ms()) + 1,
+                zone: zone.to_owned(),
+                what: what.to_vec(),
+                soft,
+            });
+        });
+        if !kept {
+            bail!(
+                "{} cannot be written",
+                self.data.path(crate::standing::STANDING).display()
+            );
+        }
+        self.count();
+        Ok(format!("{} of {zone} purged here", what.len()))
     }
 
     fn end_kill_here(&mut self, stage: &str, zone: Option<&str>) -> Result<String> {

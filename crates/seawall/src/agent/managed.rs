@@ -429,6 +429,7 @@ impl Managed {
             ready: None,
             here: Vec::new(),
             held: self.held.keys().cloned().collect(),
+            purged: self.counted.purged,
         }
     }
 }

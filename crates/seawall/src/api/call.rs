@@ -453,6 +453,8 @@ impl Reply {
             answer @ Answer::Rollouts(_) => return Self::of_standing(call, answer),
             Answer::Done => Self::empty(204),
             Answer::Killed { rollout } => Self::told(status, &KillMade { rollout }),
+            Answer::Purged { purge } => Self::told(status, &PurgeMade { purge }),
+            Answer::PurgeStands(told) => Self::told(status, &told),
             // A difference was made of them before.
             Answer::Texts { .. } => return Err(Problem::of("internal")),
         })

@@ -127,6 +127,7 @@ impl Control {
                 };
                 self.kill(scope, *seconds, &by)
             }
+            Ask::Purge { zone, what, soft } => self.purge(zone, what, *soft, &by),
             Ask::MakeToken(new) => self.make_token(new, token, &by),
             Ask::RevokeToken { name } => self.revoke_token(name, &by),
             ask => self.look(ask),
@@ -148,6 +149,7 @@ impl Control {
             Ask::Log { before, limit } => self.log(*before, *limit),
             Ask::Rollouts { ids } => Ok(Answer::Rollouts(self.engine.standings(ids)?)),
             Ask::Locations => Ok(Answer::Locations(self.places())),
+            Ask::PurgeStands { purge } => Ok(self.purge_stands(*purge)),
             Ask::Tokens => Ok(Answer::Tokens(self.tokens_told()?)),
             _ => Ok(Answer::Status(self.status())),
         }
@@ -512,6 +514,7 @@ fn repeated(ask: &Ask, is_same: bool, made: &Appended) -> Answered {
         } => Ok(Answer::Killed {
             rollout: made.rollouts.first().copied().unwrap_or(made.last),
         }),
+        Ask::Purge { .. } => Ok(Answer::Purged { purge: made.last }),
         Ask::Pin { .. }
         | Ask::Kill { .. }
         | Ask::Decide { .. }

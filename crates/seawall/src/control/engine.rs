@@ -19,6 +19,7 @@ use seawall_model::{Document, Limits, Share, Tempo};
 use super::asks::Standing;
 use super::fleet::Fleet;
 use super::make::By;
+use super::purges::PurgeTimes;
 use crate::order::Chain;
 use crate::say::complain;
 
@@ -47,6 +48,8 @@ pub struct Engine {
     lately: BTreeMap<String, u64>,
     /// When an emergency switch was seen first, in milliseconds of our clock.
     pub(super) switched: HashMap<u64, u64>,
+    /// How long purges take.
+    pub(super) purge_times: PurgeTimes,
     /// The locations.
     pub fleet: Fleet,
     /// Something is to be published.
@@ -70,6 +73,7 @@ impl Engine {
             asked: HashMap::new(),
             lately: BTreeMap::new(),
             switched: HashMap::new(),
+            purge_times: PurgeTimes::default(),
             fleet: Fleet::default(),
             changed: true,
         };

@@ -53,6 +53,9 @@ pub struct Place {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub held: Vec<Chain>,
+    /// The number of the purge up to which it has come; none before its first Report.
+    #[serde(default)]
+    pub purged: Option<u64>,
 }
 
 impl Control {
@@ -254,6 +257,7 @@ impl Control {
                 "what was done at {location} is not in the log yet: {error:#}"
             ));
         }
+        self.engine.purge_times.told(location, report.purged, now);
         let tempo = self.tempo;
         self.engine.fleet.heard(location, report, now, &tempo);
     }

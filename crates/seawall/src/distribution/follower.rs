@@ -201,6 +201,8 @@ impl Follower {
         let here = |kill: &&Kill| kill.locations.holds(&self.location);
         Some(Beside {
             kills: told.kills.iter().filter(here).cloned().collect(),
+            purges: told.purges.clone(),
+            purged_before: told.purged_before,
             drained: told.drained.contains(&self.location),
             away: told.away.contains(&self.location),
             signed_at: told.at,

@@ -1,6 +1,6 @@
 //! What an edge is told of what is published.
 
-use seawall_bundle::{Kill, Version};
+use seawall_bundle::{Kill, Purge, Version};
 
 use super::serve::Barred;
 use crate::order::{Chain, Change, OnTrial};
@@ -23,6 +23,10 @@ pub struct News {
 pub struct Beside {
     /// Emergency switches for this location.
     pub kills: Vec<Kill>,
+    /// The latest purges.
+    pub purges: Vec<Purge>,
+    /// The number of the latest one that is not among them.
+    pub purged_before: u64,
     /// Traffic is led away from it.
     pub drained: bool,
     /// It may withdraw, as it is ill.

@@ -220,6 +220,7 @@ impl Publisher {
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
         manifest.kills = engine.kills()?;
+        (manifest.purges, manifest.purged_before) = engine.purges(&self.limits)?;
         manifest.away = engine.fleet.away().to_vec();
         manifest.barred = engine.barred(now_ms() / 1_000, self.limits.barred)?;
         let last = self.last.as_ref();

@@ -40,6 +40,7 @@ mod origin;
 mod origins;
 mod own_certificates;
 mod protocols;
+mod purges;
 mod reload;
 mod rollouts;
 // The PostgreSQL that the store's own tests start, and where they keep it.
