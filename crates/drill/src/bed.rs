@@ -28,10 +28,10 @@ use crate::timeline::Timeline;
 pub use control::Control;
 pub use edge::Edge;
 
-/// The locations, in the order in which changes reach them.
+/// The locations, in the order in which changes reach them: those that control is told to begin at, then by name.
 pub const LOCATIONS: [(&str, Ring); 12] = [
-    ("canary-1", Ring::Canary),
-    ("canary-2", Ring::Canary),
+    ("test-1", Ring::Canary),
+    ("test-2", Ring::Canary),
     ("early-1", Ring::Early),
     ("early-2", Ring::Early),
     ("early-3", Ring::Early),
@@ -136,8 +136,9 @@ impl Bed {
             false => None,
         };
         // All at once: most of it is waiting.
-        for (name, _) in LOCATIONS {
-            let token = self.api().join_token(name).await?;
+        for (name, ring) in LOCATIONS {
+            let canary = ring == Ring::Canary;
+            let token = self.api().join_token(name, canary).await?;
             let url = format!("https://{}", self.control.edges.get());
             let mut edge = Edge::new(&self.folder, name);
             edge.program.clone_from(&copy);

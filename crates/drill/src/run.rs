@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::{Bed, Setting};
-use crate::drills::{DRILLS, Drill, Found, chosen};
+use crate::drills::{DRILLS, Drill, Found, Part, chosen};
 use crate::error::Void;
 use crate::guardian;
 use crate::ledger::Ledger;
@@ -78,11 +78,7 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
             return Err("interrupted: nothing of the bed is left".into());
         };
         tell(&one.outcome, options.json);
-        code = code.max(match (&one.outcome.void, &one.outcome.contained) {
-            (true, _) => 2,
-            (false, false) => 1,
-            (false, true) => 0,
-        });
+        code = code.max(one.outcome.code());
         told.push(one);
     }
     if let Some(path) = &options.report {
@@ -94,7 +90,13 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
 
 fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
     if options.all {
-        return Ok(DRILLS.iter().filter(|drill| drill.in_all).collect());
+        let all = DRILLS.iter().filter(|drill| match drill.part {
+            Part::All => true,
+            #[cfg(feature = "unsafe-drills")]
+            Part::Apart => options.twin,
+            _ => false,
+        });
+        return Ok(all.collect());
     }
     let mut all = Vec::new();
     for id in &options.ids {
@@ -114,8 +116,13 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
 
 fn list() {
     for drill in DRILLS {
+        let note = match drill.part {
+            Part::All => "",
+            Part::Part => " (a part of one that --all has)",
+            Part::Apart => " (measured apart: not in --all)",
+        };
         print(format_args!(
-            "{:<14} {}  {}\n{:<14} {}",
+            "{:<14} {}  {}\n{:<14} {}{note}",
             drill.id, drill.outage.date, drill.outage.title, "", drill.injects
         ));
     }
@@ -164,7 +171,10 @@ async fn on_a_bed(
     timeline: Timeline,
     live: bool,
 ) -> Told {
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        apart: drill.part == Part::Apart,
+        ..Seen::default()
+    };
     let mut ledger = Ledger::default();
     match Bed::start(setting, timeline.clone()).await {
         Err(void) => seen.void = Some(void.to_string()),
@@ -218,10 +228,9 @@ fn tell(outcome: &Outcome, json: bool) {
         let line = serde_json::to_string(outcome).unwrap_or_default();
         return print(format_args!("{line}"));
     }
-    let word = match (outcome.void, outcome.contained) {
-        (true, _) => "VOID",
-        (false, true) => "contained",
-        (false, false) => "NOT CONTAINED",
+    let word = match outcome.code() {
+        0 => outcome.word().to_owned(),
+        _ => outcome.word().to_uppercase(),
     };
     let back = match outcome.reverted_after_s {
         Some(after) => {
@@ -238,6 +247,12 @@ fn tell(outcome: &Outcome, json: bool) {
         outcome.took_s,
         outcome.speed
     ));
+    if let Some(loss) = &outcome.loss {
+        print(format_args!(
+            "           {} locations gave no right answer for a while: {:.1} s on average, {:.1} s at most",
+            loss.locations, loss.mean_s, loss.longest_s
+        ));
+    }
     for why in &outcome.why {
         print(format_args!("           {why}"));
     }

@@ -24,6 +24,19 @@ pub struct Claim {
     pub held: bool,
 }
 
+/// What a drill lost that is measured apart: of its fault it is known that it costs more than what counts as contained.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Loss {
+    /// Locations whose clients got no right answer for a while.
+    pub locations: usize,
+    /// The longest that those of one location had none, in seconds of the wall, all together.
+    pub longest_s: f64,
+    /// The same, on average over all locations.
+    pub mean_s: f64,
+    /// It was no more than what the drill says that it may be.
+    pub bounded: bool,
+}
+
 /// What became of a drill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
@@ -54,6 +67,30 @@ pub struct Outcome {
     pub took_s: f64,
     /// What was wrong with answers, and how often.
     pub reasons: std::collections::BTreeMap<String, u64>,
+    /// What was lost, in a drill that is measured apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+}
+
+impl Outcome {
+    /// How it is told in a word.
+    pub const fn word(&self) -> &'static str {
+        match (self.void, self.contained, &self.loss) {
+            (true, ..) => "void",
+            (false, true, _) => "contained",
+            (false, false, Some(Loss { bounded: true, .. })) => "measured apart",
+            (false, false, _) => "not contained",
+        }
+    }
+
+    /// What it adds to the exit code: 0 contained, or lost no more than it may; 1 not; 2 void.
+    pub const fn code(&self) -> u8 {
+        match (self.void, self.contained, &self.loss) {
+            (true, ..) => 2,
+            (false, true, _) | (false, false, Some(Loss { bounded: true, .. })) => 0,
+            (false, false, _) => 1,
+        }
+    }
 }
 
 /// What happened in a drill, beside what clients saw.
@@ -69,6 +106,8 @@ pub struct Seen {
     pub reverts: bool,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+    /// It is measured apart.
+    pub apart: bool,
 }
 
 /// Judges.
@@ -101,6 +140,19 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         why: void.into_iter().chain(why).collect(),
         took_s: seen.took_ms as f64 / 1_000.0,
         reasons: ledger.reasons.clone(),
+        loss: seen.apart.then(|| loss(ledger, &seen.claims)),
+    }
+}
+
+fn loss(ledger: &Ledger, claims: &[Claim]) -> Loss {
+    let dark: Vec<u64> = ledger.dark_ms().map(|(_, ms)| ms).collect();
+    let seconds = |ms: u64| ms as f64 / 1_000.0;
+    let mean = seconds(dark.iter().sum()) / dark.len().max(1) as f64;
+    Loss {
+        locations: dark.iter().filter(|ms| **ms > 0).count(),
+        longest_s: seconds(dark.iter().copied().max().unwrap_or(0)),
+        mean_s: (mean * 10.0).round() / 10.0,
+        bounded: claims.iter().all(|claim| claim.held),
     }
 }
 
@@ -219,6 +271,28 @@ mod tests {
         seen.reverted = Some(5_000);
         assert!(!judge("x", &ledger, &seen, 20).contained);
         assert!(judge("x", &ledger, &seen, 1).contained);
+    }
+
+    #[test]
+    fn what_is_measured_apart_is_told_with_its_loss_and_never_as_contained_when_it_was_not() {
+        let claim = |held| Claim {
+            what: "it ends".into(),
+            held,
+        };
+        let seen = |held| Seen {
+            claims: vec![claim(held)],
+            apart: true,
+            ..Seen::default()
+        };
+        let bounded = judge("x", &ledger((900, 100), (9_000, 900)), &seen(true), 20);
+        assert_eq!((bounded.word(), bounded.code()), ("measured apart", 0));
+        assert!(!bounded.contained && bounded.loss.is_some());
+        let worse = judge("x", &ledger((900, 100), (9_000, 900)), &seen(false), 20);
+        assert_eq!((worse.word(), worse.code()), ("not contained", 1));
+        let usual = judge("x", &ledger((1_000, 0), (9_000, 0)), &Seen::default(), 20);
+        assert_eq!((usual.word(), usual.code()), ("contained", 0));
+        let line = serde_json::to_string(&usual).unwrap();
+        assert!(!line.contains("loss"), "{line}");
     }
 
     #[test]

@@ -123,3 +123,10 @@ impl Control {
         Ok(())
     }
 }
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Whoever is not waited for stays in the table of processes.
+        self.kill();
+    }
+}

@@ -152,3 +152,13 @@ impl Edge {
         }
     }
 }
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // Whoever is not waited for stays in the table of processes. What it started is not ours to wait for: the guardian ends it.
+        if let Some(mut child) = self.child.borrow_mut().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

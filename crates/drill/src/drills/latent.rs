@@ -64,9 +64,50 @@ fn resident(pid: i32) -> Option<u64> {
     Some(pages * 4_096)
 }
 
-/// O14, apart: an endless loop.
+/// Two threads that hang, each of them seen after three seconds, and what it takes to start the next worker, on a busy machine.
+const MOST_LOST: Duration = Duration::from_secs(10);
+/// How long requests that never end are made, at any speed: what bounds a machine is not divided.
+const SPINS: Duration = Duration::from_secs(20);
+/// From the last of them that somebody lost by to the end, at least.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// O14, apart: an endless loop that no fuel meters. It costs more than what counts as contained; what is claimed is that it ends by
+/// itself, and how soon.
 pub async fn spins(bed: &Bed) -> Result<Found, Void> {
-    wakes(bed, "drill:spin", "each request for a rare path never ends").await
+    let mut found = Found::default();
+    bed.brings_everywhere(&bed.site.shop(&waking("drill:spin")))
+        .await?;
+    bed.timeline
+        .note(Kind::Fault, "each request for a rare path never ends");
+    bed.shared.mood.borrow_mut().rare = true;
+    let all_say = |words: &str| bed.edges.iter().all(|edge| edge.said().contains(words));
+    let hung = bed.until(SPINS, || all_say("does not move")).await;
+    let ended = bed.until(SPINS, || all_say("is in quarantine")).await;
+    if ended {
+        bed.timeline
+            .note(Kind::Detected, "its version is in quarantine everywhere");
+        bed.is_back("every location serves the version before it");
+    }
+    tokio::time::sleep(SPINS).await;
+    bed.shared.mood.borrow_mut().rare = false;
+    if !hung && bed.nobody_saw_it() {
+        return Err(Void::NotInjected(
+            "nothing hung: no edge has the bug".into(),
+        ));
+    }
+    found.claim("the version that hangs is put into quarantine", ended);
+    let ledger = bed.shared.ledger.borrow();
+    let longest = ledger.dark_ms().map(|(_, ms)| ms).max().unwrap_or(0);
+    found.claim(
+        format!("no location gave no right answer for longer than {MOST_LOST:?}"),
+        u128::from(longest) <= MOST_LOST.as_millis(),
+    );
+    let since = bed.shared.now() - ledger.last_bad.unwrap_or(0);
+    found.claim(
+        "then all is right, though requests for that path go on",
+        u128::from(since) >= QUIET.as_millis(),
+    );
+    Ok(found)
 }
 
 /// O17: what every check lets pass, and what crashes later.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Found;
-use crate::bed::Bed;
+use crate::bed::{Bed, COMES_UP};
 use crate::error::Void;
 use crate::http;
 use crate::site::waking;
@@ -15,6 +15,8 @@ use crate::timeline::Kind;
 
 /// The location that is started anew.
 const RESTARTED: usize = 11;
+/// Who does not answer for so long hangs.
+const HANGS: Duration = Duration::from_millis(700);
 /// So many requests a second a client in a loop makes, at least, to be one.
 const LOOP: u64 = 200;
 
@@ -85,6 +87,13 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     if !signal(libc::SIGSTOP) {
         return Err(Void::NotInjected("control could not be stopped".into()));
     }
+    let api = bed.api();
+    let asked = api.ask("GET", "/status", "");
+    if tokio::time::timeout(HANGS, asked).await.is_ok() {
+        return Err(Void::NotInjected(
+            "control answers though it was stopped".into(),
+        ));
+    }
     bed.tempo_time(Duration::from_secs(30)).await;
     for _ in 0..20 {
         signal(libc::SIGCONT);
@@ -107,6 +116,9 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     let log = bed.folder.join("control-without.log");
     bed.control.spawn(&setting, &log)?;
     bed.tempo_time(Duration::from_secs(120)).await;
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let told = bed.until(COMES_UP, || said().contains("store")).await;
+    found.claim("control without its store says so", told);
     bed.control.kill();
     fs::remove_dir(store("")).map_err(Void::at("in place of the store"))?;
     for name in names {

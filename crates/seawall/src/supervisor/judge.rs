@@ -17,6 +17,9 @@ const ZONE_MEMORY: u64 = 600_000;
 const ZONE_DEATHS: usize = 2;
 /// So long other deaths are remembered, in milliseconds.
 const MEMORY: u64 = 60_000;
+/// At any pace both are at least so long, in milliseconds: what is divided by a drill's speed must still hold three threads that hang one
+/// after the other, and each of them takes three seconds to be seen.
+const LEAST_MEMORY: u64 = 15_000;
 /// So many deaths without a culprit, or with so many that it is none of theirs, are too many.
 const DEATHS: usize = 3;
 /// From this death within a minute on the next start waits.
@@ -93,6 +96,8 @@ pub struct Judge {
     deaths: VecDeque<Death>,
     /// When the deaths of the last minute were, whatever followed from them.
     times: VecDeque<u64>,
+    /// What times are divided by; 0 is taken as 1.
+    speed: u32,
     /// Zones' versions in quarantine.
     pub quarantined: Vec<Quarantined>,
     /// The version of what all zones share that is.
@@ -112,6 +117,17 @@ impl Judge {
         }
     }
 
+    /// The same at another pace.
+    #[must_use]
+    pub fn faster(self, speed: u32) -> Self {
+        Self { speed, ..self }
+    }
+
+    /// A time at this pace.
+    fn scaled(&self, ms: u64) -> u64 {
+        (ms / u64::from(self.speed.max(1))).max(LEAST_MEMORY)
+    }
+
     /// A worker died at `now` (milliseconds on any clock that only rises); `culprit` is what it ran, if that is known, and
     /// `platform` the version of what all zones share. `wall` is the time of day, for people.
     pub fn died(
@@ -126,15 +142,16 @@ impl Judge {
         if kind == Kind::Killed {
             return sentence;
         }
+        let (zones, others) = (self.scaled(ZONE_MEMORY), self.scaled(MEMORY));
         while self
             .deaths
             .front()
-            .is_some_and(|death| death.at + ZONE_MEMORY < now)
+            .is_some_and(|death| death.at + zones < now)
         {
             self.deaths.pop_front();
         }
         self.deaths.push_back(Death { at: now, culprit });
-        self.times.retain(|at| at + MEMORY >= now);
+        self.times.retain(|at| at + others >= now);
         self.times.push_back(now);
         sentence.wait = self.wait();
         if let Some(culprit) = culprit
@@ -197,9 +214,10 @@ impl Judge {
     }
 
     fn recent(&self, now: u64) -> impl Iterator<Item = &Death> {
+        let remembered = self.scaled(MEMORY);
         self.deaths
             .iter()
-            .filter(move |death| death.at + MEMORY >= now)
+            .filter(move |death| death.at + remembered >= now)
     }
 
     fn wait(&self) -> Duration {
@@ -258,6 +276,23 @@ mod tests {
         let mut court = court();
         court.died(0, Kind::Crash, Some(A));
         assert_eq!(court.died(600_001, Kind::Crash, Some(A)).measures, []);
+    }
+
+    #[test]
+    fn at_another_pace_deaths_are_forgotten_sooner_and_never_before_three_hangs_can_be_seen() {
+        for (speed, within) in [(1, 600_000), (20, 30_000), (500, 15_000), (0, 600_000)] {
+            for (after, times) in [(within, 1), (within + 1, 0)] {
+                let mut court = Court(Judge::default().faster(speed), 1_000);
+                court.died(0, Kind::Crash, Some(A));
+                let second = court.died(after, Kind::Crash, Some(A));
+                assert_eq!(second.measures.len(), times, "{speed}: {after}");
+            }
+        }
+        let mut court = Court(Judge::default().faster(500), 1_000);
+        court.died(0, Kind::Hang, None);
+        court.died(7_500, Kind::Hang, None);
+        let third = court.died(7_500, Kind::Hang, None);
+        assert_eq!(third.measures, [Measure::Platform(99)]);
     }
 
     #[test]
