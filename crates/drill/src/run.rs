@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::{Bed, Setting};
-use crate::drills::{DRILLS, Drill, Found, Part, chosen};
+use crate::drills::{DRILLS, Drill, Found, InAll, chosen};
 use crate::error::Void;
 use crate::guardian;
 use crate::ledger::Ledger;
@@ -90,10 +90,10 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
 
 fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
     if options.all {
-        let all = DRILLS.iter().filter(|drill| match drill.part {
-            Part::All => true,
+        let all = DRILLS.iter().filter(|drill| match drill.in_all {
+            InAll::Yes => true,
             #[cfg(feature = "unsafe-drills")]
-            Part::Apart => options.twin,
+            InAll::Apart => options.twin,
             _ => false,
         });
         return Ok(all.collect());
@@ -116,10 +116,10 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
 
 fn list() {
     for drill in DRILLS {
-        let note = match drill.part {
-            Part::All => "",
-            Part::Part => " (a part of one that --all has)",
-            Part::Apart => " (measured apart: not in --all)",
+        let note = match drill.in_all {
+            InAll::Yes => "",
+            InAll::AsPart => " (a part of one that --all has)",
+            InAll::Apart => " (measured apart: not in --all)",
         };
         print(format_args!(
             "{:<14} {}  {}\n{:<14} {}{note}",
@@ -172,7 +172,7 @@ async fn on_a_bed(
     live: bool,
 ) -> Told {
     let mut seen = Seen {
-        apart: drill.part == Part::Apart,
+        apart: drill.in_all == InAll::Apart,
         ..Seen::default()
     };
     let mut ledger = Ledger::default();
