@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::{Bed, Setting};
+use crate::busy::Busy;
 use crate::drills::{DRILLS, Drill, Found, InAll, chosen};
 use crate::error::Void;
 use crate::guardian;
@@ -176,6 +177,7 @@ async fn on_a_bed(
         ..Seen::default()
     };
     let mut ledger = Ledger::default();
+    let busy = Busy::since_now();
     match Bed::start(setting, timeline.clone()).await {
         Err(void) => seen.void = Some(void.to_string()),
         Ok(bed) => {
@@ -195,6 +197,7 @@ async fn on_a_bed(
             }
             bed.shared.counts.set(false);
             seen.reverted = bed.reverted.get();
+            seen.others = busy.others(&bed.folder);
             ledger = bed.shared.ledger.borrow().clone();
             show.end();
         }

@@ -12,6 +12,8 @@ use crate::ledger::{Ledger, Ring};
 pub const RIGHT: f64 = 0.999;
 /// From the first bad answer to the way back, in seconds of tempo time.
 pub const REVERTED_WITHIN_S: f64 = 30.0;
+/// Where others used more than this share of the machine, late answers say nothing.
+pub const OTHERS: f64 = 0.4;
 /// Fewer requests than these say nothing.
 pub const ENOUGH: u64 = 500;
 
@@ -65,6 +67,8 @@ pub struct Outcome {
     pub why: Vec<String>,
     /// How long it took, in seconds of the wall.
     pub took_s: f64,
+    /// The share of the machine that other programs used meanwhile, 0 to 1.
+    pub others_cpu: f64,
     /// What was wrong with answers, and how often.
     pub reasons: std::collections::BTreeMap<String, u64>,
     /// What was lost, in a drill that is measured apart.
@@ -108,23 +112,33 @@ pub struct Seen {
     pub took_ms: u64,
     /// It is measured apart.
     pub apart: bool,
+    /// The share of the machine that other programs used meanwhile, 0 to 1.
+    pub others: f64,
 }
 
 /// Judges.
 pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
     let total = ledger.total();
     let reverted_after_s = reverted(ledger, seen, speed);
-    let mut why = Vec::new();
+    let mut why = failures(ledger, seen, reverted_after_s);
     let void = match &seen.void {
         Some(reason) => Some(reason.clone()),
         None if total.all() < ENOUGH => Some(format!(
             "{} requests were answered, fewer than {ENOUGH}: that says nothing",
             total.all()
         )),
+        // Never what was contained all the same, nor what was answered wrongly.
+        None if !why.is_empty() && total.late > 0 && total.wrong == 0 && seen.others > OTHERS => {
+            Some(format!(
+                "other programs used {:.0} % of this machine, and {} answers were late: that says nothing (end them, and run it again)",
+                seen.others * 100.0,
+                total.late
+            ))
+        }
         None => None,
     };
-    if void.is_none() {
-        why = failures(ledger, seen, reverted_after_s);
+    if void.is_some() {
+        why.clear();
     }
     Outcome {
         id: id.to_owned(),
@@ -139,6 +153,7 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         claims: seen.claims.clone(),
         why: void.into_iter().chain(why).collect(),
         took_s: seen.took_ms as f64 / 1_000.0,
+        others_cpu: (seen.others * 100.0).round() / 100.0,
         reasons: ledger.reasons.clone(),
         loss: seen.apart.then(|| loss(ledger, &seen.claims)),
     }
@@ -253,6 +268,41 @@ mod tests {
         };
         let refused = judge("x", &ledger((1_000, 0), (1_000, 0)), &seen, 20);
         assert!(refused.void && !refused.contained && refused.why == ["refused"]);
+    }
+
+    #[test]
+    fn late_answers_on_a_machine_that_others_keep_busy_are_void_and_wrong_ones_are_not() {
+        let late = |judged| {
+            let mut ledger = ledger((1_000, 0), (4_000, 0));
+            for nth in 0..50 {
+                ledger.note(&Note {
+                    sent: nth,
+                    ended: 2_000 + nth,
+                    location: 1,
+                    zone: "z",
+                    judged,
+                    why: "late",
+                });
+            }
+            ledger
+        };
+        let judged = |judged, others| {
+            let seen = Seen {
+                others,
+                ..Seen::default()
+            };
+            judge("x", &late(judged), &seen, 20)
+        };
+        let busy = judged(Judged::Late, 0.7);
+        assert!(busy.void && !busy.contained, "{busy:?}");
+        assert!(!judged(Judged::Late, 0.1).void, "Seawall itself was late");
+        let wrong = judged(Judged::Wrong, 0.7);
+        assert!(!wrong.void && !wrong.contained);
+        let seen = Seen {
+            others: 0.9,
+            ..Seen::default()
+        };
+        assert!(judge("x", &ledger((1_000, 0), (9_000, 0)), &seen, 20).contained);
     }
 
     #[test]
