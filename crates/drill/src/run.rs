@@ -1,5 +1,6 @@
 //! Runs drills, one after the other, each on a bed of its own, and tells what became of them.
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -64,6 +65,11 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
     }
     let drills = which(options)?;
     machine::look(&std::env::temp_dir()).map_err(|error| error.to_string())?;
+    if let Some(path) = &options.report {
+        // Who has waited for all of them is to have it.
+        let opened = File::options().append(true).create(true).open(path);
+        opened.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,12 +7,18 @@ use serde_json::Value;
 use super::Found;
 use crate::bed::{Bed, Edge};
 use crate::error::Void;
+use crate::fault::BUG;
 use crate::site::{VICTIM, waking};
 use crate::timeline::Kind;
 
 /// O14: each request for a rare path panics.
 pub async fn panics(bed: &Bed) -> Result<Found, Void> {
-    wakes(bed, "drill:panic", "each request for a rare path panics").await
+    let mut found = wakes(bed, "drill:panic", "each request for a rare path panics").await?;
+    found.claim(
+        "a stage that panics for three networks is left out for a while",
+        bed.counted_of_bug(&["breakers_opened"]).await > Some(0),
+    );
+    Ok(found)
 }
 
 /// O14: each of them burns all the fuel that there is.
@@ -162,21 +168,25 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
 }
 
 impl Bed {
-    /// Whether the stage with the bug is there, and has failed somewhere: by its own counts, or because somebody was answered badly.
-    async fn met_its_bug(&self) -> bool {
+    /// The most that the stage with the bug has counted of something in one location; none where no location has it.
+    async fn counted_of_bug(&self, what: &[&str]) -> Option<u64> {
+        let mut most = None;
         for edge in &self.edges {
-            let admin = edge.admin.get();
-            let state = Edge::state(admin).await;
+            let state = Edge::state(edge.admin.get()).await;
             let stages = state.get("stages").and_then(Value::as_array);
-            let is_it = |stage: &&Value| stage.get("name").and_then(Value::as_str) == Some("drill");
+            let is_it = |stage: &&Value| stage.get("name").and_then(Value::as_str) == Some(BUG);
             let Some(stage) = stages.and_then(|stages| stages.iter().find(is_it)) else {
                 continue;
             };
-            let count = |name: &str| stage.get(name).and_then(Value::as_u64).unwrap_or(0);
-            if count("faults") + count("spent") > 0 || !self.nobody_saw_it() {
-                return true;
-            }
+            let counts = what.iter().filter_map(|name| stage.get(name)?.as_u64());
+            most = most.max(Some(counts.sum()));
         }
-        false
+        most
+    }
+
+    /// Whether the stage with the bug is there, and has failed somewhere: by its own counts, or because somebody was answered badly.
+    async fn met_its_bug(&self) -> bool {
+        let failed = self.counted_of_bug(&["faults", "spent"]).await;
+        failed.is_some_and(|count| count > 0 || !self.nobody_saw_it())
     }
 }
