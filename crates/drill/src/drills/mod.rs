@@ -168,8 +168,15 @@ pub fn named(id: &str) -> Option<&'static Drill> {
         .find(|drill| drill.id.eq_ignore_ascii_case(id))
 }
 
+/// Outages of the catalogue that are re-enacted by another one's drill: an empty filter by a task, a policy with blank fields.
+const WITH: [(&str, &str); 2] = [("O13", "O12"), ("O15", "O6")];
+
 /// Those of an outage (`O10`: a to g), or the one of this name.
 pub fn chosen(id: &str) -> Vec<&'static Drill> {
+    let with = WITH
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(id));
+    let id = with.map_or(id, |(_, drill)| drill);
     if let Some(drill) = named(id) {
         return vec![drill];
     }
@@ -246,5 +253,36 @@ impl Bed {
     pub fn is_back(&self, how: &str) {
         self.reverted.set(Some(self.timeline.now()));
         self.timeline.note(Kind::Reverted, how);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_has_its_drills_and_each_is_found_by_name() {
+        let names = |id: &str| -> Vec<&str> { chosen(id).iter().map(|drill| drill.id).collect() };
+        assert_eq!(names("o10").len(), 7);
+        assert_eq!(names("O14"), ["O14-panic", "O14-burn", "O14-memory"]);
+        assert_eq!(names("O14-loop"), ["O14-loop"]);
+        assert_eq!((names("O13"), names("O15")), (vec!["O12"], vec!["O6"]));
+        assert!(names("O2").is_empty());
+        for drill in DRILLS {
+            assert_eq!(named(drill.id).map(|found| found.id), Some(drill.id));
+        }
+    }
+
+    #[test]
+    fn every_drill_has_a_page_that_names_it() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/outages");
+        let texts = std::fs::read_dir(pages).unwrap().flatten();
+        let texts = texts.map(|entry| std::fs::read_to_string(entry.path()).unwrap());
+        let pages: Vec<String> = texts.filter(|text| text.contains("## Measured")).collect();
+        for drill in DRILLS {
+            let mark = format!("| `{}` |", drill.id);
+            let count = pages.iter().filter(|text| text.contains(&mark)).count();
+            assert_eq!(count, 1, "{} has one page with what was measured", drill.id);
+        }
     }
 }
