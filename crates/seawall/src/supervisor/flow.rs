@@ -544,7 +544,13 @@ impl Supervisor {
         let holds = charge.process.memory().unwrap_or(0);
         if holds > most {
             let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            self.replace(Kind::Memory, &how, None);
+            let served = Instant::now() - charge.since;
+            let kind = if served < HANGS {
+                Kind::Memory
+            } else {
+                Kind::Grew
+            };
+            self.replace(kind, &how, None);
         }
     }
 

@@ -4,6 +4,8 @@
 //! be named, three deaths within a minute quarantine the version of what all zones share, which is the youngest suspect; three
 //! more are followed by safe mode: no optional stage runs. Who was killed by somebody else died of nothing.
 //!
+//! So did who grew until it was replaced, with the next one serving first: one zone that leaks must not cost all others their optional stages.
+//!
 //! Not here: how a death is seen, and what a quarantined version is replaced by.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -37,8 +39,10 @@ pub enum Kind {
     Crash,
     /// A thread did not move any more.
     Hang,
-    /// It took too much memory.
+    /// It took too much memory from the beginning.
     Memory,
+    /// It took too much memory by and by, and was replaced while it served: nobody lost anything by it.
+    Grew,
     /// Somebody else ended it.
     Killed,
 }
@@ -49,7 +53,7 @@ impl Kind {
         match self {
             Self::Crash => "crash",
             Self::Hang => "hang",
-            Self::Memory => "memory",
+            Self::Memory | Self::Grew => "memory",
             Self::Killed => "killed",
         }
     }
@@ -139,7 +143,7 @@ impl Judge {
         platform: u64,
     ) -> Sentence {
         let mut sentence = Sentence::default();
-        if kind == Kind::Killed {
+        if matches!(kind, Kind::Killed | Kind::Grew) {
             return sentence;
         }
         let (zones, others) = (self.scaled(ZONE_MEMORY), self.scaled(MEMORY));
@@ -331,6 +335,17 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(court.died(30_001, Kind::Memory, None), Sentence::default());
         }
+    }
+
+    #[test]
+    fn who_grew_and_was_replaced_in_time_costs_no_stranger_a_stage() {
+        let mut court = court();
+        for _ in 0..100 {
+            assert_eq!(court.died(5_000, Kind::Grew, None), Sentence::default());
+        }
+        // What is too large from the beginning is what its versions make it.
+        let measures = (0..3).map(|_| court.died(5_000, Kind::Memory, None).measures);
+        assert_eq!(measures.last(), Some(vec![Measure::Platform(99)]));
     }
 
     #[test]
