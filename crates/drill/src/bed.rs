@@ -19,7 +19,7 @@ use crate::api::Api;
 use crate::error::Void;
 use crate::guardian::Guardian;
 use crate::ledger::{Ledger, Ring};
-use crate::load::{Generator, Shared};
+use crate::load::{self, Generator, Shared, Stalls};
 use crate::origin;
 use crate::permit::Permit;
 use crate::site::{Mood, Site};
@@ -110,8 +110,10 @@ impl Bed {
             ledger: RefCell::new(Ledger::new(names)),
             mood: RefCell::new(Mood::default()),
             counts: Cell::new(false),
+            stalls: Stalls::default(),
             began: timeline.began(),
         });
+        load::watch(shared.clone());
         let mut bed = Self {
             folder,
             setting: setting.clone(),

@@ -14,6 +14,8 @@ pub const RIGHT: f64 = 0.999;
 pub const REVERTED_WITHIN_S: f64 = 30.0;
 /// Where others used more than this share of the machine, late answers say nothing.
 pub const OTHERS: f64 = 0.4;
+/// Where more than this share of all requests could not be judged, the others say nothing.
+pub const UNJUDGED: f64 = 0.01;
 /// Fewer requests than these say nothing.
 pub const ENOUGH: u64 = 500;
 
@@ -69,6 +71,8 @@ pub struct Outcome {
     pub took_s: f64,
     /// The share of the machine that other programs used meanwhile, 0 to 1.
     pub others_cpu: f64,
+    /// Requests whose end says nothing, because the drill itself did not run for half a second and more.
+    pub unjudged: u64,
     /// What was wrong with answers, and how often.
     pub reasons: std::collections::BTreeMap<String, u64>,
     /// What was lost, in a drill that is measured apart.
@@ -114,6 +118,8 @@ pub struct Seen {
     pub apart: bool,
     /// The share of the machine that other programs used meanwhile, 0 to 1.
     pub others: f64,
+    /// Requests whose end says nothing, because the client itself did not run meanwhile.
+    pub unjudged: u64,
 }
 
 /// Judges.
@@ -126,6 +132,10 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         None if total.all() < ENOUGH => Some(format!(
             "{} requests were answered, fewer than {ENOUGH}: that says nothing",
             total.all()
+        )),
+        None if seen.unjudged as f64 > total.all() as f64 * UNJUDGED => Some(format!(
+            "the drill itself did not run for a while, and {} requests could not be judged: that says nothing (end other programs, and run it again)",
+            seen.unjudged
         )),
         // Never what was contained all the same, nor what was answered wrongly.
         None if !why.is_empty() && total.late > 0 && total.wrong == 0 && seen.others > OTHERS => {
@@ -153,6 +163,7 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         claims: seen.claims.clone(),
         why: void.into_iter().chain(why).collect(),
         took_s: seen.took_ms as f64 / 1_000.0,
+        unjudged: seen.unjudged,
         others_cpu: (seen.others * 100.0).round() / 100.0,
         reasons: ledger.reasons.clone(),
         loss: seen.apart.then(|| loss(ledger, &seen.claims)),
@@ -298,6 +309,14 @@ mod tests {
         assert!(!judged(Judged::Late, 0.1).void, "Seawall itself was late");
         let wrong = judged(Judged::Wrong, 0.7);
         assert!(!wrong.void && !wrong.contained);
+        let stalled = |unjudged| {
+            let seen = Seen {
+                unjudged,
+                ..Seen::default()
+            };
+            judge("x", &ledger((1_000, 0), (9_000, 0)), &seen, 20)
+        };
+        assert!(stalled(100).contained && stalled(101).void);
         let seen = Seen {
             others: 0.9,
             ..Seen::default()
