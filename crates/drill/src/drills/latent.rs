@@ -58,6 +58,9 @@ pub async fn eats(bed: &Bed) -> Result<Found, Void> {
     Ok(found)
 }
 
+/// How long memory is eaten, at any speed.
+const EATS: Duration = Duration::from_secs(30);
+
 std::thread_local! {
     /// The most that a worker held, in bytes.
     static MOST: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
@@ -154,7 +157,14 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     bed.brings_everywhere(&bed.site.shop(&waking(bug))).await?;
     bed.timeline.note(Kind::Fault, what);
     bed.shared.mood.borrow_mut().rare = true;
-    bed.tempo_time(Duration::from_secs(260)).await;
+    // How fast memory is eaten does not depend on the speed: four workers in each location are replaced in that time.
+    let least = if bug == "drill:eat" {
+        EATS
+    } else {
+        Duration::ZERO
+    };
+    let lasts = bed.tempo().scaled(Duration::from_secs(260)).max(least);
+    tokio::time::sleep(lasts).await;
     bed.shared.mood.borrow_mut().rare = false;
     // Memory that is eaten is nothing that a stage counts: that drill looks at memory.
     if bug != "drill:eat" && !bed.met_its_bug().await {
