@@ -257,8 +257,10 @@ impl Follower {
         let begun = Instant::now();
         let mut left = self.ask(begun);
         let mut due = begun + LONGEST;
-        while left > 0 {
-            let answer = tokio::time::timeout_at(due, self.answers.1.recv()).await;
+        loop {
+            // Behind them those that are there of an earlier look, which did not wait for them: who hung is asked again only then.
+            let until = if left > 0 { due } else { begun };
+            let answer = tokio::time::timeout_at(until, self.answers.1.recv()).await;
             let Ok(Some((nth, signed))) = answer else {
                 break;
             };
