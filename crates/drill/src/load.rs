@@ -27,8 +27,8 @@ pub struct Stalls {
     looked: Cell<u64>,
     /// From when to when, in milliseconds.
     were: RefCell<Vec<(u64, u64)>>,
-    /// Requests that were not judged because of them.
-    pub unjudged: Cell<u64>,
+    /// Requests that were answered wrongly while there was one: by an edge, say, that waited for the origin.
+    pub wrong: Cell<u64>,
 }
 
 impl Stalls {
@@ -73,7 +73,7 @@ pub struct Shared {
     pub mood: RefCell<Mood>,
     /// What is seen counts.
     pub counts: Cell<bool>,
-    /// When nothing could be judged.
+    /// When this process did not run.
     pub stalls: Stalls,
     /// The beginning.
     pub began: Instant,
@@ -153,9 +153,8 @@ async fn one(generator: Rc<Generator>, shared: Rc<Shared>, location: usize, nth:
     if !counts {
         return;
     }
-    if judged != Judged::Right && shared.stalls.any(sent, shared.now()) {
-        shared.stalls.unjudged.set(shared.stalls.unjudged.get() + 1);
-        return;
+    if judged == Judged::Wrong && shared.stalls.any(sent, shared.now()) {
+        shared.stalls.wrong.set(shared.stalls.wrong.get() + 1);
     }
     shared.ledger.borrow_mut().note(&Note {
         sent,
@@ -172,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_while_the_client_itself_did_not_run_is_not_judged() {
+    fn it_is_known_when_the_client_itself_did_not_run() {
         let stalls = Stalls::default();
         for now in [50, 100, 150] {
             stalls.runs(now);

@@ -203,7 +203,7 @@ async fn on_a_bed(
             }
             bed.shared.counts.set(false);
             seen.reverted = bed.reverted.get();
-            seen.unjudged = bed.shared.stalls.unjudged.get();
+            seen.stalled = bed.shared.stalls.wrong.get();
             seen.others = busy.others(&bed.folder);
             ledger = bed.shared.ledger.borrow().clone();
             show.end();

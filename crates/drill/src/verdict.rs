@@ -14,8 +14,6 @@ pub const RIGHT: f64 = 0.999;
 pub const REVERTED_WITHIN_S: f64 = 30.0;
 /// Where others used more than this share of the machine, late answers say nothing.
 pub const OTHERS: f64 = 0.4;
-/// Where more than this share of all requests could not be judged, the others say nothing.
-pub const UNJUDGED: f64 = 0.01;
 /// Fewer requests than these say nothing.
 pub const ENOUGH: u64 = 500;
 
@@ -71,8 +69,6 @@ pub struct Outcome {
     pub took_s: f64,
     /// The share of the machine that other programs used meanwhile, 0 to 1.
     pub others_cpu: f64,
-    /// Requests whose end says nothing, because the drill itself did not run for half a second and more.
-    pub unjudged: u64,
     /// What was wrong with answers, and how often.
     pub reasons: std::collections::BTreeMap<String, u64>,
     /// What was lost, in a drill that is measured apart.
@@ -118,8 +114,8 @@ pub struct Seen {
     pub apart: bool,
     /// The share of the machine that other programs used meanwhile, 0 to 1.
     pub others: f64,
-    /// Requests whose end says nothing, because the client itself did not run meanwhile.
-    pub unjudged: u64,
+    /// Requests that were answered wrongly while the clients and the origin, which are one process, did not run.
+    pub stalled: u64,
 }
 
 /// Judges.
@@ -133,16 +129,16 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
             "{} requests were answered, fewer than {ENOUGH}: that says nothing",
             total.all()
         )),
-        None if seen.unjudged as f64 > total.all() as f64 * UNJUDGED => Some(format!(
-            "the drill itself did not run for a while, and {} requests could not be judged: that says nothing (end other programs, and run it again)",
-            seen.unjudged
-        )),
         // Never what was contained all the same, nor what was answered wrongly.
-        None if !why.is_empty() && total.late > 0 && total.wrong == 0 && seen.others > OTHERS => {
+        None if !why.is_empty()
+            && total.bad() > 0
+            && total.wrong <= seen.stalled
+            && seen.others > OTHERS =>
+        {
             Some(format!(
                 "other programs used {:.0} % of this machine, and {} answers were late: that says nothing (end them, and run it again)",
                 seen.others * 100.0,
-                total.late
+                total.bad()
             ))
         }
         None => None,
@@ -163,7 +159,6 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         claims: seen.claims.clone(),
         why: void.into_iter().chain(why).collect(),
         took_s: seen.took_ms as f64 / 1_000.0,
-        unjudged: seen.unjudged,
         others_cpu: (seen.others * 100.0).round() / 100.0,
         reasons: ledger.reasons.clone(),
         loss: seen.apart.then(|| loss(ledger, &seen.claims)),
@@ -309,14 +304,16 @@ mod tests {
         assert!(!judged(Judged::Late, 0.1).void, "Seawall itself was late");
         let wrong = judged(Judged::Wrong, 0.7);
         assert!(!wrong.void && !wrong.contained);
-        let stalled = |unjudged| {
+        // Those that the origin was too late for, as it did not run itself.
+        let stalled = |stalled, others| {
             let seen = Seen {
-                unjudged,
+                stalled,
+                others,
                 ..Seen::default()
             };
-            judge("x", &ledger((1_000, 0), (9_000, 0)), &seen, 20)
+            judge("x", &late(Judged::Wrong), &seen, 20).void
         };
-        assert!(stalled(100).contained && stalled(101).void);
+        assert!(stalled(50, 0.7) && !stalled(49, 0.7) && !stalled(50, 0.1));
         let seen = Seen {
             others: 0.9,
             ..Seen::default()

@@ -17,6 +17,10 @@ use crate::timeline::Kind;
 const RESTARTED: usize = 11;
 /// Who does not answer for so long hangs.
 const HANGS: Duration = Duration::from_millis(700);
+/// A manifest is signed anew within this time, though nothing is new.
+const SIGNS: Duration = Duration::from_secs(90);
+/// On a busy machine so much later.
+const LATE: Duration = Duration::from_secs(10);
 /// So many requests a second a client in a loop makes, at least, to be one.
 const LOOP: u64 = 200;
 
@@ -154,6 +158,13 @@ pub async fn keys_are_changed(bed: &Bed) -> Result<Found, Void> {
     let shown = bed.keys(&["keys", "show"]).await?;
     let mut online = shown.lines().filter_map(|line| line.strip_prefix("online"));
     let used = online.next_back().unwrap_or_default().trim().to_owned();
+    let manifest = bed.control.data().join("published/manifest");
+    let signs = || fs::read_to_string(&manifest).is_ok_and(|text| text.contains(&used));
+    if used.is_empty() || !bed.until(bed.tempo().scaled(SIGNS) + LATE, signs).await {
+        return Err(Void::NotInjected(
+            "control does not sign with its newest key: revoking it would be nothing".into(),
+        ));
+    }
     bed.timeline
         .note(Kind::Fault, "the key in use is revoked, as one that is old");
     bed.keys(&["keys", "revoke", &used]).await?;
