@@ -11,6 +11,7 @@ pub mod head;
 pub mod host;
 pub mod limits;
 pub mod network;
+pub mod place;
 pub mod problem;
 #[cfg(feature = "unsafe-drills")]
 pub mod safeguard;
@@ -29,6 +30,7 @@ pub use head::{Fields, Method, RequestHead, ResponseHead};
 pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
+pub use place::{Place, Places};
 pub use problem::{Problem, Problems, Wrong};
 pub use tempo::{Share, Tempo};
 pub use trie::Trie;

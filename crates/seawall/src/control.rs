@@ -17,9 +17,11 @@ pub mod kills;
 pub mod locations;
 mod machine;
 pub mod make;
+mod newest;
 mod reports;
 mod steer;
 mod tokens;
+mod track;
 pub mod truth;
 pub mod words;
 
@@ -60,6 +62,7 @@ use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
 use make::Maker;
+use newest::Newest;
 use words::{FromControl, ToControl};
 
 pub use answer::PAGE;
@@ -120,6 +123,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             mirrored,
             reports: BTreeMap::new(),
             stages,
+            newest: None,
             flags: flags.up.clone(),
             tempo,
             alone,
@@ -151,6 +155,8 @@ pub struct Control {
     /// The number of each location's last Report.
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
+    /// What is newest, compiled, while changes come.
+    newest: Option<Newest>,
     flags: cli::Up,
     tempo: Tempo,
     /// No edge runs on this data folder.
@@ -338,6 +344,7 @@ impl Control {
         Maker {
             engine: &mut self.engine,
             stages: self.stages,
+            newest: &mut self.newest,
         }
     }
 
@@ -345,6 +352,9 @@ impl Control {
     /// When what we know is no longer what the store knows: whoever starts next reads it anew.
     fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
+        if self.newest.as_ref().is_some_and(Newest::is_idle) {
+            self.newest = None;
+        }
         let ticked = self.engine.tick(now);
         if let Some(why) = self.engine.is_lost() {
             bail!("{why}");

@@ -19,6 +19,7 @@ mod lists;
 mod mode;
 mod origin;
 mod pieces;
+mod rate;
 mod reader;
 mod rule;
 mod settings;
@@ -27,6 +28,7 @@ mod skip;
 mod tests;
 mod up;
 mod value;
+mod waf;
 mod weight;
 mod write;
 mod zone;
@@ -52,10 +54,12 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
+pub use waf::{WafException, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::mishaps::Mishaps;
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
@@ -177,6 +178,8 @@ impl Worker {
             ran_out: AtomicU64::new(0),
             cache,
             told: Told::default(),
+            mishaps: Mishaps::default(),
+            recent: configuration.state.recent.clone(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -422,8 +425,11 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let mut counted = orders::counted(&self.tried);
+                let requests = self.configuration.state.registry.requests();
+                let totals = self.shared.mishaps.of(requests);
+                let mut counted = orders::counted(&self.tried, totals);
                 counted.switches = self.stands();
+                counted.kinds = self.shared.recent.kinds(&self.shared.slot.load());
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
@@ -564,7 +570,7 @@ impl Worker {
         }
         let state = &self.configuration.state;
         if looks.is_multiple_of(SWEEP) {
-            state.guard.clients.sweep(self.shared.now());
+            state.guard.forget(self.shared.now());
         }
         let before = self.retired.len();
         self.retired.retain(|old| Arc::strong_count(old) > 1);

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::told::{Switch as Shown, Told};
 
+use super::geo::Geo;
 use crate::configure::Configuration;
 use crate::say::complain;
 use crate::standing::{Clock, STANDING, Standing};
@@ -20,6 +21,7 @@ pub struct Stands {
     standing: Standing,
     /// The switches that were done last.
     done: Vec<(String, Option<u64>)>,
+    geo: Geo,
 }
 
 impl Stands {
@@ -27,6 +29,7 @@ impl Stands {
     pub fn new(configuration: &Configuration) -> Self {
         Self {
             path: configuration.data.path(STANDING),
+            geo: Geo::new(configuration.data.path("geo")),
             ..Self::default()
         }
     }
@@ -34,6 +37,7 @@ impl Stands {
     /// Reads it if it has changed, and does it. The numbers of the switches that are on.
     pub fn look(&mut self, configuration: &Configuration, told: &Told, slot: &Slot) -> Vec<u64> {
         self.read();
+        self.geo.look(&configuration.state.guard);
         let now = Clock::now();
         told.drained.store(
             self.standing.drained || self.standing.drained_here,
