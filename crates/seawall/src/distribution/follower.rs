@@ -1,8 +1,7 @@
 //! An edge's side: the manifest is read from each source at a constant pace, and what is new in it is fetched, checked and told.
 //!
 //! Of several sources the newest manifest that is believed counts, so that one which is old, damaged or hostile does no harm while
-//! another is good. All are asked at once, and none is waited for for long. What was seen only rises, and is on disk before
-//! anything is done.
+//! another is good. All are asked at once, and none is waited for for long. What was seen only rises, and is on disk before anything is done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -247,7 +246,7 @@ impl Follower {
         }
     }
 
-    /// The newest manifest that is believed.
+    /// The newest manifest that is believed. Answers that an earlier look did not wait for are taken too: who hung is asked again then.
     async fn newest(&mut self, now: Instant, problems: &mut Vec<String>) -> Option<Found> {
         let mut newest = None;
         if self.told.is_none()
@@ -259,8 +258,9 @@ impl Follower {
         let begun = Instant::now();
         let mut left = self.ask(begun);
         let mut due = begun + LONGEST;
-        while left > 0 {
-            let answer = tokio::time::timeout_at(due, self.answers.1.recv()).await;
+        loop {
+            let until = if left > 0 { due } else { begun };
+            let answer = tokio::time::timeout_at(until, self.answers.1.recv()).await;
             let Ok(Some((nth, signed))) = answer else {
                 break;
             };

@@ -344,8 +344,7 @@ impl Supervisor {
     ) -> Duration {
         let pid = charge.process.pid();
         let sentence = self.judge.died(
-            // A drill's clock runs faster: what is remembered is over the sooner.
-            monotonic_ms().saturating_mul(self.speed),
+            monotonic_ms(),
             record::unix_seconds(),
             kind,
             culprit,
@@ -516,6 +515,10 @@ impl Supervisor {
     }
 
     fn look_for_hangs(&mut self) {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Hang) {
+            return;
+        }
         let Some(charge) = self.serving() else { return };
         if Instant::now() - charge.since < HANGS {
             return;
@@ -541,7 +544,13 @@ impl Supervisor {
         let holds = charge.process.memory().unwrap_or(0);
         if holds > most {
             let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            self.replace(Kind::Memory, &how, None);
+            let served = Instant::now() - charge.since;
+            let kind = if served < HANGS {
+                Kind::Memory
+            } else {
+                Kind::Grew
+            };
+            self.replace(kind, &how, None);
         }
     }
 
