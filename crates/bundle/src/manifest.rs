@@ -57,6 +57,9 @@ pub struct Manifest {
     /// Keys of locations that have left, whose certificates are good still: relays let them in no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub barred: Vec<Barred>,
+    /// The object that holds the keys which open secrets, sealed to each location that may use them: see [`crate::Ring::open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Hash>,
 }
 
 /// A key that is let in nowhere.
@@ -176,6 +179,7 @@ impl Manifest {
             drained: Vec::new(),
             away: Vec::new(),
             barred: Vec::new(),
+            ring: None,
         }
     }
 
