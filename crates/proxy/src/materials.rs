@@ -14,7 +14,16 @@ const LARGEST: u64 = 4 << 20;
 /// A million networks with a comment each.
 const LARGEST_LIST: u64 = 64 << 20;
 /// All of them together: a hundred thousand certificates and keys, or sixteen of the largest lists.
-const ALL: u64 = 1 << 30;
+pub const ALL: u64 = 1 << 30;
+
+/// How many bytes a file may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// A file of its kind.
+    pub most: u64,
+    /// All of them together, without those before it.
+    pub left: u64,
+}
 
 /// Files by path, and the certificate for zones that have none of their own.
 #[derive(Debug, Default)]
@@ -34,25 +43,43 @@ impl Materials {
     /// Reads all files that the document names. Relative paths are meant from `base`. What cannot be read is remembered, and
     /// told when something asks for it. `self_signed` is PEM of a certificate and of its key.
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
-        let mut files = BTreeMap::new();
-        let mut left = ALL;
+        let read = |path: &Path, room| from_disk(&base.join(path), room);
+        Self::read_by(document, self_signed, read)
+    }
+
+    /// As [`load`](Self::load), of files that are read in this way, whatever their paths mean there.
+    pub fn read_by(
+        document: &Document,
+        self_signed: Option<(String, String)>,
+        read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+    ) -> Self {
+        let mut materials = Self::of([], self_signed);
+        materials.fill(document, &mut { ALL }, read);
+        materials
+    }
+
+    /// Reads those files of the document that are not here, or could not be read. `left` is how many bytes all of them may have
+    /// together.
+    pub fn fill(
+        &mut self,
+        document: &Document,
+        left: &mut u64,
+        mut read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+    ) {
         let lists = document.lists.values();
         let lists = lists
             .filter_map(|list| Some((list.file.as_ref()?, LARGEST_LIST)))
             .chain(named(document).map(|path| (path, LARGEST)));
         for (path, most) in lists {
-            files.entry(path.clone()).or_insert_with(|| {
-                let bytes = read(&base.join(path), most, left)?;
-                left -= bytes.len() as u64;
+            if matches!(self.files.get(path), Some(Ok(_))) {
+                continue;
+            }
+            let material = read(path, Room { most, left: *left }).map(|bytes| {
+                *left = left.saturating_sub(bytes.len() as u64);
                 let content = Digest::of(&Bytes(&bytes));
-                Ok(Material { bytes, content })
+                Material { bytes, content }
             });
-        }
-        let self_signed_content = Digest::of(&self_signed);
-        Self {
-            files,
-            self_signed,
-            self_signed_content,
+            self.files.insert(path.clone(), material);
         }
     }
 
@@ -141,7 +168,11 @@ fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
     document.zones.iter().flat_map(Zone::files)
 }
 
-fn read(path: &Path, most: u64, left: u64) -> Result<Vec<u8>, String> {
+/// Reads a file, which must be a regular one.
+///
+/// # Errors
+/// Why it could not be read, with its path.
+pub fn from_disk(path: &Path, Room { most, left }: Room) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
     // A pipe would keep us waiting for whoever writes to it, and a device may never end.

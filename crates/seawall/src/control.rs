@@ -10,6 +10,7 @@ mod back;
 mod barred;
 pub mod diff;
 pub mod engine;
+pub mod files;
 mod fleet;
 mod import;
 mod in_step;
@@ -17,6 +18,7 @@ pub mod kills;
 pub mod locations;
 mod machine;
 pub mod make;
+mod refresh;
 mod reports;
 mod steer;
 mod tokens;
@@ -104,6 +106,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             engine.fleet.is_here(&location);
         }
         let publisher = Publisher::open(Data::at(&flags.up.data)?, tempo)?;
+        // After the keys' folder was made.
+        let safe = files::Safe::open(&data).context("the key of the contents of files")?;
         let (questions, asks) = mpsc::channel(HEARD);
         if let Some(root_key) = keys::root_public(&data)? {
             sweep::start(publisher.folder().clone(), root_key)?;
@@ -120,6 +124,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             mirrored,
             reports: BTreeMap::new(),
             stages,
+            safe,
             flags: flags.up.clone(),
             tempo,
             alone,
@@ -151,6 +156,8 @@ pub struct Control {
     /// The number of each location's last Report.
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
+    /// Opens and encrypts what is secret in files.
+    safe: files::Safe,
     flags: cli::Up,
     tempo: Tempo,
     /// No edge runs on this data folder.
@@ -257,6 +264,7 @@ impl Control {
         let mut left = false;
         self.wait_for_live().await;
         self.import();
+        self.refresh();
         self.first_token();
         self.places_changed();
         let mut listens = self.begin_api(ask);
@@ -290,7 +298,10 @@ impl Control {
                 () = gone(self.up.as_ref()) => {
                     (self.up, left) = (None, true);
                 }
-                _ = hang_up.recv() => self.import(),
+                _ = hang_up.recv() => {
+                    self.import();
+                    self.refresh();
+                }
                 _ = tick.tick() => self.tick()?,
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = interrupt.recv() => {}
@@ -323,7 +334,7 @@ impl Control {
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| good::recall(&self.data.path("")));
-        let live = live.and_then(Result::ok).map(|kept| kept.parsed);
+        let live = live.and_then(Result::ok);
         self.left_out = match self.maker().import(&flags, live) {
             Ok(left_out) => left_out,
             Err(why) => {
@@ -334,10 +345,23 @@ impl Control {
         };
     }
 
+    /// What files hold that versions name, where that is new.
+    fn refresh(&mut self) {
+        match self.maker().refresh() {
+            Ok(None) => {}
+            Ok(left_out) => self.left_out = self.left_out.take().or(left_out),
+            Err(why) => complain(format_args!(
+                "files that have changed are not taken in: {why}"
+            )),
+        }
+    }
+
     fn maker(&mut self) -> Maker<'_> {
         Maker {
             engine: &mut self.engine,
             stages: self.stages,
+            safe: &self.safe,
+            new: std::collections::HashMap::new(),
         }
     }
 

@@ -1,16 +1,19 @@
 //! An edge becomes a location of a control that runs elsewhere, and starts with what that has published, or with what it served last
 //! when nobody answers.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::{SealKey, SigningKey};
 use seawall_control::store::LocationKeys;
+use seawall_proxy::materials::Materials;
 use seawall_proxy::trial;
 use tokio::time::Instant;
 
 use crate::cli;
 use crate::configure;
+use crate::contents::Contents;
 use crate::data::Data;
 use crate::distribution::identity::{self, CONTROL};
 use crate::distribution::joining::{Ask, Identity, Let, Token};
@@ -143,7 +146,10 @@ async fn first(data: &Data, identity: &Identity, up: &cli::Up) -> Result<()> {
             let stand = news.root.as_deref().filter(|_| is_all);
             let document = draft.finish();
             if !document.zones.is_empty() {
-                live::write(&data.path(live::LIVE), &document, &[], stand)
+                let contents = Contents::of(data);
+                let read = |path: &Path, room| contents.read(path, room);
+                let files = Materials::read_by(&document, None, read);
+                live::write(&data.path(live::LIVE), &document, &[&files], stand)
                     .map_err(|error| anyhow!("{error}"))
                     .context("what is to be served cannot be kept")?;
                 return Ok(());
