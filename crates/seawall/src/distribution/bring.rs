@@ -51,6 +51,8 @@ pub struct Bringer {
     seal: Seal,
     limits: Limits,
     ring: Option<(Hash, Ring)>,
+    /// What was wrong with it, as it was told.
+    wrong: String,
     /// Versions whose files are not here.
     short: BTreeMap<(Chain, u64), Short>,
 }
@@ -64,6 +66,7 @@ impl Bringer {
             seal,
             limits: Limits::default(),
             ring: None,
+            wrong: String::new(),
             short: BTreeMap::new(),
         }
     }
@@ -94,11 +97,15 @@ impl Bringer {
 
     /// Has the ring at hand, for ourselves and for whom it is handed on to.
     pub async fn bring_ring(&mut self, fetcher: &Rc<Fetcher>, first: usize, ring: Option<Hash>) {
-        if let Some(name) = ring
-            && let Err(missing) = self.ring(fetcher, first, name).await
-        {
-            complain(format_args!("the keys that open secrets: {}", missing.why));
+        let wrong = match ring {
+            Some(name) => self.ring(fetcher, first, name).await.err(),
+            None => None,
+        };
+        let wrong = wrong.map(|missing| missing.why).unwrap_or_default();
+        if wrong != self.wrong && !wrong.is_empty() {
+            complain(format_args!("the keys that open secrets: {wrong}"));
         }
+        self.wrong = wrong;
     }
 
     /// Fetches what versions name, several at a time. What cannot be had shows later.

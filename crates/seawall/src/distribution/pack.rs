@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use seawall_bundle::{Content, File, Hash, Limits, Object};
 use seawall_control::contents::{self, File as Named};
 
@@ -110,7 +110,10 @@ impl Packer {
         } else {
             Content::pack_plain(&content, limits)
         };
-        let object = packed.with_context(|| named.path.clone())?;
+        let object = match packed {
+            Ok(object) => object,
+            Err(refused) => return Ok(Err(format!("{}: {refused}", named.path))),
+        };
         if self.known.len() >= KNOWN {
             self.known.clear();
         }
