@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::ContentKey;
 use seawall_control::contents::{self, File};
+use seawall_control::guards;
 use seawall_control::store::{Blob, Change as StoreChange, ConfigStore, StoreError};
 use seawall_control::{Chain, Hash};
 use seawall_model::Document;
@@ -186,6 +187,39 @@ impl<'s> Binder<'s> {
             contents,
         })
     }
+}
+
+/// How much a version's document holds, with what its lists take from files.
+///
+/// # Errors
+/// As the store says.
+pub fn measure(
+    store: &mut dyn ConfigStore,
+    text: &str,
+    document: &Document,
+) -> Result<guards::Measures, StoreError> {
+    let mut parts = guards::measure(document);
+    for file in contents::files(text).iter().filter(|file| !file.sealed) {
+        let is_it = |list: &Option<PathBuf>| list.as_deref() == Some(Path::new(&file.path));
+        let lists = document.lists.iter();
+        let names: Vec<&String> = lists
+            .filter(|(_, list)| is_it(&list.file))
+            .map(|(name, _)| name)
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let content = store.content(&file.hash)?.unwrap_or_default();
+        let lines = content.split(|byte| *byte == b'\n');
+        let rows = lines.filter(|line| !line.is_empty()).count() as u64;
+        let measure = guards::Measure {
+            rows,
+            bytes: file.size,
+        };
+        let paths = names.into_iter().map(|name| format!("lists.{name}.file"));
+        parts.extend(paths.map(|path| (path, measure)));
+    }
+    Ok(parts)
 }
 
 /// Reads files for compiling: by their names from what is new, or from the store; others from the disk.

@@ -108,8 +108,8 @@ impl Maker<'_> {
         // The hash is that of what was taken in: the same file with its bad zones mended is another one.
         let hash = taken_of(&document, &parts, &left_out);
         if !is_last(hash) {
-            let is_in =
-                |(chain, _): &(Chain, StoreChange)| changes.iter().any(|(of, ..)| of == chain);
+            let chains: BTreeSet<Chain> = changes.iter().map(|(chain, ..)| chain.clone()).collect();
+            let is_in = |(chain, _): &(Chain, StoreChange)| chains.contains(chain);
             let contents = contents.into_iter().filter(is_in);
             let contents = contents.map(|(_, content)| content).collect();
             self.bring(path, &who, changes, contents, hash, is_first)?;
