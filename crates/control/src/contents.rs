@@ -20,6 +20,8 @@ use crate::version::Hash;
 
 /// How a line begins.
 const FILE: &str = "#file ";
+/// What is larger is a list, and no PEM.
+const LARGEST_PEM: usize = 4 << 20;
 /// What a private key's PEM has in it (RFC 7468, 10 and 11; `RSA PRIVATE KEY` and its like of before).
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 
@@ -104,7 +106,9 @@ pub fn named(document: &Document) -> Vec<&PathBuf> {
 /// Whether a file is a secret: named as a key by any zone, or with a private key in it.
 pub fn is_secret(document: &Document, path: &PathBuf, content: &[u8]) -> bool {
     let is_key = |zone: &Zone| zone.keys().any(|key| key == path);
-    document.zones.iter().any(is_key) || content.windows(PRIVATE.len()).any(|part| part == PRIVATE)
+    let mut parts = content.windows(PRIVATE.len());
+    document.zones.iter().any(is_key)
+        || content.len() <= LARGEST_PEM && parts.any(|part| part == PRIVATE)
 }
 
 #[cfg(test)]
