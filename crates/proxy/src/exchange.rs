@@ -283,6 +283,9 @@ pub async fn run<'c>(
             .unwrap_or_default(),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
+    if outcome.fault.is_some() || outcome.status >= 500 {
+        thread.shared.mishaps.count(&record, outcome.fault);
+    }
     chosen.count(|| {
         let subject = Subject {
             conn: &peer.facts,
@@ -297,6 +300,19 @@ pub async fn run<'c>(
             chosen.is_judged_otherwise(asked, &subject),
         )
     });
+    if let Some(zone) = zone
+        && zone.replay
+        && zone.sampled.is_due(since)
+    {
+        let subject = Subject {
+            conn: &peer.facts,
+            client: client.ip,
+            https: client.https,
+            now: since / 1_000,
+            scope: Scope::ALL,
+        };
+        thread.shared.recent.keep(zone, asked, &subject);
+    }
     let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
         (zone.slot, zone.id)
     });

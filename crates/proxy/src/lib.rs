@@ -23,6 +23,7 @@ pub mod origin;
 mod outgoing;
 mod page;
 pub mod prober;
+pub mod recent;
 mod refusal;
 mod relay;
 pub mod retire;

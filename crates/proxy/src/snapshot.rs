@@ -29,6 +29,7 @@ use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::origin::{Members, Pool, Settings};
+use crate::recent::Sampled;
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
 
@@ -205,6 +206,8 @@ pub struct Zone {
     pub certificate: Option<Arc<Kept>>,
     /// What somebody has needed.
     pub awake: OnceLock<Box<Awake>>,
+    /// When a request was kept for replays.
+    pub sampled: Sampled,
 }
 
 /// What a zone needs once somebody asks for it.
@@ -240,6 +243,8 @@ pub struct Manner {
     pub cache: Option<seawall_cache::policy::Plan>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.

@@ -17,6 +17,7 @@ use seawall_telemetry::Registry;
 use crate::certificates::Certificates;
 use crate::compile::{Changed, Refused};
 use crate::origin::Members;
+use crate::recent::Recent;
 use crate::snapshot::Zone;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
@@ -41,6 +42,8 @@ pub struct State {
     pub tickets: Arc<TicketKeys>,
     /// What is known of the copies on disk of what serves.
     pub disk: Arc<OnDisk>,
+    /// Requests that were served of late.
+    pub recent: Arc<Recent>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
@@ -70,6 +73,7 @@ impl State {
             stages,
             tickets: Arc::default(),
             disk: Arc::default(),
+            recent: Arc::default(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
             https_port: OnceLock::new(),
@@ -98,6 +102,8 @@ impl State {
         self.guard.clients.set_most(clients);
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
+        self.recent
+            .retain(|name| live.zones.named(name).is_some() || others.contains(name));
     }
 
     /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
@@ -106,6 +112,7 @@ impl State {
         let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
         if let (Some(gone), None) = (before, after) {
             self.zone_ids.forget(&gone.name);
+            self.recent.forget(gone.id);
         }
         if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
             let names = |zone: Option<&Zone>| -> BTreeSet<String> {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_guard::{Subject, ZoneId, network_of};
 use seawall_model::RequestHead;
+use seawall_net::clock::thread_cpu_us;
 use seawall_telemetry::{Record, Source};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,7 @@ pub struct Arm {
     refused: AtomicU64,
     judged_otherwise: AtomicU64,
     durations: [AtomicU64; CLASSES],
+    judging: [AtomicU64; CLASSES],
 }
 
 impl Default for Arm {
@@ -111,6 +113,7 @@ impl Default for Arm {
             refused: AtomicU64::new(0),
             judged_otherwise: AtomicU64::new(0),
             durations: [const { AtomicU64::new(0) }; CLASSES],
+            judging: [const { AtomicU64::new(0) }; CLASSES],
         }
     }
 }
@@ -158,6 +161,46 @@ impl Ended {
     }
 }
 
+/// What went wrong by the edge's doing since this process began, whatever served it.
+#[derive(Debug, Default)]
+pub struct Mishaps {
+    edge_errors: AtomicU64,
+    resets: AtomicU64,
+}
+
+impl Mishaps {
+    /// A request ended with a fault, or with a status of 500 and more.
+    #[cold]
+    pub(crate) fn count(&self, record: &Record<'_>, fault: Option<Fault>) {
+        let of = match Ended::of(record, fault, false).how {
+            How::EdgeError => &self.edge_errors,
+            How::BrokeOff => &self.resets,
+            How::Well | How::OriginError | How::Refused | How::ByClient => return,
+        };
+        of.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Of so many requests.
+    pub fn of(&self, requests: u64) -> Totals {
+        Totals {
+            requests,
+            edge_errors: self.edge_errors.load(Ordering::Relaxed),
+            resets: self.resets.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What a process has done since it began, whatever served it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Requests that ended.
+    pub requests: u64,
+    /// As [`Counts::edge_errors`].
+    pub edge_errors: u64,
+    /// As [`Counts::resets`].
+    pub resets: u64,
+}
+
 /// The figures of one side at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -175,6 +218,10 @@ pub struct Counts {
     pub judged_otherwise: u64,
     /// Requests by the class of what we took of their time ([`class_begins_at`]), without the empty classes at the end.
     pub durations: Vec<u64>,
+    /// Of the requests that both sides judged ([`Counts::judged_otherwise`]), by the class of the CPU time that judging the head took
+    /// this side.
+    #[serde(default)]
+    pub judging: Vec<u64>,
 }
 
 impl Arm {
@@ -199,13 +246,22 @@ impl Arm {
         }
     }
 
+    fn count_judging(&self, cpu_us: u64) {
+        if let Some(class) = self.judging.get(class_of(cpu_us)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The figures as they are now.
     pub fn counts(&self) -> Counts {
         let read = |from: &AtomicU64| from.load(Ordering::Relaxed);
-        let mut durations: Vec<u64> = self.durations.iter().map(read).collect();
-        while durations.last() == Some(&0) {
-            durations.pop();
-        }
+        let classes = |of: &[AtomicU64; CLASSES]| {
+            let mut classes: Vec<u64> = of.iter().map(read).collect();
+            while classes.last() == Some(&0) {
+                classes.pop();
+            }
+            classes
+        };
         Counts {
             requests: read(&self.requests),
             edge_errors: read(&self.edge_errors),
@@ -213,7 +269,8 @@ impl Arm {
             resets: read(&self.resets),
             refused: read(&self.refused),
             judged_otherwise: read(&self.judged_otherwise),
-            durations,
+            durations: classes(&self.durations),
+            judging: classes(&self.judging),
         }
     }
 }
@@ -273,8 +330,8 @@ pub struct Chosen<'a> {
     pub zone: Option<&'a Arc<Zone>>,
     /// Where it is counted: for the platform's trial, and for the zone's.
     arms: [Option<&'a Arm>; 2],
-    /// The zone as it is live, where this one is on trial.
-    live: Option<&'a Arc<Zone>>,
+    /// The zone as it is live, where this one is on trial, and what is counted of both.
+    live: Option<(&'a Arc<Zone>, &'a Arms)>,
 }
 
 impl Chosen<'_> {
@@ -286,14 +343,24 @@ impl Chosen<'_> {
     }
 
     /// Whether what is live would have let in a request that the change refused, or the other way round. Stages that count
-    /// clients have no say in it, nor has what is refused later than by its head.
+    /// clients have no say in it, nor has what is refused later than by its head. The CPU time that it took each is counted.
     #[cold]
     pub(crate) fn is_judged_otherwise(&self, head: &RequestHead, subject: &Subject<'_>) -> bool {
-        let (Some(zone), Some(live)) = (self.zone, self.live) else {
+        let (Some(zone), Some((live, arms))) = (self.zone, self.live) else {
             return false;
         };
-        let lets_in = |zone: &Zone| zone.guard.judge_again(head, subject).is_ok();
-        lets_in(zone) != lets_in(live)
+        let lets_in = |zone: &Zone, arm: &Arm| {
+            let began = thread_cpu_us();
+            let lets_in = zone.guard.judge_again(head, subject).is_ok();
+            arm.count_judging(thread_cpu_us().saturating_sub(began));
+            lets_in
+        };
+        // Who comes second finds what both look at near: they take turns.
+        if subject.now.is_multiple_of(2) {
+            lets_in(zone, &arms.candidate) != lets_in(live, &arms.live)
+        } else {
+            lets_in(live, &arms.live) != lets_in(zone, &arms.candidate)
+        }
     }
 
     #[cold]
@@ -335,7 +402,7 @@ impl Live {
             let chosen = all.choose_zone(authority, peer, client);
             let [_, of_zone] = chosen.arms;
             let live = if on_trial {
-                self.zone(authority)
+                self.zone(authority).map(|zone| (zone, &*trial.arms))
             } else {
                 chosen.live
             };
@@ -382,7 +449,7 @@ impl Live {
             snapshot,
             zone,
             arms: [None, Some(trial.arm(on_trial))],
-            live: live.filter(|_| on_trial),
+            live: live.filter(|_| on_trial).map(|live| (live, &*trial.arms)),
         }
     }
 }
@@ -515,6 +582,7 @@ mod tests {
             refused,
             judged_otherwise,
             durations,
+            judging,
         } = counts;
         assert_eq!(
             (requests, edge_errors, origin_errors, resets, refused),
@@ -522,5 +590,6 @@ mod tests {
         );
         assert_eq!(judged_otherwise, 5);
         assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
+        assert_eq!(judging, [0u64; 0]);
     }
 }

@@ -346,7 +346,7 @@ impl Agent {
 
     /// Asks the worker what it has counted, and what stands there.
     fn count(&mut self) {
-        if !self.asked && (self.managed.tries() || self.stands.any()) {
+        if !self.asked {
             self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
         }
     }

@@ -18,10 +18,12 @@ pub mod kills;
 pub mod locations;
 mod machine;
 pub mod make;
+mod newest;
 mod refresh;
 mod reports;
 mod steer;
 mod tokens;
+mod track;
 pub mod truth;
 pub mod words;
 
@@ -62,6 +64,7 @@ use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
 use make::Maker;
+use newest::Newest;
 use words::{FromControl, ToControl};
 
 pub use answer::PAGE;
@@ -125,6 +128,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             reports: BTreeMap::new(),
             stages,
             safe,
+            newest: None,
             flags: flags.up.clone(),
             tempo,
             alone,
@@ -158,6 +162,8 @@ pub struct Control {
     stages: &'static [&'static StageDef],
     /// Opens and encrypts what is secret in files.
     safe: files::Safe,
+    /// What is newest, compiled, while changes come.
+    newest: Option<Newest>,
     flags: cli::Up,
     tempo: Tempo,
     /// No edge runs on this data folder.
@@ -362,6 +368,7 @@ impl Control {
             stages: self.stages,
             safe: &self.safe,
             new: std::collections::HashMap::new(),
+            newest: &mut self.newest,
         }
     }
 
@@ -369,6 +376,9 @@ impl Control {
     /// When what we know is no longer what the store knows: whoever starts next reads it anew.
     fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
+        if self.newest.as_ref().is_some_and(Newest::is_idle) {
+            self.newest = None;
+        }
         let ticked = self.engine.tick(now);
         if let Some(why) = self.engine.is_lost() {
             bail!("{why}");

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use seawall_proxy::trial::Counts;
+use seawall_proxy::recent::Replayed;
+use seawall_proxy::trial::{Counts, Totals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +121,9 @@ pub struct Counted {
     /// The numbers of the emergency switches that are on.
     #[serde(default)]
     pub switches: Vec<u64>,
+    /// What the worker has done since it began.
+    #[serde(default)]
+    pub totals: Totals,
 }
 
 /// What was counted of one trial.
@@ -135,6 +139,9 @@ pub struct Trialed {
     pub live: Counts,
     /// What is on trial.
     pub candidate: Counts,
+    /// Requests of late that both judged before it served anybody.
+    #[serde(default)]
+    pub replayed: Replayed,
 }
 
 /// Puts something into a file for the other side.

@@ -54,6 +54,8 @@ pub struct ZoneSettings {
     pub max_body: Option<u64>,
     /// Whether WebSocket upgrades are let through. Default true.
     pub websocket: bool,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// Whether only files and this machine's owner change it, and not the API. Default false.
     pub managed_by_file: bool,
     /// What becomes of requests that an expression fits, in this order: `[[zone.rule]]`. Default: none.
@@ -95,6 +97,7 @@ impl Default for ZoneSettings {
             response_headers: HeaderEdits::default(),
             max_body: None,
             websocket: true,
+            replay: true,
             managed_by_file: false,
             rules: Vec::new(),
             rule_stage: ZoneRules::default(),
@@ -130,6 +133,7 @@ impl ZoneSettings {
         let mut zone = Self::default();
         put(&mut zone.redirect_https, reader.flag("redirect_https"));
         put(&mut zone.websocket, reader.flag("websocket"));
+        put(&mut zone.replay, reader.flag("replay"));
         zone.managed_by_file = reader.choice("managed_by") == Some("file");
         zone.max_body = reader.size("max_body");
         zone.health = reader.table("health").map(HealthCheck::read);
@@ -225,6 +229,7 @@ impl ZoneSettings {
             default.redirect_https,
         );
         entries.flag("websocket", self.websocket, default.websocket);
+        entries.flag("replay", self.replay, default.replay);
         if self.managed_by_file {
             entries.text("managed_by", "file");
         }

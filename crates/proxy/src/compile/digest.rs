@@ -227,7 +227,7 @@ structs! {
     Zone { name, hosts, origins, settings }
     ZoneSettings {
         health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
-        request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
+        request_headers, response_headers, max_body, websocket, replay, managed_by_file, rules, rule_stage,
         lists, ddos, body, hotlink, hygiene, transform, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }

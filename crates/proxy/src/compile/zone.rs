@@ -19,6 +19,7 @@ use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
 use crate::origin::{Active, Circuit, Outliers, Passive, RetrySettings, Settings, Spread};
+use crate::recent::Sampled;
 use crate::snapshot::{Home, Manner, Origin, Place, Probe, Timeouts, Version, Zone};
 use crate::state::State;
 
@@ -221,6 +222,7 @@ impl<'a> ZoneCompiler<'a> {
             shared_tls,
             certificate: certificate.flatten(),
             awake: OnceLock::new(),
+            sampled: Sampled::default(),
         }
     }
 
@@ -298,6 +300,7 @@ fn manner(zone: &ZoneSettings) -> Manner {
         response_edits: edits(&zone.response_headers),
         cache: crate::caching::plan(zone.cache.mode),
         compress: zone.compress.as_ref().map(Compress::from),
+        replay: zone.replay,
         websocket: zone.websocket,
         timeouts: Timeouts {
             connect: zone.timeouts.connect,

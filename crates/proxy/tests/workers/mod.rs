@@ -108,6 +108,8 @@ impl Worker {
             room: 10_000,
             ran_out: AtomicU64::new(0),
             told: Told::default(),
+            mishaps: Default::default(),
+            recent: state.recent.clone(),
             node: "test".into(),
             per_client: Mutex::default(),
         });

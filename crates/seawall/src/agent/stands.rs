@@ -108,9 +108,4 @@ impl Stands {
     pub fn standing(&self) -> &Standing {
         &self.standing
     }
-
-    /// Whether a switch of control's is on.
-    pub fn any(&self) -> bool {
-        self.standing.switches.keys().any(|number| *number < HERE)
-    }
 }

@@ -38,6 +38,8 @@ pub struct Engine {
     pub(super) serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     pub(super) stepped: HashMap<u64, u64>,
+    /// When its first step was taken, of those that began in the time of this process.
+    pub(super) began: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
@@ -64,6 +66,7 @@ impl Engine {
             tempo,
             serving: BTreeMap::new(),
             stepped: HashMap::new(),
+            began: HashMap::new(),
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
@@ -305,6 +308,7 @@ impl Engine {
 
     pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
+        self.began.remove(&rollout);
         self.waits.remove(&rollout);
         self.asked.remove(&rollout);
     }

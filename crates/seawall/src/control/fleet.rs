@@ -3,13 +3,23 @@
 use std::collections::BTreeMap;
 
 use seawall_control::plan::{self, Location};
-use seawall_model::Share;
+use seawall_model::{Share, Tempo};
 
 use super::locations::Place;
 use super::reports::about;
 use super::steer::{Seen, away};
+use super::track::{self, Track};
 use super::words::Report;
 use crate::order::Chain;
+
+/// When a rollout took its first step.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// In milliseconds of our clock.
+    pub at_ms: u64,
+    /// How long what was before is looked at.
+    pub hold_ms: u64,
+}
 
 /// All locations.
 #[derive(Default)]
@@ -29,6 +39,8 @@ struct Known {
     here: bool,
     /// Its last Report, and when it came, in milliseconds of our clock.
     heard: Option<(Report, u64)>,
+    /// What it did when.
+    track: Track,
 }
 
 impl Fleet {
@@ -56,8 +68,10 @@ impl Fleet {
     }
 
     /// A Report came.
-    pub fn heard(&mut self, name: &str, report: Report, now_ms: u64) {
+    pub fn heard(&mut self, name: &str, report: Report, now_ms: u64, tempo: &Tempo) {
         if let Some(known) = self.locations.get_mut(name) {
+            let every_ms = track::every(tempo);
+            known.track.heard(report.counted.totals, now_ms, every_ms);
             known.heard = Some((report, now_ms));
         }
     }
@@ -74,12 +88,28 @@ impl Fleet {
     }
 
     /// What each said last of one rollout.
-    pub fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
+    ///
+    /// Of what all zones share: also what a location did in the time of a hold before it began, if it is known when that was, and does
+    /// meanwhile where it has nothing of it. A zone has its own past beside it, at each share.
+    pub fn reports(
+        &self,
+        (chain, version): (&Chain, u64),
+        now_ms: u64,
+        began: Option<Began>,
+    ) -> Vec<plan::Report> {
         let told = self.locations.iter();
         told.filter_map(|(name, known)| {
             let (report, at) = known.heard.as_ref()?;
             let age = now_ms.saturating_sub(*at);
-            Some(about(report, name, chain, version, age))
+            let mut report = about(report, name, chain, version, age);
+            if let (Chain::Platform, Some(began)) = (chain, began) {
+                let from = began.at_ms.saturating_sub(began.hold_ms);
+                report.past.all = known.track.between(from, began.at_ms);
+                if report.candidate.is_none() && report.base.all.requests == 0 {
+                    report.base.all = known.track.since(began.at_ms);
+                }
+            }
+            Some(report)
         })
         .collect()
     }

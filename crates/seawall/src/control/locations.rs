@@ -254,7 +254,8 @@ impl Control {
                 "what was done at {location} is not in the log yet: {error:#}"
             ));
         }
-        self.engine.fleet.heard(location, report, now);
+        let tempo = self.tempo;
+        self.engine.fleet.heard(location, report, now, &tempo);
     }
 
     /// A location is one of ours no more.

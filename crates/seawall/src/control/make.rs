@@ -9,7 +9,7 @@ use std::sync::Arc;
 use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
 use seawall_control::version::{Hash, Version, assemble, platform_text};
 use seawall_guard::StageDef;
-use seawall_model::document;
+use seawall_model::document::{self, Parsed};
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::Kind;
@@ -21,6 +21,7 @@ use super::diff::diff;
 use super::engine::Engine;
 use super::files::{self, Binder, Bound, Safe};
 use super::machine;
+use super::newest::Newest;
 use crate::contents;
 use crate::file;
 use crate::order::Chain;
@@ -39,6 +40,8 @@ pub struct Maker<'e> {
     pub safe: &'e Safe,
     /// Contents of files that are to come into the store.
     pub new: HashMap<Hash, Arc<[u8]>>,
+    /// What is newest, compiled, where that is known already.
+    pub newest: &'e mut Option<Newest>,
 }
 
 /// On whose behalf something is written.
@@ -90,6 +93,7 @@ struct New {
 }
 
 /// What is wrong with changes.
+#[derive(Default)]
 pub(super) struct Found {
     /// Each problem with the zone whose it is; none: it is everybody's.
     pub(super) list: Vec<(Option<Chain>, Problem)>,
@@ -356,7 +360,89 @@ impl Maker<'_> {
         changes: &[(Chain, StoreChange, Kind)],
         order: &[&str],
     ) -> Result<Found, StoreError> {
-        let mut texts = self.newest_texts()?;
+        if let Some(found) = self.found_by_newest(changes, order)? {
+            return Ok(found);
+        }
+        let texts = self.newest_texts()?;
+        Ok(self.found_among(texts, changes, order))
+    }
+
+    /// The same in the time that the changes take, by what is compiled already; none when that cannot tell.
+    fn found_by_newest(
+        &mut self,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<Option<Found>, StoreError> {
+        let of_all = changes.iter().any(|(chain, ..)| *chain == Chain::Platform);
+        if of_all || changes.len() > CHAINS {
+            return Ok(None);
+        }
+        let known = match self.newest.take() {
+            Some(mut known) => {
+                let store = self.engine.store();
+                known
+                    .catch_up(store, self.safe, &self.new)?
+                    .then_some(known)
+            }
+            None => None,
+        };
+        let known = match known {
+            Some(known) => Some(known),
+            None => {
+                let seq = self.engine.store().last()?;
+                let (parsed, _) = whole(self.newest_texts()?);
+                let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+                let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+                Newest::of(&parsed, seq, self.stages, &mut read)
+            }
+        };
+        let Some(mut newest) = known else {
+            return Ok(None);
+        };
+        let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+        let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let found = match newest.takes(changes, &mut read) {
+            true => Some(Found::default()),
+            false => self.found_nearby(&newest, changes, order)?,
+        };
+        *self.newest = Some(newest);
+        Ok(found)
+    }
+
+    /// What is wrong with changes among the zones that have a host they claim; none when nothing is.
+    fn found_nearby(
+        &mut self,
+        newest: &Newest,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<Option<Found>, StoreError> {
+        let mut near = BTreeSet::from([Chain::Platform]);
+        for (_, change, _) in changes {
+            if let StoreChange::Document(_, text) = change {
+                let document = document::parse_alone(text, &Limits::default()).document;
+                near.extend(newest.rivals(&document).into_iter().map(Chain::Zone));
+            }
+        }
+        let mut texts = BTreeMap::new();
+        for chain in near {
+            let head = self.engine.store().head(&chain)?;
+            if let Some(head) = head.filter(|head| !head.tombstone)
+                && let Some(text) = self.engine.store().document(&head.hash)?
+            {
+                texts.insert(chain, text);
+            }
+        }
+        let found = self.found_among(texts, changes, order);
+        Ok((!found.list.is_empty()).then_some(found))
+    }
+
+    /// What is wrong with changes, beside these newest texts.
+    fn found_among(
+        &mut self,
+        mut texts: BTreeMap<Chain, String>,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Found {
         let mut changed = BTreeSet::new();
         for (chain, change, _) in changes {
             match change {
@@ -368,16 +454,7 @@ impl Maker<'_> {
                 _ => {}
             }
         }
-        let named = |text: String| contents::named(&text);
-        let texts = texts.into_iter().map(|(chain, text)| (chain, named(text)));
-        let mut texts: BTreeMap<Chain, String> = texts.collect();
-        let platform = texts.remove(&Chain::Platform);
-        let platform = platform.unwrap_or_else(|| platform_text(&Document::default()));
-        let names: Vec<Chain> = texts.keys().cloned().collect();
-        let whole = assemble(&platform, texts.values().map(String::as_str));
-        let mut limits = Limits::default();
-        limits.document_bytes *= 4;
-        let parsed = document::parse_zones(&whole, &limits);
+        let (parsed, names) = whole(texts);
         let (safe, new) = (self.safe, &self.new);
         let store = self.engine.store();
         let read = |path: &Path, room| files::read(safe, store, new, path, room);
@@ -413,7 +490,7 @@ impl Maker<'_> {
         if is_off(Safeguard::Check) {
             found.list.clear();
         }
-        Ok(found)
+        found
     }
 
     /// The newest texts of all chains, without those of deleted zones.
@@ -433,6 +510,22 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+/// One document of the texts of chains, read, with files by what they are; and the zones in it, in their order.
+fn whole(mut texts: BTreeMap<Chain, String>) -> (Parsed, Vec<Chain>) {
+    texts
+        .values_mut()
+        .for_each(|text| *text = contents::named(text));
+    let platform = texts.remove(&Chain::Platform);
+    let platform = platform.unwrap_or_else(|| platform_text(&Document::default()));
+    let text = assemble(&platform, texts.values().map(String::as_str));
+    let mut limits = Limits::default();
+    limits.document_bytes *= 4;
+    (
+        document::parse_zones(&text, &limits),
+        texts.into_keys().collect(),
+    )
 }
 
 /// The index of the zone that a problem's path begins with, and the rest of the path.

@@ -1,6 +1,6 @@
 //! What a location tells, as the planner reads it.
 
-use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram};
+use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram, Shift};
 use seawall_model::Share;
 use seawall_proxy::trial::{Counts as Counted, class_begins_at};
 
@@ -54,15 +54,22 @@ pub fn about(
             .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
             .collect(),
         held: report.held.contains(chain),
+        replay: arms.map_or_else(Shift::default, |arms| Shift {
+            judged: arms.replayed.judged,
+            changed: arms.replayed.changed,
+        }),
         ..plan::Report::default()
     }
 }
 
 fn arm(counted: &Counted) -> Arm {
-    let mut own_us = Histogram::default();
-    for (class, count) in counted.durations.iter().enumerate() {
-        own_us.add_many(class_begins_at(class), *count);
-    }
+    let histogram = |classes: &[u64]| {
+        let mut all = Histogram::default();
+        for (class, count) in classes.iter().enumerate() {
+            all.add_many(class_begins_at(class), *count);
+        }
+        all
+    };
     Arm {
         all: Counts {
             requests: counted.requests,
@@ -70,7 +77,8 @@ fn arm(counted: &Counted) -> Arm {
             resets: counted.resets,
             verdict_changed: counted.judged_otherwise,
         },
-        own_us,
+        own_us: histogram(&counted.durations),
+        cpu_us: histogram(&counted.judging),
         ..Arm::default()
     }
 }

@@ -19,7 +19,7 @@ use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
-use seawall_proxy::trial::Live;
+use seawall_proxy::trial::{Live, Mishaps};
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
@@ -177,6 +177,8 @@ impl Worker {
             ran_out: AtomicU64::new(0),
             cache,
             told: Told::default(),
+            mishaps: Mishaps::default(),
+            recent: configuration.state.recent.clone(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -422,7 +424,9 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let mut counted = orders::counted(&self.tried);
+                let requests = self.configuration.state.registry.requests();
+                let totals = self.shared.mishaps.of(requests);
+                let mut counted = orders::counted(&self.tried, totals);
                 counted.switches = self.stands();
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;

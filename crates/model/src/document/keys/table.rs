@@ -89,6 +89,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].name", Text, Required, "The zone's name in commands and Records, unlike any other's: 1 to 253 of letters, digits, `.`, `-`, `_`."),
     key("zone[].hosts", List("host patterns"), Required, "The hosts: `example.com`, `*.example.com` (all below it), `*` (every host). The most specific pattern of all zones wins."),
     key("zone[].redirect_https", Flag, Is("false"), "Whether plain HTTP is redirected to HTTPS."),
+    key("zone[].replay", Flag, Is("true"), "Whether some of the zone's requests (heads, without credentials) stay in memory for minutes: changes are judged by them before clients meet them."),
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
     key("zone[].managed_by", Choice(MANAGERS), Is("\"anyone\""), "Who changes the zone. `file`: it is read-only over the API; files, and who owns the machine, change it."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
