@@ -138,6 +138,10 @@ impl Publisher {
             Ok(Some((manifest, root))) => {
                 let generation = manifest.generation.max(publisher.used.generation);
                 publisher.used.generation = generation;
+                if manifest.ring.is_some() && publisher.packer.rings.is_empty() {
+                    // Its keys are lost: all is encrypted anew.
+                    publisher.used.log = 0;
+                }
                 (publisher.last, publisher.root) = (Some(manifest), root);
             }
             Ok(None) => publisher.used.log = 0,

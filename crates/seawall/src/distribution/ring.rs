@@ -83,7 +83,7 @@ impl Rings {
     /// # Errors
     /// As the store and the disk say.
     pub fn look(&mut self, engine: &mut Engine) -> Result<bool> {
-        if self.ring.newest().is_none() {
+        if self.is_empty() {
             return Ok(false);
         }
         let now = self.recipients(engine)?;
@@ -102,6 +102,11 @@ impl Rings {
             self.keep()?;
         }
         Ok(someone_left)
+    }
+
+    /// Whether there is no key yet.
+    pub fn is_empty(&self) -> bool {
+        self.ring.newest().is_none()
     }
 
     /// Whether there are so many keys that all is to be encrypted anew.
@@ -125,7 +130,7 @@ impl Rings {
         folder: &Folder,
         limits: &Limits,
     ) -> Result<Option<Hash>> {
-        if self.ring.newest().is_none() {
+        if self.is_empty() {
             return Ok(None);
         }
         if let Some(name) = self.kept.object
