@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::bring::{Bringer, Seal};
 use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
-use super::news::{Beside, Looked, News};
+use super::news::{Beside, Looked};
 use super::publisher::now_ms;
 use super::source::Source;
 use crate::data::Data;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::super::from_bundle;
 use super::super::news::{News, change, gone};
-use super::{Follower, Found, Seen};
+use super::{Follower, Found, SEEN, Seen};
 use crate::order::{Change, OnTrial};
 
 /// Versions on trial that are kept.
