@@ -5,7 +5,7 @@
 //!
 //! Not here: what judges ([`Guard::judge_again`](seawall_guard::Guard::judge_again)), and who asks for it (the binary's orders).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use seawall_guard::{Scope, Subject, ZoneId};
 use seawall_model::{ConnFacts, RequestHead};
 use serde::{Deserialize, Serialize};
 
+use crate::kind;
 use crate::snapshot::{Snapshot, Zone};
 
 /// Requests of one zone.
@@ -182,6 +183,16 @@ impl Recent {
             }
         }
         latest
+    }
+
+    /// The kinds of zones that were asked for of late, by their names.
+    pub fn kinds(&self, live: &Snapshot) -> Vec<String> {
+        let latest = self.latest();
+        let zones = latest
+            .iter()
+            .filter_map(|kept| live.zones.named(&kept.zone));
+        let kinds: BTreeSet<usize> = zones.map(|zone| kind::of(zone)).collect();
+        kinds.into_iter().map(kind::name).collect()
     }
 
     /// Judges what is kept of a zone by it as it is and as it would be. `now_ms` is on the monotonic clock.

@@ -103,7 +103,7 @@ impl State {
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
         self.recent
-            .retain(|name| live.zones.named(name).is_some() || others.contains(name));
+            .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));
     }
 
     /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
@@ -112,7 +112,11 @@ impl State {
         let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
         if let (Some(gone), None) = (before, after) {
             self.zone_ids.forget(&gone.name);
-            self.recent.forget(gone.id);
+        }
+        if let Some(before) = before
+            && after.is_none_or(|zone| !zone.replay)
+        {
+            self.recent.forget(before.id);
         }
         if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
             let names = |zone: Option<&Zone>| -> BTreeSet<String> {

@@ -22,12 +22,12 @@ use tokio::time::Instant;
 use crate::certificates::Certificates;
 use crate::connection::http3::Quic;
 use crate::lend::OriginConnections;
+use crate::mishaps::Mishaps;
 use crate::recent::Recent;
 use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
 use crate::told::Told;
-use crate::trial::Mishaps;
 
 /// How many sets of heads a thread keeps for the next requests.
 const KEEP_SCRATCH: usize = 64;

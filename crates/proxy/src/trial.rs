@@ -10,8 +10,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use seawall_guard::{Subject, ZoneId, network_of};
 use seawall_model::RequestHead;
@@ -20,6 +20,7 @@ use seawall_telemetry::{Record, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::kind::{self, KINDS};
 use crate::snapshot::{Snapshot, Zone};
 
 /// All clients, as a share.
@@ -88,6 +89,29 @@ pub struct Arms {
     pub live: Arm,
     /// Requests that the change served.
     pub candidate: Arm,
+    /// Both again for each kind of zone that was asked for ([`kind`]), of what all zones share.
+    kinds: [OnceLock<Box<[Arm; 2]>>; KINDS],
+}
+
+impl Arms {
+    fn of_kind(&self, kind: usize, on_trial: bool) -> Option<&Arm> {
+        let [live, candidate] = &**self.kinds.get(kind)?.get_or_init(Box::default);
+        Some(if on_trial { candidate } else { live })
+    }
+
+    /// The figures of each kind of zone that was asked for, by its name: of what is live, and of the change. Without times.
+    pub fn kinds(&self) -> impl Iterator<Item = (String, [Counts; 2])> {
+        let all = self.kinds.iter().enumerate();
+        all.filter_map(|(kind, arms)| {
+            let counts = |arm: &Arm| Counts {
+                durations: Vec::new(),
+                judging: Vec::new(),
+                ..arm.counts()
+            };
+            let [live, candidate] = &**arms.get()?;
+            Some((kind::name(kind), [counts(live), counts(candidate)]))
+        })
+    }
 }
 
 /// What one side did, since the trial began. Its own answers are counted, not what they were about.
@@ -120,14 +144,14 @@ impl Default for Arm {
 
 /// How a request ended, as far as a trial is concerned.
 pub(crate) struct Ended {
-    how: How,
+    pub(crate) how: How,
     judged_otherwise: bool,
     /// What we took of its time, not the origin.
     own_us: u64,
 }
 
 #[derive(Clone, Copy)]
-enum How {
+pub(crate) enum How {
     Well,
     EdgeError,
     OriginError,
@@ -159,46 +183,6 @@ impl Ended {
                 .saturating_sub(record.origin_us.unwrap_or(0)),
         }
     }
-}
-
-/// What went wrong by the edge's doing since this process began, whatever served it.
-#[derive(Debug, Default)]
-pub struct Mishaps {
-    edge_errors: AtomicU64,
-    resets: AtomicU64,
-}
-
-impl Mishaps {
-    /// A request ended with a fault, or with a status of 500 and more.
-    #[cold]
-    pub(crate) fn count(&self, record: &Record<'_>, fault: Option<Fault>) {
-        let of = match Ended::of(record, fault, false).how {
-            How::EdgeError => &self.edge_errors,
-            How::BrokeOff => &self.resets,
-            How::Well | How::OriginError | How::Refused | How::ByClient => return,
-        };
-        of.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Of so many requests.
-    pub fn of(&self, requests: u64) -> Totals {
-        Totals {
-            requests,
-            edge_errors: self.edge_errors.load(Ordering::Relaxed),
-            resets: self.resets.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// What a process has done since it began, whatever served it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Requests that ended.
-    pub requests: u64,
-    /// As [`Counts::edge_errors`].
-    pub edge_errors: u64,
-    /// As [`Counts::resets`].
-    pub resets: u64,
 }
 
 /// The figures of one side at one time.
@@ -328,8 +312,8 @@ pub struct Chosen<'a> {
     pub snapshot: &'a Snapshot,
     /// The zone in it.
     pub zone: Option<&'a Arc<Zone>>,
-    /// Where it is counted: for the platform's trial, and for the zone's.
-    arms: [Option<&'a Arm>; 2],
+    /// Where it is counted: for the platform's trial, for the zone's, and for zones of its kind in the platform's.
+    arms: [Option<&'a Arm>; 3],
     /// The zone as it is live, where this one is on trial, and what is counted of both.
     live: Option<(&'a Arc<Zone>, &'a Arms)>,
 }
@@ -356,11 +340,12 @@ impl Chosen<'_> {
             lets_in
         };
         // Who comes second finds what both look at near: they take turns.
+        let mut sides = [(&**zone, &arms.candidate), (&**live, &arms.live)];
         if subject.now.is_multiple_of(2) {
-            lets_in(zone, &arms.candidate) != lets_in(live, &arms.live)
-        } else {
-            lets_in(live, &arms.live) != lets_in(zone, &arms.candidate)
+            sides.reverse();
         }
+        let [one, other] = sides.map(|(zone, arm)| lets_in(zone, arm));
+        one != other
     }
 
     #[cold]
@@ -381,7 +366,7 @@ impl Live {
             None => Chosen {
                 snapshot: &self.snapshot,
                 zone: self.zone(authority),
-                arms: [None; 2],
+                arms: [None; 3],
                 live: None,
             },
             Some(trials) => self.choose_among(trials, authority, peer, client),
@@ -400,14 +385,16 @@ impl Live {
             let on_trial = trial.has(client);
             let all: &Self = if on_trial { candidate } else { self };
             let chosen = all.choose_zone(authority, peer, client);
-            let [_, of_zone] = chosen.arms;
+            let [_, of_zone, _] = chosen.arms;
+            let kind = chosen.zone.map(|zone| kind::of(zone));
+            let of_kind = kind.and_then(|kind| trial.arms.of_kind(kind, on_trial));
             let live = if on_trial {
                 self.zone(authority).map(|zone| (zone, &*trial.arms))
             } else {
                 chosen.live
             };
             return Chosen {
-                arms: [Some(trial.arm(on_trial)), of_zone],
+                arms: [Some(trial.arm(on_trial)), of_zone, of_kind],
                 live,
                 ..chosen
             };
@@ -421,7 +408,7 @@ impl Live {
         let unchanged = Chosen {
             snapshot: &self.snapshot,
             zone: live,
-            arms: [None; 2],
+            arms: [None; 3],
             live: None,
         };
         let Some((trials, candidate)) = self.trials.as_ref().and_then(|all| all.zones.as_ref())
@@ -448,7 +435,7 @@ impl Live {
         Chosen {
             snapshot,
             zone,
-            arms: [None, Some(trial.arm(on_trial))],
+            arms: [None, Some(trial.arm(on_trial)), None],
             live: live.filter(|_| on_trial).map(|live| (live, &*trial.arms)),
         }
     }

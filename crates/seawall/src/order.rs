@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use seawall_proxy::mishaps::Totals;
 use seawall_proxy::recent::Replayed;
-use seawall_proxy::trial::{Counts, Totals};
+use seawall_proxy::trial::Counts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,9 @@ pub struct Counted {
     /// What the worker has done since it began.
     #[serde(default)]
     pub totals: Totals,
+    /// The kinds of zones that were asked for of late.
+    #[serde(default)]
+    pub kinds: Vec<String>,
 }
 
 /// What was counted of one trial.
@@ -142,6 +146,9 @@ pub struct Trialed {
     /// Requests of late that both judged before it served anybody.
     #[serde(default)]
     pub replayed: Replayed,
+    /// Of what all zones share, the same for each kind of zone: what is live, and what is on trial.
+    #[serde(default)]
+    pub kinds: Vec<(String, [Counts; 2])>,
 }
 
 /// Puts something into a file for the other side.

@@ -1,6 +1,6 @@
 //! The locations that control knows of, and the last Report of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seawall_control::plan::{self, Location};
 use seawall_model::{Share, Tempo};
@@ -43,6 +43,15 @@ struct Known {
     track: Track,
 }
 
+impl Known {
+    /// The kinds of zones that were asked for there of late.
+    fn kinds(&self) -> BTreeSet<String> {
+        let heard = self.heard.iter();
+        let kinds = heard.flat_map(|(report, _)| &report.counted.kinds);
+        kinds.cloned().collect()
+    }
+}
+
 impl Fleet {
     /// A location on this machine.
     pub fn is_here(&mut self, name: &str) {
@@ -82,6 +91,7 @@ impl Fleet {
             name: name.clone(),
             architecture: known.architecture.clone(),
             drained: known.drained,
+            kinds: known.kinds(),
             ..Location::default()
         };
         self.locations.iter().map(location).collect()

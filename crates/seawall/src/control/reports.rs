@@ -33,6 +33,11 @@ pub fn about(
         .find(of_this)
         .map_or(0, |told| told.2);
     let mut with = arms.map(|arms| arm(&arms.candidate)).unwrap_or_default();
+    let mut base = arms.map(|arms| arm(&arms.live)).unwrap_or_default();
+    for (kind, [live, candidate]) in arms.into_iter().flat_map(|arms| &arms.kinds) {
+        base.kinds.insert(kind.clone(), counts(live));
+        with.kinds.insert(kind.clone(), counts(candidate));
+    }
     // Those that went well are among the requests.
     with.probes.bad = bad;
     plan::Report {
@@ -44,7 +49,7 @@ pub fn about(
             for_ms: *for_ms,
         }),
         with,
-        base: arms.map(|arms| arm(&arms.live)).unwrap_or_default(),
+        base,
         restarts: report
             .restarts
             .iter()
@@ -71,14 +76,18 @@ fn arm(counted: &Counted) -> Arm {
         all
     };
     Arm {
-        all: Counts {
-            requests: counted.requests,
-            edge_5xx: counted.edge_errors,
-            resets: counted.resets,
-            verdict_changed: counted.judged_otherwise,
-        },
+        all: counts(counted),
         own_us: histogram(&counted.durations),
         cpu_us: histogram(&counted.judging),
         ..Arm::default()
+    }
+}
+
+fn counts(counted: &Counted) -> Counts {
+    Counts {
+        requests: counted.requests,
+        edge_5xx: counted.edge_errors,
+        resets: counted.resets,
+        verdict_changed: counted.judged_otherwise,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use seawall_control::plan::Counts;
-use seawall_proxy::trial::Totals;
+use seawall_proxy::mishaps::Totals;
 
 /// At the table's own pace there is a sample each so often.
 const EVERY: Duration = Duration::from_secs(5);

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use seawall_guard::{ZoneId, blame};
 use seawall_model::{Document, HostPattern};
 use seawall_net::clock::monotonic_ms;
+use seawall_proxy::mishaps::Totals;
 use seawall_proxy::recent::Replayed;
 use seawall_proxy::snapshot::{Snapshot, Zone as Served};
-use seawall_proxy::trial::{Arms, Live, Totals, Trial, Trials};
+use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
 
 use super::changes::Finished;
@@ -362,10 +363,12 @@ pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
         live: tried.arms.live.counts(),
         candidate: tried.arms.candidate.counts(),
         replayed: tried.replayed.unwrap_or_default(),
+        kinds: tried.arms.kinds().collect(),
     };
     Counted {
         switches: Vec::new(),
         totals,
+        kinds: Vec::new(),
         trials: tried.iter().map(one).collect(),
     }
 }

@@ -14,12 +14,13 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::mishaps::Mishaps;
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
-use seawall_proxy::trial::{Live, Mishaps};
+use seawall_proxy::trial::Live;
 use seawall_proxy::worker::{self, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
@@ -428,6 +429,7 @@ impl Worker {
                 let totals = self.shared.mishaps.of(requests);
                 let mut counted = orders::counted(&self.tried, totals);
                 counted.switches = self.stands();
+                counted.kinds = self.shared.recent.kinds(&self.shared.slot.load());
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
