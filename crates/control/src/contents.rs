@@ -5,7 +5,7 @@
 //! contents too, a diff shows that a certificate changed without showing it, and whoever has the text knows what belongs to it.
 //!
 //! ```text
-//! #file open 2c26b46b68ffc68ff99b453c1d3041341342d706b23bfd15 1675 "/etc/seawall/a.test.pem"
+//! #file open HASH 1675 "/etc/seawall/a.test.pem"
 //! ```
 //!
 //! Contents lie beside documents in the store, by the SHA-256 of what is kept: of a secret that is what it was encrypted to, so that

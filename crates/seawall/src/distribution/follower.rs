@@ -162,6 +162,11 @@ impl Follower {
         self
     }
 
+    /// Whether files of what is wanted here could not be had yet.
+    pub fn lacks_files(&self) -> bool {
+        self.bringer.is_short()
+    }
+
     /// Where it keeps what it has read.
     pub fn cache(&self) -> Option<&Folder> {
         self.fetcher.cache()
