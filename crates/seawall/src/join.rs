@@ -162,7 +162,7 @@ async fn first(data: &Data, identity: &Identity, up: &cli::Up) -> Result<()> {
             for (change, problems) in &failed {
                 complain(format_args!("{} is not taken: {problems}", change.chain));
             }
-            let is_all = failed.is_empty() && for_all.next().is_none();
+            let is_all = failed.is_empty() && for_all.next().is_none() && !follower.lacks_files();
             let stand = root.as_deref().filter(|_| is_all);
             let document = draft.finish();
             if !document.zones.is_empty() {
