@@ -227,7 +227,7 @@ impl Maker<'_> {
             if let Some(head) = &head
                 && last_by_hand(self.engine, chain)?.is_some_and(|by| !by.starts_with("file:"))
                 // Files that have other contents now are nobody's change of the document.
-                && !self.is_same_document(head, bound)?
+                && (!self.is_same_document(head, bound)? || self.is_as_it_was_read(chain, bound)?)
             {
                 complain(format_args!(
                     "{chain} was changed by {} since the file was taken in (version {}: {}): that stays live. `seawall diff` shows it; \

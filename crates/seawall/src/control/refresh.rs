@@ -1,23 +1,27 @@
 //! Files that have other contents by now, taken in: whoever names them gets a new version with the same document, which is rolled out
 //! as any other. It is looked at a start of control and at SIGHUP, whoever made the version that names them.
 //!
-//! A file that is not there any more is no change: its content is in the store, and stays in use. What does not fit together, such as
+//! What somebody has gone back from stays so: files that hold what they held when a version was made of them last are no change. Neither is a
+//! file that is not there any more: its content is in the store, and stays in use. What does not fit together, such as
 //! a certificate whose key is still the old one, is told, and left for the next time.
 
 use std::collections::BTreeSet;
 
 use seawall_control::contents;
 use seawall_control::store::{Change as StoreChange, StoreError, Subject};
+use seawall_control::version::Hash;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Problems, document};
 
 use super::Control;
 use super::asks::NotMade;
-use super::files::Binder;
+use super::files::{Binder, Bound};
 use super::make::{By, CHAINS, Maker};
 use crate::order::Chain;
 use crate::say::{complain, say};
 
+/// Versions that are looked through for the last one that was read from files.
+const LOOKED_AT: usize = 20;
 /// Private keys that are named when a location leaves.
 const NAMED: usize = 20;
 /// Who makes such versions.
@@ -53,6 +57,9 @@ impl Maker<'_> {
                 {
                     continue;
                 }
+                if self.is_as_it_was_read(&head.chain, &bound)? {
+                    continue;
+                }
                 let chain = head.chain.clone();
                 let kind = match chain {
                     Chain::Platform => Kind::Platform,
@@ -86,6 +93,23 @@ impl Maker<'_> {
         );
         complain(&why);
         Ok(Some(why))
+    }
+
+    /// Whether files hold what they held when a version of the chain was made of them last, whatever became of it since.
+    pub(super) fn is_as_it_was_read(
+        &mut self,
+        chain: &Chain,
+        bound: &Bound,
+    ) -> Result<bool, StoreError> {
+        let history = self.engine.store().history(chain, None, LOOKED_AT)?;
+        let is_new = |nth: usize, hash: Hash| {
+            let mut before = history.iter().skip(nth + 1);
+            !before.any(|version| version.hash == hash)
+        };
+        // A version that is another one again is somebody's way back.
+        let mut versions = history.iter().enumerate();
+        let read = versions.find(|(nth, version)| is_new(*nth, version.hash));
+        Ok(read.is_some_and(|(_, version)| version.hash == Hash::of(bound.text.as_bytes())))
     }
 }
 

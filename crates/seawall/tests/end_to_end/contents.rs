@@ -279,4 +279,15 @@ fn one_machine_serves_what_was_versioned() {
     let output = crate::fleet::seawall(&words, &up.data());
     assert!(output.status.success(), "{output:?}");
     is_shown(&up, &first);
+    // Whoever went back from what the files hold has the last word, until they hold something else.
+    up.signal(libc::SIGHUP);
+    let other = "schema = 1\n[[zone]]\nname = \"b.test\"\nhosts = [\"b.test\"]\norigin = [{ url = \"sample\" }]\n";
+    let other = up.folder().write("other.toml", other);
+    let words = ["apply", other.to_str().unwrap(), "--wait", "--approve"];
+    let output = crate::fleet::seawall(&words, &up.data());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shown(&up, "a"), first);
+    let third = make(up.folder(), "a");
+    up.signal(libc::SIGHUP);
+    is_shown(&up, &third);
 }
