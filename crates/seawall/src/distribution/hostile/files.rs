@@ -207,17 +207,17 @@ fn what_is_not_what_its_version_says_is_refused_at_once() {
             (named(6, b"another", false), &none, false),
         ];
         for (nth, (named, object, is_good)) in cases.into_iter().enumerate() {
-            let version = |files| Version {
-                number: nth as u64 + 1,
-                document: bound("schema = 1\n", vec![named.clone()]),
-                files,
-            };
-            let files = vec![File {
+            let file = File {
                 path: "/list".into(),
                 object: object.name(),
-            }];
+            };
+            let version = Version {
+                number: nth as u64 + 1,
+                document: bound("schema = 1\n", vec![named]),
+                files: vec![file],
+            };
             let chain = Chain::Platform;
-            let brought = bringer.bring(&fetcher, 0, None, &chain, &version(files));
+            let brought = bringer.bring(&fetcher, 0, None, &chain, &version);
             assert_eq!(brought.await, is_good, "{nth}");
             assert_eq!(bringer.undelivered().len(), nth, "{nth}");
         }
