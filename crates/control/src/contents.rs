@@ -11,7 +11,7 @@
 //! Contents lie beside documents in the store, by the SHA-256 of what is kept: of a secret that is what it was encrypted to, so that
 //! nothing of it is in the log. Not here: reading files, encrypting.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use seawall_model::Document;
 use seawall_model::document::Zone;
@@ -104,7 +104,7 @@ pub fn named(document: &Document) -> Vec<&PathBuf> {
 }
 
 /// Whether a file is a secret: named as a key by any zone, or with a private key in it.
-pub fn is_secret(document: &Document, path: &PathBuf, content: &[u8]) -> bool {
+pub fn is_secret(document: &Document, path: &Path, content: &[u8]) -> bool {
     let is_key = |zone: &Zone| zone.keys().any(|key| key == path);
     let mut parts = content.windows(PRIVATE.len());
     document.zones.iter().any(is_key)
