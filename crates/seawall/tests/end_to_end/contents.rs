@@ -169,7 +169,8 @@ fn opens(edge: &Up, control: &Control) -> bool {
     let kept = std::fs::read(control.data().join("keys/ring.json")).unwrap();
     let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
     let name = kept["object"].as_str().unwrap();
-    let path = format!("published/objects/{}/{}", &name[..2], &name[2..]);
+    let (head, rest) = name.split_at(2);
+    let path = format!("published/objects/{head}/{rest}");
     let packed = std::fs::read(control.data().join(path)).unwrap();
     let name = Hash::parse(name).unwrap();
     Ring::open(&name, &packed, &key, &Limits::default()).is_ok()
@@ -199,7 +200,9 @@ fn a_private_key_is_nowhere_but_where_it_is_used() {
         is_shown(&ams, &renewed);
     }
     // The first bytes of each private key itself: what stands before them in PKCS #8 is the same for all.
-    let markers = keys.iter().map(|key| &key.lines().nth(1).unwrap()[48..64]);
+    let markers = keys
+        .iter()
+        .map(|key| key.lines().nth(1).unwrap().get(48..64).unwrap());
     let markers: Vec<&str> = markers.collect();
     let (_, backup) = control.asks(&["backup", control.folder().join("b").to_str().unwrap()]);
     let mut told = vec![backup, control.log(), ams.log()];
