@@ -105,7 +105,7 @@ pub enum Command {
     Control(Box<Control>),
     /// Compiles parts of documents from its input; the agent starts it
     #[command(hide = true)]
-    Trial,
+    Trial(Trial),
     /// The process that serves requests; the edge starts it
     #[command(hide = true)]
     Worker(Box<Worker>),
@@ -201,6 +201,14 @@ pub struct Doctor {
     pub json: bool,
     #[command(flatten)]
     pub up: Up,
+}
+
+/// Flags of `trial`.
+#[derive(Args)]
+pub struct Trial {
+    /// Where contents of files lie
+    #[arg(long)]
+    pub contents: Option<PathBuf>,
 }
 
 /// Flags of `up`.

@@ -284,6 +284,7 @@ impl Control {
         })];
         changes.extend(barred(&entry).map(StoreChange::Event));
         self.engine.append_by(by, Vec::new(), changes)?;
+        self.tell_what_it_has_seen(location)?;
         self.places_changed();
         Ok(asks::Answer::Done)
     }
