@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -21,9 +20,9 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
+use super::Common;
 use super::cid::{Issuer, Place};
 use super::connection::Connection;
-use super::{Common, steer};
 
 /// Reads of a turn: then others of the thread have theirs.
 const READS: usize = 16;
@@ -39,45 +38,14 @@ const WAITING: u64 = 64 * 1024;
 pub struct Group {
     sockets: Vec<std::net::UdpSocket>,
     generation: u8,
-    /// Why the kernel does not bring datagrams to their threads, if it does not.
-    pub unsteered: Option<io::Error>,
 }
 
 impl Group {
-    /// Of sockets that are bound already, one for each thread, in their order. `leaves`: another process has sockets in the
-    /// same group that were bound before these, and replaces its own by them.
-    pub fn given(
-        sockets: Vec<std::net::UdpSocket>,
-        generation: u8,
-        leaves: Option<steer::Range>,
-    ) -> Self {
-        let threads = sockets.len() as u16;
-        let steered = match (sockets.first(), leaves) {
-            (Some(socket), Some(leaves)) => {
-                let comes = steer::Range {
-                    generation,
-                    base: leaves.base + leaves.threads,
-                    threads,
-                };
-                steer::attach_two(socket.as_fd(), comes, leaves)
-            }
-            (Some(socket), None) if threads > 1 => {
-                steer::attach(socket.as_fd(), generation, threads)
-            }
-            _ => Ok(()),
-        };
-        Self {
-            unsteered: steered.err(),
-            ..Self::of(sockets, generation)
-        }
-    }
-
-    /// Of sockets that are bound, one for each thread.
-    pub(super) fn of(sockets: Vec<std::net::UdpSocket>, generation: u8) -> Self {
+    /// Of sockets that are bound already, one for each thread, in their order.
+    pub fn of(sockets: Vec<std::net::UdpSocket>, generation: u8) -> Self {
         Self {
             sockets,
             generation,
-            unsteered: None,
         }
     }
 

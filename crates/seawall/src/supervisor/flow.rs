@@ -286,6 +286,7 @@ impl Supervisor {
             return;
         };
         let _ = std::fs::remove_file(self.data.path(format!("worker-{pid}.sock")));
+        self.datagrams.ended(charge.generation);
         if self.stopping.is_some() {
             if self.workers.is_empty() {
                 self.ends = Some(End::Code(0));

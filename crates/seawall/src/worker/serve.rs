@@ -71,8 +71,6 @@ pub struct Worker {
     plan: Plan,
     sockets: Vec<(Socket, OwnedFd)>,
     datagrams: Datagrams,
-    /// Addresses for which there are UDP sockets.
-    has_datagrams: Vec<SocketAddr>,
     /// What is written in the document that is live, without its zones.
     pub(super) live: Document,
     /// What serves, as far as it is not on disk.
@@ -196,7 +194,6 @@ impl Worker {
         let mut worker = Self {
             stands,
             datagrams: Datagrams::new(threads, https, generation),
-            has_datagrams: Vec::new(),
             configured: Arc::new(AtomicU64::new(0)),
             log,
             threads: Vec::new(),
@@ -406,10 +403,17 @@ impl Worker {
                 let word = FromWorker::Serving(self.serving.clone());
                 wire.say(&word, &[secrets.as_fd()])?;
             }
-            ToWorker::Datagrams { address, leaves } => {
-                self.datagrams.give(&self.shared, address, files, leaves);
-                self.has_datagrams.push(address);
+            ToWorker::Datagrams {
+                address,
+                leaves,
+                steered,
+            } => {
+                if !steered {
+                    self.datagrams.steer(address, &files, leaves);
+                }
+                self.datagrams.give(&self.shared, address, files);
             }
+            ToWorker::Place(place) => self.datagrams.keep(place, files),
             ToWorker::HandOver => {
                 self.running = None;
                 self.state_lock = None;
@@ -486,10 +490,12 @@ impl Worker {
             serves: self.serves && self.ending.is_none(),
             plan: self.plan.clone(),
             serving: self.serving.clone(),
-            datagrams: self.has_datagrams.clone(),
+            datagrams: self.datagrams.addresses.clone(),
+            place: None,
         };
         let secrets = self.secrets()?;
         let files = [self.page.file(), secrets.as_fd()];
+        self.datagrams.tell_places(wire, &here, files)?;
         wire.say(&FromWorker::Here(here), &files)?;
         for part in self.sockets.chunks(FILES) {
             let (told, files): (Vec<_>, Vec<_>) = part
