@@ -20,9 +20,9 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::Common;
 use super::cid::{Issuer, Place};
 use super::connection::Connection;
+use super::{Common, Unproven};
 
 /// Reads of a turn: then others of the thread have theirs.
 const READS: usize = 16;
@@ -257,6 +257,12 @@ impl Endpoint {
         self.doors.get(usize::from(place.thread))
     }
 
+    /// Whether the id that it names has the form of those that this worker issues.
+    fn looks_ours(&self, datagram: &[u8]) -> bool {
+        let place = Place::of_datagram(datagram);
+        place.is_some_and(|place| place.generation == self.place.generation)
+    }
+
     fn receive<G>(
         self: &Rc<Self>,
         from: SocketAddr,
@@ -280,12 +286,12 @@ impl Endpoint {
             None => {}
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(connection) = self.connections.borrow().get(&handle) {
-                    connection.receive(event);
+                    connection.receive(event, bytes.len(), self.looks_ours(bytes));
                 }
             }
             Some(DatagramEvent::Response(transmit)) => self.answer(&transmit, &output),
             Some(DatagramEvent::NewConnection(incoming)) => {
-                self.arrive(incoming, &mut output, judge, serve);
+                self.arrive(incoming, bytes, &mut output, judge, serve);
             }
         }
         *self.output.borrow_mut() = output;
@@ -294,6 +300,7 @@ impl Endpoint {
     fn arrive<G>(
         self: &Rc<Self>,
         incoming: Incoming,
+        bytes: &[u8],
         output: &mut Vec<u8>,
         judge: &mut impl FnMut(Arrival) -> Verdict<G>,
         serve: &mut impl FnMut(Rc<Connection>, G),
@@ -314,8 +321,10 @@ impl Endpoint {
                 match accepted {
                     Ok((handle, connection)) => {
                         self.half_open.set(self.half_open.get() + 1);
+                        let (proven, looks_ours) = (arrival.validated, self.looks_ours(bytes));
+                        let unproven = Unproven::new(bytes.len(), proven, looks_ours);
                         let connection =
-                            Connection::new(self.clone(), handle, connection, arrival.validated);
+                            Connection::new(self.clone(), handle, connection, proven, unproven);
                         self.connections
                             .borrow_mut()
                             .insert(handle, connection.clone());
