@@ -42,6 +42,7 @@ use charge::{Charge, Phase};
 use datagrams::Datagrams;
 use judge::Judge;
 use process::{Ended, Process};
+pub use sockets::notify;
 use sockets::{Given, Sockets};
 use spare::Spare;
 
@@ -288,6 +289,7 @@ impl Supervisor {
         if serving.is_some() {
             self.judge = record::restore(&self.data);
             self.announced = true;
+            notify("READY=1", None);
             complain("a supervisor is back: it goes on with the worker that serves");
             self.serving_again();
             // The flags may be others than those that the worker was started with.

@@ -19,6 +19,7 @@ use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
 use crate::start::{self, Start};
+use crate::supervisor::notify;
 use crate::supervisor::process::{Ended, Process};
 use crate::wire::Wire;
 
@@ -345,6 +346,8 @@ impl Up {
     fn told(&mut self, reply: Reply, supervisor: &Supervisor) -> Option<PathBuf> {
         match reply {
             Reply::Serving { up } if supervisor.adopted => {
+                // The supervisor told a service manager long ago, which waits for us to say so.
+                notify("READY=1", None);
                 say(format_args!(
                     "Seawall serves already, supervised by {}: this `up` goes on with it{}",
                     supervisor.process.pid(),

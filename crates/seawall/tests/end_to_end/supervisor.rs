@@ -460,13 +460,7 @@ fn a_service_manager_gives_sockets_and_is_told() {
         "it is served on the socket that was given"
     );
     assert_eq!(curl(&[&up.url("/")]).status, 200);
-    let mut heard = String::new();
-    while !heard.contains("READY=1") {
-        let mut bytes = [0; 256];
-        let length = told.recv(&mut bytes).expect("the manager is told");
-        heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
-        heard.push('\n');
-    }
+    let heard = until_ready(&told);
     for name in ["seawall-http-0", "seawall-https-1", "seawall-admin-0"] {
         assert!(
             heard.contains(&format!("FDSTORE=1\nFDNAME={name}")),
@@ -477,4 +471,33 @@ fn a_service_manager_gives_sockets_and_is_told() {
     send(worker, libc::SIGKILL);
     another(&up.data(), "worker", worker);
     assert_eq!(curl(&[&up.url("/")]).status, 200);
+    // A supervisor, and then an `up`, that takes over what serves says so too: the manager waits for it.
+    let supervisor = pid(&up.data(), "supervisor");
+    send(supervisor, libc::SIGKILL);
+    until_ready(&told);
+    send(up.pid(), libc::SIGKILL);
+    let mut next = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    next.arg("up").arg("--data").arg(up.data());
+    let next = next.env("NOTIFY_SOCKET", up.data().join("../notify"));
+    let mut next = next
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until_ready(&told);
+    next.kill().unwrap();
+    next.wait().unwrap();
+    end_all(&up.data());
+}
+
+/// What a service manager is told up to that it serves.
+fn until_ready(told: &UnixDatagram) -> String {
+    let mut heard = String::new();
+    while !heard.contains("READY=1") {
+        let mut bytes = [0; 256];
+        let length = told.recv(&mut bytes).expect("the manager is told");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        heard.push('\n');
+    }
+    heard
 }
