@@ -150,7 +150,7 @@ impl Worker {
             descriptors,
             threads,
             listeners.iter().map(Vec::len).sum::<usize>() + sockets.len(),
-        );
+        )?;
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());

@@ -476,9 +476,8 @@ fn a_service_manager_gives_sockets_and_is_told() {
     send(supervisor, libc::SIGKILL);
     until_ready(&told);
     send(up.pid(), libc::SIGKILL);
-    let mut next = Command::new(env!("CARGO_BIN_EXE_seawall"));
-    next.arg("up").arg("--data").arg(up.data());
-    let next = next.env("NOTIFY_SOCKET", up.data().join("../notify"));
+    let mut next = command(&up.data());
+    next.env("NOTIFY_SOCKET", up.data().join("../notify"));
     let mut next = next
         .stdin(Stdio::null())
         .stdout(Stdio::null())
