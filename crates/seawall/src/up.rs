@@ -20,7 +20,7 @@ use crate::say::{complain, say};
 use crate::signals::Signals;
 use crate::start::{self, Start};
 use crate::supervisor::notify;
-use crate::supervisor::process::{Ended, Process};
+use crate::supervisor::process::{Ended, Process, let_go};
 use crate::wire::Wire;
 
 /// How long a supervisor that holds its lock may take to listen.
@@ -28,6 +28,8 @@ const LISTENS: Duration = Duration::from_secs(10);
 /// The first wait before a supervisor is started in place of one that died, and the longest.
 const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether children have ended that others left to us.
+const LOOK: Duration = Duration::from_secs(1);
 /// Who lived for so long died of something new.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -294,8 +296,15 @@ impl Up {
         if let Some(stop) = &self.stops {
             let _ = supervisor.wire.say(stop, &[]);
         }
+        let is_first = std::process::id() == 1;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
+                _ = look.tick(), if is_first => {
+                    let control = self.control.as_ref().map(|control| control.process.pid());
+                    let ours: Vec<i32> = control.into_iter().chain([supervisor.process.pid()]).collect();
+                    let_go(&ours);
+                }
                 request = signals.next(&self.program) => {
                     if matches!(request, Request::Reload)
                         && let Some(control) = &self.control

@@ -156,6 +156,26 @@ impl Process {
     }
 }
 
+/// Lets children go that have ended and that nobody waits for: to the first process of a container come all whose parents have died.
+/// `ours` are waited for elsewhere.
+pub fn let_go(ours: &[i32]) {
+    loop {
+        // SAFETY: of this struct all bytes may be nought.
+        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let looks = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the pointer is to a struct of the call's that outlives it.
+        let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, looks) };
+        // SAFETY: it was filled in for a child that has ended, and is nought otherwise.
+        let pid = unsafe { told.si_pid() };
+        // One of ours is let go in a moment by who waits for it; those behind it have time.
+        if done != 0 || pid == 0 || ours.contains(&pid) {
+            return;
+        }
+        // SAFETY: a child of ours that has ended, whose status nobody wants to know.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
 fn is_readable(file: i32) -> bool {
     let mut look = libc::pollfd {
         fd: file,
