@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::origin::Held;
 use crate::supervisor::{another, pid, rounds};
 use crate::tools::{Server, curl};
-use crate::up::{Folder, Up, command, send, until};
+use crate::up::{Folder, Up, command, patience, send, until};
 
 fn client(at: SocketAddr, scene: &str, flags: &[&str]) -> Command {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
@@ -498,17 +498,33 @@ fn however_many_workers_leave_each_ends_what_it_has_begun_and_the_last_one_gets_
     is_answered(&up);
 }
 
-/// What arrives while no worker is there waits for the next one, as connections do.
+/// What arrives while no worker is there waits for the next one, as connections do: one datagram, which is not sent again. It is of a
+/// version that nobody speaks, so each is answered (RFC 9000 §6.1).
 #[test]
-fn a_client_that_comes_while_a_worker_is_replaced_is_answered() {
+fn what_comes_while_a_worker_is_replaced_waits_for_the_next_one() {
     let up = Up::before(&Held::start().url());
     is_answered(&up);
+    let mut datagram = vec![0xc0, 0xfa, 0xce, 0xb0, 0x0c, 8];
+    datagram.extend([7; 8]);
+    datagram.push(8);
+    datagram.extend([9; 8]);
+    datagram.resize(1200, 0);
     for _ in 0..rounds(2, 50) {
         let worker = pid(&up.data(), "worker");
         send(worker, libc::SIGKILL);
-        let answer = play(up.https(), "get", &["--path=/.seawall/trace"]);
-        assert_eq!(answer["status"], 200, "{answer}");
+        until("its death", || {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z")).then_some(())
+        });
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(patience())).unwrap();
+        client.connect(up.https()).unwrap();
+        client.send(&datagram).unwrap();
+        let mut answer = [0; 1500];
+        let length = client.recv(&mut answer).expect("the next worker's answer");
+        assert_eq!(answer[1..5], [0; 4], "{:02x?}", &answer[..length]);
         another(&up.data(), "worker", worker);
+        is_answered(&up);
     }
 }
 
