@@ -450,7 +450,7 @@ fn upgrade(up: &Up) {
 }
 
 fn is_answered(up: &Up) {
-    for _ in 0..4 {
+    for _ in 0..2 {
         let answer = play(up.https(), "get", &["--path=/.seawall/trace"]);
         assert_eq!(answer["status"], 200, "{answer}");
     }
@@ -458,7 +458,7 @@ fn is_answered(up: &Up) {
 
 /// A request that has begun, and the origin's end of it.
 fn begun(up: &Up, origin: &Held) -> (Going, std::net::TcpStream) {
-    let mut going = Going::begin(up, "slow", &[]);
+    let mut going = Going::begin(up, "slow", &["--seconds=120"]);
     let mut body = origin.next().begin(10);
     body.write_all(b"begin").unwrap();
     assert_eq!(going.line(), "begun");
