@@ -27,6 +27,7 @@ mod places;
 mod rates;
 mod reference;
 mod reserved;
+pub mod rule_sets;
 mod runner;
 mod stage;
 pub mod stages;
@@ -35,7 +36,7 @@ mod trail;
 mod verdict;
 
 pub use admitted::{Admitted, BackgroundMethod};
-pub use assemble::{Assembly, ZoneInput};
+pub use assemble::{Assembly, Files, NoFiles, ZoneInput};
 pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS, set_speed};
 pub use cleared::{Cleared, EdgeMade};
 pub use clients::{ClientKey, ClientTable, Counted, InProgress, Limit, Window, network_of};
@@ -49,8 +50,8 @@ pub use reference::{endpoints_markdown, stages_markdown};
 pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
 pub use stage::{
-    BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,
-    ResponseView, Seam, Seams, Sieve, Stage, StageDef, Transform,
+    BodyStage, Budget, Follow, Following, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef,
+    ResponseStage, ResponseView, Seam, Seams, Sieve, Stage, StageDef, Tell, Transform, Wants,
 };
 pub use states::{StageCounts, States, ZoneId};
 pub use trail::{Entry, Trail};

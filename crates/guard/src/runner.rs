@@ -249,6 +249,7 @@ impl Guard {
             }
         };
         trail.fuel += run.fuel.used();
+        trail.skip = run.skip;
         judged
     }
 

@@ -443,6 +443,14 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.endpoint(known, zone, admitted.head(), parts)).await;
             }
         }
+        if zone.guard.has_body_stages() {
+            let before = parts.trail.get_mut().fuel;
+            let inspected = self.inspect(zone, &admitted, &subject, parts);
+            share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
+            if let Err(refusal) = inspected {
+                return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
+            }
+        }
         match zone.origins.first().map(|origin| &origin.at) {
             Some(Place::Sample) => {
                 return Box::pin(self.sample(zone, admitted.head(), parts)).await;
@@ -451,14 +459,6 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.files(zone, site, &admitted, parts)).await;
             }
             _ => {}
-        }
-        if zone.guard.has_body_stages() {
-            let before = parts.trail.get_mut().fuel;
-            let inspected = self.inspect(zone, &admitted, &subject, parts);
-            share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
-            if let Err(refusal) = inspected {
-                return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
-            }
         }
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
@@ -541,10 +541,9 @@ impl<'a> Exchange<'a, '_> {
         subject: &Subject<'_>,
         parts: &mut Parts,
     ) -> Result<(), Box<Refusal>> {
-        if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket {
-            return Ok(());
-        }
         let length = match self.arrived.framing {
+            // There is no body, or what comes instead is none.
+            _ if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket => Some(0),
             Framing::Length(length) => Some(length),
             _ => None,
         };

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use seawall_guard::Files;
 use seawall_model::Document;
 use seawall_model::document::Zone;
+use seawall_waf::{Folder, MOST_BYTES, MOST_FILES};
 
 use crate::compile::digest::{Bytes, Digest};
 
@@ -36,6 +38,18 @@ impl Materials {
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
         let mut files = BTreeMap::new();
         let mut left = ALL;
+        for path in document
+            .zones
+            .iter()
+            .filter_map(|zone| zone.waf.ruleset.as_ref())
+        {
+            files.entry(path.clone()).or_insert_with(|| {
+                let bytes = rules(&base.join(path))?;
+                left = left.saturating_sub(bytes.len() as u64);
+                let content = Digest::of(&Bytes(&bytes));
+                Ok(Material { bytes, content })
+            });
+        }
         let lists = document.lists.values();
         let lists = lists
             .filter_map(|list| Some((list.file.as_ref()?, LARGEST_LIST)))
@@ -133,6 +147,61 @@ impl Materials {
     /// A number for it: it changes when that does.
     pub fn self_signed_content(&self) -> u64 {
         self.self_signed_content
+    }
+}
+
+impl Files for Materials {
+    fn file(&self, path: &Path) -> Result<(&[u8], u64), String> {
+        Ok((Self::file(self, path)?, self.content(path)))
+    }
+}
+
+/// Reads a rule set, packed into one piece: a folder, of which only what belongs to a rule set is read, or a file of rules.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn rules(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    let mut files = Vec::new();
+    let mut left = MOST_BYTES as u64;
+    let mut take = |path: &Path, name: String| {
+        let bytes = read(path, left, left)?;
+        left -= bytes.len() as u64;
+        files.push((name, bytes));
+        if files.len() > MOST_FILES {
+            return Err(format!("{shown} has more than {MOST_FILES} files of rules"));
+        }
+        Ok(())
+    };
+    if std::fs::metadata(path).map_err(told)?.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(".conf").unwrap_or(&name);
+        take(path, format!("{name}.conf"))?;
+    } else {
+        for part in ["", "rules", "plugins"] {
+            let Ok(entries) = std::fs::read_dir(path.join(part)) else {
+                continue;
+            };
+            for entry in entries {
+                let entry = entry.map_err(told)?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let name = match part {
+                    "" => name,
+                    part => format!("{part}/{name}"),
+                };
+                if Folder::wants(&name) && entry.path().is_file() {
+                    take(&entry.path(), name)?;
+                }
+            }
+        }
+    }
+    let folder = Folder::of(files);
+    match folder.is_empty() {
+        true => Err(format!(
+            "{shown} has no rules: no *.conf in it, nor in its folder rules"
+        )),
+        false => Ok(folder.pack()),
     }
 }
 

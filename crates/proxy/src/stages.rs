@@ -2,7 +2,7 @@
 
 use seawall_guard::StageDef;
 use seawall_guard::stages::{
-    body, ddos, hotlink, hygiene, lists, maintenance, rate, rules, transform,
+    body, ddos, hotlink, hygiene, lists, maintenance, rate, rules, transform, waf,
 };
 
 /// All stages, in order.
@@ -15,6 +15,7 @@ pub static STAGES: &[&StageDef] = &[
     &rules::DEF,
     &rate::DEF,
     &body::DEF,
+    &waf::DEF,
     &hygiene::DEF,
 ];
 

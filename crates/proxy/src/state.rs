@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
+use seawall_net::clock::monotonic_us;
 use seawall_net::outward::Outward;
 use seawall_net::tls::kept::Keys;
 use seawall_net::tls::tickets::TicketKeys;
@@ -19,6 +20,7 @@ use crate::compile::{Changed, Refused};
 use crate::origin::Members;
 use crate::recent::Recent;
 use crate::snapshot::Zone;
+use crate::thread::unix_us;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
@@ -105,6 +107,18 @@ impl State {
         self.guard.sweep();
         self.recent
             .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));
+        let wall = unix_us().saturating_sub(monotonic_us());
+        self.guard.set_wall(wall / 1_000);
+        self.warm();
+    }
+
+    /// Has rule sets warmed that are new, by a thread of its own: requests do not wait for it.
+    fn warm(&self) {
+        for set in self.guard.rule_sets.to_warm() {
+            let builder = std::thread::Builder::new().name("waf-warm".into());
+            // Without it the first requests cost more, and nothing else.
+            let _ = builder.spawn(move || set.warm());
+        }
     }
 
     /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
@@ -126,6 +140,7 @@ impl State {
             self.certificates
                 .change_wanted(&names(before), names(after));
         }
+        self.warm();
     }
 
     /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.

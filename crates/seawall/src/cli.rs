@@ -5,6 +5,7 @@ mod backup;
 mod drill;
 mod fleet;
 mod keys;
+mod waf;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use drill::Drill;
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
 pub use keys::{Keys, KeysWhat};
+pub use waf::{Waf, WafPlay, WafWhat};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -110,6 +112,9 @@ pub enum Command {
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Play requests against a rule set of the web application firewall, offline, and tell why
+    #[command(after_help = waf::EXAMPLES)]
+    Waf(Waf),
     /// Re-enact outages on this machine, and show what clients see
     #[command(after_help = drill::EXAMPLES)]
     Drill(Drill),

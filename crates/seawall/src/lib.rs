@@ -49,6 +49,7 @@ mod trouble;
 mod unkept;
 mod up;
 mod upgrade;
+mod waf;
 mod wire;
 mod worker;
 
@@ -98,6 +99,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Backup(flags) => backup::backup(&flags),
         cli::Command::Restore(flags) => backup::restore(&flags),
         cli::Command::Token(token) => ask::token(&token),
+        cli::Command::Waf(flags) => waf::run(&flags),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

@@ -93,6 +93,16 @@ pub const CASES: &[Case] = &[
         ],
     },
     Case {
+        stage: "waf",
+        documents: &[
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'",
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'\nresponses = true\nlonger = 'pass'\nbody_limit = '1KiB'\n\
+             debug_header = ['192.0.2.0/24']",
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'\nthreshold = 1\nbody_limit = '0B'\n\
+             [[zone.waf.exception]]\nrules = ['3']\npaths = ['/api*']",
+        ],
+    },
+    Case {
         stage: "hygiene",
         documents: &[
             "[zone.hygiene]\nmode = '{mode}'\nremove = ['server', 'X-Powered-By', 'x-many']",

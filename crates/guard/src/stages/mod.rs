@@ -14,3 +14,4 @@ pub mod rate;
 pub mod rules;
 mod targets;
 pub mod transform;
+pub mod waf;

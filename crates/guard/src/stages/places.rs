@@ -49,6 +49,7 @@ impl Place {
             stages: &[def],
             lists: &lists,
             bounds: &Bounds::default(),
+            files: &kit::Samples,
             https_port: 443,
             states: &Arc::new(States::new([def.name], 10_000)),
         };

@@ -28,6 +28,7 @@ mod skip;
 mod tests;
 mod up;
 mod value;
+mod waf;
 mod weight;
 mod write;
 mod zone;
@@ -58,6 +59,7 @@ pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
+pub use waf::{WafException, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;

@@ -16,6 +16,7 @@ use super::origin::{HealthCheck, Passive, Retry, Timeouts};
 use super::rate::{RateLimit, ZoneRate};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
+use super::waf::ZoneWaf;
 use super::write::Entries;
 use super::zone::{Certificate, Hsts, Tls};
 use crate::problem::Wrong;
@@ -79,6 +80,8 @@ pub struct ZoneSettings {
     pub hygiene: ZoneHygiene,
     /// The stage `transform`: `redirect_https` and `request_headers`.
     pub transform: ZoneTransform,
+    /// The stage `waf`: rules in SecLang.
+    pub waf: ZoneWaf,
     /// Whether the zone answers 503 with a page that says why.
     pub maintenance: Maintenance,
 }
@@ -114,6 +117,7 @@ impl Default for ZoneSettings {
             hotlink: ZoneHotlink::default(),
             hygiene: ZoneHygiene::default(),
             transform: ZoneTransform::default(),
+            waf: ZoneWaf::default(),
             maintenance: Maintenance::default(),
         }
     }
@@ -134,6 +138,7 @@ impl ZoneSettings {
         let own = own.into_iter().flatten();
         own.chain(&mut self.tls.client_ca)
             .chain(&mut self.maintenance.page)
+            .chain(&mut self.waf.ruleset)
     }
 
     pub(super) fn read(reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) -> Self {
@@ -227,6 +232,11 @@ impl ZoneSettings {
             &mut self.transform,
             reader.table("transform").map(ZoneTransform::read),
         );
+        let read = reader.table("waf");
+        put(
+            &mut self.waf,
+            read.map(|reader| ZoneWaf::read(reader, lists)),
+        );
         let read = reader.table("maintenance");
         put(
             &mut self.maintenance,
@@ -279,6 +289,7 @@ impl ZoneSettings {
         entries.table_if("hotlink", self.hotlink.entries());
         entries.table_if("hygiene", self.hygiene.entries());
         entries.table_if("transform", self.transform.entries());
+        entries.table_if("waf", self.waf.entries());
         entries.table_if("maintenance", self.maintenance.entries());
     }
 }

@@ -120,6 +120,7 @@ impl Zone {
         let own = own.into_iter().flatten();
         own.chain(&self.tls.client_ca)
             .chain(&self.maintenance.page)
+            .chain(&self.waf.ruleset)
             .chain(origins)
     }
 
@@ -127,6 +128,7 @@ impl Zone {
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let names_none = self.tls.client_ca.is_none()
             && self.maintenance.page.is_none()
+            && self.waf.ruleset.is_none()
             && !matches!(self.tls.certificate, Certificate::Files(_));
         // What names none goes on to be shared.
         let settings = (!names_none).then(|| Arc::make_mut(&mut self.settings));
@@ -146,6 +148,7 @@ impl Zone {
             &self.lists.allow,
             &self.lists.only,
             &self.maintenance.allow,
+            &self.waf.debug_header,
         ];
         lists.into_iter().flatten().filter_map(|list| match list {
             ListRef::Named(name) => Some(name.as_str()),

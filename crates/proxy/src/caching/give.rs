@@ -179,6 +179,7 @@ impl<'a> Exchange<'a, '_> {
             self.refusal = Some(refusal);
             Fault::TurnedAway
         })?;
+        trail.tell(&mut parts.to_client);
         let last = Line(&parts.ray_line);
         let out = outgoing::response(cleared, RESPONSE_SKIP, &parts.to_client, last, body);
         if self.thread.is_leaving() {

@@ -14,8 +14,8 @@ use seawall_model::document::{
     Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
     Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
     Protocol, ProxyProtocol, RateAction, RateLimit, Retry, Rule, RuleAction, SkipSet, StageMode,
-    Timeouts, Tls, TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene,
-    ZoneLists, ZoneRate, ZoneRules, ZoneSettings, ZoneTransform,
+    Timeouts, Tls, TlsVersion, WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink,
+    ZoneHygiene, ZoneLists, ZoneRate, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -228,7 +228,7 @@ structs! {
     ZoneSettings {
         health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
         request_headers, response_headers, max_body, websocket, replay, managed_by_file, rules, rule_stage,
-        rate_limits, rate, lists, ddos, body, hotlink, hygiene, transform, maintenance,
+        rate_limits, rate, lists, ddos, body, hotlink, hygiene, transform, waf, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
@@ -254,6 +254,11 @@ structs! {
     ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
+    ZoneWaf {
+        mode, ruleset, paranoia, threshold, response_threshold, responses, body_limit, pass_longer, response_limit,
+        debug_header, exceptions,
+    }
+    WafException { rules, tags, targets, paths }
     Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, texts, numbers, hosts, file }
     Edge {
@@ -501,6 +506,10 @@ mod tests {
             "[zone.body]\njson_depth = 5",
             "[zone.hotlink]\nenabled = true",
             "[zone.hygiene]\nnosniff = true",
+            "[zone.waf]\nparanoia = 2",
+            "[zone.waf]\ndebug_header = [\"192.0.2.0/24\"]",
+            "[[zone.waf.exception]]\nrules = [\"1\"]",
+            "[[zone.waf.exception]]\nrules = [\"1\"]\npaths = [\"/a\"]",
             "[zone.maintenance]\nenabled = true",
             "[[zone.rule]]\nwhen = 'ssl'\naction = \"log\"",
             "[[zone.rule]]\nwhen = 'ssl'\naction = \"block\"",

@@ -131,6 +131,7 @@ impl<'a> ZoneCompiler<'a> {
             stages: self.state.stages,
             lists: &self.lists.rules,
             bounds: &self.bounds,
+            files: self.materials,
             https_port: self.https_port,
             states,
         };

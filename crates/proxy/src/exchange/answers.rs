@@ -206,6 +206,7 @@ impl Exchange<'_, '_> {
             ..
         } = parts;
         quota::tell(trail.get_mut(), to_client);
+        trail.get_mut().tell(to_client);
         if self.client.https
             && let Some(hsts) = zone.and_then(|zone| zone.hsts.as_ref())
         {

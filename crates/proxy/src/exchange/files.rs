@@ -114,6 +114,7 @@ impl<'a> Exchange<'a, '_> {
             self.refusal = Some(refusal);
             Fault::TurnedAway
         })?;
+        trail.tell(to_client);
         let out = outgoing::response(
             cleared,
             RESPONSE_SKIP,

@@ -216,6 +216,22 @@ pub static KEYS: &[Key] = &[
     key("zone[].body.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].body.content_types", List("media types"), Is("[]"), "If it is not empty, a request with a body has one of these, such as `\"application/json\"` or `\"text/*\"`; parameters do not count."),
     key("zone[].body.json_depth", Number(0, 512), Is("0"), "How deep JSON (`application/json`, `+json`) may be nested; 0: it is not looked at."),
+    key("zone[].waf", Table, Means("no rules"), "The stage `waf`: rules in SecLang, such as the OWASP Core Rule Set."),
+    key("zone[].waf.mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].waf.ruleset", File, Means("none; then the stage is off"), "The rule set: a folder with `crs-setup.conf` (or `crs-setup.conf.example`) and `rules/`, and `plugins/` where there are some; or one file of rules. `seawall waf fetch` gets one."),
+    key("zone[].waf.paranoia", Number(1, 4), Is("1"), "The paranoia level of the Core Rule Set: from 1, which hardly ever refuses what it should not, to 4."),
+    key("zone[].waf.threshold", Number(1, 100_000), Is("5"), "The score from which a request is refused; a critical rule adds 5."),
+    key("zone[].waf.response_threshold", Number(1, 100_000), Is("4"), "The score from which a response is refused; a rule of the kind error adds 4."),
+    key("zone[].waf.responses", Flag, Is("false"), "Whether responses are looked at too (phases 3 and 4). Of a body the rule set chooses types, mostly text, and the beginning is held until it was looked at."),
+    key("zone[].waf.body_limit", Size(0, MIB), Is("\"128KiB\""), "Size of a request body that is held until it was looked at. What is longer is answered 413, or see `longer`."),
+    key("zone[].waf.longer", Choice(LONGER), Is("\"refuse\""), "What becomes of a longer body. `pass`: its first `body_limit` bytes are looked at, the rest goes by, and the Record says so."),
+    key("zone[].waf.response_limit", Size(0, MIB), Is("\"64KiB\""), "Size of what is looked at of a response's body; what is longer goes by."),
+    key("zone[].waf.debug_header", List("names of lists, or networks"), Is("[]"), "Clients that get `Seawall-Waf-Rules`: the ids of the rules that matched."),
+    key("zone[].waf.exception", Tables, Is("[]"), "What is left out of the rule set: rules as a whole, or some of what they look at."),
+    key("zone[].waf.exception[].rules", List("ids, or ranges of ids"), Is("[]"), "Rules by their ids: `\"942100\"`, `\"942000-942999\"`. Without `rules` and `tags` all rules are meant."),
+    key("zone[].waf.exception[].tags", List("tags"), Is("[]"), "Rules by their tags: `\"attack-sqli\"`."),
+    key("zone[].waf.exception[].targets", List("variables"), Is("[]"), "What they do not look at: `\"ARGS:comment\"`, `\"REQUEST_COOKIES:/^_ga/\"`. Without it they are off."),
+    key("zone[].waf.exception[].paths", List("paths"), Means("all"), "The paths that it holds for: `\"/search\"`, or with `*` at the end all that begin so."),
     key("zone[].hotlink", Table, Means("all defaults"), "The stage `hotlink`: files that pages of other sites may not embed."),
     key("zone[].hotlink.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].hotlink.enabled", Flag, Is("false"), "Whether a request for such a file is refused with 403 when its `Referer` is another site's."),
@@ -257,6 +273,7 @@ const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
+const LONGER: &[&str] = &["refuse", "pass"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;
 const SKIPPABLE: &[&str] = crate::document::SkipSet::WORDS;
 const RATE_ACTIONS: &[&str] = crate::document::RateAction::WORDS;

@@ -214,6 +214,24 @@ enabled = true
 extensions = ["png"]
 allow = ["*.friend.test"]
 
+[zone.waf]
+mode = "watch"
+ruleset = "/etc/seawall/crs"
+paranoia = 2
+threshold = 10
+response_threshold = 8
+responses = true
+body_limit = "64KiB"
+longer = "pass"
+response_limit = "32KiB"
+debug_header = ["192.0.2.0/24"]
+
+[[zone.waf.exception]]
+rules = ["942100"]
+tags = ["attack-sqli"]
+targets = ["ARGS:comment"]
+paths = ["/blog/*"]
+
 [zone.hygiene]
 mode = "watch"
 remove = ["x-powered-by"]

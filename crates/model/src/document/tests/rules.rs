@@ -437,6 +437,18 @@ fn the_other_stages_have_bounds_and_help() {
             "zone[0].hotlink.allow[0]: \"a b\"",
         ),
         (
+            "waf.exception = [{ paths = ['/x'] }]",
+            "zone[0].waf.exception[0]: leaves out nothing, or everything",
+        ),
+        (
+            "waf.exception = [{ rules = ['x'] }]",
+            "zone[0].waf.exception[0].rules[0]: \"x\" is no id and no range of ids",
+        ),
+        (
+            "waf.exception = [{ tags = ['a'], paths = ['x'] }]",
+            "zone[0].waf.exception[0].paths[0]: \"x\" is no path",
+        ),
+        (
             "hygiene.remove = ['via']",
             "zone[0].hygiene.remove[0]: \"via\" protects from loops",
         ),
