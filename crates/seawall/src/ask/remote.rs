@@ -423,7 +423,7 @@ fn told<T: DeserializeOwned>(reply: &Reply, base: &str) -> Result<T> {
 mod tests {
     use std::path::PathBuf;
 
-    use seawall_model::RequestHead;
+    use seawall_model::{Purged, RequestHead};
     use seawall_net::h1::{HeadLimits, parse_request};
 
     use super::*;

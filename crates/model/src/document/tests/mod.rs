@@ -392,6 +392,9 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
                 };
                 format!("{SMALL}[[zone.cache.rule]]\n{rule}\n{header}{line}\n")
             }
+            "zone[].rate_limit[]" => {
+                format!("{SMALL}[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\n{line}\n")
+            }
             table if table.starts_with("zone[]") => {
                 let header = table.replacen("zone[]", "zone", 1);
                 let header = if header == "zone" {

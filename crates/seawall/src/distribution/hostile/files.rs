@@ -61,6 +61,7 @@ fn joined(control: &mut Control, location: &str) -> SealKey {
         key: keys.hash(),
         keys,
         architecture: "x86_64".into(),
+        canary: false,
     };
     let changes = vec![StoreChange::Event(body)];
     control.engine.append("test", "", vec![], changes).unwrap();
