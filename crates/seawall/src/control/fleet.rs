@@ -29,10 +29,21 @@ pub struct Fleet {
     away: Vec<String>,
 }
 
+/// A location that has joined.
+pub struct Joined {
+    /// Its name.
+    pub location: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// Its owner wants changes to begin there.
+    pub canary: bool,
+}
+
 /// What is known of one.
 #[derive(Default)]
 struct Known {
     architecture: String,
+    canary: bool,
     drained: bool,
     joined: bool,
     /// On this machine.
@@ -61,14 +72,15 @@ impl Fleet {
     }
 
     /// These have joined, and these are drained; others that had joined are gone.
-    pub fn are(&mut self, joined: &[(String, String)], drained: &[String]) {
+    pub fn are(&mut self, joined: &[Joined], drained: &[String]) {
         for known in self.locations.values_mut() {
             known.joined = false;
         }
-        for (name, architecture) in joined {
-            let known = self.locations.entry(name.clone()).or_default();
+        for one in joined {
+            let known = self.locations.entry(one.location.clone()).or_default();
             known.joined = true;
-            known.architecture.clone_from(architecture);
+            known.architecture.clone_from(&one.architecture);
+            known.canary = one.canary;
         }
         self.locations.retain(|_, known| known.joined || known.here);
         for (name, known) in &mut self.locations {
@@ -91,6 +103,7 @@ impl Fleet {
             name: name.clone(),
             architecture: known.architecture.clone(),
             drained: known.drained,
+            canary: known.canary,
             kinds: known.kinds(),
             ..Location::default()
         };
@@ -190,12 +203,14 @@ impl Fleet {
             away: self.away.contains(name),
             ready: known.heard.as_ref().and_then(|(report, _)| report.ready),
             joined: known.joined,
+            canary: known.canary,
             generation: known.heard.as_ref().map(|(report, _)| report.generation),
             held: known
                 .heard
                 .as_ref()
                 .map(|(report, _)| report.held.clone())
                 .unwrap_or_default(),
+            purged: known.heard.as_ref().map(|(report, _)| report.purged),
             age_ms: known
                 .heard
                 .as_ref()

@@ -56,6 +56,7 @@ requests_per_connection = 500
 requests_in_progress = 5000
 body_memory = "64MiB"
 cache_memory = "128MiB"
+cache_disk = "1GiB"
 client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
@@ -97,7 +98,6 @@ outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_perce
 circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
-cache = { mode = "everything" }
 compress = { codings = ["gzip"], types = ["text/*"], least = "1KiB" }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
@@ -111,6 +111,32 @@ status = ["200-299", "404"]
 host = "check.test"
 healthy_after = 1
 unhealthy_after = 2
+
+[zone.cache]
+mode = "everything"
+development_mode = true
+
+[[zone.cache.rule]]
+when = 'http.request.uri.path.extension in {"css" "js"}'
+cache = "eligible"
+edge_ttl = "1h"
+edge_ttl_mode = "override_origin"
+browser_ttl = "10m"
+serve_stale = "1d"
+store_set_cookie = true
+key = { query = "none", headers = ["x-a"], cookies = ["lang"], device_type = true }
+
+[[zone.cache.rule]]
+when = "true"
+key = { include_query = ["a"] }
+
+[[zone.cache.rule]]
+when = "true"
+cache = "bypass"
+edge_ttl = "0s"
+edge_ttl_mode = "respect_origin"
+store_set_cookie = false
+key = { exclude_query = ["utm_source"] }
 
 [zone.tls]
 certificate = { cert = "/etc/seawall/tls/chain.pem", key = "/etc/seawall/tls/key.pem" }
@@ -358,6 +384,14 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
             "zone[].rule[]" => {
                 let rule = "when = \"x\"\naction = \"redirect\"\nto = \"/\"";
                 format!("{SMALL}[[zone.rule]]\n{rule}\n{line}\n")
+            }
+            table if table.starts_with("zone[].cache.rule[]") => {
+                let rule = "when = \"x\"\ncache = \"bypass\"";
+                let header = match table.strip_prefix("zone[].cache.rule[].") {
+                    Some(name) => format!("[zone.cache.rule.{name}]\n"),
+                    None => String::new(),
+                };
+                format!("{SMALL}[[zone.cache.rule]]\n{rule}\n{header}{line}\n")
             }
             "zone[].rate_limit[]" => {
                 format!("{SMALL}[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\n{line}\n")
