@@ -90,6 +90,7 @@ origin = [
 redirect_https = true
 websocket = false
 managed_by = "file"
+replay = false
 max_body = "10MiB"
 passive = { failures = 2, eject_for = "30s" }
 balance = { by = "cookie", name = "session", most_load_percent = 150, slow_start = "30s" }
@@ -494,9 +495,9 @@ tls    = { certificate = "self-signed" }
     let document = read(text).unwrap();
     assert_eq!(document.zones[0].health.as_ref().unwrap().path, "/healthz");
     assert!(document.lists["office"].ips[0].contains("203.0.113.9".parse().unwrap()));
-    let later = format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.rate_limit]]\n");
+    let later = format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.access]]\n");
     assert_eq!(
         problems(&later),
-        ["zone[0].rate_limit: unknown key (this build has no `rate_limit` yet; line 21)",]
+        ["zone[0].access: unknown key (this build has no `access` yet; line 21)",]
     );
 }
