@@ -508,7 +508,9 @@ fn children(of: u32) -> Vec<(u32, String, String)> {
     let told = numbers.map(|pid: u32| {
         let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest[..1].to_owned());
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.chars().take(1).collect::<String>());
         (pid, words, state.unwrap_or_default())
     });
     told.collect()
