@@ -66,7 +66,7 @@ pub struct Manifest {
     pub purged_before: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+/// As serde calls it.
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
