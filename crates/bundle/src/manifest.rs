@@ -64,6 +64,9 @@ pub struct Manifest {
     /// The number of the latest purge that stands here no more: who has not seen it purges everything.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub purged_before: u64,
+    /// The object that holds the keys which open secrets, sealed to each location that may use them: see [`crate::Ring::open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Hash>,
 }
 
 /// As serde calls it.
@@ -204,6 +207,7 @@ impl Manifest {
             barred: Vec::new(),
             purges: Vec::new(),
             purged_before: 0,
+            ring: None,
         }
     }
 

@@ -169,31 +169,33 @@ impl Cache {
         now: Time,
     ) -> Joined {
         let place = self.memory.place(key);
-        let mut identity = key.bytes.to_vec();
-        if let Some(vary) = beside {
-            identity.extend_from_slice(&vary.selecting(request));
-        }
         if let Some(mut part) = self.memory.part(place.url) {
             if let Some(entry) = part.since(place.url, key, request, seen, &self.purges) {
                 return Joined::Found(entry);
             }
-            let is_hopeless = part.is_hopeless(place.key, now);
+            if part.is_hopeless(place.key, now) {
+                drop(part);
+                return Joined::Lead(self.alone(key));
+            }
+            let mut identity = key.bytes.to_vec();
+            if let Some(vary) = beside {
+                identity.extend_from_slice(&vary.selecting(request));
+            }
             let fills = part.fills.entry(place.url).or_default();
             // A purge since: it may be for what is on its way.
             fills.retain(|fill| !self.purges.any_since(key.zone, fill.begun()));
             let found = fills.iter().find(|fill| fill.identity() == identity);
             match found {
-                Some(fill) if !is_hopeless => {
+                Some(fill) => {
                     if let Some(follower) = Follower::join(self, key, fill) {
                         return Joined::Follow(follower);
                     }
                 }
-                None if !is_hopeless => {
+                None => {
                     let lead = Lead::new(self, key, self.purges.now(), identity);
                     fills.push(Arc::clone(lead.fill()));
                     return Joined::Lead(lead);
                 }
-                _ => {}
             }
             if fills.is_empty() {
                 part.fills.remove(&place.url);

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use seawall_model::{FieldId, RequestHead};
 
 use crate::fields;
+use crate::memory::Placed;
 
 /// The most bytes of a key; what is longer is not cached.
 pub const MOST_BYTES: usize = 16 * 1024;
@@ -69,6 +70,8 @@ pub struct Key {
     pub target: Box<[u8]>,
     /// Where in the key that begins which the rules add.
     more: usize,
+    /// Where it is in the memory tier.
+    pub(crate) placed: Placed,
 }
 
 impl Key {
@@ -115,6 +118,7 @@ impl Key {
             target: Box::from(&*normal(&target)),
             host: host.into(),
             more,
+            placed: Placed::default(),
         })
     }
 

@@ -10,7 +10,7 @@ mod write;
 use std::borrow::Cow;
 
 pub use parse::{Malformed, dictionary, list};
-pub use write::write_string;
+pub use write::{write_item, write_string};
 
 /// A value without parameters (§3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]

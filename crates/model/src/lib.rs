@@ -12,6 +12,7 @@ pub mod head;
 pub mod host;
 pub mod limits;
 pub mod network;
+pub mod place;
 pub mod problem;
 pub mod purged;
 #[cfg(feature = "unsafe-drills")]
@@ -31,6 +32,7 @@ pub use head::{Fields, Method, RequestHead, ResponseHead};
 pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
+pub use place::{Place, Places};
 pub use problem::{Problem, Problems, Wrong};
 pub use purged::Purged;
 pub use tempo::{Share, Tempo};

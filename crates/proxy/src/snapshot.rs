@@ -21,7 +21,7 @@ use seawall_net::proxy_protocol;
 use seawall_net::tls::config::by_name;
 use seawall_net::tls::kept::{Kept, Keys};
 use seawall_net::tls::tickets::TicketKeys;
-use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
+use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
@@ -30,6 +30,7 @@ use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::origin::{Members, Pool, Settings};
+use crate::recent::Sampled;
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
 
@@ -74,8 +75,8 @@ pub struct List {
     pub name: Box<str>,
     /// What it was made of, as a number.
     pub content: u64,
-    /// Its networks.
-    pub networks: Arc<NetworkSet>,
+    /// What it holds.
+    pub list: seawall_rules::List,
 }
 
 /// What holds for all zones.
@@ -210,6 +211,8 @@ pub struct Zone {
     pub certificate: Option<Arc<Kept>>,
     /// What somebody has needed.
     pub awake: OnceLock<Box<Awake>>,
+    /// When a request was kept for replays.
+    pub sampled: Sampled,
 }
 
 /// What a zone needs once somebody asks for it.
@@ -245,6 +248,8 @@ pub struct Manner {
     pub cache: Option<seawall_cache::policy::Plan>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.

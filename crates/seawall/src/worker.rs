@@ -6,6 +6,7 @@
 
 mod answer;
 mod changes;
+mod geo;
 mod inherit;
 mod orders;
 mod purges;

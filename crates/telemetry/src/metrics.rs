@@ -224,6 +224,15 @@ impl Registry {
         self.sum_of(table::Metric::ConnectionsOpen)
     }
 
+    /// Requests that have ended in this process, over all threads.
+    pub fn requests(&self) -> u64 {
+        let shards = held(&self.shards);
+        let sources = shards.iter().flat_map(|cells| &cells.sources);
+        sources.fold(0, |sum, source| {
+            sum.wrapping_add(source.load(std::sync::atomic::Ordering::Relaxed))
+        })
+    }
+
     fn sum_of(&self, metric: table::Metric) -> u64 {
         let cell = self.layout.first_cell(metric);
         // Wrapping, because a gauge may go up in one thread and down in another.

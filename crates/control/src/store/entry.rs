@@ -199,6 +199,9 @@ pub enum Body {
         keys: LocationKeys,
         /// Its architecture, as `x86_64`.
         architecture: String,
+        /// Its owner wants changes to begin there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        canary: bool,
     },
     /// A location is one of ours no more.
     LocationLeft {

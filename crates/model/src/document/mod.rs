@@ -19,6 +19,7 @@ mod lists;
 mod mode;
 mod origin;
 mod pieces;
+mod rate;
 mod reader;
 mod rule;
 mod settings;
@@ -27,12 +28,13 @@ mod skip;
 mod tests;
 mod up;
 mod value;
+mod waf;
 mod weight;
 mod write;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -52,10 +54,12 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
+pub use waf::{WafException, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
@@ -298,13 +302,19 @@ impl Document {
 
     /// Makes the paths of files that zones and lists name absolute: relative ones are meant from `base`.
     pub fn make_absolute(&mut self, base: &Path) {
-        let of_lists = self.lists.values_mut();
-        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
-        for path in of_lists.chain(self.zones.iter_mut().flat_map(Zone::files_mut)) {
+        self.rename_files(|path| {
             if path.is_relative() {
                 *path = base.join(&path);
             }
-        }
+        });
+    }
+
+    /// Gives the files that zones and lists name other names.
+    pub fn rename_files(&mut self, mut rename: impl FnMut(&mut PathBuf)) {
+        let of_lists = self.lists.values_mut();
+        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
+        let of_zones = self.zones.iter_mut().flat_map(Zone::files_mut);
+        of_lists.chain(of_zones).for_each(&mut rename);
     }
 
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal

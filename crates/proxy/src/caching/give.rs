@@ -22,6 +22,7 @@ use crate::endpoint::Place;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::outgoing;
+use crate::quota;
 use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
@@ -178,6 +179,7 @@ impl<'a> Exchange<'a, '_> {
             self.refusal = Some(refusal);
             Fault::TurnedAway
         })?;
+        trail.tell(&mut parts.to_client);
         let last = Line(&parts.ray_line);
         let out = outgoing::response(cleared, RESPONSE_SKIP, &parts.to_client, last, body);
         if self.thread.is_leaving() {
@@ -288,6 +290,7 @@ impl<'a> Exchange<'a, '_> {
     fn own_fields(&self, zone: &Zone, given: &Given, parts: &mut Parts) {
         let to_client = &mut parts.to_client;
         to_client.clear();
+        quota::tell(parts.trail.get_mut(), to_client);
         if let Some(alt_svc) = self.alt_svc() {
             parts.response.fields.remove(FieldId::AltSvc);
             to_client.push_known(FieldId::AltSvc, alt_svc);

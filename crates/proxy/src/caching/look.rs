@@ -354,7 +354,7 @@ impl<'a> Exchange<'a, '_> {
     /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
     async fn not_stored(&mut self, zone: &Arc<Zone>, admitted: &Admitted<'_>, parts: &mut Parts) {
         parts.to_client.clear();
-        let said = b"seawall; fwd=request; detail=\"only-if-cached\"";
+        let said = b"seawall; fwd=request; detail=only-if-cached";
         parts.cache.extend_from_slice(said);
         parts.to_client.push_known(FieldId::CacheStatus, said);
         let text = b"Nothing is stored for this, and nothing else was to be asked.\n";

@@ -20,6 +20,7 @@ use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
 use crate::origin::{Active, Circuit, Outliers, Passive, RetrySettings, Settings, Spread};
+use crate::recent::Sampled;
 use crate::snapshot::{Home, Manner, Origin, Place, Probe, Timeouts, Version, Zone};
 use crate::state::State;
 
@@ -132,6 +133,7 @@ impl<'a> ZoneCompiler<'a> {
             stages: self.state.stages,
             lists: &self.lists.rules,
             bounds: &self.bounds,
+            files: self.materials,
             https_port: self.https_port,
             states,
         };
@@ -235,6 +237,7 @@ impl<'a> ZoneCompiler<'a> {
             shared_tls,
             certificate: certificate.flatten(),
             awake: OnceLock::new(),
+            sampled: Sampled::default(),
         }
     }
 
@@ -312,6 +315,7 @@ fn manner(zone: &ZoneSettings) -> Manner {
         response_edits: edits(&zone.response_headers),
         cache: crate::caching::plan(&zone.cache),
         compress: zone.compress.as_ref().map(Compress::from),
+        replay: zone.replay,
         websocket: zone.websocket,
         timeouts: Timeouts {
             connect: zone.timeouts.connect,

@@ -167,12 +167,17 @@ impl Agent {
         let now = self.serves_of(chain)?;
         let folder = self.data.path("");
         let earlier = good::GOOD.iter().filter_map(|name| {
-            let parsed = live::read(&folder.join(name)).ok()?.parsed;
-            text_of(&parsed.document, chain)
+            let found = live::read(&folder.join(name)).ok()?;
+            let text = text_of(&found.parsed.document, chain)?;
+            Some((text, found.files))
         });
-        let mut earlier = earlier.filter(|text| *text != now);
+        let mut earlier = earlier.filter(|(text, _)| *text != now);
         let good = match earlier.next() {
-            Some(text) => text,
+            Some((text, files)) => {
+                // What its files held then.
+                self.contents.put_all(&files)?;
+                text
+            }
             // What is on trial goes; what all others have stays.
             None if self.managed.is_on_trial(chain) => now,
             None => bail!(

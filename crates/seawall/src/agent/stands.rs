@@ -113,10 +113,4 @@ impl Stands {
     pub fn standing(&self) -> &Standing {
         &self.standing
     }
-
-    /// Whether a switch of control's is on, or something was purged of late: what the worker has done of it is asked then.
-    pub fn any(&self) -> bool {
-        let switches = &self.standing.switches;
-        switches.keys().any(|number| *number < HERE) || !self.standing.purges.is_empty()
-    }
 }

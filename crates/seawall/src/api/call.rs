@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::route::{Gives, In, LONGEST_WAIT, Optional, Route, Takes};
 use crate::control::asks::{
-    Answer, Ask, Asked, KillMade, Place, Request, Standing, TokenTold, When,
+    Answer, Ask, Asked, KillMade, Place, PurgeMade, Request, Standing, TokenTold, When,
 };
 use crate::token::Token;
 

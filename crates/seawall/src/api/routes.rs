@@ -63,6 +63,11 @@ const APPROVE: Param = query(
     of::<bool>,
     "It is meant: guards that would ask for a person (much is taken away, many requests are judged otherwise) do not. It takes the scope `rollouts` too.",
 );
+const CANARY: Param = query(
+    "canary",
+    of::<bool>,
+    "Changes are to begin there: it is a canary location.",
+);
 const LIMIT: Param = query(
     "limit",
     of::<u16>,

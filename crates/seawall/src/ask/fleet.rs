@@ -41,7 +41,12 @@ fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
     run(async {
         let location = token.location.clone();
         let for_s = token.good_for.as_secs();
-        let ask = Ask::JoinToken { location, for_s };
+        let canary = token.canary;
+        let ask = Ask::JoinToken {
+            location,
+            for_s,
+            canary,
+        };
         match Control::at(&token.at)?.ask(ask, "").await? {
             Answer::JoinToken(made) => {
                 complain(format_args!(
@@ -84,8 +89,9 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 [] => String::new(),
                 held => format!(", does not follow control in {}", held.join(", ")),
             };
+            let canary = if place.canary { ", canary" } else { "" };
             say(format_args!(
-                "{:<16}  {:<8}  {heard}{drained}{held}",
+                "{:<16}  {:<8}  {heard}{canary}{drained}{held}",
                 place.name, place.architecture
             ));
         }

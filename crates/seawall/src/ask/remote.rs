@@ -301,8 +301,15 @@ pub fn call(ask: &Ask, why: &str) -> Result<Call> {
         Ask::PurgeStands { purge } => get(format!("/api/v1/purges/{purge}")),
         Ask::Status => get("/api/v1/status".into()),
         Ask::Locations => get("/api/v1/locations".into()),
-        Ask::JoinToken { location, .. } => {
-            post(format!("/api/v1/locations/{location}/token"), because())
+        Ask::JoinToken {
+            location, canary, ..
+        } => {
+            let canary = canary.then(|| "true".to_owned());
+            let query = query(&[("canary", canary)]);
+            post(
+                format!("/api/v1/locations/{location}/token{query}"),
+                because(),
+            )
         }
         Ask::Leave { location } => Call {
             method: "DELETE",
@@ -416,7 +423,7 @@ fn told<T: DeserializeOwned>(reply: &Reply, base: &str) -> Result<T> {
 mod tests {
     use std::path::PathBuf;
 
-    use seawall_model::RequestHead;
+    use seawall_model::{Purged, RequestHead};
     use seawall_net::h1::{HeadLimits, parse_request};
 
     use super::*;
@@ -516,6 +523,7 @@ mod tests {
             Ask::JoinToken {
                 location: "lhr".into(),
                 for_s: 3_600,
+                canary: true,
             },
             Ask::Leave {
                 location: "lhr".into(),

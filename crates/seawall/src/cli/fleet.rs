@@ -26,6 +26,7 @@ A purge is an order, and no version: it is done once, at once, and cannot be tak
 
 const TOKEN_EXAMPLES: &str = "Example:
   seawall control token --location lhr
+  seawall control token --location test --canary       changes come there first
   seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
 
 const STEERING_EXAMPLES: &str = "Example:
@@ -68,6 +69,9 @@ pub struct JoinToken {
     /// How long it is good for, an hour at most
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub good_for: Duration,
+    /// Changes are to begin there: it is a canary location
+    #[arg(long)]
+    pub canary: bool,
     #[command(flatten)]
     pub at: At,
 }

@@ -111,7 +111,11 @@ impl Control {
             Ask::Delete { zone, restore } => self.delete(zone, *restore, &by),
             Ask::Pin { chain, unpin } => self.pin(chain, *unpin, &by),
             Ask::Decide { rollout, approve } => self.decide(*rollout, *approve, &by),
-            Ask::JoinToken { location, for_s } => self.join_token(location, *for_s, &by),
+            Ask::JoinToken {
+                location,
+                for_s,
+                canary,
+            } => self.join_token(location, *for_s, *canary, &by),
             Ask::Leave { location } => self.leave(location, &by),
             Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
             Ask::Kill {

@@ -164,6 +164,8 @@ pub enum Ask {
         location: String,
         /// For how many seconds it is good, an hour at most.
         for_s: u64,
+        /// Changes are to begin there.
+        canary: bool,
     },
     /// A location is one of ours no more.
     Leave {

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::mishaps::Mishaps;
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
@@ -73,8 +74,6 @@ pub struct Worker {
     plan: Plan,
     sockets: Vec<(Socket, OwnedFd)>,
     datagrams: Datagrams,
-    /// Addresses for which there are UDP sockets.
-    has_datagrams: Vec<SocketAddr>,
     /// What is written in the document that is live, without its zones.
     pub(super) live: Document,
     /// What serves, as far as it is not on disk.
@@ -154,7 +153,7 @@ impl Worker {
             descriptors,
             threads,
             listeners.iter().map(Vec::len).sum::<usize>() + sockets.len(),
-        );
+        )?;
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
@@ -184,6 +183,8 @@ impl Worker {
             ran_out: AtomicU64::new(0),
             cache,
             told: Told::default(),
+            mishaps: Mishaps::default(),
+            recent: configuration.state.recent.clone(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -203,7 +204,6 @@ impl Worker {
         let mut worker = Self {
             stands,
             datagrams: Datagrams::new(threads, https, generation),
-            has_datagrams: Vec::new(),
             configured: Arc::new(AtomicU64::new(0)),
             log,
             threads: Vec::new(),
@@ -413,10 +413,17 @@ impl Worker {
                 let word = FromWorker::Serving(self.serving.clone());
                 wire.say(&word, &[secrets.as_fd()])?;
             }
-            ToWorker::Datagrams { address, leaves } => {
-                self.datagrams.give(&self.shared, address, files, leaves);
-                self.has_datagrams.push(address);
+            ToWorker::Datagrams {
+                address,
+                leaves,
+                steered,
+            } => {
+                if !steered {
+                    self.datagrams.steer(address, &files, leaves);
+                }
+                self.datagrams.give(&self.shared, address, files);
             }
+            ToWorker::Place(place) => self.datagrams.keep(place, files),
             ToWorker::HandOver => {
                 self.running = None;
                 self.state_lock = None;
@@ -431,8 +438,11 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let mut counted = orders::counted(&self.tried);
+                let requests = self.configuration.state.registry.requests();
+                let totals = self.shared.mishaps.of(requests);
+                let mut counted = orders::counted(&self.tried, totals);
                 (counted.switches, counted.purged) = self.stands();
+                counted.kinds = self.shared.recent.kinds(&self.shared.slot.load());
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
@@ -496,10 +506,12 @@ impl Worker {
             serves: self.serves && self.ending.is_none(),
             plan: self.plan.clone(),
             serving: self.serving.clone(),
-            datagrams: self.has_datagrams.clone(),
+            datagrams: self.datagrams.addresses.clone(),
+            place: None,
         };
         let secrets = self.secrets()?;
         let files = [self.page.file(), secrets.as_fd()];
+        self.datagrams.tell_places(wire, &here, files)?;
         wire.say(&FromWorker::Here(here), &files)?;
         for part in self.sockets.chunks(FILES) {
             let (told, files): (Vec<_>, Vec<_>) = part

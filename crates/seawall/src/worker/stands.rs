@@ -9,6 +9,7 @@ use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::Shared;
 use seawall_proxy::told::{Switch as Shown, Told};
 
+use super::geo::Geo;
 use super::purges;
 use crate::agent::HERE;
 use crate::configure::Configuration;
@@ -24,6 +25,7 @@ pub struct Stands {
     standing: Standing,
     /// The switches that were done last.
     done: Vec<(String, Option<u64>)>,
+    geo: Geo,
     /// Purges that were done, of those that stand.
     purged: BTreeMap<u64, Vec<u64>>,
 }
@@ -33,6 +35,7 @@ impl Stands {
     pub fn new(configuration: &Configuration) -> Self {
         Self {
             path: configuration.data.path(STANDING),
+            geo: Geo::new(configuration.data.path("geo")),
             ..Self::default()
         }
     }
@@ -40,6 +43,7 @@ impl Stands {
     /// Reads it if it has changed, and does it. The numbers of the switches that are on.
     pub fn look(&mut self, configuration: &Configuration, told: &Told, slot: &Slot) -> Vec<u64> {
         self.read();
+        self.geo.look(&configuration.state.guard);
         let now = Clock::now();
         told.drained.store(
             self.standing.drained || self.standing.drained_here,

@@ -18,6 +18,7 @@ mod certificates;
 mod check;
 mod clients;
 mod compress;
+mod contents;
 mod database;
 mod drills;
 mod emergency;

@@ -71,6 +71,15 @@ ips = ["203.0.113.0/24"]
 [lists.bad]
 file = "lists/bad.txt"
 
+[lists.kinds]
+texts = ["GET", ""]
+
+[lists.systems]
+numbers = ["64512"]
+
+[lists.shops]
+hosts = ["a.test", "*.b.test"]
+
 [[zone]]
 name = "example.com"
 hosts = ["example.com", "*.example.com"]
@@ -189,6 +198,23 @@ action = "log"
 mode = "watch"
 threshold = 20
 
+[[zone.rate_limit]]
+name = "logins"
+when = 'http.request.uri.path eq "/login"'
+by = ["ip.src", "lower(http.host)"]
+requests = 10
+per = "1m"
+action = "log"
+mode = "watch"
+
+[[zone.rate_limit]]
+requests = 1000
+per = "1h"
+
+[zone.rate]
+mode = "watch"
+headers = false
+
 [zone.lists]
 mode = "watch"
 block = ["bad", "203.0.113.0/24", "2001:db8::1"]
@@ -213,6 +239,24 @@ mode = "watch"
 enabled = true
 extensions = ["png"]
 allow = ["*.friend.test"]
+
+[zone.waf]
+mode = "watch"
+ruleset = "/etc/seawall/crs"
+paranoia = 2
+threshold = 10
+response_threshold = 8
+responses = true
+body_limit = "64KiB"
+longer = "pass"
+response_limit = "32KiB"
+debug_header = ["192.0.2.0/24"]
+
+[[zone.waf.exception]]
+rules = ["942100"]
+tags = ["attack-sqli"]
+targets = ["ARGS:comment"]
+paths = ["/blog/*"]
 
 [zone.hygiene]
 mode = "watch"
@@ -347,6 +391,9 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
                     None => String::new(),
                 };
                 format!("{SMALL}[[zone.cache.rule]]\n{rule}\n{header}{line}\n")
+            }
+            "zone[].rate_limit[]" => {
+                format!("{SMALL}[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\n{line}\n")
             }
             table if table.starts_with("zone[]") => {
                 let header = table.replacen("zone[]", "zone", 1);

@@ -27,7 +27,7 @@ impl Worker {
             complain(trouble);
         }
         if looks.is_multiple_of(SWEEP) {
-            state.guard.clients.sweep(self.shared.now());
+            state.guard.forget(self.shared.now());
             purges::tidy(&self.shared.cache);
         }
         let before = self.retired.len();
