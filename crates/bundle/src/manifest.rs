@@ -69,7 +69,7 @@ pub struct Manifest {
     pub ring: Option<Hash>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+/// As serde calls it.
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
