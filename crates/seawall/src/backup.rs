@@ -45,6 +45,8 @@ const KEPT: [&str; 10] = [
     "self-signed.pem",
     "self-signed.key",
 ];
+/// Those that make a folder one of a control elsewhere: who it is there, and what it has seen of it.
+const OF_A_LOCATION: [&str; 2] = ["location.json", "seen.json"];
 /// Folders of it: certificates that came by ACME, with the account's key; the keys that sign what is published.
 const FOLDERS: [&str; 2] = ["certificates", "keys"];
 /// What is made anew of all that, and would be of another log: put aside with it.
@@ -343,7 +345,10 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
     for name in ["made.db", "made.db-wal", "made.db-shm"] {
         let _ = fs::remove_file(scratch.0.join(name));
     }
-    for name in names().filter(|name| folder.join(name).exists()) {
+    // A location of another control is not taken along: there would be two of that name, one of which nobody knows.
+    let is_its =
+        |name: &str| OF_A_LOCATION.contains(&name) && folder.join("location.json").exists();
+    for name in names().filter(|name| folder.join(name).exists() && !is_its(name)) {
         fs::copy(folder.join(name), scratch.0.join(name))?;
     }
     Ok(())

@@ -87,6 +87,7 @@ pub fn whole(document: Document) -> Parsed {
         problems: None,
         bad_zones: Default::default(),
         platform_ok: true,
+        names_platform: true,
     }
 }
 

@@ -55,6 +55,7 @@ pub fn bad(problems: Problems) -> Parsed {
         problems: Some(problems),
         bad_zones: Default::default(),
         platform_ok: false,
+        names_platform: false,
     }
 }
 

@@ -3,7 +3,7 @@
 //! What serves is what the last complete rollout of a chain brought. A version on trial never changes that: taking it back is to
 //! stop trying it, and to make a version with the old document, so that the newest version is what serves again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
@@ -24,6 +24,8 @@ use super::purges::PurgeTimes;
 use crate::order::Chain;
 use crate::say::complain;
 
+/// Versions of a chain that are remembered to have served everybody.
+const KNOWN_GOOD: usize = 32;
 /// As many rows as are asked for at once.
 const ROWS: usize = 1_000;
 /// Who acts where no person does.
@@ -37,6 +39,8 @@ pub struct Engine {
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
     pub(super) serving: BTreeMap<Chain, Served>,
+    /// Versions that served everybody, of each chain the latest [`KNOWN_GOOD`], the oldest first.
+    good: BTreeMap<Chain, VecDeque<u64>>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     pub(super) stepped: HashMap<u64, u64>,
     /// When its first step was taken, of those that began in the time of this process.
@@ -68,6 +72,7 @@ impl Engine {
             lost: None,
             tempo,
             serving: BTreeMap::new(),
+            good: BTreeMap::new(),
             stepped: HashMap::new(),
             began: HashMap::new(),
             waits: HashMap::new(),
@@ -103,8 +108,7 @@ impl Engine {
                         if let Some((chain, to)) = running.remove(&rollout)
                             && outcome == Outcome::Complete
                         {
-                            let since = entry.seq;
-                            self.serving.insert(chain, Served { number: to, since });
+                            self.serve(chain, to, entry.seq);
                         }
                     }
                     _ => {}
@@ -121,6 +125,38 @@ impl Engine {
     /// The version of a chain that serves.
     pub fn serves(&self, chain: &Chain) -> Option<u64> {
         self.serving.get(chain).map(|served| served.number)
+    }
+
+    /// A version serves everybody since this entry of the log.
+    pub(super) fn serve(&mut self, chain: Chain, number: u64, since: u64) {
+        let good = self.good.entry(chain.clone()).or_default();
+        if good.back() != Some(&number) {
+            good.push_back(number);
+        }
+        if good.len() > KNOWN_GOOD {
+            good.pop_front();
+        }
+        self.serving.insert(chain, Served { number, since });
+    }
+
+    /// Versions of a chain that served everybody, the latest first.
+    pub fn good(&self, chain: &Chain) -> impl Iterator<Item = u64> {
+        self.good.get(chain).into_iter().flatten().rev().copied()
+    }
+
+    /// Whether a guard asks for a person before a rollout goes on.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn asks_for_a_person(&mut self, rollout: &Rollout) -> Result<bool, StoreError> {
+        let Subject::Version { chain, from, to } = &rollout.subject else {
+            return Ok(false);
+        };
+        let asked = match self.asked.get(&rollout.id) {
+            Some(asked) => asked.clone(),
+            None => self.ask_guards(rollout, chain, *from, *to)?,
+        };
+        Ok(!asked.people.is_empty())
     }
 
     /// All chains that serve.
@@ -342,9 +378,7 @@ impl Engine {
         let why = "the edge was started with it";
         let since = self.append(PLANNER, why, Vec::new(), ends.collect())?.last;
         for version in &made.versions {
-            let number = version.number;
-            self.serving
-                .insert(version.chain.clone(), Served { number, since });
+            self.serve(version.chain.clone(), version.number, since);
         }
         Ok(())
     }
@@ -376,7 +410,10 @@ impl Engine {
         };
         Ok(Target {
             kind: rollout.tempo,
-            from: from.filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone)),
+            from: from
+                .filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone))
+                // Where no version of it was made yet, the defaults serve.
+                .or((*chain == Chain::Platform).then_some(0)),
             to,
             taken,
             asks: asked.people,

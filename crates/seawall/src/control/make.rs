@@ -168,7 +168,9 @@ impl Maker<'_> {
         parsed.document.make_absolute(wanted.folder);
         let document = parsed.document;
         let mut parts = Vec::new();
-        if platform_text(&document) != platform_text(&Document::default()) {
+        // Where no version says otherwise, what is written out and is the default changes nothing.
+        let says = parsed.names_platform && self.engine.store().head(&Chain::Platform)?.is_some();
+        if says || platform_text(&document) != platform_text(&Document::default()) {
             parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
         let zones = files::alone(&document).skip(1);
