@@ -508,8 +508,10 @@ fn children(of: u32) -> Vec<(u32, String, String)> {
     let told = numbers.map(|pid: u32| {
         let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest[..1].to_owned());
-        (pid, words, state.unwrap_or_default())
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').next());
+        (pid, words, state.unwrap_or_default().to_owned())
     });
     told.collect()
 }
