@@ -510,8 +510,8 @@ fn children(of: u32) -> Vec<(u32, String, String)> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let state = stat
             .rsplit_once(") ")
-            .map(|(_, rest)| rest.chars().take(1).collect::<String>());
-        (pid, words, state.unwrap_or_default())
+            .and_then(|(_, rest)| rest.split(' ').next());
+        (pid, words, state.unwrap_or_default().to_owned())
     });
     told.collect()
 }
