@@ -272,6 +272,45 @@ impl Memory {
         part.shard.insert(place.url, place.key, &bytes, entry)
     }
 
+    /// Stores a response that was stored elsewhere, and looked up there after the purge `looked`. What is here for the same requests
+    /// stays, and is given back. None where it was purged since.
+    pub(crate) fn found_elsewhere(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        looked: u64,
+        purges: &Purges,
+    ) -> Option<Arc<Entry>> {
+        let place = self.place(key);
+        let bytes: Arc<[u8]> = Arc::from(&*key.bytes);
+        let mut part = self.part(place.url)?;
+        if part.was_purged(place.url, looked) || purges.is_gone(&entry.stamp) {
+            return None;
+        }
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let same =
+            all.find(|(_, other)| other.vary == entry.vary && other.selecting == entry.selecting);
+        let same = same.map(|(_, other)| Arc::clone(other));
+        drop(all);
+        if let Some(same) = same.filter(|same| !purges.is_gone(&same.stamp)) {
+            return Some(same);
+        }
+        // Where it is not let in it is served all the same.
+        let _ = part
+            .shard
+            .insert(place.url, place.key, &bytes, Arc::clone(entry));
+        Some(Arc::clone(entry))
+    }
+
+    /// How often a key was asked for of late, about; and whether its URL was purged since.
+    pub(crate) fn asked_for(&self, key: &Key, since: u64) -> (u64, bool) {
+        let place = self.place(key);
+        self.part(place.url).map_or((0, true), |part| {
+            let frequency = part.shard.frequency(place.key);
+            (frequency, part.was_purged(place.url, since))
+        })
+    }
+
     /// Puts a response in the place of another one that is the same but for its head and its time, if that is still there.
     ///
     /// # Errors
@@ -328,6 +367,14 @@ impl Memory {
             Some(now) => part
                 .shard
                 .each_of_url(url, |entry| entry.stamp.outdate(now)),
+        }
+    }
+
+    /// Takes everything out, and no purge comes of it.
+    #[cfg(test)]
+    pub(crate) fn clear(&self) {
+        for part in &self.parts {
+            lock(part).shard = Shard::new(self.bounds);
         }
     }
 

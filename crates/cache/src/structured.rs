@@ -42,6 +42,11 @@ impl<'a> Parameters<'a> {
     pub fn get(&self, key: &str) -> Option<&Bare<'a>> {
         last(&self.0, key)
     }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &Bare<'a>)> {
+        self.0.iter().map(|(key, value)| (*key, value))
+    }
 }
 
 /// A value with its parameters (§3.3).

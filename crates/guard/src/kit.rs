@@ -11,7 +11,7 @@ mod check;
 mod corpus;
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use seawall_model::document::{self, Document};
 use seawall_model::head::Method;

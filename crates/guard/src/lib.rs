@@ -53,6 +53,7 @@ pub use stage::{
     BodyStage, Budget, Follow, Following, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef,
     ResponseStage, ResponseView, Seam, Seams, Sieve, Stage, StageDef, Tell, Transform, Wants,
 };
+pub use stages::rules::wrong as wrong_condition;
 pub use states::{StageCounts, States, ZoneId};
 pub use trail::{Entry, Trail};
 pub use verdict::{Answer, Page, Quota, Reason, Refusal, Reviewed, Transformed, Verdict};

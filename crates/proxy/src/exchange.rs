@@ -132,6 +132,8 @@ pub struct Exchange<'a, 'c> {
     pub standing: Standing<'a>,
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
+    /// How long browsers are told that what comes of the cache is fresh, in seconds.
+    pub browser_ttl: Option<u32>,
     /// What the cache has to do with it.
     pub way: Option<Box<Way>>,
     /// It goes on though its client has left: others wait for what it fetches.
@@ -194,6 +196,7 @@ pub async fn run<'c>(
             zone.map_or(0, |zone| zone.content),
         ),
         original: None,
+        browser_ttl: None,
         way: None,
         keeps_on: &keeps_on,
         phase: &phase,
@@ -463,7 +466,9 @@ impl<'a> Exchange<'a, '_> {
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
         {
-            return Box::pin(self.cached(zone, plan, &admitted, parts)).await;
+            let planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            share.burn(planned.fuel);
+            return Box::pin(self.cached(zone, &planned, &admitted, parts)).await;
         }
         if let Err(failed) = relay::relay(self, zone, &admitted, parts).await {
             Box::pin(self.failed(failed, zone, &admitted, parts)).await;

@@ -25,6 +25,7 @@ use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::caching::rules::CacheRules;
 use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
@@ -115,6 +116,8 @@ pub struct Edge {
     pub body_memory: u64,
     /// Bytes of responses that are kept, all zones together, from the start of a worker on.
     pub cache_memory: u64,
+    /// Bytes on disk for responses that are kept; 0: none.
+    pub cache_disk: u64,
     /// Client addresses whose counters are kept, all zones together.
     pub client_table: u64,
     /// Streams at once on one connection of HTTP/2 or HTTP/3.
@@ -196,6 +199,8 @@ pub struct Zone {
     pub patterns: ZonePatterns,
     /// What it says under maintenance, in HTML; none: a page of ours.
     pub maintenance: Option<Box<[u8]>>,
+    /// What is otherwise for the cache, for some requests.
+    pub cache_rules: CacheRules,
     /// How it is served, which many zones have in common.
     pub manner: Arc<Manner>,
     /// What it reaches beyond the snapshot.

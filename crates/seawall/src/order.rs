@@ -128,6 +128,9 @@ pub struct Counted {
     /// The kinds of zones that were asked for of late.
     #[serde(default)]
     pub kinds: Vec<String>,
+    /// The number of the purge up to which all are done.
+    #[serde(default)]
+    pub purged: u64,
 }
 
 /// What was counted of one trial.

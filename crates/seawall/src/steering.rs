@@ -93,6 +93,7 @@ mod tests {
             generation: None,
             age_ms: None,
             held: Vec::new(),
+            purged: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod changes;
 mod geo;
 mod inherit;
 mod orders;
+mod purges;
 mod serve;
 mod set_up;
 mod stands;

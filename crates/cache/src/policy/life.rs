@@ -2,10 +2,9 @@
 
 use std::cell::LazyCell;
 
-use seawall_model::{FieldId, Fields};
+use seawall_model::{FieldId, Fields, date};
 
 use super::{EdgeTtl, Plan, Time};
-use crate::date;
 use crate::directives::{MOST_SECONDS, ResponseDirectives};
 use crate::fields;
 
@@ -72,13 +71,14 @@ impl Life {
         let lifetime = lifetime(status, fields, directives, plan, times.received, || *date)?;
         let overridden = matches!(plan.edge_ttl, EdgeTtl::Override(_));
         let validates_always = directives.no_cache.is_all() && !overridden;
+        let stale = |said: Option<u32>| plan.serve_stale.or(said).unwrap_or(0);
         let never_stale = directives.must_revalidate || directives.proxy_revalidate;
         Some(Self {
             received: times.received,
             initial_age: initial_age(fields, times, *date),
             lifetime: bounded(status, lifetime, plan),
-            stale_while_revalidate: directives.stale_while_revalidate.careful().unwrap_or(0),
-            stale_if_error: directives.stale_if_error.careful().unwrap_or(0),
+            stale_while_revalidate: stale(directives.stale_while_revalidate.careful()),
+            stale_if_error: stale(directives.stale_if_error.careful()),
             validates_always,
             never_stale: validates_always || never_stale,
             only_as_told: directives.s_maxage.careful().is_some(),

@@ -210,7 +210,7 @@ fn part(when: Arc<Expression>, action: &RuleAction, name: &Arc<str>) -> Seam {
 
 /// What is wrong with a condition: with its place in words, and below it the line with a mark under the place. The help
 /// follows, in a line of its own.
-pub(super) fn wrong(error: &Error, source: &str) -> Wrong {
+pub fn wrong(error: &Error, source: &str) -> Wrong {
     let mut at = error.at.min(source.len());
     while !source.is_char_boundary(at) {
         at -= 1;

@@ -40,8 +40,7 @@ impl IpList {
             .collect();
         let has_ips = reader.peek("ips").is_some() || reader.peek("file").is_some();
         if !has_ips && others.is_empty() {
-            let help =
-                "write ips = [\"203.0.113.0/24\"], or file = \"….txt\"; or texts, numbers, hosts";
+            let help = "write ips = [\"203.0.113.0/24\"], or file = \"….txt\"";
             reader.refuse_table(Wrong::new("has neither `ips` nor `file`", help));
         }
         if others.len() + usize::from(has_ips) > 1 {

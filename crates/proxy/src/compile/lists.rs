@@ -90,10 +90,11 @@ impl Lists {
             digest.number(self.contents.get(name).copied().unwrap_or_default());
         };
         zone.list_names().for_each(&mut add);
-        let whens = zone.rules.iter().map(|rule| rule.when.as_str());
+        let rules = zone.rules.iter().map(|rule| rule.when.as_str());
+        let cached = zone.cache.rules.iter().map(|rule| rule.when.as_str());
         let limits = zone.rate_limits.iter();
         let limits = limits.flat_map(|limit| limit.when.iter().chain(&limit.by));
-        for source in whens.chain(limits.map(String::as_str)) {
+        for source in rules.chain(cached).chain(limits.map(String::as_str)) {
             // Whatever looks like a name of a list, also where it stands in a text: then a change costs a compile too many.
             for behind in source.split('$').skip(1) {
                 let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');

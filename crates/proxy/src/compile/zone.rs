@@ -15,6 +15,7 @@ use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Server, Shelf};
+use crate::caching::rules::CacheRules;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
@@ -57,6 +58,7 @@ struct Parts {
     origins: Box<[Origin]>,
     tls: Option<Server>,
     guard: Guard,
+    cache_rules: CacheRules,
     patterns: ZonePatterns,
 }
 
@@ -145,7 +147,18 @@ impl<'a> ZoneCompiler<'a> {
         });
         self.patterns.begin_zone();
         let guard = assembly.guard(zone, id, &path, &mut self.patterns, problems);
+        let cache_rules = CacheRules::compile(
+            &zone.cache.rules,
+            &self.lists.rules,
+            &self.bounds,
+            &mut self.patterns,
+            |nth, wrong| {
+                let path = format!("{path}.cache.rule[{nth}].when");
+                problems.push(Problem::new(path, wrong));
+            },
+        );
         Parts {
+            cache_rules,
             maintenance,
             origins,
             tls,
@@ -216,6 +229,7 @@ impl<'a> ZoneCompiler<'a> {
             hosts: zone.hosts.clone().into(),
             origins: parts.origins,
             guard: parts.guard,
+            cache_rules: parts.cache_rules,
             patterns: parts.patterns,
             maintenance: parts.maintenance,
             manner: self.manner(&zone.settings),
@@ -299,7 +313,7 @@ fn manner(zone: &ZoneSettings) -> Manner {
         redirect_https: zone.redirect_https,
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
-        cache: crate::caching::plan(zone.cache.mode),
+        cache: crate::caching::plan(&zone.cache),
         compress: zone.compress.as_ref().map(Compress::from),
         replay: zone.replay,
         websocket: zone.websocket,

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
-use crate::caching::Way;
+use crate::caching::{Way, tell_browsers};
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
@@ -558,6 +558,9 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         quota::tell(&self.trail.borrow(), self.to_client);
         if let Some(way) = self.way.as_deref() {
             self.to_client.push_known(FieldId::CacheStatus, way.said());
+            if let Some(seconds) = way.browser_ttl() {
+                tell_browsers(&mut self.head.fields, seconds);
+            }
         }
         if let Some(alt_svc) = self.alt_svc {
             // The origin's own is about the origin.

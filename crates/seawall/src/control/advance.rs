@@ -6,7 +6,7 @@ use std::time::Duration;
 use seawall_control::plan::{self, Step, StepSpec, Target};
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
 
-use super::engine::{Engine, PLANNER, Served};
+use super::engine::{Engine, PLANNER};
 use super::fleet::Began;
 use crate::order::Chain;
 use crate::say::{complain, say};
@@ -194,11 +194,7 @@ impl Engine {
         };
         let first = self.end_all(looked, Outcome::Complete, &why)?;
         for (since, one) in (first..).zip(looked) {
-            let served = Served {
-                number: one.to,
-                since,
-            };
-            self.serving.insert(one.chain.clone(), served);
+            self.serve(one.chain.clone(), one.to, since);
             say(format_args!(
                 "Seawall serves version {} of {} to all: {}",
                 one.to, one.chain, one.everywhere

@@ -210,6 +210,7 @@ impl Fleet {
                 .as_ref()
                 .map(|(report, _)| report.held.clone())
                 .unwrap_or_default(),
+            purged: known.heard.as_ref().map(|(report, _)| report.purged),
             age_ms: known
                 .heard
                 .as_ref()

@@ -59,6 +59,9 @@ pub struct Place {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub held: Vec<Chain>,
+    /// The number of the purge up to which it has come; none before its first Report.
+    #[serde(default)]
+    pub purged: Option<u64>,
 }
 
 impl Control {
@@ -264,6 +267,7 @@ impl Control {
                 "what was done at {location} is not in the log yet: {error:#}"
             ));
         }
+        self.engine.purge_times.told(location, report.purged, now);
         let tempo = self.tempo;
         self.engine.fleet.heard(location, report, now, &tempo);
     }
@@ -280,6 +284,7 @@ impl Control {
         })];
         changes.extend(barred(&entry).map(StoreChange::Event));
         self.engine.append_by(by, Vec::new(), changes)?;
+        self.tell_what_it_has_seen(location)?;
         self.places_changed();
         Ok(asks::Answer::Done)
     }

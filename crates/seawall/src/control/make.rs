@@ -2,8 +2,9 @@
 //!
 //! A document never deletes what it leaves out. The file that `up` is given is another matter: see [`import`](super::import).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
 use seawall_control::version::{Hash, Version, assemble, platform_text};
@@ -18,8 +19,10 @@ use super::answer::unknown;
 use super::asks::{Applied, Checked, Conflict, NotMade, Request, Told, When};
 use super::diff::diff;
 use super::engine::Engine;
+use super::files::{self, Binder, Bound, Safe};
 use super::machine;
 use super::newest::Newest;
+use crate::contents;
 use crate::file;
 use crate::order::Chain;
 use crate::token::{self, Scope, Token};
@@ -33,6 +36,10 @@ pub struct Maker<'e> {
     pub engine: &'e mut Engine,
     /// All stages, for compiling.
     pub stages: &'static [&'static StageDef],
+    /// Opens and encrypts what is secret in files.
+    pub safe: &'e Safe,
+    /// Contents of files that are to come into the store.
+    pub new: HashMap<Hash, Arc<[u8]>>,
     /// What is newest, compiled, where that is known already.
     pub newest: &'e mut Option<Newest>,
 }
@@ -81,6 +88,8 @@ struct New {
     changes: Vec<(Chain, StoreChange, Kind)>,
     expect: Vec<Expect>,
     unchanged: Vec<Chain>,
+    /// What comes into the store with them.
+    contents: Vec<StoreChange>,
 }
 
 /// What is wrong with changes.
@@ -108,7 +117,7 @@ impl Maker<'_> {
     /// All problems, that somebody else was first, or that the token does not allow it.
     pub fn apply(&mut self, wanted: &Wanted<'_>, by: &By<'_>) -> Result<Applied, NotMade> {
         let new = self.new_of(wanted)?;
-        let mut more = Vec::new();
+        let mut more = new.contents;
         let mut notes = Vec::new();
         if wanted.approve {
             // In the same append: what was told to be there is there whole.
@@ -159,16 +168,13 @@ impl Maker<'_> {
         parsed.document.make_absolute(wanted.folder);
         let document = parsed.document;
         let mut parts = Vec::new();
-        if platform_text(&document) != platform_text(&Document::default()) {
+        // Where no version says otherwise, what is written out and is the default changes nothing.
+        let says = parsed.names_platform && self.engine.store().head(&Chain::Platform)?.is_some();
+        if says || platform_text(&document) != platform_text(&Document::default()) {
             parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
-        for zone in &document.zones {
-            let alone = Document {
-                zones: vec![zone.clone()],
-                ..Document::default()
-            };
-            parts.push((Chain::Zone(zone.name.clone()), alone, Kind::Zone));
-        }
+        let zones = files::alone(&document).skip(1);
+        parts.extend(zones.map(|(chain, alone)| (chain, alone, Kind::Zone)));
         if wanted.chain == Some(&Chain::Platform) && parts.is_empty() {
             parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
@@ -186,8 +192,9 @@ impl Maker<'_> {
             ));
         }
         let mut new = New::default();
+        let mut binder = Binder::new(self.safe, Vec::new());
         for (chain, alone, kind) in parts {
-            self.add(wanted, &mut new, chain, &alone, kind)?;
+            self.add(wanted, &mut new, &mut binder, chain, &alone, kind)?;
         }
         let order: Vec<&str> = document.zones.iter().map(|zone| &*zone.name).collect();
         if !new.changes.is_empty() {
@@ -201,11 +208,11 @@ impl Maker<'_> {
         &mut self,
         wanted: &Wanted<'_>,
         new: &mut New,
+        binder: &mut Binder<'_>,
         chain: Chain,
         alone: &Document,
         kind: Kind,
     ) -> Result<(), NotMade> {
-        let text = alone.to_toml();
         let head = self.engine.store().head(&chain)?;
         let newest = head.as_ref().filter(|head| !head.tombstone);
         if let Some(token) = wanted.token {
@@ -228,13 +235,30 @@ impl Maker<'_> {
             }
         };
         new.expect.push(Expect::Head(chain.clone(), expected));
-        if newest.is_some_and(|head| head.hash == Hash::of(text.as_bytes())) {
+        let bound = binder.bind(alone)?;
+        if newest.is_some_and(|head| head.hash == Hash::of(bound.text.as_bytes())) {
             new.unchanged.push(chain);
             return Ok(());
         }
+        new.contents.extend(self.note(&bound, newest)?);
+        let text = bound.text;
         new.changes
             .push((chain.clone(), StoreChange::Document(chain, text), kind));
         Ok(())
+    }
+
+    /// Notes the contents of a new version's files, for compiling; what brings them into the store, where the version before has not.
+    pub(super) fn note(
+        &mut self,
+        bound: &Bound,
+        before: Option<&Version>,
+    ) -> Result<Vec<StoreChange>, StoreError> {
+        if bound.contents.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.new.extend(bound.contents.iter().cloned());
+        let before = before.map(|before| self.engine.store().document(&before.hash));
+        Ok(bound.to_store(before.transpose()?.flatten().as_deref()))
     }
 
     /// Whether a token may make this the newest document of a chain.
@@ -356,7 +380,12 @@ impl Maker<'_> {
             return Ok(None);
         }
         let known = match self.newest.take() {
-            Some(mut known) => known.catch_up(self.engine.store())?.then_some(known),
+            Some(mut known) => {
+                let store = self.engine.store();
+                known
+                    .catch_up(store, self.safe, &self.new)?
+                    .then_some(known)
+            }
             None => None,
         };
         let known = match known {
@@ -364,13 +393,17 @@ impl Maker<'_> {
             None => {
                 let seq = self.engine.store().last()?;
                 let (parsed, _) = whole(self.newest_texts()?);
-                Newest::of(&parsed, seq, self.stages)
+                let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+                let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+                Newest::of(&parsed, seq, self.stages, &mut read)
             }
         };
         let Some(mut newest) = known else {
             return Ok(None);
         };
-        let found = match newest.takes(changes) {
+        let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+        let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let found = match newest.takes(changes, &mut read) {
             true => Some(Found::default()),
             false => self.found_nearby(&newest, changes, order)?,
         };
@@ -407,7 +440,7 @@ impl Maker<'_> {
 
     /// What is wrong with changes, beside these newest texts.
     fn found_among(
-        &self,
+        &mut self,
         mut texts: BTreeMap<Chain, String>,
         changes: &[(Chain, StoreChange, Kind)],
         order: &[&str],
@@ -424,7 +457,10 @@ impl Maker<'_> {
             }
         }
         let (parsed, names) = whole(texts);
-        let problems = file::problems(&parsed, Path::new("/"), self.stages);
+        let (safe, new) = (self.safe, &self.new);
+        let store = self.engine.store();
+        let read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let problems = file::problems_by(&parsed, self.stages, read);
         let platform_changes = changed.contains(&Chain::Platform);
         let mut found = Found {
             list: Vec::new(),
@@ -478,8 +514,11 @@ impl Maker<'_> {
     }
 }
 
-/// One document of the texts of chains, read; and the zones in it, in their order.
+/// One document of the texts of chains, read, with files by what they are; and the zones in it, in their order.
 fn whole(mut texts: BTreeMap<Chain, String>) -> (Parsed, Vec<Chain>) {
+    texts
+        .values_mut()
+        .for_each(|text| *text = contents::named(text));
     let platform = texts.remove(&Chain::Platform);
     let platform = platform.unwrap_or_else(|| platform_text(&Document::default()));
     let text = assemble(&platform, texts.values().map(String::as_str));

@@ -5,10 +5,12 @@
 //! since comes in by the log. It is forgotten when nobody changes anything for a while: among a million zones it takes as much memory
 //! as a worker.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use seawall_control::Hash;
 use seawall_control::store::{Change as StoreChange, ConfigStore, StoreError};
 use seawall_guard::StageDef;
 use seawall_model::document::{self, Zone};
@@ -16,13 +18,18 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits};
 use seawall_net::tls::config::self_signed;
 use seawall_proxy::compile::{self, Change};
-use seawall_proxy::materials::Materials;
+use seawall_proxy::materials::{Materials, Room};
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 
+use super::files::{self, Safe};
+use crate::contents::named;
 use crate::file;
 use crate::order::Chain;
 use crate::process::registry;
+
+/// How files are read, by their names.
+type Read<'r> = &'r mut dyn FnMut(&Path, Room) -> Result<Vec<u8>, String>;
 
 /// It is forgotten after so long in which nobody asked.
 const KEPT: Duration = Duration::from_secs(10 * 60);
@@ -52,13 +59,14 @@ impl Newest {
         parsed: &document::Parsed,
         seq: u64,
         stages: &'static [&'static StageDef],
+        read: Read<'_>,
     ) -> Option<Self> {
         if parsed.document.zones.len() < FEW {
             return None;
         }
         let self_signed = self_signed(vec!["localhost".into()]).ok();
         let state = State::new(registry(), stages);
-        let materials = Materials::load(&parsed.document, Path::new("/"), self_signed.clone());
+        let materials = Materials::read_by(&parsed.document, self_signed.clone(), read);
         let compiled = file::compile(parsed, &materials, &state, None);
         let zones = &parsed.document.zones;
         let bad = zones.iter().enumerate().filter(|(index, zone)| {
@@ -85,7 +93,12 @@ impl Newest {
     ///
     /// # Errors
     /// As the store says.
-    pub fn catch_up(&mut self, store: &mut dyn ConfigStore) -> Result<bool, StoreError> {
+    pub fn catch_up(
+        &mut self,
+        store: &mut dyn ConfigStore,
+        safe: &Safe,
+        new: &HashMap<Hash, Arc<[u8]>>,
+    ) -> Result<bool, StoreError> {
         self.asked = Instant::now();
         let last = store.last()?;
         let most = CHANGES.saturating_sub(self.changes);
@@ -106,7 +119,8 @@ impl Newest {
             changes.insert(name.clone(), text);
         }
         self.changes += changes.len();
-        let (next, failed) = self.put(&changes);
+        let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let (next, failed) = self.put(&changes, &mut read);
         self.snapshot = next;
         self.bad.retain(|name| !changes.contains_key(name));
         self.bad.extend(failed);
@@ -115,7 +129,7 @@ impl Newest {
     }
 
     /// Whether changes are good; false where that is not sure.
-    pub fn takes(&mut self, changes: &[(Chain, StoreChange, Kind)]) -> bool {
+    pub fn takes(&mut self, changes: &[(Chain, StoreChange, Kind)], read: Read<'_>) -> bool {
         if !self.bad.is_empty() || changes.len() > CHANGES {
             // A bad zone may become good by them, or be what makes them bad.
             return false;
@@ -127,7 +141,7 @@ impl Newest {
             };
             texts.insert(name.clone(), text);
         }
-        let (_, failed) = self.put(&texts);
+        let (_, failed) = self.put(&texts, read);
         for name in texts.keys() {
             if self.snapshot.zones.named(name).is_none() {
                 self.state.zone_ids.forget(name);
@@ -145,7 +159,11 @@ impl Newest {
     }
 
     /// A snapshot with these zones changed, in whose order allows it, and those that could not be.
-    fn put(&self, changes: &BTreeMap<String, Option<String>>) -> (Snapshot, Vec<String>) {
+    fn put(
+        &self,
+        changes: &BTreeMap<String, Option<String>>,
+        read_file: Read<'_>,
+    ) -> (Snapshot, Vec<String>) {
         let mut next = self.snapshot.clone();
         let mut left: Vec<(&String, Option<Option<Zone>>)> = changes
             .iter()
@@ -156,7 +174,7 @@ impl Newest {
             left.retain(|(name, zone)| {
                 let made = zone
                     .as_ref()
-                    .and_then(|zone| self.one(&next, name, zone.as_ref()));
+                    .and_then(|zone| self.one(&next, name, zone.as_ref(), read_file));
                 made.map(|made| next = made).is_none()
             });
             if left.is_empty() || left.len() == before {
@@ -169,7 +187,13 @@ impl Newest {
     }
 
     /// One of them; none when it does not compile.
-    fn one(&self, next: &Snapshot, name: &str, zone: Option<&Zone>) -> Option<Snapshot> {
+    fn one(
+        &self,
+        next: &Snapshot,
+        name: &str,
+        zone: Option<&Zone>,
+        read: Read<'_>,
+    ) -> Option<Snapshot> {
         let Some(zone) = zone else {
             if next.zones.named(name).is_none() {
                 return Some(next.clone());
@@ -185,7 +209,7 @@ impl Newest {
             zones: vec![zone.clone()],
             ..Document::default()
         };
-        let materials = Materials::load(&alone, Path::new("/"), self.self_signed.clone());
+        let materials = Materials::read_by(&alone, self.self_signed.clone(), read);
         let change = Change::Put(zone, &materials);
         let made = compile::change(next, change, &Limits::default(), &self.state);
         Some(made.ok()?.snapshot)
@@ -206,7 +230,7 @@ fn read(text: Option<&str>) -> Option<Option<Zone>> {
     let Some(text) = text else {
         return Some(None);
     };
-    let parsed = document::parse_alone(text, &Limits::default());
+    let parsed = document::parse_alone(&named(text), &Limits::default());
     if parsed.problems.is_some() {
         return None;
     }

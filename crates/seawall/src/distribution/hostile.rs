@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod files;
+
 use std::fs;
 use std::time::Duration;
 

@@ -369,6 +369,7 @@ pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
         switches: Vec::new(),
         totals,
         kinds: Vec::new(),
+        purged: 0,
         trials: tried.iter().map(one).collect(),
     }
 }

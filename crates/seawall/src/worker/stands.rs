@@ -1,13 +1,17 @@
 //! What stands beside documents, as the worker does it: read when it has changed, and ended when its time is over.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use seawall_proxy::slot::Slot;
+use seawall_proxy::thread::Shared;
 use seawall_proxy::told::{Switch as Shown, Told};
 
 use super::geo::Geo;
+use super::purges;
+use crate::agent::HERE;
 use crate::configure::Configuration;
 use crate::say::complain;
 use crate::standing::{Clock, STANDING, Standing};
@@ -22,6 +26,8 @@ pub struct Stands {
     /// The switches that were done last.
     done: Vec<(String, Option<u64>)>,
     geo: Geo,
+    /// Purges that were done, of those that stand.
+    purged: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Stands {
@@ -77,6 +83,25 @@ impl Stands {
             slot.look_again();
         }
         on
+    }
+
+    /// Purges what was not purged yet. The number of the latest one of control's up to which all are done, and outlive this process.
+    pub fn purge(&mut self, configuration: &Configuration, shared: &Shared) -> u64 {
+        let standing = &self.standing;
+        self.purged
+            .retain(|id, _| standing.purges.iter().any(|purge| purge.id == *id));
+        let mut up_to = standing.purged.unwrap_or(0);
+        for purge in &standing.purges {
+            let done = self
+                .purged
+                .entry(purge.id)
+                .or_insert_with(|| purges::purge(purge, configuration, shared));
+            done.retain(|number| !shared.cache.has_settled(*number));
+            if purge.id < HERE && !done.is_empty() {
+                up_to = up_to.min(purge.id - 1);
+            }
+        }
+        up_to
     }
 
     fn read(&mut self) {

@@ -348,7 +348,7 @@ fn limits_are_read_with_their_defaults_and_refused_with_help() {
         ),
         (
             "requests = 1\nper = '1s'\naction = 'blok'",
-            "zone[0].rate_limit[0].action: \"blok\" is unknown (did you mean \"block\"?)",
+            "zone[0].rate_limit[0].action: \"blok\" is none of the known words (did you mean \"block\"?",
         ),
         (
             "requests = 1\nper = '1s'\nname = 'a'\n[[zone.rate_limit]]\nrequests = 1\nper = '1s'\nname = 'a'",
