@@ -123,6 +123,8 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
     let total = ledger.total();
     let reverted_after_s = reverted(ledger, seen, speed);
     let mut why = failures(ledger, seen, reverted_after_s);
+    let loss = seen.apart.then(|| loss(ledger, &seen.claims));
+    let is_bounded = loss.as_ref().is_some_and(|loss| loss.bounded);
     let void = match &seen.void {
         Some(reason) => Some(reason.clone()),
         None if total.all() < ENOUGH => Some(format!(
@@ -131,6 +133,7 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         )),
         // Never what was contained all the same, nor what was answered wrongly.
         None if !why.is_empty()
+            && !is_bounded
             && total.bad() > 0
             && total.wrong <= seen.stalled
             && seen.others > OTHERS =>
@@ -161,7 +164,7 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         took_s: seen.took_ms as f64 / 1_000.0,
         others_cpu: (seen.others * 100.0).round() / 100.0,
         reasons: ledger.reasons.clone(),
-        loss: seen.apart.then(|| loss(ledger, &seen.claims)),
+        loss,
     }
 }
 
