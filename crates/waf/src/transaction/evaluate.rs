@@ -7,10 +7,7 @@ use super::store::Value;
 use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
-use crate::program::{
-    Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
-};
-use crate::regex::Hits;
+use crate::program::{Link, Operator, Program, Quick, Right, Rule, Selector, Target, side_of};
 use crate::seclang::tree::{Allow, Engine};
 use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
