@@ -332,7 +332,7 @@ async def slow(at, name, more):
         while not answer.body and not answer.done.done():
             await asyncio.sleep(0.02)
         print("begun", flush=True)
-        told = (await client.get(stream, 30)).told()
+        told = (await client.get(stream, float(more.get("seconds", "30")))).told()
         late = None
         if not client.ended:
             late = client.ask("GET", "/", name)

@@ -155,6 +155,9 @@ impl Guard {
         match seam {
             Seam::Transform(seam) => steps.head.push(step.with(HeadSeam::Transform(seam))),
             Seam::Judge(seam) => steps.head.push(step.with(HeadSeam::Judge(seam))),
+            Seam::Sieve(seam, count) => {
+                steps.head.push(step.with(HeadSeam::Sieve(seam, count)));
+            }
             Seam::Body(seam) => steps.body.push(step.with(seam)),
             Seam::Response(seam) => steps.response.push(step.with(seam)),
         }

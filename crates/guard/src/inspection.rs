@@ -168,14 +168,16 @@ impl Inspection<'_> {
         };
         let (answer, reason) = match verdict {
             Verdict::Deny(status, reason) => (Answer::Status(status), reason),
-            Verdict::Throttle(after, reason) => (Answer::Throttle(after), reason),
+            Verdict::Throttle(after, reason) | Verdict::Counted(_, Some((after, reason))) => {
+                (Answer::Throttle(after), reason)
+            }
             Verdict::Respond(page, reason) => (Answer::Page(page), reason),
             Verdict::Challenge(reason) => (Answer::Status(403), reason),
             Verdict::Note(reason) | Verdict::Weigh(_, reason) | Verdict::Skip(_, reason) => {
                 self.guard.noted(step, &reason, trail);
                 return Ok(());
             }
-            Verdict::Pass => return Ok(()),
+            Verdict::Pass | Verdict::Counted(_, None) => return Ok(()),
         };
         if step.mode == StageMode::Enforce {
             return Err(self.guard.refusal(step, answer, reason, trail));

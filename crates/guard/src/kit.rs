@@ -11,12 +11,12 @@ mod check;
 mod corpus;
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use seawall_model::document::{self, Document};
 use seawall_model::head::Method;
 use seawall_model::{ConnFacts, Fields, Limits, RequestHead};
-use seawall_rules::{Lists, NetworkSet};
+use seawall_rules::{List, Lists};
 use seawall_waf::Folder;
 
 use crate::assemble::Files;
@@ -48,8 +48,7 @@ pub fn document(text: &str) -> Result<Document, String> {
 pub fn lists(document: &Document) -> Lists {
     let mut lists = Lists::new();
     for (name, list) in &document.lists {
-        let networks = NetworkSet::new(list.ips.iter().copied());
-        lists.insert(name.as_str(), Arc::new(networks));
+        lists.insert(name.as_str(), List::of(list, list.ips.iter().copied()));
     }
     lists
 }

@@ -29,6 +29,16 @@ pub trait Stage: Send + Sync {
     fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent>;
 }
 
+/// Says which of the parts behind it could have something to say, so that the others need not be asked. It decides nothing: a part
+/// that it names is asked as ever, and if it fails all of them are.
+pub trait Sieve: Send + Sync {
+    /// The numbers of these parts, counted from 0, in order.
+    ///
+    /// # Errors
+    /// [`Spent`]: there was not enough fuel.
+    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Vec<u32>, Spent>;
+}
+
 /// Looks into bodies. It is asked once all head stages have passed, before a byte of the body is read.
 pub trait BodyStage: Send + Sync {
     /// Whether to look at the body of this request. `length` is its announced length, in bytes.
@@ -131,6 +141,8 @@ pub enum Seam {
     Transform(Box<dyn Transform>),
     /// Judges heads.
     Judge(Box<dyn Stage>),
+    /// Says which of so many parts behind it are asked.
+    Sieve(Box<dyn Sieve>, usize),
     /// Looks into bodies.
     Body(Box<dyn BodyStage>),
     /// Judges responses.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
+use crate::places::KnownPlaces;
+use crate::rates::RateTable;
 use crate::rule_sets::RuleSets;
 
 /// A zone's stable id: random, never used again, the same over restarts and changes of the zone.
@@ -51,6 +53,10 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
+    /// Where addresses are.
+    pub places: KnownPlaces,
+    /// Windows of rate limits.
+    pub rates: RateTable,
     /// Milliseconds on the monotonic clock, as of the request that came last.
     now: AtomicU64,
     /// Stages that are off in all zones, by their places; and [`SOME_ZONE`].
@@ -80,6 +86,8 @@ impl States {
     pub fn new(stages: impl IntoIterator<Item = &'static str>, clients: usize) -> Self {
         Self {
             clients: ClientTable::new(clients),
+            places: KnownPlaces::default(),
+            rates: RateTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
             off: RwLock::default(),
@@ -269,6 +277,12 @@ impl States {
             .collect();
         open.sort();
         open
+    }
+
+    /// Forgets clients that were not seen for long, and keys whose span is over. Now and then.
+    pub fn forget(&self, now: u64) {
+        self.clients.sweep(now);
+        self.rates.sweep(now);
     }
 
     /// Forgets what no snapshot uses any more. After a swap, and now and then.

@@ -4,7 +4,7 @@ use seawall_model::document::{SkipSet, StageMode};
 use seawall_model::{FieldId, Fields, ResponseHead};
 
 use crate::stage::{Follow, Tell, Wants};
-use crate::verdict::{Reason, Refusal};
+use crate::verdict::{Quota, Reason, Refusal};
 
 /// Entries kept; what more is said of a request is only counted in the metrics.
 const MOST: usize = 16;
@@ -32,6 +32,7 @@ pub struct Trail {
     pub(crate) tells: Vec<Box<dyn Tell>>,
     /// Fuel that the stages used.
     pub fuel: u64,
+    quota: Option<Quota>,
 }
 
 impl std::fmt::Debug for Trail {
@@ -54,6 +55,7 @@ impl Trail {
         self.entries.clear();
         self.refused = false;
         self.fuel = 0;
+        self.quota = None;
     }
 
     /// Adds what stages tell the client itself to the fields of its response.
@@ -117,6 +119,21 @@ impl Trail {
             if entry.mode == StageMode::Watch {
                 out.push('?');
             }
+        }
+    }
+
+    /// What the client is told of limits: of the one of which least is left.
+    pub const fn quota(&self) -> Option<&Quota> {
+        self.quota.as_ref()
+    }
+
+    pub(crate) fn count(&mut self, quota: Quota) {
+        if self
+            .quota
+            .as_ref()
+            .is_none_or(|other| quota.left < other.left)
+        {
+            self.quota = Some(quota);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use seawall_guard::StageDef;
 use seawall_guard::stages::{
-    body, ddos, hotlink, hygiene, lists, maintenance, rules, transform, waf,
+    body, ddos, hotlink, hygiene, lists, maintenance, rate, rules, transform, waf,
 };
 
 /// All stages, in order.
@@ -13,6 +13,7 @@ pub static STAGES: &[&StageDef] = &[
     &hotlink::DEF,
     &transform::DEF,
     &rules::DEF,
+    &rate::DEF,
     &body::DEF,
     &waf::DEF,
     &hygiene::DEF,

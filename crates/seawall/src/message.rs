@@ -23,9 +23,16 @@ pub enum ToWorker {
     Datagrams {
         /// The address.
         address: SocketAddr,
-        /// Another worker has sockets in the same group, and leaves.
+        /// Another worker has sockets in the same group, and leaves. Only an older supervisor says so, which has the worker steer
+        /// datagrams.
+        #[serde(default)]
         leaves: Option<Leaves>,
+        /// The supervisor steers datagrams to threads and workers.
+        #[serde(default)]
+        steered: bool,
     },
+    /// Beside it: the sockets of one place in a group of UDP sockets, to be kept open: one that is closed changes the places of others.
+    Place(Place),
     /// Accept connections. Beside it, where another worker served before: its State, which may be empty, and the secrets of its
     /// session tickets.
     Serve,
@@ -108,8 +115,9 @@ pub enum FromWorker {
     Counted,
     /// It was told to end by somebody else, and does.
     Leaving,
-    /// What there is, for a supervisor that came later. Beside it: its page, and the secrets of its session tickets.
-    /// [`FromWorker::Sockets`] follow, then [`FromWorker::Described`].
+    /// What there is, for a supervisor that came later. Beside it: its page, and the secrets of its session tickets. It comes again,
+    /// for each place in a group of UDP sockets that it keeps open, with those sockets after the first two files: an older supervisor
+    /// takes no notice. [`FromWorker::Sockets`] follow, then [`FromWorker::Described`].
     Here(Here),
     /// Its listening sockets, which lie beside it in this order.
     Sockets(Vec<Socket>),
@@ -127,6 +135,8 @@ pub struct Plan {
     pub threads: usize,
     /// HTTP/3 is to be spoken where HTTPS is.
     pub http3: bool,
+    /// It leaves it to the supervisor to steer datagrams. Older ones do it themselves, and know one other worker at most.
+    pub steered: bool,
 }
 
 /// Bounds that the supervisor must know; a reload may change them.
@@ -191,15 +201,15 @@ pub struct Leaves {
     pub threads: u16,
 }
 
-impl Leaves {
-    /// As the packet filter must know it.
-    pub fn range(self) -> seawall_net::quic::steer::Range {
-        seawall_net::quic::steer::Range {
-            generation: self.generation as u8,
-            base: 0,
-            threads: self.threads,
-        }
-    }
+/// A place in a group of UDP sockets: as many as the threads of the worker that had it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The address of the group.
+    pub address: SocketAddr,
+    /// Which place, counted from 0 in the order in which they were bound.
+    pub place: usize,
+    /// The worker that has it, or had it last.
+    pub generation: u64,
 }
 
 /// A listening socket.
@@ -234,7 +244,7 @@ pub struct Serving {
 }
 
 /// A worker that runs already.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Here {
     /// Which it is.
@@ -247,6 +257,8 @@ pub struct Here {
     pub serving: Serving,
     /// Addresses for which it has UDP sockets.
     pub datagrams: Vec<SocketAddr>,
+    /// Whose sockets are beside it, if any are.
+    pub place: Option<Place>,
 }
 
 /// What is asked of the supervisor, through `DATA/edge.sock`.

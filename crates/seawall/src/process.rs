@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::{Result, bail};
 use seawall_proxy::WORDS;
 use seawall_telemetry::{BuildInfo, Registry};
 
@@ -40,12 +41,23 @@ pub fn raise_descriptors() -> u64 {
 
 /// How many clients' connections `descriptors` allow, each with one to an origin beside it, once `workers` threads with
 /// `listeners` sockets run.
-pub fn room(descriptors: u64, workers: usize, listeners: usize) -> u64 {
+///
+/// # Errors
+/// When there would not be one for each thread, which is asked for an answer before it may serve.
+pub fn room(descriptors: u64, workers: usize, listeners: usize) -> Result<u64> {
     let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
     // What each thread's runtime opens (two threads stand beside the workers) and what each listener holds in reserve; then
     // what admin port, probes, resolver and log need.
     let coming = 4 * (workers + 2) + listeners + 12;
-    (descriptors.saturating_sub((open + coming) as u64) / 2).max(1)
+    let needs = (open + coming) as u64;
+    let room = descriptors.saturating_sub(needs) / 2;
+    if room < workers as u64 {
+        bail!(
+            "only {descriptors} open files are allowed, and {} are the least: raise LimitNOFILE (systemd) or ulimit -n",
+            needs + 2 * workers as u64
+        );
+    }
+    Ok(room)
 }
 
 /// Drops something large on a thread of its own, and gives the memory that is free then back to the system: the allocator would

@@ -19,7 +19,6 @@ mod sockets;
 mod spare;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,9 +39,10 @@ use crate::signals::Signals;
 use crate::start::{self, Start};
 use crate::wire::{Wire, WireListener};
 use charge::{Charge, Phase};
-use datagrams::Missing;
+use datagrams::Datagrams;
 use judge::Judge;
 use process::{Ended, Process};
+pub use sockets::notify;
 use sockets::{Given, Sockets};
 use spare::Spare;
 
@@ -75,8 +75,8 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             words: flags.up.words(),
             managed: flags.managed,
             program: start::program()?,
-            judge: Judge::default(),
-            speed: u64::from(flags.up.speed.max(1)),
+            judge: Judge::default().faster(flags.up.speed),
+            speed: flags.up.speed,
             workers: BTreeMap::new(),
             next: None,
             spare: Spare::default(),
@@ -86,7 +86,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             sockets: None,
             given: Some(given),
             secrets: None,
-            missing: BTreeMap::new(),
+            datagrams: Datagrams::default(),
             agent: None,
             agent_at: None,
             up,
@@ -212,8 +212,8 @@ struct Supervisor {
     /// What the next processes are started from.
     program: PathBuf,
     judge: Judge,
-    /// What times are divided by.
-    speed: u64,
+    /// What the judge's times are divided by.
+    speed: u32,
     workers: BTreeMap<i32, Charge>,
     next: Option<Next>,
     /// A worker that waits for the one that serves to die.
@@ -227,8 +227,8 @@ struct Supervisor {
     given: Option<Given>,
     /// Secrets of session tickets, for the worker that serves next. We do not look at them.
     secrets: Option<OwnedFd>,
-    /// Addresses without HTTP/3.
-    missing: BTreeMap<SocketAddr, Missing>,
+    /// The sockets of HTTP/3.
+    datagrams: Datagrams,
     agent: Option<Agent>,
     /// When the next agent is to be started.
     agent_at: Option<Instant>,
@@ -259,10 +259,11 @@ impl Supervisor {
         let kept = std::fs::read_to_string(self.data.path("generation")).unwrap_or_default();
         self.generation = kept.trim().parse().unwrap_or(0);
         let found = charge::adopt(&self.data).await;
-        let mut serving: Option<i32> = None;
+        let (mut serving, mut places) = (None::<i32>, Vec::new());
         for (mut charge, sockets) in found {
             let pid = charge.process.pid();
             self.generation = self.generation.max(charge.generation);
+            places.push((charge.generation, std::mem::take(&mut charge.places)));
             if charge.phase == Phase::Serves {
                 if !sockets.is_empty() {
                     self.sockets = Some(sockets);
@@ -284,9 +285,11 @@ impl Supervisor {
             self.watch(&charge);
             self.workers.insert(pid, charge);
         }
+        self.datagrams.adopt(&self.workers, places);
         if serving.is_some() {
-            self.judge = record::restore(&self.data);
+            self.judge = record::restore(&self.data).faster(self.speed);
             self.announced = true;
+            notify("READY=1", None);
             complain("a supervisor is back: it goes on with the worker that serves");
             self.serving_again();
             // The flags may be others than those that the worker was started with.

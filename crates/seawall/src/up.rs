@@ -19,7 +19,8 @@ use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
 use crate::start::{self, Start};
-use crate::supervisor::process::{Ended, Process};
+use crate::supervisor::notify;
+use crate::supervisor::process::{Ended, Process, let_go};
 use crate::wire::Wire;
 
 /// How long a supervisor that holds its lock may take to listen.
@@ -27,6 +28,10 @@ const LISTENS: Duration = Duration::from_secs(10);
 /// The first wait before a supervisor is started in place of one that died, and the longest.
 const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// One that ends again and again has something wrong that a person must mend, and says so each time; no site waits for it.
+const LONGEST_WAIT_FOR_CONTROL: Duration = Duration::from_secs(10);
+/// How often it is looked whether children have ended that others left to us.
+const LOOK: Duration = Duration::from_secs(1);
 /// Who lived for so long died of something new.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -261,7 +266,7 @@ impl Up {
         control.wait = if control.began.elapsed() > LONG {
             WAIT
         } else {
-            (control.wait * 2).min(LONGEST_WAIT)
+            (control.wait * 2).min(LONGEST_WAIT_FOR_CONTROL)
         };
         control.again = Some(Instant::now() + control.wait);
     }
@@ -293,8 +298,15 @@ impl Up {
         if let Some(stop) = &self.stops {
             let _ = supervisor.wire.say(stop, &[]);
         }
+        let is_first = std::process::id() == 1;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
+                _ = look.tick(), if is_first => {
+                    let control = self.control.as_ref().map(|control| control.process.pid());
+                    let ours: Vec<i32> = control.into_iter().chain([supervisor.process.pid()]).collect();
+                    let_go(&ours);
+                }
                 request = signals.next(&self.program) => {
                     if matches!(request, Request::Reload)
                         && let Some(control) = &self.control
@@ -345,6 +357,8 @@ impl Up {
     fn told(&mut self, reply: Reply, supervisor: &Supervisor) -> Option<PathBuf> {
         match reply {
             Reply::Serving { up } if supervisor.adopted => {
+                // The supervisor told a service manager long ago, which waits for us to say so.
+                notify("READY=1", None);
                 say(format_args!(
                     "Seawall serves already, supervised by {}: this `up` goes on with it{}",
                     supervisor.process.pid(),

@@ -19,6 +19,7 @@ mod lists;
 mod mode;
 mod origin;
 mod pieces;
+mod rate;
 mod reader;
 mod rule;
 mod settings;
@@ -33,13 +34,13 @@ mod write;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
-pub use cache::{CacheMode, ZoneCache};
+pub use cache::{CacheKey, CacheMode, CacheRule, EdgeTtlMode, Eligibility, KeyQuery, ZoneCache};
 pub use compress::{Coding, Compress};
 pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
@@ -53,6 +54,7 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
@@ -300,13 +302,19 @@ impl Document {
 
     /// Makes the paths of files that zones and lists name absolute: relative ones are meant from `base`.
     pub fn make_absolute(&mut self, base: &Path) {
-        let of_lists = self.lists.values_mut();
-        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
-        for path in of_lists.chain(self.zones.iter_mut().flat_map(Zone::files_mut)) {
+        self.rename_files(|path| {
             if path.is_relative() {
                 *path = base.join(&path);
             }
-        }
+        });
+    }
+
+    /// Gives the files that zones and lists name other names.
+    pub fn rename_files(&mut self, mut rename: impl FnMut(&mut PathBuf)) {
+        let of_lists = self.lists.values_mut();
+        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
+        let of_zones = self.zones.iter_mut().flat_map(Zone::files_mut);
+        of_lists.chain(of_zones).for_each(&mut rename);
     }
 
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal

@@ -13,6 +13,7 @@ use super::guard::{
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
 use super::origin::{HealthCheck, Passive, Retry, Timeouts};
+use super::rate::{RateLimit, ZoneRate};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
 use super::waf::ZoneWaf;
@@ -55,12 +56,18 @@ pub struct ZoneSettings {
     pub max_body: Option<u64>,
     /// Whether WebSocket upgrades are let through. Default true.
     pub websocket: bool,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// Whether only files and this machine's owner change it, and not the API. Default false.
     pub managed_by_file: bool,
     /// What becomes of requests that an expression fits, in this order: `[[zone.rule]]`. Default: none.
     pub rules: Vec<Rule>,
     /// The stage `rules` as a whole: `[zone.rules]`.
     pub rule_stage: ZoneRules,
+    /// How many requests somebody may make in a time: `[[zone.rate_limit]]`. Default: no limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// The stage `rate` as a whole: `[zone.rate]`.
+    pub rate: ZoneRate,
     /// The stage `lists`: client addresses that are refused or let through.
     pub lists: ZoneLists,
     /// The stage `ddos`: limits on one client address.
@@ -98,9 +105,12 @@ impl Default for ZoneSettings {
             response_headers: HeaderEdits::default(),
             max_body: None,
             websocket: true,
+            replay: true,
             managed_by_file: false,
             rules: Vec::new(),
             rule_stage: ZoneRules::default(),
+            rate_limits: Vec::new(),
+            rate: ZoneRate::default(),
             lists: ZoneLists::default(),
             ddos: ZoneDdos::default(),
             body: ZoneBody::default(),
@@ -135,6 +145,7 @@ impl ZoneSettings {
         let mut zone = Self::default();
         put(&mut zone.redirect_https, reader.flag("redirect_https"));
         put(&mut zone.websocket, reader.flag("websocket"));
+        put(&mut zone.replay, reader.flag("replay"));
         zone.managed_by_file = reader.choice("managed_by") == Some("file");
         zone.max_body = reader.size("max_body");
         zone.health = reader.table("health").map(HealthCheck::read);
@@ -196,6 +207,12 @@ impl ZoneSettings {
                 reader.table("rules").map(ZoneRules::read),
             ),
         }
+        let mut names = BTreeMap::new();
+        let limits = reader.tables("rate_limit", most, |reader| {
+            RateLimit::read(reader, &mut names)
+        });
+        put(&mut self.rate_limits, limits);
+        put(&mut self.rate, reader.table("rate").map(ZoneRate::read));
         let read = reader.table("lists");
         put(
             &mut self.lists,
@@ -235,6 +252,7 @@ impl ZoneSettings {
             default.redirect_https,
         );
         entries.flag("websocket", self.websocket, default.websocket);
+        entries.flag("replay", self.replay, default.replay);
         if self.managed_by_file {
             entries.text("managed_by", "file");
         }
@@ -262,6 +280,9 @@ impl ZoneSettings {
         entries.table_if("response_headers", self.response_headers.entries());
         entries.sections("rule", self.rules.iter().map(Rule::entries).collect());
         entries.table_if("rules", self.rule_stage.entries());
+        let limits = self.rate_limits.iter().map(RateLimit::entries);
+        entries.sections("rate_limit", limits.collect());
+        entries.table_if("rate", self.rate.entries());
         entries.table_if("lists", self.lists.entries());
         entries.table_if("ddos", self.ddos.entries());
         entries.table_if("body", self.body.entries());

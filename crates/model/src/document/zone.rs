@@ -124,6 +124,17 @@ impl Zone {
             .chain(origins)
     }
 
+    /// Those of [`Zone::files`] that are private keys.
+    pub fn keys(&self) -> impl Iterator<Item = &PathBuf> {
+        let own = match &self.tls.certificate {
+            Certificate::Files(files) => Some(&files.key),
+            Certificate::SelfSigned | Certificate::Acme => None,
+        };
+        let of_origins = self.origins.iter();
+        let of_origins = of_origins.filter_map(|origin| origin.client_certificate.as_ref());
+        own.into_iter().chain(of_origins.map(|files| &files.key))
+    }
+
     /// As [`Zone::files`], to be changed.
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let names_none = self.tls.client_ca.is_none()

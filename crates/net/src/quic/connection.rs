@@ -13,8 +13,8 @@ use quinn_proto::{
     StreamEvent, StreamId, Transmit, VarInt, WriteError,
 };
 
-use super::Told;
 use super::endpoint::Endpoint;
+use super::{Told, Unproven};
 use crate::alarm::Alarm;
 
 /// Datagrams of a turn: then others of the thread have theirs.
@@ -61,6 +61,7 @@ pub struct Connection {
     /// Its handshake is counted.
     half_open: Cell<bool>,
     validated: Cell<bool>,
+    unproven: Cell<Unproven>,
     lost: RefCell<Option<ConnectionError>>,
     address: Cell<SocketAddr>,
     /// How long it takes there and back.
@@ -77,6 +78,7 @@ impl Connection {
         handle: ConnectionHandle,
         core: quinn_proto::Connection,
         validated: bool,
+        unproven: Unproven,
     ) -> Rc<Self> {
         let address = core.remote_address();
         Rc::new(Self {
@@ -87,6 +89,7 @@ impl Connection {
             watches: RefCell::default(),
             half_open: Cell::new(true),
             validated: Cell::new(validated),
+            unproven: Cell::new(unproven),
             lost: RefCell::default(),
             address: Cell::new(address),
             round_trip: Cell::new(Duration::ZERO),
@@ -95,8 +98,11 @@ impl Connection {
         })
     }
 
-    /// A datagram for it came.
-    pub(super) fn receive(&self, event: ConnectionEvent) {
+    /// A datagram for it came, of so many bytes, for an id that has the form of ours or not.
+    pub(super) fn receive(&self, event: ConnectionEvent, bytes: usize, looks_ours: bool) {
+        let mut unproven = self.unproven.get();
+        unproven.received(bytes, looks_ours);
+        self.unproven.set(unproven);
         self.core.borrow_mut().handle_event(event);
         self.wake();
     }
@@ -226,6 +232,9 @@ impl Connection {
         match event {
             Event::Connected => {
                 self.validated.set(true);
+                let mut unproven = self.unproven.get();
+                unproven.prove();
+                self.unproven.set(unproven);
                 self.end_half();
                 turn.connected = true;
                 self.wake_streams();
@@ -325,11 +334,19 @@ impl Connection {
         let mut sent = 0;
         let now = Instant::now();
         loop {
+            let mut unproven = self.unproven.get();
+            let may = unproven.datagrams(most);
+            if may == 0 {
+                // Whatever comes next wakes us; that nothing is to be had is what clients probe for (RFC 9002 §6.2.2.1).
+                return true;
+            }
             output.clear();
-            let transmit = self.core.borrow_mut().poll_transmit(now, most, output);
+            let transmit = self.core.borrow_mut().poll_transmit(now, may, output);
             let Some(transmit) = transmit else {
                 return true;
             };
+            unproven.sent(transmit.size);
+            self.unproven.set(unproven);
             sent += transmit
                 .segment_size
                 .map_or(1, |segment| transmit.size.div_ceil(segment.max(1)));

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::cid::{Issuer, Place};
 use super::connection::Connection;
-use super::{Common, steer};
+use super::{Common, Unproven};
 
 /// Reads of a turn: then others of the thread have theirs.
 const READS: usize = 16;
@@ -39,45 +38,14 @@ const WAITING: u64 = 64 * 1024;
 pub struct Group {
     sockets: Vec<std::net::UdpSocket>,
     generation: u8,
-    /// Why the kernel does not bring datagrams to their threads, if it does not.
-    pub unsteered: Option<io::Error>,
 }
 
 impl Group {
-    /// Of sockets that are bound already, one for each thread, in their order. `leaves`: another process has sockets in the
-    /// same group that were bound before these, and replaces its own by them.
-    pub fn given(
-        sockets: Vec<std::net::UdpSocket>,
-        generation: u8,
-        leaves: Option<steer::Range>,
-    ) -> Self {
-        let threads = sockets.len() as u16;
-        let steered = match (sockets.first(), leaves) {
-            (Some(socket), Some(leaves)) => {
-                let comes = steer::Range {
-                    generation,
-                    base: leaves.base + leaves.threads,
-                    threads,
-                };
-                steer::attach_two(socket.as_fd(), comes, leaves)
-            }
-            (Some(socket), None) if threads > 1 => {
-                steer::attach(socket.as_fd(), generation, threads)
-            }
-            _ => Ok(()),
-        };
-        Self {
-            unsteered: steered.err(),
-            ..Self::of(sockets, generation)
-        }
-    }
-
-    /// Of sockets that are bound, one for each thread.
-    pub(super) fn of(sockets: Vec<std::net::UdpSocket>, generation: u8) -> Self {
+    /// Of sockets that are bound already, one for each thread, in their order.
+    pub fn of(sockets: Vec<std::net::UdpSocket>, generation: u8) -> Self {
         Self {
             sockets,
             generation,
-            unsteered: None,
         }
     }
 
@@ -289,6 +257,12 @@ impl Endpoint {
         self.doors.get(usize::from(place.thread))
     }
 
+    /// Whether the id that it names has the form of those that this worker issues.
+    fn looks_ours(&self, datagram: &[u8]) -> bool {
+        let place = Place::of_datagram(datagram);
+        place.is_some_and(|place| place.generation == self.place.generation)
+    }
+
     fn receive<G>(
         self: &Rc<Self>,
         from: SocketAddr,
@@ -312,12 +286,12 @@ impl Endpoint {
             None => {}
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(connection) = self.connections.borrow().get(&handle) {
-                    connection.receive(event);
+                    connection.receive(event, bytes.len(), self.looks_ours(bytes));
                 }
             }
             Some(DatagramEvent::Response(transmit)) => self.answer(&transmit, &output),
             Some(DatagramEvent::NewConnection(incoming)) => {
-                self.arrive(incoming, &mut output, judge, serve);
+                self.arrive(incoming, bytes, &mut output, judge, serve);
             }
         }
         *self.output.borrow_mut() = output;
@@ -326,6 +300,7 @@ impl Endpoint {
     fn arrive<G>(
         self: &Rc<Self>,
         incoming: Incoming,
+        bytes: &[u8],
         output: &mut Vec<u8>,
         judge: &mut impl FnMut(Arrival) -> Verdict<G>,
         serve: &mut impl FnMut(Rc<Connection>, G),
@@ -346,8 +321,10 @@ impl Endpoint {
                 match accepted {
                     Ok((handle, connection)) => {
                         self.half_open.set(self.half_open.get() + 1);
+                        let (proven, looks_ours) = (arrival.validated, self.looks_ours(bytes));
+                        let unproven = Unproven::new(bytes.len(), proven, looks_ours);
                         let connection =
-                            Connection::new(self.clone(), handle, connection, arrival.validated);
+                            Connection::new(self.clone(), handle, connection, proven, unproven);
                         self.connections
                             .borrow_mut()
                             .insert(handle, connection.clone());

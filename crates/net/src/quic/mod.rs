@@ -14,6 +14,7 @@ mod endpoint;
 mod session;
 pub mod steer;
 mod tokens;
+mod unproven;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,10 @@ pub use connection::{Connection, Gone, Turn};
 pub use endpoint::{Arrival, Endpoint, Group, Mailbox, Part, Verdict};
 pub use quinn_proto::ServerConfig;
 pub use session::{Choose, Told};
+pub use unproven::Unproven;
 
+/// The most bytes of a datagram until more are known to pass: what every path must take (RFC 9000 §14).
+const DATAGRAM: u16 = 1200;
 /// Bytes of a stream that a client may send before we read them.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes of all streams of a connection.
@@ -115,6 +119,7 @@ impl Common {
         let mut transport = TransportConfig::default();
         let idle = IdleTimeout::try_from(limits.idle).ok();
         transport
+            .initial_mtu(DATAGRAM)
             .max_concurrent_bidi_streams(limits.streams.into())
             .max_concurrent_uni_streams(OTHER_STREAMS.into())
             .stream_receive_window(STREAM_WINDOW.into())

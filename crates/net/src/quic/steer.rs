@@ -1,9 +1,10 @@
 //! Datagrams to the thread that their connection lives on: a packet filter on the group of sockets that share a port.
 //!
 //! It is a classic BPF program, which needs no privileges. It reads the place out of the connection id
-//! ([`cid`](super::cid)); what has none, or names another worker's generation, goes by the kernel's hash over the addresses,
-//! as without a program. The index that it gives counts the sockets in the order in which they were bound. Not here: what
-//! becomes of a datagram that arrives on the wrong thread all the same; [`endpoint`](super::endpoint) passes it on.
+//! ([`cid`](super::cid)); what has none, or names a worker that is not there, goes to the youngest one, or by the kernel's hash
+//! over the addresses, as without a program. The index that it gives counts the sockets in the order in which they were bound,
+//! which holds as long as none of them is closed. Not here: what becomes of a datagram that arrives on the wrong thread all the
+//! same; [`endpoint`](super::endpoint) passes it on.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -45,79 +46,60 @@ const MODULO: u32 = libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K;
 /// No socket has this index: the kernel chooses by its hash.
 const ANY: u32 = u32::MAX;
 
-/// The program for a group of `threads` sockets of this generation.
-fn program(generation: u8, threads: u16) -> [sock_filter; 15] {
-    let (generation, threads) = (u32::from(generation), u32::from(threads));
-    [
-        statement(BYTE, 0),
-        jump(HAS, 0x80, 5, 0),
-        // Short header: the id follows the first byte (RFC 8999 §5.2).
-        statement(BYTE, 1),
-        jump(IS, generation, 0, 9),
-        statement(TWO, 2),
-        jump(AT_LEAST, threads, 7, 0),
-        statement(GIVE, 0),
-        // Long header: version, length of the id, the id (RFC 8999 §5.1).
-        statement(BYTE, 5),
-        jump(IS, LENGTH as u32, 0, 4),
-        statement(BYTE, 6),
-        jump(IS, generation, 0, 2),
-        statement(TWO, 7),
-        jump(AT_LEAST, threads, 0, 1),
-        statement(GIVE_THIS, ANY),
-        statement(GIVE, 0),
-    ]
-}
-
-/// The sockets of a group that are one process': those from `base` on, as many as it has threads.
+/// Sockets of a group that are one process': those from `base` on, as many as it has threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The process' generation, as its ids say it.
     pub generation: u8,
-    /// How many sockets were bound before its own.
+    /// How many sockets of the group were bound before its own.
     pub base: u16,
     /// How many it has.
     pub threads: u16,
 }
 
-/// The program for a group that two processes share while one replaces the other: each gets what its ids name, and the one
-/// that comes all that is new.
-fn program_of_two(comes: Range, leaves: Range) -> Vec<sock_filter> {
-    /// Steps of [`to_thread`].
-    const TO_THREAD: u8 = 4;
+/// The most processes that one program tells apart: a jump is a byte wide, and each takes five steps.
+pub const MOST: usize = 16;
+
+/// The program for a group: each of `ranges` gets what its ids name, and `new` gets all else; the kernel chooses where none is
+/// named.
+fn program(ranges: &[Range], new: Option<Range>) -> Vec<sock_filter> {
+    let ranges = ranges.get(..MOST).unwrap_or(ranges);
     // In the accumulator is the generation, and the thread's number lies at `at`.
-    let choose = |at: u32| {
-        let to_thread = |range: Range, then: u8| {
+    let choose = |at: u32| -> Vec<sock_filter> {
+        let steps = ranges.iter().enumerate().flat_map(|(nth, range)| {
+            let follow = ranges.len() - 1 - nth;
             [
+                jump(IS, range.generation.into(), 0, 4),
                 statement(TWO, at),
-                jump(AT_LEAST, range.threads.into(), then, 0),
+                // What names no thread of its process is as good as new: on to the end.
+                jump(AT_LEAST, range.threads.into(), 2 + 5 * follow as u8, 0),
                 statement(ADD, range.base.into()),
                 statement(GIVE, 0),
             ]
-        };
-        let mut steps = vec![jump(IS, comes.generation.into(), 0, TO_THREAD)];
-        // What names no thread of its process is as good as new: on to the end.
-        steps.extend(to_thread(comes, 2 + 1 + TO_THREAD));
-        steps.push(jump(IS, leaves.generation.into(), 0, TO_THREAD));
-        steps.extend(to_thread(leaves, 2));
-        steps
+        });
+        steps.collect()
+    };
+    let new = match new {
+        None => vec![statement(GIVE_THIS, ANY)],
+        Some(new) => vec![
+            // A byte that the client chose at random, or as good as.
+            statement(BYTE, 8),
+            statement(MODULO, new.threads.max(1).into()),
+            statement(ADD, new.base.into()),
+            statement(GIVE, 0),
+        ],
     };
     let (short, long) = (choose(2), choose(7));
-    let new = [
-        // A byte that the client chose at random, or as good as.
-        statement(BYTE, 8),
-        statement(MODULO, comes.threads.max(1).into()),
-        statement(ADD, comes.base.into()),
-        statement(GIVE, 0),
-    ];
     let mut program = vec![
         statement(BYTE, 0),
-        jump(HAS, 0x80, 2 + short.len() as u8 + new.len() as u8 - 1, 0),
+        jump(HAS, 0x80, 1 + (short.len() + new.len()) as u8, 0),
+        // Short header: the id follows the first byte (RFC 8999 §5.2).
         statement(BYTE, 1),
     ];
     program.extend(short);
-    program.extend(new);
+    program.extend(&new);
     program.extend([
+        // Long header: version, length of the id, the id (RFC 8999 §5.1).
         statement(BYTE, 5),
         jump(IS, LENGTH as u32, 0, 1 + long.len() as u8),
         statement(BYTE, 6),
@@ -127,20 +109,13 @@ fn program_of_two(comes: Range, leaves: Range) -> Vec<sock_filter> {
     program
 }
 
-/// Attaches the program for two processes to their group.
+/// Attaches the program for these processes to the group that this socket belongs to, in place of the one before. What is not
+/// theirs goes to `new`, or where the kernel's hash says.
 ///
 /// # Errors
-/// Those of `setsockopt(2)`.
-pub fn attach_two(socket: BorrowedFd<'_>, comes: Range, leaves: Range) -> io::Result<()> {
-    put(socket, &mut program_of_two(comes, leaves))
-}
-
-/// Attaches it to the group that this socket belongs to; all `threads` sockets are bound already, in the order of threads.
-///
-/// # Errors
-/// Those of `setsockopt(2)`. Without it all works, more slowly: datagrams are passed on between threads.
-pub fn attach(socket: BorrowedFd<'_>, generation: u8, threads: u16) -> io::Result<()> {
-    put(socket, &mut program(generation, threads))
+/// Those of `setsockopt(2)`. Without it all works for one process, more slowly: datagrams are passed on between threads.
+pub fn attach(socket: BorrowedFd<'_>, ranges: &[Range], new: Option<Range>) -> io::Result<()> {
+    put(socket, &mut program(ranges, new))
 }
 
 fn put(socket: BorrowedFd<'_>, filter: &mut [sock_filter]) -> io::Result<()> {
@@ -219,7 +194,12 @@ mod tests {
     fn program_and_parser_agree_on_whatever_comes() {
         let mut dice = Dice(0x5ea1);
         let threads = 5;
-        let program = program(9, threads);
+        let all = Range {
+            generation: 9,
+            base: 0,
+            threads,
+        };
+        let program = program(&[all], None);
         let (mut steered, mut strange) = (0, 0);
         for _ in 0..200_000 {
             let mut packet: Vec<u8> = (0..dice.roll() % 64).map(|_| dice.roll() as u8).collect();
@@ -252,41 +232,67 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_get_what_is_theirs_and_the_younger_one_what_is_new() {
-        let leaves = Range {
-            generation: 3,
-            base: 0,
-            threads: 2,
+    fn each_process_gets_what_is_its_own_and_the_youngest_one_what_is_new() {
+        let range = |generation, base, threads| Range {
+            generation,
+            base,
+            threads,
         };
-        let comes = Range {
-            generation: 4,
-            base: 2,
-            threads: 3,
-        };
-        let program = program_of_two(comes, leaves);
-        let mut dice = Dice(0x5ea2);
-        for _ in 0..50_000 {
-            let mut id: Vec<u8> = (0..LENGTH).map(|_| dice.roll() as u8).collect();
-            id[0] = (dice.roll() % 6) as u8;
-            id[1] = 0;
-            id[2] = (dice.roll() % 5) as u8;
-            let length = [LENGTH, LENGTH, 8, 20][(dice.roll() % 4) as usize];
-            id.resize(length, 9);
-            let long = dice.roll().is_multiple_of(2);
-            let index = run(&program, &datagram(long, &id));
-            let place = Place::of_datagram(&datagram(long, &id));
-            let range = [comes, leaves].into_iter().find(|range| {
-                place.is_some_and(|place| {
-                    (place.generation, true) == (range.generation, place.thread < range.threads)
-                })
-            });
-            match (range, place) {
-                (Some(range), Some(place)) => {
-                    assert_eq!(index, u32::from(range.base + place.thread), "{id:?} {long}");
+        // Sockets 2 to 4 are nobody's, and the youngest has not the last places.
+        let all = [range(3, 0, 2), range(5, 8, 3), range(4, 5, 3)];
+        for count in 1..=all.len() {
+            let (ranges, new) = (&all[..count], all[count - 1]);
+            let program = program(ranges, Some(new));
+            let mut dice = Dice(0x5ea2);
+            for _ in 0..50_000 {
+                let mut id: Vec<u8> = (0..LENGTH).map(|_| dice.roll() as u8).collect();
+                id[0] = (dice.roll() % 8) as u8;
+                id[1] = 0;
+                id[2] = (dice.roll() % 5) as u8;
+                let length = [LENGTH, LENGTH, 8, 20][(dice.roll() % 4) as usize];
+                id.resize(length, 9);
+                let long = dice.roll().is_multiple_of(2);
+                let index = run(&program, &datagram(long, &id));
+                let place = Place::of_datagram(&datagram(long, &id));
+                let owner = place.and_then(|place| {
+                    let mut ranges = ranges.iter();
+                    let is_its = |range: &&Range| range.generation == place.generation;
+                    let range = ranges.find(is_its)?;
+                    (place.thread < range.threads).then(|| u32::from(range.base + place.thread))
+                });
+                match owner {
+                    Some(owner) => assert_eq!(index, owner, "{id:?} {long}"),
+                    None => {
+                        let youngest = u32::from(new.base)..u32::from(new.base + new.threads);
+                        assert!(youngest.contains(&index), "{id:?} {long}: {index}");
+                    }
                 }
-                _ => assert!((2..5).contains(&index), "{id:?} {long}: {index}"),
             }
         }
+    }
+
+    #[test]
+    fn the_longest_program_jumps_to_its_end_and_is_taken_by_the_kernel() {
+        let ranges: Vec<Range> = (0..MOST as u8 + 1)
+            .map(|nth| Range {
+                generation: nth,
+                base: u16::from(nth) * 2,
+                threads: 2,
+            })
+            .collect();
+        let new = ranges[MOST - 1];
+        let program = program(&ranges, Some(new));
+        for nth in 0..MOST as u8 {
+            for (thread, first) in [(0, u32::from(nth) * 2), (2, 30)] {
+                let mut id = [6; LENGTH];
+                id[..3].copy_from_slice(&[nth, 0, thread]);
+                for long in [false, true] {
+                    assert_eq!(run(&program, &datagram(long, &id)), first, "{nth} {long}");
+                }
+            }
+        }
+        let socket = crate::quic::bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        attach(socket.as_fd(), &ranges, Some(new)).unwrap();
     }
 
     #[test]
@@ -300,7 +306,12 @@ mod tests {
             socket.set_nonblocking(false).unwrap();
             sockets.push(socket);
         }
-        attach(sockets[0].as_fd(), 3, threads).unwrap();
+        let all = Range {
+            generation: 3,
+            base: 0,
+            threads,
+        };
+        attach(sockets[0].as_fd(), &[all], None).unwrap();
         for thread in 0..threads {
             let mut id = [7; LENGTH];
             id[..3].copy_from_slice(&[3, 0, thread as u8]);

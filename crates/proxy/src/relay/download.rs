@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
-use crate::caching::Way;
+use crate::caching::{Way, tell_browsers};
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
 use crate::outgoing;
+use crate::quota;
 use crate::snapshot::{Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Thread, unix_us};
@@ -554,8 +555,12 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             self.zone.response_edits.apply(&mut self.head.fields);
         }
         self.to_client.clear();
+        quota::tell(&self.trail.borrow(), self.to_client);
         if let Some(way) = self.way.as_deref() {
             self.to_client.push_known(FieldId::CacheStatus, way.said());
+            if let Some(seconds) = way.browser_ttl() {
+                tell_browsers(&mut self.head.fields, seconds);
+            }
         }
         if let Some(alt_svc) = self.alt_svc {
             // The origin's own is about the origin.

@@ -111,7 +111,11 @@ impl Control {
             Ask::Delete { zone, restore } => self.delete(zone, *restore, &by),
             Ask::Pin { chain, unpin } => self.pin(chain, *unpin, &by),
             Ask::Decide { rollout, approve } => self.decide(*rollout, *approve, &by),
-            Ask::JoinToken { location, for_s } => self.join_token(location, *for_s, &by),
+            Ask::JoinToken {
+                location,
+                for_s,
+                canary,
+            } => self.join_token(location, *for_s, *canary, &by),
             Ask::Leave { location } => self.leave(location, &by),
             Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
             Ask::Kill {
@@ -127,6 +131,7 @@ impl Control {
                 };
                 self.kill(scope, *seconds, &by)
             }
+            Ask::Purge { zone, what, soft } => self.purge(zone, what, *soft, &by),
             Ask::MakeToken(new) => self.make_token(new, token, &by),
             Ask::RevokeToken { name } => self.revoke_token(name, &by),
             ask => self.look(ask),
@@ -148,6 +153,7 @@ impl Control {
             Ask::Log { before, limit } => self.log(*before, *limit),
             Ask::Rollouts { ids } => Ok(Answer::Rollouts(self.engine.standings(ids)?)),
             Ask::Locations => Ok(Answer::Locations(self.places())),
+            Ask::PurgeStands { purge } => Ok(self.purge_stands(*purge)),
             Ask::Tokens => Ok(Answer::Tokens(self.tokens_told()?)),
             _ => Ok(Answer::Status(self.status())),
         }
@@ -512,6 +518,7 @@ fn repeated(ask: &Ask, is_same: bool, made: &Appended) -> Answered {
         } => Ok(Answer::Killed {
             rollout: made.rollouts.first().copied().unwrap_or(made.last),
         }),
+        Ask::Purge { .. } => Ok(Answer::Purged { purge: made.last }),
         Ask::Pin { .. }
         | Ask::Kill { .. }
         | Ask::Decide { .. }

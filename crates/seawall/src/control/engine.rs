@@ -17,8 +17,10 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
 use super::asks::Standing;
+use super::files;
 use super::fleet::Fleet;
 use super::make::By;
+use super::purges::PurgeTimes;
 use crate::order::Chain;
 use crate::say::complain;
 
@@ -37,6 +39,8 @@ pub struct Engine {
     pub(super) serving: BTreeMap<Chain, Served>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     pub(super) stepped: HashMap<u64, u64>,
+    /// When its first step was taken, of those that began in the time of this process.
+    pub(super) began: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
@@ -45,6 +49,8 @@ pub struct Engine {
     lately: BTreeMap<String, u64>,
     /// When an emergency switch was seen first, in milliseconds of our clock.
     pub(super) switched: HashMap<u64, u64>,
+    /// How long purges take.
+    pub(super) purge_times: PurgeTimes,
     /// The locations.
     pub fleet: Fleet,
     /// Something is to be published.
@@ -63,10 +69,12 @@ impl Engine {
             tempo,
             serving: BTreeMap::new(),
             stepped: HashMap::new(),
+            began: HashMap::new(),
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
             switched: HashMap::new(),
+            purge_times: PurgeTimes::default(),
             fleet: Fleet::default(),
             changed: true,
         };
@@ -304,6 +312,7 @@ impl Engine {
 
     pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
+        self.began.remove(&rollout);
         self.waits.remove(&rollout);
         self.asked.remove(&rollout);
     }
@@ -399,17 +408,17 @@ impl Engine {
             Some(from) => self.document(chain, from)?,
             None => None,
         };
-        let (Some(before), Some(after)) = (before, self.document(chain, to)?) else {
+        let (Some((text, before)), Some((new_text, after))) = (before, self.document(chain, to)?)
+        else {
             return Ok(Asked {
                 people,
                 allowed_shift: ALLOWED_SHIFT_OF_RULES,
             });
         };
         if rollout.tempo != Kind::Return {
-            people.extend(guards::delta(
-                &guards::measure(&before),
-                &guards::measure(&after),
-            ));
+            let was = files::measure(&mut *self.store, &text, &before)?;
+            let is = files::measure(&mut *self.store, &new_text, &after)?;
+            people.extend(guards::delta(&was, &is));
         }
         Ok(Asked {
             people,
@@ -417,9 +426,17 @@ impl Engine {
         })
     }
 
-    fn document(&mut self, chain: &Chain, number: u64) -> Result<Option<Document>, StoreError> {
+    /// The text of a version, and its document.
+    fn document(
+        &mut self,
+        chain: &Chain,
+        number: u64,
+    ) -> Result<Option<(String, Document)>, StoreError> {
         let text = self.text(chain, number)?;
-        Ok(text.map(|text| document::parse_alone(&text, &Limits::default()).document))
+        Ok(text.map(|text| {
+            let document = document::parse_alone(&text, &Limits::default()).document;
+            (text, document)
+        }))
     }
 
     /// All that is on trial: each rollout that has begun.

@@ -15,7 +15,7 @@ use super::judge::Version;
 use super::process::Process;
 use super::sockets::Sockets;
 use crate::data::Data;
-use crate::message::{Begin, FromWorker, Here, Plan, Serving, Socket, ToWorker};
+use crate::message::{Begin, FromWorker, Here, Place, Plan, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
 use crate::start::Start;
 use crate::wire::{FILES, Wire, in_memory};
@@ -75,6 +75,8 @@ pub struct Charge {
     pub serving: Serving,
     /// Addresses for which it has UDP sockets.
     pub datagrams: Vec<SocketAddr>,
+    /// UDP sockets that one keeps open that was found.
+    pub places: Vec<(Place, Vec<OwnedFd>)>,
     /// Secrets of its session tickets, of one that was found.
     pub secrets: Option<OwnedFd>,
     /// It was told to end, or killed, by us.
@@ -119,6 +121,7 @@ impl Charge {
             plan: Plan::default(),
             serving: Serving::default(),
             datagrams: Vec::new(),
+            places: Vec::new(),
             secrets: None,
             ours: false,
             memory_kills: super::process::out_of_memory_kills(),
@@ -294,7 +297,7 @@ pub async fn adopt(data: &Data) -> Vec<(Charge, Sockets)> {
 async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
     wire.say(&ToWorker::Describe, &[]).ok()?;
     let told = tokio::time::timeout(DESCRIBES, told(&wire)).await;
-    let ((here, page, secrets), sockets) = match told {
+    let (mut described, sockets) = match told {
         Ok(told) => told?,
         Err(_) => {
             process.signal(libc::SIGCONT);
@@ -303,6 +306,8 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
                 .ok()??
         }
     };
+    let (here, page, secrets) = described.begun?;
+    let places = std::mem::take(&mut described.places);
     let now = Instant::now();
     let leaves = Phase::Leaves {
         due: now + Duration::from_millis(here.serving.bounds.retire_ms),
@@ -318,6 +323,7 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
         plan: here.plan,
         serving: here.serving,
         datagrams: here.datagrams,
+        places,
         secrets,
         ours: !here.serves,
         memory_kills: super::process::out_of_memory_kills(),
@@ -325,23 +331,32 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
     Some((charge, sockets))
 }
 
-async fn told(wire: &Wire) -> Option<((Here, OwnedFd, Option<OwnedFd>), Sockets)> {
-    let mut begun = None;
+/// What a worker says of itself.
+#[derive(Default)]
+struct Described {
+    begun: Option<(Here, OwnedFd, Option<OwnedFd>)>,
+    places: Vec<(Place, Vec<OwnedFd>)>,
+}
+
+async fn told(wire: &Wire) -> Option<(Described, Sockets)> {
+    let mut described = Described::default();
     let mut sockets = Sockets::default();
     loop {
         let (told, files): (FromWorker, Vec<OwnedFd>) = wire.hear().await.ok()??;
         match told {
             FromWorker::Here(here) => {
                 let mut files = files.into_iter();
-                begun = Some((here, files.next()?, files.next()));
+                let (page, secrets) = (files.next()?, files.next());
+                if let Some(place) = here.place {
+                    described.places.push((place, files.collect()));
+                }
+                described.begun = Some((here, page, secrets));
             }
             FromWorker::Sockets(told) => {
                 let told: Vec<Socket> = told;
                 sockets.adopt(told, files);
             }
-            FromWorker::Described => {
-                return Some((begun?, sockets));
-            }
+            FromWorker::Described => return Some((described, sockets)),
             _ => {}
         }
     }

@@ -27,6 +27,8 @@ const HANGS: Duration = Duration::from_secs(3);
 const PREPARES: Duration = Duration::from_secs(300);
 /// The longest a worker may take to hand its State over, and the next one to open.
 const HANDS_OVER: Duration = Duration::from_secs(2);
+/// How a worker died that the kernel ended for want of memory.
+const OUT_OF_MEMORY: &str = "SIGKILL: the kernel was out of memory; give it more (MemoryMax= of systemd, --memory of containers), or let less in ([edge.limits])";
 /// From this on a look was late: the machine slept, or was busy with others.
 const LATE: Duration = Duration::from_millis(1_000);
 
@@ -286,6 +288,7 @@ impl Supervisor {
             return;
         };
         let _ = std::fs::remove_file(self.data.path(format!("worker-{pid}.sock")));
+        self.datagrams.ended(charge.generation);
         if self.stopping.is_some() {
             if self.workers.is_empty() {
                 self.ends = Some(End::Code(0));
@@ -315,19 +318,20 @@ impl Supervisor {
             );
             return;
         }
-        let killed = matches!(ended, Ended::Signal(libc::SIGKILL | libc::SIGTERM))
-            && out_of_memory_kills() == charge.memory_kills;
+        let starved = out_of_memory_kills() != charge.memory_kills;
+        let killed = matches!(ended, Ended::Signal(libc::SIGKILL | libc::SIGTERM)) && !starved;
         let kind = if killed { Kind::Killed } else { Kind::Crash };
+        let how = match ended {
+            Ended::Signal(libc::SIGKILL) if starved => OUT_OF_MEMORY.to_owned(),
+            ended => how(ended),
+        };
         if first && !killed {
-            complain(format_args!(
-                "the worker ended before it served: {}",
-                how(ended)
-            ));
+            complain(format_args!("the worker ended before it served: {how}"));
             self.ends = Some(End::Code(1));
             return;
         }
         let culprit = if killed { None } else { charge.culprit(None) };
-        let wait = self.died(&charge, kind, &how(ended), culprit);
+        let wait = self.died(&charge, kind, &how, culprit);
         if served || was_next.is_some() {
             self.restarts += 1;
             self.start_soon(wait, self.announced);
@@ -344,8 +348,7 @@ impl Supervisor {
     ) -> Duration {
         let pid = charge.process.pid();
         let sentence = self.judge.died(
-            // A drill's clock runs faster: what is remembered is over the sooner.
-            monotonic_ms().saturating_mul(self.speed),
+            monotonic_ms(),
             record::unix_seconds(),
             kind,
             culprit,
@@ -516,6 +519,10 @@ impl Supervisor {
     }
 
     fn look_for_hangs(&mut self) {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Hang) {
+            return;
+        }
         let Some(charge) = self.serving() else { return };
         if Instant::now() - charge.since < HANGS {
             return;
@@ -541,7 +548,13 @@ impl Supervisor {
         let holds = charge.process.memory().unwrap_or(0);
         if holds > most {
             let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            self.replace(Kind::Memory, &how, None);
+            let served = Instant::now() - charge.since;
+            let kind = if served < HANGS {
+                Kind::Memory
+            } else {
+                Kind::Grew
+            };
+            self.replace(kind, &how, None);
         }
     }
 

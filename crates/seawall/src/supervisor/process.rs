@@ -156,6 +156,26 @@ impl Process {
     }
 }
 
+/// Lets children go that have ended and that nobody waits for: to the first process of a container come all whose parents have died.
+/// `ours` are waited for elsewhere.
+pub fn let_go(ours: &[i32]) {
+    loop {
+        // SAFETY: of this struct all bytes may be nought.
+        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let looks = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the pointer is to a struct of the call's that outlives it.
+        let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, looks) };
+        // SAFETY: it was filled in for a child that has ended, and is nought otherwise.
+        let pid = unsafe { told.si_pid() };
+        // One of ours is let go in a moment by who waits for it; those behind it have time.
+        if done != 0 || pid == 0 || ours.contains(&pid) {
+            return;
+        }
+        // SAFETY: a child of ours that has ended, whose status nobody wants to know.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
 fn is_readable(file: i32) -> bool {
     let mut look = libc::pollfd {
         fd: file,
@@ -173,21 +193,35 @@ pub fn out_of_memory_kills() -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// Four fifths of the memory that this machine has, or that we may use of it (`memory.max` of our group), in bytes.
+/// Four fifths of the memory that this machine has, or that we may use of it (the bound of our control group), in bytes.
 pub fn memory_for_a_worker() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| {
         let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?;
         kib.parse::<u64>().ok()
     });
-    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = group.lines().find_map(|line| line.strip_prefix("0::/"));
-    let most = group.and_then(|group| {
-        let path = format!("/sys/fs/cgroup/{group}/memory.max");
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    });
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let bounds = groups.lines().filter_map(bound_of_group);
     let all = total.map_or(u64::MAX, |kib| kib << 10);
-    all.min(most.unwrap_or(u64::MAX)) / 5 * 4
+    bounds.fold(all, u64::min) / 5 * 4
+}
+
+/// The file that has the bound of a control group on memory: of `/proc/self/cgroup` the line of version 2 (`0::PATH`), or that of
+/// version 1 which has the controller (`N:memory:PATH`).
+fn file_of_group(line: &str) -> Option<String> {
+    let (_, controllers) = line.split_once(':')?;
+    let (controllers, path) = controllers.split_once(':')?;
+    if controllers.is_empty() {
+        return Some(format!("/sys/fs/cgroup{path}/memory.max"));
+    }
+    let has_it = controllers.split(',').any(|name| name == "memory");
+    has_it.then(|| format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"))
+}
+
+fn bound_of_group(line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file_of_group(line)?).ok()?;
+    // Where there is none, version 2 says a word, and version 1 a number that is larger than any machine.
+    text.trim().parse().ok()
 }
 
 /// The monotonic clock, in milliseconds: the same in all processes.
@@ -206,6 +240,24 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn the_bound_of_a_group_is_found_in_both_versions() {
+        let file = |line| file_of_group(line);
+        let second = file("0::/system.slice/seawall.service");
+        assert_eq!(
+            second.as_deref(),
+            Some("/sys/fs/cgroup/system.slice/seawall.service/memory.max")
+        );
+        let first = file("9:cpu,memory:/docker/a:b");
+        assert_eq!(
+            first.as_deref(),
+            Some("/sys/fs/cgroup/memory/docker/a:b/memory.limit_in_bytes")
+        );
+        assert_eq!(file("4:cpuset:/a"), None);
+        assert_eq!(file("1:name=systemd:/a"), None);
+        assert_eq!(file(""), None);
+    }
 
     #[test]
     #[expect(clippy::zombie_processes, reason = "the descriptor waits for it")]

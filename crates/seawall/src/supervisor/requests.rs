@@ -150,6 +150,7 @@ impl Supervisor {
         notify("STOPPING=1", None);
         // Nobody is to be found here any more: the ports are free for whoever comes next.
         self.sockets = None;
+        self.datagrams.close();
         self.start_at = None;
         let mut longest = Duration::ZERO;
         for charge in self.workers.values_mut() {

@@ -53,6 +53,7 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             .unwrap_or_else(cores)
             .clamp(1, 1024),
         http3: edge.http3,
+        steered: true,
     }
 }
 

@@ -8,8 +8,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 use crate::origin::Held;
+use crate::supervisor::{another, pid, rounds};
 use crate::tools::{Server, curl};
-use crate::up::{Folder, Up, command, until};
+use crate::up::{Folder, Up, command, patience, send, until};
 
 fn client(at: SocketAddr, scene: &str, flags: &[&str]) -> Command {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
@@ -430,30 +431,109 @@ fn a_running_request_ends_and_new_ones_are_sent_away() {
 fn a_running_request_outlives_upgrades_and_new_ones_reach_the_new_worker() {
     let origin = Held::start();
     let up = Up::before(&origin.url());
-    let mut going = Going::begin(&up, "slow", &[]);
-    let mut body = origin.next().begin(10);
-    body.write_all(b"begin").unwrap();
-    assert_eq!(going.line(), "begun");
-    let mut upgrade = Command::new(env!("CARGO_BIN_EXE_seawall"));
-    let done = crate::up::finished(upgrade.arg("upgrade").arg("--data").arg(up.data()));
-    assert!(done.status.success(), "{}", up.log());
-    for _ in 0..8 {
-        let answer = play(up.https(), "get", &["--path=/.seawall/trace"]);
-        assert_eq!(answer["status"], 200, "{answer}");
-    }
+    let (mut going, mut body) = begun(&up, &origin);
+    upgrade(&up);
+    is_answered(&up);
     body.write_all(b" end.").unwrap();
     let told: Value = serde_json::from_str(&going.line()).unwrap();
     assert_eq!(told["answer"]["body"], "begin end.", "{told}");
     assert!(going.child.wait().unwrap().success());
-    // The old one has gone, and with it its sockets in the group.
-    until("one worker alone", || {
-        let mut status = Command::new(env!("CARGO_BIN_EXE_seawall"));
-        let told = status.args(["status", "--json", "--data"]).arg(up.data());
-        let told: Value = serde_json::from_slice(&told.output().unwrap().stdout).ok()?;
-        (told["edge"]["workers"].as_array()?.len() == 1).then_some(())
-    });
-    for _ in 0..8 {
+    // The old one has gone, and its sockets in the group are nobody's.
+    workers(&up, 1);
+    is_answered(&up);
+}
+
+fn upgrade(up: &Up) {
+    let mut upgrade = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    let done = crate::up::finished(upgrade.arg("upgrade").arg("--data").arg(up.data()));
+    assert!(done.status.success(), "{}", up.log());
+}
+
+fn is_answered(up: &Up) {
+    for _ in 0..2 {
         let answer = play(up.https(), "get", &["--path=/.seawall/trace"]);
         assert_eq!(answer["status"], 200, "{answer}");
     }
+}
+
+/// A request that has begun, and the origin's end of it.
+fn begun(up: &Up, origin: &Held) -> (Going, std::net::TcpStream) {
+    let mut going = Going::begin(up, "slow", &["--seconds=120"]);
+    let mut body = origin.next().begin(10);
+    body.write_all(b"begin").unwrap();
+    assert_eq!(going.line(), "begun");
+    (going, body)
+}
+
+/// More than two workers in one group, some of which end before others, and a supervisor that knows of them only what they say.
+#[test]
+fn however_many_workers_leave_each_ends_what_it_has_begun_and_the_last_one_gets_what_is_new() {
+    let origin = Held::start();
+    let up = Up::before(&origin.url());
+    let data = up.data();
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(begun(&up, &origin));
+        upgrade(&up);
+        is_answered(&up);
+    }
+    let ends = |(mut going, mut body): (Going, std::net::TcpStream)| {
+        body.write_all(b" end.").unwrap();
+        let told: Value = serde_json::from_str(&going.line()).unwrap();
+        assert_eq!(told["answer"]["body"], "begin end.", "{told}");
+        assert!(going.child.wait().unwrap().success());
+    };
+    // The second of four: its place becomes free between others.
+    ends(all.remove(1));
+    workers(&up, 3);
+    let supervisor = pid(&data, "supervisor");
+    send(supervisor, libc::SIGKILL);
+    another(&data, "supervisor", supervisor);
+    is_answered(&up);
+    all.push(begun(&up, &origin));
+    upgrade(&up);
+    is_answered(&up);
+    all.into_iter().for_each(ends);
+    workers(&up, 1);
+    is_answered(&up);
+}
+
+/// What arrives while no worker is there waits for the next one, as connections do: one datagram, which is not sent again. It is of a
+/// version that nobody speaks, so each is answered (RFC 9000 §6.1).
+#[test]
+fn what_comes_while_a_worker_is_replaced_waits_for_the_next_one() {
+    let up = Up::before(&Held::start().url());
+    is_answered(&up);
+    let mut datagram = vec![0xc0, 0xfa, 0xce, 0xb0, 0x0c, 8];
+    datagram.extend([7; 8]);
+    datagram.push(8);
+    datagram.extend([9; 8]);
+    datagram.resize(1200, 0);
+    for _ in 0..rounds(2, 50) {
+        let worker = pid(&up.data(), "worker");
+        send(worker, libc::SIGKILL);
+        until("its death", || {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z")).then_some(())
+        });
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(patience())).unwrap();
+        client.connect(up.https()).unwrap();
+        client.send(&datagram).unwrap();
+        let mut answer = [0; 1500];
+        let length = client.recv(&mut answer).expect("the next worker's answer");
+        assert_eq!(answer[1..5], [0; 4], "{:02x?}", &answer[..length]);
+        another(&up.data(), "worker", worker);
+        is_answered(&up);
+    }
+}
+
+/// Waits until so many workers run.
+fn workers(up: &Up, count: usize) {
+    until(&format!("{count} workers"), || {
+        let mut status = Command::new(env!("CARGO_BIN_EXE_seawall"));
+        let told = status.args(["status", "--json", "--data"]).arg(up.data());
+        let told: Value = serde_json::from_slice(&told.output().unwrap().stdout).ok()?;
+        (told["edge"]["workers"].as_array()?.len() == count).then_some(())
+    });
 }

@@ -460,13 +460,7 @@ fn a_service_manager_gives_sockets_and_is_told() {
         "it is served on the socket that was given"
     );
     assert_eq!(curl(&[&up.url("/")]).status, 200);
-    let mut heard = String::new();
-    while !heard.contains("READY=1") {
-        let mut bytes = [0; 256];
-        let length = told.recv(&mut bytes).expect("the manager is told");
-        heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
-        heard.push('\n');
-    }
+    let heard = until_ready(&told);
     for name in ["seawall-http-0", "seawall-https-1", "seawall-admin-0"] {
         assert!(
             heard.contains(&format!("FDSTORE=1\nFDNAME={name}")),
@@ -476,5 +470,93 @@ fn a_service_manager_gives_sockets_and_is_told() {
     let worker = up.worker();
     send(worker, libc::SIGKILL);
     another(&up.data(), "worker", worker);
+    assert_eq!(curl(&[&up.url("/")]).status, 200);
+    // A supervisor, and then an `up`, that takes over what serves says so too: the manager waits for it.
+    let supervisor = pid(&up.data(), "supervisor");
+    send(supervisor, libc::SIGKILL);
+    until_ready(&told);
+    send(up.pid(), libc::SIGKILL);
+    let mut next = command(&up.data());
+    next.env("NOTIFY_SOCKET", up.data().join("../notify"));
+    let mut next = next
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until_ready(&told);
+    next.kill().unwrap();
+    next.wait().unwrap();
+    end_all(&up.data());
+}
+
+/// What a service manager is told up to that it serves.
+fn until_ready(told: &UnixDatagram) -> String {
+    let mut heard = String::new();
+    while !heard.contains("READY=1") {
+        let mut bytes = [0; 256];
+        let length = told.recv(&mut bytes).expect("the manager is told");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        heard.push('\n');
+    }
+    heard
+}
+
+/// Children of a process, by their numbers on this machine, with what they were started as and how they are ("Z": not let go).
+fn children(of: u32) -> Vec<(u32, String, String)> {
+    let listed = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let numbers = listed.split_whitespace().filter_map(|pid| pid.parse().ok());
+    let told = numbers.map(|pid: u32| {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.chars().take(1).collect::<String>());
+        (pid, words, state.unwrap_or_default())
+    });
+    told.collect()
+}
+
+/// The role that a process was started in.
+fn has_role(words: &str, role: &str) -> bool {
+    words.split('\0').nth(1) == Some(role)
+}
+
+/// In a container all come to `up` whose parents have died.
+#[test]
+fn as_the_first_process_it_lets_go_of_what_others_left() {
+    let apart = ["--pid", "--fork", "--kill-child"];
+    let tried = Command::new("unshare").args(apart).arg("true").status();
+    if !tried.is_ok_and(|status| status.success()) {
+        println!("left out: no container can be made here");
+        return;
+    }
+    let folder = Folder::new();
+    let direct = command(&folder.join("data"));
+    let mut contained = Command::new("unshare");
+    contained.args(apart).arg(direct.get_program());
+    contained.args(direct.get_args()).args(["--workers", "1"]);
+    contained.stdin(Stdio::null()).stdout(folder.log());
+    let up = Up::spawned(folder, contained);
+    let (first, _, _) = children(up.pid()).remove(0);
+    let role = |role: &str| {
+        let found = children(first).into_iter();
+        let mut found = found.filter(|(_, words, state)| has_role(words, role) && state != "Z");
+        found.next().map(|(pid, _, _)| pid)
+    };
+    for _ in 0..2 {
+        let supervisor = until("a supervisor", || role("edge"));
+        send(supervisor, libc::SIGKILL);
+        send(
+            until("a worker without it", || role("worker")),
+            libc::SIGKILL,
+        );
+        until("another supervisor", || {
+            role("edge").filter(|now| *now != supervisor)
+        });
+    }
+    until("all that have ended let go", || {
+        let all = children(first);
+        all.iter().all(|(_, _, state)| state != "Z").then_some(())
+    });
     assert_eq!(curl(&[&up.url("/")]).status, 200);
 }

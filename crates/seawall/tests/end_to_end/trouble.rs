@@ -104,6 +104,25 @@ fn with_few_descriptors_it_serves_as_many_as_it_can() {
     });
 }
 
+/// Too few to begin with: it says how many it takes, and what can be done.
+#[test]
+fn with_too_few_descriptors_it_does_not_start_and_says_what_it_takes() {
+    let folder = Folder::new();
+    let direct = command(&folder.join("data"));
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 48; exec \"$0\" \"$@\" --workers 2"])
+        .arg(direct.get_program())
+        .args(direct.get_args());
+    let done = crate::up::finished(&mut limited);
+    assert!(!done.status.success());
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        said.contains("only 48 open files are allowed") && said.contains("LimitNOFILE"),
+        "{said}"
+    );
+}
+
 fn first_line(client: &mut std::net::TcpStream) -> String {
     use std::io::Write;
     let asked = client.write_all(b"GET /style.css HTTP/1.1\r\nHost: a.test\r\n\r\n");
