@@ -5,8 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use seawall_model::Wrong;
 use seawall_waf::{Folder, MOST_UNITS, Options, Program, Workspace};
@@ -21,8 +20,7 @@ const KEPT: usize = 3;
 pub struct RuleSet {
     program: Program,
     /// What harmless requests need, built once for all threads.
-    warm: OnceLock<Workspace>,
-    is_warming: AtomicBool,
+    warm: Workspace,
 }
 
 /// Those that are in use.
@@ -31,13 +29,8 @@ pub struct RuleSets {
     all: Mutex<HashMap<(u64, u8), Weak<RuleSet>>>,
 }
 
-struct Kept {
-    work: Workspace,
-    is_warm: bool,
-}
-
 thread_local! {
-    static KEEPS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    static KEEPS: RefCell<Vec<Workspace>> = const { RefCell::new(Vec::new()) };
 }
 
 impl RuleSets {
@@ -94,21 +87,12 @@ impl RuleSets {
             });
             return Err(told.collect());
         }
-        let set = Arc::new(RuleSet {
-            program,
-            warm: OnceLock::new(),
-            is_warming: AtomicBool::new(false),
-        });
+        // Before it serves: on cold caches a first harmless request can cost more than it may.
+        let mut warm = Workspace::default();
+        warm.warm(&program);
+        let set = Arc::new(RuleSet { program, warm });
         all.insert(key, Arc::downgrade(&set));
         Ok(set)
-    }
-
-    /// Those that are in use and that nobody has warmed yet, each once.
-    pub fn to_warm(&self) -> Vec<Arc<RuleSet>> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let cold = all.values().filter_map(Weak::upgrade);
-        cold.filter(|set| !set.is_warming.swap(true, Ordering::Relaxed))
-            .collect()
     }
 }
 
@@ -118,18 +102,10 @@ impl RuleSet {
         &self.program
     }
 
-    /// Builds what harmless requests need. It takes up to two seconds, and is not for a thread that serves.
-    pub fn warm(&self) {
-        let mut work = Workspace::default();
-        work.warm(&self.program);
-        // Only one is told to.
-        let _ = self.warm.set(work);
-    }
-
     /// Does something with the thread's workspace for this rule set. What panics loses it, and the next one begins anew.
     pub fn with<T>(&self, run: impl FnOnce(&Program, &mut Workspace) -> T) -> T {
         let mut kept = self.take();
-        let came = run(&self.program, &mut kept.work);
+        let came = run(&self.program, &mut kept);
         KEEPS.with_borrow_mut(|keeps| {
             if keeps.len() >= KEPT {
                 keeps.remove(0);
@@ -139,22 +115,11 @@ impl RuleSet {
         came
     }
 
-    fn take(&self) -> Kept {
+    fn take(&self) -> Workspace {
         let known = KEEPS.with_borrow_mut(|keeps| {
-            let at = keeps.iter().position(|kept| kept.work.is_of(&self.program));
+            let at = keeps.iter().position(|kept| kept.is_of(&self.program));
             at.map(|at| keeps.remove(at))
         });
-        match (known, self.warm.get()) {
-            (Some(kept), None) => kept,
-            (Some(kept), Some(_)) if kept.is_warm => kept,
-            (_, Some(warm)) => Kept {
-                work: warm.twin(),
-                is_warm: true,
-            },
-            (None, None) => Kept {
-                work: Workspace::default(),
-                is_warm: false,
-            },
-        }
+        known.unwrap_or_else(|| self.warm.twin())
     }
 }

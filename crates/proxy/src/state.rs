@@ -109,16 +109,6 @@ impl State {
             .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));
         let wall = unix_us().saturating_sub(monotonic_us());
         self.guard.set_wall(wall / 1_000);
-        self.warm();
-    }
-
-    /// Has rule sets warmed that are new, by a thread of its own: requests do not wait for it.
-    fn warm(&self) {
-        for set in self.guard.rule_sets.to_warm() {
-            let builder = std::thread::Builder::new().name("waf-warm".into());
-            // Without it the first requests cost more, and nothing else.
-            let _ = builder.spawn(move || set.warm());
-        }
     }
 
     /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
@@ -140,7 +130,6 @@ impl State {
             self.certificates
                 .change_wanted(&names(before), names(after));
         }
-        self.warm();
     }
 
     /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.

@@ -73,8 +73,18 @@ fn seawall(rules: Option<&PathBuf>) -> Up {
     Up::edge_in(folder)
 }
 
-/// What came back: the status, 0 for nothing, and the rules that matched.
+/// What came back: the status, 0 for nothing, and the rules that matched. Nobody but us asks this zone, and all at once: when it has used up
+/// its share of fuel for this second it says so, and is asked again.
 fn asked(at: SocketAddr, sent: &[u8]) -> (u16, BTreeSet<u64>) {
+    let mut came = (503, BTreeSet::new());
+    up::until("room in the zone's share", || {
+        came = asked_once(at, sent);
+        (came.0 != 503).then_some(())
+    });
+    came
+}
+
+fn asked_once(at: SocketAddr, sent: &[u8]) -> (u16, BTreeSet<u64>) {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(patience())).unwrap();
     // Who is refused early may be cut off while he still speaks.

@@ -89,5 +89,4 @@ fn zones_share_a_rule_set() {
     let again = sets.get(bytes, content, 1).unwrap();
     let other = sets.get(bytes, content, 4).unwrap();
     assert!(std::sync::Arc::ptr_eq(&one, &again) && !std::sync::Arc::ptr_eq(&one, &other));
-    assert_eq!((sets.to_warm().len(), sets.to_warm().len()), (2, 0));
 }
