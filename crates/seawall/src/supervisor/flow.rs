@@ -548,12 +548,7 @@ impl Supervisor {
         let holds = charge.process.memory().unwrap_or(0);
         if holds > most {
             let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            let served = Instant::now() - charge.since;
-            let kind = if served < HANGS {
-                Kind::Memory
-            } else {
-                Kind::Grew
-            };
+            let kind = Kind::of_memory(Instant::now() - charge.since < HANGS);
             self.replace(kind, &how, None);
         }
     }

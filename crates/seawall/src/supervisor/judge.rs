@@ -48,6 +48,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Of who took too much memory: from the beginning, or by and by.
+    pub const fn of_memory(from_the_beginning: bool) -> Self {
+        if from_the_beginning {
+            Self::Memory
+        } else {
+            Self::Grew
+        }
+    }
+
     /// As people are told.
     pub fn word(self) -> &'static str {
         match self {
