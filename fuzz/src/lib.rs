@@ -15,6 +15,7 @@
     reason = "a panic is how a finding is told"
 )]
 
+pub mod cache;
 pub mod chunked;
 pub mod documents;
 pub mod h1;
@@ -46,6 +47,8 @@ pub const TARGETS: &[(&str, Asks)] = &[
     ("client_hello", hello::records),
     ("quic", quic::datagrams),
     ("proxy_protocol", proxy_protocol::headers),
+    ("structured", cache::structured),
+    ("cache_control", cache::cache_control),
     ("document", documents::texts),
     ("rule", rules::conditions),
     ("seclang", waf::seclang),

@@ -124,6 +124,7 @@ fn run(program: &Program, body: &[u8], kind: &[u8]) -> (Vec<u64>, bool) {
     let zone = Zone {
         engine: Some(Engine::DetectionOnly),
         variables: Vec::new(),
+        partial: false,
     };
     let mut work = Workspace::default();
     let mut nothing = Nothing;

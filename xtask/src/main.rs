@@ -6,6 +6,7 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used)]
 
 mod bench;
+mod crs;
 mod generate;
 mod twins;
 
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask TASK
 
   bench      measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`
+  crs [BEGIN]  plays the Core Rule Set's own tests over HTTP, all or those whose names begin so (../shared/crs, or CRS_DIR)
   drill-twins [ID…]  runs each drill with its safeguard off: none may be contained
   generate   writes docs/reference/ from the tables in the code; `--check` only tells what is stale";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
         "bench" => bench::run(&rest),
+        "crs" => crs::run(&rest),
         "drill-twins" => twins::run(&rest),
         "generate" => generate::run(&rest),
         "" | "help" | "--help" | "-h" => {

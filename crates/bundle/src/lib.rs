@@ -13,8 +13,8 @@
 //! list of keys ── signed by the offline root key: online keys, epoch, revoked
 //!     │ who may sign
 //! manifest ────── signed by an online key: generation, trials, kill switches, pins
-//!     │ names                                    └─► version objects, more trials
-//! root ─► node ─► leaf: zones, each {number, document, files} ─► file objects
+//!     │ names                                    └─► version objects, more trials, the ring of keys that opens secrets
+//! root ─► node ─► leaf: zones, each {number, document, files} ─► contents of files
 //! ```
 //!
 //! A publisher calls [`update`], stores the objects, then [`sign_manifest`]. An edge calls [`open_keys`], [`open_manifest`],
@@ -22,6 +22,7 @@
 //! takes any bytes.
 
 mod codec;
+mod content;
 mod envelope;
 mod hash;
 mod hpke;
@@ -38,13 +39,14 @@ mod tree;
 mod trust;
 mod version;
 
+pub use content::{Content, ContentKey, Ring};
 pub use envelope::Verified;
 pub use hash::Hash;
 pub use key_list::{KeyList, OnlineKey, open_keys, sign_keys};
 pub use keys::{Fingerprint, PublicKey, SealKey, SealPublicKey, SigningKey};
 pub use limits::Limits;
 pub use manifest::{
-    Barred, Chain, Kill, Locations, Manifest, Pin, SHARE_ALL, Share, Trial, TrialList,
+    Barred, Chain, Kill, Locations, Manifest, Pin, Purge, SHARE_ALL, Share, Trial, TrialList,
     sign_manifest,
 };
 pub use object::Object;

@@ -4,9 +4,10 @@
 /// table, so that nothing is published that no edge would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one object's content, such as a file that a document names. An object that unpacks to more is refused while it
-    /// is unpacked.
+    /// Bytes of one object's content. An object that unpacks to more is refused while it is unpacked.
     pub object_bytes: usize,
+    /// Bytes of a file that a document names: what the largest list may have.
+    pub file_bytes: usize,
     /// Bytes of one document's text; as [`seawall_model::Limits::document_bytes`].
     pub document_bytes: usize,
     /// Files of one version.
@@ -29,6 +30,10 @@ pub struct Limits {
     pub pins: usize,
     /// Keys of locations that have left.
     pub barred: usize,
+    /// Purges.
+    pub purges: usize,
+    /// Bytes of all that purges name.
+    pub purge_bytes: usize,
     /// Bytes of a reason that a person gave.
     pub why_bytes: usize,
     /// Bytes of a signed report, envelope included.
@@ -46,10 +51,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Objects of 64 MiB, manifests of 256 KiB, 10,000 trials and Reports of 8 MiB, which is what is counted of so many.
+    /// Files of 64 MiB, objects a little larger, manifests of 256 KiB, 10,000 trials and Reports of 8 MiB, which is what is counted of so many.
     fn default() -> Self {
         Self {
-            object_bytes: 64 << 20,
+            object_bytes: 65 << 20,
+            file_bytes: 64 << 20,
             document_bytes: seawall_model::Limits::default().document_bytes,
             files: 1_000,
             name_bytes: 1_024,
@@ -61,6 +67,8 @@ impl Default for Limits {
             kills: 256,
             pins: 256,
             barred: 256,
+            purges: 256,
+            purge_bytes: 96 << 10,
             why_bytes: 1_000,
             report_bytes: 8 << 20,
             keys: 64,

@@ -3,6 +3,7 @@
 //! Every edge reads the same one; which of it is for an edge follows from the edge's location. Nothing in it expires by wall time:
 //! durations count on the edge's monotonic clock from the moment when it first saw the entry.
 
+use seawall_model::purged::{self, Purged};
 use serde::{Deserialize, Serialize};
 
 use crate::SCHEMA;
@@ -57,6 +58,34 @@ pub struct Manifest {
     /// Keys of locations that have left, whose certificates are good still: relays let them in no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub barred: Vec<Barred>,
+    /// The latest purges, in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purges: Vec<Purge>,
+    /// The number of the latest purge that stands here no more: who has not seen it purges everything.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub purged_before: u64,
+    /// The object that holds the keys which open secrets, sealed to each location that may use them: see [`crate::Ring::open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Hash>,
+}
+
+/// As serde calls it.
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A purge of what edges keep of a zone's responses. State, and no version: each edge does it once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purge {
+    /// Its number, higher than that of any before it.
+    pub id: u64,
+    /// The zone.
+    pub zone: String,
+    /// What of it.
+    pub what: Vec<Purged>,
+    /// What it names becomes stale, and does not go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub soft: bool,
 }
 
 /// A key that is let in nowhere.
@@ -176,6 +205,9 @@ impl Manifest {
             drained: Vec::new(),
             away: Vec::new(),
             barred: Vec::new(),
+            purges: Vec::new(),
+            purged_before: 0,
+            ring: None,
         }
     }
 
@@ -216,6 +248,7 @@ impl Manifest {
         at_most("kill switches", self.kills.len(), limits.kills)?;
         at_most("pins", self.pins.len(), limits.pins)?;
         at_most("barred keys", self.barred.len(), limits.barred)?;
+        check_purges(&self.purges, limits)?;
         Locations::Named(self.drained.clone()).check(limits)?;
         Locations::Named(self.away.clone()).check(limits)?;
         self.trials
@@ -238,6 +271,36 @@ impl Manifest {
             at_most("a reason", pin.why.len(), limits.why_bytes)?;
         }
         Ok(())
+    }
+}
+
+fn check_purges(purges: &[Purge], limits: &Limits) -> Result<(), Refused> {
+    at_most("purges", purges.len(), limits.purges)?;
+    let bytes: usize = purges.iter().map(Purge::bytes).sum();
+    at_most("what purges name", bytes, limits.purge_bytes)?;
+    purges.iter().try_for_each(|purge| {
+        name("a zone's name", &purge.zone, limits)?;
+        match purged::check(&purge.what) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Refused::malformed(
+                "a purge",
+                "it names nothing that can be purged",
+            )),
+        }
+    })
+}
+
+impl Purge {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |what: &Purged| match what {
+            Purged::Everything => 0,
+            Purged::Url(text) | Purged::Prefix(text) | Purged::Host(text) | Purged::Tag(text) => {
+                text.len()
+            }
+        };
+        64 + self.zone.len() + self.what.iter().map(|what| 16 + text(what)).sum::<usize>()
     }
 }
 

@@ -13,7 +13,7 @@ const MAGIC: &[u8] = b"seawall version 1\n";
 pub struct File {
     /// The path as the document spells it.
     pub path: String,
-    /// The name of the object that holds its content. Of a secret: sealed content.
+    /// The name of the object that holds its content: see [`crate::Content::open`].
     pub object: Hash,
 }
 

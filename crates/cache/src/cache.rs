@@ -1,13 +1,17 @@
 //! The store as a whole: what is kept, what is on its way, what was purged. All threads of a worker share one.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use seawall_model::RequestHead;
 
+use crate::disk::{Disk, Purged, Reading, Settings, Told};
 use crate::fill::{Follower, Lead};
 use crate::head::Head;
-use crate::key::Key;
+use crate::key::{Key, Query, counted_target};
 use crate::memory::{Entry, Found, Memory, Outside, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
@@ -17,6 +21,7 @@ use crate::purge::{Purge, Purges, Scope};
 pub struct Cache {
     memory: Memory,
     purges: Purges,
+    disk: Option<Arc<Disk>>,
     filling: Mutex<Filling>,
     most_filling: usize,
     most_filling_of_zone: usize,
@@ -43,19 +48,113 @@ pub enum Joined {
 impl Cache {
     /// An empty one. Beside `size`, a quarter more may be taken by what is on its way.
     pub fn new(size: Size) -> Arc<Self> {
+        Self::with(size, None)
+    }
+
+    /// One with a disk tier, which it begins to use once [`Cache::use_disk`] says so.
+    pub fn with_disk(size: Size, settings: Settings) -> Arc<Self> {
+        Self::with(size, Some(Disk::new(settings)))
+    }
+
+    pub(crate) fn with(size: Size, disk: Option<Arc<Disk>>) -> Arc<Self> {
         let most_filling = size.bytes / 4;
         Arc::new(Self {
             memory: Memory::new(size),
             purges: Purges::default(),
+            disk,
             filling: Mutex::default(),
             most_filling,
             most_filling_of_zone: most_filling / 100 * usize::from(size.zone_share.min(100)),
         })
     }
 
-    /// What is stored for a request.
-    pub fn find(&self, key: &Key, request: &RequestHead) -> Found {
-        self.memory.find(key, request, &self.purges)
+    /// What is stored for a request in memory; see [`Cache::look_on_disk`].
+    pub fn find(&self, key: &Arc<Key>, request: &RequestHead) -> Found {
+        let Some(disk) = &self.disk else {
+            return self.memory.find(key, request, &self.purges);
+        };
+        let since = self.purges.now();
+        let found = self.memory.find(key, request, &self.purges);
+        if let Found::Entry(entry) = &found
+            && !entry.offered.load(Ordering::Relaxed)
+        {
+            self.offer(disk, key, entry, since);
+        }
+        found
+    }
+
+    /// Looks for what is not in memory; none: it is not on disk either.
+    pub fn look_on_disk(self: &Arc<Self>, key: &Arc<Key>) -> Option<Reading> {
+        self.disk.as_ref()?.look(self, key)
+    }
+
+    /// Begins to use the disk, once this process serves. Another one that does has it until it lets go.
+    pub fn use_disk(self: &Arc<Self>) {
+        if let Some(disk) = &self.disk {
+            disk.start(Arc::downgrade(self));
+        }
+    }
+
+    /// Lets go of the disk: what waits is written, and this process serves from memory from now on. Waits so long at most; whether it
+    /// is done.
+    pub fn leave_disk(&self, within: Duration) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.close(within))
+    }
+
+    /// How the disk tier stands; none where there is none.
+    pub fn disk_told(&self) -> Option<Told> {
+        self.disk.as_ref().map(|disk| disk.told())
+    }
+
+    /// What went wrong with the disk since this was asked last, the latest of it.
+    pub fn disk_trouble(&self) -> Option<String> {
+        self.disk.as_ref()?.trouble()
+    }
+
+    /// Whether a purge outlives the process, as far as what it is about does.
+    pub fn has_settled(&self, number: u64) -> bool {
+        let disk = self.disk.as_ref();
+        disk.is_none_or(|disk| disk.has_journaled(number))
+    }
+
+    pub(crate) fn found_on_disk(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        looked: u64,
+    ) -> Option<Arc<Entry>> {
+        self.memory
+            .found_elsewhere(key, entry, looked, &self.purges)
+    }
+
+    /// Offers what was stored after the purge `since`; false where it is not written.
+    fn offer(&self, disk: &Disk, key: &Arc<Key>, entry: &Arc<Entry>, since: u64) -> bool {
+        // First what costs nothing: most of what is found has been offered, or cannot be.
+        if !disk.wants(u64::MAX) {
+            return false;
+        }
+        let (frequency, _) = self.memory.asked_for(key, since);
+        if !disk.wants(frequency) || entry.offered.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        if !disk.offer(key, entry) {
+            return false;
+        }
+        // A purge that came before it was in the queue did not find it there.
+        if self.memory.asked_for(key, since).1 {
+            disk.key_gone(key);
+        }
+        true
+    }
+
+    /// A response came and is stored in memory, or would not fit there: it is offered to the disk.
+    pub(crate) fn came(&self, key: &Arc<Key>, entry: &Arc<Entry>, begun: u64) {
+        if let Some(disk) = &self.disk
+            && !self.offer(disk, key, entry, begun)
+        {
+            // What lies there is older.
+            disk.key_gone_if_there(key);
+        }
     }
 
     /// Joins those who wait for the same answer, or becomes the one who fetches it. `seen` is the response that was found, and
@@ -70,31 +169,33 @@ impl Cache {
         now: Time,
     ) -> Joined {
         let place = self.memory.place(key);
-        let mut identity = key.bytes.to_vec();
-        if let Some(vary) = beside {
-            identity.extend_from_slice(&vary.selecting(request));
-        }
         if let Some(mut part) = self.memory.part(place.url) {
             if let Some(entry) = part.since(place.url, key, request, seen, &self.purges) {
                 return Joined::Found(entry);
             }
-            let is_hopeless = part.is_hopeless(place.key, now);
+            if part.is_hopeless(place.key, now) {
+                drop(part);
+                return Joined::Lead(self.alone(key));
+            }
+            let mut identity = key.bytes.to_vec();
+            if let Some(vary) = beside {
+                identity.extend_from_slice(&vary.selecting(request));
+            }
             let fills = part.fills.entry(place.url).or_default();
             // A purge since: it may be for what is on its way.
             fills.retain(|fill| !self.purges.any_since(key.zone, fill.begun()));
             let found = fills.iter().find(|fill| fill.identity() == identity);
             match found {
-                Some(fill) if !is_hopeless => {
+                Some(fill) => {
                     if let Some(follower) = Follower::join(self, key, fill) {
                         return Joined::Follow(follower);
                     }
                 }
-                None if !is_hopeless => {
+                None => {
                     let lead = Lead::new(self, key, self.purges.now(), identity);
                     fills.push(Arc::clone(lead.fill()));
                     return Joined::Lead(lead);
                 }
-                _ => {}
             }
             if fills.is_empty() {
                 part.fills.remove(&place.url);
@@ -129,7 +230,7 @@ impl Cache {
     /// [`Outside`] says why it is not kept; it may be served all the same.
     pub fn validated(
         &self,
-        key: &Key,
+        key: &Arc<Key>,
         old: &Arc<Entry>,
         kept: Kept,
         request: &RequestHead,
@@ -144,12 +245,15 @@ impl Cache {
         let stored = self
             .memory
             .replace(key, old, Arc::clone(&entry), &self.purges);
+        if stored != Err(Outside::Purged) {
+            self.came(key, &entry, begun);
+        }
         (entry, stored)
     }
 
     /// A response with another head that is served this once, and not kept; the one that is stored goes.
-    pub fn once(&self, key: &Key, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
-        self.memory.forget(key, old);
+    pub fn once(&self, key: &Arc<Key>, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
+        self.forget(key, old);
         let stamp = self
             .purges
             .restamp(&old.stamp, self.purges.now(), std::iter::empty());
@@ -168,20 +272,59 @@ impl Cache {
         ))
     }
 
-    /// Forgets one response.
-    pub fn forget(&self, key: &Key, entry: &Arc<Entry>) {
+    /// Forgets one response; on disk, all of its key.
+    pub fn forget(&self, key: &Arc<Key>, entry: &Arc<Entry>) {
         self.memory.forget(key, entry);
+        if let Some(disk) = &self.disk {
+            disk.key_gone_if_there(key);
+        }
     }
 
     /// Purges a URL; soft, it counts as stale from that time on.
     pub fn purge_url(&self, zone: u64, host: &[u8], target: &[u8], soft: Option<Time>) {
-        self.memory
-            .purge_url(zone, host, target, soft, &self.purges);
+        let purge = || {
+            self.memory
+                .purge_url(zone, host, target, soft, &self.purges);
+        };
+        match &self.disk {
+            // What is only there is gone, soft or not.
+            Some(disk) => disk.while_nobody_looks(zone, host, target, purge),
+            None => purge(),
+        }
     }
 
-    /// Purges more than a URL.
-    pub fn purge(&self, zone: u64, scope: Scope<'_>, purge: Purge) {
-        self.purges.purge(zone, scope, purge);
+    /// Purges a URL also where of its query only what one of `queries` says counts: the forms under which the zone's rules store it.
+    pub fn purge_url_in_forms(
+        &self,
+        zone: u64,
+        host: &[u8],
+        target: &[u8],
+        soft: Option<Time>,
+        queries: &[Query],
+    ) {
+        self.purge_url(zone, host, target, soft);
+        let mut done = vec![Cow::Borrowed(target)];
+        for query in queries {
+            let form = counted_target(target, query);
+            if !done.contains(&form) {
+                self.purge_url(zone, host, &form, soft);
+                done.push(form);
+            }
+        }
+    }
+
+    /// Purges more than a URL; the purge's number, for [`Cache::has_settled`].
+    pub fn purge(&self, zone: u64, scope: Scope<'_>, purge: Purge) -> u64 {
+        let number = self.purges.purge(zone, scope, purge);
+        if let Some(disk) = &self.disk {
+            disk.journal(Purged {
+                number,
+                zone,
+                what: scope.into(),
+                purge,
+            });
+        }
+        number
     }
 
     /// Makes room for purges where their records have become many. To be called now and then, not on a worker's thread.
@@ -194,6 +337,12 @@ impl Cache {
                 self.purges.forget(zone, number);
             }
         }
+    }
+
+    /// Memory is empty, as after a restart.
+    #[cfg(test)]
+    pub(crate) fn purge_memory(&self) {
+        self.memory.clear();
     }
 
     /// Bytes that are taken, and how many responses there are.

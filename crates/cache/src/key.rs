@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use seawall_model::{FieldId, RequestHead};
 
 use crate::fields;
+use crate::memory::Placed;
 
 /// The most bytes of a key; what is longer is not cached.
 pub const MOST_BYTES: usize = 16 * 1024;
@@ -65,10 +66,12 @@ pub struct Key {
     pub zone: u64,
     /// The host in lower case, with its port where that is not the scheme's own.
     pub host: Box<[u8]>,
-    /// The target in its normal form.
+    /// The target in its normal form, of its query what counts.
     pub target: Box<[u8]>,
     /// Where in the key that begins which the rules add.
     more: usize,
+    /// Where it is in the memory tier.
+    pub(crate) placed: Placed,
 }
 
 impl Key {
@@ -85,8 +88,8 @@ impl Key {
         let (path, query) = split(request.target());
         // Just as many as there will be, where the rules add nothing.
         let lengths = 8 + 1 + 4 + 4 + 1 + if query.is_some() { 4 } else { 0 };
-        let target = path.len() + query.map_or(0, <[u8]>::len);
-        let mut bytes = Vec::with_capacity(lengths + host.len() + target);
+        let length = path.len() + query.map_or(0, <[u8]>::len);
+        let mut bytes = Vec::with_capacity(lengths + host.len() + length);
         bytes.extend_from_slice(&zone.to_be_bytes());
         bytes.push(u8::from(https));
         part(&mut bytes, &host);
@@ -98,6 +101,7 @@ impl Key {
                 part(&mut bytes, &query);
             }
         }
+        let target = counted_target(request.target(), &shape.query);
         let more = bytes.len();
         for name in &shape.fields {
             optional(&mut bytes, fields::joined(&request.fields, name).as_deref());
@@ -111,9 +115,10 @@ impl Key {
         (bytes.len() <= MOST_BYTES).then(|| Self {
             bytes: bytes.into(),
             zone,
-            target: Box::from(&*normal(request.target())),
+            target: Box::from(&*normal(&target)),
             host: host.into(),
             more,
+            placed: Placed::default(),
         })
     }
 
@@ -140,7 +145,7 @@ fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
 }
 
 /// Host and port of an authority: in lower case, without the scheme's own port, without a dot at the end.
-pub(crate) fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
+pub fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
     let usual: &[u8] = if scheme.eq_ignore_ascii_case(b"https") {
         b":443"
     } else {
@@ -159,6 +164,16 @@ fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
             let (path, query) = target.split_at_checked(at).unwrap_or((target, b""));
             (path, query.get(1..))
         }
+    }
+}
+
+/// A target without the part of its query that does not count.
+pub(crate) fn counted_target<'t>(target: &'t [u8], shape: &Query) -> Cow<'t, [u8]> {
+    let (path, query) = split(target);
+    match (counted(query, shape), query) {
+        (None, None) | (Some(Cow::Borrowed(_)), _) => Cow::Borrowed(target),
+        (None, Some(_)) => Cow::Borrowed(path),
+        (Some(Cow::Owned(query)), _) => Cow::Owned([path, b"?", &query].concat()),
     }
 }
 

@@ -11,7 +11,7 @@ mod sketch;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_model::RequestHead;
 
@@ -64,6 +64,21 @@ impl Hasher for Same {
 /// A response and its number in its shard.
 type Stored = (u32, Arc<Entry>);
 
+/// The key of all hashes of places, made anew in each process.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Where a key is, once somebody has asked. What is known of it says nothing of the key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Placed(OnceLock<Place>);
+
+impl PartialEq for Placed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Placed {}
+
 /// Where a key is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -91,7 +106,6 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub struct Memory {
     parts: Box<[Mutex<Part>]>,
-    hasher: RandomState,
     bounds: Bounds,
 }
 
@@ -129,7 +143,6 @@ impl Memory {
         };
         Self {
             parts: (0..shards).map(part).collect(),
-            hasher: RandomState::new(),
             bounds,
         }
     }
@@ -154,16 +167,14 @@ impl Memory {
     }
 
     pub(crate) fn place(&self, key: &Key) -> Place {
-        let url = self.url(key.zone, &key.host, &key.target);
-        Place {
-            url,
-            // Where it is the same for two keys, they count as one, and nothing worse.
-            key: self.hasher.hash_one((url, key.beside_url())),
-        }
-    }
-
-    fn url(&self, zone: u64, host: &[u8], target: &[u8]) -> u64 {
-        self.hasher.hash_one((zone, host, target))
+        *key.placed.0.get_or_init(|| {
+            let url = url(key.zone, &key.host, &key.target);
+            Place {
+                url,
+                // Where it is the same for two keys, they count as one, and nothing worse.
+                key: SEED.hash_one((url, key.beside_url())),
+            }
+        })
     }
 
     pub(crate) fn part(&self, url: u64) -> Option<MutexGuard<'_, Part>> {
@@ -261,6 +272,45 @@ impl Memory {
         part.shard.insert(place.url, place.key, &bytes, entry)
     }
 
+    /// Stores a response that was stored elsewhere, and looked up there after the purge `looked`. What is here for the same requests
+    /// stays, and is given back. None where it was purged since.
+    pub(crate) fn found_elsewhere(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        looked: u64,
+        purges: &Purges,
+    ) -> Option<Arc<Entry>> {
+        let place = self.place(key);
+        let bytes: Arc<[u8]> = Arc::from(&*key.bytes);
+        let mut part = self.part(place.url)?;
+        if part.was_purged(place.url, looked) || purges.is_gone(&entry.stamp) {
+            return None;
+        }
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let same =
+            all.find(|(_, other)| other.vary == entry.vary && other.selecting == entry.selecting);
+        let same = same.map(|(_, other)| Arc::clone(other));
+        drop(all);
+        if let Some(same) = same.filter(|same| !purges.is_gone(&same.stamp)) {
+            return Some(same);
+        }
+        // Where it is not let in it is served all the same.
+        let _ = part
+            .shard
+            .insert(place.url, place.key, &bytes, Arc::clone(entry));
+        Some(Arc::clone(entry))
+    }
+
+    /// How often a key was asked for of late, about; and whether its URL was purged since.
+    pub(crate) fn asked_for(&self, key: &Key, since: u64) -> (u64, bool) {
+        let place = self.place(key);
+        self.part(place.url).map_or((0, true), |part| {
+            let frequency = part.shard.frequency(place.key);
+            (frequency, part.was_purged(place.url, since))
+        })
+    }
+
     /// Puts a response in the place of another one that is the same but for its head and its time, if that is still there.
     ///
     /// # Errors
@@ -301,7 +351,7 @@ impl Memory {
         purges: &Purges,
     ) {
         let host = host.to_ascii_lowercase();
-        let url = self.url(zone, &host, &crate::key::normal(target));
+        let url = url(zone, &host, &crate::key::normal(target));
         let Some(mut part) = self.part(url) else {
             return;
         };
@@ -317,6 +367,14 @@ impl Memory {
             Some(now) => part
                 .shard
                 .each_of_url(url, |entry| entry.stamp.outdate(now)),
+        }
+    }
+
+    /// Takes everything out, and no purge comes of it.
+    #[cfg(test)]
+    pub(crate) fn clear(&self) {
+        for part in &self.parts {
+            lock(part).shard = Shard::new(self.bounds);
         }
     }
 
@@ -380,6 +438,10 @@ impl Part {
         let place = self.hopeless.get(key as usize % HOPELESS);
         place.is_some_and(|(known, until)| *known == key && now < *until)
     }
+}
+
+fn url(zone: u64, host: &[u8], target: &[u8]) -> u64 {
+    SEED.hash_one((zone, host, target))
 }
 
 fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {

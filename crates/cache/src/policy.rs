@@ -85,6 +85,9 @@ pub struct Plan {
     /// How long past its lifetime a response may stand in while its origin cannot be reached (RFC 9111 §4.2.4: a cache that is
     /// disconnected), in seconds. Whoever forbids it (`must-revalidate`, `proxy-revalidate`, `s-maxage`, `no-cache`) is heard.
     pub stands_in: u32,
+    /// How long past its lifetime a response may be served while it is validated, and where the origin fails, in place of what the
+    /// origin says of that (RFC 5861), in seconds.
+    pub serve_stale: Option<u32>,
     /// The longest lifetime of an error, but 404 and 410: one that an attacker provoked must pass soon. Seconds.
     pub errors_at_most: u32,
 }
@@ -100,6 +103,7 @@ impl Plan {
         has_identity: false,
         advice: Advice::Harmless,
         stands_in: 86_400,
+        serve_stale: None,
         errors_at_most: 10,
     };
 

@@ -59,11 +59,11 @@ pub struct Stamp {
 
 impl Stamp {
     /// The target in its normal form.
-    fn target(&self) -> &[u8] {
+    pub(crate) fn target(&self) -> &[u8] {
         self.place.get(self.host_length..).unwrap_or_default()
     }
 
-    fn host_bytes(&self) -> &[u8] {
+    pub(crate) fn host(&self) -> &[u8] {
         self.place.get(..self.host_length).unwrap_or_default()
     }
 
@@ -180,21 +180,40 @@ impl Purges {
         self.latest.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Purges.
-    pub fn purge(&self, zone: u64, scope: Scope<'_>, purge: Purge) {
+    /// Purges; the purge's number.
+    pub fn purge(&self, zone: u64, scope: Scope<'_>, purge: Purge) -> u64 {
         let records = self.records(zone);
         let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
         // The number becomes visible while the records are locked: whoever sees it waits for them.
         let number = self.advance();
-        records.newest = number;
+        self.record(&mut records, scope, purge, number);
+        number
+    }
+
+    /// Makes a purge hold that an earlier process did.
+    pub(crate) fn restore(&self, zone: u64, scope: Scope<'_>, purge: Purge, number: u64) {
+        let records = self.records(zone);
+        let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
+        self.raise(number);
+        self.record(&mut records, scope, purge, number);
+    }
+
+    /// The numbers below this one were used by others.
+    pub(crate) fn raise(&self, number: u64) {
+        self.latest.fetch_max(number, Ordering::AcqRel);
+    }
+
+    fn record(&self, records: &mut Records, scope: Scope<'_>, purge: Purge, number: u64) {
+        records.newest = records.newest.max(number);
         let is_full = match scope {
             Scope::Everything => {
                 records.everything.set(purge, number);
                 if purge == Purge::Hard {
                     // All others are part of it.
-                    records.hosts.clear();
-                    records.tags.clear();
-                    records.prefixes.clear();
+                    let is_later = |mark: &Mark| mark.newest() > number;
+                    records.hosts.retain(|_, mark| is_later(mark));
+                    records.tags.retain(|_, mark| is_later(mark));
+                    records.prefixes.retain(|(_, _, mark)| is_later(mark));
                 }
                 false
             }
@@ -209,7 +228,7 @@ impl Purges {
         };
         if is_full {
             *records = Records {
-                newest: number,
+                newest: records.newest,
                 forgotten: records.forgotten,
                 ..Records::default()
             };
@@ -299,13 +318,11 @@ fn set(marks: &mut HashMap<u64, Mark>, hash: u64, purge: Purge, number: u64) -> 
 }
 
 impl Mark {
-    const fn set(&mut self, purge: Purge, number: u64) {
+    fn set(&mut self, purge: Purge, number: u64) {
         match purge {
-            Purge::Hard => self.hard = number,
-            Purge::Soft(at) => {
-                self.soft = number;
-                self.soft_at = at;
-            }
+            Purge::Hard => self.hard = self.hard.max(number),
+            Purge::Soft(at) if number > self.soft => (self.soft, self.soft_at) = (number, at),
+            Purge::Soft(_) => {}
         }
     }
 
@@ -347,7 +364,7 @@ impl Records {
         let of_tags = stamp.tags.iter().filter_map(|tag| self.tags.get(tag));
         let of_prefixes = self.prefixes.iter().filter_map(|(host, prefix, mark)| {
             let names = mark.newest() > since
-                && **host == *stamp.host_bytes()
+                && **host == *stamp.host()
                 && stamp.target().starts_with(prefix);
             names.then_some(mark)
         });

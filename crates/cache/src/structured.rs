@@ -10,7 +10,7 @@ mod write;
 use std::borrow::Cow;
 
 pub use parse::{Malformed, dictionary, list};
-pub use write::write_string;
+pub use write::{write_item, write_string};
 
 /// A value without parameters (§3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl<'a> Parameters<'a> {
     /// The value of a key: the last one where it stands several times.
     pub fn get(&self, key: &str) -> Option<&Bare<'a>> {
         last(&self.0, key)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &Bare<'a>)> {
+        self.0.iter().map(|(key, value)| (*key, value))
     }
 }
 

@@ -160,12 +160,12 @@ pub fn json(answer: &Answer) -> Value {
 }
 
 impl Api {
-    /// A token by which a location joins.
+    /// A token by which a location joins; `canary`: changes are to begin there.
     ///
     /// # Errors
     /// When control makes none.
-    pub async fn join_token(&self, location: &str) -> Result<String, Void> {
-        let path = format!("/locations/{location}/token");
+    pub async fn join_token(&self, location: &str, canary: bool) -> Result<String, Void> {
+        let path = format!("/locations/{location}/token?canary={canary}");
         let answer = self.ask("POST", &path, "").await;
         let answer = answer.map_err(|error| Void::Bed(format!("a token: {error}")))?;
         let said = json(&answer);

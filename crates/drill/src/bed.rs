@@ -19,7 +19,7 @@ use crate::api::Api;
 use crate::error::Void;
 use crate::guardian::Guardian;
 use crate::ledger::{Ledger, Ring};
-use crate::load::{Generator, Shared};
+use crate::load::{self, Generator, Shared, Stalls};
 use crate::origin;
 use crate::permit::Permit;
 use crate::site::{Mood, Site};
@@ -28,10 +28,10 @@ use crate::timeline::Timeline;
 pub use control::Control;
 pub use edge::Edge;
 
-/// The locations, in the order in which changes reach them.
+/// The locations, in the order in which changes reach them: those that control is told to begin at, then by name.
 pub const LOCATIONS: [(&str, Ring); 12] = [
-    ("canary-1", Ring::Canary),
-    ("canary-2", Ring::Canary),
+    ("test-1", Ring::Canary),
+    ("test-2", Ring::Canary),
     ("early-1", Ring::Early),
     ("early-2", Ring::Early),
     ("early-3", Ring::Early),
@@ -110,8 +110,10 @@ impl Bed {
             ledger: RefCell::new(Ledger::new(names)),
             mood: RefCell::new(Mood::default()),
             counts: Cell::new(false),
+            stalls: Stalls::default(),
             began: timeline.began(),
         });
+        load::watch(shared.clone());
         let mut bed = Self {
             folder,
             setting: setting.clone(),
@@ -136,8 +138,9 @@ impl Bed {
             false => None,
         };
         // All at once: most of it is waiting.
-        for (name, _) in LOCATIONS {
-            let token = self.api().join_token(name).await?;
+        for (name, ring) in LOCATIONS {
+            let canary = ring == Ring::Canary;
+            let token = self.api().join_token(name, canary).await?;
             let url = format!("https://{}", self.control.edges.get());
             let mut edge = Edge::new(&self.folder, name);
             edge.program.clone_from(&copy);

@@ -22,6 +22,8 @@ use crate::permit;
 
 /// What names of rules that wake it begin with.
 pub const WAKES: &str = "drill:";
+/// The stage's own name.
+pub const BUG: &str = "drill";
 /// Paths of requests that meet it begin so.
 pub const RARE: &str = "/rare";
 /// The row of a generated list that `drill:later` cannot stand: of a network for documentation (RFC 5737), which nobody has.
@@ -32,7 +34,7 @@ pub const GENERATED: &str = "generated";
 const BITE: usize = 16 << 20;
 
 static STAGE: StageDef = StageDef {
-    name: "drill",
+    name: BUG,
     what: "Has a bug, in edges that a drill started.",
     budget: Budget {
         fuel: 100_000,

@@ -206,6 +206,15 @@ impl Ledger {
         sums
     }
 
+    /// How long each location's clients got no right answer at all, in milliseconds: buckets in which some asked and nobody got one.
+    pub fn dark_ms(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.locations.iter().map(|tally| {
+            let dark = tally.buckets.iter();
+            let dark = dark.filter(|counts| counts.all() > 0 && counts.right == 0);
+            (tally.name.as_str(), dark.count() as u64 * BUCKET_MS)
+        })
+    }
+
     /// Those of all zones but one.
     pub fn but(&self, zone: &str) -> Counts {
         let others = self.zones.iter().filter(|(name, _)| *name != zone);
@@ -218,6 +227,30 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_location_is_dark_while_nobody_there_gets_a_right_answer() {
+        let names = [("a", Ring::Late), ("b", Ring::Late)];
+        let mut ledger = Ledger::new(names.iter().map(|(name, ring)| ((*name).into(), *ring)));
+        let notes = [
+            (0, Judged::Late),
+            (110, Judged::Late),
+            (120, Judged::Right),
+            (250, Judged::Wrong),
+        ];
+        for (sent, judged) in notes {
+            ledger.note(&Note {
+                sent,
+                ended: sent,
+                location: 0,
+                zone: "z",
+                judged,
+                why: "late",
+            });
+        }
+        let dark: Vec<(&str, u64)> = ledger.dark_ms().collect();
+        assert_eq!(dark, [("a", 200), ("b", 0)]);
+    }
 
     #[test]
     fn what_clients_saw_is_counted_by_place_zone_and_time() {

@@ -11,6 +11,7 @@
 
 mod api;
 mod bed;
+mod busy;
 mod drills;
 mod error;
 pub mod fault;

@@ -16,6 +16,55 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests of one location that are under way at once, at most: beyond that the next ones are late without being sent.
 const AT_ONCE: usize = 400;
 
+/// How often this process looks whether it runs.
+const LOOK: u64 = 50;
+/// It did not, where a look comes so much later, in milliseconds. The origin is here too: what comes meanwhile says nothing of an edge.
+const STALLED: u64 = 500;
+
+/// When this process did not run: the machine was busy with others, or a disk was waited for.
+#[derive(Debug, Default)]
+pub struct Stalls {
+    looked: Cell<u64>,
+    /// From when to when, in milliseconds.
+    were: RefCell<Vec<(u64, u64)>>,
+    /// Requests that were answered wrongly while there was one: by an edge, say, that waited for the origin.
+    pub wrong: Cell<u64>,
+}
+
+impl Stalls {
+    /// It runs at this time.
+    fn runs(&self, now: u64) {
+        let before = self.looked.replace(now);
+        if now >= before + STALLED {
+            self.were.borrow_mut().push((before, now));
+        }
+    }
+
+    /// Whether there was one in this time, or is one of which this is the first that runs again.
+    fn any(&self, from: u64, now: u64) -> bool {
+        let is_one = now >= self.looked.get() + STALLED;
+        let were = self.were.borrow();
+        // The last ones are those that matter.
+        is_one
+            || were
+                .iter()
+                .rev()
+                .take(8)
+                .any(|(begun, ended)| *begun <= now && *ended >= from)
+    }
+}
+
+/// Watches whether this process runs, for as long as the tasks that this runs among.
+pub fn watch(shared: Rc<Shared>) {
+    shared.stalls.looked.set(shared.now());
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(LOOK)).await;
+            shared.stalls.runs(shared.now());
+        }
+    });
+}
+
 /// What all generators share.
 pub struct Shared {
     /// What they saw.
@@ -24,6 +73,8 @@ pub struct Shared {
     pub mood: RefCell<Mood>,
     /// What is seen counts.
     pub counts: Cell<bool>,
+    /// When this process did not run.
+    pub stalls: Stalls,
     /// The beginning.
     pub began: Instant,
 }
@@ -102,6 +153,9 @@ async fn one(generator: Rc<Generator>, shared: Rc<Shared>, location: usize, nth:
     if !counts {
         return;
     }
+    if judged == Judged::Wrong && shared.stalls.any(sent, shared.now()) {
+        shared.stalls.wrong.set(shared.stalls.wrong.get() + 1);
+    }
     shared.ledger.borrow_mut().note(&Note {
         sent,
         ended: shared.now(),
@@ -110,4 +164,24 @@ async fn one(generator: Rc<Generator>, shared: Rc<Shared>, location: usize, nth:
         judged,
         why: &why,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_when_the_client_itself_did_not_run() {
+        let stalls = Stalls::default();
+        for now in [50, 100, 150] {
+            stalls.runs(now);
+        }
+        assert!(!stalls.any(90, 160));
+        // Whoever runs first after it knows it too.
+        assert!(stalls.any(90, 2_200));
+        stalls.runs(2_210);
+        stalls.runs(2_260);
+        assert!(stalls.any(90, 2_270) && stalls.any(2_000, 2_270));
+        assert!(!stalls.any(2_220, 2_270));
+    }
 }

@@ -49,12 +49,14 @@ pub fn html(told: &[Told]) -> String {
     text
 }
 
+/// The class of its word, and the word.
 fn word(outcome: &Outcome) -> (&'static str, &'static str) {
-    match (outcome.void, outcome.contained) {
-        (true, _) => ("void", "void"),
-        (false, true) => ("contained", "contained"),
-        (false, false) => ("not", "not contained"),
-    }
+    let class = match outcome.word() {
+        "contained" => "contained",
+        "not contained" => "not",
+        _ => "void",
+    };
+    (class, outcome.word())
 }
 
 fn row(text: &mut String, one: &Told) {
@@ -92,6 +94,13 @@ fn section(text: &mut String, one: &Told) {
         "<p>{} requests, {} of them not right; {:.0} s at speed {}.</p>",
         outcome.requests, outcome.bad, outcome.took_s, outcome.speed
     );
+    if let Some(loss) = &outcome.loss {
+        let _ = writeln!(
+            text,
+            "<p>Measured apart: {} locations gave no right answer for a while, {:.1} s on average and {:.1} s at most.</p>",
+            loss.locations, loss.mean_s, loss.longest_s
+        );
+    }
     list(text, outcome.why.iter().map(String::as_str), "Why");
     let claims = outcome.claims.iter().map(|claim| {
         let held = if claim.held { "yes" } else { "NO" };

@@ -1,5 +1,6 @@
 //! Runs drills, one after the other, each on a bed of its own, and tells what became of them.
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::{Bed, Setting};
-use crate::drills::{DRILLS, Drill, Found, chosen};
+use crate::busy::Busy;
+use crate::drills::{DRILLS, Drill, Found, InAll, chosen};
 use crate::error::Void;
 use crate::guardian;
 use crate::ledger::Ledger;
@@ -63,6 +65,11 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
     }
     let drills = which(options)?;
     machine::look(&std::env::temp_dir()).map_err(|error| error.to_string())?;
+    if let Some(path) = &options.report {
+        // Who has waited for all of them is to have it.
+        let opened = File::options().append(true).create(true).open(path);
+        opened.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -78,11 +85,7 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
             return Err("interrupted: nothing of the bed is left".into());
         };
         tell(&one.outcome, options.json);
-        code = code.max(match (&one.outcome.void, &one.outcome.contained) {
-            (true, _) => 2,
-            (false, false) => 1,
-            (false, true) => 0,
-        });
+        code = code.max(one.outcome.code());
         told.push(one);
     }
     if let Some(path) = &options.report {
@@ -94,7 +97,13 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
 
 fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
     if options.all {
-        return Ok(DRILLS.iter().filter(|drill| drill.in_all).collect());
+        let all = DRILLS.iter().filter(|drill| match drill.in_all {
+            InAll::Yes => true,
+            #[cfg(feature = "unsafe-drills")]
+            InAll::Apart => options.twin,
+            _ => false,
+        });
+        return Ok(all.collect());
     }
     let mut all = Vec::new();
     for id in &options.ids {
@@ -114,8 +123,13 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
 
 fn list() {
     for drill in DRILLS {
+        let note = match drill.in_all {
+            InAll::Yes => "",
+            InAll::AsPart => " (a part of one that --all has)",
+            InAll::Apart => " (measured apart: not in --all)",
+        };
         print(format_args!(
-            "{:<14} {}  {}\n{:<14} {}",
+            "{:<14} {}  {}\n{:<14} {}{note}",
             drill.id, drill.outage.date, drill.outage.title, "", drill.injects
         ));
     }
@@ -164,8 +178,12 @@ async fn on_a_bed(
     timeline: Timeline,
     live: bool,
 ) -> Told {
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        apart: drill.in_all == InAll::Apart,
+        ..Seen::default()
+    };
     let mut ledger = Ledger::default();
+    let busy = Busy::since_now();
     match Bed::start(setting, timeline.clone()).await {
         Err(void) => seen.void = Some(void.to_string()),
         Ok(bed) => {
@@ -185,6 +203,8 @@ async fn on_a_bed(
             }
             bed.shared.counts.set(false);
             seen.reverted = bed.reverted.get();
+            seen.stalled = bed.shared.stalls.wrong.get();
+            seen.others = busy.others(&bed.folder);
             ledger = bed.shared.ledger.borrow().clone();
             show.end();
         }
@@ -218,10 +238,9 @@ fn tell(outcome: &Outcome, json: bool) {
         let line = serde_json::to_string(outcome).unwrap_or_default();
         return print(format_args!("{line}"));
     }
-    let word = match (outcome.void, outcome.contained) {
-        (true, _) => "VOID",
-        (false, true) => "contained",
-        (false, false) => "NOT CONTAINED",
+    let word = match outcome.code() {
+        0 => outcome.word().to_owned(),
+        _ => outcome.word().to_uppercase(),
     };
     let back = match outcome.reverted_after_s {
         Some(after) => {
@@ -238,6 +257,12 @@ fn tell(outcome: &Outcome, json: bool) {
         outcome.took_s,
         outcome.speed
     ));
+    if let Some(loss) = &outcome.loss {
+        print(format_args!(
+            "           {} locations gave no right answer for a while: {:.1} s on average, {:.1} s at most",
+            loss.locations, loss.mean_s, loss.longest_s
+        ));
+    }
     for why in &outcome.why {
         print(format_args!("           {why}"));
     }

@@ -13,6 +13,8 @@ use crate::origin::ECHO;
 pub const VICTIM: &str = "shop.test";
 /// Small zones beside the three large ones: as many as a mass of changes is noticed among.
 pub const SMALL: usize = 21;
+/// The small one that is under maintenance.
+const SHUT: usize = SMALL - 1;
 /// Rows of the list that a program makes.
 pub const ROWS: u8 = 200;
 /// So many bytes has the query that some requests have.
@@ -42,7 +44,11 @@ impl Site {
         let bank = "[zone.request_headers]\nset = { \"x-bank\" = \"1\" }\n[zone.lists]\nblock = [\"banned\"]\n[zone.ddos]\nconcurrent_per_client = 1000\n";
         text.push_str(&self.zone("bank.test", bank));
         for nth in 0..SMALL {
-            text.push_str(&self.zone(&small(nth), ""));
+            let more = match nth {
+                SHUT => "[zone.maintenance]\nenabled = true\n",
+                _ => "",
+            };
+            text.push_str(&self.zone(&small(nth), more));
         }
         text
     }
@@ -138,7 +144,8 @@ pub fn ask(location: usize, nth: u64, mood: &Mood) -> Ask {
     let place = location as u8;
     let ask = |zone: &str, path: String, wanted| Ask {
         zone: zone.to_owned(),
-        from: IpAddr::V4(Ipv4Addr::new(127, 101 + place, 0, client)),
+        // Each in a network of its own: what one network alone meets opens no breaker.
+        from: IpAddr::V4(Ipv4Addr::new(127, 101 + place, client, 1)),
         method: "GET",
         path,
         query: String::new(),
@@ -180,8 +187,12 @@ pub fn ask(location: usize, nth: u64, mood: &Mood) -> Ask {
         11 => ask("blog.test", format!("/page/{nth}"), Wanted::Origin),
         12 => ask("bank.test", format!("/account/{nth}"), Wanted::Origin),
         13 | 14 => {
-            let zone = small((nth / 20) as usize % SMALL);
-            ask(&zone, format!("/page/{nth}"), Wanted::Origin)
+            let which = (nth / 20) as usize % SMALL;
+            let wanted = match which {
+                SHUT => Wanted::Refused("maintenance", 503),
+                _ => Wanted::Origin,
+            };
+            ask(&small(which), format!("/page/{nth}"), wanted)
         }
         _ => shop(format!("/page/{nth}"), Wanted::Origin),
     }

@@ -173,6 +173,7 @@ fn guard(case: &Case) -> Guard {
         stages: &[case.def],
         lists: &kit::lists(&document),
         bounds: &Bounds::default(),
+        files: &kit::Samples,
         https_port: 443,
         states: &states,
     };

@@ -1,5 +1,6 @@
 //! From a zone's document to its guard: each stage of the slice builds its parts, in the slice's order.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use seawall_model::document::{StageMode, Zone};
@@ -14,6 +15,25 @@ use crate::states::{States, ZoneId};
 /// Stages that one slice may hold: they are numbered by bits.
 pub const MOST_STAGES: usize = 32;
 
+/// The files that documents name, read beforehand.
+pub trait Files {
+    /// What a file holds, and a number that changes when that does.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    fn file(&self, path: &Path) -> Result<(&[u8], u64), String>;
+}
+
+/// There are no files.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn file(&self, path: &Path) -> Result<(&[u8], u64), String> {
+        Err(format!("{} was not read", path.display()))
+    }
+}
+
 /// What a stage builds its parts from.
 pub struct ZoneInput<'a> {
     /// The zone.
@@ -26,6 +46,8 @@ pub struct ZoneInput<'a> {
     pub bounds: &'a Bounds,
     /// Patterns, shared and charged to this zone.
     pub patterns: &'a mut Patterns,
+    /// Files, read beforehand.
+    pub files: &'a dyn Files,
     /// The port at which clients reach HTTPS.
     pub https_port: u16,
     /// State, to be looked up and held, not read.
@@ -50,6 +72,8 @@ pub struct Assembly<'a> {
     pub lists: &'a Lists,
     /// Bounds on rules.
     pub bounds: &'a Bounds,
+    /// Files, read beforehand.
+    pub files: &'a dyn Files,
     /// The port at which clients reach HTTPS.
     pub https_port: u16,
     /// State.
@@ -76,6 +100,7 @@ impl Assembly<'_> {
                 lists: self.lists,
                 bounds: self.bounds,
                 patterns,
+                files: self.files,
                 https_port: self.https_port,
                 states: self.states,
                 path,
@@ -130,6 +155,9 @@ impl Guard {
         match seam {
             Seam::Transform(seam) => steps.head.push(step.with(HeadSeam::Transform(seam))),
             Seam::Judge(seam) => steps.head.push(step.with(HeadSeam::Judge(seam))),
+            Seam::Sieve(seam, count) => {
+                steps.head.push(step.with(HeadSeam::Sieve(seam, count)));
+            }
             Seam::Body(seam) => steps.body.push(step.with(seam)),
             Seam::Response(seam) => steps.response.push(step.with(seam)),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_model::document::StageMode;
-use seawall_model::{Fuel, ResponseHead};
+use seawall_model::{Fuel, ResponseHead, Spent};
 
 use crate::blame::Phase;
 use crate::cleared::Cleared;
@@ -29,6 +29,17 @@ impl Guard {
         if !self.steps().response.is_empty() {
             self.states.set_now(subject.now);
         }
+        // They judge what the origin said, before others change it.
+        for (at, mut follow, wants) in std::mem::take(&mut trail.follows) {
+            let Some(step) = self.steps().body.get(at) else {
+                continue;
+            };
+            let seen = body.get(..wants.most).unwrap_or(body);
+            let review = |view: &ResponseView<'_>, fuel: &mut Fuel| follow.review(view, fuel);
+            if let Some(edits) = self.reviewed(step, head, seen, subject, trail, review)? {
+                edits.apply(&mut head.fields);
+            }
+        }
         for step in &self.steps().response {
             if let Some(edits) = self.review(step, head, body, subject, trail)? {
                 edits.apply(&mut head.fields);
@@ -46,9 +57,23 @@ impl Guard {
         trail: &mut Trail,
     ) -> Result<Option<Arc<Edits>>, Refused> {
         let most = step.def.budget.body;
+        let seen = body.get(..most).unwrap_or(body);
+        let review = |view: &ResponseView<'_>, fuel: &mut Fuel| step.seam.review(view, fuel);
+        self.reviewed(step, head, seen, subject, trail, review)
+    }
+
+    fn reviewed<S>(
+        &self,
+        step: &Step<S>,
+        head: &ResponseHead,
+        body: &[u8],
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+        review: impl FnOnce(&ResponseView<'_>, &mut Fuel) -> Result<Reviewed, Spent>,
+    ) -> Result<Option<Arc<Edits>>, Refused> {
         let view = ResponseView {
             head,
-            body: body.get(..most).unwrap_or(body),
+            body,
             client: subject.client,
         };
         let mut fuel = Fuel::new(step.def.budget.fuel);
@@ -58,7 +83,7 @@ impl Guard {
             subject,
             &mut fuel,
             trail,
-            |seam, fuel| seam.review(&view, fuel),
+            |_, fuel| review(&view, fuel),
         );
         trail.fuel += fuel.used();
         let enforced = step.mode == StageMode::Enforce;

@@ -5,17 +5,26 @@ use seawall_model::{Fuel, RequestView};
 
 use crate::admitted::Admitted;
 use crate::blame::Phase;
-use crate::runner::{Guard, Subject};
+use crate::runner::{Guard, Step, Subject};
 use crate::stage::{Inspect, Opened};
 use crate::trail::Trail;
-use crate::verdict::{Answer, Refusal, Verdict};
+use crate::verdict::{Answer, Reason, Refusal, Verdict};
 
 /// Those who look at one body.
 pub struct Inspection<'g> {
     guard: &'g Guard,
-    /// Each with the place of its step.
-    watches: Vec<(usize, Box<dyn Inspect>)>,
+    watches: Vec<Watching>,
     hold: usize,
+    keeps: usize,
+}
+
+/// One who looks.
+struct Watching {
+    /// The place of its step.
+    at: usize,
+    watch: Box<dyn Inspect>,
+    /// What it has not used of its fuel so far.
+    left: u64,
 }
 
 impl Guard {
@@ -37,8 +46,14 @@ impl Guard {
             guard: self,
             watches: Vec::new(),
             hold: 0,
+            keeps: 0,
         };
         for (at, step) in self.steps().body.iter().enumerate() {
+            let skipped = step.def.skipped_by;
+            let is_skipped = !skipped.is_empty() && trail.skip.contains(skipped);
+            if is_skipped {
+                continue;
+            }
             let mut fuel = Fuel::new(step.def.budget.fuel);
             let opened = self.ask(
                 step,
@@ -55,10 +70,20 @@ impl Guard {
                     inspection.heed(at, verdict, trail)?;
                 }
                 Some(Opened::Watch(watch, hold)) => {
-                    inspection.watches.push((at, watch));
-                    if step.mode == StageMode::Enforce {
-                        let hold = hold.min(step.def.budget.body);
-                        inspection.hold = inspection.hold.max(hold);
+                    inspection.watch(at, watch, hold, fuel.left());
+                }
+                Some(Opened::Follow(following)) => {
+                    let following = *following;
+                    trail.tells.extend(following.tell);
+                    if !matches!(following.verdict, Verdict::Pass) {
+                        inspection.heed(at, following.verdict, trail)?;
+                    }
+                    if let Some((follow, wants)) = following.response {
+                        trail.follows.push((at, follow, wants));
+                    }
+                    if let Some((watch, hold)) = following.watch {
+                        inspection.keeps += following.keeps;
+                        inspection.watch(at, watch, hold, fuel.left());
                     }
                 }
             }
@@ -67,10 +92,33 @@ impl Guard {
     }
 }
 
+impl Guard {
+    fn noted<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
+        self.states.count(step.place, |counts| &counts.noted);
+        trail.add(step.def.name, reason, step.mode);
+    }
+}
+
 impl Inspection<'_> {
     /// Bytes of the body that should be held back, so that a body which is refused within them never begins at the origin.
     pub const fn hold(&self) -> usize {
         self.hold
+    }
+
+    /// Bytes of the body, from its beginning, that they keep in memory to look at them as a whole.
+    pub const fn keeps(&self) -> usize {
+        self.keeps
+    }
+
+    fn watch(&mut self, at: usize, watch: Box<dyn Inspect>, hold: usize, left: u64) {
+        let Some(step) = self.guard.steps().body.get(at) else {
+            return;
+        };
+        self.watches.push(Watching { at, watch, left });
+        if step.mode == StageMode::Enforce {
+            let hold = hold.min(step.def.budget.body);
+            self.hold = self.hold.max(hold);
+        }
     }
 
     /// Shows them the next piece; `end` with the last one, which may be empty.
@@ -86,16 +134,19 @@ impl Inspection<'_> {
     ) -> Result<(), Box<Refusal>> {
         let guard = self.guard;
         let mut at = 0;
-        while let Some((nth, watch)) = self.watches.get_mut(at) {
-            let nth = *nth;
+        while let Some(watching) = self.watches.get_mut(at) {
+            let nth = watching.at;
             let Some(step) = guard.steps().body.get(nth) else {
                 break;
             };
             let kib = 1 + piece.len() as u64 / 1024;
-            let mut fuel = Fuel::new(step.def.budget.body_fuel.saturating_mul(kib));
+            let more = step.def.budget.body_fuel.saturating_mul(kib);
+            let mut fuel = Fuel::new(watching.left.saturating_add(more));
+            let watch = &mut watching.watch;
             let fed = guard.ask(step, Phase::Body, subject, &mut fuel, trail, |_, fuel| {
                 watch.feed(piece, end, fuel)
             });
+            watching.left = fuel.left();
             trail.fuel += fuel.used();
             match fed? {
                 Some(Verdict::Pass) => at += 1,
@@ -117,14 +168,16 @@ impl Inspection<'_> {
         };
         let (answer, reason) = match verdict {
             Verdict::Deny(status, reason) => (Answer::Status(status), reason),
-            Verdict::Throttle(after, reason) => (Answer::Throttle(after), reason),
+            Verdict::Throttle(after, reason) | Verdict::Counted(_, Some((after, reason))) => {
+                (Answer::Throttle(after), reason)
+            }
             Verdict::Respond(page, reason) => (Answer::Page(page), reason),
             Verdict::Challenge(reason) => (Answer::Status(403), reason),
             Verdict::Note(reason) | Verdict::Weigh(_, reason) | Verdict::Skip(_, reason) => {
-                self.guard.watched(step, &reason, trail);
+                self.guard.noted(step, &reason, trail);
                 return Ok(());
             }
-            Verdict::Pass => return Ok(()),
+            Verdict::Pass | Verdict::Counted(_, None) => return Ok(()),
         };
         if step.mode == StageMode::Enforce {
             return Err(self.guard.refusal(step, answer, reason, trail));

@@ -10,13 +10,16 @@ mod cases;
 mod check;
 mod corpus;
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use seawall_model::document::{self, Document};
 use seawall_model::head::Method;
 use seawall_model::{ConnFacts, Fields, Limits, RequestHead};
-use seawall_rules::{Lists, NetworkSet};
+use seawall_rules::{List, Lists};
+use seawall_waf::Folder;
 
+use crate::assemble::Files;
 pub use cases::CASES;
 pub use check::check;
 
@@ -45,10 +48,26 @@ pub fn document(text: &str) -> Result<Document, String> {
 pub fn lists(document: &Document) -> Lists {
     let mut lists = Lists::new();
     for (name, list) in &document.lists {
-        let networks = NetworkSet::new(list.ips.iter().copied());
-        lists.insert(name.as_str(), Arc::new(networks));
+        lists.insert(name.as_str(), List::of(list, list.ips.iter().copied()));
     }
     lists
+}
+
+/// The rule set `sample`, for documents that name one: a few rules that cost, score and refuse as real ones do.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples;
+
+impl Files for Samples {
+    fn file(&self, path: &Path) -> Result<(&[u8], u64), String> {
+        static SAMPLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let rules = include_bytes!("kit/sample.conf").to_vec();
+            Folder::of([("sample.conf".to_owned(), rules)]).pack()
+        });
+        match path.to_str() {
+            Some("sample") => Ok((&SAMPLE, 1)),
+            _ => Err(format!("{} cannot be read", path.display())),
+        }
+    }
 }
 
 /// A request to `a.test`.

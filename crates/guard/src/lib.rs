@@ -23,8 +23,11 @@ mod endpoint;
 mod handed;
 mod inspection;
 pub mod kit;
+mod places;
+mod rates;
 mod reference;
 mod reserved;
+pub mod rule_sets;
 mod runner;
 mod stage;
 pub mod stages;
@@ -33,7 +36,7 @@ mod trail;
 mod verdict;
 
 pub use admitted::{Admitted, BackgroundMethod};
-pub use assemble::{Assembly, ZoneInput};
+pub use assemble::{Assembly, Files, NoFiles, ZoneInput};
 pub use breaker::{Breaker, HALF_OPEN_AFTER, NETWORKS, set_speed};
 pub use cleared::{Cleared, EdgeMade};
 pub use clients::{ClientKey, ClientTable, Counted, InProgress, Limit, Window, network_of};
@@ -41,13 +44,16 @@ pub use edits::{Edits, HeadEdit};
 pub use endpoint::{Answered, Answering, Asked, Endpoint, EndpointDef};
 pub use handed::OpenBreaker;
 pub use inspection::Inspection;
+pub use places::{BadPlaces, KnownPlaces, PlaceFile};
+pub use rates::{Rate, RateTable, Room};
 pub use reference::{endpoints_markdown, stages_markdown};
 pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
 pub use stage::{
-    BodyStage, Budget, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef, ResponseStage,
-    ResponseView, Seam, Seams, Stage, StageDef, Transform,
+    BodyStage, Budget, Follow, Following, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef,
+    ResponseStage, ResponseView, Seam, Seams, Sieve, Stage, StageDef, Tell, Transform, Wants,
 };
+pub use stages::rules::wrong as wrong_condition;
 pub use states::{StageCounts, States, ZoneId};
 pub use trail::{Entry, Trail};
-pub use verdict::{Answer, Page, Reason, Refusal, Reviewed, Transformed, Verdict};
+pub use verdict::{Answer, Page, Quota, Reason, Refusal, Reviewed, Transformed, Verdict};

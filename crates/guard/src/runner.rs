@@ -3,11 +3,14 @@
 //! Fuel, panics, modes, breakers, weights and skips are enforced here and nowhere else. Where nothing is configured a zone's
 //! guard has no steps, and costs a request a few instructions.
 
+mod run;
+mod scope;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use seawall_model::document::{SkipSet, StageMode};
+use seawall_model::document::StageMode;
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::{ConnFacts, Fuel, RequestHead, RequestView, Spent};
@@ -19,11 +22,13 @@ use crate::breaker::{Breaker, Pass};
 use crate::caught::caught;
 use crate::edits::HeadEdit;
 use crate::stage::{
-    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Stage, StageDef, Transform,
+    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Sieve, Stage, StageDef, Transform,
 };
 use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
 use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
+use run::Run;
+pub use scope::Scope;
 
 /// Rules of one stage whose breakers are open before the stage as a whole is left out.
 const RULES_OPEN: usize = 3;
@@ -41,30 +46,6 @@ pub struct Subject<'a> {
     pub now: u64,
     /// The stages that judge it.
     pub scope: Scope,
-}
-
-/// Some of the stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope(u32);
-
-impl Scope {
-    /// All of them.
-    pub const ALL: Self = Self(u32::MAX);
-
-    /// Those of `stages` that have one of these names.
-    pub fn of(stages: &[&'static StageDef], names: &[&str]) -> Self {
-        let places = stages.iter().enumerate().take(32);
-        let named = places.filter(|(_, stage)| names.contains(&stage.name));
-        Self(named.fold(0, |all, (place, _)| all | 1 << place))
-    }
-
-    pub(crate) fn of_places(places: impl Iterator<Item = u8>) -> Self {
-        Self(places.fold(0, |all, place| all | 1 << place))
-    }
-
-    const fn has(self, place: u8) -> bool {
-        self.0 & (1 << place) != 0
-    }
 }
 
 /// A zone's stages, ready to judge.
@@ -135,36 +116,15 @@ impl Step<()> {
 pub(crate) enum HeadSeam {
     Transform(Box<dyn Transform>),
     Judge(Box<dyn Stage>),
+    /// With how many of the steps behind it it is about.
+    Sieve(Box<dyn Sieve>, usize),
 }
 
-/// What either of them said.
+/// What one of them said.
 enum Said {
     Judged(Verdict),
     Transformed(Transformed),
-}
-
-/// Where a request stands among the steps.
-struct Run {
-    at: usize,
-    place: u8,
-    fuel: Fuel,
-    score: u32,
-    skip: SkipSet,
-    /// It is judged once more.
-    again: bool,
-}
-
-impl Run {
-    const fn new(again: bool) -> Self {
-        Self {
-            at: 0,
-            place: u8::MAX,
-            fuel: Fuel::new(0),
-            score: 0,
-            skip: SkipSet::NONE,
-            again,
-        }
-    }
+    Sifted(Vec<u32>, usize),
 }
 
 pub(crate) type Refused = Box<Refusal>;
@@ -183,6 +143,11 @@ impl Guard {
             states,
             steps: None,
         }
+    }
+
+    fn view<'r>(&'r self, head: &'r RequestHead, subject: &Subject<'r>) -> RequestView<'r> {
+        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+        view.with_places(Some(&self.states.places))
     }
 
     /// What there is to do.
@@ -276,7 +241,7 @@ impl Guard {
         self.states.set_now(subject.now);
         let mut run = Run::new(false);
         let judged = loop {
-            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            let view = self.view(head, subject);
             match self.until_edit(&view, subject, &mut run, trail) {
                 Ok(None) => break Ok(()),
                 Ok(Some(edit)) => edit.apply(head),
@@ -284,6 +249,7 @@ impl Guard {
             }
         };
         trail.fuel += run.fuel.used();
+        trail.skip = run.skip;
         judged
     }
 
@@ -295,7 +261,11 @@ impl Guard {
         run: &mut Run,
         trail: &mut Trail,
     ) -> Result<Option<Arc<HeadEdit>>, Refused> {
-        while let Some(step) = self.steps().head.get(run.at) {
+        loop {
+            run.pass_over();
+            let Some(step) = self.steps().head.get(run.at) else {
+                break;
+            };
             run.at += 1;
             if step.place != run.place {
                 self.weigh(run, trail)?;
@@ -310,24 +280,26 @@ impl Guard {
             if !subject.scope.has(step.place) || is_skipped || was_asked {
                 continue;
             }
-            let phase = if is_judge {
-                Phase::Judge
-            } else {
-                Phase::Transform
+            let phase = match step.seam {
+                HeadSeam::Transform(_) => Phase::Transform,
+                HeadSeam::Judge(_) | HeadSeam::Sieve(..) => Phase::Judge,
             };
             let said = self.ask(step, phase, subject, &mut run.fuel, trail, |seam, fuel| {
                 Ok(match seam {
                     HeadSeam::Judge(stage) => Said::Judged(stage.judge(view, fuel)?),
                     HeadSeam::Transform(stage) => Said::Transformed(stage.transform(view, fuel)?),
+                    HeadSeam::Sieve(sieve, count) => Said::Sifted(sieve.sift(view, fuel)?, *count),
                 })
             })?;
             match said {
                 None | Some(Said::Judged(Verdict::Pass) | Said::Transformed(Transformed::Same)) => {
                 }
                 Some(Said::Judged(verdict)) => self.heed(step, verdict, run, trail)?,
+                Some(Said::Sifted(fitting, count)) => run.sift(fitting, count),
                 Some(Said::Transformed(Transformed::Respond(..))) if run.again => {}
                 Some(Said::Transformed(change)) => {
                     if let Some(edit) = self.change(step, change, trail)? {
+                        run.forget();
                         return Ok(Some(edit));
                     }
                 }
@@ -463,6 +435,15 @@ impl Guard {
             // No challenge can be made yet: who would get one is refused.
             Verdict::Challenge(reason) => (reason, Some(Answer::Status(403))),
             Verdict::Deny(status, reason) => (reason, Some(Answer::Status(status))),
+            Verdict::Counted(quota, over) => {
+                if let Some(quota) = quota.filter(|_| enforced) {
+                    trail.count(quota);
+                }
+                let Some((after, reason)) = over else {
+                    return Ok(());
+                };
+                (reason, Some(Answer::Throttle(after)))
+            }
             Verdict::Throttle(after, reason) => (reason, Some(Answer::Throttle(after))),
             Verdict::Respond(page, reason) => (reason, Some(Answer::Page(page))),
         };
@@ -584,7 +565,7 @@ impl Guard {
         let mut changed = None;
         loop {
             let head = changed.as_ref().unwrap_or(head);
-            let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+            let view = self.view(head, subject);
             let Some(edit) = self.until_edit(&view, subject, &mut run, &mut trail)? else {
                 return Ok(());
             };

@@ -29,6 +29,16 @@ pub trait Stage: Send + Sync {
     fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent>;
 }
 
+/// Says which of the parts behind it could have something to say, so that the others need not be asked. It decides nothing: a part
+/// that it names is asked as ever, and if it fails all of them are.
+pub trait Sieve: Send + Sync {
+    /// The numbers of these parts, counted from 0, in order.
+    ///
+    /// # Errors
+    /// [`Spent`]: there was not enough fuel.
+    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Vec<u32>, Spent>;
+}
+
 /// Looks into bodies. It is asked once all head stages have passed, before a byte of the body is read.
 pub trait BodyStage: Send + Sync {
     /// Whether to look at the body of this request. `length` is its announced length, in bytes.
@@ -52,6 +62,47 @@ pub enum Opened {
     /// Each piece is to be shown to this, and so many bytes are to be held back, at most [`Budget::body`]: a body that is
     /// refused within them never begins at the origin.
     Watch(Box<dyn Inspect>, usize),
+    /// It looks at more than the body: at the whole of this request's life.
+    Follow(Box<Following>),
+}
+
+/// Those who go with a request for the rest of its life. Any of them may be left out.
+#[derive(Default)]
+pub struct Following {
+    /// What is said already.
+    pub verdict: Verdict,
+    /// As [`Opened::Watch`].
+    pub watch: Option<(Box<dyn Inspect>, usize)>,
+    /// Bytes of the body that the watch itself keeps in memory.
+    pub keeps: usize,
+    /// Who judges its response, with what it learnt of the request.
+    pub response: Option<(Box<dyn Follow>, Wants)>,
+    /// Who tells the client itself something.
+    pub tell: Option<Box<dyn Tell>>,
+}
+
+/// Which responses' bodies somebody wants to see before they go on.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Bytes of the body, from its beginning.
+    pub most: usize,
+    /// Media types, in lower case and without parameters.
+    pub types: Arc<[String]>,
+}
+
+/// Judges the response to one request. What it sees of the body is what [`Wants`] says, as far as it is there.
+pub trait Follow: Send {
+    /// What it says of it.
+    ///
+    /// # Errors
+    /// [`Spent`]: there was not enough fuel.
+    fn review(&mut self, response: &ResponseView<'_>, fuel: &mut Fuel) -> Result<Reviewed, Spent>;
+}
+
+/// Tells a client whom the zone's owner trusts what was found, in a field of the response.
+pub trait Tell: Send {
+    /// The field's name and value, if there is something to tell.
+    fn field(&self) -> Option<(&'static str, String)>;
 }
 
 /// Looks at one body as it streams. What it refuses late never reaches the origin whole: its last byte is held back until it
@@ -90,6 +141,8 @@ pub enum Seam {
     Transform(Box<dyn Transform>),
     /// Judges heads.
     Judge(Box<dyn Stage>),
+    /// Says which of so many parts behind it are asked.
+    Sieve(Box<dyn Sieve>, usize),
     /// Looks into bodies.
     Body(Box<dyn BodyStage>),
     /// Judges responses.
@@ -128,7 +181,7 @@ impl Seams {
 pub struct Budget {
     /// Fuel for one request's head, and for one response; a unit is a nanosecond, so this is its time too.
     pub fuel: u64,
-    /// Fuel for each KiB of a body.
+    /// Fuel for each KiB of a body. What was not used of it, nor of `fuel` when the body was opened, is there for its later pieces.
     pub body_fuel: u64,
     /// Bytes of a body that it may want held back, or of a response's body that it sees.
     pub body: usize,

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
+use crate::places::KnownPlaces;
+use crate::rates::RateTable;
+use crate::rule_sets::RuleSets;
 
 /// A zone's stable id: random, never used again, the same over restarts and changes of the zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +53,10 @@ pub struct StageCounts {
 pub struct States {
     /// Counters of clients.
     pub clients: ClientTable,
+    /// Where addresses are.
+    pub places: KnownPlaces,
+    /// Windows of rate limits.
+    pub rates: RateTable,
     /// Milliseconds on the monotonic clock, as of the request that came last.
     now: AtomicU64,
     /// Stages that are off in all zones, by their places; and [`SOME_ZONE`].
@@ -65,6 +72,12 @@ pub struct States {
     /// What stages of another process counted, as far as it is in `counts`.
     pub(crate) taken: Mutex<HashMap<&'static str, [u64; 6]>>,
     counts: Box<[(&'static str, StageCounts)]>,
+    /// Rule sets of the WAF, shared by all zones that use them.
+    pub rule_sets: RuleSets,
+    /// Milliseconds since 1970 at which the monotonic clock began.
+    wall: AtomicU64,
+    /// How many transactions have begun: a number that no other has.
+    transactions: AtomicU64,
 }
 
 impl States {
@@ -73,6 +86,8 @@ impl States {
     pub fn new(stages: impl IntoIterator<Item = &'static str>, clients: usize) -> Self {
         Self {
             clients: ClientTable::new(clients),
+            places: KnownPlaces::default(),
+            rates: RateTable::new(clients),
             now: AtomicU64::new(0),
             killed: AtomicU32::new(0),
             off: RwLock::default(),
@@ -85,6 +100,9 @@ impl States {
                 .into_iter()
                 .map(|name| (name, StageCounts::default()))
                 .collect(),
+            rule_sets: RuleSets::default(),
+            wall: AtomicU64::new(0),
+            transactions: AtomicU64::new(0),
         }
     }
 
@@ -101,6 +119,21 @@ impl States {
         if self.now() < now {
             self.now.fetch_max(now, Ordering::Relaxed);
         }
+    }
+
+    /// Seconds since 1970, by [`States::now`].
+    pub fn unix_seconds(&self) -> u64 {
+        (self.wall.load(Ordering::Relaxed) + self.now()) / 1_000
+    }
+
+    /// Tells at which millisecond since 1970 the monotonic clock began.
+    pub fn set_wall(&self, milliseconds: u64) {
+        self.wall.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// A number that nobody else got.
+    pub(crate) fn next_transaction(&self) -> u64 {
+        self.transactions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The counts of all stages, by their names.
@@ -244,6 +277,12 @@ impl States {
             .collect();
         open.sort();
         open
+    }
+
+    /// Forgets clients that were not seen for long, and keys whose span is over. Now and then.
+    pub fn forget(&self, now: u64) {
+        self.clients.sweep(now);
+        self.rates.sweep(now);
     }
 
     /// Forgets what no snapshot uses any more. After a swap, and now and then.

@@ -47,10 +47,28 @@ pub enum Verdict {
     Deny(u16, Reason),
     /// It is refused for now, with 429 and when to come again.
     Throttle(Duration, Reason),
+    /// It was counted: with how much is left, where the client is told; and with when to come again where there is no room for it,
+    /// so that it is refused for now as by `Throttle`.
+    Counted(Option<Quota>, Option<(Duration, Reason)>),
     /// It is answered by the edge.
     Respond(Page, Reason),
     /// Some of the later stages are left out.
     Skip(SkipSet, Reason),
+}
+
+/// What a limit has left, as the client is told (draft-ietf-httpapi-ratelimit-headers-10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The limit's name.
+    pub policy: Arc<str>,
+    /// Requests that may come in the span of `per`.
+    pub most: u32,
+    /// The span.
+    pub per: Duration,
+    /// Requests that may still come.
+    pub left: u32,
+    /// When there is more room than now.
+    pub more_in: Duration,
 }
 
 /// What the edge answers in place of the origin.

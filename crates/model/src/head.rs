@@ -4,6 +4,7 @@
 //! HTTP/3 fill it with what their field compression decoded. Nothing in here is parsed text of ours: bytes and offsets only.
 
 mod lines;
+mod masked;
 
 use crate::FieldId;
 use crate::conn::HttpVersion;

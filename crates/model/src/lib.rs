@@ -4,6 +4,7 @@
 //! Not here: IO, async, clocks, randomness. A type enters only when two rooms need it.
 
 pub mod conn;
+pub mod date;
 pub mod document;
 pub mod field;
 pub mod fuel;
@@ -11,7 +12,9 @@ pub mod head;
 pub mod host;
 pub mod limits;
 pub mod network;
+pub mod place;
 pub mod problem;
+pub mod purged;
 #[cfg(feature = "unsafe-drills")]
 pub mod safeguard;
 pub mod suggest;
@@ -29,7 +32,9 @@ pub use head::{Fields, Method, RequestHead, ResponseHead};
 pub use host::{Host, HostPattern, without_port};
 pub use limits::Limits;
 pub use network::Network;
+pub use place::{Place, Places};
 pub use problem::{Problem, Problems, Wrong};
+pub use purged::Purged;
 pub use tempo::{Share, Tempo};
 pub use trie::Trie;
 pub use view::RequestView;

@@ -21,6 +21,8 @@ pub struct Limits {
     pub origins_per_zone: usize,
     /// Rules of a zone.
     pub rules_per_zone: usize,
+    /// Rules of a zone's cache: each is asked of each request, and each has a form of a URL that is purged with it.
+    pub cache_rules_per_zone: usize,
     /// Work of compiling the patterns of a zone's rules, each different one once: bytes that are built, those that are thrown
     /// away included. 1 MiB takes some 60 ms, and is 300 ordinary patterns.
     pub pattern_bytes_per_zone: usize,
@@ -56,6 +58,7 @@ impl Default for Limits {
             hosts_per_zone: 1_000,
             origins_per_zone: 256,
             rules_per_zone: 1_000,
+            cache_rules_per_zone: 128,
             pattern_bytes_per_zone: 2 << 20,
             pattern_bytes_per_document: 64 << 20,
             lists: 1_000,

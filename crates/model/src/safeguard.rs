@@ -49,6 +49,8 @@ safeguards! {
     Trial = "unsafe-trial",
     /// A worker that takes too much memory is replaced while it still serves.
     Memory = "unsafe-memory",
+    /// A thread that does not move is replaced.
+    Hang = "unsafe-hang",
     /// An edge starts from its disk.
     Disk = "unsafe-disk",
     /// Nothing older than what was seen is believed.

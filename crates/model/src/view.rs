@@ -7,6 +7,7 @@ use crate::conn::ConnFacts;
 use crate::fuel::{Fuel, Spent};
 use crate::head::RequestHead;
 use crate::host::without_port;
+use crate::place::{Place, Places};
 
 /// A request, for those who judge it.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct RequestView<'r> {
     /// The client speaks HTTPS, to us or to a trusted proxy before us.
     pub https: bool,
     normal: OnceCell<Option<Box<[u8]>>>,
+    places: Option<&'r dyn Places>,
+    place: OnceCell<Place>,
 }
 
 /// Bytes of a path for one unit where it is only looked over.
@@ -43,7 +46,28 @@ impl<'r> RequestView<'r> {
             client,
             https,
             normal: OnceCell::new(),
+            places: None,
+            place: OnceCell::new(),
         }
+    }
+
+    /// The same, with somebody who knows where addresses are.
+    #[must_use]
+    pub const fn with_places(mut self, places: Option<&'r dyn Places>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Where the client is; nowhere without data. Looked up when it is first asked for, and paid for by whom asks first.
+    ///
+    /// # Errors
+    /// [`Spent`] where it is not looked up yet and the fuel does not suffice.
+    pub fn place(&self, fuel: &mut Fuel) -> Result<&Place, Spent> {
+        if let (None, Some(places)) = (self.place.get(), self.places) {
+            fuel.spend(places.price())?;
+        }
+        let look = || self.places.map(|places| places.place(self.client));
+        Ok(self.place.get_or_init(|| look().unwrap_or_default()))
     }
 
     /// The host that the request names, without its port, as the client spelt it.

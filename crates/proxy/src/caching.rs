@@ -7,14 +7,19 @@
 mod background;
 mod give;
 mod look;
+pub mod rules;
 mod way;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall_cache::cache::Cache;
+use seawall_cache::disk::Settings;
 use seawall_cache::memory::Size;
 use seawall_cache::policy::{EdgeTtl, Plan, Time};
-use seawall_model::document::CacheMode;
+use seawall_model::document::{CacheMode, ZoneCache};
+use seawall_model::{FieldId, Fields};
+use seawall_telemetry::CacheTold;
 
 pub use way::Way;
 
@@ -26,27 +31,72 @@ const ZONE_SHARE: u8 = 50;
 const UNSAID: u32 = 120;
 
 /// What a zone's mode makes of its requests.
-pub fn plan(mode: CacheMode) -> Option<Plan> {
-    match mode {
-        CacheMode::Off => None,
-        CacheMode::Standard => Some(Plan::STANDARD),
-        CacheMode::Everything => Some(Plan {
+pub fn plan(cache: &ZoneCache) -> Option<Plan> {
+    let eligible = !cache.development_mode;
+    let plan = match cache.mode {
+        CacheMode::Off => return None,
+        CacheMode::Standard => Plan::STANDARD,
+        CacheMode::Everything => Plan {
             heuristics: true,
             edge_ttl: EdgeTtl::Default(UNSAID),
             ..Plan::STANDARD
-        }),
+        },
+    };
+    Some(Plan { eligible, ..plan })
+}
+
+/// A store of so many bytes of memory, and so many on disk in a folder of its own; none where those are 0.
+pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
+    let size = Size {
+        bytes: usize::try_from(memory).unwrap_or(usize::MAX),
+        zone_share: ZONE_SHARE,
+    };
+    if disk == 0 {
+        return Cache::new(size);
+    }
+    let settings = Settings {
+        folder,
+        bytes: disk,
+        zone_share: ZONE_SHARE,
+    };
+    Cache::with_disk(size, settings)
+}
+
+/// How a store stands, for metrics.
+pub fn told(cache: &Cache) -> CacheTold {
+    let (bytes, entries) = cache.used();
+    let disk = cache.disk_told().unwrap_or_default();
+    CacheTold {
+        memory_bytes: bytes as u64,
+        memory_entries: entries as u64,
+        disk_bytes: disk.bytes,
+        disk_entries: disk.entries,
+        index_bytes: disk.index_bytes,
+        written: disk.written,
+        read: disk.read,
+        queue_full: disk.refused_full,
+        reads_full: disk.refused_reads,
+        share: disk.refused_share,
+        bad: disk.bad,
+        failed: disk.failures,
     }
 }
 
-/// An empty store of so many bytes.
-pub fn store(bytes: u64) -> Arc<Cache> {
-    Cache::new(Size {
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-        zone_share: ZONE_SHARE,
-    })
+/// Replaces what is said of how long a response is fresh, for browsers.
+/// `Age` is made up for: what browsers are told begins now.
+pub fn tell_browsers(fields: &mut Fields, seconds: u32) {
+    let age = fields
+        .first(FieldId::Age)
+        .and_then(|age| std::str::from_utf8(age).ok());
+    let age: u32 = age.and_then(|age| age.trim().parse().ok()).unwrap_or(0);
+    let seconds = seconds.saturating_add(age);
+    fields.remove(FieldId::CacheControl);
+    fields.remove_named(b"expires");
+    let said = format!("max-age={seconds}");
+    fields.push(b"Cache-Control", said.as_bytes());
 }
 
 /// The time.
-fn now() -> Time {
+pub fn now() -> Time {
     Time(unix_us() / 1_000)
 }

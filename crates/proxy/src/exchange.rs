@@ -132,6 +132,8 @@ pub struct Exchange<'a, 'c> {
     pub standing: Standing<'a>,
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
+    /// How long browsers are told that what comes of the cache is fresh, in seconds.
+    pub browser_ttl: Option<u32>,
     /// What the cache has to do with it.
     pub way: Option<Box<Way>>,
     /// It goes on though its client has left: others wait for what it fetches.
@@ -194,6 +196,7 @@ pub async fn run<'c>(
             zone.map_or(0, |zone| zone.content),
         ),
         original: None,
+        browser_ttl: None,
         way: None,
         keeps_on: &keeps_on,
         phase: &phase,
@@ -241,11 +244,12 @@ pub async fn run<'c>(
     }
     scratch.parts.tell();
     let outcome = &exchange.outcome;
-    let bytes_out = exchange.response.bytes();
     let (ended, ended_us) = outcome.ended.unwrap_or_else(|| thread.clock());
     let zone = zone.map(|zone| &**zone);
     // As the client asked it, whatever stages made of it.
     let asked = exchange.original.as_deref().unwrap_or(&scratch.request);
+    let whence = zone.map(|zone| zone.guard.place_of(client.ip));
+    let first = |id| scratch.request.fields.first(id).unwrap_or_default();
     let record = Record {
         time: thread.unix_us(since),
         ray,
@@ -260,7 +264,7 @@ pub async fn run<'c>(
         status: outcome.status,
         source: outcome.source,
         bytes_in: arrived.head_bytes + outcome.bytes_in,
-        bytes_out,
+        bytes_out: exchange.response.bytes(),
         duration_us: ended_us.saturating_sub(since),
         origin_us: outcome.origin_us,
         cache: std::str::from_utf8(&scratch.parts.cache).unwrap_or_default(),
@@ -270,19 +274,14 @@ pub async fn run<'c>(
         tls: peer.facts.tls.as_ref().map_or("", |tls| tls.version),
         ja4: "",
         bot_score: None,
-        country: "",
-        user_agent: scratch
-            .request
-            .fields
-            .first(FieldId::UserAgent)
-            .unwrap_or_default(),
-        referer: scratch
-            .request
-            .fields
-            .first(FieldId::Referer)
-            .unwrap_or_default(),
+        country: whence.as_ref().map_or("", |place| place.country.text()),
+        user_agent: first(FieldId::UserAgent),
+        referer: first(FieldId::Referer),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
+    if outcome.fault.is_some() || outcome.status >= 500 {
+        thread.shared.mishaps.count(&record, outcome.fault);
+    }
     chosen.count(|| {
         let subject = Subject {
             conn: &peer.facts,
@@ -297,6 +296,19 @@ pub async fn run<'c>(
             chosen.is_judged_otherwise(asked, &subject),
         )
     });
+    if let Some(zone) = zone
+        && zone.replay
+        && zone.sampled.is_due(since)
+    {
+        let subject = Subject {
+            conn: &peer.facts,
+            client: client.ip,
+            https: client.https,
+            now: since / 1_000,
+            scope: Scope::ALL,
+        };
+        thread.shared.recent.keep(zone, asked, &subject);
+    }
     let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
         (zone.slot, zone.id)
     });
@@ -434,6 +446,14 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.endpoint(known, zone, admitted.head(), parts)).await;
             }
         }
+        if zone.guard.has_body_stages() {
+            let before = parts.trail.get_mut().fuel;
+            let inspected = self.inspect(zone, &admitted, &subject, parts);
+            share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
+            if let Err(refusal) = inspected {
+                return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
+            }
+        }
         match zone.origins.first().map(|origin| &origin.at) {
             Some(Place::Sample) => {
                 return Box::pin(self.sample(zone, admitted.head(), parts)).await;
@@ -443,18 +463,12 @@ impl<'a> Exchange<'a, '_> {
             }
             _ => {}
         }
-        if zone.guard.has_body_stages() {
-            let before = parts.trail.get_mut().fuel;
-            let inspected = self.inspect(zone, &admitted, &subject, parts);
-            share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
-            if let Err(refusal) = inspected {
-                return Box::pin(self.turn_away(&refusal, zone, admitted.head(), parts)).await;
-            }
-        }
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
         {
-            return Box::pin(self.cached(zone, plan, &admitted, parts)).await;
+            let planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            share.burn(planned.fuel);
+            return Box::pin(self.cached(zone, &planned, &admitted, parts)).await;
         }
         if let Err(failed) = relay::relay(self, zone, &admitted, parts).await {
             Box::pin(self.failed(failed, zone, &admitted, parts)).await;
@@ -532,10 +546,9 @@ impl<'a> Exchange<'a, '_> {
         subject: &Subject<'_>,
         parts: &mut Parts,
     ) -> Result<(), Box<Refusal>> {
-        if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket {
-            return Ok(());
-        }
         let length = match self.arrived.framing {
+            // There is no body, or what comes instead is none.
+            _ if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket => Some(0),
             Framing::Length(length) => Some(length),
             _ => None,
         };

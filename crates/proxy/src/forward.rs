@@ -188,16 +188,31 @@ impl Peer {
         said(FieldId::Forwarded, &mut text);
         forwarded(&mut text, &hop, proto, head.authority());
         out.push_known(FieldId::Forwarded, &text);
-        out.push_known(
-            FieldId::Via,
-            format!("{} seawall", head.version.via()).as_bytes(),
-        );
-        out.push_known(
-            FieldId::CdnLoop,
-            format!("seawall; node=\"{node}\"").as_bytes(),
-        );
+        passed_here(&mut out, head.version, node);
         out
     }
+}
+
+/// What is added to a request that the edge makes for all, because somebody asked for the same: nothing names that client, nor
+/// what a proxy before it said. `https` is what those speak whom the answer is for.
+pub fn for_nobody(head: &RequestHead, https: bool, node: &str) -> Rc<Prepared> {
+    let mut out = Fields::default();
+    let proto: &[u8] = if https { b"https" } else { b"http" };
+    out.push_known(FieldId::XForwardedProto, proto);
+    out.push_known(FieldId::XForwardedHost, head.authority());
+    let mut text = b"for=unknown;proto=".to_vec();
+    proto_and_host(&mut text, proto, head.authority());
+    out.push_known(FieldId::Forwarded, &text);
+    passed_here(&mut out, HttpVersion::Http11, node);
+    Rc::new(Prepared::from(out))
+}
+
+/// `Via` and `CDN-Loop`.
+fn passed_here(out: &mut Fields, version: HttpVersion, node: &str) {
+    let via = format!("{} seawall", version.via());
+    out.push_known(FieldId::Via, via.as_bytes());
+    let node = format!("seawall; node=\"{node}\"");
+    out.push_known(FieldId::CdnLoop, node.as_bytes());
 }
 
 /// One element of `Forwarded` (RFC 7239 §4): an IPv6 address is quoted, in brackets.
@@ -206,6 +221,10 @@ fn forwarded(text: &mut Vec<u8>, ip: &[u8], proto: &[u8], host: &[u8]) {
     text.extend_from_slice(if v6 { b"for=\"[" } else { b"for=" });
     text.extend_from_slice(ip);
     text.extend_from_slice(if v6 { b"]\";proto=" } else { b";proto=" });
+    proto_and_host(text, proto, host);
+}
+
+fn proto_and_host(text: &mut Vec<u8>, proto: &[u8], host: &[u8]) {
     text.extend_from_slice(proto);
     text.extend_from_slice(b";host=\"");
     // The codec lets no quote and no backslash into an authority.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use seawall_guard::Files;
 use seawall_model::Document;
 use seawall_model::document::Zone;
+use seawall_waf::{Folder, MOST_BYTES, MOST_FILES};
 
 use crate::compile::digest::{Bytes, Digest};
 
@@ -14,7 +16,18 @@ const LARGEST: u64 = 4 << 20;
 /// A million networks with a comment each.
 const LARGEST_LIST: u64 = 64 << 20;
 /// All of them together: a hundred thousand certificates and keys, or sixteen of the largest lists.
-const ALL: u64 = 1 << 30;
+pub const ALL: u64 = 1 << 30;
+
+/// How many bytes a file may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// A file of its kind.
+    pub most: u64,
+    /// All of them together, without those before it.
+    pub left: u64,
+    /// It is a rule set, read in one piece ([`rules`]).
+    pub rules: bool,
+}
 
 /// Files by path, and the certificate for zones that have none of their own.
 #[derive(Debug, Default)]
@@ -34,25 +47,49 @@ impl Materials {
     /// Reads all files that the document names. Relative paths are meant from `base`. What cannot be read is remembered, and
     /// told when something asks for it. `self_signed` is PEM of a certificate and of its key.
     pub fn load(document: &Document, base: &Path, self_signed: Option<(String, String)>) -> Self {
-        let mut files = BTreeMap::new();
-        let mut left = ALL;
+        let read = |path: &Path, room| from_disk(&base.join(path), room);
+        Self::read_by(document, self_signed, read)
+    }
+
+    /// As [`load`](Self::load), of files that are read in this way, whatever their paths mean there.
+    pub fn read_by(
+        document: &Document,
+        self_signed: Option<(String, String)>,
+        read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+    ) -> Self {
+        let mut materials = Self::of([], self_signed);
+        materials.fill(document, &mut { ALL }, read);
+        materials
+    }
+
+    /// Reads those files of the document that are not here, or could not be read. `left` is how many bytes all of them may have
+    /// together.
+    pub fn fill(
+        &mut self,
+        document: &Document,
+        left: &mut u64,
+        mut read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+    ) {
         let lists = document.lists.values();
         let lists = lists
-            .filter_map(|list| Some((list.file.as_ref()?, LARGEST_LIST)))
-            .chain(named(document).map(|path| (path, LARGEST)));
-        for (path, most) in lists {
-            files.entry(path.clone()).or_insert_with(|| {
-                let bytes = read(&base.join(path), most, left)?;
-                left -= bytes.len() as u64;
+            .filter_map(|list| Some((list.file.as_ref()?, LARGEST_LIST, false)))
+            .chain(rule_sets(document).map(|path| (path, MOST_BYTES as u64, true)))
+            .chain(named(document).map(|path| (path, LARGEST, false)));
+        for (path, most, rules) in lists {
+            if matches!(self.files.get(path), Some(Ok(_))) {
+                continue;
+            }
+            let room = Room {
+                most,
+                left: *left,
+                rules,
+            };
+            let material = read(path, room).map(|bytes| {
+                *left = left.saturating_sub(bytes.len() as u64);
                 let content = Digest::of(&Bytes(&bytes));
-                Ok(Material { bytes, content })
+                Material { bytes, content }
             });
-        }
-        let self_signed_content = Digest::of(&self_signed);
-        Self {
-            files,
-            self_signed,
-            self_signed_content,
+            self.files.insert(path.clone(), material);
         }
     }
 
@@ -136,12 +173,89 @@ impl Materials {
     }
 }
 
-/// The files that zones name.
-fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
-    document.zones.iter().flat_map(Zone::files)
+impl Files for Materials {
+    fn file(&self, path: &Path) -> Result<(&[u8], u64), String> {
+        Ok((Self::file(self, path)?, self.content(path)))
+    }
 }
 
-fn read(path: &Path, most: u64, left: u64) -> Result<Vec<u8>, String> {
+/// Reads a rule set, packed into one piece: a folder, of which only what belongs to a rule set is read, or a file of rules.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn rules(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    let mut files = Vec::new();
+    let mut left = MOST_BYTES as u64;
+    let mut take = |path: &Path, name: String| {
+        let room = Room {
+            most: left,
+            left,
+            rules: false,
+        };
+        let bytes = from_disk(path, room)?;
+        left -= bytes.len() as u64;
+        files.push((name, bytes));
+        if files.len() > MOST_FILES {
+            return Err(format!("{shown} has more than {MOST_FILES} files of rules"));
+        }
+        Ok(())
+    };
+    if std::fs::metadata(path).map_err(told)?.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(".conf").unwrap_or(&name);
+        take(path, format!("{name}.conf"))?;
+    } else {
+        for part in ["", "rules", "plugins"] {
+            let Ok(entries) = std::fs::read_dir(path.join(part)) else {
+                continue;
+            };
+            for entry in entries {
+                let entry = entry.map_err(told)?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let name = match part {
+                    "" => name,
+                    part => format!("{part}/{name}"),
+                };
+                if Folder::wants(&name) && entry.path().is_file() {
+                    take(&entry.path(), name)?;
+                }
+            }
+        }
+    }
+    let folder = Folder::of(files);
+    match folder.is_empty() {
+        true => Err(format!(
+            "{shown} has no rules: no *.conf in it, nor in its folder rules"
+        )),
+        false => Ok(folder.pack()),
+    }
+}
+
+/// The rule sets that zones name.
+fn rule_sets(document: &Document) -> impl Iterator<Item = &PathBuf> {
+    let zones = document.zones.iter();
+    zones.filter_map(|zone| zone.waf.ruleset.as_ref())
+}
+
+/// The files that zones name, but for rule sets.
+fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
+    document.zones.iter().flat_map(|zone| {
+        let files = zone.files();
+        files.filter(|path| zone.waf.ruleset.as_ref() != Some(path))
+    })
+}
+
+/// Reads a file, which must be a regular one; or a rule set, packed into one piece.
+///
+/// # Errors
+/// Why it could not be read, with its path.
+pub fn from_disk(path: &Path, room: Room) -> Result<Vec<u8>, String> {
+    if room.rules {
+        return rules(path);
+    }
+    let Room { most, left, .. } = room;
     let shown = path.display();
     let told = |error: std::io::Error| format!("{shown} cannot be read: {error}");
     // A pipe would keep us waiting for whoever writes to it, and a device may never end.

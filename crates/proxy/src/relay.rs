@@ -309,6 +309,7 @@ async fn plain(
     let info = info.map_err(|fault| Miss::after_sending(fault, used, 0))?;
     let relayed = match download.is_taken(&info) {
         true => Ok(()),
+        false if download.wants() > 0 => Box::pin(download.relay(info)).await,
         false => match download.begin(info) {
             Ok(Left::Nothing) => download.end(Ok(())),
             Ok(left) => Box::pin(download.rest(left)).await,
@@ -526,6 +527,7 @@ async fn talk(
             length: content_length,
             guard: &zone.guard,
             hold: Hold::new(thread, zone.id),
+            kept: 0,
             standing: download.standing,
             head: download.request,
         };

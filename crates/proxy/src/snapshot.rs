@@ -21,14 +21,16 @@ use seawall_net::proxy_protocol;
 use seawall_net::tls::config::by_name;
 use seawall_net::tls::kept::{Kept, Keys};
 use seawall_net::tls::tickets::TicketKeys;
-use seawall_rules::{NetworkSet, Patterns, ZonePatterns};
+use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::caching::rules::CacheRules;
 use crate::certificates::Certificates;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::origin::{Members, Pool, Settings};
+use crate::recent::Sampled;
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
 
@@ -73,8 +75,8 @@ pub struct List {
     pub name: Box<str>,
     /// What it was made of, as a number.
     pub content: u64,
-    /// Its networks.
-    pub networks: Arc<NetworkSet>,
+    /// What it holds.
+    pub list: seawall_rules::List,
 }
 
 /// What holds for all zones.
@@ -114,6 +116,8 @@ pub struct Edge {
     pub body_memory: u64,
     /// Bytes of responses that are kept, all zones together, from the start of a worker on.
     pub cache_memory: u64,
+    /// Bytes on disk for responses that are kept; 0: none.
+    pub cache_disk: u64,
     /// Client addresses whose counters are kept, all zones together.
     pub client_table: u64,
     /// Streams at once on one connection of HTTP/2 or HTTP/3.
@@ -195,6 +199,8 @@ pub struct Zone {
     pub patterns: ZonePatterns,
     /// What it says under maintenance, in HTML; none: a page of ours.
     pub maintenance: Option<Box<[u8]>>,
+    /// What is otherwise for the cache, for some requests.
+    pub cache_rules: CacheRules,
     /// How it is served, which many zones have in common.
     pub manner: Arc<Manner>,
     /// What it reaches beyond the snapshot.
@@ -205,6 +211,8 @@ pub struct Zone {
     pub certificate: Option<Arc<Kept>>,
     /// What somebody has needed.
     pub awake: OnceLock<Box<Awake>>,
+    /// When a request was kept for replays.
+    pub sampled: Sampled,
 }
 
 /// What a zone needs once somebody asks for it.
@@ -240,6 +248,8 @@ pub struct Manner {
     pub cache: Option<seawall_cache::policy::Plan>,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// WebSocket may be spoken.
     pub websocket: bool,
     /// How patient we are with its origins.

@@ -1,7 +1,9 @@
 //! The stages that a request meets, in this order: their one list, from which guards, `/state` and the reference come.
 
 use seawall_guard::StageDef;
-use seawall_guard::stages::{body, ddos, hotlink, hygiene, lists, maintenance, rules, transform};
+use seawall_guard::stages::{
+    body, ddos, hotlink, hygiene, lists, maintenance, rate, rules, transform, waf,
+};
 
 /// All stages, in order.
 pub static STAGES: &[&StageDef] = &[
@@ -11,7 +13,9 @@ pub static STAGES: &[&StageDef] = &[
     &hotlink::DEF,
     &transform::DEF,
     &rules::DEF,
+    &rate::DEF,
     &body::DEF,
+    &waf::DEF,
     &hygiene::DEF,
 ];
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
+use seawall_net::clock::monotonic_us;
 use seawall_net::outward::Outward;
 use seawall_net::tls::kept::Keys;
 use seawall_net::tls::tickets::TicketKeys;
@@ -17,7 +18,9 @@ use seawall_telemetry::Registry;
 use crate::certificates::Certificates;
 use crate::compile::{Changed, Refused};
 use crate::origin::Members;
+use crate::recent::Recent;
 use crate::snapshot::Zone;
+use crate::thread::unix_us;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
@@ -41,6 +44,8 @@ pub struct State {
     pub tickets: Arc<TicketKeys>,
     /// What is known of the copies on disk of what serves.
     pub disk: Arc<OnDisk>,
+    /// Requests that were served of late.
+    pub recent: Arc<Recent>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     https_port: OnceLock<u16>,
@@ -70,6 +75,7 @@ impl State {
             stages,
             tickets: Arc::default(),
             disk: Arc::default(),
+            recent: Arc::default(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
             https_port: OnceLock::new(),
@@ -96,8 +102,13 @@ impl State {
         self.certificates.want(wanted.collect());
         let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
+        self.guard.rates.set_most(clients);
         self.guard.kill(&live.edge.kill);
         self.guard.sweep();
+        self.recent
+            .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));
+        let wall = unix_us().saturating_sub(monotonic_us());
+        self.guard.set_wall(wall / 1_000);
     }
 
     /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
@@ -106,6 +117,11 @@ impl State {
         let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
         if let (Some(gone), None) = (before, after) {
             self.zone_ids.forget(&gone.name);
+        }
+        if let Some(before) = before
+            && after.is_none_or(|zone| !zone.replay)
+        {
+            self.recent.forget(before.id);
         }
         if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
             let names = |zone: Option<&Zone>| -> BTreeSet<String> {

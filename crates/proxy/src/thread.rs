@@ -22,6 +22,8 @@ use tokio::time::Instant;
 use crate::certificates::Certificates;
 use crate::connection::http3::Quic;
 use crate::lend::OriginConnections;
+use crate::mishaps::Mishaps;
+use crate::recent::Recent;
 use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
@@ -67,6 +69,10 @@ pub struct Shared {
     pub cache: Arc<seawall_cache::cache::Cache>,
     /// What this edge was told beside documents.
     pub told: Told,
+    /// Requests that were served of late.
+    pub recent: Arc<Recent>,
+    /// What went wrong by our doing.
+    pub mishaps: Mishaps,
     /// This installation's name in `CDN-Loop` (RFC 8586).
     pub node: Box<str>,
     /// Connections by client address, kept only where `connections_per_client` is set: a lock per connection, none per request.

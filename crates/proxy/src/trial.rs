@@ -10,15 +10,17 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use seawall_guard::{Subject, ZoneId, network_of};
 use seawall_model::RequestHead;
+use seawall_net::clock::thread_cpu_us;
 use seawall_telemetry::{Record, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::kind::{self, KINDS};
 use crate::snapshot::{Snapshot, Zone};
 
 /// All clients, as a share.
@@ -87,6 +89,29 @@ pub struct Arms {
     pub live: Arm,
     /// Requests that the change served.
     pub candidate: Arm,
+    /// Both again for each kind of zone that was asked for ([`kind`]), of what all zones share.
+    kinds: [OnceLock<Box<[Arm; 2]>>; KINDS],
+}
+
+impl Arms {
+    fn of_kind(&self, kind: usize, on_trial: bool) -> Option<&Arm> {
+        let [live, candidate] = &**self.kinds.get(kind)?.get_or_init(Box::default);
+        Some(if on_trial { candidate } else { live })
+    }
+
+    /// The figures of each kind of zone that was asked for, by its name: of what is live, and of the change. Without times.
+    pub fn kinds(&self) -> impl Iterator<Item = (String, [Counts; 2])> {
+        let all = self.kinds.iter().enumerate();
+        all.filter_map(|(kind, arms)| {
+            let counts = |arm: &Arm| Counts {
+                durations: Vec::new(),
+                judging: Vec::new(),
+                ..arm.counts()
+            };
+            let [live, candidate] = &**arms.get()?;
+            Some((kind::name(kind), [counts(live), counts(candidate)]))
+        })
+    }
 }
 
 /// What one side did, since the trial began. Its own answers are counted, not what they were about.
@@ -99,6 +124,7 @@ pub struct Arm {
     refused: AtomicU64,
     judged_otherwise: AtomicU64,
     durations: [AtomicU64; CLASSES],
+    judging: [AtomicU64; CLASSES],
 }
 
 impl Default for Arm {
@@ -111,20 +137,21 @@ impl Default for Arm {
             refused: AtomicU64::new(0),
             judged_otherwise: AtomicU64::new(0),
             durations: [const { AtomicU64::new(0) }; CLASSES],
+            judging: [const { AtomicU64::new(0) }; CLASSES],
         }
     }
 }
 
 /// How a request ended, as far as a trial is concerned.
 pub(crate) struct Ended {
-    how: How,
+    pub(crate) how: How,
     judged_otherwise: bool,
     /// What we took of its time, not the origin.
     own_us: u64,
 }
 
 #[derive(Clone, Copy)]
-enum How {
+pub(crate) enum How {
     Well,
     EdgeError,
     OriginError,
@@ -175,6 +202,10 @@ pub struct Counts {
     pub judged_otherwise: u64,
     /// Requests by the class of what we took of their time ([`class_begins_at`]), without the empty classes at the end.
     pub durations: Vec<u64>,
+    /// Of the requests that both sides judged ([`Counts::judged_otherwise`]), by the class of the CPU time that judging the head took
+    /// this side.
+    #[serde(default)]
+    pub judging: Vec<u64>,
 }
 
 impl Arm {
@@ -199,13 +230,22 @@ impl Arm {
         }
     }
 
+    fn count_judging(&self, cpu_us: u64) {
+        if let Some(class) = self.judging.get(class_of(cpu_us)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The figures as they are now.
     pub fn counts(&self) -> Counts {
         let read = |from: &AtomicU64| from.load(Ordering::Relaxed);
-        let mut durations: Vec<u64> = self.durations.iter().map(read).collect();
-        while durations.last() == Some(&0) {
-            durations.pop();
-        }
+        let classes = |of: &[AtomicU64; CLASSES]| {
+            let mut classes: Vec<u64> = of.iter().map(read).collect();
+            while classes.last() == Some(&0) {
+                classes.pop();
+            }
+            classes
+        };
         Counts {
             requests: read(&self.requests),
             edge_errors: read(&self.edge_errors),
@@ -213,7 +253,8 @@ impl Arm {
             resets: read(&self.resets),
             refused: read(&self.refused),
             judged_otherwise: read(&self.judged_otherwise),
-            durations,
+            durations: classes(&self.durations),
+            judging: classes(&self.judging),
         }
     }
 }
@@ -271,10 +312,10 @@ pub struct Chosen<'a> {
     pub snapshot: &'a Snapshot,
     /// The zone in it.
     pub zone: Option<&'a Arc<Zone>>,
-    /// Where it is counted: for the platform's trial, and for the zone's.
-    arms: [Option<&'a Arm>; 2],
-    /// The zone as it is live, where this one is on trial.
-    live: Option<&'a Arc<Zone>>,
+    /// Where it is counted: for the platform's trial, for the zone's, and for zones of its kind in the platform's.
+    arms: [Option<&'a Arm>; 3],
+    /// The zone as it is live, where this one is on trial, and what is counted of both.
+    live: Option<(&'a Arc<Zone>, &'a Arms)>,
 }
 
 impl Chosen<'_> {
@@ -286,14 +327,25 @@ impl Chosen<'_> {
     }
 
     /// Whether what is live would have let in a request that the change refused, or the other way round. Stages that count
-    /// clients have no say in it, nor has what is refused later than by its head.
+    /// clients have no say in it, nor has what is refused later than by its head. The CPU time that it took each is counted.
     #[cold]
     pub(crate) fn is_judged_otherwise(&self, head: &RequestHead, subject: &Subject<'_>) -> bool {
-        let (Some(zone), Some(live)) = (self.zone, self.live) else {
+        let (Some(zone), Some((live, arms))) = (self.zone, self.live) else {
             return false;
         };
-        let lets_in = |zone: &Zone| zone.guard.judge_again(head, subject).is_ok();
-        lets_in(zone) != lets_in(live)
+        let lets_in = |zone: &Zone, arm: &Arm| {
+            let began = thread_cpu_us();
+            let lets_in = zone.guard.judge_again(head, subject).is_ok();
+            arm.count_judging(thread_cpu_us().saturating_sub(began));
+            lets_in
+        };
+        // Who comes second finds what both look at near: they take turns.
+        let mut sides = [(&**zone, &arms.candidate), (&**live, &arms.live)];
+        if subject.now.is_multiple_of(2) {
+            sides.reverse();
+        }
+        let [one, other] = sides.map(|(zone, arm)| lets_in(zone, arm));
+        one != other
     }
 
     #[cold]
@@ -314,7 +366,7 @@ impl Live {
             None => Chosen {
                 snapshot: &self.snapshot,
                 zone: self.zone(authority),
-                arms: [None; 2],
+                arms: [None; 3],
                 live: None,
             },
             Some(trials) => self.choose_among(trials, authority, peer, client),
@@ -333,14 +385,16 @@ impl Live {
             let on_trial = trial.has(client);
             let all: &Self = if on_trial { candidate } else { self };
             let chosen = all.choose_zone(authority, peer, client);
-            let [_, of_zone] = chosen.arms;
+            let [_, of_zone, _] = chosen.arms;
+            let kind = chosen.zone.map(|zone| kind::of(zone));
+            let of_kind = kind.and_then(|kind| trial.arms.of_kind(kind, on_trial));
             let live = if on_trial {
-                self.zone(authority)
+                self.zone(authority).map(|zone| (zone, &*trial.arms))
             } else {
                 chosen.live
             };
             return Chosen {
-                arms: [Some(trial.arm(on_trial)), of_zone],
+                arms: [Some(trial.arm(on_trial)), of_zone, of_kind],
                 live,
                 ..chosen
             };
@@ -354,7 +408,7 @@ impl Live {
         let unchanged = Chosen {
             snapshot: &self.snapshot,
             zone: live,
-            arms: [None; 2],
+            arms: [None; 3],
             live: None,
         };
         let Some((trials, candidate)) = self.trials.as_ref().and_then(|all| all.zones.as_ref())
@@ -381,8 +435,8 @@ impl Live {
         Chosen {
             snapshot,
             zone,
-            arms: [None, Some(trial.arm(on_trial))],
-            live: live.filter(|_| on_trial),
+            arms: [None, Some(trial.arm(on_trial)), None],
+            live: live.filter(|_| on_trial).map(|live| (live, &*trial.arms)),
         }
     }
 }
@@ -515,6 +569,7 @@ mod tests {
             refused,
             judged_otherwise,
             durations,
+            judging,
         } = counts;
         assert_eq!(
             (requests, edge_errors, origin_errors, resets, refused),
@@ -522,5 +577,6 @@ mod tests {
         );
         assert_eq!(judged_otherwise, 5);
         assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
+        assert_eq!(judging, [0u64; 0]);
     }
 }

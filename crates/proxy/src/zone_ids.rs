@@ -121,7 +121,7 @@ impl ZoneIds {
     }
 
     /// Forgets one.
-    pub(crate) fn forget(&self, name: &str) {
+    pub fn forget(&self, name: &str) {
         let mut known = self.known();
         if let Some(id) = known.by_name.remove(name) {
             known.used.remove(&id);

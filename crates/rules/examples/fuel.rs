@@ -48,6 +48,33 @@ fn main() {
     let dots = head(&format!("/{}", "a/../".repeat(LONG / 5)), &[]);
     // No slash and no dot: both are looked for to the end.
     let flat = head(&format!("/{letters}"), &[]);
+    let arguments = head(
+        &format!("/?{}", "name=a+value&%6eame=%41b&".repeat(LONG / 25)),
+        &[],
+    );
+    let json = format!(
+        "{{{}\"z\":1}}",
+        "\"name\":{\"a\":[1,2,\"\\u0041\"]},".repeat(LONG / 34)
+    );
+    let base64 = "MTIzYWJj".repeat(LONG / 8);
+    let commas = "some words,".repeat(LONG / 11);
+    let encodings = "%41%2541+".repeat(LONG / 9);
+    let escapes = format!("{{\"a\":\"{}\"}}", "\\n\\u0041x".repeat(LONG / 9));
+    let other = head(
+        "/shop/cart.php?id=17",
+        &[
+            ("x-json", json.as_str()),
+            ("x-base64", &base64),
+            ("x-commas", &commas),
+            ("x-encodings", &encodings),
+            ("x-escapes", &escapes),
+            ("x-prose", &prose),
+            ("x-pairs", &pairs),
+        ],
+    );
+    let of = |function: &str, name: &str, more: &str| {
+        format!("{function}(http.request.headers[\"{name}\"][0]{more}) eq \"x\"")
+    };
     let lists = lists();
     let equal = |text: &str| format!("eq \"{text}\"");
     let cases: Vec<(&str, &RequestHead, String)> = vec![
@@ -125,6 +152,28 @@ fn main() {
         ("long: side by side, few", &long, "http.request.headers[\"x-prose\"][0] matches r\"select.{1,80}from\"".into()),
         ("long: side by side, many", &long, "http.request.headers[\"x-letters\"][0] matches r\"a.{1,80}from\"".into()),
         ("long: side by side, classes", &long, "http.request.headers[\"x-prose\"][0] matches r\"[a-z ]{40}.{30}[!?]|o.{80}x!\"".into()),
+        ("short: argument", &short, "http.request.uri.args[\"id\"][0] eq \"17\"".into()),
+        ("short: wildcard", &short, "http.request.uri.path wildcard \"/shop/*.php\"".into()),
+        ("short: concat", &short, "concat(http.host, http.request.uri.path) eq \"x\"".into()),
+        ("short: cidr", &short, "cidr(ip.src, 24, 48) in {192.0.2.0/24 10.0.0.0/8}".into()),
+        ("long: argument", &arguments, "http.request.uri.args[\"none\"][0] eq \"1\"".into()),
+        ("long: argument, many", &arguments, "all(http.request.uri.args[\"name\"][*] ne \"1\")".into()),
+        ("long: cookies", &cookies, "http.request.cookies[\"none\"][0] eq \"1\"".into()),
+        ("long: split", &other, "any(split(http.request.headers[\"x-commas\"][0], \",\", 128)[*] eq \"x\")".into()),
+        ("long: join", &other, "join(split(http.request.headers[\"x-commas\"][0], \",\", 128), \"--\") eq \"x\"".into()),
+        ("long: url_decode", &other, of("url_decode", "x-encodings", "")),
+        ("long: url_decode r", &other, of("url_decode", "x-encodings", ", \"ru\"")),
+        ("long: url_decode, none", &other, of("url_decode", "x-prose", "")),
+        ("long: decode_base64", &other, of("decode_base64", "x-base64", "")),
+        ("long: encode_base64", &other, of("encode_base64", "x-prose", "")),
+        ("long: remove_bytes", &other, of("remove_bytes", "x-prose", ", \"aeiou\"")),
+        ("long: substring", &other, of("substring", "x-prose", ", 5, -5")),
+        ("long: json", &other, "lookup_json_integer(http.request.headers[\"x-json\"][0], \"z\") eq 2".into()),
+        ("long: json, deep", &other, of("lookup_json_string", "x-json", ", \"name\", \"a\", 2")),
+        ("long: json, escapes", &other, of("lookup_json_string", "x-escapes", ", \"a\"")),
+        ("long: wildcard", &other, "http.request.headers[\"x-prose\"][0] wildcard \"*lazy*union*select*\"".into()),
+        ("long: wildcard, pieces", &other, format!("http.request.headers[\"x-prose\"][0] strict wildcard \"{}*!\"", "*lazy".repeat(60))),
+        ("long: wildcard_replace", &other, of("wildcard_replace", "x-prose", ", \"*quick*dog*\", \"${3}${1}\"")),
     ];
     println!("{:<32} {:>10} {:>10} {:>8}", "", "ns", "units", "ns/unit");
     for (name, head, source) in &cases {

@@ -1,16 +1,18 @@
 //! What a comparison asks of a value. What it costs is paid before it is asked.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use seawall_model::{Fuel, Spent};
 
+use crate::hosts::HostSet;
 use crate::networks::NetworkSet;
 use crate::pattern::Pattern;
-use crate::scratch::Scratch;
 use crate::search::Needle;
 use crate::sets::{NumberSet, TextSet};
 use crate::value::{Case, Read};
+use crate::wildcard::Wildcard;
 
 /// Bytes compared for one unit, as they are.
 const EQUAL: u64 = 48;
@@ -18,15 +20,36 @@ const EQUAL: u64 = 48;
 const EQUAL_ANY_CASE: u64 = 12;
 /// Bytes put in order, for one unit, without regard to case.
 const ORDERED_ANY_CASE: u64 = 1;
+
 /// A question about a text. Texts of it are in the case in which the value is read, so that comparing may ignore case then.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TextCheck {
     Equals(Box<[u8]>),
     Begins(Box<[u8]>),
     Ends(Box<[u8]>),
     Contains(Box<Needle>),
-    Matches(Arc<Pattern>),
-    Among(TextSet),
+    Matches(Shared<Pattern>),
+    Wildcard(Box<Wildcard>),
+    Among(Arc<TextSet>),
+    Hosts(Shared<HostSet>),
+}
+
+/// What many share; the same only if it is in the same place.
+#[derive(Debug)]
+pub(crate) struct Shared<T>(pub(crate) Arc<T>);
+
+impl<T> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Eq for Shared<T> {}
+
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
 }
 
 impl TextCheck {
@@ -36,24 +59,18 @@ impl TextCheck {
 
     /// The answer for a text that is read in this case.
     #[inline]
-    pub(crate) fn holds(
-        &self,
-        read: Read<'_>,
-        case: Case,
-        fuel: &mut Fuel,
-        scratch: &mut Scratch,
-    ) -> Result<bool, Spent> {
+    pub(crate) fn holds(&self, read: Read<'_>, case: Case, fuel: &mut Fuel) -> Result<bool, Spent> {
         match self {
             Self::Equals(wanted) => {
-                let text = read.bytes(scratch);
+                let text = read.bytes();
                 Ok(text.len() == wanted.len() && same(text, wanted, case, fuel)?)
             }
             Self::Begins(wanted) => {
-                let front = read.bytes(scratch).get(..wanted.len());
+                let front = read.bytes().get(..wanted.len());
                 front.map_or(Ok(false), |front| same(front, wanted, case, fuel))
             }
             Self::Ends(wanted) => {
-                let text = read.bytes(scratch);
+                let text = read.bytes();
                 let back = text
                     .len()
                     .checked_sub(wanted.len())
@@ -61,25 +78,38 @@ impl TextCheck {
                 back.map_or(Ok(false), |back| same(back, wanted, case, fuel))
             }
             Self::Contains(needle) => {
-                let text = read.folded(case, fuel, scratch)?;
-                needle.is_in(text, fuel)
+                let text = read.folded(case, fuel)?;
+                Ok(needle.find(text.bytes(), fuel)?.is_some())
             }
-            Self::Matches(pattern) => pattern.occurs(read.folded(case, fuel, scratch)?, fuel),
-            Self::Among(set) => {
-                fuel.spend(2 + 2 * set.steps())?;
-                let text = read.bytes(scratch);
-                if !set.has_length(text.len()) {
-                    return Ok(false);
-                }
-                let per_unit = match case {
-                    Case::AsSent => EQUAL,
-                    Case::Lower | Case::Upper => ORDERED_ANY_CASE,
+            Self::Matches(pattern) => pattern.0.occurs(read.folded(case, fuel)?.bytes(), fuel),
+            Self::Wildcard(wildcard) => {
+                let case = match wildcard.case() {
+                    Case::AsSent => case,
+                    any => any,
                 };
-                fuel.spend(set.steps() * (2 + text.len() as u64 / per_unit))?;
-                Ok(set.has(text, case))
+                let text = read.folded(case, fuel)?;
+                wildcard.fits(text.bytes(), fuel, &mut Vec::new())
+            }
+            Self::Among(set) => among(set, read.bytes(), case, fuel),
+            Self::Hosts(set) => {
+                let text = read.folded(Case::Lower, fuel)?;
+                set.0.has(text.bytes(), fuel)
             }
         }
     }
+}
+
+fn among(set: &TextSet, text: &[u8], case: Case, fuel: &mut Fuel) -> Result<bool, Spent> {
+    fuel.spend(2 + 2 * set.steps())?;
+    if !set.has_length(text.len()) {
+        return Ok(false);
+    }
+    let per_unit = match case {
+        Case::AsSent => EQUAL,
+        Case::Lower | Case::Upper => ORDERED_ANY_CASE,
+    };
+    fuel.spend(set.steps() * (2 + text.len() as u64 / per_unit))?;
+    Ok(set.has(text, case))
 }
 
 /// Whether two texts of one length are the same.
@@ -97,43 +127,63 @@ fn same(text: &[u8], wanted: &[u8], case: Case, fuel: &mut Fuel) -> Result<bool,
 }
 
 /// A question about a number.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NumberCheck {
     Equals(i64),
     Less(i64),
     LessOrEqual(i64),
     Greater(i64),
     GreaterOrEqual(i64),
-    Among(NumberSet),
+    Among(Arc<NumberSet>),
 }
 
 impl NumberCheck {
-    pub(crate) fn holds(&self, number: i64) -> bool {
-        match self {
+    pub(crate) fn holds(&self, number: i64, fuel: &mut Fuel) -> Result<bool, Spent> {
+        Ok(match self {
             Self::Equals(other) => number == *other,
             Self::Less(other) => number < *other,
             Self::LessOrEqual(other) => number <= *other,
             Self::Greater(other) => number > *other,
             Self::GreaterOrEqual(other) => number >= *other,
-            Self::Among(set) => set.has(number),
-        }
+            Self::Among(set) => {
+                fuel.spend(2 * set.steps())?;
+                set.has(number)
+            }
+        })
     }
 }
 
 /// A question about an address.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AddressCheck {
     Equals(IpAddr),
-    Among(Arc<NetworkSet>),
+    /// With the ranges of a set in braces, where they are not many.
+    Among(Shared<NetworkSet>, Option<Box<[Span]>>),
 }
 
+/// The first address and the last one, both inside and of one version.
+pub(crate) type Span = (IpAddr, IpAddr);
+
 impl AddressCheck {
+    /// The ranges of addresses that it asks for; of a large set none.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        let one = match self {
+            Self::Equals(ip) => Some((*ip, *ip)),
+            Self::Among(..) => None,
+        };
+        let many = match self {
+            Self::Among(_, spans) => spans.as_deref().unwrap_or_default(),
+            Self::Equals(_) => &[],
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
     pub(crate) fn holds(&self, ip: IpAddr, fuel: &mut Fuel) -> Result<bool, Spent> {
         match self {
             Self::Equals(other) => Ok(ip == *other),
-            Self::Among(set) => {
-                fuel.spend(set.price())?;
-                Ok(set.contains(ip))
+            Self::Among(set, _) => {
+                fuel.spend(set.0.price())?;
+                Ok(set.0.contains(ip))
             }
         }
     }

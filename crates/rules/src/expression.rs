@@ -1,5 +1,7 @@
 //! A compiled condition, and asking it of a request.
 
+use std::sync::Arc;
+
 use seawall_model::{Fuel, RequestView, Spent};
 
 use crate::bounds::Bounds;
@@ -8,14 +10,13 @@ use crate::error::Error;
 use crate::lists::Lists;
 use crate::parse::{Names, Parser};
 use crate::patterns::Patterns;
-use crate::scratch::Scratch;
-use crate::value::{Address, Number, Read, Text, Truth, each_line};
+use crate::value::{Address, Array, Number, Seen, Text, Truth};
 
 /// A condition on requests.
 #[derive(Debug)]
 pub struct Expression {
     source: Box<str>,
-    root: Node,
+    pub(crate) root: Node,
     lists: Names,
 }
 
@@ -52,7 +53,7 @@ impl Expression {
     /// [`Spent`] when there is not enough fuel to know.
     #[inline]
     pub fn matches(&self, view: &RequestView<'_>, fuel: &mut Fuel) -> Result<bool, Spent> {
-        self.root.holds(view, fuel)
+        self.root.holds(Seen::new(view), fuel)
     }
 
     /// What it was compiled from.
@@ -67,52 +68,54 @@ impl Expression {
 }
 
 /// A part of a condition.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Not(Box<Node>),
     All(Box<[Node]>),
     Any(Box<[Node]>),
     /// An odd number of them.
     Odd(Box<[Node]>),
-    Text(Box<TextTest>),
+    /// Shared with the sets that it stands in.
+    Leaf(Arc<Leaf>),
+}
+
+/// A comparison, or what is yes or no by itself.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Leaf {
+    Text(Text, TextCheck),
     Number(Number, NumberCheck),
     Address(Address, AddressCheck),
     Truth(Truth),
+    Each(Array, Which, Node),
 }
 
-/// A question about a text.
-#[derive(Debug)]
-pub(crate) struct TextTest {
-    pub(crate) text: Text,
-    pub(crate) lines: Lines,
-    pub(crate) check: TextCheck,
-    /// The contrary of the check is wanted.
-    pub(crate) contrary: bool,
-}
-
-/// Of how many texts it must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lines {
-    /// Of the one there is.
-    One,
-    /// Of at least one line.
+/// Of how many elements it must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Which {
+    /// At least one.
     Any,
-    /// Of every line, and there is one.
+    /// Every one, and there is one.
     All,
 }
 
 /// What visiting a node costs.
-const NODE: u64 = 4;
+pub(crate) const NODE: u64 = 4;
+
+impl From<Leaf> for Node {
+    fn from(leaf: Leaf) -> Self {
+        Self::Leaf(Arc::new(leaf))
+    }
+}
 
 impl Node {
     /// Recurses as deep as parentheses are nested, which the parser has bounded.
-    fn holds(&self, view: &RequestView<'_>, fuel: &mut Fuel) -> Result<bool, Spent> {
+    fn holds(&self, seen: Seen<'_>, fuel: &mut Fuel) -> Result<bool, Spent> {
         fuel.spend(NODE)?;
         match self {
-            Self::Not(node) => node.holds(view, fuel).map(|holds| !holds),
+            Self::Not(node) => node.holds(seen, fuel).map(|holds| !holds),
             Self::All(nodes) => {
                 for node in nodes {
-                    if !node.holds(view, fuel)? {
+                    if !node.holds(seen, fuel)? {
                         return Ok(false);
                     }
                 }
@@ -120,7 +123,7 @@ impl Node {
             }
             Self::Any(nodes) => {
                 for node in nodes {
-                    if node.holds(view, fuel)? {
+                    if node.holds(seen, fuel)? {
                         return Ok(true);
                     }
                 }
@@ -129,53 +132,54 @@ impl Node {
             Self::Odd(nodes) => {
                 let mut odd = false;
                 for node in nodes {
-                    odd ^= node.holds(view, fuel)?;
+                    odd ^= node.holds(seen, fuel)?;
                 }
                 Ok(odd)
             }
-            Self::Text(test) => test.holds(view, fuel),
-            Self::Number(number, check) => {
-                let number = number.read(view, fuel)?;
-                Ok(number.is_some_and(|number| check.holds(number)))
-            }
-            Self::Address(address, check) => check.holds(address.read(view), fuel),
-            Self::Truth(truth) => Ok(truth.read(view)),
+            Self::Leaf(leaf) => leaf.holds(seen, fuel),
         }
     }
 }
 
-impl TextTest {
+impl Leaf {
+    /// Nothing is equal to a value that is not there.
     #[inline]
-    fn holds(&self, view: &RequestView<'_>, fuel: &mut Fuel) -> Result<bool, Spent> {
-        let mut scratch = Scratch::default();
-        if self.lines != Lines::One {
-            return self.holds_of_lines(view, fuel, &mut scratch);
+    pub(crate) fn holds(&self, seen: Seen<'_>, fuel: &mut Fuel) -> Result<bool, Spent> {
+        match self {
+            Self::Text(text, check) => match text.read(seen, fuel)? {
+                Some(read) => check.holds(read, text.case, fuel),
+                None => Ok(false),
+            },
+            Self::Number(number, check) => match number.read(seen, fuel)? {
+                Some(number) => check.holds(number, fuel),
+                None => Ok(false),
+            },
+            Self::Address(address, check) => check.holds(address.read(seen), fuel),
+            Self::Truth(truth) => truth.read(seen, fuel),
+            Self::Each(array, which, test) => each(array, *which, test, seen, fuel),
         }
-        let Some(read) = self.text.read(view, fuel, &mut scratch)? else {
-            // Nothing is equal to a line that is not there.
-            return Ok(self.contrary);
-        };
-        let holds = self.check.holds(read, self.text.case, fuel, &mut scratch)?;
-        Ok(holds != self.contrary)
     }
+}
 
-    fn holds_of_lines(
-        &self,
-        view: &RequestView<'_>,
-        fuel: &mut Fuel,
-        scratch: &mut Scratch,
-    ) -> Result<bool, Spent> {
-        let any = self.lines == Lines::Any;
-        let mut seen = false;
-        for line in each_line(&self.text, view, fuel)? {
-            fuel.spend(NODE)?;
-            let read = Read::There(line);
-            let holds = self.check.holds(read, self.text.case, fuel, scratch)?;
-            if (holds != self.contrary) == any {
-                return Ok(any);
-            }
-            seen = true;
+fn each(
+    array: &Array,
+    which: Which,
+    test: &Node,
+    seen: Seen<'_>,
+    fuel: &mut Fuel,
+) -> Result<bool, Spent> {
+    let any = which == Which::Any;
+    let (mut met, mut decided) = (false, None);
+    array.each(seen, fuel, &mut |element, fuel| {
+        let inner = Seen {
+            view: seen.view,
+            each: element,
+        };
+        if test.holds(inner, fuel)? == any {
+            decided = Some(any);
         }
-        Ok(seen && !any)
-    }
+        met = true;
+        Ok(decided.is_none())
+    })?;
+    Ok(decided.unwrap_or(met && !any))
 }

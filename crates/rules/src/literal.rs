@@ -1,10 +1,11 @@
 //! Values as they are written: texts, numbers, addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use seawall_model::Network;
 use seawall_model::problem::quote;
 
+use crate::check::Span;
 use crate::error::Error;
 use crate::scan::Scanner;
 
@@ -172,6 +173,29 @@ pub(crate) fn number(scan: &mut Scanner<'_>) -> Result<Option<i64>, Error> {
 pub(crate) enum Addresses {
     Network(Network),
     Range(IpAddr, IpAddr),
+}
+
+impl Addresses {
+    /// The first one and the last one.
+    pub(crate) fn span(self) -> Span {
+        match self {
+            Self::Range(first, last) => (first, last),
+            Self::Network(network) => {
+                let prefix = network.prefix().into();
+                let last = match network.address() {
+                    IpAddr::V4(first) => {
+                        let free = u32::MAX.checked_shr(prefix).unwrap_or(0);
+                        Ipv4Addr::from_bits(first.to_bits() | free).into()
+                    }
+                    IpAddr::V6(first) => {
+                        let free = u128::MAX.checked_shr(prefix).unwrap_or(0);
+                        Ipv6Addr::from_bits(first.to_bits() | free).into()
+                    }
+                };
+                (network.address(), last)
+            }
+        }
+    }
 }
 
 /// Reads one address; a network is refused.

@@ -5,27 +5,31 @@
 //! or         = xor { "or" xor }        xor = and { "xor" and }        and = not { "and" not }
 //! not        = { "not" } ( "(" or ")" | comparison )
 //! comparison = operand [ operator value ]
-//! operand    = field [ "[" text "]" [ "[" number | "*" "]" ] ] | function "(" … ")"
+//! operand    = ( field [ "[" text "]" ] | function "(" … ")" ) [ "[" number | "*" "]" ]
 //! ```
 //!
-//! What may stand on either side of an operator is in `parse/operand.rs` and `parse/against.rs`.
+//! What may stand on either side of an operator is in `parse/operand.rs`, `parse/functions.rs` and `parse/against.rs`.
 
 mod against;
+mod functions;
 mod operand;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use seawall_model::problem::quote;
 use seawall_model::suggest::nearest;
 
 use crate::bounds::{Bounds, DEEPEST};
 use crate::error::Error;
-use crate::expression::{Lines, Node};
-use crate::language::{Compare, FIELDS, FUNCTIONS, Kind, OPERATORS};
+use crate::expression::Node;
+use crate::key;
+use crate::language::{Compare, Kind, OPERATORS};
 use crate::lists::Lists;
 use crate::pattern::Budget;
 use crate::patterns::Patterns;
 use crate::scan::Scanner;
+use crate::value::Array;
 use operand::{Named, Operand};
 
 /// Names of lists.
@@ -40,10 +44,10 @@ pub(crate) struct Parser<'p> {
     budget: Budget,
     patterns: &'p mut Patterns,
     used_lists: Vec<Box<str>>,
-    /// Within `any` or `all`: what `[*]` means.
-    lines: Lines,
-    /// A `[*]` was read since `any` or `all`.
-    starred: bool,
+    /// Within `any` or `all`, where `[*]` means something.
+    in_each: bool,
+    /// What had `[*]` since `any` or `all`.
+    star: Option<Array>,
 }
 
 impl<'p> Parser<'p> {
@@ -61,8 +65,8 @@ impl<'p> Parser<'p> {
             budget: Budget::new(bounds.pattern_bytes),
             patterns,
             used_lists: Vec::new(),
-            lines: Lines::One,
-            starred: false,
+            in_each: false,
+            star: None,
         }
     }
 
@@ -93,6 +97,46 @@ impl<'p> Parser<'p> {
         self.used_lists.sort_unstable();
         self.used_lists.dedup();
         Ok((node, self.used_lists.into()))
+    }
+
+    /// The whole source, as a value.
+    pub(crate) fn value(mut self) -> Result<key::Kind, Error> {
+        if self.scan.rest().len() > self.bounds.source_bytes {
+            let what = format!(
+                "this value is longer than {} bytes",
+                self.bounds.source_bytes
+            );
+            return Err(Error::new(
+                0,
+                0,
+                what,
+                "write a field, or a function of one",
+            ));
+        }
+        let (operand, named) = self.operand(0)?;
+        self.scan.space();
+        if !self.scan.is_at_end() {
+            let what = format!("{} is not expected here", self.quoted_next());
+            let help = "one value is meant, such as ip.src, and no comparison";
+            return Err(self.scan.error(what, help));
+        }
+        Ok(match operand {
+            Operand::Text(text) => key::Kind::Text(text),
+            Operand::Number(number) => key::Kind::Number(number),
+            Operand::Address(address) => key::Kind::Address(address),
+            Operand::Truth(truth) => key::Kind::Truth(truth),
+            Operand::Node(_) => {
+                let what = format!("{} is an answer, not a value", named.text);
+                return Err(named.error(what, "write it into `when`"));
+            }
+            Operand::Array(_) | Operand::Map(_) => {
+                let what = format!("{} is several texts", named.text);
+                return Err(named.error(
+                    what,
+                    "write [\"name\"][0] or [0] behind it, or join(…, \",\") around it",
+                ));
+            }
+        })
     }
 
     /// What `operator` joins; behind it stands what binds no more than that. Ends behind white space.
@@ -169,23 +213,23 @@ impl<'p> Parser<'p> {
     fn comparison(&mut self, depth: usize) -> Result<Node, Error> {
         self.count()?;
         let (operand, named) = self.operand(depth)?;
-        let kind = match &operand {
-            Operand::Text(_) => Kind::Bytes,
-            Operand::Number(_) => Kind::Int,
-            Operand::Address(_) => Kind::Ip,
-            Operand::Node(_) => Kind::Bool,
-            Operand::Headers(_) => Kind::Headers,
-        };
+        let kind = operand.kind();
         match operand {
             Operand::Node(node) => {
                 self.nothing_compared(&named)?;
                 Ok(node)
             }
-            Operand::Headers(_) => Err(Error::new(
-                named.at,
-                named.len,
+            Operand::Truth(truth) => {
+                self.nothing_compared(&named)?;
+                Ok(Self::truth(truth))
+            }
+            Operand::Array(_) => Err(named.error(
                 format!("{} is of several lines", named.text),
                 "write [0] behind it for the first line, or any(…[*] …) to ask all of them",
+            )),
+            Operand::Map(_) => Err(named.error(
+                format!("{} is several texts by name", named.text),
+                "write [\"name\"][0] behind it, or any(…[\"name\"][*] …) to ask all of this name",
             )),
             Operand::Text(text) => {
                 let operator = self.operator(kind, &named)?;
@@ -211,7 +255,7 @@ impl<'p> Parser<'p> {
                 .iter()
                 .filter(|operator| operator.kinds != [Kind::Bool])
         };
-        let word = self.scan.peek_word();
+        let word = self.scan.peek_operator();
         let found = comparing().find(|operator| {
             operator.name == word || operator.symbol.is_some_and(|symbol| self.scan.eat(symbol))
         });
@@ -349,59 +393,5 @@ impl<'p> Parser<'p> {
             ));
         }
         Ok(depth + 1)
-    }
-
-    /// A name that is no field, or no function.
-    fn unknown(&self, at: usize, name: &str, called: bool) -> Error {
-        let error = |what: String, help: String| Error::new(at, name.len(), what, help);
-        let is_join = OPERATORS.iter().any(|operator| operator.name == name);
-        if is_join {
-            return error(
-                format!("a comparison is missing before `{name}`"),
-                "a comparison begins with a field".to_owned(),
-            );
-        }
-        if name
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_digit())
-        {
-            return error(
-                format!("{} is no field", quote(name)),
-                "a comparison begins with a field, and values stand behind its operator".to_owned(),
-            );
-        }
-        let fields = || FIELDS.iter().map(|field| field.name);
-        let functions = || FUNCTIONS.iter().map(|function| function.name);
-        let form = |name: &str| {
-            let function = FUNCTIONS.iter().find(|function| function.name == name);
-            function.map(|function| format!("write {}", function.form))
-        };
-        let mean = |near: &str| format!("did you mean `{near}`?");
-        let (what, help) = if called {
-            let help = match fields().find(|field| *field == name) {
-                Some(field) => Some(format!("`{field}` is a field: leave the parenthesis out")),
-                None => nearest(name, functions()).map(mean),
-            };
-            ("function", help)
-        } else {
-            let help = form(name)
-                .or_else(|| nearest(name, fields()).map(mean))
-                .or_else(|| nearest(name, functions()).and_then(form));
-            ("field", help)
-        };
-        let help = help.unwrap_or_else(|| {
-            let all: Vec<&str> = if called {
-                functions().collect()
-            } else {
-                vec!["http.host", "http.request.uri.path", "ip.src"]
-            };
-            format!(
-                "there are {}{}",
-                all.join(", "),
-                if called { "" } else { " and others" }
-            )
-        });
-        error(format!("{} is no {what}", quote(name)), help)
     }
 }

@@ -85,6 +85,18 @@ impl<'s> Scanner<'s> {
         self.peek_run(is_word)
     }
 
+    /// The operator that stands next, by its name: one word, or two of which the first is `strict`. It has single spaces.
+    pub(crate) fn peek_operator(&self) -> &'s str {
+        const STRICT: &str = "strict wildcard";
+        match self.rest().strip_prefix(STRICT) {
+            Some(behind) if !behind.bytes().next().is_some_and(is_word) => self
+                .rest()
+                .split_at_checked(STRICT.len())
+                .map_or("", |(name, _)| name),
+            _ => self.peek_word(),
+        }
+    }
+
     /// Something is wrong with what stands next: a word, else a character.
     pub(crate) fn error(&self, what: impl Into<String>, help: impl Into<String>) -> Error {
         let len = match self.peek_word().len() {

@@ -4,6 +4,8 @@
 //! looked for can send that byte over and over: each place is paid for, and past a number of them a search takes over that is linear
 //! whatever is sent, and is paid for as such.
 
+use std::hash::{Hash, Hasher};
+
 use memchr::memmem::Finder;
 use seawall_model::{Fuel, Spent};
 
@@ -20,7 +22,7 @@ const EXPECTED: usize = 16;
 const TEN_BYTES: u64 = 10;
 
 /// A text that is looked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Needle {
     finder: Finder<'static>,
     rarest: u8,
@@ -42,32 +44,51 @@ impl Needle {
         }
     }
 
-    /// Whether `text` has it.
-    pub(crate) fn is_in(&self, text: &[u8], fuel: &mut Fuel) -> Result<bool, Spent> {
+    /// What is looked for.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.finder.needle()
+    }
+
+    /// Where `text` has it first.
+    pub(crate) fn find(&self, text: &[u8], fuel: &mut Fuel) -> Result<Option<usize>, Spent> {
         let needle = self.finder.needle();
         fuel.spend(BEGIN + text.len() as u64 / SKIMMED)?;
         if needle.is_empty() {
-            return Ok(true);
+            return Ok(Some(0));
         }
         let Some(behind) = text.get(self.at..) else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut places = 16 + text.len() / EXPECTED;
         for start in memchr::memchr_iter(self.rarest, behind) {
             fuel.spend(PLACE + needle.len() as u64 / COMPARED)?;
             match text.get(start..start + needle.len()) {
-                None => return Ok(false),
-                Some(there) if there == needle => return Ok(true),
+                None => return Ok(None),
+                Some(there) if there == needle => return Ok(Some(start)),
                 Some(_) => {}
             }
             places -= 1;
             if places == 0 {
                 let rest = text.get(start..).unwrap_or_default();
                 fuel.spend(rest.len() as u64 * TEN_BYTES / 10)?;
-                return Ok(self.finder.find(rest).is_some());
+                return Ok(self.finder.find(rest).map(|found| start + found));
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+}
+
+impl PartialEq for Needle {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Needle {}
+
+impl Hash for Needle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
     }
 }
 
@@ -91,8 +112,9 @@ mod tests {
     fn is_in(needle: &str, text: &str) -> bool {
         let mut fuel = Fuel::new(u64::MAX);
         Needle::new(needle.as_bytes())
-            .is_in(text.as_bytes(), &mut fuel)
+            .find(text.as_bytes(), &mut fuel)
             .unwrap()
+            .is_some()
     }
 
     #[test]
@@ -132,11 +154,9 @@ mod tests {
             for _ in 0..400 {
                 let needle: String = (0..length).map(|_| byte()).collect();
                 let text: String = (0..300).map(|_| byte()).collect();
-                assert_eq!(
-                    is_in(&needle, &text),
-                    text.contains(&needle),
-                    "{needle} {text}"
-                );
+                let found =
+                    Needle::new(needle.as_bytes()).find(text.as_bytes(), &mut Fuel::new(1 << 30));
+                assert_eq!(found, Ok(text.find(&needle)), "{needle} {text}");
             }
         }
     }
@@ -146,7 +166,7 @@ mod tests {
         let needle = Needle::new(b"qab");
         let cost = |text: &str| {
             let mut fuel = Fuel::new(u64::MAX);
-            assert_eq!(needle.is_in(text.as_bytes(), &mut fuel), Ok(false));
+            assert_eq!(needle.find(text.as_bytes(), &mut fuel), Ok(None));
             fuel.used()
         };
         let (harmless, hostile) = (cost(&"ab".repeat(5000)), cost(&"qa".repeat(5000)));

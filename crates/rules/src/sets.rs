@@ -1,24 +1,35 @@
-//! Sets in braces: of texts, and of numbers.
+//! Sets of texts, and of numbers: those in braces and those of lists.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
 use crate::value::Case;
 
-/// A set of texts. Asking it looks at the bytes of a few members of the same length only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TextSet {
+/// A set of texts, told apart by case. Asking it looks at the bytes of a few members of the same length only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TextSet {
     /// Sorted by length, then by bytes.
     members: Box<[Box<[u8]>]>,
 }
 
 impl TextSet {
-    pub(crate) fn new(mut members: Vec<Box<[u8]>>) -> Self {
+    /// A set of these.
+    pub fn new(mut members: Vec<Box<[u8]>>) -> Self {
         members.sort_unstable_by(|left, right| by_length(left, right));
         members.dedup();
         Self {
             members: members.into(),
         }
+    }
+
+    /// How many members it has.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Its members, each once.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &[u8]> {
+        self.members.iter().map(AsRef::as_ref)
     }
 
     /// Whether the text, read in this case, is a member.
@@ -55,14 +66,15 @@ fn by_length(left: &[u8], right: &[u8]) -> Ordering {
 }
 
 /// A set of numbers and ranges of numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NumberSet {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NumberSet {
     /// Sorted; no two overlap.
     ranges: Box<[RangeInclusive<i64>]>,
 }
 
 impl NumberSet {
-    pub(crate) fn new(mut ranges: Vec<RangeInclusive<i64>>) -> Self {
+    /// A set of these.
+    pub fn new(mut ranges: Vec<RangeInclusive<i64>>) -> Self {
         ranges.sort_unstable_by_key(|range| *range.start());
         let mut merged: Vec<RangeInclusive<i64>> = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -76,6 +88,11 @@ impl NumberSet {
         Self {
             ranges: merged.into(),
         }
+    }
+
+    /// How often a search compares, at most.
+    pub(crate) fn steps(&self) -> u64 {
+        u64::from(usize::BITS - self.ranges.len().leading_zeros())
     }
 
     pub(crate) fn has(&self, number: i64) -> bool {

@@ -126,9 +126,70 @@ fn patterns_are_compiled_in_bounded_time_and_matched_in_linear_time() {
     }
 }
 
+/// Twice as much text costs twice as much fuel at most, whatever it is and whatever is made of it.
+#[test]
+fn what_functions_make_costs_linear_fuel() {
+    let of = |function: &str| format!("{function} eq \"x\"");
+    let header = "http.request.headers[\"x-long\"][0]";
+    let sources = [
+        of("lower(url_decode(HEADER, \"ru\"))"),
+        of("url_decode(url_decode(HEADER))"),
+        of("decode_base64(HEADER)"),
+        of("encode_base64(HEADER)"),
+        of("concat(HEADER, HEADER, HEADER)"),
+        of("join(split(HEADER, \"%2\", 128), \"--------\")"),
+        of("remove_bytes(HEADER, \"%a\")"),
+        of("substring(HEADER, 3, -3)"),
+        of("lookup_json_string(HEADER, \"a\", 0, \"a\", 0)"),
+        of("wildcard_replace(HEADER, \"*2*5*%*2*a*\", \"${1}${2}${3}${4}\")"),
+        of("http.request.uri.args[\"a\"][0]"),
+        of("remove_query_args(http.request.uri.query, \"a\", \"aa\", \"%\")"),
+        of("http.request.cookies[\"a\"][60000]"),
+        "any(http.request.uri.args.values[*] contains \"ab\")".to_owned(),
+        "HEADER wildcard \"*a*a*a*a*a*a*a*a*a*b*a*\"".to_owned(),
+        "any(split(HEADER, \"a\", 128)[*] wildcard \"*%*%*5\")".to_owned(),
+    ];
+    let texts = [
+        "%25",
+        "%2525",
+        "a",
+        "a=%61&",
+        "{\"a\":[",
+        "\\",
+        "[",
+        "a;",
+        "aaaaaaaaab",
+        "+",
+        "%",
+        "\"a\",",
+    ];
+    for source in sources.map(|source| source.replace("HEADER", header)) {
+        let expression = Expression::parse(&source, &lists(), &Bounds::default()).unwrap();
+        for text in texts {
+            let cost = |bytes: usize| {
+                let long = text.repeat(bytes / text.len());
+                let lines = [("x-long", long.as_str()), ("cookie", &long)];
+                let request = Request::new("GET", "a.test", &format!("/?{long}"), &lines);
+                let mut fuel = Fuel::new(u64::MAX);
+                expression.matches(&request.view(), &mut fuel).unwrap();
+                fuel.used()
+            };
+            let (once, twice) = (cost(8_000), cost(16_000));
+            assert!(
+                twice <= 2 * once + 500,
+                "{source} of {text}: {once}, then {twice}"
+            );
+            assert!(twice < 16_000 * 60, "{source} of {text}: {twice}");
+        }
+    }
+}
+
 #[test]
 fn sources_changed_at_random_never_panic() {
     let seeds = [
+        r#"any(split(concat(http.host, "a", http.cookie), ";", 12)[*] strict wildcard r"*\**") or http.request.uri.args["a"][0] in {"b"}"#,
+        r#"wildcard_replace(url_decode(http.cookie, "ur"), "*=*", "${2}$$${1}", "s") ne substring(http.host, -3, 9) or has_key(http.request.cookies, "a")"#,
+        r#"lookup_json_integer(decode_base64(http.cookie), "a", 0) in {1..4} and cidr(ip.src, 24, 48) in $office and to_string(ssl) eq "true""#,
         r#"http.host eq "shop.test" and starts_with(http.request.uri.path, "/admin") and not ip.src in $office"#,
         r#"(http.request.method in {"GET" "POST"} or len(http.cookie) >= 1024) xor ssl"#,
         r##"any(lower(http.request.headers["x-a"][*]) matches r#"^[a-z]+(x|y){2,5}$"#) && !ssl"##,
@@ -146,6 +207,13 @@ fn sources_changed_at_random_never_panic() {
         "}",
         "[",
         "]",
+        "[*]",
+        "[\"a\"]",
+        "[0]",
+        "split(",
+        "concat(",
+        "wildcard ",
+        "${1}",
         "*",
         "\\",
         "\\x",

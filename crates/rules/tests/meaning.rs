@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use request::{Request, parse};
 use seawall_model::{Fuel, Network, Spent};
-use seawall_rules::{Bounds, Expression, FIELDS, FUNCTIONS, Lists, NetworkSet, OPERATORS};
+use seawall_rules::{
+    Bounds, Expression, FIELDS, FUNCTIONS, Lists, NetworkSet, OPERATORS, REFUSED_FIELDS,
+    REFUSED_FUNCTIONS,
+};
 
 fn lists() -> Lists {
     let networks = ["192.0.2.0/24", "2001:db8::/32"].map(|text| Network::parse(text).unwrap());
@@ -391,7 +394,9 @@ fn every_entry_of_the_tables_can_be_written() {
         let test = match field.kind.name() {
             "text" => format!("{name} eq \"\""),
             "an address" => format!("{name} eq ::1"),
-            "header lines by name" => format!("len({name}[\"a\"]) eq 0"),
+            "a number" => format!("{name} eq 0"),
+            "several texts" => format!("len({name}) eq 0"),
+            "several texts by name" => format!("len({name}[\"a\"]) eq 0"),
             _ => name.to_owned(),
         };
         parse(&test, &lists());
@@ -400,7 +405,9 @@ fn every_entry_of_the_tables_can_be_written() {
         let test = |spelling: &str| match operator.name {
             "not" => format!("{spelling} ssl"),
             "and" | "or" | "xor" => format!("ssl {spelling} ssl"),
-            "contains" | "matches" => format!("http.host {spelling} \"a\""),
+            "contains" | "matches" | "wildcard" | "strict wildcard" => {
+                format!("http.host {spelling} \"a\"")
+            }
             "in" => format!("http.host {spelling} {{\"a\"}}"),
             _ => format!("len(http.host) {spelling} 1"),
         };
@@ -410,15 +417,39 @@ fn every_entry_of_the_tables_can_be_written() {
     for function in FUNCTIONS {
         let call = function
             .form
-            .replace("text", "http.host")
+            .replace("\"…\"", "\"a\"")
+            .replace("texts", "http.request.headers[\"a\"]")
+            .replace("map", "http.request.headers")
+            .replace("address", "ip.src")
+            .replace("number", "len(http.cookie)")
             .replace(" …)", " eq \"a\")");
+        let field = match function.name {
+            "remove_query_args" => "http.request.uri.query",
+            _ => "http.cookie",
+        };
+        let call = call.replace("text", field);
         let test = match function.gives.name() {
-            "text" => format!("{call} eq \"A\"")
-                .replace("lower(http.host) eq \"A\"", "lower(http.host) eq \"a\""),
+            "text" => format!("{call} eq \"1\""),
             "a number" => format!("{call} eq 1"),
+            "an address" => format!("{call} eq ::1"),
+            "several texts" => format!("len({call}) eq 1"),
             _ => call,
         };
         parse(&test, &lists());
+    }
+    for refusal in REFUSED_FIELDS {
+        let source = match refusal.name.strip_suffix(['.', '_']) {
+            Some(_) => format!("{}x", refusal.name),
+            None => refusal.name.to_owned(),
+        };
+        let error = Expression::parse(&source, &lists(), &Bounds::default()).unwrap_err();
+        assert_eq!((error.at, error.len), (0, source.len()), "{source}");
+        assert_eq!(error.help, refusal.instead, "{source}");
+    }
+    for refusal in REFUSED_FUNCTIONS {
+        let source = format!("{}(http.host)", refusal.name);
+        let error = Expression::parse(&source, &lists(), &Bounds::default()).unwrap_err();
+        assert_eq!(error.help, refusal.instead, "{source}");
     }
 }
 

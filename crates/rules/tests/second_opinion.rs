@@ -9,7 +9,8 @@
 mod request;
 
 use request::{Numbers, Request, parse};
-use seawall_rules::Lists;
+use seawall_model::Fuel;
+use seawall_rules::{Lists, Set};
 
 /// A test in both languages: how it is written, and what it means.
 enum Test {
@@ -19,6 +20,7 @@ enum Test {
 }
 
 /// What a request has, as texts.
+#[derive(Debug)]
 struct Plain {
     method: String,
     host: String,
@@ -109,9 +111,110 @@ fn ask(numbers: &mut Numbers) -> (String, Ask) {
     }
 }
 
+/// What `*` means, tried at every place.
+fn fits(wildcard: &[u8], text: &[u8]) -> bool {
+    match wildcard.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|at| fits(rest, text.split_at(at).1)),
+        Some((byte, rest)) => {
+            let front = text.split_first();
+            front.is_some_and(|(first, behind)| first == byte && fits(rest, behind))
+        }
+    }
+}
+
+type Make = Box<dyn Fn(&Plain) -> Option<String>>;
+
+/// A text that functions make: how it is written, and what it is.
+fn made(numbers: &mut Numbers) -> (String, Make) {
+    let field = *numbers.pick(&FIELDS);
+    let word = *numbers.pick(&WORDS);
+    match numbers.below(6) {
+        0 => {
+            let (from, to) = (numbers.below(5), numbers.below(5));
+            let source = format!("substring({field}, {from}, -{to})");
+            let naive = move |plain: &Plain| {
+                let text = plain.text(field)?;
+                // Minus nothing is the beginning.
+                let end = if to == 0 {
+                    0
+                } else {
+                    text.len().saturating_sub(to)
+                };
+                Some(text.chars().take(end).skip(from.min(end)).collect())
+            };
+            (source, Box::new(naive))
+        }
+        1 => {
+            let source = format!("concat({field}, {})", quoted(word, numbers));
+            let naive = move |plain: &Plain| Some(plain.text(field)? + word);
+            (source, Box::new(naive))
+        }
+        2 => {
+            let naive = move |plain: &Plain| Some(plain.text(field)?.replace(['a', '='], ""));
+            (format!("remove_bytes({field}, \"a=\")"), Box::new(naive))
+        }
+        3 => {
+            let source = format!("join(split({field}, \"a\", 3), \"-\")");
+            let naive = move |plain: &Plain| {
+                let text = plain.text(field).unwrap_or_default();
+                Some(text.splitn(3, 'a').collect::<Vec<_>>().join("-"))
+            };
+            (source, Box::new(naive))
+        }
+        4 => {
+            let naive = |plain: &Plain| {
+                let (_, query) = plain.target.split_once('?')?;
+                let mut pairs = query.split('&');
+                let first = |pair: &str| pair.strip_prefix("b=").map(str::to_owned);
+                pairs.find_map(first)
+            };
+            (
+                "http.request.uri.args[\"b\"][0]".to_owned(),
+                Box::new(naive),
+            )
+        }
+        _ => {
+            let naive = move |plain: &Plain| Some(plain.text(field)?.to_uppercase());
+            (format!("upper(lower({field}))"), Box::new(naive))
+        }
+    }
+}
+
 fn leaf(numbers: &mut Numbers) -> Test {
     let field = *numbers.pick(&FIELDS);
-    match numbers.below(8) {
+    match numbers.below(11) {
+        8 => {
+            let wildcard = *numbers.pick(&["*a", "a*", "*", "*b*b*", "a*b", "ab", "/*"]);
+            let strict = numbers.below(2) == 0;
+            let operator = if strict {
+                "strict wildcard"
+            } else {
+                "wildcard"
+            };
+            let source = format!("{field} {operator} \"{wildcard}\"");
+            let naive = move |plain: &Plain| {
+                let text = plain.text(field);
+                let text = text.map(|text| if strict { text } else { text.to_lowercase() });
+                text.is_some_and(|text| fits(wildcard.as_bytes(), text.as_bytes()))
+            };
+            Test::Leaf(source, Box::new(naive))
+        }
+        9 | 10 => {
+            let (text, value) = made(numbers);
+            let word = *numbers.pick(&WORDS);
+            let source = format!("{text} contains {}", quoted(word, numbers));
+            let source = source
+                .replace("upper(", "lower(upper(")
+                .replace(")) contains", "))) contains");
+            let is_upper = source.starts_with("lower(upper(");
+            let naive = move |plain: &Plain| {
+                let text = value(plain);
+                let text = text.map(|text| if is_upper { text.to_lowercase() } else { text });
+                text.is_some_and(|text| text.contains(word))
+            };
+            Test::Leaf(source, Box::new(naive))
+        }
         0 => {
             let (behind, asks) = ask(numbers);
             let any = numbers.below(2) == 0;
@@ -247,6 +350,17 @@ fn plain(numbers: &mut Numbers) -> Plain {
     }
 }
 
+fn request(plain: &Plain) -> Request {
+    let lines: Vec<(&str, &str)> = plain
+        .lines
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let mut request = Request::new(&plain.method, &plain.host, &plain.target, &lines);
+    request.client = std::net::Ipv4Addr::from_bits(0x0a00_0000 | plain.client).into();
+    request
+}
+
 #[test]
 fn two_interpreters_agree() {
     let mut numbers = Numbers(3);
@@ -260,19 +374,14 @@ fn two_interpreters_agree() {
         let expression = parse(&source, &Lists::new());
         for _ in 0..8 {
             let plain = plain(&mut numbers);
-            let lines: Vec<(&str, &str)> = plain
-                .lines
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect();
-            let mut request = Request::new(&plain.method, &plain.host, &plain.target, &lines);
-            request.client = std::net::Ipv4Addr::from_bits(0x0a00_0000 | plain.client).into();
-            let mut fuel = seawall_model::Fuel::new(100_000);
+            let request = request(&plain);
+            let mut fuel = Fuel::new(100_000);
             let holds = expression.matches(&request.view(), &mut fuel).unwrap();
             assert_eq!(
                 holds,
                 test.naive(&plain),
-                "{source}\n{lines:?} {} {}",
+                "{source}\n{:?} {} {}",
+                plain.lines,
                 plain.target,
                 plain.host
             );
@@ -281,4 +390,47 @@ fn two_interpreters_agree() {
         }
     }
     assert!(yes > asked / 5 && yes < asked * 4 / 5, "{yes} of {asked}");
+}
+
+/// Asked together, expressions say what they say by themselves, and together they cost less.
+#[test]
+fn a_set_says_what_its_expressions_say() {
+    let mut numbers = Numbers(4);
+    let (mut together, mut alone) = (0, 0);
+    for size in [0, 1, 2, 7, 40, 200, 200, 200] {
+        let sources = (0..size).map(|nth| test(&mut numbers, nth % 5).written(0));
+        let sources: Vec<String> = sources.filter(|source| source.len() <= 4096).collect();
+        let expressions: Vec<_> = sources
+            .iter()
+            .map(|source| parse(source, &Lists::new()))
+            .collect();
+        let set = Set::new(&expressions);
+        assert_eq!(set.len(), expressions.len());
+        for _ in 0..60 {
+            let plain = plain(&mut numbers);
+            let request = request(&plain);
+            let (mut fuel, mut found) = (Fuel::new(10_000_000), Vec::new());
+            set.fitting(&request.view(), &mut fuel, &mut found).unwrap();
+            together += fuel.used();
+            let needed = fuel.used();
+            let mut fuel = Fuel::new(10_000_000);
+            let view = request.view();
+            let holds = (0..)
+                .zip(&expressions)
+                .filter(|(_, expression)| expression.matches(&view, &mut fuel).unwrap());
+            let expected: Vec<u32> = holds.map(|(nth, _)| nth).collect();
+            for nth in 0..size as u32 {
+                let (said, known) = (found.contains(&nth), expected.contains(&nth));
+                assert_eq!(said, known, "{:?}\n{plain:?}", sources.get(nth as usize));
+            }
+            assert_eq!(found, expected);
+            alone += fuel.used();
+            for less in [0, needed / 2, needed - 1] {
+                let mut fuel = Fuel::new(less);
+                let spent = set.fitting(&request.view(), &mut fuel, &mut found);
+                assert!(spent.is_err(), "{less} of {needed}");
+            }
+        }
+    }
+    assert!(together < alone, "{together} together, {alone} alone");
 }

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::cli;
 use crate::configure;
+use crate::contents::{self, Contents};
 use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
 use crate::distribution::joining::Identity;
@@ -43,6 +44,8 @@ use crate::wire::Wire;
 use follow::Followed;
 use managed::{Key, Managed};
 use stands::Stands;
+
+pub use stands::HERE;
 
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -77,6 +80,8 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             ready: None,
             wire: start::wire(flags.wire)?,
             data: Data::at(&flags.up.data)?,
+            contents: Contents::of(&Data::at(&flags.up.data)?),
+            sweeps: Instant::now() + contents::OLD,
             program: start::program()?,
             good_at: None,
             promotion: Arc::default(),
@@ -99,6 +104,10 @@ struct Agent {
     /// To the supervisor.
     wire: Wire,
     data: Data,
+    /// Contents of files, for who compiles.
+    contents: Contents,
+    /// When those that nobody needs go.
+    sweeps: Instant,
     program: PathBuf,
     /// When what is live has proved good.
     good_at: Option<Instant>,
@@ -182,6 +191,7 @@ impl Agent {
                 }
                 _ = beat.tick() => {
                     self.stands.look(&self.data);
+                    self.sweep();
                     if self.managed.again() {
                         self.order().await?;
                     }
@@ -243,6 +253,26 @@ impl Agent {
         };
         if let Err(error) = std::thread::Builder::new().name("good".into()).spawn(keep) {
             complain(format_args!("what has proved good is not kept: {error}"));
+        }
+    }
+
+    /// Takes away contents that nothing names any more; what serves and what has proved good has its own.
+    fn sweep(&mut self) {
+        if Instant::now() < self.sweeps || self.followed == (0, 0) {
+            return;
+        }
+        self.sweeps = Instant::now() + contents::OLD;
+        let (contents, used) = (self.contents.clone(), self.managed.contents());
+        let sweep = move || {
+            if let Err(error) = contents.sweep(&used, contents::OLD) {
+                complain(format_args!("no contents of files are swept: {error}"));
+            }
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("contents".into())
+            .spawn(sweep)
+        {
+            complain(format_args!("no contents of files are swept: {error}"));
         }
     }
 
@@ -318,7 +348,7 @@ impl Agent {
 
     /// Asks the worker what it has counted, and what stands there.
     fn count(&mut self) {
-        if !self.asked && (self.managed.tries() || self.stands.any()) {
+        if !self.asked {
             self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
         }
     }
@@ -334,7 +364,7 @@ impl Agent {
                 to_compile
             };
         let (keys, texts): (Vec<Key>, Vec<String>) = to_compile.into_iter().unzip();
-        let deadly = attempt::all(&self.program, &texts).await;
+        let deadly = attempt::all(&self.program, self.contents.folder(), &texts).await;
         for (key, why) in keys.into_iter().zip(deadly) {
             self.managed.compiled(key, why);
         }

@@ -28,7 +28,7 @@ use crate::say::{complain, say};
 use crate::wire::Wire;
 use remote::Remote;
 
-pub use fleet::{about, drain, kill};
+pub use fleet::{about, drain, kill, purge};
 
 /// How often it is asked how a rollout stands.
 const LOOK: Duration = Duration::from_millis(200);

@@ -15,14 +15,16 @@ use anyhow::{Context, Result, bail};
 use seawall_control::store::{
     Append, Body, Change, ConfigStore, Outcome, Postgres, Sqlite, sqlite, transfer,
 };
-use seawall_control::version::{self, Hash};
+use seawall_control::version::Hash;
 use seawall_model::Document;
 use seawall_model::tempo::Kind;
 use seawall_telemetry::Stamp;
 
 use crate::ask;
 use crate::cli;
+use crate::contents;
 use crate::control::engine::unix;
+use crate::control::files::{Binder, Safe, alone};
 use crate::control::truth;
 use crate::data::{Data, Held};
 use crate::distribution::{joining, publisher};
@@ -43,10 +45,12 @@ const KEPT: [&str; 10] = [
     "self-signed.pem",
     "self-signed.key",
 ];
+/// Those that make a folder one of a control elsewhere: who it is there, and what it has seen of it.
+const OF_A_LOCATION: [&str; 2] = ["location.json", "seen.json"];
 /// Folders of it: certificates that came by ACME, with the account's key; the keys that sign what is published.
 const FOLDERS: [&str; 2] = ["certificates", "keys"];
 /// What is made anew of all that, and would be of another log: put aside with it.
-const ANEW: [&str; 2] = [publisher::PUBLISHED, joining::RECEIVED];
+const ANEW: [&str; 3] = [publisher::PUBLISHED, joining::RECEIVED, contents::CONTENTS];
 /// What belongs to the log's file while it is open.
 const BESIDE: [&str; 2] = ["control.db-wal", "control.db-shm"];
 /// Zones that are brought into a new log at once.
@@ -331,17 +335,27 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
         nth += 1;
         !bad.contains(&(nth - 1))
     });
+    take_folders(folder, scratch)?;
     let made = scratch.0.join("made.db");
     let mut store = Sqlite::open(&made)?;
-    new_log(&mut store, &document, folder)?;
+    let safe = Safe::open(&Data::at(&scratch.0)?)?;
+    new_log(&mut store, &document, folder, &safe, found.files)?;
     store.backup(&scratch.0.join(truth::FILE))?;
     drop(store);
     for name in ["made.db", "made.db-wal", "made.db-shm"] {
         let _ = fs::remove_file(scratch.0.join(name));
     }
-    for name in names().filter(|name| folder.join(name).exists()) {
+    // A location of another control is not taken along: there would be two of that name, one of which nobody knows.
+    let is_its =
+        |name: &str| OF_A_LOCATION.contains(&name) && folder.join("location.json").exists();
+    for name in names().filter(|name| folder.join(name).exists() && !is_its(name)) {
         fs::copy(folder.join(name), scratch.0.join(name))?;
     }
+    Ok(())
+}
+
+/// Takes folders along: keys among them, which encrypt what comes into the log.
+fn take_folders(folder: &Path, scratch: &Scratch) -> Result<()> {
     for path in FOLDERS.iter().flat_map(|name| under(&folder.join(name))) {
         let to = scratch.0.join(path.strip_prefix(folder).unwrap_or(&path));
         if let Some(parent) = to.parent() {
@@ -353,7 +367,14 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
 }
 
 /// A log whose first versions are these, which serve everywhere.
-fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()> {
+fn new_log(
+    store: &mut Sqlite,
+    document: &Document,
+    folder: &Path,
+    safe: &Safe,
+    files: Vec<(PathBuf, Vec<u8>)>,
+) -> Result<()> {
+    let mut binder = Binder::new(safe, files);
     let why = format!("rebuilt of what {} had kept", folder.display());
     let append = |changes| Append {
         request: None,
@@ -364,10 +385,12 @@ fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()>
         at: unix(),
         changes,
     };
-    let mut chains = version::split(document).peekable();
+    let mut chains = alone(document).peekable();
     while chains.peek().is_some() {
         let some = chains.by_ref().take(ZONES);
-        let changes = some.flat_map(|(chain, text)| {
+        let mut changes = Vec::new();
+        for (chain, alone) in some {
+            let bound = binder.bind(&alone)?;
             let kind = match chain.zone() {
                 Some(_) => Kind::Zone,
                 None => Kind::Platform,
@@ -379,9 +402,10 @@ fn new_log(store: &mut Sqlite, document: &Document, folder: &Path) -> Result<()>
                 from,
                 with: None,
             };
-            [Change::Document(chain, text), start]
-        });
-        let made = store.append(&append(changes.collect()))?;
+            changes.extend(bound.to_store(None));
+            changes.extend([Change::Document(chain, bound.text), start]);
+        }
+        let made = store.append(&append(changes))?;
         let ends = made.rollouts.iter().map(|rollout| {
             Change::Event(Body::RolloutEnded {
                 rollout: *rollout,

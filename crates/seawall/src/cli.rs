@@ -5,6 +5,7 @@ mod backup;
 mod drill;
 mod fleet;
 mod keys;
+mod waf;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,9 +24,10 @@ pub use asking::{
 
 pub use backup::{Backup, Restore};
 pub use drill::Drill;
-use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES};
-pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Steering};
+use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES, PURGE_EXAMPLES};
+pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Purge, Steering};
 pub use keys::{Keys, KeysWhat};
+pub use waf::{Waf, WafPlay, WafWhat};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]
@@ -75,6 +77,9 @@ pub enum Command {
     /// Switch a stage off for a while, in an emergency
     #[command(after_help = KILL_EXAMPLES)]
     Kill(Kill),
+    /// Purge what edges keep of a zone's responses: by URL, prefix, host, tag, or everything
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(Purge),
     /// The keys that sign what is published: show, rotate, revoke them
     #[command(after_help = keys::EXAMPLES)]
     Keys(Keys),
@@ -100,7 +105,7 @@ pub enum Command {
     Control(Box<Control>),
     /// Compiles parts of documents from its input; the agent starts it
     #[command(hide = true)]
-    Trial,
+    Trial(Trial),
     /// The process that serves requests; the edge starts it
     #[command(hide = true)]
     Worker(Box<Worker>),
@@ -110,6 +115,9 @@ pub enum Command {
     /// Compile a configuration file and print all of its problems
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Play requests against a rule set of the web application firewall, offline, and tell why
+    #[command(after_help = waf::EXAMPLES)]
+    Waf(Waf),
     /// Re-enact outages on this machine, and show what clients see
     #[command(after_help = drill::EXAMPLES)]
     Drill(Drill),
@@ -193,6 +201,14 @@ pub struct Doctor {
     pub json: bool,
     #[command(flatten)]
     pub up: Up,
+}
+
+/// Flags of `trial`.
+#[derive(Args)]
+pub struct Trial {
+    /// Where contents of files lie
+    #[arg(long)]
+    pub contents: Option<PathBuf>,
 }
 
 /// Flags of `up`.

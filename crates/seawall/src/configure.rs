@@ -16,7 +16,7 @@ use seawall_guard::{StageDef, blame};
 use seawall_model::document::{Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::{Compiled, Refused};
-use seawall_proxy::materials::Materials;
+use seawall_proxy::materials::{ALL, Materials};
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 use seawall_proxy::thread::Shared;
@@ -24,6 +24,7 @@ use seawall_proxy::trial::Live;
 use tokio::sync::mpsc;
 
 use crate::cli::Up;
+use crate::contents::Contents;
 use crate::data::Data;
 use crate::file;
 use crate::good::{self, Recalled};
@@ -86,6 +87,7 @@ pub fn whole(document: Document) -> Parsed {
         problems: None,
         bad_zones: Default::default(),
         platform_ok: true,
+        names_platform: true,
     }
 }
 
@@ -180,13 +182,31 @@ impl Configuration {
         }
     }
 
-    /// What the flags and their file say now; where what serves comes by orders, that, with what its files hold now.
+    /// What the flags and their file say now; where what serves comes by orders, that, with its files as they were brought: what they
+    /// hold by now is for control to take in.
     pub fn read(&self, before: &Unkept) -> Source {
-        let parsed = match self.managed.then(|| self.live_document(before)) {
-            Some(Ok(document)) => whole(document),
-            _ => parsed(&self.up),
-        };
-        self.source(parsed)
+        match self.managed.then(|| self.live_document(before)) {
+            Some(Ok(document)) => self.source_as_it_serves(document, before),
+            _ => self.source(parsed(&self.up)),
+        }
+    }
+
+    /// A document that serves, with the files that serve with it.
+    fn source_as_it_serves(&self, document: Document, unkept: &Unkept) -> Source {
+        let mut files = self.recall().map_or_else(|_| Vec::new(), |kept| kept.files);
+        let base = unkept.base.iter().map(|base| &base.materials);
+        let later = base.chain(unkept.altered().map(|zone| &zone.materials));
+        let later = later.flat_map(Materials::readable);
+        files.extend(later.map(|(path, bytes)| (path.to_owned(), bytes.to_vec())));
+        let mut materials = Materials::of(files, self.self_signed(&document));
+        let contents = Contents::of(&self.data);
+        let read = |path: &Path, room| contents.read(path, room);
+        materials.fill(&document, &mut { ALL }, read);
+        Source {
+            parsed: whole(document),
+            materials,
+            stand: None,
+        }
     }
 
     fn source(&self, parsed: Parsed) -> Source {

@@ -10,6 +10,7 @@ mod back;
 mod barred;
 pub mod diff;
 pub mod engine;
+pub mod files;
 mod fleet;
 mod import;
 mod in_step;
@@ -17,9 +18,13 @@ pub mod kills;
 pub mod locations;
 mod machine;
 pub mod make;
+mod newest;
+mod purges;
+mod refresh;
 mod reports;
 mod steer;
 mod tokens;
+mod track;
 pub mod truth;
 pub mod words;
 
@@ -60,6 +65,7 @@ use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
 use engine::Engine;
 use make::Maker;
+use newest::Newest;
 use words::{FromControl, ToControl};
 
 pub use answer::PAGE;
@@ -104,6 +110,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             engine.fleet.is_here(&location);
         }
         let publisher = Publisher::open(Data::at(&flags.up.data)?, tempo)?;
+        // After the keys' folder was made.
+        let safe = files::Safe::open(&data).context("the key of the contents of files")?;
         let (questions, asks) = mpsc::channel(HEARD);
         if let Some(root_key) = keys::root_public(&data)? {
             sweep::start(publisher.folder().clone(), root_key)?;
@@ -120,6 +128,8 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             mirrored,
             reports: BTreeMap::new(),
             stages,
+            safe,
+            newest: None,
             flags: flags.up.clone(),
             tempo,
             alone,
@@ -151,6 +161,10 @@ pub struct Control {
     /// The number of each location's last Report.
     reports: BTreeMap<String, u64>,
     stages: &'static [&'static StageDef],
+    /// Opens and encrypts what is secret in files.
+    safe: files::Safe,
+    /// What is newest, compiled, while changes come.
+    newest: Option<Newest>,
     flags: cli::Up,
     tempo: Tempo,
     /// No edge runs on this data folder.
@@ -257,6 +271,7 @@ impl Control {
         let mut left = false;
         self.wait_for_live().await;
         self.import();
+        self.refresh();
         self.first_token();
         self.places_changed();
         let mut listens = self.begin_api(ask);
@@ -290,7 +305,10 @@ impl Control {
                 () = gone(self.up.as_ref()) => {
                     (self.up, left) = (None, true);
                 }
-                _ = hang_up.recv() => self.import(),
+                _ = hang_up.recv() => {
+                    self.import();
+                    self.refresh();
+                }
                 _ = tick.tick() => self.tick()?,
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = interrupt.recv() => {}
@@ -323,7 +341,7 @@ impl Control {
         let flags = self.flags.clone();
         let is_first = matches!(self.engine.store().last(), Ok(0));
         let live = is_first.then(|| good::recall(&self.data.path("")));
-        let live = live.and_then(Result::ok).map(|kept| kept.parsed);
+        let live = live.and_then(Result::ok);
         self.left_out = match self.maker().import(&flags, live) {
             Ok(left_out) => left_out,
             Err(why) => {
@@ -334,10 +352,24 @@ impl Control {
         };
     }
 
+    /// What files hold that versions name, where that is new.
+    fn refresh(&mut self) {
+        match self.maker().refresh() {
+            Ok(None) => {}
+            Ok(left_out) => self.left_out = self.left_out.take().or(left_out),
+            Err(why) => complain(format_args!(
+                "files that have changed are not taken in: {why}"
+            )),
+        }
+    }
+
     fn maker(&mut self) -> Maker<'_> {
         Maker {
             engine: &mut self.engine,
             stages: self.stages,
+            safe: &self.safe,
+            new: std::collections::HashMap::new(),
+            newest: &mut self.newest,
         }
     }
 
@@ -345,6 +377,9 @@ impl Control {
     /// When what we know is no longer what the store knows: whoever starts next reads it anew.
     fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
+        if self.newest.as_ref().is_some_and(Newest::is_idle) {
+            self.newest = None;
+        }
         let ticked = self.engine.tick(now);
         if let Some(why) = self.engine.is_lost() {
             bail!("{why}");

@@ -5,6 +5,7 @@
 //! zones are in the room `bundle`; here is the IO. A place where things are published is dumb: it may be old, damaged or
 //! hostile, and what is read from it is checked before it is believed.
 
+pub mod bring;
 pub mod bucket;
 mod connector;
 pub mod fetch;
@@ -19,9 +20,11 @@ pub mod keys;
 mod measured;
 pub mod mirror;
 pub mod news;
+pub mod pack;
 #[cfg(test)]
 mod places;
 pub mod publisher;
+pub mod ring;
 pub mod serve;
 pub mod source;
 pub mod sweep;

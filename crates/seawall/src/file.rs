@@ -10,7 +10,7 @@ use seawall_model::document::{self, Document, Parsed};
 use seawall_model::{Limits, Problem, Problems, Wrong};
 use seawall_net::tls::config::self_signed;
 use seawall_proxy::compile::{self, Compiled, Sources};
-use seawall_proxy::materials::Materials;
+use seawall_proxy::materials::{Materials, Room, from_disk};
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::state::State;
 
@@ -55,6 +55,7 @@ pub fn bad(problems: Problems) -> Parsed {
         problems: Some(problems),
         bad_zones: Default::default(),
         platform_ok: false,
+        names_platform: false,
     }
 }
 
@@ -76,10 +77,21 @@ pub fn compile(
 
 /// Compiles what was parsed to see whether it can be done, and forgets what came of it but for the problems.
 pub fn problems(parsed: &Parsed, base: &Path, stages: &'static [&'static StageDef]) -> Problems {
+    problems_by(parsed, stages, |path, room| {
+        from_disk(&base.join(path), room)
+    })
+}
+
+/// As [`problems`], with files that are read in this way.
+pub fn problems_by(
+    parsed: &Parsed,
+    stages: &'static [&'static StageDef],
+    read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+) -> Problems {
     match self_signed(vec!["localhost".into()]) {
         Ok(pem) => {
             let state = State::new(registry(), stages);
-            let materials = Materials::load(&parsed.document, base, Some(pem));
+            let materials = Materials::read_by(&parsed.document, Some(pem), read);
             compile(parsed, &materials, &state, None).problems
         }
         Err(error) => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use seawall_model::Purged;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Reply, Request};
@@ -53,6 +54,15 @@ pub enum Act {
     Hold(Chain),
     /// What control says serves again.
     Release(Chain),
+    /// What this machine keeps of a zone's responses goes, or becomes stale.
+    Purge {
+        /// The zone.
+        zone: String,
+        /// What of it.
+        what: Vec<Purged>,
+        /// It becomes stale, and does not go.
+        soft: bool,
+    },
     /// This edge says that it is not ready.
     Drain,
     /// It does so no longer.

@@ -1,16 +1,20 @@
 //! An edge becomes a location of a control that runs elsewhere, and starts with what that has published, or with what it served last
 //! when nobody answers.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::{SealKey, SigningKey};
 use seawall_control::store::LocationKeys;
+use seawall_proxy::materials::Materials;
 use seawall_proxy::trial;
 use tokio::time::Instant;
 
 use crate::cli;
 use crate::configure;
+use crate::contents::Contents;
 use crate::data::Data;
 use crate::distribution::identity::{self, CONTROL};
 use crate::distribution::joining::{Ask, Identity, Let, Token};
@@ -18,10 +22,15 @@ use crate::distribution::publisher::now_ms;
 use crate::distribution::source::Remote;
 use crate::draft::Draft;
 use crate::live;
+use crate::order::OnTrial;
 use crate::say::{complain, say};
 
 /// Between two looks for something to serve.
 const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks while files of what is published are not here yet.
+const SOON: Duration = Duration::from_millis(500);
+/// So many looks later what there is is served without them.
+const FILES: u32 = 20;
 
 /// Makes of an edge's flags those of a location that has joined, if it is one or is to be one.
 ///
@@ -125,25 +134,42 @@ async fn first(data: &Data, identity: &Identity, up: &cli::Up) -> Result<()> {
             told = why;
         }
     };
+    let (mut live, mut trials, mut root) = (BTreeMap::new(), Vec::new(), None);
+    let mut patience = FILES;
     loop {
         let looked = follower.look(Instant::now()).await;
         let mut why = looked.problems.join("\n");
+        let is_known = looked.news.is_some() || !live.is_empty();
         if let Some(news) = looked.news {
+            let changes = news.live.into_iter();
+            live.extend(changes.map(|change| (change.chain.clone(), change)));
+            (trials, root) = (news.trials, news.root);
+        }
+        if follower.lacks_files() && patience > 0 {
+            // Who has just joined is sealed to with the next manifest.
+            patience -= 1;
+            tokio::time::sleep(SOON).await;
+            continue;
+        }
+        if is_known {
             let mut head = configure::parsed(up).document.head();
             head.edge.location.clone_from(&identity.location);
             let mut draft = Draft::of(head);
             // What nothing has served before it is on trial for all.
-            let for_all = news.trials.iter().filter(|on| on.share == trial::ALL);
+            let for_all = trials.iter().filter(|on: &&OnTrial| on.share == trial::ALL);
             let mut for_all = for_all.map(|on| &on.change);
-            let (_, failed) = draft.put_all(news.live.iter().chain(for_all.clone()));
+            let (_, failed) = draft.put_all(live.values().chain(for_all.clone()));
             for (change, problems) in &failed {
                 complain(format_args!("{} is not taken: {problems}", change.chain));
             }
-            let is_all = failed.is_empty() && for_all.next().is_none();
-            let stand = news.root.as_deref().filter(|_| is_all);
+            let is_all = failed.is_empty() && for_all.next().is_none() && !follower.lacks_files();
+            let stand = root.as_deref().filter(|_| is_all);
             let document = draft.finish();
             if !document.zones.is_empty() {
-                live::write(&data.path(live::LIVE), &document, &[], stand)
+                let contents = Contents::of(data);
+                let read = |path: &Path, room| contents.read(path, room);
+                let files = Materials::read_by(&document, None, read);
+                live::write(&data.path(live::LIVE), &document, &[&files], stand)
                     .map_err(|error| anyhow!("{error}"))
                     .context("what is to be served cannot be kept")?;
                 return Ok(());

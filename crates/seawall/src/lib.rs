@@ -16,6 +16,7 @@ mod certificates;
 mod check;
 mod cli;
 mod configure;
+mod contents;
 mod control;
 mod data;
 mod distribution;
@@ -49,6 +50,7 @@ mod trouble;
 mod unkept;
 mod up;
 mod upgrade;
+mod waf;
 mod wire;
 mod worker;
 
@@ -82,10 +84,11 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         },
         cli::Command::Keys(keys) => keys::run(&keys),
         cli::Command::Kill(kill) => ask::kill(&kill),
+        cli::Command::Purge(purge) => ask::purge(&purge),
         cli::Command::Drain(drain) => ask::drain(&drain, false),
         cli::Command::Announce(announce) => steering::announce(&announce),
         cli::Command::Undrain(drain) => ask::drain(&drain, true),
-        cli::Command::Trial => check::trial(stages),
+        cli::Command::Trial(trial) => check::trial(trial.contents.as_deref(), stages),
         cli::Command::Apply(apply) => ask::apply(&apply),
         cli::Command::Versions(of) => ask::versions(&of),
         cli::Command::Diff(diff) => ask::diff_of(&diff),
@@ -98,6 +101,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Backup(flags) => backup::backup(&flags),
         cli::Command::Restore(flags) => backup::restore(&flags),
         cli::Command::Token(token) => ask::token(&token),
+        cli::Command::Waf(flags) => waf::run(&flags),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

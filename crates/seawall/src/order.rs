@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use seawall_proxy::mishaps::Totals;
+use seawall_proxy::recent::Replayed;
 use seawall_proxy::trial::Counts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -120,6 +122,15 @@ pub struct Counted {
     /// The numbers of the emergency switches that are on.
     #[serde(default)]
     pub switches: Vec<u64>,
+    /// What the worker has done since it began.
+    #[serde(default)]
+    pub totals: Totals,
+    /// The kinds of zones that were asked for of late.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// The number of the purge up to which all are done.
+    #[serde(default)]
+    pub purged: u64,
 }
 
 /// What was counted of one trial.
@@ -135,6 +146,12 @@ pub struct Trialed {
     pub live: Counts,
     /// What is on trial.
     pub candidate: Counts,
+    /// Requests of late that both judged before it served anybody.
+    #[serde(default)]
+    pub replayed: Replayed,
+    /// Of what all zones share, the same for each kind of zone: what is live, and what is on trial.
+    #[serde(default)]
+    pub kinds: Vec<(String, [Counts; 2])>,
 }
 
 /// Puts something into a file for the other side.

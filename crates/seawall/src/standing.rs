@@ -9,10 +9,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use seawall_bundle::Purge;
+use seawall_model::Purged;
 use serde::{Deserialize, Serialize};
+
+use crate::agent::HERE;
 
 /// The file, in the data folder.
 pub const STANDING: &str = "standing.json";
+/// How long a purge stands.
+const PURGES_STAND: Duration = Duration::from_secs(60 * 60);
+/// As many purges as are kept.
+const MOST_PURGES: usize = 512;
 /// A manifest has a few hundred switches at most.
 const LARGEST: u64 = 4 << 20;
 
@@ -22,6 +30,12 @@ const LARGEST: u64 = 4 << 20;
 pub struct Standing {
     /// Emergency switches, by their numbers.
     pub switches: BTreeMap<u64, Switch>,
+    /// Purges of the last hour, in the order of their numbers: each is done once.
+    pub purges: Vec<Purge>,
+    /// The number of the latest one of control's that was seen; none: nothing was heard of purges.
+    pub purged: Option<u64>,
+    /// When it was found that some were missed, in milliseconds since 1970.
+    pub missed_at: u64,
     /// Control leads traffic away.
     pub drained: bool,
     /// Control lets this edge withdraw, as it is ill and others are not.
@@ -125,7 +139,47 @@ impl Clock {
     }
 }
 
+/// The zone of a purge that is of all zones.
+pub const ALL_ZONES: &str = "*";
+
 impl Standing {
+    /// What control has published of purges. Whether any is new here. Who has missed some purges everything.
+    pub fn purges_told(&mut self, purges: &[Purge], before: u64, now_ms: u64) -> bool {
+        let seen = self.purged.unwrap_or(before);
+        let own = |purge: &&Purge| purge.id >= HERE || purge.zone == ALL_ZONES;
+        let mut all: Vec<Purge> = self.purges.iter().filter(own).cloned().collect();
+        if before > seen {
+            self.missed_at = now_ms;
+            all.push(Purge {
+                id: before,
+                zone: ALL_ZONES.into(),
+                what: vec![Purged::Everything],
+                soft: false,
+            });
+        }
+        all.extend(purges.iter().cloned());
+        all.sort_unstable_by_key(|purge| purge.id);
+        all.dedup_by_key(|purge| purge.id);
+        let excess = all.len().saturating_sub(MOST_PURGES);
+        all.drain(..excess);
+        let last = purges.last().map_or(before, |purge| purge.id);
+        let is_new = last > seen;
+        self.purged = Some(last.max(seen));
+        self.purges = all;
+        is_new
+    }
+
+    /// What was purged here, and for what was missed, is forgotten after a while, as what control purged is.
+    pub fn forget_purges(&mut self, now_ms: u64) {
+        let is_over = |since: u64| now_ms.saturating_sub(since) > PURGES_STAND.as_millis() as u64;
+        let missed_is_over = is_over(self.missed_at);
+        self.purges
+            .retain(|purge| match purge.id.checked_sub(HERE) {
+                Some(made) => !is_over(made),
+                None => purge.zone != ALL_ZONES || !missed_is_over,
+            });
+    }
+
     /// Reads it; nothing where there is nothing.
     ///
     /// # Errors
@@ -160,6 +214,41 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_missed_a_purge_purges_everything_and_who_is_new_nothing_of_old() {
+        let purge = |id| Purge {
+            id,
+            zone: "a".into(),
+            what: vec![Purged::Everything],
+            soft: false,
+        };
+        let ids = |standing: &Standing| -> Vec<u64> {
+            standing.purges.iter().map(|purge| purge.id).collect()
+        };
+        let mut standing = Standing::default();
+        assert!(!standing.purges_told(&[], 7, 1_000));
+        assert_eq!((ids(&standing), standing.purged), (vec![], Some(7)));
+        assert!(standing.purges_told(&[purge(9)], 7, 1_000));
+        assert!(!standing.purges_told(&[purge(9)], 7, 1_000), "it was seen");
+        assert!(standing.purges_told(&[purge(9), purge(10)], 7, 1_000));
+        assert_eq!(ids(&standing), [9, 10]);
+        // 9 and 10 are over, and were seen.
+        assert!(standing.purges_told(&[purge(11)], 10, 1_000));
+        assert_eq!(ids(&standing), [11]);
+        // 12 was not.
+        assert!(standing.purges_told(&[purge(13)], 12, 1_000));
+        assert_eq!(ids(&standing), [12, 13]);
+        assert_eq!(standing.purges[0].zone, ALL_ZONES);
+        assert_eq!(standing.purged, Some(13));
+        standing.purges.push(purge(HERE + 500_000));
+        standing.forget_purges(3_600_000);
+        assert_eq!(ids(&standing), [12, 13, HERE + 500_000]);
+        standing.forget_purges(3_700_000);
+        assert_eq!(ids(&standing), [13, HERE + 500_000]);
+        standing.forget_purges(4_200_000);
+        assert_eq!(ids(&standing), [13]);
+    }
 
     #[test]
     fn a_switch_counts_on_over_restarts_and_is_over_in_its_time() {

@@ -83,6 +83,7 @@ mod tests {
 
     fn place(name: &str, drained: bool, away: bool) -> Place {
         Place {
+            canary: false,
             name: name.into(),
             architecture: "x86_64".into(),
             drained,
@@ -92,6 +93,7 @@ mod tests {
             generation: None,
             age_ms: None,
             held: Vec::new(),
+            purged: None,
         }
     }
 

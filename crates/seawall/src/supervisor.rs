@@ -75,8 +75,8 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             words: flags.up.words(),
             managed: flags.managed,
             program: start::program()?,
-            judge: Judge::default(),
-            speed: u64::from(flags.up.speed.max(1)),
+            judge: Judge::default().faster(flags.up.speed),
+            speed: flags.up.speed,
             workers: BTreeMap::new(),
             next: None,
             spare: Spare::default(),
@@ -212,8 +212,8 @@ struct Supervisor {
     /// What the next processes are started from.
     program: PathBuf,
     judge: Judge,
-    /// What times are divided by.
-    speed: u64,
+    /// What the judge's times are divided by.
+    speed: u32,
     workers: BTreeMap<i32, Charge>,
     next: Option<Next>,
     /// A worker that waits for the one that serves to die.
@@ -287,7 +287,7 @@ impl Supervisor {
         }
         self.datagrams.adopt(&self.workers, places);
         if serving.is_some() {
-            self.judge = record::restore(&self.data);
+            self.judge = record::restore(&self.data).faster(self.speed);
             self.announced = true;
             notify("READY=1", None);
             complain("a supervisor is back: it goes on with the worker that serves");

@@ -63,6 +63,10 @@ pub const SCOPES: &[ScopeDef] = &[
         what: "Switch stages off in an emergency, for a while, and on again.",
     },
     ScopeDef {
+        name: "purge",
+        what: "Purge what edges keep of responses, of every zone.",
+    },
+    ScopeDef {
         name: "locations",
         what: "Let locations join and leave, lead traffic away from them and back.",
     },

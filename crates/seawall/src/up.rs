@@ -28,6 +28,8 @@ const LISTENS: Duration = Duration::from_secs(10);
 /// The first wait before a supervisor is started in place of one that died, and the longest.
 const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// One that ends again and again has something wrong that a person must mend, and says so each time; no site waits for it.
+const LONGEST_WAIT_FOR_CONTROL: Duration = Duration::from_secs(10);
 /// How often it is looked whether children have ended that others left to us.
 const LOOK: Duration = Duration::from_secs(1);
 /// Who lived for so long died of something new.
@@ -264,7 +266,7 @@ impl Up {
         control.wait = if control.began.elapsed() > LONG {
             WAIT
         } else {
-            (control.wait * 2).min(LONGEST_WAIT)
+            (control.wait * 2).min(LONGEST_WAIT_FOR_CONTROL)
         };
         control.again = Some(Instant::now() + control.wait);
     }

@@ -6,8 +6,10 @@
 
 mod answer;
 mod changes;
+mod geo;
 mod inherit;
 mod orders;
+mod purges;
 mod serve;
 mod set_up;
 mod stands;

@@ -19,7 +19,7 @@ pub mod stamp;
 pub use log::{AccessLog, LogBuffer, LogConfig, LogError, LogTarget};
 pub use metrics::render::{reference_markdown, render};
 pub use metrics::{
-    BuildInfo, Registry, STAGE_METRICS, Shard, Slugs, StageFigure, StageMetric, ZoneSlot,
+    BuildInfo, CacheTold, Registry, STAGE_METRICS, Shard, Slugs, StageFigure, StageMetric, ZoneSlot,
 };
 pub use record::{Ray, Rays, Record, Source};
 pub use stamp::Stamp;

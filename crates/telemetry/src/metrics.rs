@@ -132,9 +132,37 @@ pub struct BuildInfo {
     pub commit: &'static str,
 }
 
+/// What is kept of responses, as the cache tells it.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "METRICS says what each one is")]
+pub struct CacheTold {
+    pub memory_bytes: u64,
+    pub memory_entries: u64,
+    pub disk_bytes: u64,
+    pub disk_entries: u64,
+    pub index_bytes: u64,
+    pub written: u64,
+    pub read: u64,
+    pub queue_full: u64,
+    pub reads_full: u64,
+    pub share: u64,
+    pub bad: u64,
+    pub failed: u64,
+}
+
+/// Who asks the cache.
+struct AskCache(Box<dyn Fn() -> CacheTold + Send + Sync>);
+
+impl std::fmt::Debug for AskCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AskCache")
+    }
+}
+
 /// All counters of a process.
 #[derive(Debug)]
 pub struct Registry {
+    cache: OnceLock<AskCache>,
     layout: Arc<Layout>,
     shards: Mutex<Vec<Arc<Cells>>>,
     zones: Mutex<Zones>,
@@ -155,6 +183,7 @@ impl Registry {
             shards: Mutex::default(),
             zones: Mutex::default(),
             log: OnceLock::new(),
+            cache: OnceLock::new(),
             taken: OnceLock::new(),
             taken_lines: Default::default(),
             build,
@@ -181,9 +210,27 @@ impl Registry {
         let _ = self.log.set(Arc::clone(status));
     }
 
+    /// Shows what a cache tells among the metrics. The first one stays.
+    pub fn watch_cache(&self, ask: impl Fn() -> CacheTold + Send + Sync + 'static) {
+        let _ = self.cache.set(AskCache(Box::new(ask)));
+    }
+
+    fn cache_told(&self) -> CacheTold {
+        self.cache.get().map(|ask| ask.0()).unwrap_or_default()
+    }
+
     /// Connections from clients that are open now, over all threads.
     pub fn connections_open(&self) -> u64 {
         self.sum_of(table::Metric::ConnectionsOpen)
+    }
+
+    /// Requests that have ended in this process, over all threads.
+    pub fn requests(&self) -> u64 {
+        let shards = held(&self.shards);
+        let sources = shards.iter().flat_map(|cells| &cells.sources);
+        sources.fold(0, |sum, source| {
+            sum.wrapping_add(source.load(std::sync::atomic::Ordering::Relaxed))
+        })
     }
 
     fn sum_of(&self, metric: table::Metric) -> u64 {

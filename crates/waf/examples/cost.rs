@@ -55,6 +55,7 @@ fn main() {
             ("blocking_paranoia_level".into(), paranoia.to_string()),
             ("detection_paranoia_level".into(), paranoia.to_string()),
         ],
+        partial: false,
     };
     let mut work = Workspace::default();
     let began = Instant::now();
@@ -64,6 +65,17 @@ fn main() {
         began.elapsed(),
         work.memory()
     );
+    // For a profiler: the plain request alone, so many times.
+    if let Some(times) = std::env::var("PLAIN")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        let plain = &requests()[0];
+        for _ in 0..times {
+            run(&program, &zone, plain, &mut work);
+        }
+        return;
+    }
     println!(
         "{:<28} {:>10} {:>10} {:>8} {:>10} {:>10} {:>8}  rules",
         "request", "first us", "fuel", "unit ns", "us", "fuel", "unit ns"

@@ -21,6 +21,8 @@
 //! exceptions of zones, which are TX variables and rules that the guard's stage adds.
 
 mod body;
+mod exclusion;
+mod folder;
 mod libinjection;
 mod operators;
 mod pipeline;
@@ -35,14 +37,16 @@ mod transaction;
 mod transform;
 mod vocabulary;
 
+pub use exclusion::Exclusion;
+pub use folder::{Folder, MOST_BYTES, MOST_FILES};
 pub use prelude::PRELUDE;
-pub use program::{Options, Program};
+pub use program::{Cost, MOST_UNITS, Options, Program};
 pub use reference::reference_markdown;
 pub use request::{Body, Request, Response};
 pub use seclang::tree::Engine;
 pub use seclang::{File, RuleSet};
 pub use transaction::{
-    Collection, Collections, Interrupted, Interruption, Kept, Match, Nothing, Transaction,
-    Workspace, Zone,
+    Came, Collection, Collections, Interrupted, Interruption, Kept, Left, Looked, Match, Nothing,
+    Transaction, Workspace, Zone,
 };
 pub use vocabulary::{ACTIONS, CONTROLS, DIRECTIVES, Entry, OPERATORS, TRANSFORMATIONS, VARIABLES};

@@ -78,6 +78,7 @@ fn cost(program: &Program, value: &[u8], fuel: u64) -> Option<u64> {
     let zone = Zone {
         engine: Some(seawall_waf::Engine::DetectionOnly),
         variables: vec![("blocking_paranoia_level".into(), "4".into())],
+        partial: false,
     };
     let mut fuel = Fuel::new(fuel);
     let mut transaction = Transaction::new(program, &zone, request, &mut work, &mut nothing);
@@ -140,4 +141,14 @@ fn a_hostile_value_never_takes_more_than_its_fuel() {
     assert!(used.is_none_or(|used| used <= BUDGET));
     let short = cost(&program, &value[..256], u64::MAX).unwrap();
     println!("256 bytes: {short}");
+}
+
+/// The gate at load lets the rule set pass, with room; and is quick.
+#[test]
+fn no_rule_of_the_set_is_too_dear() {
+    let Some(program) = program() else { return };
+    let half = seawall_waf::MOST_UNITS / 2;
+    let began = std::time::Instant::now();
+    assert_eq!(program.dear(half), []);
+    println!("all patterns in {:?}", began.elapsed());
 }

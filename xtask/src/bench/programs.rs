@@ -7,10 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use super::contenders::Yard;
 use super::process::run_tool;
-use super::rows::{Program, Row};
+use super::rows::{Place, Program, Row};
 use super::workspace;
 
 /// More runs than this tell nothing more: the programs take medians themselves.
@@ -25,18 +26,54 @@ pub fn build(rows: &[&Row]) -> Result<()> {
         .collect();
     places.sort_unstable();
     places.dedup();
-    for (package, example) in places {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        command.args(["build", "--quiet", "--release", "--locked"]);
-        command.args(["--package", package, "--example", example]);
-        let status = command.current_dir(workspace()).status()?;
-        if !status.success() {
-            bail!("the example {example} of {package} does not build");
+    for place in places {
+        match place {
+            Place::Example(package, example) => build_example(package, example)?,
+            Place::Test(package, _) => {
+                test_of(package)?;
+            }
         }
-        // Examples of two packages may have one name.
-        std::fs::copy(built(example), kept(package, example))?;
     }
     Ok(())
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+fn build_example(package: &str, example: &str) -> Result<()> {
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--release", "--locked"]);
+    command.args(["--package", package, "--example", example]);
+    if !command.status()?.success() {
+        bail!("the example {example} of {package} does not build");
+    }
+    // Examples of two packages may have one name.
+    std::fs::copy(built(example), kept(package, example))?;
+    Ok(())
+}
+
+/// The program that runs the tests of a package's library; built where it is not yet.
+fn test_of(package: &str) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["test", "--quiet", "--locked", "--no-run", "--lib"]);
+    command.args(["--message-format=json", "--package", package]);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("the tests of {package} do not build");
+    }
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let mut programs = messages.filter_map(|message| {
+        let is_test = message["profile"]["test"] == true;
+        message["executable"]
+            .as_str()
+            .filter(|_| is_test)
+            .map(PathBuf::from)
+    });
+    programs.next_back().context("no program was built")
 }
 
 /// The row's value in each run, and what a reader should know beside.
@@ -58,8 +95,14 @@ pub fn measure(yard: &Yard, program: Program, runs: usize) -> Result<(Vec<f64>, 
 }
 
 fn run(yard: &Yard, program: Program) -> Result<String> {
-    let (package, example) = program.place();
-    let mut command = Command::new(kept(package, example));
+    let (name, mut command) = match program.place() {
+        Place::Example(package, example) => (example, Command::new(kept(package, example))),
+        Place::Test(package, test) => {
+            let mut command = Command::new(test_of(package)?);
+            command.args(["--exact", test, "--ignored", "--nocapture"]);
+            (test, command)
+        }
+    };
     // SAFETY: one system call that is safe between fork and exec.
     unsafe {
         // As the edge does for itself: its memory comes in small pages, and lookups pay for that.
@@ -69,7 +112,7 @@ fn run(yard: &Yard, program: Program) -> Result<String> {
         });
     }
     let patience = Duration::from_secs(180);
-    run_tool(example, command, yard.cpus.proxy, patience, yard.scratch())
+    run_tool(name, command, yard.cpus.proxy, patience, yard.scratch())
 }
 
 fn release() -> PathBuf {
@@ -98,6 +141,8 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::ZonesChange => zones(printed, "one changed"),
         Program::ZonesLookup => zones(printed, "lookup of one host"),
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
+        Program::FanOut => measured(printed, "p99"),
+        Program::Resync => measured(printed, "1000000 zones from nothing"),
     }
     .with_context(|| format!("{program:?} printed:\n{printed}"))
 }
@@ -138,6 +183,26 @@ fn compile(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
         }
     }
     Ok((value.context("no plain zones")?, notes))
+}
+
+/// From lines as `measured: 330 edges are told, p99 = 90.5 ms`: one is the row's, the others are notes.
+fn measured(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
+    let mut value = None;
+    let mut notes = Vec::new();
+    for line in printed.lines() {
+        let Some((what, figure)) = line
+            .split_once("measured: ")
+            .and_then(|(_, said)| said.split_once(" = "))
+        else {
+            continue;
+        };
+        let number = figure.split(' ').next().unwrap_or_default();
+        match what.ends_with(wanted) {
+            true => value = Some(number.parse()?),
+            false => notes.push(format!("{what}: {figure}")),
+        }
+    }
+    Ok((value.context("nothing was measured")?, notes))
 }
 
 /// From lines as `1000000 zones, start: 9000 ms`: one is the row's, the others are notes.
@@ -226,6 +291,16 @@ mod tests {
             ]
         );
         assert!(zones(printed, "each").is_err());
+    }
+
+    #[test]
+    fn what_a_test_has_measured_is_found_among_what_it_says() {
+        let printed = "running 1 test\nmeasured: 330 edges are told, p50 = 9.5 ms\n\
+            measured: 330 edges are told, p99 = 90.5 ms\ntest a ... ok\n";
+        let (value, notes) = measured(printed, "p99").expect("parses");
+        assert_eq!(value, 90.5);
+        assert_eq!(notes, ["330 edges are told, p50: 9.5 ms"]);
+        assert!(measured(printed, "p98").is_err());
     }
 
     #[test]

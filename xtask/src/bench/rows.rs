@@ -83,6 +83,19 @@ pub enum Program {
     FuelOfStages,
     /// The same, of the language of rules.
     FuelOfRules,
+    /// Edges that wait, told of something published.
+    FanOut,
+    /// All zones brought to an edge that has nothing.
+    Resync,
+}
+
+/// Where a program is that measures.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// An example of a package.
+    Example(&'static str, &'static str),
+    /// A long test of a package's library, built as all tests are: it waits for others more than it computes.
+    Test(&'static str, &'static str),
 }
 
 impl Program {
@@ -91,16 +104,24 @@ impl Program {
         matches!(self, Self::FuelOfStages | Self::FuelOfRules)
     }
 
-    /// Package and example.
-    pub fn place(self) -> (&'static str, &'static str) {
+    /// Where it is.
+    pub fn place(self) -> Place {
         match self {
-            Self::Networks => ("seawall-rules", "networks"),
-            Self::CompileCold | Self::CompileOne => ("seawall-proxy", "compile"),
+            Self::Networks => Place::Example("seawall-rules", "networks"),
+            Self::CompileCold | Self::CompileOne => Place::Example("seawall-proxy", "compile"),
             Self::ZonesStart | Self::ZonesMemory | Self::ZonesChange | Self::ZonesLookup => {
-                ("seawall-proxy", "zones")
+                Place::Example("seawall-proxy", "zones")
             }
-            Self::FuelOfStages => ("seawall-guard", "fuel"),
-            Self::FuelOfRules => ("seawall-rules", "fuel"),
+            Self::FuelOfStages => Place::Example("seawall-guard", "fuel"),
+            Self::FuelOfRules => Place::Example("seawall-rules", "fuel"),
+            Self::FanOut => Place::Test(
+                "seawall",
+                "distribution::measured::of_330_who_wait_99_of_100_are_told_within_2_s",
+            ),
+            Self::Resync => Place::Test(
+                "seawall",
+                "distribution::measured::a_million_zones_come_within_a_minute",
+            ),
         }
     }
 }
@@ -388,6 +409,20 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::ZonesLookup),
         unit: "ns",
         targets: &[],
+    },
+    Row {
+        name: "fan-out",
+        what: "from published to told: 99 of 100 of 330 edges that wait, over TLS",
+        work: Work::Program(Program::FanOut),
+        unit: "ms",
+        targets: &[Target::AtMost(2_000.0)],
+    },
+    Row {
+        name: "resync",
+        what: "1,000,000 zones from nothing to an edge: fetched, verified, told",
+        work: Work::Program(Program::Resync),
+        unit: "s",
+        targets: &[Target::AtMost(60.0)],
     },
     Row {
         name: "fuel-stages",

@@ -1,9 +1,10 @@
 //! Every byte of all that comes in, altered, left out and added to: refused, or no different; never a panic, never too much memory.
 
 use seawall_bundle::{
-    Hash, KeyList, Limits, Manifest, Mark, Object, Refused, Report, ReportHead, Root, SCHEMA,
-    SealKey, SigningKey, TrialList, Trust, Version, open_keys, open_manifest, open_report,
-    open_sealed, report_signer, seal, sign_keys, sign_manifest, sign_report,
+    Content, ContentKey, Hash, KeyList, Limits, Manifest, Mark, Object, Refused, Report,
+    ReportHead, Ring, Root, SCHEMA, SealKey, SigningKey, TrialList, Trust, Version, open_keys,
+    open_manifest, open_report, open_sealed, report_signer, seal, sign_keys, sign_manifest,
+    sign_report,
 };
 
 use crate::support::{Chance, Store, many, version};
@@ -158,6 +159,32 @@ fn roots_versions_and_trials_of_any_content_do_no_harm() {
         }
         let _ = TrialList::open(&forged.name(), forged.packed(), &limits);
     });
+}
+
+/// As above: no ring and no secret is altered and opens all the same.
+#[test]
+fn contents_and_rings_of_any_content_do_no_harm() {
+    let limits = Limits::default();
+    let (key, here) = (
+        ContentKey::generate().unwrap(),
+        SealKey::generate().unwrap(),
+    );
+    let ring = Ring::new(vec![key.clone()]);
+    let secret = Content::pack_secret(b"secret", b"purpose", &key, &limits).unwrap();
+    let sealed = ring.pack(&[here.public()], &limits).unwrap();
+    for object in [secret, sealed] {
+        let content = Object::open(&object.name(), object.packed(), 1 << 20).unwrap();
+        each_mutation(&content, |bytes| {
+            let forged = Object::pack(bytes, 1 << 20).unwrap();
+            if let Ok(content) = Content::open(&forged.name(), forged.packed(), &limits) {
+                let is_secret = matches!(content, Content::Secret { .. });
+                let opened = ring.open_content(content, b"purpose");
+                assert!(!is_secret || opened.is_err());
+            }
+            let ring = Ring::open(&forged.name(), forged.packed(), &here, &limits);
+            assert!(ring.is_err());
+        });
+    }
 }
 
 /// The entry points that a fuzzer calls, on noise.

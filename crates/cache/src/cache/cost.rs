@@ -39,7 +39,7 @@ fn cost() {
             request: asked,
             shape: &shape,
         };
-        Key::of(&parts).unwrap()
+        Arc::new(Key::of(&parts).unwrap())
     };
     each("key", &|asked| {
         std::hint::black_box(of(asked));

@@ -105,7 +105,7 @@ pub(crate) fn store_at(
 }
 
 #[track_caller]
-pub(crate) fn body(cache: &Cache, key: &Key, request: &RequestHead) -> Option<Vec<u8>> {
+pub(crate) fn body(cache: &Cache, key: &Arc<Key>, request: &RequestHead) -> Option<Vec<u8>> {
     match cache.find(key, request) {
         Found::Entry(entry) => Some(entry.body.pieces().concat()),
         _ => None,

@@ -178,6 +178,9 @@ impl Lead {
         let stored = cache
             .memory()
             .insert(key, Arc::clone(&entry), cache.purges());
+        if stored != Err(Outside::Purged) {
+            cache.came(key, &entry, self.fill.begun());
+        }
         // Who is slow goes on with what is stored, so that no byte is held twice.
         self.fill.change(|state| {
             state.pieces.clear();

@@ -1,6 +1,7 @@
 //! A stored response: its head, its body in pieces, its time, and by what it is found and purged.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use seawall_model::RequestHead;
 
@@ -93,6 +94,8 @@ pub struct Entry {
     pub stamp: Stamp,
     /// Which response rules passed it; 0 for none.
     pub rules: u64,
+    /// It was offered to the disk tier, or comes from there.
+    pub(crate) offered: AtomicBool,
 }
 
 impl Entry {
@@ -107,6 +110,7 @@ impl Entry {
             body,
             stamp,
             rules,
+            offered: AtomicBool::new(false),
         }
     }
 
@@ -115,6 +119,11 @@ impl Entry {
         let language = self.head.only(b"content-language");
         self.vary
             .is_selected(&self.selecting, language, request, selecting)
+    }
+
+    /// Whether a request selects it.
+    pub(crate) fn selects(&self, request: &RequestHead) -> bool {
+        self.is_selected(request, &self.vary.selecting(request))
     }
 
     /// About how many bytes of memory it takes, its key included.

@@ -137,6 +137,11 @@ impl Shard {
         self.sketch.count(hash);
     }
 
+    /// How often it was, of late.
+    pub(super) fn frequency(&self, hash: u64) -> u64 {
+        self.sketch.frequency(hash)
+    }
+
     /// All responses for a key, with their numbers.
     pub(super) fn of_key(&self, url: u64, key: &[u8]) -> impl Iterator<Item = (u32, &Arc<Entry>)> {
         let numbers = self.urls.get(&url).map_or(&[][..], Vec::as_slice);

@@ -1,11 +1,11 @@
 //! Conditional requests: the client's, answered from what is stored (RFC 9110 §13, RFC 9111 §4.3.2), and ours to the origin
 //! (RFC 9111 §4.3.1).
 
-use seawall_model::{FieldId, Fields, Method, RequestHead};
+use seawall_model::{FieldId, Fields, Method, RequestHead, date};
 
 use super::Time;
+use crate::fields;
 use crate::head::Head;
-use crate::{date, fields};
 
 /// What a client's conditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! How long a response is fresh, and how old it is (RFC 9111 §4.2).
 
-use seawall_model::{FieldId, Fields};
+use std::cell::LazyCell;
+
+use seawall_model::{FieldId, Fields, date};
 
 use super::{EdgeTtl, Plan, Time};
-use crate::date;
 use crate::directives::{MOST_SECONDS, ResponseDirectives};
 use crate::fields;
 
@@ -64,17 +65,20 @@ impl Life {
         plan: &Plan,
         times: Times,
     ) -> Option<Self> {
-        let date = date::only(fields.all(FieldId::Date), times.received.seconds());
-        let lifetime = lifetime(status, fields, directives, plan, times.received, date)?;
+        // Most of what has no lifetime says nothing of time at all.
+        let date =
+            LazyCell::new(|| date::only(fields.all(FieldId::Date), times.received.seconds()));
+        let lifetime = lifetime(status, fields, directives, plan, times.received, || *date)?;
         let overridden = matches!(plan.edge_ttl, EdgeTtl::Override(_));
         let validates_always = directives.no_cache.is_all() && !overridden;
+        let stale = |said: Option<u32>| plan.serve_stale.or(said).unwrap_or(0);
         let never_stale = directives.must_revalidate || directives.proxy_revalidate;
         Some(Self {
             received: times.received,
-            initial_age: initial_age(fields, times, date),
+            initial_age: initial_age(fields, times, *date),
             lifetime: bounded(status, lifetime, plan),
-            stale_while_revalidate: directives.stale_while_revalidate.careful().unwrap_or(0),
-            stale_if_error: directives.stale_if_error.careful().unwrap_or(0),
+            stale_while_revalidate: stale(directives.stale_while_revalidate.careful()),
+            stale_if_error: stale(directives.stale_if_error.careful()),
             validates_always,
             never_stale: validates_always || never_stale,
             only_as_told: directives.s_maxage.careful().is_some(),
@@ -90,7 +94,7 @@ fn lifetime(
     directives: &ResponseDirectives,
     plan: &Plan,
     received: Time,
-    date: Option<u64>,
+    date: impl Fn() -> Option<u64>,
 ) -> Option<u32> {
     if let EdgeTtl::Override(seconds) = plan.edge_ttl {
         return Some(seconds.min(MOST_SECONDS));
@@ -104,12 +108,12 @@ fn lifetime(
     if !directives.targeted && fields::has(fields, b"expires") {
         // One that is no date, "0" above all, is in the past (RFC 9111 §5.3).
         let expires = date::only(fields::values(fields, b"expires"), now).unwrap_or(0);
-        let seconds = expires.saturating_sub(date.unwrap_or(now));
+        let seconds = expires.saturating_sub(date().unwrap_or(now));
         return Some(seconds.min(u64::from(MOST_SECONDS)) as u32);
     }
     // Nothing is made up where the origin spoke of validation.
     if !directives.no_cache.is_all() && (is_heuristic(status) || directives.public) {
-        let guess = || heuristic(fields, date.unwrap_or(now), now);
+        let guess = || heuristic(fields, date().unwrap_or(now), now);
         if let Some(seconds) = plan.heuristics.then(guess).flatten() {
             return Some(seconds);
         }

@@ -14,18 +14,24 @@ pub struct Advised {
     max_age: Option<u32>,
     min_fresh: Option<u32>,
     max_stale: Option<u32>,
+    /// [`Plan::serve_stale`]: what was stored under another rule is served by this one.
+    serve_stale: Option<u32>,
 }
 
 /// What a request advises, as far as the plan follows it.
 pub fn advice(request: &RequestHead, plan: &Plan) -> Advised {
     if plan.advice == Advice::Ignored {
-        return Advised::default();
+        return Advised {
+            serve_stale: plan.serve_stale,
+            ..Advised::default()
+        };
     }
     let found = RequestDirectives::of(&request.fields);
     let only_if_cached = found.only_if_cached;
     if plan.advice == Advice::Harmless {
         return Advised {
             only_if_cached,
+            serve_stale: plan.serve_stale,
             ..Advised::default()
         };
     }
@@ -35,6 +41,7 @@ pub fn advice(request: &RequestHead, plan: &Plan) -> Advised {
         max_age: found.max_age.careful(),
         min_fresh: found.min_fresh.careful(),
         max_stale: found.max_stale.careful(),
+        serve_stale: plan.serve_stale,
     }
 }
 
@@ -56,6 +63,7 @@ pub fn consider(life: &Life, advised: &Advised, now: Time, outdated: Option<Time
     if life.validates_always || advised.no_cache {
         return Use::Validate;
     }
+    let within = |said: u32| advised.serve_stale.unwrap_or(said);
     match stale_for(life, now, outdated) {
         None => {
             let too_old = |most: u32| life.age(now) / 1_000 > u64::from(most);
@@ -68,7 +76,7 @@ pub fn consider(life: &Life, advised: &Advised, now: Time, outdated: Option<Time
             Use::Fresh
         }
         Some(_) if life.never_stale => Use::Validate,
-        Some(stale) if is_within(stale, life.stale_while_revalidate) => Use::WhileValidated,
+        Some(stale) if is_within(stale, within(life.stale_while_revalidate)) => Use::WhileValidated,
         Some(stale) => match advised.max_stale {
             Some(most) if !life.only_as_told && is_within(stale, most) => Use::AsAsked,
             _ => Use::Validate,
@@ -102,7 +110,7 @@ pub fn may_stand_in(
         return false;
     }
     let stale = stale_for(life, now, outdated).unwrap_or(0);
-    if is_within(stale, life.stale_if_error) {
+    if is_within(stale, plan.serve_stale.unwrap_or(life.stale_if_error)) {
         return true;
     }
     let is_disconnected = failure == Failure::Unreachable && !life.only_as_told;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{Life, Time};
 use crate::directives::MOST_SECONDS;
-use crate::structured::write_string;
+use crate::structured::write_item;
 
 /// Why a request went on to the origin (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Status<'_> {
         }
         if let Some(detail) = self.detail {
             out.extend_from_slice(b"; detail=");
-            write_string(detail.as_bytes(), out);
+            write_item(detail.as_bytes(), out);
         }
     }
 }

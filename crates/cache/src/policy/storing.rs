@@ -1,12 +1,12 @@
 //! Whether a response may be stored, and which of its fields (RFC 9111 §3).
 
-use seawall_model::{FieldId, Fields, Method, RequestHead, ResponseHead};
+use seawall_model::{FieldId, Fields, Method, RequestHead, ResponseHead, date};
 
 use super::{EdgeTtl, Life, Plan, Times, Vary, VaryRefused};
 use crate::directives::{RequestDirectives, ResponseDirectives};
+use crate::fields;
 use crate::head::Head;
 use crate::policy::Advice;
-use crate::{date, fields};
 
 /// A response, and what it answers.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,9 @@ mod suite_rest;
 mod updates;
 mod use_of;
 
-use seawall_model::{Method, RequestHead, ResponseHead};
+use seawall_model::{Method, RequestHead, ResponseHead, date};
 
 use super::*;
-use crate::date;
-
 /// When the origin answers, here. The wire has whole seconds only.
 pub(super) const NOW: Time = Time(1_790_000_000_000);
 

@@ -1,11 +1,11 @@
 //! What a 304 or the answer to a HEAD makes of a stored response (RFC 9111 §3.2, §4.3.4, §4.3.5).
 
-use seawall_model::{Fields, ResponseHead};
+use seawall_model::{Fields, ResponseHead, date};
 
 use super::condition::is_weakly;
 use super::storing::{Answer, Kept, is_storable, keep_of};
+use crate::fields;
 use crate::head::Head;
-use crate::{date, fields};
 
 /// What came of validating.
 #[derive(Clone, Debug)]

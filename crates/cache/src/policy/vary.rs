@@ -33,6 +33,9 @@ impl Vary {
     /// [`VaryRefused`] where no later request can select it.
     pub fn of(fields: &Fields) -> Result<Self, VaryRefused> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
+        if !fields::has(fields, b"vary") {
+            return Ok(Self::default());
+        }
         for name in fields::members(fields, b"vary") {
             if name == b"*" {
                 return Err(VaryRefused::Anything);

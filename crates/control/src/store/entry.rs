@@ -1,5 +1,6 @@
 //! An entry of the log: what happened, who did it and why, and the hash that ties it to the one before.
 
+use seawall_model::Purged;
 use seawall_model::tempo::{Kind, Share};
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +150,19 @@ pub enum Body {
     KillSet(KillSwitch),
     /// It was taken back before its time.
     KillCleared(Scope),
+    /// Something was purged of what edges keep of a zone's responses.
+    Purged {
+        /// Its place among those that stand: the latest few hundred do.
+        slot: u16,
+        /// The number of the entry whose place it took; 0 for none.
+        before: u64,
+        /// The zone.
+        zone: String,
+        /// What of it.
+        what: Vec<Purged>,
+        /// It becomes stale, and does not go.
+        soft: bool,
+    },
     /// A file was imported.
     FileImported {
         /// Its path, as it was given.
@@ -185,6 +199,9 @@ pub enum Body {
         keys: LocationKeys,
         /// Its architecture, as `x86_64`.
         architecture: String,
+        /// Its owner wants changes to begin there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        canary: bool,
     },
     /// A location is one of ours no more.
     LocationLeft {
@@ -354,6 +371,7 @@ impl Body {
             Self::Unpinned { .. } => "unpinned",
             Self::KillSet(_) => "kill_set",
             Self::KillCleared(_) => "kill_cleared",
+            Self::Purged { .. } => "purged",
             Self::FileImported { .. } => "file_imported",
             Self::TokenMade { .. } => "token_made",
             Self::TokenRevoked { .. } => "token_revoked",
@@ -378,7 +396,7 @@ impl Body {
         }
     }
 
-    /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `import` (the path), `token`,
+    /// What it does to those that stand. Topics are `pin` (key: the chain), `kill` ([`Scope::key`]), `purge` (its slot), `import` (the path), `token`,
     /// `location`, `here` and `drain` (names), `barred` (the hash of the key), and `restore` (its only key is `log`).
     pub fn stands(&self) -> Option<Stands> {
         Some(match self {
@@ -386,6 +404,7 @@ impl Body {
             Self::Unpinned { chain } => Stands::Clear("pin", chain.to_string()),
             Self::KillSet(switch) => Stands::Set("kill", switch.scope.key()),
             Self::KillCleared(scope) => Stands::Clear("kill", scope.key()),
+            Self::Purged { slot, .. } => Stands::Set("purge", format!("{slot:03}")),
             Self::FileImported { path, .. } => Stands::Set("import", path.clone()),
             Self::TokenMade { name, .. } => Stands::Set("token", name.clone()),
             Self::TokenRevoked { name } => Stands::Clear("token", name.clone()),

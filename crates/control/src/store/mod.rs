@@ -4,7 +4,8 @@
 //! entries are there, with what is derived of them, or none. Once [`ConfigStore::append`] has returned, a crash of the process
 //! or of the machine loses nothing of it.
 //!
-//! Documents lie beside the log by the hash of their content; the log names the hash. All else ([`Derived`]) can be made again
+//! Documents lie beside the log by the hash of their content; the log names the hash. So do the contents of files that documents name,
+//! whose hashes stand in those ([`crate::contents`]). All else ([`Derived`]) can be made again
 //! of the log alone: [`ConfigStore::rebuild`].
 //!
 //! Not here: whether a document is good (it was compiled before it came here), who may do what, time. Entries carry the time
@@ -21,6 +22,8 @@ mod work;
 mod transfer;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 pub use entry::{Body, Entry, KillSwitch, LocationKeys, Outcome, Scope, Subject};
 pub use error::{Conflict, StoreError};
@@ -40,10 +43,14 @@ pub const MOST_WHY: usize = 4 << 10;
 pub const MOST_BODY: usize = 1 << 20;
 /// Bytes of a document's text: what the edge reads at most.
 pub const MOST_DOCUMENT: usize = 16 << 20;
-/// Changes in one append: a version and a rollout for each of 100,000 zones, and some.
-pub const MOST_CHANGES: usize = 250_000;
+/// Changes in one append: a version, a rollout, a certificate and its key for each of 100,000 zones, and some.
+pub const MOST_CHANGES: usize = 450_000;
 /// Bytes of all documents of one append.
 pub const MOST_DOCUMENTS: usize = 256 << 20;
+/// Bytes of what is kept of a file: the largest list, and what encrypting adds.
+pub const MOST_CONTENT: usize = (64 << 20) + (1 << 10);
+/// Bytes of the contents of all files of one append.
+pub const MOST_CONTENTS: usize = (1 << 30) + (64 << 20);
 /// Rows that one query returns, whatever it asks for.
 pub const MOST_ROWS: usize = 10_000;
 
@@ -65,6 +72,8 @@ pub enum Expect {
 pub enum Change {
     /// A new version of the chain, with this canonical document (see [`crate::version::split`]).
     Document(Chain, String),
+    /// What is kept of a file that a document of the same append names. It makes no entry.
+    Content(Blob),
     /// A new version with the document of this earlier one: a rollback.
     Return(Chain, u64),
     /// A new version that is a tombstone: the zone is deleted, and [`Change::Restore`] brings it back.
@@ -89,6 +98,16 @@ pub enum Change {
     /// Anything else; [`Body::VersionCreated`], [`Body::RolloutStarted`] and [`Body::KillSet`] are refused here, since their
     /// numbers are the store's to give.
     Event(Body),
+}
+
+/// Bytes that are kept, shown by their hash alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Blob(pub Arc<[u8]>);
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blob({})", Hash::of(&self.0))
+    }
 }
 
 /// What one append does, all of it or nothing.
@@ -189,11 +208,17 @@ pub trait ConfigStore: Send {
     /// As [`ConfigStore::last`].
     fn version(&mut self, chain: &Chain, number: u64) -> Result<Option<Version>, StoreError>;
 
-    /// The document with this hash.
+    /// The document with this hash, with its files ([`crate::contents::files`]).
     ///
     /// # Errors
     /// As [`ConfigStore::last`]; [`StoreError::Corrupt`] if what is stored has another hash.
     fn document(&mut self, hash: &Hash) -> Result<Option<String>, StoreError>;
+
+    /// What is kept under this hash: the content of a file, or a document's text.
+    ///
+    /// # Errors
+    /// As [`ConfigStore::document`].
+    fn content(&mut self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The chain's versions with numbers below `before` (none: all), newest first, at most `limit`.
     ///
@@ -247,7 +272,7 @@ pub trait ConfigStore: Send {
     /// As [`ConfigStore::last`].
     fn stands(&mut self, topic: &str, key: &str) -> Result<Option<Entry>, StoreError>;
 
-    /// Walks the log and all documents. Takes time linear in both.
+    /// Walks the log, all documents and the contents of their files. Takes time linear in all.
     ///
     /// # Errors
     /// What the store cannot do now. A log that is not what it was is no error of the call: it is the answer.
@@ -259,12 +284,13 @@ pub trait ConfigStore: Send {
     /// As [`ConfigStore::last`].
     fn rebuild(&mut self) -> Result<(), StoreError>;
 
-    /// Takes in entries of another store's log as they are, behind its own last one, with documents that they name: for copies.
+    /// Takes in entries of another store's log as they are, behind its own last one, with documents that they name and what those
+    /// name: for copies.
     /// All of them are there then, or none.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if they do not follow its last entry, and as [`ConfigStore::append`].
-    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError>;
+    fn take_in(&mut self, entries: &[Entry], contents: &[Vec<u8>]) -> Result<(), StoreError>;
 
     /// All that is derived.
     ///

@@ -1,12 +1,12 @@
-//! Documents as stores keep them: packed, by the hash of what was packed.
+//! Documents and contents of files as stores keep them: packed, by the hash of what was packed.
 
-use super::MOST_DOCUMENT;
+use super::MOST_CONTENT;
 use crate::version::Hash;
 
-/// What a document is packed with: half the time of the default for a few hundredths more bytes.
+/// What all is packed with: half the time of the default for a few hundredths more bytes.
 const LEVEL: i32 = 1;
 
-/// A document, packed.
+/// A document or a content, packed.
 #[derive(Debug)]
 pub(super) struct Packed {
     pub hash: Hash,
@@ -15,7 +15,7 @@ pub(super) struct Packed {
     pub zstd: Vec<u8>,
 }
 
-/// What packs many documents with the same memory.
+/// What packs many of them with the same memory.
 pub(super) struct Packer(zstd::bulk::Compressor<'static>);
 
 impl Packer {
@@ -23,25 +23,30 @@ impl Packer {
         zstd::bulk::Compressor::new(LEVEL).map(Self)
     }
 
-    pub(super) fn pack(&mut self, text: &str) -> std::io::Result<Packed> {
+    pub(super) fn pack(&mut self, bytes: &[u8]) -> std::io::Result<Packed> {
         Ok(Packed {
-            hash: Hash::of(text.as_bytes()),
-            size: text.len() as u64,
-            zstd: self.0.compress(text.as_bytes())?,
+            hash: Hash::of(bytes),
+            size: bytes.len() as u64,
+            zstd: self.0.compress(bytes)?,
         })
     }
 }
 
-/// Unpacks a document; what is wrong with it otherwise, in words.
-pub(super) fn unpacked(wanted: &Hash, size: i64, packed: &[u8]) -> Result<String, String> {
-    let bad = |what: &str| format!("document {wanted} {what}");
+/// Unpacks it; what is wrong with it otherwise, in words.
+pub(super) fn unpacked(wanted: &Hash, size: i64, packed: &[u8]) -> Result<Vec<u8>, String> {
+    let bad = |what: &str| format!("{wanted} {what}");
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size > MOST_DOCUMENT {
-        return Err(bad("is larger than a document can be"));
+    if size > MOST_CONTENT {
+        return Err(bad("is larger than anything can be"));
     }
     let bytes = zstd::bulk::decompress(packed, size).map_err(|_| bad("cannot be unpacked"))?;
     if Hash::of(&bytes) != *wanted {
         return Err(bad("is not what was stored"));
     }
-    String::from_utf8(bytes).map_err(|_| bad("is no text"))
+    Ok(bytes)
+}
+
+/// A document's text.
+pub(super) fn text(wanted: &Hash, bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| format!("document {wanted} is no text"))
 }

@@ -12,8 +12,8 @@ use super::entry::{Body, Entry, Stands, Subject};
 use super::packed::{Packed, Packer};
 use super::rollout::{Rollout, State};
 use super::{
-    Append, Appended, Change, Conflict, Expect, MOST_BODY, MOST_CHANGES, MOST_DOCUMENT,
-    MOST_DOCUMENTS, MOST_WHO, MOST_WHY, StoreError,
+    Append, Appended, Blob, Change, Conflict, Expect, MOST_BODY, MOST_CHANGES, MOST_CONTENT,
+    MOST_CONTENTS, MOST_DOCUMENT, MOST_DOCUMENTS, MOST_WHO, MOST_WHY, StoreError,
 };
 use crate::version::{Chain, Hash, Version};
 
@@ -58,7 +58,7 @@ impl Needs {
                 self.keys.insert(chain.to_string());
                 self.versions.extend(from.map(|from| (chain.clone(), from)));
             }
-            Change::Approve(_) => {}
+            Change::Content(_) | Change::Approve(_) => {}
             Change::Kill(switch) => {
                 let subject = Subject::Kill(switch.scope.clone());
                 self.keys.insert(subject.key());
@@ -106,7 +106,7 @@ pub(super) struct Work {
     known: Known,
     /// The log's new entries.
     pub entries: Vec<Entry>,
-    /// Documents, which may be there already.
+    /// Documents and contents of files, which may be there already.
     pub documents: Vec<Packed>,
     /// New versions.
     pub versions: Vec<Version>,
@@ -123,7 +123,7 @@ fn refused<T>(what: impl Into<String>) -> Result<T, StoreError> {
 }
 
 fn packing(error: std::io::Error) -> StoreError {
-    StoreError::Refused(format!("the document cannot be packed: {error}"))
+    StoreError::Refused(format!("a document or a file cannot be packed: {error}"))
 }
 
 /// What can be refused without looking at the store.
@@ -144,18 +144,30 @@ pub(super) fn bounded(append: &Append) -> Result<(), StoreError> {
     for (what, text) in [("who", &append.who), ("why", &append.why)] {
         without_nul(what, text)?;
     }
-    let mut total = 0_usize;
+    let (mut total, mut of_files) = (0_usize, 0_usize);
     for change in &append.changes {
-        let Change::Document(chain, text) = change else {
-            continue;
-        };
-        if text.len() > MOST_DOCUMENT {
-            return refused(format!(
-                "the document of {chain} has {} bytes; at most {MOST_DOCUMENT}",
-                text.len()
-            ));
+        match change {
+            Change::Document(chain, text) if text.len() > MOST_DOCUMENT => {
+                return refused(format!(
+                    "the document of {chain} has {} bytes; at most {MOST_DOCUMENT}",
+                    text.len()
+                ));
+            }
+            Change::Content(Blob(bytes)) if bytes.len() > MOST_CONTENT => {
+                return refused(format!(
+                    "a file has {} bytes; at most {MOST_CONTENT}",
+                    bytes.len()
+                ));
+            }
+            Change::Document(_, text) => total = total.saturating_add(text.len()),
+            Change::Content(Blob(bytes)) => of_files = of_files.saturating_add(bytes.len()),
+            _ => {}
         }
-        total = total.saturating_add(text.len());
+    }
+    if of_files > MOST_CONTENTS {
+        return refused(format!(
+            "the files have {of_files} bytes together; at most {MOST_CONTENTS} in one append: send documents in parts"
+        ));
     }
     if total > MOST_DOCUMENTS {
         return refused(format!(
@@ -289,7 +301,7 @@ impl Work {
     pub(super) fn taken_in(
         known: Known,
         entries: &[Entry],
-        documents: &[String],
+        documents: &[Vec<u8>],
     ) -> Result<Self, StoreError> {
         let (mut seq, mut hash) = known.last;
         for entry in entries {
@@ -302,8 +314,8 @@ impl Work {
         }
         let mut work = Self::derived_of(known, entries)?;
         let mut packer = Packer::new().map_err(packing)?;
-        for text in documents {
-            work.documents.push(packer.pack(text).map_err(packing)?);
+        for bytes in documents {
+            work.documents.push(packer.pack(bytes).map_err(packing)?);
         }
         work.entries = entries.to_vec();
         work.known.last = (seq, hash);
@@ -345,10 +357,15 @@ impl Work {
     fn bodies(&mut self, packer: &mut Packer, change: &Change) -> Result<Vec<Body>, StoreError> {
         let body = match change {
             Change::Document(chain, text) => {
-                let packed = packer.pack(text).map_err(packing)?;
+                let packed = packer.pack(text.as_bytes()).map_err(packing)?;
                 let hash = packed.hash;
                 self.documents.push(packed);
                 self.next(chain, hash, false, None)
+            }
+            Change::Content(Blob(bytes)) => {
+                let packed = packer.pack(bytes).map_err(packing)?;
+                self.documents.push(packed);
+                return Ok(Vec::new());
             }
             Change::Return(chain, to) => match self.version(chain, *to) {
                 Some(of) if !of.tombstone => self.next(chain, of.hash, false, Some(*to)),

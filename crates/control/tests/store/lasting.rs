@@ -253,6 +253,7 @@ pub fn filled(store: &mut dyn ConfigStore) {
             key: Hash::of(b"k"),
             keys: LocationKeys::default(),
             architecture: "x86_64".into(),
+            canary: name == "b",
         })
     };
     let token = Body::TokenMade {

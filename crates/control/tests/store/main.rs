@@ -13,6 +13,7 @@
 mod child;
 mod database;
 mod embedded;
+mod files;
 mod folder;
 mod lasting;
 mod properties;
@@ -79,6 +80,9 @@ macro_rules! properties_of_a_store {
                 all_that_is_derived_can_be_made_again_of_the_log
                 the_log_outlives_its_reader
                 all_of_it_can_be_brought_into_another_store;
+            files:
+                contents_of_files_are_kept_with_their_documents
+                a_file_that_is_missing_is_found_where_its_document_is;
         }
     };
 }

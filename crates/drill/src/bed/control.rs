@@ -123,3 +123,37 @@ impl Control {
         Ok(())
     }
 }
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Whoever is not waited for stays in the table of processes.
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn whoever_ends_with_a_bed_is_not_left_in_the_table_of_processes() {
+        let none = SocketAddr::from(([127, 0, 0, 1], 0));
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let entry = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(entry.exists());
+        let control = Control {
+            child: RefCell::new(Some(child)),
+            folder: PathBuf::new(),
+            api: RefCell::new(Api {
+                address: none,
+                token: String::new(),
+            }),
+            edges: Cell::new(none),
+            nth: Cell::new(0),
+        };
+        drop(control);
+        assert!(!entry.exists(), "dead, and not waited for");
+    }
+}

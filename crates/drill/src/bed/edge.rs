@@ -152,3 +152,31 @@ impl Edge {
         }
     }
 }
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // Whoever is not waited for stays in the table of processes. What it started is not ours to wait for: the guardian ends it.
+        if let Some(mut child) = self.child.borrow_mut().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn whoever_ends_with_a_bed_is_not_left_in_the_table_of_processes() {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let entry = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(entry.exists());
+        let edge = Edge::new(Path::new("/nowhere"), "test-1");
+        *edge.child.borrow_mut() = Some(child);
+        drop(edge);
+        assert!(!entry.exists(), "dead, and not waited for");
+    }
+}

@@ -1,6 +1,7 @@
 //! Changes that somebody makes in good faith, and that are bad.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use super::Found;
 use crate::bed::Bed;
@@ -13,8 +14,41 @@ const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|
 const RULES: usize = 100;
 const CONDITIONS: usize = 38;
 
+/// How long control may take to answer.
+const ANSWERS: Duration = Duration::from_secs(2);
+
 /// O1.
 pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
+    let slowest = Cell::new(Duration::ZERO);
+    let mut found = tokio::select! {
+        found = bring(bed) => found?,
+        () = asks_control(bed, &slowest) => Found::default(),
+    };
+    found.claim(
+        format!(
+            "control answers within two seconds all along: {:?} at most",
+            slowest.get()
+        ),
+        slowest.get() <= ANSWERS,
+    );
+    Ok(found)
+}
+
+/// Asks control for its status, twice a second; keeps how long it took at most.
+async fn asks_control(bed: &Bed, slowest: &Cell<Duration>) {
+    loop {
+        let asked = Instant::now();
+        let answer = bed.api().ask("GET", "/status", "").await;
+        let took = match answer {
+            Ok(answer) if answer.status == 200 => asked.elapsed(),
+            _ => Duration::MAX,
+        };
+        slowest.set(slowest.get().max(took));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn bring(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
     let old = bed.site.shop(&watching("http.request.uri.query", OF_2019));
     bed.timeline
@@ -44,11 +78,6 @@ pub async fn costly_rules(bed: &Bed) -> Result<Found, Void> {
         .await?;
     found.reverts = standing.ended != Some(true);
     bed.tempo_time(Duration::from_secs(60)).await;
-    let api = bed.api();
-    let asked = api.ask("GET", "/status", "");
-    let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
-    let answers = matches!(asked, Ok(Ok(answer)) if answer.status == 200);
-    found.claim("control answers within two seconds all along", answers);
     Ok(found)
 }
 

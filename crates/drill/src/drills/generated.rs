@@ -140,8 +140,8 @@ async fn waits(bed: &Bed, rows: &[String], what: &str) -> Result<Found, Void> {
     let document = bed.site.platform(rows);
     bed.timeline.note(Kind::Fault, what);
     let rollout = bed.api().applied(&document).await?;
-    // As long as the first two of its steps would be.
-    bed.tempo_time(Duration::from_secs(420)).await;
+    // The first of its steps would be over by then.
+    bed.tempo_time(Duration::from_secs(200)).await;
     let standing = bed.api().rollout(rollout).await;
     let why = standing.as_ref().map(|one| one.why.clone());
     let held = standing

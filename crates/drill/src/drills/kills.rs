@@ -5,30 +5,46 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Found;
-use crate::bed::{Bed, Edge};
+use crate::bed::{Bed, Edge, LOCATIONS};
 use crate::error::Void;
+use crate::fault::BUG;
 use crate::timeline::Kind;
 
-/// The stages that have something to do in the bed's zones.
-const STAGES: [&str; 7] = [
-    "lists",
-    "ddos",
-    "hotlink",
-    "transform",
-    "rules",
-    "body",
-    "hygiene",
-];
 /// From a switch to everywhere, in tempo time.
 const EVERYWHERE: Duration = Duration::from_secs(180);
 
-/// O11.
+/// O11: each stage that there is, as an edge tells them.
 pub async fn every_stage(bed: &Bed) -> Result<Found, Void> {
     let mut found = Found::default();
-    for stage in STAGES {
+    let state = match bed.edges.first() {
+        Some(edge) => Edge::state(edge.admin.get()).await,
+        None => Value::Null,
+    };
+    let stages = state.get("stages").and_then(Value::as_array);
+    let names = stages
+        .into_iter()
+        .flatten()
+        .filter_map(|stage| stage.get("name")?.as_str());
+    // The bed's own bug is no stage of Seawall's.
+    let stages: Vec<&str> = names.filter(|name| *name != BUG).collect();
+    if stages.is_empty() {
+        return Err(Void::NotInjected("no edge tells its stages".into()));
+    }
+    for stage in stages {
+        if !has_work(&state, stage) {
+            let said = format!("no zone of the bed has something for {stage} to do");
+            bed.timeline.note(Kind::Note, said);
+        }
         one(bed, stage, &mut found).await?;
     }
     Ok(found)
+}
+
+/// Whether a stage has something to do in a zone, by what an edge tells.
+fn has_work(state: &Value, stage: &str) -> bool {
+    let zones = state.get("zones").and_then(Value::as_object);
+    let mut zones = zones.into_iter().flat_map(|zones| zones.values());
+    zones.any(|zone| zone.pointer(&format!("/stages/{stage}")).is_some())
 }
 
 /// One of them.
@@ -53,7 +69,7 @@ async fn one(bed: &Bed, stage: &str, found: &mut Found) -> Result<(), Void> {
     let (first, last) = spreads(bed, stage, true, due).await;
     found.claim(
         format!("the switch on {stage} comes to one location first, then to all"),
-        first == ["canary-1"] && last,
+        first == [LOCATIONS[0].0] && last,
     );
     let took = (bed.timeline.now() - began) * u64::from(bed.setting.speed) / 1_000;
     bed.timeline.note(

@@ -7,12 +7,18 @@ use serde_json::Value;
 use super::Found;
 use crate::bed::{Bed, Edge};
 use crate::error::Void;
+use crate::fault::BUG;
 use crate::site::{VICTIM, waking};
 use crate::timeline::Kind;
 
 /// O14: each request for a rare path panics.
 pub async fn panics(bed: &Bed) -> Result<Found, Void> {
-    wakes(bed, "drill:panic", "each request for a rare path panics").await
+    let mut found = wakes(bed, "drill:panic", "each request for a rare path panics").await?;
+    found.claim(
+        "a stage that panics for three networks is left out for a while",
+        bed.counted_of_bug(&["breakers_opened"]).await > Some(0),
+    );
+    Ok(found)
 }
 
 /// O14: each of them burns all the fuel that there is.
@@ -52,6 +58,9 @@ pub async fn eats(bed: &Bed) -> Result<Found, Void> {
     Ok(found)
 }
 
+/// How long memory is eaten, at any speed.
+const EATS: Duration = Duration::from_secs(30);
+
 std::thread_local! {
     /// The most that a worker held, in bytes.
     static MOST: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
@@ -64,9 +73,53 @@ fn resident(pid: i32) -> Option<u64> {
     Some(pages * 4_096)
 }
 
-/// O14, apart: an endless loop.
+/// Two threads that hang, each of them seen after three seconds, and what it takes to start the next worker, on a busy machine.
+const MOST_LOST: Duration = Duration::from_secs(10);
+/// How long requests that never end are made, at any speed: what bounds a machine is not divided.
+const SPINS: Duration = Duration::from_secs(20);
+/// The stage of the victim that a version in quarantine has not.
+const OPTIONAL: &str = "hotlink";
+/// From the last of them that somebody lost by to the end, at least.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// O14, apart: an endless loop that no fuel meters. It costs more than what counts as contained; what is claimed is that it ends by
+/// itself, and how soon.
 pub async fn spins(bed: &Bed) -> Result<Found, Void> {
-    wakes(bed, "drill:spin", "each request for a rare path never ends").await
+    let mut found = Found::default();
+    bed.brings_everywhere(&bed.site.shop(&waking("drill:spin")))
+        .await?;
+    bed.timeline
+        .note(Kind::Fault, "each request for a rare path never ends");
+    // It is the youngest good version by then: in quarantine it stays, without its optional stages.
+    bed.shared.mood.borrow_mut().without.insert(OPTIONAL.into());
+    bed.shared.mood.borrow_mut().rare = true;
+    let all_say = |words: &str| bed.edges.iter().all(|edge| edge.said().contains(words));
+    let hung = bed.until(SPINS, || all_say("does not move")).await;
+    let ended = bed.until(SPINS, || all_say("is in quarantine")).await;
+    if ended {
+        let said = "its version is in quarantine everywhere: its optional stages are off";
+        bed.timeline.note(Kind::Detected, said);
+    }
+    tokio::time::sleep(SPINS).await;
+    bed.shared.mood.borrow_mut().rare = false;
+    if !hung && bed.nobody_saw_it() {
+        return Err(Void::NotInjected(
+            "nothing hung: no edge has the bug".into(),
+        ));
+    }
+    found.claim("the version that hangs is put into quarantine", ended);
+    let ledger = bed.shared.ledger.borrow();
+    let longest = ledger.dark_ms().map(|(_, ms)| ms).max().unwrap_or(0);
+    found.claim(
+        format!("no location gave no right answer for longer than {MOST_LOST:?}"),
+        u128::from(longest) <= MOST_LOST.as_millis(),
+    );
+    let since = bed.shared.now() - ledger.last_bad.unwrap_or(0);
+    found.claim(
+        "then all is right, though requests for that path go on",
+        u128::from(since) >= QUIET.as_millis(),
+    );
+    Ok(found)
 }
 
 /// O17: what every check lets pass, and what crashes later.
@@ -104,7 +157,14 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     bed.brings_everywhere(&bed.site.shop(&waking(bug))).await?;
     bed.timeline.note(Kind::Fault, what);
     bed.shared.mood.borrow_mut().rare = true;
-    bed.tempo_time(Duration::from_secs(260)).await;
+    // How fast memory is eaten does not depend on the speed: four workers in each location are replaced in that time.
+    let least = if bug == "drill:eat" {
+        EATS
+    } else {
+        Duration::ZERO
+    };
+    let lasts = bed.tempo().scaled(Duration::from_secs(260)).max(least);
+    tokio::time::sleep(lasts).await;
     bed.shared.mood.borrow_mut().rare = false;
     // Memory that is eaten is nothing that a stage counts: that drill looks at memory.
     if bug != "drill:eat" && !bed.met_its_bug().await {
@@ -121,21 +181,25 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
 }
 
 impl Bed {
-    /// Whether the stage with the bug is there, and has failed somewhere: by its own counts, or because somebody was answered badly.
-    async fn met_its_bug(&self) -> bool {
+    /// The most that the stage with the bug has counted of something in one location; none where no location has it.
+    async fn counted_of_bug(&self, what: &[&str]) -> Option<u64> {
+        let mut most = None;
         for edge in &self.edges {
-            let admin = edge.admin.get();
-            let state = Edge::state(admin).await;
+            let state = Edge::state(edge.admin.get()).await;
             let stages = state.get("stages").and_then(Value::as_array);
-            let is_it = |stage: &&Value| stage.get("name").and_then(Value::as_str) == Some("drill");
+            let is_it = |stage: &&Value| stage.get("name").and_then(Value::as_str) == Some(BUG);
             let Some(stage) = stages.and_then(|stages| stages.iter().find(is_it)) else {
                 continue;
             };
-            let count = |name: &str| stage.get(name).and_then(Value::as_u64).unwrap_or(0);
-            if count("faults") + count("spent") > 0 || !self.nobody_saw_it() {
-                return true;
-            }
+            let counts = what.iter().filter_map(|name| stage.get(name)?.as_u64());
+            most = most.max(Some(counts.sum()));
         }
-        false
+        most
+    }
+
+    /// Whether the stage with the bug is there, and has failed somewhere: by its own counts, or because somebody was answered badly.
+    async fn met_its_bug(&self) -> bool {
+        let failed = self.counted_of_bug(&["faults", "spent"]).await;
+        failed.is_some_and(|count| count > 0 || !self.nobody_saw_it())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Found;
-use crate::bed::Bed;
+use crate::bed::{Bed, COMES_UP};
 use crate::error::Void;
 use crate::http;
 use crate::site::waking;
@@ -15,6 +15,12 @@ use crate::timeline::Kind;
 
 /// The location that is started anew.
 const RESTARTED: usize = 11;
+/// Who does not answer for so long hangs.
+const HANGS: Duration = Duration::from_millis(700);
+/// A manifest is signed anew within this time, though nothing is new.
+const SIGNS: Duration = Duration::from_secs(90);
+/// On a busy machine so much later.
+const LATE: Duration = Duration::from_secs(10);
 /// So many requests a second a client in a loop makes, at least, to be one.
 const LOOP: u64 = 200;
 
@@ -85,6 +91,13 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     if !signal(libc::SIGSTOP) {
         return Err(Void::NotInjected("control could not be stopped".into()));
     }
+    let api = bed.api();
+    let asked = api.ask("GET", "/status", "");
+    if tokio::time::timeout(HANGS, asked).await.is_ok() {
+        return Err(Void::NotInjected(
+            "control answers though it was stopped".into(),
+        ));
+    }
     bed.tempo_time(Duration::from_secs(30)).await;
     for _ in 0..20 {
         signal(libc::SIGCONT);
@@ -107,6 +120,9 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
     let log = bed.folder.join("control-without.log");
     bed.control.spawn(&setting, &log)?;
     bed.tempo_time(Duration::from_secs(120)).await;
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let told = bed.until(COMES_UP, || said().contains("store")).await;
+    found.claim("control without its store says so", told);
     bed.control.kill();
     fs::remove_dir(store("")).map_err(Void::at("in place of the store"))?;
     for name in names {
@@ -142,6 +158,13 @@ pub async fn keys_are_changed(bed: &Bed) -> Result<Found, Void> {
     let shown = bed.keys(&["keys", "show"]).await?;
     let mut online = shown.lines().filter_map(|line| line.strip_prefix("online"));
     let used = online.next_back().unwrap_or_default().trim().to_owned();
+    let manifest = bed.control.data().join("published/manifest");
+    let signs = || fs::read_to_string(&manifest).is_ok_and(|text| text.contains(&used));
+    if used.is_empty() || !bed.until(bed.tempo().scaled(SIGNS) + LATE, signs).await {
+        return Err(Void::NotInjected(
+            "control does not sign with its newest key: revoking it would be nothing".into(),
+        ));
+    }
     bed.timeline
         .note(Kind::Fault, "the key in use is revoked, as one that is old");
     bed.keys(&["keys", "revoke", &used]).await?;

@@ -63,6 +63,25 @@ pub const CASES: &[Case] = &[
              strip_prefix = '/api'\nadd_prefix = '/v2'\nquery = 'a=b'\n\
              [[zone.rule]]\nwhen = 'http.request.uri.path contains \"v2\"'\naction = 'rewrite'\nstrip_prefix = '/v2'\n\
              [[zone.rule]]\nwhen = 'http.host ne \"\"'\naction = 'header'\nset = { x-host = 'some' }\nremove = ['cookie']",
+            "rules = { mode = '{mode}' }\n\
+             [[zone.rule]]\nwhen = 'http.request.uri.path wildcard \"/admin*\"'\naction = 'block'\n\
+             [[zone.rule]]\nwhen = 'lower(http.cookie) contains \"session\"'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'any(url_decode(http.request.uri.args.values[*], \"r\")[*] contains \"select\")'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'any(http.request.headers.values[*] matches \"[0-9]{9}\")'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'http.request.method eq \"PUT\" and ip.src in {192.0.2.0/24 2001:db8::/32}'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'starts_with(http.request.uri.path, \"/a\") or ends_with(http.request.uri.path, \".php\")'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'http.request.full_uri contains \"//\" and not ssl'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'len(http.request.cookies.names) gt 5'\naction = 'log'\n\
+             [[zone.rule]]\nwhen = 'has_key(http.request.headers, \"x-many\")'\naction = 'log'",
+        ],
+    },
+    Case {
+        stage: "rate",
+        documents: &[
+            "rate = { mode = '{mode}' }\n[[zone.rate_limit]]\nrequests = 2\nper = '1h'\n\
+             when = 'http.request.uri.path contains \"admin\" or lower(http.cookie) contains \"a\"'",
+            "rate = { mode = '{mode}' }\n[[zone.rate_limit]]\nrequests = 100\nper = '1s'\naction = 'log'\n\
+             by = ['http.request.headers[\"x-many\"][0]', 'lower(http.cookie)', 'http.request.full_uri', 'ip.src']",
         ],
     },
     Case {
@@ -71,6 +90,16 @@ pub const CASES: &[Case] = &[
             "max_body = '100B'\nbody = { mode = '{mode}' }",
             "[zone.body]\nmode = '{mode}'\ncontent_types = ['application/json', 'text/*']",
             "max_body = '1MiB'\n[zone.body]\nmode = '{mode}'\njson_depth = 3",
+        ],
+    },
+    Case {
+        stage: "waf",
+        documents: &[
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'",
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'\nresponses = true\nlonger = 'pass'\nbody_limit = '1KiB'\n\
+             debug_header = ['192.0.2.0/24']",
+            "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'\nthreshold = 1\nbody_limit = '0B'\n\
+             [[zone.waf.exception]]\nrules = ['3']\npaths = ['/api*']",
         ],
     },
     Case {

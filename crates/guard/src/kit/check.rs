@@ -94,9 +94,14 @@ impl Bench<'_> {
         if let Some(text) = texts.find(|text| !sentence(text)) {
             self.tell(format!("{text:?} is no sentence"));
         }
-        // Half a millisecond for each head is what all stages together may well cost.
-        if def.budget.fuel == 0 || def.budget.fuel > 500_000 {
-            self.tell("its budget is not between 1 and 500000".into());
+        // Half a millisecond for each head is what all stages together may well cost; thirty, what one may that looks into bodies
+        // as a whole, and refuses who makes it dearer.
+        let most = match (def.budget.body, def.on_spent) {
+            (1.., OnSpent::Deny) => 30_000_000,
+            _ => 500_000,
+        };
+        if def.budget.fuel == 0 || def.budget.fuel > most {
+            self.tell(format!("its budget is not between 1 and {most}"));
         }
     }
 
@@ -392,6 +397,7 @@ fn built(def: &'static StageDef, document: &Document, problems: &mut Vec<String>
         stages: &[def],
         lists: &lists,
         bounds: &bounds,
+        files: &super::Samples,
         https_port: 8443,
         states: &states,
     };

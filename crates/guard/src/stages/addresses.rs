@@ -40,8 +40,17 @@ impl Addresses {
                 ListRef::Named(name) => match input.lists.get(name) {
                     Some(set) => lists.push((Arc::from(name.as_str()), set.clone())),
                     None => {
-                        let what = format!("{} is no list", quote(name));
-                        let help = "write the section [lists.<name>], or a network";
+                        let (what, help) = match input.lists.list(name) {
+                            Some(_) => (
+                                "is no list of addresses",
+                                "name one that has `ips` or `file`, or a network",
+                            ),
+                            None => (
+                                "is no list",
+                                "write the section [lists.<name>], or a network",
+                            ),
+                        };
+                        let what = format!("{} {what}", quote(name));
                         input.problem(&format!("{key}[{nth}]"), Wrong::new(what, help));
                     }
                 },

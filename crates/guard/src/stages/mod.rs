@@ -9,7 +9,9 @@ mod json;
 pub mod lists;
 pub mod maintenance;
 #[cfg(test)]
-mod places;
+pub(crate) mod places;
+pub mod rate;
 pub mod rules;
 mod targets;
 pub mod transform;
+pub mod waf;

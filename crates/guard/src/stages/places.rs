@@ -15,31 +15,31 @@ use crate::trail::Trail;
 use crate::verdict::Refusal;
 
 /// A zone that has one stage.
-pub(super) struct Place {
-    pub(super) guard: Guard,
-    pub(super) problems: Vec<String>,
-    pub(super) now: u64,
-    pub(super) https: bool,
+pub(crate) struct Place {
+    pub(crate) guard: Guard,
+    pub(crate) problems: Vec<String>,
+    pub(crate) now: u64,
+    pub(crate) https: bool,
     conn: ConnFacts,
 }
 
 /// Fields, as names and values.
-pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 impl Place {
     /// What `text` says of the zone, which has no problems.
-    pub(super) fn of(def: &'static StageDef, text: &str) -> Self {
+    pub(crate) fn of(def: &'static StageDef, text: &str) -> Self {
         let place = Self::made(def, text, true);
         assert_eq!(place.problems, Vec::<String>::new());
         place
     }
 
     /// The same, where the lists of the document could not be had.
-    pub(super) fn without_lists(def: &'static StageDef, text: &str) -> Self {
+    pub(crate) fn without_lists(def: &'static StageDef, text: &str) -> Self {
         Self::made(def, text, false)
     }
 
-    pub(super) fn made(def: &'static StageDef, text: &str, with_lists: bool) -> Self {
+    pub(crate) fn made(def: &'static StageDef, text: &str, with_lists: bool) -> Self {
         let document = kit::document(text).unwrap();
         let lists = match with_lists {
             true => kit::lists(&document),
@@ -49,6 +49,7 @@ impl Place {
             stages: &[def],
             lists: &lists,
             bounds: &Bounds::default(),
+            files: &kit::Samples,
             https_port: 443,
             states: &Arc::new(States::new([def.name], 10_000)),
         };
@@ -70,15 +71,15 @@ impl Place {
         }
     }
 
-    pub(super) fn is_unguarded(&self) -> bool {
+    pub(crate) fn is_unguarded(&self) -> bool {
         self.guard.stages().next().is_none()
     }
 
-    pub(super) fn modes(&self) -> Vec<(&'static str, StageMode)> {
+    pub(crate) fn modes(&self) -> Vec<(&'static str, StageMode)> {
         self.guard.stages().collect()
     }
 
-    pub(super) fn subject(&self, client: &str) -> Subject<'_> {
+    pub(crate) fn subject(&self, client: &str) -> Subject<'_> {
         Subject {
             conn: &self.conn,
             client: client.parse().unwrap(),
@@ -89,16 +90,16 @@ impl Place {
     }
 
     /// What is told of a plain request of this client, with the status if it was refused.
-    pub(super) fn asked_by(&self, client: &str) -> String {
+    pub(crate) fn asked_by(&self, client: &str) -> String {
         self.asked_from(client, "GET", "/", &[]).0
     }
 
-    pub(super) fn asked(&self, method: &str, target: &str, fields: Pairs<'_>) -> (String, String) {
+    pub(crate) fn asked(&self, method: &str, target: &str, fields: Pairs<'_>) -> (String, String) {
         self.asked_from("192.0.2.1", method, target, fields)
     }
 
     /// What is told, and what the origin would get: the target, then the fields.
-    pub(super) fn asked_from(
+    pub(crate) fn asked_from(
         &self,
         client: &str,
         method: &str,
@@ -123,7 +124,7 @@ impl Place {
         (told + &stages, sent)
     }
 
-    pub(super) fn refused(&self, client: &str, method: &str, target: &str) -> Option<Refusal> {
+    pub(crate) fn refused(&self, client: &str, method: &str, target: &str) -> Option<Refusal> {
         let mut head = kit::request(method, target.as_bytes(), &[] as Pairs<'_>);
         let mut trail = Trail::default();
         let judged = self
@@ -133,7 +134,7 @@ impl Place {
     }
 
     /// What is told of a response, and its fields as the client gets them.
-    pub(super) fn answered(
+    pub(crate) fn answered(
         &self,
         client: &str,
         status: u16,
@@ -157,7 +158,7 @@ impl Place {
     }
 
     /// What is told of a request with this body, which comes in pieces of so many bytes.
-    pub(super) fn sent(
+    pub(crate) fn sent(
         &self,
         fields: Pairs<'_>,
         length: Option<u64>,

@@ -7,15 +7,15 @@ mod going;
 
 use std::sync::Arc;
 
-use seawall_model::document::{Rule, RuleAction, SkipSet};
+use seawall_model::document::{Rule, RuleAction, SkipSet, StageMode};
 use seawall_model::{Fuel, RequestView, Spent, Wrong};
-use seawall_rules::{Error, Expression};
+use seawall_rules::{Error, Expression, Set};
 
 use super::transform;
 use crate::assemble::ZoneInput;
 use crate::edits::HeadEdit;
 use crate::stage::{
-    Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Stage, StageDef, Transform,
+    Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Sieve, Stage, StageDef, Transform,
 };
 use crate::verdict::{Reason, Transformed, Verdict};
 use going::{Redirect, Rewrite};
@@ -72,13 +72,13 @@ pub static DEF: StageDef = StageDef {
 
 /// A rule that judges.
 struct Judging {
-    when: Expression,
+    when: Arc<Expression>,
     verdict: Verdict,
 }
 
 /// A rule that edits fields.
 struct Header {
-    when: Expression,
+    when: Arc<Expression>,
     edit: Arc<HeadEdit>,
     reason: Reason,
 }
@@ -91,6 +91,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
         seams.threshold = Some(zone.rule_stage.threshold);
     }
     let mut wrongs = Vec::new();
+    let mut conditions = Vec::new();
     // Of those that a bound of all patterns is too small for only the first one is told, and how many more there are.
     let mut one_of_many = None;
     let mut more = 0_usize;
@@ -101,6 +102,11 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
                     Some(name) => name.as_str().into(),
                     None => format!("#{}", nth + 1).into(),
                 };
+                if rule.mode == StageMode::Off {
+                    continue;
+                }
+                let when = Arc::new(when);
+                conditions.push(when.clone());
                 let seam = part(when, &rule.action, &name);
                 seams.parts.push((seam, rule.mode, Some(name)));
             }
@@ -124,10 +130,32 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
     for (nth, wrong) in wrongs {
         input.problem(&format!("rule[{nth}].when"), wrong);
     }
+    if conditions.len() >= LEAST_SIFTED {
+        let set = Set::new(conditions.iter().map(AsRef::as_ref));
+        let sieve = Seam::Sieve(Box::new(Together(set)), conditions.len());
+        let part = (sieve, StageMode::Enforce, Some(TOGETHER.into()));
+        seams.parts.insert(0, part);
+    }
     seams
 }
 
-fn part(when: Expression, action: &RuleAction, name: &Arc<str>) -> Seam {
+/// Fewer rules are asked one by one at once.
+const LEAST_SIFTED: usize = 8;
+/// Under which name the breaker of [`Together`] stands.
+const TOGETHER: &str = "all rules together";
+
+/// The conditions of all rules, asked together: nearly all rules fit nearly no request.
+struct Together(Set);
+
+impl Sieve for Together {
+    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Vec<u32>, Spent> {
+        let mut fitting = Vec::new();
+        self.0.fitting(request, fuel, &mut fitting)?;
+        Ok(fitting)
+    }
+}
+
+fn part(when: Arc<Expression>, action: &RuleAction, name: &Arc<str>) -> Seam {
     let reason = Reason::about(action.word(), name.clone());
     let verdict = match action {
         RuleAction::Log => Verdict::Note(reason),
@@ -182,7 +210,7 @@ fn part(when: Expression, action: &RuleAction, name: &Arc<str>) -> Seam {
 
 /// What is wrong with a condition: with its place in words, and below it the line with a mark under the place. The help
 /// follows, in a line of its own.
-fn wrong(error: &Error, source: &str) -> Wrong {
+pub fn wrong(error: &Error, source: &str) -> Wrong {
     let mut at = error.at.min(source.len());
     while !source.is_char_boundary(at) {
         at -= 1;
@@ -331,6 +359,41 @@ mod tests {
         assert_eq!(rules("enforce", "off"), "");
         assert_eq!(rules("off", "enforce"), "");
         assert!(place("").is_unguarded());
+    }
+
+    #[test]
+    fn many_rules_do_what_they_do_one_by_one() {
+        let rule = |nth: usize, action: &str| {
+            format!(
+                "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/{nth}\" or starts_with(http.request.uri.path, \"/all\")'\n{action}\n"
+            )
+        };
+        let mut rules = String::new();
+        for nth in 0..40 {
+            rules += &rule(
+                nth,
+                match nth {
+                    7 => "action = 'log'\nmode = 'off'",
+                    9 => "action = 'rewrite'\npath = '/30'",
+                    20 => "action = 'weigh'\nscore = 3",
+                    30 => "action = 'block'\nstatus = 410",
+                    _ => "action = 'log'",
+                },
+            );
+        }
+        let place = place(&rules);
+        assert_eq!(told(&place, "/0"), "rules/log(#1)");
+        assert_eq!(told(&place, "/7"), "");
+        assert_eq!(told(&place, "/20"), "rules/weigh(#21)");
+        assert_eq!(told(&place, "/39"), "rules/log(#40)");
+        assert_eq!(told(&place, "/none"), "");
+        assert_eq!(
+            told(&place, "/9"),
+            "410 rules/rewrite(#10) rules/block(#31)",
+            "rules see what was changed"
+        );
+        let all = told(&place, "/all");
+        assert!(all.starts_with("410 rules/log(#1) rules/log(#2)"), "{all}");
     }
 
     #[test]

@@ -202,6 +202,7 @@ pub fn guard(stages: &[&'static StageDef], killed: &[&str], states: &Arc<States>
         stages,
         lists: &Lists::new(),
         bounds: &Bounds::default(),
+        files: &seawall_guard::NoFiles,
         https_port: 443,
         states,
     };

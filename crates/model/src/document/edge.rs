@@ -63,6 +63,8 @@ pub struct AnnouncedListeners {
 
 /// Stages that can be switched off at once: more than there are.
 const MOST_KILLED: usize = 64;
+/// Bytes of the cache's disk below which it is of no use.
+const LEAST_CACHE_DISK: u64 = 128 << 20;
 
 /// The name of a stage, as far as it can be judged here.
 fn stage(text: &str) -> Result<String, Wrong> {
@@ -189,6 +191,8 @@ pub struct EdgeLimits {
     pub body_memory: u64,
     /// Bytes of responses that are kept, all zones together; a quarter more may be on its way into it. Default 256 MiB.
     pub cache_memory: u64,
+    /// Bytes on disk for responses that are kept; 0: none, else at least 128 MiB. Default none.
+    pub cache_disk: u64,
     /// Client addresses whose counters are kept, all zones together. Default 1,000,000.
     pub client_table: u64,
     /// Concurrent streams of an HTTP/2 connection. Default 128.
@@ -223,6 +227,7 @@ impl Default for EdgeLimits {
             requests_in_progress: 100_000,
             body_memory: 256 << 20,
             cache_memory: 256 << 20,
+            cache_disk: 0,
             client_table: 1_000_000,
             h2_streams: 128,
             tls_handshake_timeout: Duration::from_secs(10),
@@ -469,6 +474,16 @@ impl EdgeLimits {
         );
         put(&mut limits.body_memory, reader.size("body_memory"));
         put(&mut limits.cache_memory, reader.size("cache_memory"));
+        let disk = reader.peek("cache_disk").map(|found| found.offset);
+        put(&mut limits.cache_disk, reader.size("cache_disk"));
+        if (1..LEAST_CACHE_DISK).contains(&limits.cache_disk) {
+            let help = "write \"128MiB\" or more, or \"0B\" for none";
+            reader.refuse(
+                "cache_disk",
+                disk,
+                Wrong::new("is too little to be of use", help),
+            );
+        }
         put(&mut limits.client_table, reader.number("client_table"));
         put(&mut limits.h2_streams, reader.number("h2_streams"));
         put(
@@ -527,6 +542,7 @@ impl EdgeLimits {
         );
         entries.size("body_memory", self.body_memory, default.body_memory);
         entries.size("cache_memory", self.cache_memory, default.cache_memory);
+        entries.size("cache_disk", self.cache_disk, default.cache_disk);
         entries.number("client_table", self.client_table, default.client_table);
         entries.number("h2_streams", self.h2_streams, default.h2_streams);
         entries.duration(

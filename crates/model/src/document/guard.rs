@@ -70,7 +70,7 @@ impl ZoneLists {
     }
 }
 
-fn refs(reader: &mut Reader<'_, '_>, name: &str, names: &ListNames<'_>) -> Vec<ListRef> {
+pub(super) fn refs(reader: &mut Reader<'_, '_>, name: &str, names: &ListNames<'_>) -> Vec<ListRef> {
     let most = reader.limits.list_refs;
     let refs = reader.list(name, most, |text| names.parse(text));
     refs.unwrap_or_default()

@@ -80,10 +80,7 @@ use Kind::{
 /// Names that documents of later builds have, by the table in which they stand.
 const LATER: &[(&str, &[&str])] = &[
     ("", &["control", "statuspage"]),
-    (
-        "zone[]",
-        &["access", "bots", "cache", "managed_by", "rate_limit", "waf"],
-    ),
+    ("zone[]", &["access", "bots", "cache", "managed_by", "waf"]),
 ];
 
 /// The keys by the table in which they stand, each with its last name: every table of a document is looked up here.

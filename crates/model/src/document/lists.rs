@@ -1,4 +1,4 @@
-//! Named lists of addresses, and how zones refer to them.
+//! Named lists of addresses, texts, numbers and hosts, and how zones refer to them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,15 +9,22 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::Reader;
 use super::write::Entries;
+use crate::host::HostPattern;
 use crate::network::Network;
 use crate::problem::{Wrong, quote};
 use crate::suggest;
 
-/// One of `[lists]`: what stands in the document, and what stands in the file.
+/// One of `[lists]`: what stands in the document, and what stands in the file. It is of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpList {
-    /// Its networks.
+    /// Its networks. Default: none.
     pub ips: Vec<Network>,
+    /// Its texts, for rules alone. Default: it is of another kind.
+    pub texts: Option<Vec<String>>,
+    /// Its numbers, such as those of autonomous systems, for rules alone. Default: it is of another kind.
+    pub numbers: Option<Vec<u64>>,
+    /// Its hosts, for rules alone. Default: it is of another kind.
+    pub hosts: Option<Vec<HostPattern>>,
     /// A file with one address or network in each line, whose networks are added. A line may be empty, and `#` begins
     /// a comment. Default: none.
     pub file: Option<PathBuf>,
@@ -26,25 +33,77 @@ pub struct IpList {
 impl IpList {
     fn read(mut reader: Reader<'_, '_>) -> Self {
         let most = reader.limits.networks_per_list;
-        if reader.peek("ips").is_none() && reader.peek("file").is_none() {
+        let others: Vec<&str> = OTHER_KINDS
+            .iter()
+            .copied()
+            .filter(|key| reader.peek(key).is_some())
+            .collect();
+        let has_ips = reader.peek("ips").is_some() || reader.peek("file").is_some();
+        if !has_ips && others.is_empty() {
             let help = "write ips = [\"203.0.113.0/24\"], or file = \"….txt\"";
             reader.refuse_table(Wrong::new("has neither `ips` nor `file`", help));
         }
+        if others.len() + usize::from(has_ips) > 1 {
+            let help =
+                "make two lists of it: one of `ips` and `file`, `texts`, `numbers` or `hosts`";
+            reader.refuse_table(Wrong::new("is of more than one kind", help));
+        }
         let ips = reader.list("ips", most, Network::parse).unwrap_or_default();
         let file = reader.file("file");
+        let texts = reader.list("texts", most, |text| Ok(text.to_owned()));
+        let numbers = reader.list("numbers", most, number);
+        let hosts = reader.list("hosts", most, |text| match HostPattern::parse(text)? {
+            HostPattern::Any => Err(Wrong::new(
+                "\"*\" is every host",
+                "write hosts such as \"example.com\" or \"*.example.com\"",
+            )),
+            host => Ok(host),
+        });
         reader.close();
-        Self { ips, file }
+        Self {
+            ips,
+            texts,
+            numbers,
+            hosts,
+            file,
+        }
+    }
+
+    /// Whether it is of addresses.
+    pub const fn is_of_addresses(&self) -> bool {
+        self.texts.is_none() && self.numbers.is_none() && self.hosts.is_none()
     }
 
     pub(super) fn entries(&self) -> Entries {
         let mut entries = Entries::default();
-        if !self.ips.is_empty() || self.file.is_none() {
+        if !self.ips.is_empty() || (self.file.is_none() && self.is_of_addresses()) {
             entries.list("ips", &self.ips);
+        }
+        if let Some(texts) = &self.texts {
+            entries.list("texts", texts);
+        }
+        if let Some(numbers) = &self.numbers {
+            entries.list("numbers", numbers);
+        }
+        if let Some(hosts) = &self.hosts {
+            entries.list("hosts", hosts);
         }
         let file = self.file.as_deref().map(|path| path.to_string_lossy());
         entries.text_if("file", file.as_deref());
         entries
     }
+}
+
+/// The kinds of lists beside addresses, by their keys.
+const OTHER_KINDS: [&str; 3] = ["texts", "numbers", "hosts"];
+
+/// A whole number, as text: TOML lists of this document are of texts.
+fn number(text: &str) -> Result<u64, Wrong> {
+    let number = text.strip_prefix("AS").unwrap_or(text).parse();
+    number.map_err(|_| {
+        let what = format!("{} is no whole number", quote(text));
+        Wrong::new(what, "write \"64512\", or \"AS64512\"")
+    })
 }
 
 /// The section `[lists]`.

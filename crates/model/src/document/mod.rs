@@ -19,6 +19,7 @@ mod lists;
 mod mode;
 mod origin;
 mod pieces;
+mod rate;
 mod reader;
 mod rule;
 mod settings;
@@ -27,18 +28,19 @@ mod skip;
 mod tests;
 mod up;
 mod value;
+mod waf;
 mod weight;
 mod write;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 pub use acme::{Acme, LETS_ENCRYPT, contact};
 pub use balance::{Balance, By, Circuit, Outlier};
-pub use cache::{CacheMode, ZoneCache};
+pub use cache::{CacheKey, CacheMode, CacheRule, EdgeTtlMode, Eligibility, KeyQuery, ZoneCache};
 pub use compress::{Coding, Compress};
 pub use edge::{AccessLog, AnnouncedListeners, Edge, EdgeLimits, LogFile, Outward, location};
 pub use guard::{
@@ -52,10 +54,12 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
+pub use waf::{WafException, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;
@@ -129,11 +133,14 @@ pub struct Parsed {
     pub bad_zones: BTreeSet<usize>,
     /// Whether nothing is wrong but in zones. Otherwise no zone of this document can be judged.
     pub platform_ok: bool,
+    /// Whether `[edge]` or `[lists]` stand in it, with whatever in them.
+    pub names_platform: bool,
 }
 
 impl Parsed {
-    fn new(document: Document, report: Report, text: &str) -> Self {
+    fn new(root: &DeTable<'_>, document: Document, report: Report, text: &str) -> Self {
         Self {
+            names_platform: root.contains_key("edge") || root.contains_key("lists"),
             document,
             bad_zones: report.bad_zones().clone(),
             platform_ok: !report.is_platform_bad(),
@@ -159,6 +166,7 @@ fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
         problems: Some(problems),
         bad_zones: BTreeSet::new(),
         platform_ok: false,
+        names_platform: false,
     };
     if text.len() > limits.document_bytes {
         let wrong = Wrong::new(
@@ -196,7 +204,7 @@ fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {
         ListNames::of(root)
     };
     let document = Document::read(root, &names, None, &mut report, limits);
-    Parsed::new(document, report, text)
+    Parsed::new(root, document, report, text)
 }
 
 /// None when the text is to be read as a whole.
@@ -210,7 +218,7 @@ fn in_pieces(text: &str, pieces: &Pieces<'_>, limits: &Limits) -> Option<Parsed>
     let mut report = Report::new(limits.problems);
     let names = ListNames::of(root);
     let document = Document::read(root, &names, Some(zones), &mut report, limits);
-    Some(Parsed::new(document, report, text))
+    Some(Parsed::new(root, document, report, text))
 }
 
 fn no_toml(text: &str, first: toml::de::Error, limits: &Limits) -> Problems {
@@ -298,13 +306,19 @@ impl Document {
 
     /// Makes the paths of files that zones and lists name absolute: relative ones are meant from `base`.
     pub fn make_absolute(&mut self, base: &Path) {
-        let of_lists = self.lists.values_mut();
-        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
-        for path in of_lists.chain(self.zones.iter_mut().flat_map(Zone::files_mut)) {
+        self.rename_files(|path| {
             if path.is_relative() {
                 *path = base.join(&path);
             }
-        }
+        });
+    }
+
+    /// Gives the files that zones and lists name other names.
+    pub fn rename_files(&mut self, mut rename: impl FnMut(&mut PathBuf)) {
+        let of_lists = self.lists.values_mut();
+        let of_lists = of_lists.filter_map(|list| list.file.as_mut());
+        let of_zones = self.zones.iter_mut().flat_map(Zone::files_mut);
+        of_lists.chain(of_zones).for_each(&mut rename);
     }
 
     /// The document as TOML for people: only what differs from the defaults. [`parse`] reads it back to an equal

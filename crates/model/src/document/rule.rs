@@ -15,7 +15,7 @@ use crate::problem::{Wrong, quote};
 use crate::view;
 
 /// Bytes of an expression.
-const LONGEST_WHEN: usize = 4_096;
+pub(super) const LONGEST_WHEN: usize = 4_096;
 /// Redirects whose meaning RFC 9110 §15.4 gives; the others are no redirects of one request.
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -117,7 +117,10 @@ impl Rule {
     }
 }
 
-fn read_name(reader: &mut Reader<'_, '_>, names: &mut BTreeMap<String, String>) -> Option<String> {
+pub(super) fn read_name(
+    reader: &mut Reader<'_, '_>,
+    names: &mut BTreeMap<String, String>,
+) -> Option<String> {
     let at = reader.peek("name").map(|found| found.offset);
     let name = reader.parsed("name", |text| match text {
         "" => Err(Wrong::new("is empty", "leave it out, or write a name")),
@@ -135,13 +138,19 @@ fn read_name(reader: &mut Reader<'_, '_>, names: &mut BTreeMap<String, String>) 
 }
 
 fn action_word(text: &str) -> Result<&'static str, Wrong> {
+    no_challenge_yet(text)?;
+    one_of(text, RuleAction::WORDS)
+}
+
+/// Challenges are refused by their names.
+pub(super) fn no_challenge_yet(text: &str) -> Result<(), Wrong> {
     if text.ends_with("challenge") {
         return Err(Wrong::new(
             format!("{} is no action of this build", quote(text)),
             "it comes with bot mitigation; use \"block\" until then",
         ));
     }
-    one_of(text, RuleAction::WORDS)
+    Ok(())
 }
 
 /// Takes out and refuses the keys that only other actions have.

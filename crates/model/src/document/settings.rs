@@ -13,8 +13,10 @@ use super::guard::{
 use super::headers::HeaderEdits;
 use super::lists::ListNames;
 use super::origin::{HealthCheck, Passive, Retry, Timeouts};
+use super::rate::{RateLimit, ZoneRate};
 use super::reader::{Reader, put};
 use super::rule::{Rule, ZoneRules};
+use super::waf::ZoneWaf;
 use super::write::Entries;
 use super::zone::{Certificate, Hsts, Tls};
 use crate::problem::Wrong;
@@ -54,12 +56,18 @@ pub struct ZoneSettings {
     pub max_body: Option<u64>,
     /// Whether WebSocket upgrades are let through. Default true.
     pub websocket: bool,
+    /// Some of its requests are kept in memory for a while, to judge changes by.
+    pub replay: bool,
     /// Whether only files and this machine's owner change it, and not the API. Default false.
     pub managed_by_file: bool,
     /// What becomes of requests that an expression fits, in this order: `[[zone.rule]]`. Default: none.
     pub rules: Vec<Rule>,
     /// The stage `rules` as a whole: `[zone.rules]`.
     pub rule_stage: ZoneRules,
+    /// How many requests somebody may make in a time: `[[zone.rate_limit]]`. Default: no limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// The stage `rate` as a whole: `[zone.rate]`.
+    pub rate: ZoneRate,
     /// The stage `lists`: client addresses that are refused or let through.
     pub lists: ZoneLists,
     /// The stage `ddos`: limits on one client address.
@@ -72,6 +80,8 @@ pub struct ZoneSettings {
     pub hygiene: ZoneHygiene,
     /// The stage `transform`: `redirect_https` and `request_headers`.
     pub transform: ZoneTransform,
+    /// The stage `waf`: rules in SecLang.
+    pub waf: ZoneWaf,
     /// Whether the zone answers 503 with a page that says why.
     pub maintenance: Maintenance,
 }
@@ -95,15 +105,19 @@ impl Default for ZoneSettings {
             response_headers: HeaderEdits::default(),
             max_body: None,
             websocket: true,
+            replay: true,
             managed_by_file: false,
             rules: Vec::new(),
             rule_stage: ZoneRules::default(),
+            rate_limits: Vec::new(),
+            rate: ZoneRate::default(),
             lists: ZoneLists::default(),
             ddos: ZoneDdos::default(),
             body: ZoneBody::default(),
             hotlink: ZoneHotlink::default(),
             hygiene: ZoneHygiene::default(),
             transform: ZoneTransform::default(),
+            waf: ZoneWaf::default(),
             maintenance: Maintenance::default(),
         }
     }
@@ -124,12 +138,14 @@ impl ZoneSettings {
         let own = own.into_iter().flatten();
         own.chain(&mut self.tls.client_ca)
             .chain(&mut self.maintenance.page)
+            .chain(&mut self.waf.ruleset)
     }
 
     pub(super) fn read(reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) -> Self {
         let mut zone = Self::default();
         put(&mut zone.redirect_https, reader.flag("redirect_https"));
         put(&mut zone.websocket, reader.flag("websocket"));
+        put(&mut zone.replay, reader.flag("replay"));
         zone.managed_by_file = reader.choice("managed_by") == Some("file");
         zone.max_body = reader.size("max_body");
         zone.health = reader.table("health").map(HealthCheck::read);
@@ -191,6 +207,12 @@ impl ZoneSettings {
                 reader.table("rules").map(ZoneRules::read),
             ),
         }
+        let mut names = BTreeMap::new();
+        let limits = reader.tables("rate_limit", most, |reader| {
+            RateLimit::read(reader, &mut names)
+        });
+        put(&mut self.rate_limits, limits);
+        put(&mut self.rate, reader.table("rate").map(ZoneRate::read));
         let read = reader.table("lists");
         put(
             &mut self.lists,
@@ -210,6 +232,11 @@ impl ZoneSettings {
             &mut self.transform,
             reader.table("transform").map(ZoneTransform::read),
         );
+        let read = reader.table("waf");
+        put(
+            &mut self.waf,
+            read.map(|reader| ZoneWaf::read(reader, lists)),
+        );
         let read = reader.table("maintenance");
         put(
             &mut self.maintenance,
@@ -225,6 +252,7 @@ impl ZoneSettings {
             default.redirect_https,
         );
         entries.flag("websocket", self.websocket, default.websocket);
+        entries.flag("replay", self.replay, default.replay);
         if self.managed_by_file {
             entries.text("managed_by", "file");
         }
@@ -252,12 +280,16 @@ impl ZoneSettings {
         entries.table_if("response_headers", self.response_headers.entries());
         entries.sections("rule", self.rules.iter().map(Rule::entries).collect());
         entries.table_if("rules", self.rule_stage.entries());
+        let limits = self.rate_limits.iter().map(RateLimit::entries);
+        entries.sections("rate_limit", limits.collect());
+        entries.table_if("rate", self.rate.entries());
         entries.table_if("lists", self.lists.entries());
         entries.table_if("ddos", self.ddos.entries());
         entries.table_if("body", self.body.entries());
         entries.table_if("hotlink", self.hotlink.entries());
         entries.table_if("hygiene", self.hygiene.entries());
         entries.table_if("transform", self.transform.entries());
+        entries.table_if("waf", self.waf.entries());
         entries.table_if("maintenance", self.maintenance.entries());
     }
 }

@@ -68,6 +68,18 @@ impl Entries {
         }
     }
 
+    pub(super) fn duration_if(&mut self, name: &str, value: Option<Duration>) {
+        if let Some(value) = value {
+            self.text(name, &units::duration_text(value));
+        }
+    }
+
+    pub(super) fn flag_if(&mut self, name: &str, value: Option<bool>) {
+        if let Some(value) = value {
+            self.push(name, Node::Value(value.to_string()));
+        }
+    }
+
     pub(super) fn size(&mut self, name: &str, value: u64, default: u64) {
         if value != default {
             self.text(name, &units::size_text(value));

@@ -120,13 +120,26 @@ impl Zone {
         let own = own.into_iter().flatten();
         own.chain(&self.tls.client_ca)
             .chain(&self.maintenance.page)
+            .chain(&self.waf.ruleset)
             .chain(origins)
+    }
+
+    /// Those of [`Zone::files`] that are private keys.
+    pub fn keys(&self) -> impl Iterator<Item = &PathBuf> {
+        let own = match &self.tls.certificate {
+            Certificate::Files(files) => Some(&files.key),
+            Certificate::SelfSigned | Certificate::Acme => None,
+        };
+        let of_origins = self.origins.iter();
+        let of_origins = of_origins.filter_map(|origin| origin.client_certificate.as_ref());
+        own.into_iter().chain(of_origins.map(|files| &files.key))
     }
 
     /// As [`Zone::files`], to be changed.
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let names_none = self.tls.client_ca.is_none()
             && self.maintenance.page.is_none()
+            && self.waf.ruleset.is_none()
             && !matches!(self.tls.certificate, Certificate::Files(_));
         // What names none goes on to be shared.
         let settings = (!names_none).then(|| Arc::make_mut(&mut self.settings));
@@ -146,6 +159,7 @@ impl Zone {
             &self.lists.allow,
             &self.lists.only,
             &self.maintenance.allow,
+            &self.waf.debug_header,
         ];
         lists.into_iter().flatten().filter_map(|list| match list {
             ListRef::Named(name) => Some(name.as_str()),

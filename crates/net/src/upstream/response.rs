@@ -140,6 +140,59 @@ impl OriginResponse<'_> {
         }
     }
 
+    /// Reads until so many bytes of the body lie ready, or all there are. Of a body in chunks one chunk is enough.
+    ///
+    /// # Errors
+    /// [`OriginFault`].
+    pub fn poll_gather(
+        &mut self,
+        want: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), OriginFault>> {
+        match self {
+            Self::Http1 {
+                stream,
+                buffer,
+                incoming: incoming @ (Incoming::Length(_) | Incoming::UntilClose),
+                ..
+            } => {
+                let most = match incoming {
+                    Incoming::Length(left) => usize::try_from(*left).unwrap_or(want).min(want),
+                    _ => want,
+                };
+                while buffer.len() < most {
+                    match ready!(stream.poll_read(cx, buffer.room(LARGE))) {
+                        // Whether that is the end, or too early, is found when it is taken.
+                        Ok(0) => break,
+                        Ok(_) => {}
+                        Err(error) => return Poll::Ready(Err(OriginFault::Socket(error))),
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Self::Http1 { .. } => Poll::Ready(ready!(self.poll_fill(cx)).map(|_| ())),
+            Self::Http2 {
+                stream,
+                buffer,
+                done,
+                trailers,
+            } => {
+                while buffer.len() < want && !*done {
+                    let read = ready!(stream.poll(cx, |core, id| {
+                        let read = take_body(core, id, buffer);
+                        (read > 0 || core.body_ended(id)).then_some(())
+                    }));
+                    read.map_err(OriginFault::Reset)?;
+                    if stream.with(|core, id| core.body_ended(id)) {
+                        *done = true;
+                        stream.with(|core, id| core.take_trailers(id, trailers));
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
     /// The first `n` bytes that lie ready.
     pub fn front(&self, n: usize) -> &[u8] {
         match self {

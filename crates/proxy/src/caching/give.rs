@@ -16,12 +16,13 @@ use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_telemetry::Source;
 
 use super::look::LOOK;
-use super::now;
+use super::{now, tell_browsers};
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::outgoing;
+use crate::quota;
 use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
@@ -178,6 +179,7 @@ impl<'a> Exchange<'a, '_> {
             self.refusal = Some(refusal);
             Fault::TurnedAway
         })?;
+        trail.tell(&mut parts.to_client);
         let last = Line(&parts.ray_line);
         let out = outgoing::response(cleared, RESPONSE_SKIP, &parts.to_client, last, body);
         if self.thread.is_leaving() {
@@ -288,6 +290,7 @@ impl<'a> Exchange<'a, '_> {
     fn own_fields(&self, zone: &Zone, given: &Given, parts: &mut Parts) {
         let to_client = &mut parts.to_client;
         to_client.clear();
+        quota::tell(parts.trail.get_mut(), to_client);
         if let Some(alt_svc) = self.alt_svc() {
             parts.response.fields.remove(FieldId::AltSvc);
             to_client.push_known(FieldId::AltSvc, alt_svc);
@@ -301,6 +304,11 @@ impl<'a> Exchange<'a, '_> {
         }
         let (_, life) = given.head();
         let age = age(life, now()).to_string();
+        if let Some(seconds) = self.browser_ttl {
+            // For them it begins now, whatever age is told beside it.
+            let age = age.parse::<u32>().unwrap_or(0);
+            tell_browsers(&mut parts.response.fields, seconds.saturating_add(age));
+        }
         to_client.push_known(FieldId::Age, age.as_bytes());
         to_client.push_known(FieldId::CacheStatus, &parts.cache);
     }

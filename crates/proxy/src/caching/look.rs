@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::cache::Joined;
+use seawall_cache::disk::Reading;
 use seawall_cache::fill::{Follower, Told};
-use seawall_cache::key::{Key, Parts as KeyParts, Shape};
+use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Plan, Status, Use, Vary, advice, asks_the_origin, consider,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -16,9 +17,11 @@ use seawall_telemetry::Source;
 use tokio::time::Instant;
 
 use super::give::Given;
+use super::rules::Planned;
 use super::{Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::forward;
 use crate::relay;
 use crate::snapshot::Zone;
 use crate::thread::Parts;
@@ -33,6 +36,8 @@ const OF_ONE: [&[u8]; 4] = [
 
 /// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is on disk is waited for.
+const DISK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the client is still there, and may still be served.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -49,11 +54,12 @@ impl<'a> Exchange<'a, '_> {
     pub async fn cached(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
-        let way = match self.look(zone, plan, admitted, parts).await {
+        self.browser_ttl = planned.plan.browser_ttl;
+        let way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
@@ -92,25 +98,24 @@ impl<'a> Exchange<'a, '_> {
     async fn look(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) -> Looked {
         let head = admitted.head();
         let cache = Arc::clone(&self.thread.shared.cache);
-        let shape = Shape::default();
         let https = self.client.https;
         let key = Key::of(&KeyParts {
             zone: zone.id.0,
             https,
             request: head,
-            shape: &shape,
+            shape: planned.shape,
         });
         let (key, fits) = match key {
             Some(key) => (Arc::new(key), true),
             None => (Arc::default(), false),
         };
-        let goes = |why| Box::new(Way::new(&cache, plan, &key, https, why));
+        let goes = |why| Box::new(Way::new(&cache, planned, &key, https, why));
         let bypass = |detail| {
             let mut way = goes(Forwarded::Bypass);
             way.detail = Some(detail);
@@ -121,6 +126,9 @@ impl<'a> Exchange<'a, '_> {
             Method::Get | Method::Head => {}
             _ => return Looked::Goes(goes(Forwarded::Method)),
         }
+        if let Some(why) = planned.bypass {
+            return bypass(why);
+        }
         // A body is in no key (a "fat GET").
         if !self.body.is_done() {
             return bypass("body");
@@ -128,10 +136,17 @@ impl<'a> Exchange<'a, '_> {
         if asks_the_origin(head) {
             return bypass("condition");
         }
-        let advised = advice(head, plan);
+        let advised = advice(head, &planned.plan);
         let mut beside: Option<Vary> = None;
         let mut now = now();
         let mut found = cache.find(&key, head);
+        if !matches!(found, Found::Entry(_))
+            && let Some(reading) = cache.look_on_disk(&key)
+            && let Some(entry) = self.read(reading, head).await
+        {
+            found = Found::Entry(entry);
+            now = super::now();
+        }
         loop {
             let (seen, why) = match found {
                 Found::Entry(entry) => {
@@ -140,7 +155,7 @@ impl<'a> Exchange<'a, '_> {
                         (Some(entry), Forwarded::Stale)
                     } else {
                         let validates = used == Use::WhileValidated;
-                        self.hit(zone, plan, &key, entry, validates, admitted, parts)
+                        self.hit(zone, planned, &key, entry, validates, admitted, parts)
                             .await;
                         return Looked::Answered;
                     }
@@ -228,6 +243,12 @@ impl<'a> Exchange<'a, '_> {
         }
     }
 
+    /// What is on disk for a request. It is not waited for long: a disk that hangs is as none.
+    async fn read(&mut self, mut reading: Reading, head: &RequestHead) -> Option<Arc<Entry>> {
+        let read = self.alarm.wait(DISK, |cx| reading.poll(head, cx)).await;
+        read.ok().flatten()
+    }
+
     /// What comes of another one's request. Nobody waits for long where nothing comes: then it is as if that answer were not for
     /// all.
     async fn told(
@@ -277,7 +298,7 @@ impl<'a> Exchange<'a, '_> {
     async fn hit(
         &mut self,
         zone: &'a Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         key: &Arc<Key>,
         entry: Arc<Entry>,
         validates: bool,
@@ -285,7 +306,7 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) {
         if validates {
-            self.validate_beside(zone, plan, key, &entry, admitted);
+            self.validate_beside(zone, planned, key, &entry, admitted);
         }
         let status = Status {
             ttl: Some(entry.life.ttl(now())),
@@ -299,7 +320,7 @@ impl<'a> Exchange<'a, '_> {
     fn validate_beside(
         &self,
         zone: &Arc<Zone>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         key: &Arc<Key>,
         entry: &Arc<Entry>,
         admitted: &Admitted<'_>,
@@ -314,26 +335,26 @@ impl<'a> Exchange<'a, '_> {
         };
         let mut way = Box::new(Way::new(
             cache,
-            plan,
+            planned,
             key,
             self.client.https,
             Forwarded::Stale,
         ));
         way.lead = Some(lead);
         way.seen = Some(Arc::clone(entry));
-        // Nothing of this client's but what chooses the response.
+        // Nothing of this client's but what chooses the response; not who it is, whatever that varies by.
         let vary = &entry.vary;
         let asked =
             admitted.reduced(|name| vary.names().any(|kept| kept.eq_ignore_ascii_case(name)));
         let node = &self.thread.shared.node;
-        let common = self.peer.common(head, self.client, node);
+        let common = forward::for_nobody(head, self.client.https, node);
         background::validate(self.thread, zone, asked, common, way);
     }
 
     /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
     async fn not_stored(&mut self, zone: &Arc<Zone>, admitted: &Admitted<'_>, parts: &mut Parts) {
         parts.to_client.clear();
-        let said = b"seawall; fwd=request; detail=\"only-if-cached\"";
+        let said = b"seawall; fwd=request; detail=only-if-cached";
         parts.cache.extend_from_slice(said);
         parts.to_client.push_known(FieldId::CacheStatus, said);
         let text = b"Nothing is stored for this, and nothing else was to be asked.\n";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_cache::cache::Cache;
 use seawall_cache::fill::Lead;
-use seawall_cache::key::Key;
+use seawall_cache::key::{Key, Query};
 use seawall_cache::memory::Entry;
 use seawall_cache::policy::{
     Answer, Failure, Forwarded, Freshened, HeadUpdate, Plan, Status, Time, Times, freshen,
@@ -13,6 +13,7 @@ use seawall_cache::policy::{
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
 use super::now;
+use super::rules::Planned;
 
 /// A request on its way to an origin, as the cache sees it.
 pub struct Way {
@@ -20,6 +21,10 @@ pub struct Way {
     pub(super) plan: Plan,
     pub(super) key: Arc<Key>,
     pub(super) https: bool,
+    /// What of a query counts by the zone's rules: the forms of a URL that become invalid together.
+    queries: Arc<[Query]>,
+    /// The answer that came is kept.
+    keeps: bool,
     /// Who fetches for others, and for the store.
     pub(super) lead: Option<Lead>,
     /// What is stored, and may not be used as it is.
@@ -37,14 +42,16 @@ impl Way {
     /// Goes on, for this reason.
     pub(super) fn new(
         cache: &Arc<Cache>,
-        plan: &Plan,
+        planned: &Planned<'_>,
         key: &Arc<Key>,
         https: bool,
         why: Forwarded,
     ) -> Self {
         Self {
             cache: Arc::clone(cache),
-            plan: *plan,
+            plan: planned.plan,
+            queries: Arc::clone(planned.queries),
+            keeps: false,
             key: Arc::clone(key),
             https,
             lead: None,
@@ -66,6 +73,11 @@ impl Way {
                 fields.append(name.as_bytes(), value);
             }
         }
+    }
+
+    /// How long browsers are told that the answer is fresh, in seconds: it is kept here, and a rule says so.
+    pub fn browser_ttl(&self) -> Option<u32> {
+        self.plan.browser_ttl.filter(|_| self.keeps)
     }
 
     /// What `Cache-Status` says, once the answer's head has come.
@@ -130,6 +142,7 @@ impl Way {
                 Method::Post => self.keep_of_post(&answer, length, now),
                 _ => false,
             };
+            self.keeps = stored;
             self.say(Status {
                 forwarded: Some(self.why),
                 stored,
@@ -153,8 +166,9 @@ impl Way {
     fn invalidate(&self, request: &RequestHead, response: &ResponseHead) {
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         for target in invalidated(request, scheme, &response.fields) {
+            let (zone, host) = (self.key.zone, &self.key.host);
             self.cache
-                .purge_url(self.key.zone, &self.key.host, &target, None);
+                .purge_url_in_forms(zone, host, &target, None, &self.queries);
         }
     }
 

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::document::{
-    AccessLog, Acme, AnnouncedListeners, Balance, By, CacheMode, Certificate, CertificateFiles,
-    Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, HeaderEdits, HealthCheck,
-    Hsts, IpList, ListRef, LogFile, Maintenance, Origin, OriginUrl, Outlier, Outward, Passive,
-    Protocol, ProxyProtocol, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls,
-    TlsVersion, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRules, ZoneSettings, ZoneTransform,
+    AccessLog, Acme, AnnouncedListeners, Balance, By, CacheKey, CacheMode, CacheRule, Certificate,
+    CertificateFiles, Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, EdgeTtlMode,
+    Eligibility, HeaderEdits, HealthCheck, Hsts, IpList, KeyQuery, ListRef, LogFile, Maintenance,
+    Origin, OriginUrl, Outlier, Outward, Passive, Protocol, ProxyProtocol, RateAction, RateLimit,
+    Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, WafException, Zone,
+    ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRate, ZoneRules,
+    ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -227,8 +228,8 @@ structs! {
     Zone { name, hosts, origins, settings }
     ZoneSettings {
         health, passive, balance, outlier, circuit, cache, compress, timeouts, retry, tls, redirect_https, hsts,
-        request_headers, response_headers, max_body, websocket, managed_by_file, rules, rule_stage,
-        lists, ddos, body, hotlink, hygiene, transform, maintenance,
+        request_headers, response_headers, max_body, websocket, replay, managed_by_file, rules, rule_stage,
+        rate_limits, rate, lists, ddos, body, hotlink, hygiene, transform, waf, maintenance,
     }
     Origin { url, weight, protocol, host, sni, verify, ca, proxy_protocol, dotfiles, client_certificate }
     CertificateFiles { cert, key }
@@ -237,7 +238,11 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
-    ZoneCache { mode }
+    ZoneCache { mode, development_mode, rules }
+    CacheRule {
+        when, cache, edge_ttl, edge_ttl_mode, browser_ttl, serve_stale, store_set_cookie, key,
+    }
+    CacheKey { query, headers, cookies, device_type }
     Compress { codings, types, least }
     Timeouts { connect, header, idle, total }
     Retry { attempts, budget_percent }
@@ -246,14 +251,21 @@ structs! {
     HeaderEdits { set, add, remove }
     Rule { name, when, action, mode }
     ZoneRules { mode, threshold }
+    RateLimit { name, when, by, requests, per, action, mode }
+    ZoneRate { mode, headers }
     ZoneLists { mode, block, allow, skip, only }
     ZoneDdos { mode, requests_per_client, errors_per_client, per, concurrent_per_client }
     ZoneBody { mode, content_types, json_depth }
     ZoneHotlink { mode, enabled, extensions, allow }
     ZoneHygiene { mode, remove, nosniff }
     ZoneTransform { mode }
+    ZoneWaf {
+        mode, ruleset, paranoia, threshold, response_threshold, responses, body_limit, pass_longer, response_limit,
+        debug_header, exceptions,
+    }
+    WafException { rules, tags, targets, paths }
     Maintenance { enabled, message, page, retry_after, allow }
-    IpList { ips, file }
+    IpList { ips, texts, numbers, hosts, file }
     Edge {
         location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill,
         public_http,
@@ -266,7 +278,7 @@ structs! {
     EdgeLimits {
         head_bytes, target_bytes, fields, header_timeout, idle_timeout, body_idle_timeout,
         body_min_rate, write_timeout, connections, connections_per_client,
-        requests_per_connection, requests_in_progress, body_memory, cache_memory, client_table, h2_streams,
+        requests_per_connection, requests_in_progress, body_memory, cache_memory, cache_disk, client_table, h2_streams,
         tls_handshake_timeout, drain, retire, memory, soak,
     }
 }
@@ -291,7 +303,10 @@ words! {
     TlsVersion { Tls12 = 0, Tls13 = 1 }
     ClientCertificates { Off = 0, Optional = 1, Required = 2 }
     StageMode { Off = 0, Watch = 1, Enforce = 2 }
+    RateAction { Block = 0, Log = 1 }
     CacheMode { Off = 0, Standard = 1, Everything = 2 }
+    Eligibility { Eligible = 0, Bypass = 1 }
+    EdgeTtlMode { RespectOrigin = 0, OverrideOrigin = 1 }
 }
 
 impl Fold for SkipSet {
@@ -332,6 +347,23 @@ impl Fold for By {
             Self::Cookie(name) => {
                 digest.number(4);
                 name.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for KeyQuery {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::All => digest.number(0),
+            Self::Ignored => digest.number(1),
+            Self::Include(names) => {
+                digest.number(2);
+                names.fold(digest);
+            }
+            Self::Exclude(names) => {
+                digest.number(3);
+                names.fold(digest);
             }
         }
     }
@@ -476,6 +508,20 @@ mod tests {
             "circuit = { requests = 9 }",
             "cache = { mode = \"off\" }",
             "cache = { mode = \"everything\" }",
+            "cache = { development_mode = true }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"bypass\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"eligible\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nedge_ttl = \"1s\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nedge_ttl = \"1s\"\nedge_ttl_mode = \"override_origin\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nbrowser_ttl = \"1s\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nserve_stale = \"1s\"",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nstore_set_cookie = true",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { query = \"none\" }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { include_query = [\"a\"] }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { exclude_query = [\"a\"] }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { headers = [\"a\"] }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { cookies = [\"a\"] }",
+            "[[zone.cache.rule]]\nwhen = 'ssl'\nkey = { device_type = true }",
             "compress = { }",
             "compress = { codings = [\"br\"] }",
             "compress = { types = [\"text/css\"] }",
@@ -491,9 +537,17 @@ mod tests {
             "[zone.lists]\nblock = [\"192.0.2.0/24\"]",
             "[zone.ddos]\nrequests_per_client = 5",
             "[zone.ddos]\nmode = \"watch\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\naction = \"log\"",
+            "[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\nby = [\"http.host\"]",
+            "[zone.rate]\nheaders = false",
             "[zone.body]\njson_depth = 5",
             "[zone.hotlink]\nenabled = true",
             "[zone.hygiene]\nnosniff = true",
+            "[zone.waf]\nparanoia = 2",
+            "[zone.waf]\ndebug_header = [\"192.0.2.0/24\"]",
+            "[[zone.waf.exception]]\nrules = [\"1\"]",
+            "[[zone.waf.exception]]\nrules = [\"1\"]\npaths = [\"/a\"]",
             "[zone.maintenance]\nenabled = true",
             "[[zone.rule]]\nwhen = 'ssl'\naction = \"log\"",
             "[[zone.rule]]\nwhen = 'ssl'\naction = \"block\"",

@@ -43,6 +43,7 @@ pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
         requests_in_progress: limits.requests_in_progress,
         body_memory: limits.body_memory,
         cache_memory: limits.cache_memory,
+        cache_disk: limits.cache_disk,
         client_table: limits.client_table,
         h2_streams: limits.h2_streams,
         kill: edge.kill.clone().into(),

@@ -1,4 +1,4 @@
-//! Lists of networks: what stands in the document, and what stands in their files, as sets that rules and zones share.
+//! Lists: what stands in the document, and what stands in their files, as sets that rules and zones share.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use seawall_model::document::{IpList, Zone};
 use seawall_model::{Limits, Network, Problem, Wrong};
-use seawall_rules::NetworkSet;
+use seawall_rules::List;
 
+use super::Sources;
 use super::digest::{Bytes, Digest};
 use super::found::Found;
-use super::{Sources, digest};
-use crate::snapshot::{List, Snapshot};
+use crate::snapshot::{List as Kept, Snapshot};
 
 /// A line of a list is an address; what is far longer is another kind of file, and not shown in full.
 const LONGEST_LINE: usize = 1_024;
@@ -21,7 +21,7 @@ pub(super) struct Lists {
     /// For those who look networks up.
     pub rules: seawall_rules::Lists,
     /// For the next compile.
-    pub kept: Arc<[List]>,
+    pub kept: Arc<[Kept]>,
     contents: BTreeMap<Box<str>, u64>,
 }
 
@@ -41,8 +41,8 @@ impl Lists {
             let same = live
                 .and_then(|live| live.list(name))
                 .filter(|before| before.content == content);
-            let networks = match same {
-                Some(before) => before.networks.clone(),
+            let compiled = match same {
+                Some(before) => before.list.clone(),
                 None => {
                     let path = format!("lists.{name}.file");
                     let mut all = Vec::new();
@@ -50,15 +50,15 @@ impl Lists {
                         read(&path, file, sources, limits, &mut all, found);
                     }
                     all.extend_from_slice(&list.ips);
-                    Arc::new(NetworkSet::new(all))
+                    List::of(list, all)
                 }
             };
-            rules.insert(name.as_str(), networks.clone());
+            rules.insert(name.as_str(), compiled.clone());
             contents.insert(name.as_str().into(), content);
-            kept.push(List {
+            kept.push(Kept {
                 name: name.as_str().into(),
                 content,
-                networks,
+                list: compiled,
             });
         }
         Self {
@@ -73,7 +73,7 @@ impl Lists {
         let mut rules = seawall_rules::Lists::new();
         let mut contents = BTreeMap::new();
         for list in &*live.lists {
-            rules.insert(&*list.name, list.networks.clone());
+            rules.insert(&*list.name, list.list.clone());
             contents.insert(list.name.clone(), list.content);
         }
         Self {
@@ -90,9 +90,13 @@ impl Lists {
             digest.number(self.contents.get(name).copied().unwrap_or_default());
         };
         zone.list_names().for_each(&mut add);
-        for rule in &zone.rules {
+        let rules = zone.rules.iter().map(|rule| rule.when.as_str());
+        let cached = zone.cache.rules.iter().map(|rule| rule.when.as_str());
+        let limits = zone.rate_limits.iter();
+        let limits = limits.flat_map(|limit| limit.when.iter().chain(&limit.by));
+        for source in rules.chain(cached).chain(limits.map(String::as_str)) {
             // Whatever looks like a name of a list, also where it stands in a text: then a change costs a compile too many.
-            for behind in rule.when.split('$').skip(1) {
+            for behind in source.split('$').skip(1) {
                 let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
                 add(behind.split(ends).next().unwrap_or_default());
             }
@@ -103,7 +107,17 @@ impl Lists {
 /// A number for what a list holds.
 fn content(list: &IpList, sources: &Sources<'_>) -> u64 {
     let mut digest = Digest::default();
-    digest::Fold::fold(&list.ips, &mut digest);
+    let IpList {
+        ips,
+        texts,
+        numbers,
+        hosts,
+        file: _,
+    } = list;
+    digest.add(ips);
+    digest.add(texts);
+    digest.add(numbers);
+    digest.add(hosts);
     if let Some(file) = &list.file {
         match sources.materials.file(file) {
             Ok(_) => digest.number(sources.materials.content(file)),

@@ -15,10 +15,12 @@ use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Server, Shelf};
+use crate::caching::rules::CacheRules;
 use crate::compress::Compress;
 use crate::files::Site;
 use crate::materials::Materials;
 use crate::origin::{Active, Circuit, Outliers, Passive, RetrySettings, Settings, Spread};
+use crate::recent::Sampled;
 use crate::snapshot::{Home, Manner, Origin, Place, Probe, Timeouts, Version, Zone};
 use crate::state::State;
 
@@ -56,6 +58,7 @@ struct Parts {
     origins: Box<[Origin]>,
     tls: Option<Server>,
     guard: Guard,
+    cache_rules: CacheRules,
     patterns: ZonePatterns,
 }
 
@@ -130,6 +133,7 @@ impl<'a> ZoneCompiler<'a> {
             stages: self.state.stages,
             lists: &self.lists.rules,
             bounds: &self.bounds,
+            files: self.materials,
             https_port: self.https_port,
             states,
         };
@@ -143,7 +147,18 @@ impl<'a> ZoneCompiler<'a> {
         });
         self.patterns.begin_zone();
         let guard = assembly.guard(zone, id, &path, &mut self.patterns, problems);
+        let cache_rules = CacheRules::compile(
+            &zone.cache.rules,
+            &self.lists.rules,
+            &self.bounds,
+            &mut self.patterns,
+            |nth, wrong| {
+                let path = format!("{path}.cache.rule[{nth}].when");
+                problems.push(Problem::new(path, wrong));
+            },
+        );
         Parts {
+            cache_rules,
             maintenance,
             origins,
             tls,
@@ -214,6 +229,7 @@ impl<'a> ZoneCompiler<'a> {
             hosts: zone.hosts.clone().into(),
             origins: parts.origins,
             guard: parts.guard,
+            cache_rules: parts.cache_rules,
             patterns: parts.patterns,
             maintenance: parts.maintenance,
             manner: self.manner(&zone.settings),
@@ -221,6 +237,7 @@ impl<'a> ZoneCompiler<'a> {
             shared_tls,
             certificate: certificate.flatten(),
             awake: OnceLock::new(),
+            sampled: Sampled::default(),
         }
     }
 
@@ -296,8 +313,9 @@ fn manner(zone: &ZoneSettings) -> Manner {
         redirect_https: zone.redirect_https,
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
-        cache: crate::caching::plan(zone.cache.mode),
+        cache: crate::caching::plan(&zone.cache),
         compress: zone.compress.as_ref().map(Compress::from),
+        replay: zone.replay,
         websocket: zone.websocket,
         timeouts: Timeouts {
             connect: zone.timeouts.connect,

@@ -12,6 +12,7 @@ use seawall_telemetry::Source;
 use super::Exchange;
 use crate::endpoint::{self, Told};
 use crate::fault::Fault;
+use crate::quota;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, unix_us};
 use crate::{outgoing, page, sample};
@@ -201,8 +202,11 @@ impl Exchange<'_, '_> {
         let Parts {
             to_client,
             ray_line,
+            trail,
             ..
         } = parts;
+        quota::tell(trail.get_mut(), to_client);
+        trail.get_mut().tell(to_client);
         if self.client.https
             && let Some(hsts) = zone.and_then(|zone| zone.hsts.as_ref())
         {

@@ -16,6 +16,7 @@ use crate::endpoint::Place;
 use crate::fault::Fault;
 use crate::files::{Broken, Content, Site};
 use crate::outgoing;
+use crate::quota;
 use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread, unix_us};
@@ -84,6 +85,7 @@ impl<'a> Exchange<'a, '_> {
         let encoder = self.encoder(zone, &content, admitted, parts);
         let to_client = &mut parts.to_client;
         to_client.clear();
+        quota::tell(parts.trail.get_mut(), to_client);
         let date = self.thread.http_date(unix_us() / 1_000_000);
         to_client.push_known(FieldId::Date, &date);
         if self.client.https
@@ -112,6 +114,7 @@ impl<'a> Exchange<'a, '_> {
             self.refusal = Some(refusal);
             Fault::TurnedAway
         })?;
+        trail.tell(to_client);
         let out = outgoing::response(
             cleared,
             RESPONSE_SKIP,

@@ -1,8 +1,6 @@
 //! Conditional requests and ranges (RFC 9110 §13, §14), for GET and HEAD. Pure.
 
-use seawall_model::Fields;
-
-use super::date;
+use seawall_model::{Fields, date};
 
 /// What is asked, and of what.
 pub(super) struct Asked<'a> {

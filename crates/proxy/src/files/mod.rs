@@ -8,7 +8,6 @@
 //! Not here: listings of folders, which are never made; and the way to the client ([`exchange`](crate::exchange)).
 
 mod condition;
-mod date;
 mod media;
 mod open;
 mod path;

@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
-use crate::caching::Way;
+use crate::caching::{Way, tell_browsers};
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
 use crate::outgoing;
+use crate::quota;
 use crate::snapshot::{Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Thread, unix_us};
@@ -318,9 +319,30 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     /// # Errors
     /// As [`Download::end`].
     pub(super) async fn relay(&mut self, info: ResponseInfo) -> Result<(), Fault> {
+        if self.wants() > 0
+            && let Err(fault) = Box::pin(self.gather()).await
+        {
+            return self.end(Err(fault));
+        }
         match self.begin(info) {
             Ok(left) => self.rest(left).await,
             Err(fault) => self.end(Err(fault)),
+        }
+    }
+
+    /// Bytes of the body that should be there when the head is cleared.
+    #[inline]
+    pub(super) fn wants(&self) -> usize {
+        self.trail.borrow().wants(self.head)
+    }
+
+    /// Waits for them. A body that comes slowly is not waited for longer than for any of its bytes.
+    pub(super) async fn gather(&mut self) -> Result<(), Fault> {
+        let want = self.wants();
+        let more = |cx: &mut Context<'_>| self.origin.poll_gather(want, cx);
+        match self.alarm.wait(self.zone.timeouts.idle, more).await {
+            Ok(gathered) => gathered.map_err(incomplete),
+            Err(Elapsed) => Err(Fault::OriginStalled),
         }
     }
 
@@ -373,7 +395,10 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             BodyOut::None if !metadata && self.head.status != 204 => BodyOut::Length(0),
             body => body,
         };
-        let lies_ready = self.origin.front(whole.unwrap_or(0));
+        let lies_ready = match self.wants() {
+            0 => self.origin.front(whole.unwrap_or(0)),
+            wanted => self.origin.front(wanted),
+        };
         let mut trail = self.trail.borrow_mut();
         let guard = &self.zone.guard;
         let before = trail.fuel;
@@ -387,6 +412,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                 return Err(Fault::TurnedAway);
             }
         };
+        trail.tell(self.to_client);
         let (ours, last) = (&*self.to_client, Line(self.ray_line));
         let head = outgoing::response(cleared, skip, ours, last, body);
         if silent || body == BodyOut::Length(0) {
@@ -529,8 +555,12 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             self.zone.response_edits.apply(&mut self.head.fields);
         }
         self.to_client.clear();
+        quota::tell(&self.trail.borrow(), self.to_client);
         if let Some(way) = self.way.as_deref() {
             self.to_client.push_known(FieldId::CacheStatus, way.said());
+            if let Some(seconds) = way.browser_ttl() {
+                tell_browsers(&mut self.head.fields, seconds);
+            }
         }
         if let Some(alt_svc) = self.alt_svc {
             // The origin's own is about the origin.

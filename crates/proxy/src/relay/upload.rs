@@ -60,6 +60,8 @@ pub(super) struct Look<'l, 'a> {
     pub(super) guard: &'l Guard,
     /// What is held back, as the zone's share allows.
     pub(super) hold: Hold<'l>,
+    /// Of that, what those who look keep.
+    pub(super) kept: usize,
     pub(super) standing: &'l Standing<'a>,
     /// The request, as it may be judged once more.
     pub(super) head: &'l RequestHead,
@@ -80,7 +82,16 @@ impl Look<'_, '_> {
         let before = trail.fuel;
         let fed = inspection.feed(piece, end, &self.subject, &mut trail);
         self.hold.burn(trail.fuel.saturating_sub(before));
-        fed.map_err(UploadFault::Refused)
+        fed.map_err(UploadFault::Refused)?;
+        // What they keep to look at it as a whole is in memory beside what is held back.
+        let kept = piece
+            .len()
+            .min(inspection.keeps().saturating_sub(self.kept));
+        self.kept += kept;
+        if kept > 0 && !self.hold.more(kept) {
+            return Err(UploadFault::Refused(self.guard.busy()));
+        }
+        Ok(())
     }
 
     /// How many bytes are held back before any of them goes on.

@@ -92,7 +92,7 @@ impl Worker {
         let log = log.unwrap();
         let shared = Arc::new(Shared {
             quic: None,
-            cache: seawall_proxy::caching::store(snapshot.edge.cache_memory),
+            cache: seawall_proxy::caching::store(snapshot.edge.cache_memory, 0, "/nowhere".into()),
             slot: Slot::new(snapshot),
             certificates: state.certificates.clone(),
             began: Instant::now(),
@@ -108,6 +108,8 @@ impl Worker {
             room: 10_000,
             ran_out: AtomicU64::new(0),
             told: Told::default(),
+            mishaps: Default::default(),
+            recent: state.recent.clone(),
             node: "test".into(),
             per_client: Mutex::default(),
         });

@@ -7,16 +7,22 @@ use seawall_model::problem::quote;
 use seawall_model::suggest::nearest;
 
 use super::Parser;
-use super::operand::{Named, has_no_case};
-use crate::check::{AddressCheck, NumberCheck, TextCheck};
+use super::functions::at_its_place;
+use super::operand::Named;
+use crate::check::{AddressCheck, NumberCheck, Shared, TextCheck};
 use crate::error::Error;
-use crate::expression::{Node, TextTest};
+use crate::expression::{Leaf, Node};
 use crate::language::Compare;
+use crate::lists::List;
 use crate::literal::{self, Addresses};
-use crate::networks::{NetworkSet, Ranges};
+use crate::networks::Ranges;
 use crate::pattern::Pattern;
 use crate::sets::{NumberSet, TextSet};
-use crate::value::{Address, Number, Plain, Source, Text};
+use crate::value::{Address, Case, Number, Plain, Source, Text};
+use crate::wildcard::Wildcard;
+
+/// Ranges of one set in braces that are kept as such, to be merged with those of other expressions.
+const MOST_SPANS: usize = 256;
 
 impl Parser<'_> {
     pub(super) fn text_test(
@@ -28,23 +34,61 @@ impl Parser<'_> {
         self.scan.space();
         let check = match operator {
             Compare::Contains => TextCheck::contains(&self.wanted_text(&text, named)?),
-            Compare::Matches => TextCheck::Matches(self.pattern(&text, named)?),
+            Compare::Matches => TextCheck::Matches(Shared(self.pattern(&text, named)?)),
+            Compare::Wildcard => self.wildcard(&text, true, named)?,
+            Compare::StrictWildcard => self.wildcard(&text, self.has_no_case(&text), named)?,
+            Compare::Among if self.scan.next() == Some('$') => self.text_list(named)?,
             Compare::Among => {
                 let mut members = Vec::new();
-                self.set("\"a\" \"b\"", named, |parser| {
+                self.set("\"a\" \"b\"", |parser| {
                     members.push(parser.whole_text(&text, named)?);
                     Ok(())
                 })?;
-                TextCheck::Among(TextSet::new(members))
+                TextCheck::Among(Arc::new(TextSet::new(members)))
             }
             _ => TextCheck::Equals(self.whole_text(&text, named)?),
         };
-        Ok(Node::Text(Box::new(TextTest {
-            lines: self.lines_of(&text),
-            text,
-            check,
-            contrary: operator == Compare::Differ,
-        })))
+        Ok(contrary(operator, Leaf::Text(text, check).into()))
+    }
+
+    /// `"…*…"`
+    fn wildcard(&mut self, text: &Text, any_case: bool, named: &Named) -> Result<TextCheck, Error> {
+        let literal = self.text_literal(named)?;
+        let compiled = Wildcard::new(&literal.bytes, any_case);
+        let wildcard = compiled.map_err(|refused| at_its_place(refused, &literal))?;
+        if wildcard.has_letters_against(text.case) {
+            let never = if text.case == Case::Lower {
+                "upper"
+            } else {
+                "lower"
+            };
+            return Err(literal.error(
+                format!("{} never has letters in {never} case", named.text),
+                "write them in the other case, or `wildcard` without `strict`",
+            ));
+        }
+        Ok(TextCheck::Wildcard(Box::new(wildcard)))
+    }
+
+    /// `$name` of texts, or of host names.
+    fn text_list(&mut self, named: &Named) -> Result<TextCheck, Error> {
+        let at = self.scan.at();
+        match self.list()? {
+            List::Texts(set) => Ok(TextCheck::Among(set)),
+            List::Hosts(set) => Ok(TextCheck::Hosts(Shared(set))),
+            other => Err(self.wrong_list(at, &other, named, "[lists.name] texts = [\"…\"]")),
+        }
+    }
+
+    /// The list that begins at an offset is not of what it is compared with.
+    fn wrong_list(&self, at: usize, list: &List, named: &Named, help: &str) -> Error {
+        let what = format!(
+            "this list is of {}, and {} is none",
+            list.what(),
+            named.text
+        );
+        self.scan
+            .error_since(at, what, format!("name a list such as {help}"))
     }
 
     /// A text that the whole of the other side must be.
@@ -75,7 +119,7 @@ impl Parser<'_> {
                 "write the byte as an escape of the pattern: r\"\\xff\"",
             ));
         };
-        let (any_case, budget) = (has_no_case(text), &mut self.budget);
+        let (any_case, budget) = (self.has_no_case(text), &mut self.budget);
         let compiled = self.patterns.pattern(pattern, any_case, budget);
         compiled.map_err(|refused| {
             let place = refused.place.zip(wanted.plain_from);
@@ -96,14 +140,21 @@ impl Parser<'_> {
         named: &Named,
     ) -> Result<Node, Error> {
         self.scan.space();
+        if operator == Compare::Among && self.scan.next() == Some('$') {
+            let at = self.scan.at();
+            return match self.list()? {
+                List::Numbers(set) => Ok(Leaf::Number(number, NumberCheck::Among(set)).into()),
+                other => Err(self.wrong_list(at, &other, named, "[lists.name] numbers = [64512]")),
+            };
+        }
         if operator == Compare::Among {
             let mut ranges = Vec::new();
-            self.set("1 2..5", named, |parser| {
+            self.set("1 2..5", |parser| {
                 ranges.push(parser.range(named)?);
                 Ok(())
             })?;
-            let set = NumberSet::new(ranges);
-            return Ok(Node::Number(number, NumberCheck::Among(set)));
+            let set = Arc::new(NumberSet::new(ranges));
+            return Ok(Leaf::Number(number, NumberCheck::Among(set)).into());
         }
         let other = self.number(named)?;
         let check = match operator {
@@ -113,7 +164,7 @@ impl Parser<'_> {
             Compare::GreaterOrEqual => NumberCheck::GreaterOrEqual(other),
             _ => NumberCheck::Equals(other),
         };
-        Ok(contrary(operator, Node::Number(number, check)))
+        Ok(contrary(operator, Leaf::Number(number, check).into()))
     }
 
     fn number(&mut self, named: &Named) -> Result<i64, Error> {
@@ -152,15 +203,29 @@ impl Parser<'_> {
         self.scan.space();
         if operator != Compare::Among {
             let other = literal::address(&mut self.scan)?;
-            let node = Node::Address(address, AddressCheck::Equals(other));
-            return Ok(contrary(operator, node));
+            let leaf = Leaf::Address(address, AddressCheck::Equals(other));
+            return Ok(contrary(operator, leaf.into()));
         }
+        let mut spans = Vec::new();
         let set = if self.scan.next() == Some('$') {
-            self.list()?
+            let at = self.scan.at();
+            match self.list()? {
+                List::Networks(set) => set,
+                other => {
+                    return Err(self.wrong_list(
+                        at,
+                        &other,
+                        named,
+                        "[lists.name] ips = [\"192.0.2.0/24\"]",
+                    ));
+                }
+            }
         } else {
             let mut ranges = Ranges::default();
-            self.set("192.0.2.1 10.0.0.0/8", named, |parser| {
-                match literal::addresses(&mut parser.scan)? {
+            self.set("192.0.2.1 10.0.0.0/8", |parser| {
+                let addresses = literal::addresses(&mut parser.scan)?;
+                spans.push(addresses.span());
+                match addresses {
                     Addresses::Network(network) => ranges.add_network(network),
                     Addresses::Range(first, last) => ranges.add_range(first, last),
                 }
@@ -168,25 +233,27 @@ impl Parser<'_> {
             })?;
             Arc::new(ranges.finish())
         };
-        Ok(Node::Address(address, AddressCheck::Among(set)))
+        let is_few = (1..=MOST_SPANS).contains(&spans.len());
+        let spans = is_few.then(|| spans.into());
+        Ok(Leaf::Address(address, AddressCheck::Among(Shared(set), spans)).into())
     }
 
     /// `$name`
-    fn list(&mut self) -> Result<Arc<NetworkSet>, Error> {
+    fn list(&mut self) -> Result<List, Error> {
         let at = self.scan.at();
         self.scan.advance(1);
         let name = self
             .scan
             .run(|byte| crate::scan::is_word(byte) || byte == b'-');
-        if let Some(set) = self.lists.get(name) {
+        if let Some(list) = self.lists.list(name) {
             self.used_lists.push(name.into());
-            return Ok(Arc::clone(set));
+            return Ok(list.clone());
         }
         let shown: String = name.chars().take(64).collect();
         let help = match nearest(name, self.lists.names()) {
             Some(near) => format!("did you mean `${near}`?"),
             None if name.is_empty() => "write its name behind the $".to_owned(),
-            None => format!("lists are declared with their addresses: [lists.{shown}]"),
+            None => format!("lists are declared with their members: [lists.{shown}]"),
         };
         let what = format!("there is no list `${shown}`");
         Err(self.scan.error_since(at, what, help))
@@ -196,17 +263,10 @@ impl Parser<'_> {
     fn set(
         &mut self,
         example: &str,
-        named: &Named,
         mut member: impl FnMut(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let open = self.scan.at();
         if !self.scan.eat("{") {
-            if self.scan.next() == Some('$') {
-                return Err(self.scan.error(
-                    format!("lists are of addresses, and {} is none", named.text),
-                    format!("write its members: {{{example}}}"),
-                ));
-            }
             return Err(self.scan.error(
                 "a set is missing here",
                 format!("write its members in braces: {{{example}}}"),

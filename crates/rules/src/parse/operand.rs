@@ -1,34 +1,36 @@
-//! What stands before an operator: a field, a header line, a function.
+//! What stands before an operator, or in the parentheses of a function: a field, with what is picked from it, or a function.
 
 use seawall_model::problem::quote;
 use seawall_model::token::is_token;
 
 use super::Parser;
-use crate::check::TextCheck;
 use crate::error::Error;
-use crate::expression::{Lines, Node, TextTest};
-use crate::language::{Call, Kind, Value, call, field};
+use crate::expression::{Leaf, Node};
+use crate::language::{Kind, Value, call, field};
 use crate::literal;
-use crate::value::{Address, Case, Header, Number, Plain, Source, Text};
+use crate::value::{Address, Array, Case, Header, Map, Number, Plain, Source, Text, Truth};
 
 /// A typed value.
 pub(super) enum Operand {
     Text(Text),
     Number(Number),
     Address(Address),
+    Truth(Truth),
     Node(Node),
-    /// All lines of a header: an array, which only `len` takes as it is.
-    Headers(Header),
+    /// Several texts, which are asked by `any` and `all`, or taken whole by functions.
+    Array(Array),
+    Map(Map),
 }
 
 impl Operand {
-    const fn kind(&self) -> Kind {
+    pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Text(_) => Kind::Bytes,
             Self::Number(_) => Kind::Int,
             Self::Address(_) => Kind::Ip,
-            Self::Node(_) => Kind::Bool,
-            Self::Headers(_) => Kind::Headers,
+            Self::Truth(_) | Self::Node(_) => Kind::Bool,
+            Self::Array(_) => Kind::Array,
+            Self::Map(_) => Kind::Map,
         }
     }
 }
@@ -43,7 +45,7 @@ pub(super) struct Named {
 
 impl Named {
     /// As it stands at an offset.
-    fn new(at: usize, text: &str) -> Self {
+    pub(super) fn new(at: usize, text: &str) -> Self {
         let plain = |character: char| match character.is_control() {
             true => ' ',
             false => character,
@@ -57,6 +59,11 @@ impl Named {
             at,
             len: text.len(),
         }
+    }
+
+    /// It is wrong here.
+    pub(super) fn error(&self, what: impl Into<String>, help: impl Into<String>) -> Error {
+        Error::new(self.at, self.len, what, help)
     }
 }
 
@@ -80,20 +87,12 @@ impl Parser<'_> {
         }
         self.scan.space();
         let operand = if self.scan.next() == Some('(') {
-            let open = self.scan.at();
-            self.scan.advance(1);
-            let Some(call) = call(name) else {
-                return Err(self.unknown(at, name, true));
-            };
-            let depth = self.deeper(depth, open)?;
-            let operand = self.called(call, depth)?;
-            self.close(open)?;
-            operand
+            self.function(at, name, depth)?
         } else {
             let Some(field) = field(name) else {
                 return Err(self.unknown(at, name, false));
             };
-            match field.value {
+            match field.value.clone() {
                 Value::Text(plain) => Operand::Text(Text {
                     source: Source::Plain(plain),
                     case: match plain {
@@ -101,60 +100,99 @@ impl Parser<'_> {
                         _ => Case::AsSent,
                     },
                 }),
+                Value::Number(number) => Operand::Number(number),
                 Value::Address(address) => Operand::Address(address),
-                Value::Truth(truth) => Operand::Node(Node::Truth(truth)),
-                Value::Headers => self.header()?,
+                Value::Truth(truth) => Operand::Truth(truth),
+                Value::Array(array) => self.picked(array)?,
+                Value::Map(map) => self.named(name, map)?,
             }
         };
         let text = self.scan.since(at).trim_ascii_end();
         Ok((operand, Named::new(at, text)))
     }
 
-    /// `["name"]`, and `[0]` or `[*]` where they stand.
-    fn header(&mut self) -> Result<Operand, Error> {
-        let form = "write http.request.headers[\"name\"][0]";
+    /// `name(…)`, and what is picked from what it gives.
+    fn function(&mut self, at: usize, name: &str, depth: usize) -> Result<Operand, Error> {
+        let open = self.scan.at();
+        self.scan.advance(1);
+        let Some(call) = call(name) else {
+            return Err(self.unknown(at, name, true));
+        };
+        let depth = self.deeper(depth, open)?;
+        let starred = self.star.is_some();
+        let operand = self.called(call, depth)?;
+        self.close(open)?;
+        if let Operand::Array(array) = operand {
+            return self.picked(array);
+        }
+        // Of each element of what it was given: `lower(texts[*])[*]`, as Cloudflare has it, says no more than without.
+        if !starred && self.star.is_some() {
+            self.scan.space();
+            if self.scan.eat("[") {
+                self.scan.space();
+                if !self.scan.eat("*") {
+                    return Err(self.scan.error(
+                        "`*` is missing here",
+                        "this is made of each of several texts, so that only [*] can stand here",
+                    ));
+                }
+                self.bracket()?;
+            }
+        }
+        Ok(operand)
+    }
+
+    /// `["name"]` behind a map, and what is picked from it; the map itself where nothing stands there.
+    fn named(&mut self, field: &str, map: Map) -> Result<Operand, Error> {
         if !self.scan.eat("[") {
-            return Err(self
-                .scan
-                .error("the name of a header is missing here", form));
+            return Ok(Operand::Map(map));
         }
         self.scan.space();
         let Some(name) = literal::text(&mut self.scan)? else {
-            return Err(self
-                .scan
-                .error("the name of a header is missing here", form));
+            let what = format!("the name of {} is missing here", what_of(map));
+            return Err(self.scan.error(what, format!("write {field}[\"name\"][0]")));
         };
         self.bracket()?;
-        if !is_token(&name.bytes) {
-            return Err(name.error(
-                "this is no name of a header",
-                "letters, digits and hyphens, without the colon",
-            ));
+        let array = Self::of_name(map, &name)?;
+        self.picked(array)
+    }
+
+    /// What of a map has this name.
+    pub(super) fn of_name(map: Map, name: &literal::Literal) -> Result<Array, Error> {
+        if map == Map::Headers {
+            if !is_token(&name.bytes) {
+                return Err(name.error(
+                    "this is no name of a header",
+                    "letters, digits and hyphens, without the colon",
+                ));
+            }
+            if Header::new(&name.bytes).is_ours() {
+                return Err(name.error(
+                    "lines of this name are taken out before rules look",
+                    "they are not a client's to send",
+                ));
+            }
         }
-        let header = Header::new(&name.bytes);
-        if header.is_ours() {
-            return Err(name.error(
-                "lines of this name are taken out before rules look",
-                "they are not a client's to send",
-            ));
-        }
+        Ok(map.named(&name.bytes))
+    }
+
+    /// `[0]` or `[*]` behind several texts; they themselves where neither stands there.
+    fn picked(&mut self, array: Array) -> Result<Operand, Error> {
         self.scan.space();
+        let open = self.scan.at();
         if !self.scan.eat("[") {
-            return Ok(Operand::Headers(header));
+            return Ok(Operand::Array(array));
         }
         self.scan.space();
         let star = self.scan.at();
+        // Names of headers mean the same in any case.
+        let case = match array {
+            Array::LineNames => Case::Lower,
+            _ => Case::AsSent,
+        };
         let source = if self.scan.eat("*") {
-            if self.lines == Lines::One {
-                return Err(Error::new(
-                    star,
-                    1,
-                    "`[*]` stands for all lines",
-                    "say of how many it must hold: any(…) or all(…)",
-                ));
-            }
-            self.starred = true;
-            Source::EachLine(header)
+            self.starred(star, array)?;
+            Source::Each
         } else {
             let Some(nth) = literal::number(&mut self.scan)? else {
                 return Err(self
@@ -165,13 +203,33 @@ impl Parser<'_> {
                 self.scan
                     .error_since(star, "there is no such line", "lines count from 0")
             })?;
-            Source::Line(header, nth)
+            if nth >= 128 && matches!(array, Array::Pieces(..)) {
+                let help = "split makes 128 pieces at most";
+                return Err(self.scan.error_since(open, "there is no such piece", help));
+            }
+            Source::Item(Box::new(array), nth)
         };
         self.bracket()?;
-        Ok(Operand::Text(Text {
-            source,
-            case: Case::AsSent,
-        }))
+        Ok(Operand::Text(Text { source, case }))
+    }
+
+    /// `[*]` stands for each element of this.
+    fn starred(&mut self, at: usize, array: Array) -> Result<(), Error> {
+        let error = |what, help| Err(Error::new(at, 1, what, help));
+        if !self.in_each {
+            return error(
+                "`[*]` stands for all lines",
+                "say of how many it must hold: any(…) or all(…)",
+            );
+        }
+        if self.star.is_some() {
+            return error(
+                "another `[*]` stands before this one",
+                "one comparison asks the elements of one of them",
+            );
+        }
+        self.star = Some(array);
+        Ok(())
     }
 
     fn bracket(&mut self) -> Result<(), Error> {
@@ -182,128 +240,14 @@ impl Parser<'_> {
         Err(self.scan.error("`]` is missing here", ""))
     }
 
-    /// What stands in the parentheses of a function.
-    fn called(&mut self, call: Call, depth: usize) -> Result<Operand, Error> {
-        self.count()?;
-        match call {
-            Call::Any => self.of_lines(Lines::Any, depth),
-            Call::All => self.of_lines(Lines::All, depth),
-            Call::Lower => self.cased(Case::Lower, depth),
-            Call::Upper => self.cased(Case::Upper, depth),
-            Call::StartsWith => self.side(TextCheck::Begins, depth),
-            Call::EndsWith => self.side(TextCheck::Ends, depth),
-            Call::Length => self.length(depth),
-        }
-    }
-
-    fn of_lines(&mut self, lines: Lines, depth: usize) -> Result<Operand, Error> {
-        let at = self.scan.at();
-        let outer = (
-            std::mem::replace(&mut self.lines, lines),
-            std::mem::replace(&mut self.starred, false),
-        );
-        let node = self.comparison(depth)?;
-        if !self.starred {
-            return Err(self.scan.error_since(
-                at,
-                "nothing in these parentheses stands for all lines",
-                "write http.request.headers[\"name\"][*]",
-            ));
-        }
-        (self.lines, self.starred) = outer;
-        Ok(Operand::Node(node))
-    }
-
-    fn text_argument(&mut self, depth: usize) -> Result<(Text, Named), Error> {
-        let (operand, named) = self.operand(depth)?;
-        let kind = operand.kind();
-        match operand {
-            Operand::Text(text) => Ok((text, named)),
-            _ => Err(Error::new(
-                named.at,
-                named.len,
-                format!("{} is {}", named.text, kind.name()),
-                match kind {
-                    Kind::Headers => "write [0] behind it for the first line",
-                    _ => "this function takes a text",
-                },
-            )),
-        }
-    }
-
-    fn cased(&mut self, case: Case, depth: usize) -> Result<Operand, Error> {
-        let (text, _) = self.text_argument(depth)?;
-        Ok(Operand::Text(Text { case, ..text }))
-    }
-
-    fn length(&mut self, depth: usize) -> Result<Operand, Error> {
-        let starred = self.starred;
-        let at = self.scan.at();
-        let (operand, named) = self.operand(depth)?;
-        if self.starred != starred {
-            return Err(self.scan.error_since(
-                at,
-                "the lengths of all lines cannot be compared",
-                "write len(http.request.headers[\"name\"][0]), or without [0] for the number of lines",
-            ));
-        }
-        let kind = operand.kind();
-        match operand {
-            Operand::Text(text) => Ok(Operand::Number(Number::Length(text))),
-            Operand::Headers(header) => Ok(Operand::Number(Number::Lines(header))),
-            _ => Err(Error::new(
-                named.at,
-                named.len,
-                format!("{} is {}", named.text, kind.name()),
-                "this function takes a text",
-            )),
-        }
-    }
-
-    /// `text, "…"` of `starts_with` and `ends_with`.
-    fn side(&mut self, check: fn(Box<[u8]>) -> TextCheck, depth: usize) -> Result<Operand, Error> {
-        let (text, named) = self.text_argument(depth)?;
-        self.scan.space();
-        if !self.scan.eat(",") {
-            return Err(self.scan.error(
-                "a comma and a text are missing here",
-                format!("{}, \"…\"", named.text),
-            ));
-        }
-        self.scan.space();
-        let wanted = self.wanted_text(&text, &named)?;
-        Ok(Operand::Node(Node::Text(Box::new(TextTest {
-            lines: self.lines_of(&text),
-            text,
-            check: check(wanted),
-            contrary: false,
-        }))))
-    }
-
-    /// Of how many lines a test of this text must hold.
-    pub(super) const fn lines_of(&self, text: &Text) -> Lines {
-        match text.source {
-            Source::EachLine(_) => self.lines,
-            _ => Lines::One,
-        }
-    }
-
     /// A text to compare with, in the case in which the other side is read.
     pub(super) fn wanted_text(&mut self, text: &Text, named: &Named) -> Result<Box<[u8]>, Error> {
         let wanted = self.text_literal(named)?;
         let mut folded = wanted.bytes.clone();
         text.case.apply(&mut folded);
-        let any_case = text.case == Case::Lower && has_no_case(text);
+        let any_case = text.case == Case::Lower && self.has_no_case(text);
         if folded != wanted.bytes && !any_case {
-            let case = if text.case == Case::Lower {
-                "upper"
-            } else {
-                "lower"
-            };
-            return Err(wanted.error(
-                format!("{} never has letters in {case} case", named.text),
-                format!("write {}", quote(&String::from_utf8_lossy(&folded))),
-            ));
+            return Err(never_in_case(text.case, named, &wanted, &folded));
         }
         Ok(folded.into())
     }
@@ -319,9 +263,39 @@ impl Parser<'_> {
             )
         })
     }
+
+    /// Host names, extensions and names of headers mean the same in any case.
+    pub(super) fn has_no_case(&self, text: &Text) -> bool {
+        match &text.source {
+            Source::Plain(plain) => matches!(plain, Plain::Host | Plain::Extension),
+            Source::Item(array, _) => **array == Array::LineNames,
+            Source::Each => self.star == Some(Array::LineNames),
+            _ => false,
+        }
+    }
+
+    /// What is yes or no, as a part of a condition.
+    pub(super) fn truth(truth: Truth) -> Node {
+        Leaf::Truth(truth).into()
+    }
 }
 
-/// Host names and extensions mean the same in any case.
-pub(super) const fn has_no_case(text: &Text) -> bool {
-    matches!(text.source, Source::Plain(Plain::Host | Plain::Extension))
+fn never_in_case(case: Case, named: &Named, wanted: &literal::Literal, folded: &[u8]) -> Error {
+    let never = if case == Case::Lower {
+        "upper"
+    } else {
+        "lower"
+    };
+    wanted.error(
+        format!("{} never has letters in {never} case", named.text),
+        format!("write {}", quote(&String::from_utf8_lossy(folded))),
+    )
+}
+
+const fn what_of(map: Map) -> &'static str {
+    match map {
+        Map::Headers => "a header",
+        Map::Arguments => "an argument",
+        Map::Cookies => "a cookie",
+    }
 }

@@ -22,15 +22,17 @@ pub async fn file(program: &Path, file: &Path) -> Option<String> {
 }
 
 /// Compiles parts of a document; of each, why it was deadly, if it was. Many are compiled by one process; where that dies of them,
-/// each half is by one of its own, and so on until it shows which it was.
-pub async fn all(program: &Path, all: &[String]) -> Vec<Option<String>> {
+/// each half is by one of its own, and so on until it shows which it was. They find contents of files in this folder; secrets are not for
+/// them.
+pub async fn all(program: &Path, contents: &Path, all: &[String]) -> Vec<Option<String>> {
     let mut deadly = vec![None; all.len()];
     let mut left: Vec<std::ops::Range<usize>> = (0..all.len())
         .step_by(MANY)
         .map(|from| from..all.len().min(from + MANY))
         .collect();
     while let Some(part) = left.pop() {
-        let Some(why) = texts(program, all.get(part.clone()).unwrap_or_default()).await else {
+        let some = all.get(part.clone()).unwrap_or_default();
+        let Some(why) = texts(program, contents, some).await else {
             continue;
         };
         if part.len() > 1 {
@@ -44,9 +46,10 @@ pub async fn all(program: &Path, all: &[String]) -> Vec<Option<String>> {
 }
 
 /// Compiles parts of a document, one after the other. Why it was deadly, if it was.
-async fn texts(program: &Path, texts: &[String]) -> Option<String> {
+async fn texts(program: &Path, contents: &Path, texts: &[String]) -> Option<String> {
     let mut command = Command::new(program);
-    command.arg("trial").stdin(Stdio::piped());
+    command.arg("trial").arg("--contents").arg(contents);
+    command.stdin(Stdio::piped());
     let Ok(bytes) = serde_json::to_vec(texts) else {
         return None;
     };

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result, anyhow, bail};
-use seawall_bundle::{Limits, ReportHead, SCHEMA, SigningKey, sign_report};
+use seawall_bundle::{Limits, Purge, ReportHead, SCHEMA, SigningKey, sign_report};
 use seawall_control::version::{platform_text, zone_text};
-use seawall_model::Document;
+use seawall_model::{Document, Purged, purged};
 use serde::{Deserialize, Serialize};
 
 use super::Agent;
@@ -29,6 +29,8 @@ const KEPT: &str = "here.json";
 const LOG: &str = "break-glass.log";
 /// The key that signs the log where this edge has not joined a control.
 const KEY: &str = "here.key";
+/// As many purges of this machine's own as are kept.
+const OWN_PURGES: usize = 64;
 /// As many acts as control is told of.
 const TOLD: usize = 16;
 
@@ -69,6 +71,7 @@ impl Agent {
                 }
                 format!("{chain} follows control again")
             }
+            Act::Purge { zone, what, soft } => self.purge_here(zone, what, *soft)?,
             Act::Drain | Act::Undrain => {
                 let away = here.act == Act::Drain;
                 self.stands
@@ -115,6 +118,34 @@ impl Agent {
         ))
     }
 
+    fn purge_here(&mut self, zone: &str, what: &[Purged], soft: bool) -> Result<String> {
+        purged::check(what).map_err(|why| anyhow!(why))?;
+        let kept = self.stands.change(&self.data, |standing, _| {
+            let last = standing.purges.last().map_or(0, |purge| purge.id);
+            // The later ones are purged last: the oldest of this machine's own go first.
+            let own = standing.purges.iter().filter(|purge| purge.id >= HERE);
+            if own.count() >= OWN_PURGES
+                && let Some(at) = standing.purges.iter().position(|purge| purge.id >= HERE)
+            {
+                standing.purges.remove(at);
+            }
+            standing.purges.push(Purge {
+                id: last.max(HERE | now_ms()) + 1,
+                zone: zone.to_owned(),
+                what: what.to_vec(),
+                soft,
+            });
+        });
+        if !kept {
+            bail!(
+                "{} cannot be written",
+                self.data.path(crate::standing::STANDING).display()
+            );
+        }
+        self.count();
+        Ok(format!("{} of {zone} purged here", what.len()))
+    }
+
     fn end_kill_here(&mut self, stage: &str, zone: Option<&str>) -> Result<String> {
         let before = self.stands.standing().switches.len();
         self.stands.change(&self.data, |standing, _| {
@@ -136,12 +167,17 @@ impl Agent {
         let now = self.serves_of(chain)?;
         let folder = self.data.path("");
         let earlier = good::GOOD.iter().filter_map(|name| {
-            let parsed = live::read(&folder.join(name)).ok()?.parsed;
-            text_of(&parsed.document, chain)
+            let found = live::read(&folder.join(name)).ok()?;
+            let text = text_of(&found.parsed.document, chain)?;
+            Some((text, found.files))
         });
-        let mut earlier = earlier.filter(|text| *text != now);
+        let mut earlier = earlier.filter(|(text, _)| *text != now);
         let good = match earlier.next() {
-            Some(text) => text,
+            Some((text, files)) => {
+                // What its files held then.
+                self.contents.put_all(&files)?;
+                text
+            }
             // What is on trial goes; what all others have stays.
             None if self.managed.is_on_trial(chain) => now,
             None => bail!(

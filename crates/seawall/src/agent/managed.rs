@@ -4,11 +4,13 @@
 //! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. Pure but for what is sent; the
 //! loop is in [`agent`](crate::agent).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use seawall_control::Hash;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::contents;
 use crate::control::words::Report;
 use crate::distribution::news::News;
 use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
@@ -56,6 +58,8 @@ pub struct Managed {
     /// What is new on trial in the order that the worker has, until it tells what became of it.
     compiles: Vec<Key>,
     failed_probes: BTreeMap<Key, u64>,
+    /// Versions whose files cannot be had here.
+    undelivered: BTreeMap<Key, String>,
     /// What the worker has counted, as it told last.
     pub counted: Counted,
     own: Option<std::net::SocketAddr>,
@@ -74,6 +78,10 @@ impl Managed {
             (self.whole, self.anew) = (true, true);
             self.strayed = !self.held.is_empty();
         }
+        let undelivered = std::mem::take(&mut want.undelivered).into_iter();
+        self.undelivered = undelivered
+            .map(|(chain, version, why)| ((chain, version), why))
+            .collect();
         for change in &want.live {
             self.live.insert(change.chain.clone(), change.clone());
         }
@@ -264,6 +272,14 @@ impl Managed {
         (self.anew, self.news) = (self.whole, true);
     }
 
+    /// Contents of files that what is wanted names.
+    pub fn contents(&self) -> HashSet<Hash> {
+        let trials = self.want.trials.iter().map(|on| &on.change);
+        let all = trials.chain(&self.want.live).chain(self.live.values());
+        let texts = all.filter_map(|change| change.text.as_deref());
+        texts.flat_map(contents::hashes).collect()
+    }
+
     /// Texts that are to be compiled elsewhere before they are ordered, with the key of each.
     pub fn to_compile(&self) -> Vec<(Key, String)> {
         let trials = self.want.trials.iter().map(|on| &on.change);
@@ -421,6 +437,7 @@ impl Managed {
             refused: self
                 .refused
                 .iter()
+                .chain(&self.undelivered)
                 .map(|((chain, version), why)| (chain.clone(), *version, why.clone()))
                 .collect(),
             restarts: flat(&self.restarts),
@@ -429,6 +446,7 @@ impl Managed {
             ready: None,
             here: Vec::new(),
             held: self.held.keys().cloned().collect(),
+            purged: self.counted.purged,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::distribution::news::Beside;
+use crate::distribution::publisher::now_ms;
 use crate::say::complain;
 use crate::standing::{Clock, STANDING, Standing, Switch};
 use seawall_model::Tempo;
@@ -50,6 +51,8 @@ impl Stands {
                 Switch::seen_now(&kill.module, kill.zone.as_deref(), for_ms, &kill.why, &now)
             });
         }
+        self.standing
+            .purges_told(&beside.purges, beside.purged_before, now_ms());
         self.standing.drained = beside.drained;
         self.standing.away = beside.away;
         self.standing.signed_at = beside.signed_at;
@@ -69,12 +72,14 @@ impl Stands {
         self.standing
             .switches
             .retain(|number, switch| *number < HERE || switch.left(&now).is_some());
+        self.standing.forget_purges(now_ms());
         let late = self.standing.switches.iter().any(|(number, switch)| {
             let written = self.written.switches.get(number);
             written.is_some_and(|written| switch.over(&now) > written.over_ms + WRITTEN)
                 && switch.left(&now).is_some()
         });
-        if late || self.standing.switches.len() != self.written.switches.len() {
+        let fewer = self.standing.purges.len() != self.written.purges.len();
+        if late || fewer || self.standing.switches.len() != self.written.switches.len() {
             self.keep(data, &now);
         }
     }
@@ -107,10 +112,5 @@ impl Stands {
     /// What stands.
     pub fn standing(&self) -> &Standing {
         &self.standing
-    }
-
-    /// Whether a switch of control's is on.
-    pub fn any(&self) -> bool {
-        self.standing.switches.keys().any(|number| *number < HERE)
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::route::{Gives, In, LONGEST_WAIT, Optional, Route, Takes};
 use crate::control::asks::{
-    Answer, Ask, Asked, KillMade, Place, Request, Standing, TokenTold, When,
+    Answer, Ask, Asked, KillMade, Place, PurgeMade, Request, Standing, TokenTold, When,
 };
 use crate::token::Token;
 
@@ -453,6 +453,8 @@ impl Reply {
             answer @ Answer::Rollouts(_) => return Self::of_standing(call, answer),
             Answer::Done => Self::empty(204),
             Answer::Killed { rollout } => Self::told(status, &KillMade { rollout }),
+            Answer::Purged { purge } => Self::told(status, &PurgeMade { purge }),
+            Answer::PurgeStands(told) => Self::told(status, &told),
             // A difference was made of them before.
             Answer::Texts { .. } => return Err(Problem::of("internal")),
         })

@@ -1,7 +1,8 @@
-//! Everything that can be asked over HTTP, a row each. Purges will be rows of it too.
+//! Everything that can be asked over HTTP, a row each.
 
 mod access;
 mod chains;
+mod purges;
 mod rollouts;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -62,6 +63,11 @@ const APPROVE: Param = query(
     of::<bool>,
     "It is meant: guards that would ask for a person (much is taken away, many requests are judged otherwise) do not. It takes the scope `rollouts` too.",
 );
+const CANARY: Param = query(
+    "canary",
+    of::<bool>,
+    "Changes are to begin there: it is a canary location.",
+);
 const LIMIT: Param = query(
     "limit",
     of::<u16>,
@@ -89,6 +95,11 @@ const CHANGES: &[&str] = &["forbidden", "unknown", "refused"];
 
 /// All, in the order in which they are looked through and told.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    let files = [rollouts::ROUTES, chains::ROUTES, access::ROUTES];
+    let files = [
+        rollouts::ROUTES,
+        chains::ROUTES,
+        purges::ROUTES,
+        access::ROUTES,
+    ];
     files.into_iter().flatten()
 }

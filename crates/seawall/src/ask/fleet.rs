@@ -1,13 +1,15 @@
 //! Commands about locations: how they join and leave, how traffic is led away from them, what is switched off in them.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Control, done, other, run, watch, who};
 use crate::cli;
-use crate::control::asks::{Answer, Ask};
+use crate::control::asks::{Answer, Ask, NewPurge};
 use crate::here::{self, Act};
 use crate::say::{complain, say};
 use crate::steering;
@@ -39,7 +41,12 @@ fn join_token(token: &cli::JoinToken) -> Result<ExitCode> {
     run(async {
         let location = token.location.clone();
         let for_s = token.good_for.as_secs();
-        let ask = Ask::JoinToken { location, for_s };
+        let canary = token.canary;
+        let ask = Ask::JoinToken {
+            location,
+            for_s,
+            canary,
+        };
         match Control::at(&token.at)?.ask(ask, "").await? {
             Answer::JoinToken(made) => {
                 complain(format_args!(
@@ -82,8 +89,9 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 [] => String::new(),
                 held => format!(", does not follow control in {}", held.join(", ")),
             };
+            let canary = if place.canary { ", canary" } else { "" };
             say(format_args!(
-                "{:<16}  {:<8}  {heard}{drained}{held}",
+                "{:<16}  {:<8}  {heard}{canary}{drained}{held}",
                 place.name, place.architecture
             ));
         }
@@ -105,6 +113,78 @@ pub fn drain(drain: &cli::Drain, undrain: bool) -> Result<ExitCode> {
         undrain,
     };
     done(&drain.at, ask, &drain.why)
+}
+
+/// How often it is looked whether a purge is everywhere.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `seawall purge`.
+///
+/// # Errors
+/// When there is no such zone, something named cannot be purged, or control is not there.
+pub fn purge(purge: &cli::Purge) -> Result<ExitCode> {
+    let what = NewPurge {
+        urls: purge.urls.clone(),
+        prefixes: purge.prefixes.clone(),
+        hosts: purge.hosts.clone(),
+        tags: purge.tags.clone(),
+        everything: purge.everything,
+        ..NewPurge::default()
+    }
+    .what();
+    let (zone, soft) = (purge.zone.clone(), purge.soft);
+    if purge.here {
+        let act = Act::Purge { zone, what, soft };
+        return here::ask(&purge.at.data, act, who(), &purge.why);
+    }
+    run(async {
+        let control = Control::at(&purge.at)?;
+        let ask = Ask::Purge { zone, what, soft };
+        let Answer::Purged { purge: number } = control.ask(ask, &purge.why).await? else {
+            return other();
+        };
+        say(format_args!("purge {number} is ordered"));
+        if purge.wait {
+            wait_for(&control, number).await
+        } else {
+            Ok(ExitCode::SUCCESS)
+        }
+    })
+}
+
+async fn wait_for(control: &Control, number: u64) -> Result<ExitCode> {
+    let due = Instant::now() + PATIENCE;
+    loop {
+        let ask = Ask::PurgeStands { purge: number };
+        let Answer::PurgeStands(stands) = control.ask(ask, "").await? else {
+            return other();
+        };
+        let late: Vec<&str> = stands
+            .locations
+            .iter()
+            .filter(|of| !of.done)
+            .map(|of| of.location.as_str())
+            .collect();
+        if late.is_empty() {
+            for of in &stands.locations {
+                match of.lag_ms {
+                    Some(lag) => say(format_args!("{:<16}  done after {lag} ms", of.location)),
+                    None => say(format_args!("{:<16}  done", of.location)),
+                }
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if Instant::now() >= due {
+            complain(format_args!(
+                "not done yet in {}: they do it as soon as they are heard of",
+                late.join(", ")
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// `seawall kill`.

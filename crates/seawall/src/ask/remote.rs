@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api::problem::Details;
 use crate::api::{Locations, Rollouts, TokensTold};
-use crate::control::asks::{Answer, Ask, Asked, KillMade, NotMade, Which};
+use crate::control::asks::{Answer, Ask, Asked, KillMade, NewPurge, NotMade, PurgeMade, Which};
 use crate::data::random;
 
 /// How long an answer may take: a large document is compiled for it.
@@ -294,10 +294,22 @@ pub fn call(ask: &Ask, why: &str) -> Result<Call> {
                 body: None,
             }
         }
+        Ask::Purge { zone, what, soft } => post(
+            format!("/api/v1/zones/{zone}/purges"),
+            json!(NewPurge::of(what, *soft, why)),
+        ),
+        Ask::PurgeStands { purge } => get(format!("/api/v1/purges/{purge}")),
         Ask::Status => get("/api/v1/status".into()),
         Ask::Locations => get("/api/v1/locations".into()),
-        Ask::JoinToken { location, .. } => {
-            post(format!("/api/v1/locations/{location}/token"), because())
+        Ask::JoinToken {
+            location, canary, ..
+        } => {
+            let canary = canary.then(|| "true".to_owned());
+            let query = query(&[("canary", canary)]);
+            post(
+                format!("/api/v1/locations/{location}/token{query}"),
+                because(),
+            )
         }
         Ask::Leave { location } => Call {
             method: "DELETE",
@@ -394,6 +406,10 @@ fn answer(ask: &Ask, reply: &Reply, base: &str) -> Result<Answer> {
         Ask::Kill { .. } => Answer::Killed {
             rollout: told::<KillMade>(reply, base)?.rollout,
         },
+        Ask::Purge { .. } => Answer::Purged {
+            purge: told::<PurgeMade>(reply, base)?.purge,
+        },
+        Ask::PurgeStands { .. } => Answer::PurgeStands(told(reply, base)?),
         _ => bail!("{base} answered something else"),
     })
 }
@@ -407,7 +423,7 @@ fn told<T: DeserializeOwned>(reply: &Reply, base: &str) -> Result<T> {
 mod tests {
     use std::path::PathBuf;
 
-    use seawall_model::RequestHead;
+    use seawall_model::{Purged, RequestHead};
     use seawall_net::h1::{HeadLimits, parse_request};
 
     use super::*;
@@ -490,11 +506,24 @@ mod tests {
                 location: Some("lhr".into()),
                 seconds: None,
             },
+            Ask::Purge {
+                zone: "a.test".into(),
+                what: vec![
+                    Purged::Everything,
+                    Purged::Url("https://a.test/x?y".into()),
+                    Purged::Prefix("a.test/x/".into()),
+                    Purged::Host("a.test".into()),
+                    Purged::Tag("näher".into()),
+                ],
+                soft: true,
+            },
+            Ask::PurgeStands { purge: 7 },
             Ask::Status,
             Ask::Locations,
             Ask::JoinToken {
                 location: "lhr".into(),
                 for_s: 3_600,
+                canary: true,
             },
             Ask::Leave {
                 location: "lhr".into(),

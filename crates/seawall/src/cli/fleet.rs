@@ -16,8 +16,17 @@ pub const KILL_EXAMPLES: &str = "Examples:
 What a switched off stage means for requests is in the reference: most are left out, `lists` and `access` are closed instead.
 The time counts at each edge from when it sees the switch, on a clock that nobody sets.";
 
+pub const PURGE_EXAMPLES: &str = "Examples:
+  seawall purge shop.example --url https://shop.example/logo.png
+  seawall purge shop.example --tag product-17 --tag home --soft     it becomes stale: validated, and served stale where that is allowed
+  seawall purge shop.example --prefix shop.example/images/ --wait   until every location has done it, with the time that took
+  seawall purge shop.example --everything --here                    on this machine alone, also with control dead
+
+A purge is an order, and no version: it is done once, at once, and cannot be taken back.";
+
 const TOKEN_EXAMPLES: &str = "Example:
   seawall control token --location lhr
+  seawall control token --location test --canary       changes come there first
   seawall edge --join https://control.example.com:8802 --token sj_lhr_…       on the machine that is to be lhr";
 
 const STEERING_EXAMPLES: &str = "Example:
@@ -60,6 +69,9 @@ pub struct JoinToken {
     /// How long it is good for, an hour at most
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub good_for: Duration,
+    /// Changes are to begin there: it is a canary location
+    #[arg(long)]
+    pub canary: bool,
     #[command(flatten)]
     pub at: At,
 }
@@ -143,6 +155,43 @@ pub struct Kill {
     /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
     #[arg(long)]
     pub wait: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Flags of `purge`.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct Purge {
+    /// The zone
+    pub zone: String,
+    /// This URL, with all that is stored for it, over HTTP and HTTPS alike
+    #[arg(long = "url", value_name = "URL", group = "what")]
+    pub urls: Vec<String>,
+    /// What has this host and a path that begins so: example.com/images/
+    #[arg(long = "prefix", value_name = "HOST/PATH", group = "what")]
+    pub prefixes: Vec<String>,
+    /// What was asked for under this host
+    #[arg(long = "host", value_name = "HOST", group = "what")]
+    pub hosts: Vec<String>,
+    /// What has this tag, in Cache-Tag or Surrogate-Key
+    #[arg(long = "tag", value_name = "TAG", group = "what")]
+    pub tags: Vec<String>,
+    /// All of the zone
+    #[arg(long, group = "what")]
+    pub everything: bool,
+    /// It becomes stale, and does not go
+    #[arg(long)]
+    pub soft: bool,
+    /// On this machine alone, through its edge: also with control and all else dead (break-glass)
+    #[arg(long, conflicts_with = "wait")]
+    pub here: bool,
+    /// Wait until every location has done it, and show how long that took
+    #[arg(long)]
+    pub wait: bool,
+    /// Why, for the log that keeps who changed what
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
     #[command(flatten)]
     pub at: At,
 }

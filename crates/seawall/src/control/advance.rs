@@ -1,12 +1,19 @@
 //! What the planner says of rollouts, carried out. Those that go in step take each step together, and end together: as far as one of
 //! them must wait all do, and what takes one of them back takes all.
 
+use std::time::Duration;
+
 use seawall_control::plan::{self, Step, StepSpec, Target};
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
 
-use super::engine::{Engine, PLANNER, Served};
+use super::engine::{Engine, PLANNER};
+use super::fleet::Began;
 use crate::order::Chain;
 use crate::say::{complain, say};
+
+/// What a location did in this time before a rollout of what all zones share is held against what it does with it: as long as one of
+/// its steps at the least.
+const PAST: Duration = Duration::from_secs(180);
 
 /// A rollout, and what the planner says of it.
 struct Looked<'r> {
@@ -80,9 +87,16 @@ impl Engine {
     /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one that nothing
     /// served before it, what all of them did counts.
     fn reports_of(&self, targets: &[Aimed<'_>], now_ms: u64) -> Vec<Vec<plan::Report>> {
-        let own = targets
-            .iter()
-            .map(|(_, (chain, _, to), _)| self.fleet.reports(chain, *to, now_ms));
+        let hold = self.tempo.scaled(PAST);
+        let began = |rollout: &Rollout| {
+            self.began.get(&rollout.id).map(|at_ms| Began {
+                at_ms: *at_ms,
+                hold_ms: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
+            })
+        };
+        let own = targets.iter().map(|(rollout, (chain, _, to), _)| {
+            self.fleet.reports((chain, *to), now_ms, began(rollout))
+        });
         let own: Vec<Vec<plan::Report>> = own.collect();
         let mut all = own.clone();
         for (nth, (reports, (_, (_, from, _), _))) in all.iter_mut().zip(targets).enumerate() {
@@ -160,8 +174,11 @@ impl Engine {
             StoreChange::Event(step.entry(*rollout))
         });
         let entries = entries.collect();
-        for (rollout, _) in steps {
+        for (rollout, step) in steps {
             self.stepped.insert(*rollout, now_ms);
+            if step.step == 0 {
+                self.began.insert(*rollout, now_ms);
+            }
         }
         self.append(PLANNER, &why, Vec::new(), entries)?;
         for (rollout, _) in steps {
@@ -177,11 +194,7 @@ impl Engine {
         };
         let first = self.end_all(looked, Outcome::Complete, &why)?;
         for (since, one) in (first..).zip(looked) {
-            let served = Served {
-                number: one.to,
-                since,
-            };
-            self.serving.insert(one.chain.clone(), served);
+            self.serve(one.chain.clone(), one.to, since);
             say(format_args!(
                 "Seawall serves version {} of {} to all: {}",
                 one.to, one.chain, one.everywhere

@@ -22,8 +22,6 @@ use crate::order::{self, Chain};
 use crate::process::VERSION;
 use crate::wire::Wire;
 
-/// Versions that are looked through for one that is another document.
-const LOOKED_THROUGH: usize = 1_000;
 /// Rows on one page, at most.
 pub const PAGE: usize = 1_000;
 
@@ -111,7 +109,11 @@ impl Control {
             Ask::Delete { zone, restore } => self.delete(zone, *restore, &by),
             Ask::Pin { chain, unpin } => self.pin(chain, *unpin, &by),
             Ask::Decide { rollout, approve } => self.decide(*rollout, *approve, &by),
-            Ask::JoinToken { location, for_s } => self.join_token(location, *for_s, &by),
+            Ask::JoinToken {
+                location,
+                for_s,
+                canary,
+            } => self.join_token(location, *for_s, *canary, &by),
             Ask::Leave { location } => self.leave(location, &by),
             Ask::Drain { location, undrain } => self.drain(location.as_deref(), *undrain, &by),
             Ask::Kill {
@@ -127,6 +129,7 @@ impl Control {
                 };
                 self.kill(scope, *seconds, &by)
             }
+            Ask::Purge { zone, what, soft } => self.purge(zone, what, *soft, &by),
             Ask::MakeToken(new) => self.make_token(new, token, &by),
             Ask::RevokeToken { name } => self.revoke_token(name, &by),
             ask => self.look(ask),
@@ -148,6 +151,7 @@ impl Control {
             Ask::Log { before, limit } => self.log(*before, *limit),
             Ask::Rollouts { ids } => Ok(Answer::Rollouts(self.engine.standings(ids)?)),
             Ask::Locations => Ok(Answer::Locations(self.places())),
+            Ask::PurgeStands { purge } => Ok(self.purge_stands(*purge)),
             Ask::Tokens => Ok(Answer::Tokens(self.tokens_told()?)),
             _ => Ok(Answer::Status(self.status())),
         }
@@ -333,10 +337,12 @@ impl Control {
         // A version on its way is what is to go; else the one that serves is.
         let before = match serves {
             Some(serves) if serves != head.number => Some(serves),
-            _ => self.before(chain, head.number)?,
+            _ => self.before(chain, &head)?,
         };
         let to = version.or(before).ok_or_else(|| {
-            NotMade::Refused(format!("{chain} has no version before {}", head.number))
+            NotMade::Refused(format!(
+                "{chain} has no other version that ever served everybody: `seawall versions` lists all; name one by its number"
+            ))
         })?;
         let known = self.engine.store().version(chain, to)?;
         if known.is_none_or(|known| known.tombstone) {
@@ -344,19 +350,33 @@ impl Control {
                 "{chain} has no version {to} with a document: `seawall versions` lists them"
             )));
         }
+        if serves == Some(to) && to == head.number {
+            return Err(NotMade::Refused(format!(
+                "version {to} of {chain} serves already"
+            )));
+        }
         let change = StoreChange::Return(chain.clone(), to);
         let why = format!("rollback to {to}: {}", by.why);
-        self.make(chain, change, Kind::Return, &By { why: &why, ..*by })
+        // The short way is for what has proved good; what never served everybody is tried as anything new is.
+        let kind = match (self.engine.good(chain).any(|good| good == to), chain) {
+            (true, _) => Kind::Return,
+            (false, Chain::Zone(_)) => Kind::Zone,
+            (false, Chain::Platform) => Kind::Platform,
+        };
+        self.make(chain, change, kind, &By { why: &why, ..*by })
     }
 
-    /// The youngest version before this one that is another document.
-    fn before(&mut self, chain: &Chain, number: u64) -> Result<Option<u64>, StoreError> {
-        let history = self.engine.store().history(chain, None, LOOKED_THROUGH)?;
-        let this = history.iter().find(|version| version.number == number);
-        let hash = this.map(|version| version.hash);
-        let before = history.iter().filter(|version| version.number < number);
-        let mut other = before.filter(|version| !version.tombstone && Some(version.hash) != hash);
-        Ok(other.next().map(|version| version.number))
+    /// The youngest version that served everybody and is another document than this one.
+    fn before(&mut self, chain: &Chain, head: &Version) -> Result<Option<u64>, StoreError> {
+        let good: Vec<u64> = self.engine.good(chain).collect();
+        for number in good {
+            let known = self.engine.store().version(chain, number)?;
+            let is_other = |known: &Version| !known.tombstone && known.hash != head.hash;
+            if number < head.number && known.is_some_and(|known| is_other(&known)) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     fn delete(&mut self, zone: &str, restore: bool, by: &By<'_>) -> Answered {
@@ -473,6 +493,15 @@ impl Control {
             if ids.is_empty() {
                 ids.push(id);
             }
+            let mut asks = false;
+            for one in running.iter().filter(|one| ids.contains(&one.id)) {
+                asks |= self.engine.asks_for_a_person(one)?;
+            }
+            if !asks {
+                return Err(NotMade::Refused(format!(
+                    "rollout {id} waits for nobody's approval: it goes on by itself, or goes back; what is meant to change much is applied with --approve"
+                )));
+            }
             let approved = ids
                 .into_iter()
                 .map(|rollout| StoreChange::Event(Body::Approved { rollout }));
@@ -512,6 +541,7 @@ fn repeated(ask: &Ask, is_same: bool, made: &Appended) -> Answered {
         } => Ok(Answer::Killed {
             rollout: made.rollouts.first().copied().unwrap_or(made.last),
         }),
+        Ask::Purge { .. } => Ok(Answer::Purged { purge: made.last }),
         Ask::Pin { .. }
         | Ask::Kill { .. }
         | Ask::Decide { .. }

@@ -2,20 +2,23 @@
 //! JSON in a file, and over HTTP ([`api`](crate::api)), whose schemas are made of these types.
 
 mod kills;
+mod not_made;
+mod purges;
 mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use seawall_control::store::StoreError;
 use seawall_control::version::{Chain, Hash, Version};
-use seawall_model::Problems;
+use seawall_model::Purged;
 use serde::{Deserialize, Serialize};
 
 pub use super::locations::Place;
 use crate::token::Token;
 pub use kills::{KillMade, NewKill};
+pub use not_made::{Conflict, NotMade};
+pub use purges::{NewPurge, PurgeMade, PurgeOf, PurgeStands};
 pub use status::{Bucket, Published, Status};
 
 /// Something that is asked, with who asks it.
@@ -161,6 +164,8 @@ pub enum Ask {
         location: String,
         /// For how many seconds it is good, an hour at most.
         for_s: u64,
+        /// Changes are to begin there.
+        canary: bool,
     },
     /// A location is one of ours no more.
     Leave {
@@ -184,6 +189,20 @@ pub enum Ask {
         location: Option<String>,
         /// For so long; none: it is to be on again.
         seconds: Option<u64>,
+    },
+    /// Something of what edges keep of a zone's responses is to go.
+    Purge {
+        /// The zone.
+        zone: String,
+        /// What of it.
+        what: Vec<Purged>,
+        /// It becomes stale, and does not go.
+        soft: bool,
+    },
+    /// How far a purge has come.
+    PurgeStands {
+        /// Its number.
+        purge: u64,
     },
     /// What control knows, for `seawall status`.
     Status,
@@ -280,83 +299,15 @@ pub enum Answer {
         /// Its number.
         rollout: u64,
     },
+    /// A purge was ordered.
+    Purged {
+        /// Its number.
+        purge: u64,
+    },
+    /// How far a purge has come.
+    PurgeStands(PurgeStands),
     /// Done.
     Done,
-}
-
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NotMade {
-    /// It cannot be done as things are: in words, with what can be done.
-    Refused(String),
-    /// What it is about is not known here.
-    Unknown(String),
-    /// The document is wrong: all problems.
-    Problems(Problems),
-    /// Somebody else was first.
-    Conflict(Box<Conflict>),
-    /// The token does not allow it.
-    Forbidden(String),
-    /// Another request was called as this one is.
-    Reused(String),
-    /// The store cannot do it now.
-    Store {
-        /// In words.
-        why: String,
-        /// The same may do better later.
-        later: bool,
-    },
-}
-
-/// Somebody else was first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conflict {
-    /// In words.
-    pub why: String,
-    /// The newest version.
-    pub head: Option<Told>,
-    /// What the newest version changed in the one that was looked at, where that is known.
-    pub diff: Option<String>,
-}
-
-impl std::fmt::Display for NotMade {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(why) | Self::Unknown(why) | Self::Forbidden(why) | Self::Reused(why) => {
-                to.write_str(why)
-            }
-            Self::Store { why, .. } => to.write_str(why),
-            Self::Problems(problems) => problems.fmt(to),
-            Self::Conflict(conflict) => {
-                to.write_str(&conflict.why)?;
-                match &conflict.head {
-                    Some(head) => write!(
-                        to,
-                        " (the newest version is {}: `seawall diff` shows it)",
-                        head.number
-                    ),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-impl From<StoreError> for NotMade {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict(conflict) => Self::Conflict(Box::new(Conflict {
-                why: conflict.to_string(),
-                head: conflict.head.map(|head| Told::of(head, None, false)),
-                diff: None,
-            })),
-            StoreError::Refused(why) => Self::Refused(why),
-            other => Self::Store {
-                why: other.to_string(),
-                later: other.may_come_again(),
-            },
-        }
-    }
 }
 
 /// What was made.

@@ -1,6 +1,8 @@
 //! The way back: a rollout ends, and the newest version of its chain is what serves again.
 
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
+use seawall_control::version::platform_text;
+use seawall_model::Document;
 use seawall_model::tempo::Kind;
 
 use super::engine::Engine;
@@ -40,7 +42,11 @@ impl Engine {
         Ok(match to {
             Some(number) if head.as_ref().is_some_and(|head| head.number == number) => None,
             Some(number) => Some(StoreChange::Return(chain.clone(), number)),
-            None if *chain == Chain::Platform => None,
+            // What serves where there is no version are the defaults.
+            None if *chain == Chain::Platform => Some(StoreChange::Document(
+                chain.clone(),
+                platform_text(&Document::default()),
+            )),
             None => Some(StoreChange::Delete(chain.clone())),
         })
     }

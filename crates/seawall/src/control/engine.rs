@@ -3,7 +3,7 @@
 //! What serves is what the last complete rollout of a chain brought. A version on trial never changes that: taking it back is to
 //! stop trying it, and to make a version with the old document, so that the newest version is what serves again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use seawall_control::guards;
@@ -17,11 +17,15 @@ use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
 use super::asks::Standing;
+use super::files;
 use super::fleet::Fleet;
 use super::make::By;
+use super::purges::PurgeTimes;
 use crate::order::Chain;
 use crate::say::complain;
 
+/// Versions of a chain that are remembered to have served everybody.
+const KNOWN_GOOD: usize = 32;
 /// As many rows as are asked for at once.
 const ROWS: usize = 1_000;
 /// Who acts where no person does.
@@ -35,8 +39,12 @@ pub struct Engine {
     pub(super) tempo: Tempo,
     /// What serves: the version that the last complete rollout of each chain brought.
     pub(super) serving: BTreeMap<Chain, Served>,
+    /// Versions that served everybody, of each chain the latest [`KNOWN_GOOD`], the oldest first.
+    good: BTreeMap<Chain, VecDeque<u64>>,
     /// When a rollout's step was taken, in milliseconds of our clock.
     pub(super) stepped: HashMap<u64, u64>,
+    /// When its first step was taken, of those that began in the time of this process.
+    pub(super) began: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
@@ -45,6 +53,8 @@ pub struct Engine {
     lately: BTreeMap<String, u64>,
     /// When an emergency switch was seen first, in milliseconds of our clock.
     pub(super) switched: HashMap<u64, u64>,
+    /// How long purges take.
+    pub(super) purge_times: PurgeTimes,
     /// The locations.
     pub fleet: Fleet,
     /// Something is to be published.
@@ -62,11 +72,14 @@ impl Engine {
             lost: None,
             tempo,
             serving: BTreeMap::new(),
+            good: BTreeMap::new(),
             stepped: HashMap::new(),
+            began: HashMap::new(),
             waits: HashMap::new(),
             asked: HashMap::new(),
             lately: BTreeMap::new(),
             switched: HashMap::new(),
+            purge_times: PurgeTimes::default(),
             fleet: Fleet::default(),
             changed: true,
         };
@@ -95,8 +108,7 @@ impl Engine {
                         if let Some((chain, to)) = running.remove(&rollout)
                             && outcome == Outcome::Complete
                         {
-                            let since = entry.seq;
-                            self.serving.insert(chain, Served { number: to, since });
+                            self.serve(chain, to, entry.seq);
                         }
                     }
                     _ => {}
@@ -113,6 +125,38 @@ impl Engine {
     /// The version of a chain that serves.
     pub fn serves(&self, chain: &Chain) -> Option<u64> {
         self.serving.get(chain).map(|served| served.number)
+    }
+
+    /// A version serves everybody since this entry of the log.
+    pub(super) fn serve(&mut self, chain: Chain, number: u64, since: u64) {
+        let good = self.good.entry(chain.clone()).or_default();
+        if good.back() != Some(&number) {
+            good.push_back(number);
+        }
+        if good.len() > KNOWN_GOOD {
+            good.pop_front();
+        }
+        self.serving.insert(chain, Served { number, since });
+    }
+
+    /// Versions of a chain that served everybody, the latest first.
+    pub fn good(&self, chain: &Chain) -> impl Iterator<Item = u64> {
+        self.good.get(chain).into_iter().flatten().rev().copied()
+    }
+
+    /// Whether a guard asks for a person before a rollout goes on.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn asks_for_a_person(&mut self, rollout: &Rollout) -> Result<bool, StoreError> {
+        let Subject::Version { chain, from, to } = &rollout.subject else {
+            return Ok(false);
+        };
+        let asked = match self.asked.get(&rollout.id) {
+            Some(asked) => asked.clone(),
+            None => self.ask_guards(rollout, chain, *from, *to)?,
+        };
+        Ok(!asked.people.is_empty())
     }
 
     /// All chains that serve.
@@ -304,6 +348,7 @@ impl Engine {
 
     pub(super) fn forget(&mut self, rollout: u64) {
         self.stepped.remove(&rollout);
+        self.began.remove(&rollout);
         self.waits.remove(&rollout);
         self.asked.remove(&rollout);
     }
@@ -333,9 +378,7 @@ impl Engine {
         let why = "the edge was started with it";
         let since = self.append(PLANNER, why, Vec::new(), ends.collect())?.last;
         for version in &made.versions {
-            let number = version.number;
-            self.serving
-                .insert(version.chain.clone(), Served { number, since });
+            self.serve(version.chain.clone(), version.number, since);
         }
         Ok(())
     }
@@ -367,7 +410,10 @@ impl Engine {
         };
         Ok(Target {
             kind: rollout.tempo,
-            from: from.filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone)),
+            from: from
+                .filter(|from| matches!(self.store.version(chain, *from), Ok(Some(version)) if !version.tombstone))
+                // Where no version of it was made yet, the defaults serve.
+                .or((*chain == Chain::Platform).then_some(0)),
             to,
             taken,
             asks: asked.people,
@@ -399,17 +445,17 @@ impl Engine {
             Some(from) => self.document(chain, from)?,
             None => None,
         };
-        let (Some(before), Some(after)) = (before, self.document(chain, to)?) else {
+        let (Some((text, before)), Some((new_text, after))) = (before, self.document(chain, to)?)
+        else {
             return Ok(Asked {
                 people,
                 allowed_shift: ALLOWED_SHIFT_OF_RULES,
             });
         };
         if rollout.tempo != Kind::Return {
-            people.extend(guards::delta(
-                &guards::measure(&before),
-                &guards::measure(&after),
-            ));
+            let was = files::measure(&mut *self.store, &text, &before)?;
+            let is = files::measure(&mut *self.store, &new_text, &after)?;
+            people.extend(guards::delta(&was, &is));
         }
         Ok(Asked {
             people,
@@ -417,9 +463,17 @@ impl Engine {
         })
     }
 
-    fn document(&mut self, chain: &Chain, number: u64) -> Result<Option<Document>, StoreError> {
+    /// The text of a version, and its document.
+    fn document(
+        &mut self,
+        chain: &Chain,
+        number: u64,
+    ) -> Result<Option<(String, Document)>, StoreError> {
         let text = self.text(chain, number)?;
-        Ok(text.map(|text| document::parse_alone(&text, &Limits::default()).document))
+        Ok(text.map(|text| {
+            let document = document::parse_alone(&text, &Limits::default()).document;
+            (text, document)
+        }))
     }
 
     /// All that is on trial: each rollout that has begun.

@@ -1,15 +1,25 @@
 //! The locations that control knows of, and the last Report of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seawall_control::plan::{self, Location};
-use seawall_model::Share;
+use seawall_model::{Share, Tempo};
 
 use super::locations::Place;
 use super::reports::about;
 use super::steer::{Seen, away};
+use super::track::{self, Track};
 use super::words::Report;
 use crate::order::Chain;
+
+/// When a rollout took its first step.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// In milliseconds of our clock.
+    pub at_ms: u64,
+    /// How long what was before is looked at.
+    pub hold_ms: u64,
+}
 
 /// All locations.
 #[derive(Default)]
@@ -19,16 +29,38 @@ pub struct Fleet {
     away: Vec<String>,
 }
 
+/// A location that has joined.
+pub struct Joined {
+    /// Its name.
+    pub location: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// Its owner wants changes to begin there.
+    pub canary: bool,
+}
+
 /// What is known of one.
 #[derive(Default)]
 struct Known {
     architecture: String,
+    canary: bool,
     drained: bool,
     joined: bool,
     /// On this machine.
     here: bool,
     /// Its last Report, and when it came, in milliseconds of our clock.
     heard: Option<(Report, u64)>,
+    /// What it did when.
+    track: Track,
+}
+
+impl Known {
+    /// The kinds of zones that were asked for there of late.
+    fn kinds(&self) -> BTreeSet<String> {
+        let heard = self.heard.iter();
+        let kinds = heard.flat_map(|(report, _)| &report.counted.kinds);
+        kinds.cloned().collect()
+    }
 }
 
 impl Fleet {
@@ -40,14 +72,15 @@ impl Fleet {
     }
 
     /// These have joined, and these are drained; others that had joined are gone.
-    pub fn are(&mut self, joined: &[(String, String)], drained: &[String]) {
+    pub fn are(&mut self, joined: &[Joined], drained: &[String]) {
         for known in self.locations.values_mut() {
             known.joined = false;
         }
-        for (name, architecture) in joined {
-            let known = self.locations.entry(name.clone()).or_default();
+        for one in joined {
+            let known = self.locations.entry(one.location.clone()).or_default();
             known.joined = true;
-            known.architecture.clone_from(architecture);
+            known.architecture.clone_from(&one.architecture);
+            known.canary = one.canary;
         }
         self.locations.retain(|_, known| known.joined || known.here);
         for (name, known) in &mut self.locations {
@@ -56,8 +89,10 @@ impl Fleet {
     }
 
     /// A Report came.
-    pub fn heard(&mut self, name: &str, report: Report, now_ms: u64) {
+    pub fn heard(&mut self, name: &str, report: Report, now_ms: u64, tempo: &Tempo) {
         if let Some(known) = self.locations.get_mut(name) {
+            let every_ms = track::every(tempo);
+            known.track.heard(report.counted.totals, now_ms, every_ms);
             known.heard = Some((report, now_ms));
         }
     }
@@ -68,18 +103,36 @@ impl Fleet {
             name: name.clone(),
             architecture: known.architecture.clone(),
             drained: known.drained,
+            canary: known.canary,
+            kinds: known.kinds(),
             ..Location::default()
         };
         self.locations.iter().map(location).collect()
     }
 
     /// What each said last of one rollout.
-    pub fn reports(&self, chain: &Chain, version: u64, now_ms: u64) -> Vec<plan::Report> {
+    ///
+    /// Of what all zones share: also what a location did in the time of a hold before it began, if it is known when that was, and does
+    /// meanwhile where it has nothing of it. A zone has its own past beside it, at each share.
+    pub fn reports(
+        &self,
+        (chain, version): (&Chain, u64),
+        now_ms: u64,
+        began: Option<Began>,
+    ) -> Vec<plan::Report> {
         let told = self.locations.iter();
         told.filter_map(|(name, known)| {
             let (report, at) = known.heard.as_ref()?;
             let age = now_ms.saturating_sub(*at);
-            Some(about(report, name, chain, version, age))
+            let mut report = about(report, name, chain, version, age);
+            if let (Chain::Platform, Some(began)) = (chain, began) {
+                let from = began.at_ms.saturating_sub(began.hold_ms);
+                report.past.all = known.track.between(from, began.at_ms);
+                if report.candidate.is_none() && report.base.all.requests == 0 {
+                    report.base.all = known.track.since(began.at_ms);
+                }
+            }
+            Some(report)
         })
         .collect()
     }
@@ -150,12 +203,14 @@ impl Fleet {
             away: self.away.contains(name),
             ready: known.heard.as_ref().and_then(|(report, _)| report.ready),
             joined: known.joined,
+            canary: known.canary,
             generation: known.heard.as_ref().map(|(report, _)| report.generation),
             held: known
                 .heard
                 .as_ref()
                 .map(|(report, _)| report.held.clone())
                 .unwrap_or_default(),
+            purged: known.heard.as_ref().map(|(report, _)| report.purged),
             age_ms: known
                 .heard
                 .as_ref()

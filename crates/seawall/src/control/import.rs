@@ -3,19 +3,25 @@
 //! Zone by zone: a bad zone stays as it was, the others go on, and what was left out is told for as long as it is so. What an
 //! earlier import of that very file brought, and nobody changed since, goes when the file leaves it out, as a tombstone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use seawall_control::contents::document as document_of;
 use seawall_control::store::{Body, Change as StoreChange, StoreError};
-use seawall_control::version::{Hash, platform_text, zone_text};
+use seawall_control::version::{Hash, Version};
 use seawall_model::document::Parsed;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Problem, Problems};
 
 use super::asks::NotMade;
 use super::engine::{Engine, PLANNER};
+use super::files::{Binder, Bound, alone};
 use super::make::{By, CHAINS, Maker};
+use super::refresh;
 use crate::cli::Up;
 use crate::configure;
+use crate::contents;
+use crate::good::Recalled;
 use crate::order::Chain;
 use crate::say::{complain, say};
 
@@ -29,6 +35,8 @@ const TOLD: usize = 20;
 
 /// What was not taken in, and what is wrong with it.
 type LeftOut = (String, Problems);
+/// The documents of a file's chains, with the contents of the files that they name.
+type Parts = BTreeMap<Chain, Bound>;
 /// What changes.
 type Changes = Vec<(Chain, StoreChange, Kind)>;
 
@@ -38,7 +46,7 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// As the store says.
-    pub fn import(&mut self, up: &Up, live: Option<Parsed>) -> Result<Option<String>, NotMade> {
+    pub fn import(&mut self, up: &Up, live: Option<Recalled>) -> Result<Option<String>, NotMade> {
         let path = match &up.config {
             Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
             None => "flags".into(),
@@ -47,9 +55,9 @@ impl Maker<'_> {
         if let Some(live) = live
             && self.engine.store().last()? == 0
         {
-            self.take_in(&path, live)?;
+            self.take_in(&path, live.parsed, live.files)?;
         }
-        let left_out = self.take_in(&path, configure::parsed(up))?;
+        let left_out = self.take_in(&path, configure::parsed(up), Vec::new())?;
         Ok(left_out.map(|(what, mut problems)| {
             complain(format_args!("{what}:\n{problems}"));
             let more = problems.list.len().saturating_sub(TOLD);
@@ -59,7 +67,13 @@ impl Maker<'_> {
         }))
     }
 
-    fn take_in(&mut self, path: &str, parsed: Parsed) -> Result<Option<LeftOut>, NotMade> {
+    /// Takes in a document; files that are not among these come from the disk.
+    fn take_in(
+        &mut self,
+        path: &str,
+        parsed: Parsed,
+        files: Vec<(PathBuf, Vec<u8>)>,
+    ) -> Result<Option<LeftOut>, NotMade> {
         if !parsed.platform_ok {
             let problems = parsed.problems.unwrap_or_default();
             return Ok(Some((not_taken_in(path), problems)));
@@ -71,18 +85,20 @@ impl Maker<'_> {
             .filter_map(|index| parsed.document.zones.get(*index))
             .map(|zone| Chain::Zone(zone.name.clone()))
             .collect();
-        let document = parsed.document;
+        let mut document = parsed.document;
+        let parts = self.parts(&document, files)?;
+        contents::plain(&mut document);
         let last = self.engine.store().stands("import", path)?;
         let is_last = |hash: Hash| {
             let of = last.as_ref().map(|last| &last.body);
             matches!(of, Some(Body::FileImported { hash: last, .. }) if *last == hash)
         };
-        if left_out.is_empty() && is_last(taken_of(&document, &left_out)) {
+        if left_out.is_empty() && is_last(taken_of(&document, &parts, &left_out)) {
             return Ok(None);
         }
         let is_first = self.engine.store().last()? == 0;
         let who = format!("file:{path}");
-        let mut changes = self.new_in(&document, &left_out, &who, is_first)?;
+        let (mut changes, contents) = self.new_in(&parts, &left_out, &who, is_first)?;
         if !is_first
             && let Err(NotMade::Problems(problems)) =
                 self.without_bad(&mut changes, &mut left_out, &mut told, &document)
@@ -90,9 +106,13 @@ impl Maker<'_> {
             return Ok(Some((not_taken_in(path), problems)));
         }
         // The hash is that of what was taken in: the same file with its bad zones mended is another one.
-        let hash = taken_of(&document, &left_out);
+        let hash = taken_of(&document, &parts, &left_out);
         if !is_last(hash) {
-            self.bring(path, &who, changes, hash, is_first)?;
+            let chains: BTreeSet<Chain> = changes.iter().map(|(chain, ..)| chain.clone()).collect();
+            let is_in = |(chain, _): &(Chain, StoreChange)| chains.contains(chain);
+            let contents = contents.into_iter().filter(is_in);
+            let contents = contents.map(|(_, content)| content).collect();
+            self.bring(path, &who, changes, contents, hash, is_first)?;
         }
         if left_out.is_empty() {
             return Ok(None);
@@ -106,7 +126,7 @@ impl Maker<'_> {
     }
 
     /// Takes out the changes of zones that cannot be compiled. What is wrong with them is told with what is known already.
-    fn without_bad(
+    pub(super) fn without_bad(
         &mut self,
         changes: &mut Changes,
         left_out: &mut BTreeSet<Chain>,
@@ -142,6 +162,7 @@ impl Maker<'_> {
         path: &str,
         who: &str,
         changes: Changes,
+        mut more: Vec<StoreChange>,
         hash: Hash,
         is_first: bool,
     ) -> Result<(), NotMade> {
@@ -150,17 +171,15 @@ impl Maker<'_> {
             hash,
         };
         let many = changes.len();
+        more.push(StoreChange::Event(imported));
         let why = if is_first {
             "the first import"
         } else {
             "the file has changed"
         };
-        let made = self.engine.make(
-            &By::new(who, why),
-            Vec::new(),
-            changes,
-            vec![StoreChange::Event(imported)],
-        )?;
+        let made = self
+            .engine
+            .make(&By::new(who, why), Vec::new(), changes, more)?;
         if is_first {
             self.engine.serves_already(&made)?;
         } else if many > 0 {
@@ -171,34 +190,45 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn new_in(
+    /// The chains of a document, each bound to the contents of its files.
+    fn parts(
         &mut self,
         document: &Document,
+        files: Vec<(PathBuf, Vec<u8>)>,
+    ) -> Result<Parts, NotMade> {
+        let mut binder = Binder::new(self.safe, files);
+        let mut parts = BTreeMap::new();
+        for (chain, alone) in alone(document) {
+            parts.insert(chain, binder.bind(&alone)?);
+        }
+        Ok(parts)
+    }
+
+    /// What of it is new, and what is to come into the store with which chain.
+    fn new_in(
+        &mut self,
+        parts: &Parts,
         left_out: &BTreeSet<Chain>,
         who: &str,
         is_first: bool,
-    ) -> Result<Changes, NotMade> {
-        let mut new = vec![(Chain::Platform, platform_text(document), Kind::Platform)];
-        let mut named = BTreeSet::from([Chain::Platform]);
-        for zone in &document.zones {
-            let chain = Chain::Zone(zone.name.clone());
-            if !left_out.contains(&chain) {
-                new.push((chain.clone(), zone_text(zone), Kind::Zone));
-            }
-            named.insert(chain);
-        }
-        let mut changes = Vec::new();
-        for (chain, text, kind) in new {
-            let head = self.engine.store().head(&chain)?;
-            let Some(head) = head else {
-                changes.push((chain.clone(), StoreChange::Document(chain, text), kind));
-                continue;
+    ) -> Result<(Changes, Vec<(Chain, StoreChange)>), NotMade> {
+        let (mut changes, mut contents) = (Vec::new(), Vec::new());
+        for (chain, bound) in parts.iter().filter(|(chain, _)| !left_out.contains(*chain)) {
+            let kind = match chain {
+                Chain::Platform => Kind::Platform,
+                Chain::Zone(_) => Kind::Zone,
             };
-            if !head.tombstone && head.hash == Hash::of(text.as_bytes()) {
+            let head = self.engine.store().head(chain)?;
+            let is_new =
+                |head: &Version| head.tombstone || head.hash != Hash::of(bound.text.as_bytes());
+            if head.as_ref().is_some_and(|head| !is_new(head)) {
                 continue;
             }
-            let by = last_by_hand(self.engine, &chain)?;
-            if by.is_some_and(|by| !by.starts_with("file:")) {
+            if let Some(head) = &head
+                && last_by_hand(self.engine, chain)?.is_some_and(|by| !by.starts_with("file:"))
+                // Files that have other contents now are nobody's change of the document.
+                && (!self.is_same_document(head, bound)? || self.is_as_it_was_read(chain, bound)?)
+            {
                 complain(format_args!(
                     "{chain} was changed by {} since the file was taken in (version {}: {}): that stays live. `seawall diff` shows it; \
                      `seawall apply` with the file takes the file's, and writing it into the file keeps it",
@@ -206,21 +236,26 @@ impl Maker<'_> {
                 ));
                 continue;
             }
-            changes.push((chain.clone(), StoreChange::Document(chain, text), kind));
+            let new = self.note(bound, head.as_ref())?;
+            contents.extend(new.into_iter().map(|content| (chain.clone(), content)));
+            let change = StoreChange::Document(chain.clone(), bound.text.clone());
+            changes.push((chain.clone(), change, kind));
         }
         if !is_first {
-            self.gone(&named, who, &mut changes)?;
+            self.gone(parts, who, &mut changes)?;
         }
-        Ok(changes)
+        Ok((changes, contents))
+    }
+
+    /// Whether a version has this document, whatever its files hold.
+    fn is_same_document(&mut self, head: &Version, bound: &Bound) -> Result<bool, StoreError> {
+        let text = self.engine.store().document(&head.hash)?;
+        let same = |text: String| document_of(&text) == document_of(&bound.text);
+        Ok(!head.tombstone && text.is_some_and(same))
     }
 
     /// Adds the deletion of what this file brought once and names no more.
-    fn gone(
-        &mut self,
-        named: &BTreeSet<Chain>,
-        who: &str,
-        changes: &mut Changes,
-    ) -> Result<(), NotMade> {
+    fn gone(&mut self, named: &Parts, who: &str, changes: &mut Changes) -> Result<(), NotMade> {
         let mut after = None;
         loop {
             let heads = self.engine.store().heads(after.as_ref(), CHAINS)?;
@@ -230,7 +265,7 @@ impl Maker<'_> {
             after = Some(last.chain.clone());
             for head in heads {
                 if !head.tombstone
-                    && !named.contains(&head.chain)
+                    && !named.contains_key(&head.chain)
                     && last_by_hand(self.engine, &head.chain)?.as_deref() == Some(who)
                 {
                     let chain = head.chain;
@@ -246,20 +281,26 @@ fn not_taken_in(path: &str) -> String {
     format!("{path} is not taken in, what is live stays live")
 }
 
-/// The hash of a document without these zones.
-fn taken_of(document: &Document, left_out: &BTreeSet<Chain>) -> Hash {
+/// The hash of a document without these zones, and of the contents of its files, where it names any.
+fn taken_of(document: &Document, parts: &Parts, left_out: &BTreeSet<Chain>) -> Hash {
+    let taken = parts.iter().filter(|(chain, _)| !left_out.contains(*chain));
+    let files = taken.map(|(_, bound)| {
+        let document = document_of(&bound.text);
+        bound.text.get(document.len()..).unwrap_or_default()
+    });
+    let files: String = files.collect();
     if left_out.is_empty() {
-        return Hash::of(document.to_toml().as_bytes());
+        return Hash::of_parts(&[document.to_toml().as_bytes(), files.as_bytes()]);
     }
     let mut taken = document.clone();
     let names: BTreeSet<&str> = left_out.iter().filter_map(Chain::zone).collect();
     taken.zones.retain(|zone| !names.contains(&*zone.name));
-    Hash::of(taken.to_toml().as_bytes())
+    Hash::of_parts(&[taken.to_toml().as_bytes(), files.as_bytes()])
 }
 
-/// Who made a chain's newest version, the planner aside.
+/// Who made a chain's newest version, the planner and files that changed aside.
 fn last_by_hand(engine: &mut Engine, chain: &Chain) -> Result<Option<String>, StoreError> {
     let history = engine.store().history(chain, None, LOOKED_AT)?;
     let mut by_hand = history.into_iter().map(|version| version.author);
-    Ok(by_hand.find(|author| author != PLANNER))
+    Ok(by_hand.find(|author| author != PLANNER && author != refresh::WHO))
 }

@@ -11,6 +11,7 @@ use super::Control;
 use super::asks::{self, JoinToken, NotMade};
 use super::barred::barred;
 use super::engine::unix;
+use super::fleet::Joined;
 use super::make::By;
 use super::words::Report;
 use crate::data;
@@ -24,6 +25,8 @@ use crate::say::{complain, say};
 const TOKEN: u64 = 60 * 60;
 /// What a token to join with may do.
 const JOIN: &str = "join";
+/// And this, where changes are to begin at the location that joins with it.
+const CANARY: &str = "canary";
 /// As many locations as are looked at.
 const ROWS: usize = 10_000;
 
@@ -45,6 +48,9 @@ pub struct Place {
     pub ready: Option<bool>,
     /// It joined; else it is on this machine.
     pub joined: bool,
+    /// Its owner wants changes to begin there.
+    #[serde(default)]
+    pub canary: bool,
     /// The generation that it acts on; none before its first Report.
     pub generation: Option<u64>,
     /// Milliseconds since its last Report.
@@ -53,6 +59,9 @@ pub struct Place {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub held: Vec<Chain>,
+    /// The number of the purge up to which it has come; none before its first Report.
+    #[serde(default)]
+    pub purged: Option<u64>,
 }
 
 impl Control {
@@ -61,6 +70,7 @@ impl Control {
         &mut self,
         location: &str,
         for_s: u64,
+        canary: bool,
         by: &By<'_>,
     ) -> Result<asks::Answer, NotMade> {
         seawall_model::document::location(location)
@@ -87,10 +97,12 @@ impl Control {
             authority,
         };
         let hash = Hash::of(&secret);
+        let mut scopes = vec![JOIN.to_owned()];
+        scopes.extend(canary.then(|| CANARY.to_owned()));
         let body = Body::TokenMade {
             name: token_of(&hash),
             hash,
-            scopes: vec![JOIN.into()],
+            scopes,
             location: Some(location.to_owned()),
             expires: Some(unix() + for_s),
         };
@@ -161,6 +173,7 @@ impl Control {
             key: ask.keys.hash(),
             keys: ask.keys,
             architecture: ask.architecture,
+            canary: scopes.iter().any(|scope| scope == CANARY),
         });
         let who = format!("location:{}", ask.location);
         let changes = changes.into_iter().map(StoreChange::Event).collect();
@@ -254,7 +267,9 @@ impl Control {
                 "what was done at {location} is not in the log yet: {error:#}"
             ));
         }
-        self.engine.fleet.heard(location, report, now);
+        self.engine.purge_times.told(location, report.purged, now);
+        let tempo = self.tempo;
+        self.engine.fleet.heard(location, report, now, &tempo);
     }
 
     /// A location is one of ours no more.
@@ -269,6 +284,7 @@ impl Control {
         })];
         changes.extend(barred(&entry).map(StoreChange::Event));
         self.engine.append_by(by, Vec::new(), changes)?;
+        self.tell_what_it_has_seen(location)?;
         self.places_changed();
         Ok(asks::Answer::Done)
     }
@@ -334,11 +350,16 @@ impl Control {
                 location,
                 keys,
                 architecture,
+                canary,
                 ..
             } = entry.body
             {
                 known.insert(location.clone(), from_hex(&keys.tls).unwrap_or_default());
-                joined.push((location, architecture));
+                joined.push(Joined {
+                    location,
+                    architecture,
+                    canary,
+                });
             }
         }
         self.engine.fleet.are(&joined, &drained);

@@ -2,13 +2,14 @@
 //!
 //! A document never deletes what it leaves out. The file that `up` is given is another matter: see [`import`](super::import).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use seawall_control::store::{Body, Change as StoreChange, Expect, StoreError};
 use seawall_control::version::{Hash, Version, assemble, platform_text};
 use seawall_guard::StageDef;
-use seawall_model::document;
+use seawall_model::document::{self, Parsed};
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::Kind;
@@ -18,7 +19,10 @@ use super::answer::unknown;
 use super::asks::{Applied, Checked, Conflict, NotMade, Request, Told, When};
 use super::diff::diff;
 use super::engine::Engine;
+use super::files::{self, Binder, Bound, Safe};
 use super::machine;
+use super::newest::Newest;
+use crate::contents;
 use crate::file;
 use crate::order::Chain;
 use crate::token::{self, Scope, Token};
@@ -32,6 +36,12 @@ pub struct Maker<'e> {
     pub engine: &'e mut Engine,
     /// All stages, for compiling.
     pub stages: &'static [&'static StageDef],
+    /// Opens and encrypts what is secret in files.
+    pub safe: &'e Safe,
+    /// Contents of files that are to come into the store.
+    pub new: HashMap<Hash, Arc<[u8]>>,
+    /// What is newest, compiled, where that is known already.
+    pub newest: &'e mut Option<Newest>,
 }
 
 /// On whose behalf something is written.
@@ -78,9 +88,12 @@ struct New {
     changes: Vec<(Chain, StoreChange, Kind)>,
     expect: Vec<Expect>,
     unchanged: Vec<Chain>,
+    /// What comes into the store with them.
+    contents: Vec<StoreChange>,
 }
 
 /// What is wrong with changes.
+#[derive(Default)]
 pub(super) struct Found {
     /// Each problem with the zone whose it is; none: it is everybody's.
     pub(super) list: Vec<(Option<Chain>, Problem)>,
@@ -104,7 +117,7 @@ impl Maker<'_> {
     /// All problems, that somebody else was first, or that the token does not allow it.
     pub fn apply(&mut self, wanted: &Wanted<'_>, by: &By<'_>) -> Result<Applied, NotMade> {
         let new = self.new_of(wanted)?;
-        let mut more = Vec::new();
+        let mut more = new.contents;
         let mut notes = Vec::new();
         if wanted.approve {
             // In the same append: what was told to be there is there whole.
@@ -155,16 +168,13 @@ impl Maker<'_> {
         parsed.document.make_absolute(wanted.folder);
         let document = parsed.document;
         let mut parts = Vec::new();
-        if platform_text(&document) != platform_text(&Document::default()) {
+        // Where no version says otherwise, what is written out and is the default changes nothing.
+        let says = parsed.names_platform && self.engine.store().head(&Chain::Platform)?.is_some();
+        if says || platform_text(&document) != platform_text(&Document::default()) {
             parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
-        for zone in &document.zones {
-            let alone = Document {
-                zones: vec![zone.clone()],
-                ..Document::default()
-            };
-            parts.push((Chain::Zone(zone.name.clone()), alone, Kind::Zone));
-        }
+        let zones = files::alone(&document).skip(1);
+        parts.extend(zones.map(|(chain, alone)| (chain, alone, Kind::Zone)));
         if wanted.chain == Some(&Chain::Platform) && parts.is_empty() {
             parts.push((Chain::Platform, document.head(), Kind::Platform));
         }
@@ -182,8 +192,9 @@ impl Maker<'_> {
             ));
         }
         let mut new = New::default();
+        let mut binder = Binder::new(self.safe, Vec::new());
         for (chain, alone, kind) in parts {
-            self.add(wanted, &mut new, chain, &alone, kind)?;
+            self.add(wanted, &mut new, &mut binder, chain, &alone, kind)?;
         }
         let order: Vec<&str> = document.zones.iter().map(|zone| &*zone.name).collect();
         if !new.changes.is_empty() {
@@ -197,11 +208,11 @@ impl Maker<'_> {
         &mut self,
         wanted: &Wanted<'_>,
         new: &mut New,
+        binder: &mut Binder<'_>,
         chain: Chain,
         alone: &Document,
         kind: Kind,
     ) -> Result<(), NotMade> {
-        let text = alone.to_toml();
         let head = self.engine.store().head(&chain)?;
         let newest = head.as_ref().filter(|head| !head.tombstone);
         if let Some(token) = wanted.token {
@@ -224,13 +235,30 @@ impl Maker<'_> {
             }
         };
         new.expect.push(Expect::Head(chain.clone(), expected));
-        if newest.is_some_and(|head| head.hash == Hash::of(text.as_bytes())) {
+        let bound = binder.bind(alone)?;
+        if newest.is_some_and(|head| head.hash == Hash::of(bound.text.as_bytes())) {
             new.unchanged.push(chain);
             return Ok(());
         }
+        new.contents.extend(self.note(&bound, newest)?);
+        let text = bound.text;
         new.changes
             .push((chain.clone(), StoreChange::Document(chain, text), kind));
         Ok(())
+    }
+
+    /// Notes the contents of a new version's files, for compiling; what brings them into the store, where the version before has not.
+    pub(super) fn note(
+        &mut self,
+        bound: &Bound,
+        before: Option<&Version>,
+    ) -> Result<Vec<StoreChange>, StoreError> {
+        if bound.contents.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.new.extend(bound.contents.iter().cloned());
+        let before = before.map(|before| self.engine.store().document(&before.hash));
+        Ok(bound.to_store(before.transpose()?.flatten().as_deref()))
     }
 
     /// Whether a token may make this the newest document of a chain.
@@ -334,7 +362,89 @@ impl Maker<'_> {
         changes: &[(Chain, StoreChange, Kind)],
         order: &[&str],
     ) -> Result<Found, StoreError> {
-        let mut texts = self.newest_texts()?;
+        if let Some(found) = self.found_by_newest(changes, order)? {
+            return Ok(found);
+        }
+        let texts = self.newest_texts()?;
+        Ok(self.found_among(texts, changes, order))
+    }
+
+    /// The same in the time that the changes take, by what is compiled already; none when that cannot tell.
+    fn found_by_newest(
+        &mut self,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<Option<Found>, StoreError> {
+        let of_all = changes.iter().any(|(chain, ..)| *chain == Chain::Platform);
+        if of_all || changes.len() > CHAINS {
+            return Ok(None);
+        }
+        let known = match self.newest.take() {
+            Some(mut known) => {
+                let store = self.engine.store();
+                known
+                    .catch_up(store, self.safe, &self.new)?
+                    .then_some(known)
+            }
+            None => None,
+        };
+        let known = match known {
+            Some(known) => Some(known),
+            None => {
+                let seq = self.engine.store().last()?;
+                let (parsed, _) = whole(self.newest_texts()?);
+                let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+                let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+                Newest::of(&parsed, seq, self.stages, &mut read)
+            }
+        };
+        let Some(mut newest) = known else {
+            return Ok(None);
+        };
+        let (safe, new, store) = (self.safe, &self.new, self.engine.store());
+        let mut read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let found = match newest.takes(changes, &mut read) {
+            true => Some(Found::default()),
+            false => self.found_nearby(&newest, changes, order)?,
+        };
+        *self.newest = Some(newest);
+        Ok(found)
+    }
+
+    /// What is wrong with changes among the zones that have a host they claim; none when nothing is.
+    fn found_nearby(
+        &mut self,
+        newest: &Newest,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Result<Option<Found>, StoreError> {
+        let mut near = BTreeSet::from([Chain::Platform]);
+        for (_, change, _) in changes {
+            if let StoreChange::Document(_, text) = change {
+                let document = document::parse_alone(text, &Limits::default()).document;
+                near.extend(newest.rivals(&document).into_iter().map(Chain::Zone));
+            }
+        }
+        let mut texts = BTreeMap::new();
+        for chain in near {
+            let head = self.engine.store().head(&chain)?;
+            if let Some(head) = head.filter(|head| !head.tombstone)
+                && let Some(text) = self.engine.store().document(&head.hash)?
+            {
+                texts.insert(chain, text);
+            }
+        }
+        let found = self.found_among(texts, changes, order);
+        Ok((!found.list.is_empty()).then_some(found))
+    }
+
+    /// What is wrong with changes, beside these newest texts.
+    fn found_among(
+        &mut self,
+        mut texts: BTreeMap<Chain, String>,
+        changes: &[(Chain, StoreChange, Kind)],
+        order: &[&str],
+    ) -> Found {
         let mut changed = BTreeSet::new();
         for (chain, change, _) in changes {
             match change {
@@ -346,14 +456,11 @@ impl Maker<'_> {
                 _ => {}
             }
         }
-        let platform = texts.remove(&Chain::Platform);
-        let platform = platform.unwrap_or_else(|| platform_text(&Document::default()));
-        let names: Vec<Chain> = texts.keys().cloned().collect();
-        let whole = assemble(&platform, texts.values().map(String::as_str));
-        let mut limits = Limits::default();
-        limits.document_bytes *= 4;
-        let parsed = document::parse_zones(&whole, &limits);
-        let problems = file::problems(&parsed, Path::new("/"), self.stages);
+        let (parsed, names) = whole(texts);
+        let (safe, new) = (self.safe, &self.new);
+        let store = self.engine.store();
+        let read = |path: &Path, room| files::read(safe, store, new, path, room);
+        let problems = file::problems_by(&parsed, self.stages, read);
         let platform_changes = changed.contains(&Chain::Platform);
         let mut found = Found {
             list: Vec::new(),
@@ -385,7 +492,7 @@ impl Maker<'_> {
         if is_off(Safeguard::Check) {
             found.list.clear();
         }
-        Ok(found)
+        found
     }
 
     /// The newest texts of all chains, without those of deleted zones.
@@ -405,6 +512,22 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+/// One document of the texts of chains, read, with files by what they are; and the zones in it, in their order.
+fn whole(mut texts: BTreeMap<Chain, String>) -> (Parsed, Vec<Chain>) {
+    texts
+        .values_mut()
+        .for_each(|text| *text = contents::named(text));
+    let platform = texts.remove(&Chain::Platform);
+    let platform = platform.unwrap_or_else(|| platform_text(&Document::default()));
+    let text = assemble(&platform, texts.values().map(String::as_str));
+    let mut limits = Limits::default();
+    limits.document_bytes *= 4;
+    (
+        document::parse_zones(&text, &limits),
+        texts.into_keys().collect(),
+    )
 }
 
 /// The index of the zone that a problem's path begins with, and the rest of the path.

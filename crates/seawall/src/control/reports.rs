@@ -1,6 +1,6 @@
 //! What a location tells, as the planner reads it.
 
-use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram};
+use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram, Shift};
 use seawall_model::Share;
 use seawall_proxy::trial::{Counts as Counted, class_begins_at};
 
@@ -33,6 +33,11 @@ pub fn about(
         .find(of_this)
         .map_or(0, |told| told.2);
     let mut with = arms.map(|arms| arm(&arms.candidate)).unwrap_or_default();
+    let mut base = arms.map(|arms| arm(&arms.live)).unwrap_or_default();
+    for (kind, [live, candidate]) in arms.into_iter().flat_map(|arms| &arms.kinds) {
+        base.kinds.insert(kind.clone(), counts(live));
+        with.kinds.insert(kind.clone(), counts(candidate));
+    }
     // Those that went well are among the requests.
     with.probes.bad = bad;
     plan::Report {
@@ -44,7 +49,7 @@ pub fn about(
             for_ms: *for_ms,
         }),
         with,
-        base: arms.map(|arms| arm(&arms.live)).unwrap_or_default(),
+        base,
         restarts: report
             .restarts
             .iter()
@@ -54,23 +59,35 @@ pub fn about(
             .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
             .collect(),
         held: report.held.contains(chain),
+        replay: arms.map_or_else(Shift::default, |arms| Shift {
+            judged: arms.replayed.judged,
+            changed: arms.replayed.changed,
+        }),
         ..plan::Report::default()
     }
 }
 
 fn arm(counted: &Counted) -> Arm {
-    let mut own_us = Histogram::default();
-    for (class, count) in counted.durations.iter().enumerate() {
-        own_us.add_many(class_begins_at(class), *count);
-    }
+    let histogram = |classes: &[u64]| {
+        let mut all = Histogram::default();
+        for (class, count) in classes.iter().enumerate() {
+            all.add_many(class_begins_at(class), *count);
+        }
+        all
+    };
     Arm {
-        all: Counts {
-            requests: counted.requests,
-            edge_5xx: counted.edge_errors,
-            resets: counted.resets,
-            verdict_changed: counted.judged_otherwise,
-        },
-        own_us,
+        all: counts(counted),
+        own_us: histogram(&counted.durations),
+        cpu_us: histogram(&counted.judging),
         ..Arm::default()
+    }
+}
+
+fn counts(counted: &Counted) -> Counts {
+    Counts {
+        requests: counted.requests,
+        edge_5xx: counted.edge_errors,
+        resets: counted.resets,
+        verdict_changed: counted.judged_otherwise,
     }
 }

@@ -78,4 +78,6 @@ pub struct Report {
     pub here: Vec<Done>,
     /// Chains that do not follow control there.
     pub held: Vec<Chain>,
+    /// The number of the purge up to which all are done there.
+    pub purged: u64,
 }

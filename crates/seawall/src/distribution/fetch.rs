@@ -107,7 +107,11 @@ impl Fetcher {
             .then_some(packed)
     }
 
-    async fn packed(&self, first: usize, name: &Hash) -> Result<Vec<u8>, String> {
+    /// An object as it is packed: from this source if it has it.
+    ///
+    /// # Errors
+    /// As [`Fetcher::one`].
+    pub async fn packed(&self, first: usize, name: &Hash) -> Result<Vec<u8>, String> {
         if let Some(packed) = self.kept(name) {
             return Ok(packed);
         }

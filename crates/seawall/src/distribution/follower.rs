@@ -2,16 +2,18 @@
 //!
 //! Of several sources the newest manifest that is believed counts, so that one which is old, damaged or hostile does no harm while
 //! another is good. All are asked at once, and none is waited for for long. What was seen only rises, and is on disk before
-//! anything is done.
+//! anything is done. What a manifest says is fetched and told by [`take`].
 
-use std::collections::{BTreeMap, HashMap};
+mod take;
+
+use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use seawall_bundle::{
-    Accepted, Change as Changed, Diff, Hash, KeyList, Kill, Limits, Manifest, Mark, PublicKey,
-    Refused, Root, Step, Trial, TrialList, Trust, Verified, Version, open_keys, open_manifest,
+    Accepted, Hash, KeyList, Kill, Limits, Manifest, Mark, PublicKey, Refused, Root, Trust,
+    Verified, Version, open_keys, open_manifest,
 };
 use seawall_control::Chain;
 use serde::{Deserialize, Serialize};
@@ -19,19 +21,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::bring::{Bringer, Seal};
 use super::fetch::Fetcher;
 use super::folder::{Folder, KEYS, MANIFEST};
-use super::from_bundle;
-use super::news::{Beside, Looked, News, change};
+use super::news::{Beside, Looked};
 use super::publisher::now_ms;
 use super::source::Source;
 use crate::data::Data;
-use crate::order::{Change, OnTrial};
+use crate::order::OnTrial;
 
 /// What was seen, in the data folder.
 const SEEN: &str = "seen.json";
-/// Versions on trial that are kept.
-const KEPT: usize = 1_024;
 /// Once one source has answered, the others have so long before what is there counts.
 const GRACE: Duration = Duration::from_millis(250);
 /// How long a look may take where no source answers.
@@ -71,6 +71,12 @@ pub struct Follower {
     trials: Vec<OnTrial>,
     /// Versions on trial.
     versions: HashMap<Hash, Version>,
+    /// Brings what versions name.
+    bringer: Bringer,
+    /// Versions for all whose files are not here yet.
+    short: HashMap<Chain, Version>,
+    /// What cannot be served here, as it was told.
+    undelivered: Vec<(Chain, u64, String)>,
     /// When a manifest was told that was made later than any before it. Control makes one every minute.
     heard: Option<Instant>,
     /// What is on trial was given up, as nothing was heard for too long.
@@ -136,6 +142,9 @@ impl Follower {
             woken: false,
             watching: JoinSet::new(),
             rests: false,
+            bringer: Bringer::new(data.clone(), Seal::Here),
+            short: HashMap::new(),
+            undelivered: Vec::new(),
             data,
         }
     }
@@ -145,6 +154,17 @@ impl Follower {
         let sources = self.fetcher.sources().to_vec();
         self.fetcher = Rc::new(Fetcher::new(sources, Some(cache)));
         self
+    }
+
+    /// The same, for a location whose secrets are sealed to this key.
+    pub fn with_seal_key(mut self, line: &str) -> Self {
+        self.bringer.opens_with(Seal::Joined(line.to_owned()));
+        self
+    }
+
+    /// Whether files of what is wanted here could not be had yet.
+    pub fn lacks_files(&self) -> bool {
+        self.bringer.is_short()
     }
 
     /// Where it keeps what it has read.
@@ -201,6 +221,8 @@ impl Follower {
         let here = |kill: &&Kill| kill.locations.holds(&self.location);
         Some(Beside {
             kills: told.kills.iter().filter(here).cloned().collect(),
+            purges: told.purges.clone(),
+            purged_before: told.purged_before,
             drained: told.drained.contains(&self.location),
             away: told.away.contains(&self.location),
             signed_at: told.at,
@@ -222,14 +244,19 @@ impl Follower {
         let found = found.filter(|found| told != Some(&*found.accepted.manifest));
         self.rests = woken && found.is_none();
         let Some(found) = found else {
-            let news = self.forget_trials(now);
+            let mut news = self.forget_trials(now);
+            if news.is_none() && self.bringer.is_short() {
+                match self.again().await {
+                    Ok(again) => news = again,
+                    Err(why) => problems.push(why),
+                }
+            }
             return Looked { news, problems };
         };
         let is_first = self.told.is_none();
         match self.take(&found, now, &mut problems).await {
             Ok(news) => {
-                let is_new = !news.live.is_empty() || news.trials != self.trials || is_first;
-                self.trials.clone_from(&news.trials);
+                let is_new = self.is_new(&news) || is_first;
                 Looked {
                     news: is_new.then_some(news),
                     problems,
@@ -245,7 +272,7 @@ impl Follower {
         }
     }
 
-    /// The newest manifest that is believed.
+    /// The newest manifest that is believed. Answers that an earlier look did not wait for are taken too: who hung is asked again then.
     async fn newest(&mut self, now: Instant, problems: &mut Vec<String>) -> Option<Found> {
         let mut newest = None;
         if self.told.is_none()
@@ -257,8 +284,9 @@ impl Follower {
         let begun = Instant::now();
         let mut left = self.ask(begun);
         let mut due = begun + LONGEST;
-        while left > 0 {
-            let answer = tokio::time::timeout_at(due, self.answers.1.recv()).await;
+        loop {
+            let until = if left > 0 { due } else { begun };
+            let answer = tokio::time::timeout_at(until, self.answers.1.recv()).await;
             let Ok(Some((nth, signed))) = answer else {
                 break;
             };
@@ -449,144 +477,6 @@ impl Follower {
         let keys = open_keys(&list, &self.root_key, seen, &self.limits);
         self.keys = Some((keys.map_err(|refused| refused.to_string())?, list));
         Ok(())
-    }
-
-    /// All that a manifest says, fetched and checked. Nothing of it is told if a part cannot be had.
-    async fn take(
-        &mut self,
-        found: &Found,
-        now: Instant,
-        problems: &mut Vec<String>,
-    ) -> Result<News, String> {
-        let manifest = &*found.accepted.manifest;
-        let first = found.source.unwrap_or(0);
-        let name = manifest.root;
-        let open = |packed: &[u8]| Root::open(&name, packed);
-        let root = self.fetcher.one(first, &name, open).await?;
-        let live = self.differences(first, &root).await?;
-        let trials = self.trials(first, manifest).await?;
-        let seen = Seen {
-            root_key: self.root_key,
-            mark: found.accepted.mark,
-        };
-        let kept = serde_json::to_vec(&seen).map_err(|error| error.to_string())?;
-        if self.mark != found.accepted.mark && !self.data.keep(SEEN, &kept, 0o644) {
-            // An old manifest might be believed after a restart; a full disk is no reason to serve what is old now.
-            problems.push("what was seen of it cannot be kept: is the disk full?".into());
-        }
-        if found.source.is_some()
-            && let Err(error) = self.fetcher.keep_signed(&found.keys, &found.signed)
-        {
-            problems.push(format!("what was read cannot be kept: {error}"));
-        }
-        let whole = self.told.is_none();
-        self.mark = found.accepted.mark;
-        self.root = root;
-        self.told = Some(manifest.clone());
-        self.heard = Some(now);
-        self.gave_up = false;
-        Ok(News {
-            live,
-            whole,
-            trials,
-            root: Some(name.to_string()),
-        })
-    }
-
-    /// What is for all now, where it was not.
-    async fn differences(&self, first: usize, root: &Root) -> Result<Vec<Change>, String> {
-        let mut live = BTreeMap::new();
-        let mut diff = Diff::new(&self.root, root, &self.limits);
-        loop {
-            match diff.step().map_err(|refused| refused.to_string())? {
-                Step::Done => break,
-                Step::Want(names) => {
-                    for (name, packed) in self.fetcher.all(first, names).await? {
-                        let given = diff.give(&name, &packed);
-                        given.map_err(|refused| refused.to_string())?;
-                    }
-                }
-                Step::Changes(changes) => {
-                    for changed in changes {
-                        if let Some(change) = self.change(first, changed).await? {
-                            live.insert(change.chain.clone(), change);
-                        }
-                    }
-                }
-            }
-        }
-        // What all zones share comes first.
-        Ok(live.into_values().collect())
-    }
-
-    async fn change(&self, first: usize, changed: Changed) -> Result<Option<Change>, String> {
-        Ok(match changed {
-            // Without a platform of their own zones have the defaults, which nobody publishes.
-            Changed::Platform(None) => None,
-            Changed::Platform(Some(platform)) => {
-                let name = platform.object;
-                let open = |packed: &[u8]| Version::open(&name, packed, &self.limits);
-                let version = self.fetcher.one(first, &name, open).await?;
-                Some(change(Chain::Platform, version))
-            }
-            Changed::Upserted(zone) => Some(change(Chain::Zone(zone.name), zone.version)),
-            Changed::Removed(name) => Some(Change {
-                chain: Chain::Zone(name),
-                version: 0,
-                text: None,
-            }),
-        })
-    }
-
-    async fn trials(&mut self, first: usize, manifest: &Manifest) -> Result<Vec<OnTrial>, String> {
-        let mut all = manifest.trials.clone();
-        if let Some(name) = &manifest.more_trials {
-            let open = |packed: &[u8]| TrialList::open(name, packed, &self.limits);
-            all.extend(self.fetcher.one(first, name, open).await?.trials);
-        }
-        let here = |trial: &Trial| trial.share_in(&self.location);
-        all.retain(|trial| here(trial) > 0);
-        if self.versions.len() > KEPT {
-            self.versions.clear();
-        }
-        let mut trials = Vec::with_capacity(all.len());
-        for trial in all {
-            let name = trial.object;
-            if !self.versions.contains_key(&name) {
-                let open = |packed: &[u8]| Version::open(&name, packed, &self.limits);
-                let version = self.fetcher.one(first, &name, open).await?;
-                self.versions.insert(name, version);
-            }
-            let version = self.versions.get(&name).cloned();
-            let version = version.filter(|version| version.number == trial.version);
-            let version =
-                version.ok_or("a version on trial has another number than the manifest says")?;
-            trials.push(OnTrial {
-                change: change(from_bundle(&trial.chain), version),
-                share: trial.share_in(&self.location),
-                salt: trial.salt,
-            });
-        }
-        Ok(trials)
-    }
-
-    /// Nothing was heard for longer than what is on trial may go on by itself.
-    fn forget_trials(&mut self, now: Instant) -> Option<News> {
-        let told = self.told.as_ref()?;
-        let longest = told
-            .trials
-            .iter()
-            .map(|trial| trial.expires_after_s)
-            .max()?;
-        if self.gave_up || self.age(now)? < Duration::from_secs(longest) {
-            return None;
-        }
-        self.gave_up = true;
-        self.trials.clear();
-        crate::say::complain(format_args!(
-            "nothing was heard of control for {longest} s: what is on trial is given up until it is"
-        ));
-        Some(News::default())
     }
 }
 

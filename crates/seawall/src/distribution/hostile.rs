@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod files;
+
 use std::fs;
 use std::time::Duration;
 
@@ -292,6 +294,26 @@ fn a_source_that_never_answers_keeps_nobody_waiting() {
             control.serves("a.test", if text == "one" { "two" } else { "three" });
             let _ = control.publisher.publish(&mut control.engine).unwrap();
         }
+    });
+}
+
+/// As control does that is stopped, or whose network is gone for a while: it is the only source of most edges.
+#[test]
+fn an_only_source_that_hung_is_asked_again() {
+    let control = Control::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    run(async {
+        let tls = identity::joining(Hash([0; 32])).unwrap();
+        let remote = Remote::new(&url, identity::CONTROL, "ams", tls).unwrap();
+        let edge = Temporary::new();
+        let mut follower = control.edge(&edge, vec![Source::Remote(remote)]);
+        let said = until_told(&mut follower, "does not answer").await;
+        assert_eq!(said.problems.len(), 1, "{said:?}");
+        // Whoever waits for it is broken off, and whoever comes from now on is refused.
+        drop(silent);
+        let said = until_told(&mut follower, "refused").await;
+        assert!(!said.problems[0].contains("does not answer"), "{said:?}");
     });
 }
 

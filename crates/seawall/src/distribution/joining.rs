@@ -213,7 +213,8 @@ impl Identity {
         }
         let own = Data::at(&data.path(""))?;
         let follower = Follower::new(own, &self.location, self.root_key, sources);
-        Ok(follower.with_cache(Folder::at(data.path(RECEIVED))))
+        let follower = follower.with_cache(Folder::at(data.path(RECEIVED)));
+        Ok(follower.with_seal_key(&self.seal_key))
     }
 
     /// Whether the certificate is to be renewed: when a third of its time is over.

@@ -260,7 +260,9 @@ impl Mirror {
                     let mut named = Vec::new();
                     for change in changes {
                         match change {
-                            Change::Platform(Some(platform)) => named.push(platform.object),
+                            Change::Platform(Some(platform)) => {
+                                named.extend(self.of_version(&platform.object)?);
+                            }
                             Change::Upserted(zone) => {
                                 named.extend(zone.version.files.iter().map(|file| file.object));
                             }
@@ -281,12 +283,17 @@ impl Mirror {
             names.push(*more);
         }
         for trial in trials {
-            let packed = self.object(&trial.object)?;
-            let version = Version::open(&trial.object, &packed, &self.limits)?;
-            names.push(trial.object);
-            names.extend(version.files.iter().map(|file| file.object));
+            names.extend(self.of_version(&trial.object)?);
         }
+        names.extend(manifest.ring);
         self.put_all(names).await
+    }
+
+    /// A version, with its files.
+    fn of_version(&self, name: &Hash) -> Result<Vec<Hash>> {
+        let version = Version::open(name, &self.object(name)?, &self.limits)?;
+        let files = version.files.iter().map(|file| file.object);
+        Ok(files.chain([*name]).collect())
     }
 
     /// Puts objects, several at a time.

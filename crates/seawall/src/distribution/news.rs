@@ -1,8 +1,9 @@
 //! What an edge is told of what is published.
 
-use seawall_bundle::{Kill, Version};
+use seawall_bundle::{Kill, Purge, Version};
 
 use super::serve::Barred;
+use crate::contents::named;
 use crate::order::{Chain, Change, OnTrial};
 
 /// What a new manifest says to this location.
@@ -16,6 +17,8 @@ pub struct News {
     pub trials: Vec<OnTrial>,
     /// The hash of the root of what is live for all; none where nothing is said of it.
     pub root: Option<String>,
+    /// Versions that are wanted here and whose files cannot be had, and why.
+    pub undelivered: Vec<(Chain, u64, String)>,
 }
 
 /// What a manifest says to this location beside documents.
@@ -23,6 +26,10 @@ pub struct News {
 pub struct Beside {
     /// Emergency switches for this location.
     pub kills: Vec<Kill>,
+    /// The latest purges.
+    pub purges: Vec<Purge>,
+    /// The number of the latest one that is not among them.
+    pub purged_before: u64,
     /// Traffic is led away from it.
     pub drained: bool,
     /// It may withdraw, as it is ill.
@@ -42,12 +49,21 @@ pub struct Looked {
     pub problems: Vec<String>,
 }
 
-/// A version, as something that is to be served.
+/// A zone that is not there any more.
+pub fn gone(chain: Chain) -> Change {
+    Change {
+        chain,
+        version: 0,
+        text: None,
+    }
+}
+
+/// A version, as something that is to be served, with its files by what they are.
 pub fn change(chain: Chain, version: Version) -> Change {
     Change {
         chain,
         version: version.number,
         // A zone is taken away by a document without anything.
-        text: Some(version.document).filter(|text| !text.is_empty()),
+        text: Some(named(&version.document)).filter(|text| !text.is_empty()),
     }
 }

@@ -19,8 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, KEYS, MANIFEST};
 use super::keys::{self, Keys};
+use super::pack::Packer;
+use super::ring::Rings;
 use super::to_bundle;
 use crate::control::engine::Engine;
+use crate::control::files::Safe;
 use crate::data::Data;
 use crate::say::{complain, say};
 
@@ -101,6 +104,8 @@ pub struct Publisher {
     root: Root,
     /// Versions on trial, as objects.
     versions: HashMap<(Chain, u64), Object>,
+    /// Makes objects of files.
+    packer: Packer,
 }
 
 impl Publisher {
@@ -111,6 +116,8 @@ impl Publisher {
     pub fn open(data: Data, tempo: Tempo) -> Result<Self> {
         let keys = Keys::open(&data).context("the keys that sign what is published")?;
         let folder = Folder::at(data.path(PUBLISHED));
+        let own = || Data::at(&data.path(""));
+        let packer = Packer::new(Safe::open(&data)?, Rings::open(own()?)?);
         let mut publisher = Self {
             folder,
             keys,
@@ -121,6 +128,7 @@ impl Publisher {
             published: None,
             root: Root::empty(),
             versions: HashMap::new(),
+            packer,
             data,
         };
         if let Ok(text) = std::fs::read(publisher.data.path(USED)) {
@@ -130,6 +138,10 @@ impl Publisher {
             Ok(Some((manifest, root))) => {
                 let generation = manifest.generation.max(publisher.used.generation);
                 publisher.used.generation = generation;
+                if manifest.ring.is_some() && publisher.packer.rings.is_empty() {
+                    // Its keys are lost: all is encrypted anew.
+                    publisher.used.log = 0;
+                }
                 (publisher.last, publisher.root) = (Some(manifest), root);
             }
             Ok(None) => publisher.used.log = 0,
@@ -208,6 +220,14 @@ impl Publisher {
             0 => None,
             log => engine.store().log(log, 1)?.first().map(|entry| entry.hash),
         };
+        if self.packer.rings.look(engine)? {
+            self.packer.forget();
+        }
+        let all_anew = self.packer.rings.is_long();
+        if all_anew {
+            self.used.log = 0;
+            self.versions.clear();
+        }
         self.renew(engine)?;
         let mut manifest = Manifest::new(
             self.keys.epoch,
@@ -219,7 +239,13 @@ impl Publisher {
         manifest.drained = engine.fleet.drained();
         let trials = self.trials(engine)?;
         let more = manifest.put_trials(trials, &self.limits)?;
+        if all_anew {
+            self.packer.rings.shorten();
+        }
+        let rings = &mut self.packer.rings;
+        manifest.ring = rings.published(engine, &self.folder, &self.limits)?;
         manifest.kills = engine.kills()?;
+        (manifest.purges, manifest.purged_before) = engine.purges(&self.limits)?;
         manifest.away = engine.fleet.away().to_vec();
         manifest.barred = engine.barred(now_ms() / 1_000, self.limits.barred)?;
         let last = self.last.as_ref();
@@ -295,6 +321,7 @@ impl Publisher {
             for (chain, number) in batch {
                 self.edit(engine, &mut edits, chain, *number)?;
             }
+            self.packer.flush(&self.folder)?;
             let updated = update(&root, edits, &self.limits, |name| self.fetch(name))
                 .context("the tree of what serves")?;
             let objects = updated.objects.iter();
@@ -336,19 +363,20 @@ impl Publisher {
     }
 
     fn edit(
-        &self,
+        &mut self,
         engine: &mut Engine,
         edits: &mut Edits,
         chain: &Chain,
         number: u64,
     ) -> Result<()> {
-        let version = version(engine, chain, number)?;
+        let version = self.version(engine, chain, number)?;
         match chain {
             Chain::Zone(name) => {
                 let version = Some(version).filter(|version| !version.document.is_empty());
                 edits.zones.insert(name.clone(), version);
             }
             Chain::Platform => {
+                self.packer.flush(&self.folder)?;
                 let object = version.pack(&self.limits)?;
                 let objects = [(object.name(), object.packed())];
                 self.folder.put_objects(objects.into_iter())?;
@@ -370,7 +398,8 @@ impl Publisher {
             };
             let key = (chain.clone(), *to);
             if !self.versions.contains_key(&key) {
-                let object = version(engine, chain, *to)?.pack(&self.limits)?;
+                let object = self.version(engine, chain, *to)?.pack(&self.limits)?;
+                self.packer.flush(&self.folder)?;
                 let objects = [(object.name(), object.packed())];
                 self.folder.put_objects(objects.into_iter())?;
                 if self.versions.len() >= KEPT {
@@ -392,15 +421,19 @@ impl Publisher {
         }
         Ok(trials)
     }
-}
 
-/// A version as it travels. One that takes its zone away has an empty document.
-fn version(engine: &mut Engine, chain: &Chain, number: u64) -> Result<Version> {
-    Ok(Version {
-        number,
-        document: engine.text(chain, number)?.unwrap_or_default(),
-        files: Vec::new(),
-    })
+    /// A version as it travels. One that takes its zone away has an empty document.
+    fn version(&mut self, engine: &mut Engine, chain: &Chain, number: u64) -> Result<Version> {
+        let document = engine.text(chain, number)?.unwrap_or_default();
+        let files = self
+            .packer
+            .files(engine, &document, &self.folder, &self.limits)?;
+        Ok(Version {
+            number,
+            document,
+            files,
+        })
+    }
 }
 
 fn share(engine: &Engine, rollout: &Rollout) -> Share {

@@ -89,6 +89,7 @@ impl Sweeper {
         let keys = open_keys(&list, &self.root_key, 0, &self.limits)?;
         let manifest = self.open(&signed, keys)?;
         let mut marked = HashSet::from([manifest.root]);
+        marked.extend(manifest.ring);
         let root = Root::open(&manifest.root, &self.object(&manifest.root)?)?;
         let mut diff = Diff::new(&Root::empty(), &root, &self.limits);
         loop {

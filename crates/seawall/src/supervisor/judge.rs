@@ -4,6 +4,8 @@
 //! be named, three deaths within a minute quarantine the version of what all zones share, which is the youngest suspect; three
 //! more are followed by safe mode: no optional stage runs. Who was killed by somebody else died of nothing.
 //!
+//! So did who grew until it was replaced, with the next one serving first: one zone that leaks must not cost all others their optional stages.
+//!
 //! Not here: how a death is seen, and what a quarantined version is replaced by.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,6 +19,9 @@ const ZONE_MEMORY: u64 = 600_000;
 const ZONE_DEATHS: usize = 2;
 /// So long other deaths are remembered, in milliseconds.
 const MEMORY: u64 = 60_000;
+/// At any pace both are at least so long, in milliseconds: what is divided by a drill's speed must still hold three threads that hang one
+/// after the other, and each of them takes three seconds to be seen.
+const LEAST_MEMORY: u64 = 15_000;
 /// So many deaths without a culprit, or with so many that it is none of theirs, are too many.
 const DEATHS: usize = 3;
 /// From this death within a minute on the next start waits.
@@ -34,19 +39,30 @@ pub enum Kind {
     Crash,
     /// A thread did not move any more.
     Hang,
-    /// It took too much memory.
+    /// It took too much memory from the beginning.
     Memory,
+    /// It took too much memory by and by, and was replaced while it served: nobody lost anything by it.
+    Grew,
     /// Somebody else ended it.
     Killed,
 }
 
 impl Kind {
+    /// Of who took too much memory: from the beginning, or by and by.
+    pub const fn of_memory(from_the_beginning: bool) -> Self {
+        if from_the_beginning {
+            Self::Memory
+        } else {
+            Self::Grew
+        }
+    }
+
     /// As people are told.
     pub fn word(self) -> &'static str {
         match self {
             Self::Crash => "crash",
             Self::Hang => "hang",
-            Self::Memory => "memory",
+            Self::Memory | Self::Grew => "memory",
             Self::Killed => "killed",
         }
     }
@@ -93,6 +109,8 @@ pub struct Judge {
     deaths: VecDeque<Death>,
     /// When the deaths of the last minute were, whatever followed from them.
     times: VecDeque<u64>,
+    /// What times are divided by; 0 is taken as 1.
+    speed: u32,
     /// Zones' versions in quarantine.
     pub quarantined: Vec<Quarantined>,
     /// The version of what all zones share that is.
@@ -112,6 +130,17 @@ impl Judge {
         }
     }
 
+    /// The same at another pace.
+    #[must_use]
+    pub fn faster(self, speed: u32) -> Self {
+        Self { speed, ..self }
+    }
+
+    /// A time at this pace.
+    fn scaled(&self, ms: u64) -> u64 {
+        (ms / u64::from(self.speed.max(1))).max(LEAST_MEMORY)
+    }
+
     /// A worker died at `now` (milliseconds on any clock that only rises); `culprit` is what it ran, if that is known, and
     /// `platform` the version of what all zones share. `wall` is the time of day, for people.
     pub fn died(
@@ -123,18 +152,19 @@ impl Judge {
         platform: u64,
     ) -> Sentence {
         let mut sentence = Sentence::default();
-        if kind == Kind::Killed {
+        if matches!(kind, Kind::Killed | Kind::Grew) {
             return sentence;
         }
+        let (zones, others) = (self.scaled(ZONE_MEMORY), self.scaled(MEMORY));
         while self
             .deaths
             .front()
-            .is_some_and(|death| death.at + ZONE_MEMORY < now)
+            .is_some_and(|death| death.at + zones < now)
         {
             self.deaths.pop_front();
         }
         self.deaths.push_back(Death { at: now, culprit });
-        self.times.retain(|at| at + MEMORY >= now);
+        self.times.retain(|at| at + others >= now);
         self.times.push_back(now);
         sentence.wait = self.wait();
         if let Some(culprit) = culprit
@@ -197,9 +227,10 @@ impl Judge {
     }
 
     fn recent(&self, now: u64) -> impl Iterator<Item = &Death> {
+        let remembered = self.scaled(MEMORY);
         self.deaths
             .iter()
-            .filter(move |death| death.at + MEMORY >= now)
+            .filter(move |death| death.at + remembered >= now)
     }
 
     fn wait(&self) -> Duration {
@@ -261,6 +292,23 @@ mod tests {
     }
 
     #[test]
+    fn at_another_pace_deaths_are_forgotten_sooner_and_never_before_three_hangs_can_be_seen() {
+        for (speed, within) in [(1, 600_000), (20, 30_000), (500, 15_000), (0, 600_000)] {
+            for (after, times) in [(within, 1), (within + 1, 0)] {
+                let mut court = Court(Judge::default().faster(speed), 1_000);
+                court.died(0, Kind::Crash, Some(A));
+                let second = court.died(after, Kind::Crash, Some(A));
+                assert_eq!(second.measures.len(), times, "{speed}: {after}");
+            }
+        }
+        let mut court = Court(Judge::default().faster(500), 1_000);
+        court.died(0, Kind::Hang, None);
+        court.died(7_500, Kind::Hang, None);
+        let third = court.died(7_500, Kind::Hang, None);
+        assert_eq!(third.measures, [Measure::Platform(99)]);
+    }
+
+    #[test]
     fn a_version_that_kills_in_quarantine_too_is_left_out() {
         let mut court = court();
         for _ in 0..2 {
@@ -296,6 +344,17 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(court.died(30_001, Kind::Memory, None), Sentence::default());
         }
+    }
+
+    #[test]
+    fn who_grew_and_was_replaced_in_time_costs_no_stranger_a_stage() {
+        let mut court = court();
+        for _ in 0..100 {
+            assert_eq!(court.died(5_000, Kind::Grew, None), Sentence::default());
+        }
+        // What is too large from the beginning is what its versions make it.
+        let measures = (0..3).map(|_| court.died(5_000, Kind::Memory, None).measures);
+        assert_eq!(measures.last(), Some(vec![Measure::Platform(99)]));
     }
 
     #[test]

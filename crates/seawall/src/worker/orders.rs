@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use seawall_guard::{ZoneId, blame};
 use seawall_model::{Document, HostPattern};
+use seawall_net::clock::monotonic_ms;
+use seawall_proxy::mishaps::Totals;
+use seawall_proxy::recent::Replayed;
 use seawall_proxy::snapshot::{Snapshot, Zone as Served};
 use seawall_proxy::trial::{Arms, Live, Trial, Trials};
 use tokio::sync::mpsc;
@@ -37,6 +40,8 @@ pub struct Tried {
     blamed: Option<(u64, u64)>,
     /// A host of its, and a path.
     probe: Option<(String, String)>,
+    /// Requests of late, judged by it and by what is live before it served anybody; none: that was not done yet.
+    replayed: Option<Replayed>,
 }
 
 /// What is live for all and was not before.
@@ -231,6 +236,10 @@ impl Making<'_> {
             one.probe = candidate.zones.first().map(|zone| probe_of(zone));
             // Whatever zone was served under it: no zone has this id.
             one.blamed = Some((0, candidate.platform));
+            if one.replayed.is_none() {
+                let recent = &self.configuration.state.recent;
+                one.replayed = Some(recent.replay_all(snapshot, &candidate, monotonic_ms()));
+            }
             let trial = one.trial();
             tried.push(one);
             let kept = self.ordered.refused.len();
@@ -276,6 +285,10 @@ impl Making<'_> {
             one.probe = Some(probe_of(known));
             let after = put.after.as_ref();
             one.blamed = after.map(|zone| (zone.id.0, zone.version_number));
+            if let (None, Some(before), Some(after)) = (&one.replayed, &put.before, after) {
+                let recent = &self.configuration.state.recent;
+                one.replayed = Some(recent.replay(before, after, monotonic_ms()));
+            }
             trials.insert(known.id, one.trial());
             tried.push(one);
         }
@@ -302,14 +315,13 @@ fn with_arms(on: &OnTrial, before: &[Tried]) -> Tried {
         let (was, is) = (&tried.on.change, &on.change);
         (&was.chain, was.version) == (&is.chain, is.version) && tried.on.salt == on.salt
     };
+    let same = before.iter().find(same);
     Tried {
         on: on.clone(),
-        arms: before
-            .iter()
-            .find(same)
-            .map_or_else(Arc::default, |tried| tried.arms.clone()),
+        arms: same.map_or_else(Arc::default, |tried| tried.arms.clone()),
         blamed: None,
         probe: None,
+        replayed: same.and_then(|tried| tried.replayed),
     }
 }
 
@@ -343,16 +355,21 @@ pub fn again(tried: &[Tried]) -> Order {
 }
 
 /// What was counted.
-pub fn counted(tried: &[Tried]) -> Counted {
+pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
     let one = |tried: &Tried| Trialed {
         chain: tried.on.change.chain.clone(),
         version: tried.on.change.version,
         share: tried.on.share,
         live: tried.arms.live.counts(),
         candidate: tried.arms.candidate.counts(),
+        replayed: tried.replayed.unwrap_or_default(),
+        kinds: tried.arms.kinds().collect(),
     };
     Counted {
         switches: Vec::new(),
+        totals,
+        kinds: Vec::new(),
+        purged: 0,
         trials: tried.iter().map(one).collect(),
     }
 }

@@ -1,5 +1,7 @@
 //! A worker's threads, and what it does when it is told something.
 
+mod looks;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::blame;
 use seawall_model::Document;
 use seawall_proxy::admin::{self, Admin};
+use seawall_proxy::mishaps::Mishaps;
 use seawall_proxy::prober;
 use seawall_proxy::retire::Retirement;
 use seawall_proxy::slot::Slot;
@@ -48,10 +51,10 @@ use crate::wire::{FILES, Wire, WireListener, in_memory};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Seconds after which clients that were not seen for long are forgotten.
-const SWEEP: u64 = 60;
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
+/// The folder of the cache's disk tier, in the data folder.
+const CACHE: &str = "cache";
 /// How long a thread may take to answer us.
 const PROBE: Duration = Duration::from_secs(10);
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
@@ -154,7 +157,12 @@ impl Worker {
         let log = AccessLog::open(log_config(&document, data))
             .context("the access log's writer cannot be started")?;
         state.registry.watch_log(log.status());
-        let cache = seawall_proxy::caching::store(live.edge.cache_memory);
+        let (memory, disk) = (live.edge.cache_memory, live.edge.cache_disk);
+        let cache = seawall_proxy::caching::store(memory, disk, data.path(CACHE));
+        let told = Arc::clone(&cache);
+        state
+            .registry
+            .watch_cache(move || seawall_proxy::caching::told(&told));
         let slot = Slot::new(live);
         let quic = http3::quic(&plan, &sockets, &slot, document.edge.public_https)?;
         let shared = Arc::new(Shared {
@@ -175,6 +183,8 @@ impl Worker {
             ran_out: AtomicU64::new(0),
             cache,
             told: Told::default(),
+            mishaps: Mishaps::default(),
+            recent: configuration.state.recent.clone(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });
@@ -417,6 +427,8 @@ impl Worker {
             ToWorker::HandOver => {
                 self.running = None;
                 self.state_lock = None;
+                // What waits is written meanwhile; the next one loads what is there once it serves.
+                self.shared.cache.leave_disk(Duration::ZERO);
                 self.take_back = Some(TAKE_BACK);
                 let state = self.configuration.state.hand_over();
                 let file = in_memory(c"seawall-state", &state)?;
@@ -426,8 +438,11 @@ impl Worker {
             ToWorker::Drain { within_ms } => self.drain(Duration::from_millis(within_ms)),
             ToWorker::Describe => self.describe(wire)?,
             ToWorker::Count => {
-                let mut counted = orders::counted(&self.tried);
-                counted.switches = self.stands();
+                let requests = self.configuration.state.registry.requests();
+                let totals = self.shared.mishaps.of(requests);
+                let mut counted = orders::counted(&self.tried, totals);
+                (counted.switches, counted.purged) = self.stands();
+                counted.kinds = self.shared.recent.kinds(&self.shared.slot.load());
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }
@@ -456,6 +471,7 @@ impl Worker {
         // A spare may have waited for long, and its file have been moved away meanwhile.
         self.log.reopen();
         self.shared.accept();
+        self.shared.cache.use_disk();
         self.configured.store(self.shared.now(), Ordering::Relaxed);
         self.take_state();
         if self.is_kept {
@@ -513,6 +529,7 @@ impl Worker {
         self.running = None;
         self.state_lock = None;
         self.take_back = None;
+        self.shared.cache.leave_disk(Duration::ZERO);
         self.ending = Some(Ending {
             due: Instant::now() + within,
         });
@@ -559,40 +576,13 @@ impl Worker {
             .then(|| ended.thread().name().unwrap_or("a worker"))
     }
 
-    fn look(&mut self, looks: u64) {
-        self.stands();
-        if self.serves {
-            match &mut self.take_back {
-                None => self.take_state(),
-                Some(0) => self.take_back = None,
-                Some(left) => *left -= 1,
-            }
-        }
-        let state = &self.configuration.state;
-        if looks.is_multiple_of(SWEEP) {
-            state.guard.clients.sweep(self.shared.now());
-        }
-        let before = self.retired.len();
-        self.retired.retain(|old| Arc::strong_count(old) > 1);
-        if self.retired.len() < before {
-            // What only those held.
-            state.guard.sweep();
-        }
-    }
-
-    /// Does what stands beside documents; the numbers of the switches that are on.
-    fn stands(&mut self) -> Vec<u64> {
-        let shared = &self.shared;
-        self.stands
-            .look(&self.configuration, &shared.told, &shared.slot)
-    }
-
     async fn end(self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
         let due = Instant::now() + LAST_WORDS;
         while Instant::now() < due && self.runs() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        self.shared.cache.leave_disk(Duration::from_secs(1));
         // What is logged up to here is written; a disk that hangs does not keep us.
         let _ = self.log.close(Duration::from_secs(1));
         let _ = std::io::stdout().flush();

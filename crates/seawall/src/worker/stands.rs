@@ -1,12 +1,17 @@
 //! What stands beside documents, as the worker does it: read when it has changed, and ended when its time is over.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use seawall_proxy::slot::Slot;
+use seawall_proxy::thread::Shared;
 use seawall_proxy::told::{Switch as Shown, Told};
 
+use super::geo::Geo;
+use super::purges;
+use crate::agent::HERE;
 use crate::configure::Configuration;
 use crate::say::complain;
 use crate::standing::{Clock, STANDING, Standing};
@@ -20,6 +25,9 @@ pub struct Stands {
     standing: Standing,
     /// The switches that were done last.
     done: Vec<(String, Option<u64>)>,
+    geo: Geo,
+    /// Purges that were done, of those that stand.
+    purged: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Stands {
@@ -27,6 +35,7 @@ impl Stands {
     pub fn new(configuration: &Configuration) -> Self {
         Self {
             path: configuration.data.path(STANDING),
+            geo: Geo::new(configuration.data.path("geo")),
             ..Self::default()
         }
     }
@@ -34,6 +43,7 @@ impl Stands {
     /// Reads it if it has changed, and does it. The numbers of the switches that are on.
     pub fn look(&mut self, configuration: &Configuration, told: &Told, slot: &Slot) -> Vec<u64> {
         self.read();
+        self.geo.look(&configuration.state.guard);
         let now = Clock::now();
         told.drained.store(
             self.standing.drained || self.standing.drained_here,
@@ -73,6 +83,25 @@ impl Stands {
             slot.look_again();
         }
         on
+    }
+
+    /// Purges what was not purged yet. The number of the latest one of control's up to which all are done, and outlive this process.
+    pub fn purge(&mut self, configuration: &Configuration, shared: &Shared) -> u64 {
+        let standing = &self.standing;
+        self.purged
+            .retain(|id, _| standing.purges.iter().any(|purge| purge.id == *id));
+        let mut up_to = standing.purged.unwrap_or(0);
+        for purge in &standing.purges {
+            let done = self
+                .purged
+                .entry(purge.id)
+                .or_insert_with(|| purges::purge(purge, configuration, shared));
+            done.retain(|number| !shared.cache.has_settled(*number));
+            if purge.id < HERE && !done.is_empty() {
+                up_to = up_to.min(purge.id - 1);
+            }
+        }
+        up_to
     }
 
     fn read(&mut self) {

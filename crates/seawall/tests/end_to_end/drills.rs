@@ -160,11 +160,15 @@ fn a_machine_too_small_says_so_and_what_is_not_known_too() {
         "{said}"
     );
     assert!(left(&folder).is_empty());
-    for words in [&["O99"][..], &[]] {
+    for (words, told) in [
+        (&["O99"][..], "--list"),
+        (&[], "--list"),
+        (&["O1", "--report", "/nowhere/report.html"], "/nowhere"),
+    ] {
         let output = finished(&mut drill(&folder, words));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("--list"), "{said}");
+        assert!(said.contains(told), "{said}");
     }
     let output = finished(&mut drill(&folder, &["--list"]));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

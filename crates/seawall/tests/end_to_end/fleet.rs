@@ -130,6 +130,12 @@ impl Control {
         std::fs::read_to_string(self.folder.join("up.log")).unwrap_or_default()
     }
 
+    /// A signal.
+    pub fn signal(&self, signal: i32) {
+        let child = self.child.as_ref().expect("it runs");
+        crate::up::send(child.id(), signal);
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

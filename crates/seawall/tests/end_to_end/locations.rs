@@ -196,6 +196,32 @@ fn who_did_not_hear_the_answer_joins_again_and_nobody_else_does() {
     assert_eq!(control.places().len(), 1);
 }
 
+/// That changes begin there, though it is the last by name, is shown by `drills` (`O11-rules`).
+#[test]
+fn a_canary_location_is_what_the_token_said_that_it_joined_with() {
+    let control = Control::start(100);
+    let join = |location: &str, more: &[&str]| {
+        let asked = ask(location, &control.token(location, more));
+        let (status, said) = posts(&control, "/v1/join", asked.to_string().as_bytes(), &[]);
+        assert_eq!(status, "200", "{said}");
+    };
+    let canaries = || -> Vec<String> {
+        let places = control.places();
+        let named = places.iter().filter(|place| place["canary"] == true);
+        named
+            .map(|place| place["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    join("ams", &[]);
+    join("zrh", &["--canary"]);
+    assert_eq!(canaries(), ["zrh"]);
+    // Who joins again is what the new token says.
+    join("ams", &["--canary"]);
+    join("zrh", &[]);
+    assert_eq!(canaries(), ["ams"]);
+    assert_eq!(control.places().len(), 2);
+}
+
 #[test]
 fn strangers_on_the_port_for_edges_get_nothing_and_cost_nobody_anything() {
     let site = Answering::start("good");

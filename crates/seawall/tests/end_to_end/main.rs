@@ -18,6 +18,7 @@ mod certificates;
 mod check;
 mod clients;
 mod compress;
+mod contents;
 mod database;
 mod drills;
 mod emergency;
@@ -40,6 +41,7 @@ mod origin;
 mod origins;
 mod own_certificates;
 mod protocols;
+mod purges;
 mod reload;
 mod rollouts;
 // The PostgreSQL that the store's own tests start, and where they keep it.

@@ -63,7 +63,15 @@ fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
     let folder = Folder::new();
     let mut edge = edge_command(&folder, "1", &[&words[..], more].concat());
     server.variables(&mut edge);
-    Up::spawned(folder, edge)
+    let edge = Up::spawned(folder, edge);
+    // All zones come first: that takes as long as there are many of them.
+    until("the location serves", || {
+        statuses(edge.http(), "/")
+            .iter()
+            .all(|status| *status == Some(200))
+            .then_some(())
+    });
+    edge
 }
 
 /// Whether the manifest puts this version of `a.test` on trial.
@@ -80,7 +88,9 @@ fn changes(up: &Up, edge: &Up, origin: &str, first: usize, times: usize) -> Vec<
         let path = format!("/n{nth}");
         let file = up.folder().write("next.toml", &without(origin, &path));
         let words = ["apply", file.to_str().unwrap(), "--approve"];
+        let asked = Instant::now();
         let (code, said) = told(seawall(&words, &up.data()));
+        let made = asked.elapsed();
         assert_eq!(code, Some(0), "{said}");
         let (_, version) = said.split_once("zone/a.test: version ").expect("a version");
         let version = version.split(' ').next().unwrap();
@@ -91,7 +101,11 @@ fn changes(up: &Up, edge: &Up, origin: &str, first: usize, times: usize) -> Vec<
                 .contains(&Some(403))
                 .then_some(())
         });
-        all.push(began.elapsed());
+        let (served, published) = (began.elapsed(), began - asked - made);
+        println!(
+            "{path}: a version after {made:?}, published after {published:?}, served after {served:?}"
+        );
+        all.push(served);
     }
     all.sort();
     all

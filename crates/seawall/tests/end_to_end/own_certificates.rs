@@ -9,7 +9,7 @@ use crate::up::{Folder, Up, send, until};
 const ZONES: usize = 40;
 
 /// Writes a certificate and its key, and gives back the certificate.
-fn make(folder: &Folder, name: &str) -> String {
+pub fn make(folder: &Folder, name: &str) -> String {
     let (certificate, key) = self_signed(vec![format!("{name}.test")]).unwrap();
     folder.write(&format!("{name}.pem"), &certificate);
     folder.write(&format!("{name}.key"), &key);
@@ -24,7 +24,7 @@ fn body(pem: &str) -> String {
 }
 
 /// The certificate that is shown for a name.
-fn shown(up: &Up, name: &str) -> String {
+pub fn shown(up: &Up, name: &str) -> String {
     let done = Command::new("openssl")
         .args(["s_client", "-connect", &up.https().to_string()])
         .args(["-servername", &format!("{name}.test")])

@@ -118,6 +118,62 @@ fn a_rule_that_refuses_everybody_is_taken_back_and_one_that_refuses_nobody_comes
 }
 
 #[test]
+fn a_rule_that_would_have_refused_what_was_served_of_late_meets_nobody() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "10");
+    // One a second is kept; then the site is idle.
+    for _ in 0..12 {
+        assert_eq!(get(&up, "/x"), 200);
+        std::thread::sleep(std::time::Duration::from_millis(1_010));
+    }
+    let rule = |more: &str| {
+        let rule = "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/x\"'\naction = \"block\"\n";
+        zone(&site.url(), &format!("{more}{rule}"))
+    };
+    let (code, said) = applied(&up, &rule(""), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("judged otherwise"), "{said}");
+    // A zone of which nothing is kept has nothing to be judged by.
+    let (code, said) = applied(&up, &zone(&site.url(), "replay = false\n"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    for _ in 0..3 {
+        assert_eq!(get(&up, "/x"), 200);
+        std::thread::sleep(std::time::Duration::from_millis(1_010));
+    }
+    let (code, said) = applied(&up, &rule("replay = false\n"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(get(&up, "/x"), 403);
+}
+
+#[test]
+fn a_rollback_never_brings_back_what_was_taken_back() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "100");
+    let (code, said) = applied(&up, &zone(&nowhere(), ""), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    // Two versions have served everybody, the first and the one that is as it: there is no other to go back to.
+    let back = |more: &[&str]| {
+        let output = asks(&up, &[&["rollback", "a.test"], more].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (code, said) = back(&["--wait"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no other version that ever served"), "{said}");
+    // Whoever names it has it tried as anything new, and it goes back again.
+    let (code, said) = back(&["2", "--wait"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("taken back"), "{said}");
+    assert_eq!(get(&up, "/"), 200);
+    // Nothing waits for an approval, so there is none to be given.
+    let output = asks(&up, &["approve"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn an_idle_site_takes_a_change_and_a_bad_one_is_found_by_probes() {
     let site = Answering::start("good");
     let up = start(&zone(&site.url(), ""), "100");

@@ -40,6 +40,7 @@ pub fn render_with(registry: &Registry, process: Process, out: &mut String) {
         registry,
         shards,
         process,
+        cache: registry.cache_told(),
     };
     for def in METRICS {
         // Writing to a String does not fail.
@@ -96,6 +97,7 @@ struct Page<'a> {
     registry: &'a Registry,
     shards: Vec<Arc<Cells>>,
     process: Process,
+    cache: super::CacheTold,
 }
 
 impl Page<'_> {
@@ -114,6 +116,28 @@ impl Page<'_> {
             Metric::Sources => self.sources(def, out),
             Metric::LogLines => whole(out, def, &[], written),
             Metric::LogDropped => whole(out, def, &[], dropped),
+            Metric::CacheBytes => {
+                whole(out, def, &["memory"], self.cache.memory_bytes);
+                whole(out, def, &["disk"], self.cache.disk_bytes);
+            }
+            Metric::CacheEntries => {
+                whole(out, def, &["memory"], self.cache.memory_entries);
+                whole(out, def, &["disk"], self.cache.disk_entries);
+            }
+            Metric::CacheIndexBytes => whole(out, def, &[], self.cache.index_bytes),
+            Metric::CacheDisk => {
+                for (what, number) in [
+                    ("written", self.cache.written),
+                    ("read", self.cache.read),
+                    ("queue_full", self.cache.queue_full),
+                    ("reads_full", self.cache.reads_full),
+                    ("share", self.cache.share),
+                    ("bad", self.cache.bad),
+                    ("failed", self.cache.failed),
+                ] {
+                    whole(out, def, &[what], number);
+                }
+            }
             Metric::BuildInfo => {
                 whole(
                     out,

@@ -47,6 +47,10 @@ pub enum Metric {
     OriginEjections,
     LogLines,
     LogDropped,
+    CacheBytes,
+    CacheEntries,
+    CacheIndexBytes,
+    CacheDisk,
     TunnelsOpen,
     BuildInfo,
     Uptime,
@@ -235,6 +239,24 @@ pub static METRICS: &[MetricDef] = &[
         "seawall_log_dropped_total",
         &[],
         "Lines of the access log that were lost because the disk was full or slow.",
+    )
+    .kept(Kept::Process),
+    gauge(Metric::CacheBytes, "seawall_cache_bytes", &["tier"], "Bytes that responses take that are kept: in memory, and on disk.")
+        .kept(Kept::Process),
+    gauge(Metric::CacheEntries, "seawall_cache_entries", &["tier"], "Responses that are kept: in memory, and on disk.")
+        .kept(Kept::Process),
+    gauge(
+        Metric::CacheIndexBytes,
+        "seawall_cache_index_bytes",
+        &[],
+        "Memory that the index of the cache's disk takes, in bytes.",
+    )
+    .kept(Kept::Process),
+    counter(
+        Metric::CacheDisk,
+        "seawall_cache_disk_total",
+        &["what"],
+        "Responses that the cache's disk has written, read, not taken as too many waited (`queue_full`, `reads_full`) or their zone has its share (`share`), found not to be what was written (`bad`); and times that it failed (`failed`).",
     )
     .kept(Kept::Process),
     gauge(Metric::TunnelsOpen, "seawall_tunnels_open", &[], "Tunnels (WebSocket and the like) that are open now.")

@@ -50,6 +50,8 @@ impl RuleSet {
             pipelines: Pipelines::default(),
             matchers: Matchers::default(),
             unions: HashMap::new(),
+            combinations: Vec::new(),
+            combination_places: HashMap::new(),
             meant: Vec::new(),
             asked: [const { Asked::new() }; 2],
         };
@@ -80,7 +82,9 @@ struct Compiler<'s> {
     pipelines: Pipelines,
     matchers: Matchers,
     unions: HashMap<(Variable, Node, Kind), u16>,
-    meant: Vec<Vec<u64>>,
+    combinations: Vec<Vec<UnionOf>>,
+    combination_places: HashMap<Vec<UnionOf>, u16>,
+    meant: Vec<super::Meant>,
     /// By side.
     asked: [Asked; 2],
 }
@@ -171,10 +175,12 @@ impl Compiler<'_> {
             names: self.names,
             settings: self.set.settings.clone(),
             unions: self.unions.len(),
+            combinations: self.combinations,
             meant: self.meant,
             tag: TAGS.fetch_add(1, Ordering::Relaxed),
         };
         program.settle_unions();
+        program.settle_names();
         Ok(program)
     }
 
@@ -289,7 +295,7 @@ impl Compiler<'_> {
         operator: &Operator,
         stages: &[Node],
         side: Side,
-    ) -> Option<Vec<UnionOf>> {
+    ) -> Option<u16> {
         let is_wide = |target: &Target| {
             !target.count
                 && !target.variable.is_written()
@@ -333,7 +339,13 @@ impl Compiler<'_> {
                 }
             }
         }
-        Some(all)
+        if let Some(place) = self.combination_places.get(&all) {
+            return Some(*place);
+        }
+        let place = u16::try_from(self.combinations.len()).ok()?;
+        self.combinations.push(all.clone());
+        self.combination_places.insert(all, place);
+        Some(place)
     }
 
     fn operator(&mut self, condition: &Condition, link: &tree::Link, side: Side) -> Operator {
@@ -414,6 +426,9 @@ impl Compiler<'_> {
                 Selector::Tx(self.names.add(name))
             }
             tree::Selector::Name(name) => Selector::Name(name.clone()),
+            tree::Selector::Pattern(pattern) if target.variable == Variable::Tx => {
+                Selector::TxPattern(Box::new(NamePattern::new(pattern)?), Vec::new())
+            }
             tree::Selector::Pattern(pattern) => {
                 Selector::Pattern(Box::new(NamePattern::new(pattern)?))
             }
@@ -483,7 +498,7 @@ impl Compiler<'_> {
             Ctl::RemoveTarget(which, target) => {
                 let rules = self.meant(which, place)?;
                 match self.target(target) {
-                    Ok(target) => Effect::RemoveTarget(rules, Box::new(target)),
+                    Ok(target) => Effect::RemoveTarget(rules, target.into()),
                     Err(wrong) => {
                         self.wrong(place, place.line, wrong);
                         return None;
@@ -521,33 +536,8 @@ impl Compiler<'_> {
                 *word |= 1 << (nth % 64);
             }
         }
-        self.meant.push(bits);
+        self.meant.push(bits.into());
         Some(self.meant.len() as u32 - 1)
-    }
-}
-
-impl Program {
-    /// A link whose pattern the set does not have cannot be told by its unions.
-    fn settle_unions(&mut self) {
-        for (nth, phase) in self.phases.iter().enumerate() {
-            let side = side_of(nth as u8 + 1);
-            for number in phase {
-                let Some(rule) = self.rules.get_mut(*number as usize) else {
-                    continue;
-                };
-                for link in &mut rule.links {
-                    let bit = match link.operator {
-                        Operator::Rx(pattern) => self.matchers.pattern_bit(pattern, side),
-                        Operator::Phrases(phrases) => self.matchers.phrases_bit(phrases, side),
-                        _ => None,
-                    };
-                    if bit.is_none() {
-                        link.unions = None;
-                    }
-                    link.bit = bit.and_then(|bit| u16::try_from(bit).ok());
-                }
-            }
-        }
     }
 }
 

@@ -12,6 +12,13 @@ use crate::texts::{Kind, Side};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PatternId(pub(crate) u32);
 
+impl PatternId {
+    /// Its place among all patterns.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Units for ten bytes of text in which phrases are looked for, and for each that occurs.
 const TEN_BYTES: u64 = 40;
 const OCCURS: u64 = 10;
@@ -76,7 +83,7 @@ pub(crate) struct Matchers {
 }
 
 /// What a thread keeps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MatcherCache {
     pub(crate) threads: Threads,
     /// By side and shard.
@@ -122,6 +129,12 @@ impl Matchers {
         });
         self.by_pattern.insert(text.to_owned(), id);
         Ok(id)
+    }
+
+    /// A pattern and its text, by its place.
+    pub(super) fn regex(&self, place: usize) -> Option<(&Regex, &str)> {
+        let pattern = self.patterns.get(place)?;
+        Some((&pattern.regex, &pattern.text))
     }
 
     /// Takes phrases in.

@@ -4,8 +4,12 @@
 //! request has, and running (`transaction`).
 
 mod compile;
+mod gate;
 mod matchers;
 mod names;
+mod settle;
+
+use std::sync::Arc;
 
 use seawall_model::Network;
 
@@ -17,8 +21,12 @@ use crate::texts::Kind;
 use crate::vocabulary::Variable;
 pub use compile::Options;
 pub(crate) use compile::side_of;
+pub use gate::{Cost, MOST_UNITS};
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
+
+/// A set of rules: a bit for each.
+pub(crate) type Meant = Arc<[u64]>;
 
 /// A rule set, compiled.
 #[derive(Debug)]
@@ -32,8 +40,10 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
+    /// What links look at together: many look at the same.
+    pub(crate) combinations: Vec<Vec<UnionOf>>,
     /// What a set of rules means that `ctl` removes: a bit for each rule.
-    pub(crate) meant: Vec<Vec<u64>>,
+    pub(crate) meant: Vec<Meant>,
     /// Which program this is: what a thread built for one is nothing to another.
     pub(crate) tag: u64,
 }
@@ -83,8 +93,8 @@ pub(crate) struct Link {
     pub(crate) quick: Option<Quick>,
     /// The bit of its pattern or phrases in the scan of its side.
     pub(crate) bit: Option<u16>,
-    /// Places of unions that say whether anything can match; None when they cannot.
-    pub(crate) unions: Option<Vec<UnionOf>>,
+    /// The place of the combination of unions that says whether anything can match; None when none can.
+    pub(crate) unions: Option<u16>,
 }
 
 /// A comparison of a number in TX, as the gates of paranoia levels are.
@@ -141,6 +151,8 @@ pub(crate) enum Selector {
     Name(Vec<u8>),
     Tx(TxId),
     Pattern(Box<NamePattern>),
+    /// Of TX: the pattern, and those of the names that rules mention which it fits.
+    TxPattern(Box<NamePattern>, Vec<TxId>),
 }
 
 /// An operator.
@@ -209,13 +221,18 @@ pub(crate) enum Effect {
     /// Rules are off, by the place of their set in `meant`.
     Remove(u32),
     /// A target is no target of these rules.
-    RemoveTarget(u32, Box<Target>),
+    RemoveTarget(u32, Arc<Target>),
 }
 
 impl Program {
     /// Bytes that it takes, roughly: what patterns and phrases take, which is nearly all.
     pub fn memory(&self) -> usize {
         self.matchers.memory() + self.rules.len() * size_of::<Rule>()
+    }
+
+    /// The media types of responses whose bodies rules look at.
+    pub fn response_types(&self) -> &[String] {
+        &self.settings.response_types
     }
 
     /// How many rules there are.

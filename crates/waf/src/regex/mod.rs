@@ -59,14 +59,14 @@ pub(crate) struct Regex {
 }
 
 /// What a thread keeps for a [`Regex`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RegexCache {
     dfa: Cache,
     vm: Option<Box<pikevm::Cache>>,
 }
 
 /// What a thread keeps for all patterns.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Threads {
     /// By the number of the pattern.
     caches: Vec<Option<RegexCache>>,

@@ -31,7 +31,7 @@ pub(crate) struct Set {
 }
 
 /// What a thread keeps for a [`Set`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SetCache {
     dfa: Cache,
     /// Transitions out of states in which something matches, which the DFA gives without saying whether it had to build them.

@@ -12,7 +12,7 @@ use seawall_model::{Fuel, Spent};
 const FOLLOWED: u64 = 7;
 
 /// Sets of states and a stack, which a thread keeps from one pattern to the next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     now: StateSet,
     next: StateSet,
@@ -101,7 +101,7 @@ fn enter(
 }
 
 /// A set of states that is emptied at once (Briggs and Torczon, 1993).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct StateSet {
     members: Vec<StateID>,
     places: Vec<u32>,

@@ -40,6 +40,16 @@ pub struct RuleSet {
     pub(crate) settings: Settings,
 }
 
+/// Ids and ranges of ids, as `ctl:ruleRemoveById` has them.
+pub(crate) fn exclusion_ids(text: &str) -> Result<Vec<(u64, u64)>, Wrong> {
+    control::ids(text)
+}
+
+/// A target, as `ctl:ruleRemoveTargetById` has it.
+pub(crate) fn exclusion_target(text: &str) -> Result<tree::Target, Wrong> {
+    targets::target(text)
+}
+
 /// How many problems are listed; the others are counted.
 const LISTED: usize = 200;
 

@@ -51,7 +51,7 @@ impl Transaction<'_> {
                 .unwrap_or_default();
             self.body.cut = true;
         }
-        if self.body.cut && settings.request_over == Over::Reject {
+        if self.body.cut && settings.request_over == Over::Reject && !self.partial {
             self.body_error = Some("the body is longer than what is inspected");
         }
         let bytes = self.body.bytes;

@@ -1,10 +1,12 @@
 //! What rules do at a match besides interrupting: `setvar`, `expirevar`, `initcol`, `ctl`.
 
+use std::sync::Arc;
+
 use seawall_model::{Fuel, Spent};
 
 use super::Transaction;
 use super::store::{Collection, Value};
-use crate::program::{Change, Effect, Link, Name, Template};
+use crate::program::{Change, Effect, Link, Meant, Name, Target, Template};
 use crate::vocabulary::Variable;
 
 impl<'t> Transaction<'t> {
@@ -36,25 +38,33 @@ impl<'t> Transaction<'t> {
             Effect::Engine(engine) => self.engine = *engine,
             Effect::Remove(meant) => {
                 if let Some(bits) = self.program.meant.get(*meant as usize) {
-                    self.removed.resize(bits.len(), 0);
-                    for (word, more) in self.removed.iter_mut().zip(bits) {
-                        *word |= more;
-                    }
+                    self.remove(bits);
                 }
             }
             Effect::RemoveTarget(meant, target) => {
-                // A rule may match often, and say the same each time.
-                let target: &'t crate::program::Target = target;
-                let known = self
-                    .removed_targets
-                    .iter()
-                    .any(|(_, known)| std::ptr::eq(*known, target));
-                if !known {
-                    self.removed_targets.push((*meant, target));
+                if let Some(bits) = self.program.meant.get(*meant as usize) {
+                    self.remove_target(bits, target);
                 }
             }
         }
         Ok(())
+    }
+
+    /// These rules are off for the rest of the request.
+    pub(crate) fn remove(&mut self, rules: &Meant) {
+        self.removed.resize(rules.len(), 0);
+        for (word, more) in self.removed.iter_mut().zip(rules.iter()) {
+            *word |= more;
+        }
+    }
+
+    /// This is no target of these rules for the rest of the request.
+    pub(crate) fn remove_target(&mut self, rules: &Meant, target: &Arc<Target>) {
+        // A rule may match often, and say the same each time.
+        let mut known = self.removed_targets.iter();
+        if !known.any(|(_, known)| Arc::ptr_eq(known, target)) {
+            self.removed_targets.push((rules.clone(), target.clone()));
+        }
     }
 
     fn text(&mut self, template: &Template, fuel: &mut Fuel) -> Result<Vec<u8>, Spent> {

@@ -2,21 +2,18 @@
 
 use seawall_model::{Fuel, Spent};
 
+use super::occurrences::VALUE;
 use super::store::Value;
-use super::{Interrupted, Item, Matched, Transaction};
+use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
-use crate::program::{
-    Link, Operator, Program, Quick, Right, Rule, Selector, Target, UnionOf, side_of,
-};
-use crate::regex::Hits;
+use crate::program::{Link, Operator, Program, Quick, Right, Rule, Selector, Target, side_of};
 use crate::seclang::tree::{Allow, Engine};
 use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
 
-/// Units for a rule, for a value that it looks at, and for what it does at a match.
+/// Units for a rule, and for what it does at a match.
 const RULE: u64 = 15;
-const VALUE: u64 = 8;
 const MATCH: u64 = 300;
 /// How many matches a request keeps.
 pub(super) const MATCHES: usize = 1000;
@@ -31,6 +28,7 @@ impl<'t> Transaction<'t> {
         self.phase = phase;
         self.filled = 0;
         self.work.unions.fill(None);
+        self.work.combinations.fill(None);
         if self.passes(phase) {
             return Ok(self.interrupted.as_ref());
         }
@@ -46,7 +44,21 @@ impl<'t> Transaction<'t> {
                 continue;
             };
             fuel.spend(RULE)?;
-            if self.is_removed(number) || !self.rule(number, rule, fuel)? {
+            let is_met = match self.is_removed(number) {
+                true => {
+                    self.came = Came::Removed;
+                    false
+                }
+                false => self.rule(number, rule, fuel)?,
+            };
+            if let Some(looked) = &mut self.looked {
+                looked.push(Looked {
+                    id: rule.id,
+                    phase,
+                    came: self.came,
+                });
+            }
+            if !is_met {
                 continue;
             }
             self.fired(rule);
@@ -82,9 +94,7 @@ impl<'t> Transaction<'t> {
     }
 
     fn is_removed(&self, number: u32) -> bool {
-        self.removed
-            .get(number as usize / 64)
-            .is_some_and(|word| word & (1 << (number % 64)) != 0)
+        has(&self.removed, number)
     }
 
     /// Whether all links match.
@@ -94,21 +104,25 @@ impl<'t> Transaction<'t> {
             if let Some(quick) = &link.quick
                 && !self.quick(quick)
             {
+                self.came = Came::Gated;
                 return Ok(false);
             }
             if nth == 0 {
                 // A look at what is known of all texts first: most rules end here.
-                if let Some(unions) = &link.unions
-                    && !self.can_match(link, unions, fuel)?
+                if let Some(combination) = link.unions
+                    && !self.can_match(link, combination, fuel)?
                 {
+                    self.came = Came::Absent;
                     return Ok(false);
                 }
                 self.chain.clear();
             }
             if !self.link(number, link, fuel)? {
+                self.came = Came::Unmet;
                 return Ok(false);
             }
         }
+        self.came = Came::Matched;
         Ok(true)
     }
 
@@ -130,114 +144,8 @@ impl<'t> Transaction<'t> {
         quick.order.holds(left, right) != quick.negated
     }
 
-    fn side(&self) -> Side {
+    pub(super) fn side(&self) -> Side {
         side_of(self.phase)
-    }
-
-    /// Whether the pattern or phrases occur in any text of the variables.
-    fn can_match(
-        &mut self,
-        link: &Link,
-        unions: &[UnionOf],
-        fuel: &mut Fuel,
-    ) -> Result<bool, Spent> {
-        let Some(bit) = link.bit.map(usize::from) else {
-            return Ok(true);
-        };
-        for union in unions {
-            if union.is_apart() {
-                if self.occurs_apart(link, union, fuel)? {
-                    return Ok(true);
-                }
-                continue;
-            }
-            let place = usize::from(union.place);
-            if !matches!(self.work.unions.get(place), Some(Some(_))) {
-                let hits = self.union(union, fuel)?;
-                if let Some(known) = self.work.unions.get_mut(place) {
-                    *known = Some(hits);
-                }
-            }
-            if let Some(Some(hits)) = self.work.unions.get(place)
-                && hits.has(bit)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn union(&mut self, union: &UnionOf, fuel: &mut Fuel) -> Result<Hits, Spent> {
-        let UnionOf {
-            variable,
-            node,
-            kind,
-            ..
-        } = *union;
-        self.fill(variable, fuel)?;
-        let mut all = Hits::default();
-        let mut nth = 0;
-        while let Some(item) = self.item(variable, nth) {
-            nth += 1;
-            fuel.spend(VALUE)?;
-            let text = self.text_of(item.value);
-            let text = self
-                .work
-                .texts
-                .transformed(text, node, &self.program.pipelines, fuel)?;
-            self.scan(text, kind, fuel)?;
-            if let Some(Some(hits)) = self.work.texts.scanned(text, self.side(), kind) {
-                all.merge(hits);
-            }
-        }
-        Ok(all)
-    }
-
-    /// Whether the link's pattern occurs in a text of a variable that is asked apart.
-    fn occurs_apart(
-        &mut self,
-        link: &Link,
-        union: &UnionOf,
-        fuel: &mut Fuel,
-    ) -> Result<bool, Spent> {
-        let Operator::Rx(pattern) = link.operator else {
-            return Ok(true);
-        };
-        self.fill(union.variable, fuel)?;
-        let mut nth = 0;
-        while let Some(item) = self.item(union.variable, nth) {
-            nth += 1;
-            let text = self.text_of(item.value);
-            let text =
-                self.work
-                    .texts
-                    .transformed(text, union.node, &self.program.pipelines, fuel)?;
-            if self.pattern(pattern, text, true, fuel)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Scans a text, once.
-    fn scan(&mut self, text: TextId, kind: Kind, fuel: &mut Fuel) -> Result<(), Spent> {
-        let side = self.side();
-        if self.work.texts.scanned(text, side, kind).is_none() {
-            let work = &mut *self.work;
-            let hits = self.program.matchers.scan(
-                work.texts.get(text),
-                side,
-                kind,
-                &mut work.cache,
-                fuel,
-            )?;
-            work.texts.note_scan(text, side, kind, hits);
-        }
-        Ok(())
-    }
-
-    fn item(&self, variable: Variable, nth: usize) -> Option<Item> {
-        self.work.items.get(variable as usize)?.get(nth).copied()
     }
 
     /// Whether a link matches any of its values; each match has its effects at once.
@@ -258,8 +166,7 @@ impl<'t> Transaction<'t> {
                 (Some(value), false) => value,
                 (None, false) => return Ok(false),
             };
-            let (name, text) = (self.tx_name(quick.left), self.text_of(value));
-            self.hit(link, Variable::Tx, name, text, fuel)?;
+            self.hit(link, Variable::Tx, Named::Tx(quick.left), value, fuel)?;
             return Ok(true);
         }
         let mut met = false;
@@ -286,8 +193,7 @@ impl<'t> Transaction<'t> {
                 let holds = self.holds(link, count, fuel)?;
                 if holds != link.negated {
                     *met = true;
-                    let text = self.text_of(count);
-                    self.hit(link, target.variable, name, text, fuel)?;
+                    self.hit(link, target.variable, Named::Text(name), count, fuel)?;
                 }
                 continue;
             }
@@ -314,8 +220,7 @@ impl<'t> Transaction<'t> {
         {
             if self.holds(link, item.value, fuel)? != link.negated {
                 *met = true;
-                let text = self.text_of(item.value);
-                self.hit(link, variable, item.name, text, fuel)?;
+                self.hit(link, variable, Named::Text(item.name), item.value, fuel)?;
             }
             return Ok(());
         }
@@ -332,7 +237,13 @@ impl<'t> Transaction<'t> {
             before = Some(text);
             if self.holds(link, Value::Text(text), fuel)? != link.negated {
                 *met = true;
-                self.hit(link, variable, item.name, text, fuel)?;
+                self.hit(
+                    link,
+                    variable,
+                    Named::Text(item.name),
+                    Value::Text(text),
+                    fuel,
+                )?;
             }
         }
         Ok(())
@@ -343,17 +254,19 @@ impl<'t> Transaction<'t> {
         &mut self,
         link: &'t Link,
         variable: Variable,
-        name: TextId,
-        text: TextId,
+        name: Named,
+        value: Value,
         fuel: &mut Fuel,
     ) -> Result<(), Spent> {
         fuel.spend(MATCH)?;
+        self.piece = None;
         let matched = Matched {
             variable,
             name,
-            text,
+            value,
         };
         if link.capture {
+            let text = self.text_of(value);
             self.capture(link, text, fuel)?;
         }
         self.matched = Some(matched);
@@ -388,6 +301,7 @@ impl<'t> Transaction<'t> {
         if groups.is_empty() {
             return Ok(());
         }
+        self.piece = groups.first().copied().flatten();
         for nth in 0..10 {
             let span = groups.get(nth as usize).copied().flatten();
             let value = span.map(|(from, to)| {
@@ -475,7 +389,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Whether a pattern occurs: by the scan, where the text is scanned for it, else by itself.
-    fn pattern(
+    pub(super) fn pattern(
         &mut self,
         pattern: crate::program::PatternId,
         text: TextId,
@@ -546,8 +460,8 @@ impl<'t> Transaction<'t> {
             .chain(
                 self.removed_targets
                     .iter()
-                    .filter(|(meant, _)| self.is_meant(*meant, number))
-                    .map(|(_, target)| *target)
+                    .filter(|(meant, _)| has(meant, number))
+                    .map(|(_, target)| &**target)
                     .filter(is_of),
             )
             .collect();
@@ -569,15 +483,13 @@ impl<'t> Transaction<'t> {
             Selector::All => true,
             Selector::Name(is) => is.eq_ignore_ascii_case(name),
             Selector::Tx(id) => self.program.names.name(*id).eq_ignore_ascii_case(name),
-            Selector::Pattern(pattern) => pattern.is_in(name),
+            Selector::Pattern(pattern) | Selector::TxPattern(pattern, _) => pattern.is_in(name),
         }
     }
+}
 
-    fn is_meant(&self, meant: u32, number: u32) -> bool {
-        self.program
-            .meant
-            .get(meant as usize)
-            .and_then(|bits| bits.get(number as usize / 64))
-            .is_some_and(|word| word & (1 << (number % 64)) != 0)
-    }
+/// Whether a set of rules has this one.
+fn has(rules: &[u64], number: u32) -> bool {
+    let word = rules.get(number as usize / 64);
+    word.is_some_and(|word| word & (1 << (number % 64)) != 0)
 }

@@ -3,7 +3,7 @@
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
-use super::{Matched, Transaction};
+use super::{Matched, Named, Transaction};
 use crate::operators;
 use crate::program::{Piece, Selector, Target, Template};
 use crate::texts::TextId;
@@ -102,9 +102,13 @@ impl Transaction<'_> {
     /// `ARGS:name`, or `REQUEST_URI`.
     pub(super) fn full_name(&self, matched: Matched) -> Vec<u8> {
         let mut name = matched.variable.name().as_bytes().to_vec();
-        if matched.variable.shape() == Shape::Many && matched.name != TextId::EMPTY {
+        let of = match matched.name {
+            Named::Text(text) => self.work.texts.get(text),
+            Named::Tx(id) => self.program.names.name(id),
+        };
+        if matched.variable.shape() == Shape::Many && !of.is_empty() {
             name.push(b':');
-            name.extend(self.work.texts.get(matched.name));
+            name.extend(of);
         }
         name
     }
@@ -114,7 +118,7 @@ impl Transaction<'_> {
         let name = match &target.selector {
             Selector::Name(name) => name.as_slice(),
             Selector::Tx(id) => return self.tx_name(*id),
-            Selector::All | Selector::Pattern(_) => &[],
+            Selector::All | Selector::Pattern(_) | Selector::TxPattern(..) => &[],
         };
         self.work.texts.add(name)
     }

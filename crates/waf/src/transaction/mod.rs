@@ -8,6 +8,9 @@ mod body;
 mod effects;
 mod evaluate;
 mod expand;
+mod left;
+mod looked;
+mod occurrences;
 mod outcome;
 mod singles;
 mod store;
@@ -15,17 +18,20 @@ mod values;
 mod warm;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use seawall_model::{Fuel, Spent};
 
 use crate::body::multipart::Flags;
-use crate::program::{BUDGET, MatcherCache, Program, Target};
+use crate::program::{BUDGET, MatcherCache, Meant, Program, Target, TxId};
 use crate::regex::Hits;
 use crate::request::{Body, Request, Response};
 use crate::seclang::SEVERITIES;
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
+pub use left::Left;
+pub use looked::{Came, Looked};
 pub use store::{Collection, Collections, Kept, Nothing};
 use store::{Store, Value};
 
@@ -37,6 +43,8 @@ pub struct Workspace {
     items: Vec<Vec<Item>>,
     store: Store,
     unions: Vec<Option<Hits>>,
+    /// By combination: what occurs in any of its unions.
+    combinations: Vec<Option<Hits>>,
     cache: MatcherCache,
     /// Which program the states belong to.
     program: u64,
@@ -70,8 +78,10 @@ pub struct Match {
     pub tags: Vec<String>,
     /// The variable in which it matched last: `ARGS:name`.
     pub variable: String,
-    /// What that was, after transformations; at most 256 bytes.
+    /// What that was, after transformations; at most 256 bytes, around what the pattern matched.
     pub value: Vec<u8>,
+    /// What of it the pattern or phrase matched, where the rule captures it.
+    pub piece: Option<(usize, usize)>,
     /// Whether the rule wants an event of its own (`auditlog`).
     pub audit: bool,
 }
@@ -110,14 +120,23 @@ pub struct Zone {
     pub engine: Option<Engine>,
     /// Variables of TX that are there before the first rule: paranoia, thresholds.
     pub variables: Vec<(String, String)>,
+    /// Whether of a body that is cut off what is there is looked at, whatever the rule set says.
+    pub partial: bool,
 }
 
 /// What was matched, for `MATCHED_VAR` and its kin.
 #[derive(Clone, Copy, Debug)]
 struct Matched {
     variable: Variable,
-    name: TextId,
-    text: TextId,
+    name: Named,
+    value: Value,
+}
+
+/// The name of what was matched: texts are made of names and numbers when somebody asks for them.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    Text(TextId),
+    Tx(TxId),
 }
 
 /// A request on its way through the rules.
@@ -134,6 +153,12 @@ pub struct Transaction<'t> {
     /// Variables whose items are there, by bits.
     filled: u128,
     matched: Option<Matched>,
+    /// What of it the pattern matched, where that was captured.
+    piece: Option<(usize, usize)>,
+    /// What became of each rule, for who asks.
+    looked: Option<Vec<Looked>>,
+    /// What becomes of the rule that runs.
+    came: Came,
     chain: Vec<Matched>,
     /// The rule that runs.
     rule: u64,
@@ -145,10 +170,11 @@ pub struct Transaction<'t> {
     highest_severity: u8,
     /// Rules that are off, by bits.
     removed: Vec<u64>,
-    removed_targets: Vec<(u32, &'t Target)>,
+    removed_targets: Vec<(Meant, Arc<Target>)>,
     opened: Vec<Collection>,
     processor: Option<Processor>,
     force_body: bool,
+    partial: bool,
     reads_body: bool,
     reads_response: bool,
     body_error: Option<&'static str>,
@@ -179,6 +205,9 @@ impl<'t> Transaction<'t> {
             phase: 0,
             filled: 0,
             matched: None,
+            piece: None,
+            looked: None,
+            came: Came::Unmet,
             chain: Vec::new(),
             rule: 0,
             matches: Vec::new(),
@@ -192,6 +221,7 @@ impl<'t> Transaction<'t> {
             opened: Vec::new(),
             processor: None,
             force_body: false,
+            partial: zone.partial,
             reads_body: program.settings.request_body,
             reads_response: program.settings.response_body,
             body_error: None,
@@ -212,6 +242,11 @@ impl<'t> Transaction<'t> {
             Ok(number) => Value::Number(number),
             Err(_) => Value::Text(self.work.texts.add(value.as_bytes())),
         };
+        self.put_variable(name, value);
+    }
+
+    /// Sets a variable of TX, by its name in lower case.
+    fn put_variable(&mut self, name: Vec<u8>, value: Value) {
         match self.program.names.find(&name) {
             Some(id) => self.work.store.set(id, Some(value)),
             None => self.work.store.set_made_up(name, Some(value)),
@@ -354,6 +389,22 @@ impl Workspace {
         self.items.resize_with(Variable::ALL.len(), Vec::new);
         self.unions.clear();
         self.unions.resize(program.unions, None);
+        self.combinations.clear();
+        self.combinations.resize(program.combinations.len(), None);
+    }
+
+    /// Whether what it has built is of this program.
+    pub fn is_of(&self, program: &Program) -> bool {
+        self.program == program.tag
+    }
+
+    /// Another one, for another thread, that has built what this one has.
+    pub fn twin(&self) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            program: self.program,
+            ..Self::default()
+        }
     }
 
     /// Bytes that the states of patterns take, and how often a set forgot its states because they took too many.

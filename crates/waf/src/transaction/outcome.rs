@@ -7,6 +7,8 @@ use crate::seclang::tree::Engine;
 
 /// Bytes of a value that a match keeps.
 const KEPT: usize = 256;
+/// Of these, before what a pattern matched further behind.
+const BEFORE: usize = 64;
 
 impl<'t> Transaction<'t> {
     /// A rule matched: what is told, and what happens.
@@ -42,13 +44,24 @@ impl<'t> Transaction<'t> {
     }
 
     fn told(&mut self, rule: &'t Rule) -> Match {
+        let mut piece = None;
         let (variable, value) = match self.matched {
             Some(matched) => {
-                let value = self.work.texts.get(matched.text);
+                let text = self.text_of(matched.value);
+                let value = self.work.texts.get(text);
+                let (from, to) = self.piece.unwrap_or((0, 0));
+                // What was matched, and what stands before it.
+                let begin = match to > KEPT {
+                    true => from.saturating_sub(BEFORE),
+                    false => 0,
+                };
+                let value = value.get(begin..).unwrap_or_default();
                 let value = value
                     .get(..value.len().min(KEPT))
                     .unwrap_or_default()
                     .to_vec();
+                let end = (to - begin).min(value.len());
+                piece = self.piece.map(|_| ((from - begin).min(end), end));
                 (self.full_name(matched), value)
             }
             None => (Vec::new(), Vec::new()),
@@ -62,6 +75,7 @@ impl<'t> Transaction<'t> {
             tags: rule.tags.iter().map(|tag| self.shown(tag)).collect(),
             variable: String::from_utf8_lossy(&variable).into_owned(),
             value,
+            piece,
             audit: rule.audit && self.audit,
         }
     }

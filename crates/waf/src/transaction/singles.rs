@@ -67,7 +67,9 @@ impl<'t> Transaction<'t> {
                 Some(processor) => processor.name().as_bytes(),
                 None => return Ok(None),
             },
-            V::ReqbodyErrorMsg => self.body_error.unwrap_or("").as_bytes(),
+            V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => {
+                self.body_error.unwrap_or("").as_bytes()
+            }
             V::ResponseBody => {
                 if self.phase < 4 || !self.reads_response {
                     return Ok(None);
@@ -95,11 +97,11 @@ impl<'t> Transaction<'t> {
                     self.body.bytes.len()
                 });
             }
-            V::ReqbodyError => return flag(self.body_error.is_some()),
+            V::ReqbodyError | V::ReqbodyProcessorError => return flag(self.body_error.is_some()),
             V::UrlencodedError => return flag(self.url_error),
             V::InboundDataError => return flag(self.body.cut),
             V::OutboundDataError => return flag(self.response_body.cut),
-            V::MscPcreLimitsExceeded => return flag(false),
+            V::MscPcreError | V::MscPcreLimitsExceeded => return flag(false),
             V::HighestSeverity => return number(usize::from(self.highest_severity)),
             V::RemotePort => return number(usize::from(request.client_port)),
             V::ServerPort => return number(usize::from(request.server_port)),
@@ -118,7 +120,7 @@ impl<'t> Transaction<'t> {
             V::FilesCombinedSize => {
                 return number(self.part_sizes.iter().map(|(_, size)| size).sum());
             }
-            V::ResponseStatus => match self.response {
+            V::ResponseStatus | V::Status => match self.response {
                 Some(response) => return number(usize::from(response.status)),
                 None => return Ok(None),
             },
@@ -134,7 +136,9 @@ impl<'t> Transaction<'t> {
             V::MultipartInvalidPart => return flag(flags.invalid_part),
             V::MultipartInvalidQuoting => return flag(flags.invalid_quoting),
             V::MultipartLfLine => return flag(flags.lf_line),
-            V::MultipartMissingSemicolon => return flag(flags.missing_semicolon),
+            V::MultipartMissingSemicolon | V::MultipartSemicolonMissing => {
+                return flag(flags.missing_semicolon);
+            }
             V::MultipartStrictError => return flag(flags.strict_error()),
             V::MultipartUnmatchedBoundary => return flag(flags.unmatched_boundary),
             _ => {

@@ -58,6 +58,16 @@ impl Store {
         }
     }
 
+    /// What was made up, in the order of its name.
+    pub(crate) fn all_made_up(&self) -> Vec<(Vec<u8>, Value)> {
+        let made_up = self.made_up.iter();
+        let mut all: Vec<_> = made_up
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        all.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        all
+    }
+
     /// All that is set, with its name; what was made up in the order of its name.
     pub(crate) fn all<'s>(&'s self, names: &'s Names) -> Vec<(&'s [u8], Value)> {
         let mut all: Vec<(&[u8], Value)> = names

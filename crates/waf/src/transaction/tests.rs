@@ -70,6 +70,7 @@ fn play_with(
     let zone = Zone {
         engine: Some(engine),
         variables: vec![("preset".into(), "7".into())],
+        partial: false,
     };
     let mut work = Workspace::default();
     let mut fuel = Fuel::new(100_000_000);

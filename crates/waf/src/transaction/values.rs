@@ -27,7 +27,7 @@ impl<'t> Transaction<'t> {
             V::MatchedVar | V::MatchedVarName => {
                 if let Some(matched) = self.matched {
                     let text = if target.variable == V::MatchedVar {
-                        matched.text
+                        self.text_of(matched.value)
                     } else {
                         let name = self.full_name(matched);
                         self.work.texts.add(&name)
@@ -43,7 +43,11 @@ impl<'t> Transaction<'t> {
                     let name = self.work.texts.add(&full);
                     if self.names(&target.selector, &full) {
                         let is_names = target.variable == V::MatchedVarsNames;
-                        let text = if is_names { name } else { matched.text };
+                        let text = if is_names {
+                            name
+                        } else {
+                            self.text_of(matched.value)
+                        };
                         into.push(Item {
                             name,
                             value: Value::Text(text),
@@ -94,6 +98,23 @@ impl<'t> Transaction<'t> {
         if let Selector::Tx(id) = selector {
             if let Some(value) = self.work.store.get(*id) {
                 let name = self.tx_name(*id);
+                into.push(Item { name, value });
+            }
+            return Ok(());
+        }
+        if let Selector::TxPattern(pattern, known) = selector {
+            fuel.spend(4 * known.len() as u64)?;
+            for id in known {
+                if let Some(value) = self.work.store.get(*id) {
+                    let name = self.tx_name(*id);
+                    into.push(Item { name, value });
+                }
+            }
+            let mut made_up = self.work.store.all_made_up();
+            fuel.spend(50 * made_up.len() as u64)?;
+            made_up.retain(|(name, _)| pattern.is_in(name));
+            for (name, value) in made_up {
+                let name = self.work.texts.add(&name);
                 into.push(Item { name, value });
             }
             return Ok(());

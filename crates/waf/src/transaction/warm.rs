@@ -65,6 +65,7 @@ impl Workspace {
         let zone = Zone {
             engine: Some(Engine::DetectionOnly),
             variables: Vec::new(),
+            partial: false,
         };
         let encoded: Vec<String> = VALUES.iter().map(|value| encode(value)).collect();
         let more: Vec<String> = pairs().collect();

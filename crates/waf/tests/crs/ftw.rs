@@ -28,6 +28,8 @@ pub struct Stage {
     pub line: Vec<u8>,
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub body: Vec<u8>,
+    /// All of it, as it is sent over a socket.
+    pub sent: Vec<u8>,
     pub output: Yaml,
 }
 
@@ -139,22 +141,32 @@ fn stage(yaml: &Yaml) -> Stage {
             headers.push((b"Connection".into(), b"close".into()));
         }
     }
-    // What a server makes of it: chunks win over a length (RFC 9112 §6.3), and without either there is no body.
-    if has(&headers, "transfer-encoding") {
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
-    } else if !has(&headers, "content-length") {
-        body.clear();
-    }
     let line = format!(
         "{} {} {}",
         or("method", "GET"),
         or("uri", "/"),
         or("version", "HTTP/1.1")
     );
+    let mut sent = format!("{line}\r\n").into_bytes();
+    for (name, value) in &headers {
+        sent.extend_from_slice(name);
+        sent.extend_from_slice(b": ");
+        sent.extend_from_slice(value);
+        sent.extend_from_slice(b"\r\n");
+    }
+    sent.extend_from_slice(b"\r\n");
+    sent.extend_from_slice(&body);
+    // What a server makes of it: chunks win over a length (RFC 9112 §6.3), and without either there is no body.
+    if has(&headers, "transfer-encoding") {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+    } else if !has(&headers, "content-length") {
+        body.clear();
+    }
     Stage {
         line: line.into_bytes(),
         headers,
         body,
+        sent,
         output,
     }
 }
@@ -200,6 +212,7 @@ fn raw(bytes: &[u8], output: Yaml) -> Stage {
         line,
         headers,
         body: body.get(4..).unwrap_or_default().to_vec(),
+        sent: bytes.to_vec(),
         output,
     }
 }
@@ -226,13 +239,14 @@ fn base64(text: &str) -> Vec<u8> {
 }
 
 /// What the reflecting back-end of the suite answers.
-struct Answer {
-    status: u16,
-    headers: Vec<(Vec<u8>, Vec<u8>)>,
-    body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub body: Vec<u8>,
 }
 
-fn answer(target: &[u8], body: &[u8]) -> Answer {
+/// What it answers.
+pub fn answer(target: &[u8], body: &[u8]) -> Answer {
     let mut answer = Answer {
         status: 200,
         headers: Vec::new(),

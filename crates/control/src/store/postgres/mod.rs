@@ -281,6 +281,12 @@ impl ConfigStore for Postgres {
         })
     }
 
+    fn content(&mut self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(self.patience.appends, async |db| {
+            read::content(db, hash).await
+        })
+    }
+
     fn history(
         &mut self,
         chain: &Chain,
@@ -350,10 +356,10 @@ impl ConfigStore for Postgres {
         self.change(self.patience.rebuilds, &progress, asks)
     }
 
-    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError> {
+    fn take_in(&mut self, entries: &[Entry], contents: &[Vec<u8>]) -> Result<(), StoreError> {
         let (progress, leads) = (Progress::default(), self.leads);
         let asks =
-            async |db: &Client| write::take_in(db, entries, documents, leads, &progress).await;
+            async |db: &Client| write::take_in(db, entries, contents, leads, &progress).await;
         self.change(self.patience.appends, &progress, asks)
     }
 

@@ -1,13 +1,16 @@
 //! What the store answers, and how rows become what they stand for.
 
+use std::collections::HashMap;
+
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::super::entry::{Body, Entry};
-use super::super::packed::unpacked;
+use super::super::packed::{text, unpacked};
 use super::super::rollout::Rollout;
 use super::super::{Broken, Derived, MOST_ROWS};
 use super::wrong::Wrong;
+use crate::contents;
 use crate::version::{Chain, Hash, NoChain, Version};
 
 pub(super) type Answer<T> = Result<T, Wrong>;
@@ -167,6 +170,12 @@ pub(super) async fn history(
 }
 
 pub(super) async fn document(db: &Client, wanted: &Hash) -> Answer<Option<String>> {
+    let bytes = content(db, wanted).await?;
+    let read = bytes.map(|bytes| text(wanted, bytes)).transpose();
+    read.map_err(Wrong::Row)
+}
+
+pub(super) async fn content(db: &Client, wanted: &Hash) -> Answer<Option<Vec<u8>>> {
     let sql = "SELECT size, zstd FROM documents WHERE hash = $1";
     let bytes = wanted.bytes().as_slice();
     one(db, sql, &[(&bytes, Type::BYTEA)], |row| {
@@ -292,15 +301,35 @@ pub(super) async fn verify_page(db: &Client, seq: u64, hash: Hash) -> Answer<Pag
         (seq, hash) = (entry.seq, entry.hash);
     }
     // An older entry without its document comes before a younger one that was changed.
-    let bad = bad_document(db, &documents).await?;
+    let mut named = HashMap::new();
+    let mut bad = bad_kept(db, &documents, "document", &mut named).await?;
+    let files: Vec<(u64, Hash)> = documents
+        .iter()
+        .filter(|(seq, _)| bad.as_ref().is_none_or(|bad| *seq < bad.seq))
+        .flat_map(|(seq, hash)| {
+            let files = named.remove(hash).unwrap_or_default();
+            files.into_iter().map(|file| (*seq, file))
+        })
+        .collect();
+    if let Some(earlier) = bad_kept(db, &files, "file", &mut HashMap::new()).await? {
+        bad = Some(earlier);
+    }
     Ok(match bad.or(broken) {
         Some(broken) => Page::Broken(broken),
         None => Page::Good(seq, hash),
     })
 }
 
-/// The first of these entries whose document is not there or not whole.
-async fn bad_document(db: &Client, documents: &[(u64, Hash)]) -> Answer<Option<Broken>> {
+/// The files that documents name.
+type Named = HashMap<Hash, Vec<Hash>>;
+
+/// The first of these entries whose document, or file, is not there or not whole.
+async fn bad_kept(
+    db: &Client,
+    documents: &[(u64, Hash)],
+    kind: &str,
+    named: &mut Named,
+) -> Answer<Option<Broken>> {
     let hashes: Vec<&[u8]> = documents
         .iter()
         .map(|(_, hash)| hash.bytes().as_slice())
@@ -315,36 +344,48 @@ async fn bad_document(db: &Client, documents: &[(u64, Hash)]) -> Answer<Option<B
     for (hash, size) in sizes {
         there.insert(hash);
         if load + size > LOAD && !group.is_empty() {
-            bad.extend(unpack_all(db, &std::mem::take(&mut group)).await?);
+            bad.extend(unpack_all(db, &std::mem::take(&mut group), named).await?);
             load = 0;
         }
         group.push(hash);
         load += size;
     }
-    bad.extend(unpack_all(db, &group).await?);
+    bad.extend(unpack_all(db, &group, named).await?);
     for (seq, hash) in documents {
         let known = bad.iter().find(|(bad, _)| bad == hash);
         let what = match known {
             Some((_, what)) => what.clone(),
             None if there.contains(hash) => continue,
-            None => format!("its document {hash} is missing"),
+            None => format!("its {kind} {hash} is missing"),
         };
         return Ok(Some(Broken { seq: *seq, what }));
     }
     Ok(None)
 }
 
-/// Those of these documents that are not whole, with what is wrong.
-async fn unpack_all(db: &Client, group: &[Hash]) -> Answer<Vec<(Hash, String)>> {
+/// Those of these that are not whole, with what is wrong. What the others name is noted.
+async fn unpack_all(db: &Client, group: &[Hash], named: &mut Named) -> Answer<Vec<(Hash, String)>> {
     let hashes: Vec<&[u8]> = group.iter().map(|hash| hash.bytes().as_slice()).collect();
     let sql = "SELECT hash, size, zstd FROM documents WHERE hash = ANY($1)";
-    let bad = rows(db, sql, &[(&hashes, Type::BYTEA_ARRAY)], |row| {
+    let found = rows(db, sql, &[(&hashes, Type::BYTEA_ARRAY)], |row| {
         let hash = hash(row.try_get(0)?)?;
-        let text = unpacked(&hash, row.try_get(1)?, row.try_get(2)?);
-        Ok(text.err().map(|what| (hash, what)))
+        let kept = unpacked(&hash, row.try_get(1)?, row.try_get(2)?);
+        // Of a file's content that looks like a document nobody asks.
+        let files = kept.map(|bytes| {
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            contents::files(text)
+        });
+        Ok((hash, files))
     })
     .await?;
-    Ok(bad.into_iter().flatten().collect())
+    let mut bad = Vec::new();
+    for (hash, files) in found {
+        match files {
+            Ok(files) => drop(named.insert(hash, files.iter().map(|file| file.hash).collect())),
+            Err(what) => bad.push((hash, what)),
+        }
+    }
+    Ok(bad)
 }
 
 pub(super) async fn derived(db: &Client) -> Answer<Derived> {

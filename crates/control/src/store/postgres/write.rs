@@ -48,7 +48,7 @@ pub(super) async fn append(
 pub(super) async fn take_in(
     db: &Client,
     entries: &[Entry],
-    documents: &[String],
+    documents: &[Vec<u8>],
     leads: bool,
     progress: &Progress,
 ) -> Answer<()> {

@@ -94,6 +94,10 @@ impl ConfigStore for Sqlite {
         self.read(|db| read::document(db, hash))
     }
 
+    fn content(&mut self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|db| read::content(db, hash))
+    }
+
     fn history(
         &mut self,
         chain: &Chain,
@@ -140,8 +144,8 @@ impl ConfigStore for Sqlite {
         write::rebuild(&mut self.db, &self.path)
     }
 
-    fn take_in(&mut self, entries: &[Entry], documents: &[String]) -> Result<(), StoreError> {
-        write::take_in(&mut self.db, &self.path, entries, documents)
+    fn take_in(&mut self, entries: &[Entry], contents: &[Vec<u8>]) -> Result<(), StoreError> {
+        write::take_in(&mut self.db, &self.path, entries, contents)
     }
 
     fn derived(&mut self) -> Result<Derived, StoreError> {

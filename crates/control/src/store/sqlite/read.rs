@@ -1,14 +1,16 @@
 //! What the embedded store answers, and how rows become what they stand for.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, Params, Row};
 
 use super::super::entry::{Body, Entry};
-use super::super::packed::unpacked;
+use super::super::packed::{text, unpacked};
 use super::super::rollout::Rollout;
 use super::super::{Broken, Derived, MOST_ROWS, StoreError};
 use super::schema::{corrupt, fault};
+use crate::contents;
 use crate::version::{Chain, Hash, Version};
 
 /// What an answer fails by.
@@ -172,6 +174,12 @@ pub(super) fn history(
 }
 
 pub(super) fn document(db: &Connection, wanted: &Hash) -> Answer<Option<String>> {
+    let bytes = content(db, wanted)?;
+    let read = bytes.map(|bytes| text(wanted, bytes)).transpose();
+    read.map_err(Wrong::Row)
+}
+
+pub(super) fn content(db: &Connection, wanted: &Hash) -> Answer<Option<Vec<u8>>> {
     let sql = "SELECT size, zstd FROM documents WHERE hash = ?1";
     one(db, sql, [wanted.bytes()], |row| {
         let packed = row.get_ref(1)?.as_blob().unwrap_or_default();
@@ -251,6 +259,7 @@ pub(super) fn verify(db: &Connection) -> Answer<Result<u64, Broken>> {
     let mut statement = db.prepare(&format!("SELECT {ENTRY} FROM log ORDER BY seq"))?;
     let mut entries = statement.query([])?;
     let (mut seq, mut hash) = (0, Hash::NONE);
+    let mut known = HashSet::new();
     while let Some(row) = entries.next()? {
         let entry = match as_entry(row) {
             Ok(entry) => entry,
@@ -264,13 +273,13 @@ pub(super) fn verify(db: &Connection) -> Answer<Result<u64, Broken>> {
             document: wanted, ..
         } = &entry.body
         {
-            let there = match document(db, wanted) {
+            let bad = match document(db, wanted) {
                 Err(Wrong::Row(what)) => Some(what),
                 Ok(None) => Some(format!("its document {wanted} is missing")),
-                Ok(Some(_)) => None,
+                Ok(Some(text)) => bad_file(db, &text, &mut known)?,
                 Err(error) => return Err(error),
             };
-            if let Some(what) = there {
+            if let Some(what) = bad {
                 return Ok(Err(Broken {
                     seq: entry.seq,
                     what,
@@ -280,6 +289,22 @@ pub(super) fn verify(db: &Connection) -> Answer<Result<u64, Broken>> {
         (seq, hash) = (entry.seq, entry.hash);
     }
     Ok(Ok(seq))
+}
+
+/// What is wrong with a file that a document names; each content is looked at once.
+fn bad_file(db: &Connection, text: &str, known: &mut HashSet<Hash>) -> Answer<Option<String>> {
+    for file in contents::files(text) {
+        if !known.insert(file.hash) {
+            continue;
+        }
+        match content(db, &file.hash) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Some(format!("the content of {:?} is missing", file.path))),
+            Err(Wrong::Row(what)) => return Ok(Some(what)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn derived(db: &Connection) -> Answer<Derived> {

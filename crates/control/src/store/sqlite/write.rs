@@ -43,7 +43,7 @@ pub(super) fn take_in(
     db: &mut Connection,
     path: &Path,
     entries: &[Entry],
-    documents: &[String],
+    documents: &[Vec<u8>],
 ) -> Result<(), StoreError> {
     let told = |wrong: Wrong| wrong.told(path);
     let transaction = db

@@ -18,7 +18,7 @@ use crate::verdict::{Page, Reason, Transformed};
 
 /// A rule that sends the client elsewhere.
 pub(super) struct Redirect {
-    pub(super) when: Expression,
+    pub(super) when: Arc<Expression>,
     pub(super) status: u16,
     /// A URL, or a path that begins with one `/`.
     pub(super) to: Box<[u8]>,
@@ -29,7 +29,7 @@ pub(super) struct Redirect {
 
 /// A rule that changes the target.
 pub(super) struct Rewrite {
-    pub(super) when: Expression,
+    pub(super) when: Arc<Expression>,
     pub(super) path: Option<Box<[u8]>>,
     pub(super) strip_prefix: Option<Box<[u8]>>,
     pub(super) add_prefix: Option<Box<[u8]>>,

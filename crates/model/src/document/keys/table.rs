@@ -74,21 +74,26 @@ pub static KEYS: &[Key] = &[
     key("edge.limits.requests_in_progress", Number(1, 100_000_000), Is("100000"), "Requests in progress, all zones together. One zone may hold at most as many as are free, so that its flood leaves room for the others."),
     key("edge.limits.body_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for request bodies that are held while they are looked at, and for responses that are compressed, all zones together."),
     key("edge.limits.cache_memory", Size(MIB, 1 << 40), Is("\"256MiB\""), "Memory for responses that are kept, all zones together; half of it for one zone at most. A quarter more may be taken by responses on their way. A worker takes it as it is when it starts."),
-    key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together."),
+    key("edge.limits.cache_disk", Size(0, 1 << 50), Is("\"0B\""), "Disk for responses that are kept, in the folder `cache` of the data folder, all zones together; half of it for one zone at most. What is there outlives restarts and crashes of this program; after one of the machine it begins empty. `0B`: none. At least 128MiB. A worker takes it as it is when it starts."),
+    key("edge.limits.client_table", Number(1_000, 100_000_000), Is("1000000"), "Client addresses whose counters are kept, all zones together; and as many keys of rate limits beside them."),
     key("edge.limits.h2_streams", Number(1, 10_000), Is("128"), "Concurrent streams of an HTTP/2 connection."),
     key("edge.limits.tls_handshake_timeout", TIMEOUT, Is("\"10s\""), "Time for a TLS handshake."),
     key("edge.limits.drain", Time(Duration::ZERO, DAY), Is("\"10s\""), "Time that running requests get when the edge stops."),
     key("edge.limits.retire", Time(Duration::ZERO, DAY), Is("\"5m\""), "Time that requests and tunnels of a worker get when another one serves: after an upgrade, or when it hung."),
     key("edge.limits.memory", Size(0, 1 << 50), Is("\"0B\""), "Memory from which a worker is replaced by a new one; `0B` is four fifths of what the machine, or its group, has."),
     key("edge.limits.soak", Time(Duration::ZERO, DAY), Is("\"1m\""), "Time that a version must serve before it counts as good: what is served in place of one that brings workers down."),
-    key("lists", Table, Means("no lists"), "Named lists of addresses, which rules refer to as `$name` and `[zone.lists]` as `\"name\"`."),
+    key("lists", Table, Means("no lists"), "Named lists, each of one kind. Rules refer to them as `$name`; `[zone.lists]` refers to lists of addresses as `\"name\"`."),
     key("lists.<name>", Table, Means("no list"), "One list; its name is 1 to 64 of `a-z`, `0-9`, `_`."),
-    key("lists.<name>.ips", List("networks"), Means("none; then `file` must be there"), "Addresses and networks, such as `\"203.0.113.0/24\"`."),
+    key("lists.<name>.ips", List("networks"), Means("none; then `file` or another kind must be there"), "Addresses and networks, such as `\"203.0.113.0/24\"`."),
+    key("lists.<name>.texts", List("texts"), Means("not of this kind"), "Texts, for `http.request.uri.path in $name`; upper and lower case are told apart."),
+    key("lists.<name>.numbers", List("whole numbers in quotes"), Means("not of this kind"), "Whole numbers, for `ip.src.asnum in $name`: `\"64512\"` or `\"AS64512\"`."),
+    key("lists.<name>.hosts", List("hosts"), Means("not of this kind"), "Hosts, for `http.host in $name`: `\"example.com\"`, or `\"*.example.com\"` for all below it."),
     key("lists.<name>.file", File, Means("none"), "A file with one address or network in each line, `#` begins a comment. What it names is added to `ips`."),
     key("zone", Tables, Is("[]"), "A site, or several hosts that are served alike."),
     key("zone[].name", Text, Required, "The zone's name in commands and Records, unlike any other's: 1 to 253 of letters, digits, `.`, `-`, `_`."),
     key("zone[].hosts", List("host patterns"), Required, "The hosts: `example.com`, `*.example.com` (all below it), `*` (every host). The most specific pattern of all zones wins."),
     key("zone[].redirect_https", Flag, Is("false"), "Whether plain HTTP is redirected to HTTPS."),
+    key("zone[].replay", Flag, Is("true"), "Whether some of the zone's requests (heads, without credentials) stay in memory for minutes: changes are judged by them before clients meet them."),
     key("zone[].websocket", Flag, Is("true"), "Whether WebSocket upgrades are let through."),
     key("zone[].managed_by", Choice(MANAGERS), Is("\"anyone\""), "Who changes the zone. `file`: it is read-only over the API; files, and who owns the machine, change it."),
     key("zone[].max_body", Size(0, 1 << 50), Means("no limit"), "Size of a request body; more is answered 413."),
@@ -141,6 +146,22 @@ pub static KEYS: &[Key] = &[
     key("zone[].retry.budget_percent", Number(0, 100), Is("20"), "Retries, as a share of all requests, that the zone may make."),
     key("zone[].cache", Table, Means("all defaults"), "What of the origin's responses is kept here and served again (RFC 9111)."),
     key("zone[].cache.mode", Choice(CACHES), Is("\"standard\""), "`standard`: what the origin gives a lifetime or a validator, as long as it says; `everything`: also what it says nothing of, by its age or for two minutes; `off`: nothing, and no `Cache-Status`."),
+    key("zone[].cache.development_mode", Flag, Is("false"), "While the site is worked on: everything is asked of the origin, and nothing is stored. What is stored stays, and is served again afterwards."),
+    key("zone[].cache.rule", Tables, Is("[]"), "What is otherwise for the requests that an expression fits. Each rule that fits sets what it names; what several name is as the last one says."),
+    key("zone[].cache.rule[].when", Text, Required, "The expression, such as `'http.request.uri.path.extension in {\"css\" \"js\"}'`; at most 4096 bytes. A request for which it cannot be worked out in time passes the cache by."),
+    key("zone[].cache.rule[].cache", Choice(ELIGIBILITY), Means("as without the rule"), "Whether the cache has anything to do with the request."),
+    key("zone[].cache.rule[].edge_ttl", YEARS, Means("as without the rule"), "How long a response is fresh here."),
+    key("zone[].cache.rule[].edge_ttl_mode", Choice(TTL_MODES), Means("`respect_origin`"), "`respect_origin`: `edge_ttl` is for responses of which the origin says nothing; `override_origin`: for all, also those with `no-store` or `private`. `Vary: *`, `Authorization` and `Set-Cookie` are not overridden."),
+    key("zone[].cache.rule[].browser_ttl", YEARS, Means("as the origin says"), "How long browsers are told that a response is fresh which is kept here: `Cache-Control` is replaced, `Expires` goes."),
+    key("zone[].cache.rule[].serve_stale", YEARS, Means("as the origin says"), "How long past its lifetime a response may be served while it is validated, and where the origin fails; `0s`: never. Whoever forbids it (`must-revalidate`, `no-cache`) is heard."),
+    key("zone[].cache.rule[].store_set_cookie", Flag, Means("no"), "Whether a response that sets a cookie is stored, with the cookie: everybody gets it then."),
+    key("zone[].cache.rule[].key", Table, Means("scheme, host, path, query"), "What responses are found by, beside scheme, host and path."),
+    key("zone[].cache.rule[].key.query", Choice(QUERIES), Is("\"all\""), "Whether the query counts."),
+    key("zone[].cache.rule[].key.include_query", List("parameters"), Means("all"), "The parameters that count, and no others."),
+    key("zone[].cache.rule[].key.exclude_query", List("parameters"), Means("none"), "Parameters that do not count."),
+    key("zone[].cache.rule[].key.headers", List("names"), Is("[]"), "Fields of the request whose values count."),
+    key("zone[].cache.rule[].key.cookies", List("names"), Is("[]"), "Cookies whose values count."),
+    key("zone[].cache.rule[].key.device_type", Flag, Is("false"), "Whether it counts if the client is a desktop, a mobile or a tablet, by its `User-Agent`."),
     key("zone[].compress", Table, Means("nothing is compressed"), "Compression of responses that the origin sent as they are, where the client takes it. What says `no-transform`, is a part (206) or has a digest stays as it is; so does what is asked for with credentials, unless the browser says that the site itself asked (BREACH)."),
     key("zone[].compress.codings", Words(CODINGS), Is("[\"zstd\", \"br\", \"gzip\"]"), "Content codings; of those that a client likes as well the first is used."),
     key("zone[].compress.types", List("media types"), Means("text, JSON, XML, JavaScript, WebAssembly, SVG and fonts that are not compressed"), "Media types that are compressed, such as `\"text/*\"`."),
@@ -185,6 +206,17 @@ pub static KEYS: &[Key] = &[
     key("zone[].rules", Table, Means("all defaults"), "The stage `rules` as a whole."),
     key("zone[].rules.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].rules.threshold", Number(1, 100_000), Is("10"), "The scores of the rules that fit are summed; at this sum the request is answered 403."),
+    key("zone[].rate_limit", Tables, Means("no limits"), "How many requests somebody may make in a time; the stage `rate` counts them. The first limit that is reached decides."),
+    key("zone[].rate_limit[].name", Text, Means("its number"), "Its name, in `RateLimit`, in Records and where it counts: 1 to 100 printable characters. Who renames a limit lets it count anew."),
+    key("zone[].rate_limit[].when", Text, Means("all requests"), "The requests that count, in the language of rules."),
+    key("zone[].rate_limit[].by", List("values"), Is("[\"ip.src\"]"), "By what requests are told apart: up to 8 values of the language of rules, such as `ip.src`, `http.request.headers[\"x-api-key\"][0]`, `lower(http.host)`. `ip.src` alone is the /64 of an IPv6 client; `cidr(ip.src, 32, 128)` is its address."),
+    key("zone[].rate_limit[].requests", Number(1, 1_000_000), Required, "At most so many in any span of `per`."),
+    key("zone[].rate_limit[].per", Time(Duration::from_secs(1), DAY), Required, "The span."),
+    key("zone[].rate_limit[].action", Choice(RATE_ACTIONS), Is("\"block\""), "What becomes of a request that is one too many: 429 with `Retry-After`, or it is told."),
+    key("zone[].rate_limit[].mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].rate", Table, Means("all defaults"), "The stage `rate` as a whole."),
+    key("zone[].rate.mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].rate.headers", Flag, Is("true"), "Whether responses to requests that count have `RateLimit` and `RateLimit-Policy`, of the limit of which least is left."),
     key("zone[].lists", Table, Means("all defaults"), "The stage `lists`: client addresses that are refused or let through."),
     key("zone[].lists.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].lists.block", List("names of lists, or networks"), Is("[]"), "Clients that are refused."),
@@ -201,6 +233,22 @@ pub static KEYS: &[Key] = &[
     key("zone[].body.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].body.content_types", List("media types"), Is("[]"), "If it is not empty, a request with a body has one of these, such as `\"application/json\"` or `\"text/*\"`; parameters do not count."),
     key("zone[].body.json_depth", Number(0, 512), Is("0"), "How deep JSON (`application/json`, `+json`) may be nested; 0: it is not looked at."),
+    key("zone[].waf", Table, Means("no rules"), "The stage `waf`: rules in SecLang, such as the OWASP Core Rule Set."),
+    key("zone[].waf.mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].waf.ruleset", File, Means("none; then the stage is off"), "The rule set: a folder with `crs-setup.conf` (or `crs-setup.conf.example`) and `rules/`, and `plugins/` where there are some; or one file of rules. `seawall waf fetch` gets one."),
+    key("zone[].waf.paranoia", Number(1, 4), Is("1"), "The paranoia level of the Core Rule Set: from 1, which hardly ever refuses what it should not, to 4."),
+    key("zone[].waf.threshold", Number(1, 100_000), Is("5"), "The score from which a request is refused; a critical rule adds 5."),
+    key("zone[].waf.response_threshold", Number(1, 100_000), Is("4"), "The score from which a response is refused; a rule of the kind error adds 4."),
+    key("zone[].waf.responses", Flag, Is("false"), "Whether responses are looked at too (phases 3 and 4). Of a body the rule set chooses types, mostly text, and the beginning is held until it was looked at."),
+    key("zone[].waf.body_limit", Size(0, MIB), Is("\"128KiB\""), "Size of a request body that is held until it was looked at. What is longer is answered 413, or see `longer`."),
+    key("zone[].waf.longer", Choice(LONGER), Is("\"refuse\""), "What becomes of a longer body. `pass`: its first `body_limit` bytes are looked at, the rest goes by, and the Record says so."),
+    key("zone[].waf.response_limit", Size(0, MIB), Is("\"64KiB\""), "Size of what is looked at of a response's body; what is longer goes by."),
+    key("zone[].waf.debug_header", List("names of lists, or networks"), Is("[]"), "Clients that get `Seawall-Waf-Rules`: the ids of the rules that matched."),
+    key("zone[].waf.exception", Tables, Is("[]"), "What is left out of the rule set: rules as a whole, or some of what they look at."),
+    key("zone[].waf.exception[].rules", List("ids, or ranges of ids"), Is("[]"), "Rules by their ids: `\"942100\"`, `\"942000-942999\"`. Without `rules` and `tags` all rules are meant."),
+    key("zone[].waf.exception[].tags", List("tags"), Is("[]"), "Rules by their tags: `\"attack-sqli\"`."),
+    key("zone[].waf.exception[].targets", List("variables"), Is("[]"), "What they do not look at: `\"ARGS:comment\"`, `\"REQUEST_COOKIES:/^_ga/\"`. Without it they are off."),
+    key("zone[].waf.exception[].paths", List("paths"), Means("all"), "The paths that it holds for: `\"/search\"`, or with `*` at the end all that begin so."),
     key("zone[].hotlink", Table, Means("all defaults"), "The stage `hotlink`: files that pages of other sites may not embed."),
     key("zone[].hotlink.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].hotlink.enabled", Flag, Is("false"), "Whether a request for such a file is refused with 403 when its `Referer` is another site's."),
@@ -238,12 +286,17 @@ const LISTENERS: &[&str] = &["http", "https"];
 const ANNOUNCE: &[&str] = &["off", "v1", "v2"];
 const MANAGERS: &[&str] = &["anyone", "file"];
 const CACHES: &[&str] = crate::document::CacheMode::WORDS;
+const ELIGIBILITY: &[&str] = crate::document::Eligibility::WORDS;
+const TTL_MODES: &[&str] = crate::document::EdgeTtlMode::WORDS;
+const QUERIES: &[&str] = &["all", "none"];
 const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
+const LONGER: &[&str] = &["refuse", "pass"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;
 const SKIPPABLE: &[&str] = crate::document::SkipSet::WORDS;
+const RATE_ACTIONS: &[&str] = crate::document::RateAction::WORDS;
 const ACTIONS: &[&str] = crate::document::RuleAction::WORDS;
 
 /// How an authority verifies a name.

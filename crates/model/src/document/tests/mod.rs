@@ -56,6 +56,7 @@ requests_per_connection = 500
 requests_in_progress = 5000
 body_memory = "64MiB"
 cache_memory = "128MiB"
+cache_disk = "1GiB"
 client_table = 20000
 h2_streams = 64
 tls_handshake_timeout = "3s"
@@ -70,6 +71,15 @@ ips = ["203.0.113.0/24"]
 [lists.bad]
 file = "lists/bad.txt"
 
+[lists.kinds]
+texts = ["GET", ""]
+
+[lists.systems]
+numbers = ["64512"]
+
+[lists.shops]
+hosts = ["a.test", "*.b.test"]
+
 [[zone]]
 name = "example.com"
 hosts = ["example.com", "*.example.com"]
@@ -80,6 +90,7 @@ origin = [
 redirect_https = true
 websocket = false
 managed_by = "file"
+replay = false
 max_body = "10MiB"
 passive = { failures = 2, eject_for = "30s" }
 balance = { by = "cookie", name = "session", most_load_percent = 150, slow_start = "30s" }
@@ -87,7 +98,6 @@ outlier = { deviation_percent = 250, interval = "20s", requests = 50, most_perce
 circuit = { connections = 100, pending = 50, requests = 200, retries = 10 }
 timeouts = { connect = "1s", header = "10s", idle = "20s", total = "5m" }
 retry = { attempts = 3, budget_percent = 10 }
-cache = { mode = "everything" }
 compress = { codings = ["gzip"], types = ["text/*"], least = "1KiB" }
 hsts = { max_age = "730d", include_subdomains = true, preload = true }
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
@@ -101,6 +111,32 @@ status = ["200-299", "404"]
 host = "check.test"
 healthy_after = 1
 unhealthy_after = 2
+
+[zone.cache]
+mode = "everything"
+development_mode = true
+
+[[zone.cache.rule]]
+when = 'http.request.uri.path.extension in {"css" "js"}'
+cache = "eligible"
+edge_ttl = "1h"
+edge_ttl_mode = "override_origin"
+browser_ttl = "10m"
+serve_stale = "1d"
+store_set_cookie = true
+key = { query = "none", headers = ["x-a"], cookies = ["lang"], device_type = true }
+
+[[zone.cache.rule]]
+when = "true"
+key = { include_query = ["a"] }
+
+[[zone.cache.rule]]
+when = "true"
+cache = "bypass"
+edge_ttl = "0s"
+edge_ttl_mode = "respect_origin"
+store_set_cookie = false
+key = { exclude_query = ["utm_source"] }
 
 [zone.tls]
 certificate = { cert = "/etc/seawall/tls/chain.pem", key = "/etc/seawall/tls/key.pem" }
@@ -163,6 +199,23 @@ action = "log"
 mode = "watch"
 threshold = 20
 
+[[zone.rate_limit]]
+name = "logins"
+when = 'http.request.uri.path eq "/login"'
+by = ["ip.src", "lower(http.host)"]
+requests = 10
+per = "1m"
+action = "log"
+mode = "watch"
+
+[[zone.rate_limit]]
+requests = 1000
+per = "1h"
+
+[zone.rate]
+mode = "watch"
+headers = false
+
 [zone.lists]
 mode = "watch"
 block = ["bad", "203.0.113.0/24", "2001:db8::1"]
@@ -187,6 +240,24 @@ mode = "watch"
 enabled = true
 extensions = ["png"]
 allow = ["*.friend.test"]
+
+[zone.waf]
+mode = "watch"
+ruleset = "/etc/seawall/crs"
+paranoia = 2
+threshold = 10
+response_threshold = 8
+responses = true
+body_limit = "64KiB"
+longer = "pass"
+response_limit = "32KiB"
+debug_header = ["192.0.2.0/24"]
+
+[[zone.waf.exception]]
+rules = ["942100"]
+tags = ["attack-sqli"]
+targets = ["ARGS:comment"]
+paths = ["/blog/*"]
 
 [zone.hygiene]
 mode = "watch"
@@ -314,6 +385,17 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
                 let rule = "when = \"x\"\naction = \"redirect\"\nto = \"/\"";
                 format!("{SMALL}[[zone.rule]]\n{rule}\n{line}\n")
             }
+            table if table.starts_with("zone[].cache.rule[]") => {
+                let rule = "when = \"x\"\ncache = \"bypass\"";
+                let header = match table.strip_prefix("zone[].cache.rule[].") {
+                    Some(name) => format!("[zone.cache.rule.{name}]\n"),
+                    None => String::new(),
+                };
+                format!("{SMALL}[[zone.cache.rule]]\n{rule}\n{header}{line}\n")
+            }
+            "zone[].rate_limit[]" => {
+                format!("{SMALL}[[zone.rate_limit]]\nrequests = 1\nper = \"1s\"\n{line}\n")
+            }
             table if table.starts_with("zone[]") => {
                 let header = table.replacen("zone[]", "zone", 1);
                 let header = if header == "zone" {
@@ -413,9 +495,9 @@ tls    = { certificate = "self-signed" }
     let document = read(text).unwrap();
     assert_eq!(document.zones[0].health.as_ref().unwrap().path, "/healthz");
     assert!(document.lists["office"].ips[0].contains("203.0.113.9".parse().unwrap()));
-    let later = format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.rate_limit]]\n");
+    let later = format!("{text}\n[zone.cache]\nmode = \"standard\"\n[[zone.access]]\n");
     assert_eq!(
         problems(&later),
-        ["zone[0].rate_limit: unknown key (this build has no `rate_limit` yet; line 21)",]
+        ["zone[0].access: unknown key (this build has no `access` yet; line 21)",]
     );
 }

@@ -36,7 +36,7 @@ name = "a"
 hosts = ["a.test"]
 origins = []
 retry = { attempts = 99 }
-waf = {}
+access = {}
 "#;
     let expected = r#"schema: is missing (write schema = 1 as the first line)
 edge.loction: unknown key (did you mean `location`?; line 2)
@@ -80,7 +80,7 @@ zone[1].name: "a" is also zone[0].name (a name belongs to one zone; line 29)
 zone[1].hosts[0]: "a.test" is also zone[0].hosts[0] (a host belongs to one zone; line 30)
 zone[1].origins: unknown key (did you mean `origin`?; line 31)
 zone[1].retry.attempts: 99 is out of bounds (1 to 10; line 32)
-zone[1].waf: unknown key (this build has no `waf` yet; line 33)"#;
+zone[1].access: unknown key (this build has no `access` yet; line 33)"#;
     let told = read(text).unwrap_err().to_string();
     // A missing key has no line of its own: that of its table is told. Line by line, so that a failure shows which.
     assert_eq!(

@@ -316,6 +316,88 @@ fn an_empty_list_is_read_and_written() {
 }
 
 #[test]
+fn limits_are_read_with_their_defaults_and_refused_with_help() {
+    let limit = |keys: &str| format!("{SMALL}[[zone.rate_limit]]\n{keys}\n");
+    let document = read(&limit("requests = 5\nper = '1m'")).unwrap();
+    let expected = RateLimit {
+        requests: 5,
+        per: Duration::from_secs(60),
+        ..RateLimit::default()
+    };
+    assert_eq!(document.zones[0].rate_limits, [expected]);
+    assert!(document.zones[0].rate.headers);
+    for (keys, says) in [
+        ("per = '1s'", "zone[0].rate_limit[0].requests: is missing"),
+        ("requests = 1", "zone[0].rate_limit[0].per: is missing"),
+        (
+            "requests = 0\nper = '1s'",
+            "zone[0].rate_limit[0].requests: 0 is out of bounds",
+        ),
+        ("requests = 1\nper = '2d'", "zone[0].rate_limit[0].per: "),
+        (
+            "requests = 1\nper = '1s'\nby = []",
+            "zone[0].rate_limit[0].by: is empty",
+        ),
+        (
+            "requests = 1\nper = '1s'\nby = [' ']",
+            "zone[0].rate_limit[0].by[0]: is empty",
+        ),
+        (
+            "requests = 1\nper = '1s'\naction = 'challenge'",
+            "zone[0].rate_limit[0].action: \"challenge\" is no action of this build (it comes with bot mitigation",
+        ),
+        (
+            "requests = 1\nper = '1s'\naction = 'blok'",
+            "zone[0].rate_limit[0].action: \"blok\" is none of the known words (did you mean \"block\"?",
+        ),
+        (
+            "requests = 1\nper = '1s'\nname = 'a'\n[[zone.rate_limit]]\nrequests = 1\nper = '1s'\nname = 'a'",
+            "zone[0].rate_limit[1].name: \"a\" is also zone[0].rate_limit[0].name",
+        ),
+        (
+            "requests = 1\nper = '1s'\n[zone.rate]\nheader = true",
+            "did you mean `headers`?",
+        ),
+    ] {
+        let told = problems(&limit(keys));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(says), "{:?} has no {says}", told[0]);
+    }
+}
+
+#[test]
+fn lists_are_of_one_kind() {
+    let list = |keys: &str| format!("{SMALL}[lists.a]\n{keys}\n");
+    let document = read(&list("numbers = ['64512', 'AS1']")).unwrap();
+    assert_eq!(
+        document.lists["a"].numbers.as_deref(),
+        Some(&[64_512, 1][..])
+    );
+    assert!(!document.lists["a"].is_of_addresses());
+    for (keys, says) in [
+        ("", "lists.a: has neither `ips` nor `file` (write ips = "),
+        (
+            "ips = []\ntexts = ['a']",
+            "lists.a: is of more than one kind",
+        ),
+        (
+            "texts = []\nhosts = []",
+            "lists.a: is of more than one kind",
+        ),
+        (
+            "numbers = ['x']",
+            "lists.a.numbers[0]: \"x\" is no whole number",
+        ),
+        ("hosts = ['*']", "lists.a.hosts[0]: \"*\" is every host"),
+        ("hosts = ['a b']", "lists.a.hosts[0]: "),
+    ] {
+        let told = problems(&list(keys));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(says), "{:?} has no {says}", told[0]);
+    }
+}
+
+#[test]
 fn the_other_stages_have_bounds_and_help() {
     for (lines, says) in [
         (
@@ -353,6 +435,18 @@ fn the_other_stages_have_bounds_and_help() {
         (
             "hotlink.allow = ['a b']",
             "zone[0].hotlink.allow[0]: \"a b\"",
+        ),
+        (
+            "waf.exception = [{ paths = ['/x'] }]",
+            "zone[0].waf.exception[0]: leaves out nothing, or everything",
+        ),
+        (
+            "waf.exception = [{ rules = ['x'] }]",
+            "zone[0].waf.exception[0].rules[0]: \"x\" is no id and no range of ids",
+        ),
+        (
+            "waf.exception = [{ tags = ['a'], paths = ['x'] }]",
+            "zone[0].waf.exception[0].paths[0]: \"x\" is no path",
         ),
         (
             "hygiene.remove = ['via']",

@@ -98,6 +98,7 @@ fn news(root: &str, whole: bool, live: &[Change]) -> News {
         whole,
         trials: Vec::new(),
         root: Some(root.into()),
+        undelivered: Vec::new(),
     }
 }
 

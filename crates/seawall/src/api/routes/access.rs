@@ -1,6 +1,6 @@
 //! Locations and tokens: who serves, and who may ask.
 
-use super::{Because, ONCE, WHY, of};
+use super::{Because, CANARY, ONCE, WHY, of};
 use crate::api::call::{Call, Locations, TokensTold};
 use crate::api::route::{Gives, Needs, Of, Optional, Route, Takes};
 use crate::control::asks::{Ask, JoinToken, NewToken, TokenMade};
@@ -29,7 +29,7 @@ pub static ROUTES: &[Route] = &[
         what: "A token with which this location may join, once, within an hour",
         more: "It is told in this answer and never again. Control must listen for locations.",
         needs: Needs::Word("locations"),
-        params: &[ONCE],
+        params: &[CANARY, ONCE],
         takes: Takes::Json(of::<Because>, Optional::Yes),
         gives: Gives::New(of::<JoinToken>),
         problems: &["forbidden", "refused"],
@@ -38,6 +38,7 @@ pub static ROUTES: &[Route] = &[
             Ok(Ask::JoinToken {
                 location: location(call),
                 for_s: 3_600,
+                canary: call.number("canary")?.unwrap_or(false),
             })
         },
     },

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use seawall_model::document::Zone;
 use seawall_model::{Document, Problems};
 use seawall_proxy::compile::Compiled;
-use seawall_proxy::materials::Materials;
+use seawall_proxy::materials::{ALL, Materials};
 use seawall_proxy::snapshot::Snapshot;
 
 use super::{Changed, Making};
 use crate::configure::{Source, whole};
+use crate::contents::{Contents, Name};
 use crate::draft::Draft;
 use crate::file;
 use crate::order::{Chain, Change, OnTrial, Order};
@@ -107,7 +108,7 @@ impl Making<'_> {
         Ok(candidate.map(Arc::new))
     }
 
-    /// A document with the files that it names: those of the changes as they are now, all others as they are live.
+    /// A document with the files that it names: those of the changes as they were brought, all others as they are live.
     fn source(&mut self, document: Document, changes: &[&Change]) -> Source {
         let changed: HashSet<&str> = changes
             .iter()
@@ -122,8 +123,16 @@ impl Making<'_> {
             named.lists.clone_from(&document.lists);
         }
         let self_signed = self.configuration.self_signed(&document);
-        let mut materials = Materials::load(&named, Path::new("/"), self_signed);
+        let contents = Contents::of(&self.configuration.data);
+        let read = |path: &Path, room| contents.read(path, room);
+        let mut materials = Materials::read_by(&named, self_signed, read);
         materials.complete(Materials::of(self.files().iter().cloned(), None));
+        // Zones that are live and not on disk yet.
+        let brought = |path: &Path, room| match Name::of(path) {
+            Some(_) => contents.read(path, room),
+            None => Err(format!("{} was not read", path.display())),
+        };
+        materials.fill(&document, &mut { ALL }, brought);
         Source {
             parsed: whole(document),
             materials,

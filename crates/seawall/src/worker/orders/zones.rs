@@ -12,6 +12,7 @@ use seawall_proxy::snapshot::{Snapshot, Zone as Served};
 
 use super::{Making, PANICKED};
 use crate::configure::Configuration;
+use crate::contents::Contents;
 use crate::order::{Chain, Change};
 use crate::unkept::Altered;
 
@@ -111,7 +112,8 @@ impl Making<'_> {
         })
     }
 
-    /// The files of a zone as they are now; those that cannot be read any more, as they were when they became live.
+    /// The files of a zone, as they were brought; of a version that brings none, as they are on this machine now. Those that cannot be
+    /// read any more, as they were when they became live.
     fn materials_of(&mut self, zone: &Zone, beside: &Snapshot) -> Result<Materials, String> {
         if let Some(list) = zone.list_names().find(|list| beside.list(list).is_none()) {
             return Err(format!("{list:?} is no list of [lists]"));
@@ -126,7 +128,9 @@ impl Making<'_> {
             zones: vec![zone.clone()],
             ..Document::default()
         };
-        let mut materials = Materials::load(&named, Path::new("/"), self_signed);
+        let contents = Contents::of(&self.configuration.data);
+        let read = |path: &Path, room| contents.read(path, room);
+        let mut materials = Materials::read_by(&named, self_signed, read);
         if zone.files().any(|file| materials.file(file).is_err()) {
             let kept = self.files().iter();
             let of_it = kept.filter(|(path, _)| zone.files().any(|file| file == path));

@@ -1,0 +1,238 @@
+//! Requests that were served of late, by which a change is judged before any client meets it (DESIGN, "Replay").
+//!
+//! Heads alone, in memory alone, without credentials ([`RequestHead::masked`]): one a second of each zone at most, so that what is
+//! kept goes back some minutes and a flood fills it no faster than anything else. A zone can switch it off.
+//!
+//! Not here: what judges ([`Guard::judge_again`](seawall_guard::Guard::judge_again)), and who asks for it (the binary's orders).
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use seawall_guard::{Scope, Subject, ZoneId};
+use seawall_model::{ConnFacts, RequestHead};
+use serde::{Deserialize, Serialize};
+
+use crate::kind;
+use crate::snapshot::{Snapshot, Zone};
+
+/// Requests of one zone.
+pub const OF_ZONE: usize = 256;
+/// Requests that a change of all zones is judged by.
+pub const OF_ALL: usize = 4_096;
+/// All of them together, in bytes.
+const BYTES: usize = 64 << 20;
+/// And in number, those that are gone already and not yet passed over included.
+const NUMBERS: usize = 256 << 10;
+/// A head that is larger is not kept.
+const LARGEST: usize = 16 << 10;
+
+/// How many of what was judged twice was judged differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// Judged by both.
+    pub judged: u64,
+    /// Let in by one and not by the other.
+    pub changed: u64,
+}
+
+/// When a zone's last request was kept, in seconds of the monotonic clock, from 1.
+#[derive(Debug, Default)]
+pub struct Sampled(AtomicU32);
+
+impl Sampled {
+    /// Whether one is to be kept at this time, in microseconds. It is so once in a second.
+    #[inline]
+    pub(crate) fn is_due(&self, now_us: u64) -> bool {
+        let second = (now_us / 1_000_000) as u32 + 1;
+        self.0.load(Ordering::Relaxed) != second && {
+            self.0.store(second, Ordering::Relaxed);
+            true
+        }
+    }
+}
+
+/// A request, as far as it is judged by its head.
+#[derive(Debug)]
+struct Kept {
+    zone: Box<str>,
+    head: RequestHead,
+    conn: ConnFacts,
+    client: IpAddr,
+    https: bool,
+    weight: usize,
+}
+
+/// What is kept of all zones.
+#[derive(Debug, Default)]
+pub struct Recent {
+    kept: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    zones: HashMap<ZoneId, VecDeque<(u64, Arc<Kept>)>>,
+    /// Whose, oldest first, each with its number. One that is gone already is passed over.
+    order: VecDeque<(u64, ZoneId)>,
+    next: u64,
+    bytes: usize,
+}
+
+impl All {
+    fn put(&mut self, zone: ZoneId, kept: Kept) {
+        self.bytes += kept.weight;
+        self.next += 1;
+        let of_zone = self.zones.entry(zone).or_default();
+        of_zone.push_back((self.next, Arc::new(kept)));
+        self.order.push_back((self.next, zone));
+        if of_zone.len() > OF_ZONE
+            && let Some((_, gone)) = of_zone.pop_front()
+        {
+            self.bytes -= gone.weight;
+        }
+        while self.bytes > BYTES || self.order.len() > NUMBERS {
+            let Some((number, zone)) = self.order.pop_front() else {
+                return;
+            };
+            self.forget(number, zone);
+        }
+    }
+
+    fn forget(&mut self, number: u64, zone: ZoneId) {
+        let Some(of_zone) = self.zones.get_mut(&zone) else {
+            return;
+        };
+        if of_zone.front().is_some_and(|(first, _)| *first == number)
+            && let Some((_, gone)) = of_zone.pop_front()
+        {
+            self.bytes -= gone.weight;
+        }
+        if of_zone.is_empty() {
+            self.zones.remove(&zone);
+        }
+    }
+}
+
+impl Recent {
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a request, unless somebody else is doing so at this moment or it is very large.
+    #[cold]
+    pub(crate) fn keep(&self, zone: &Zone, head: &RequestHead, subject: &Subject<'_>) {
+        let Ok(mut all) = self.kept.try_lock() else {
+            return;
+        };
+        let hello = subject.conn.tls.as_ref();
+        let hello = hello.map_or(0, |tls| tls.client_hello.len());
+        let weight = head.weight() + hello + size_of::<Kept>();
+        if weight > LARGEST {
+            return;
+        }
+        let kept = Kept {
+            zone: zone.name.clone(),
+            head: head.masked(),
+            conn: subject.conn.clone(),
+            client: subject.client,
+            https: subject.https,
+            weight,
+        };
+        all.put(zone.id, kept);
+    }
+
+    /// Nothing of a zone is kept any more.
+    pub fn forget(&self, zone: ZoneId) {
+        let mut all = self.all();
+        let gone = all.zones.remove(&zone).unwrap_or_default();
+        all.bytes -= gone.iter().map(|(_, kept)| kept.weight).sum::<usize>();
+    }
+
+    /// Nothing is kept of zones but these.
+    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        let all = self.all();
+        let gone = all.zones.iter().filter(|(_, kept)| {
+            let first = kept.front();
+            first.is_some_and(|(_, kept)| !is_there(&kept.zone))
+        });
+        let gone: Vec<ZoneId> = gone.map(|(id, _)| *id).collect();
+        drop(all);
+        gone.into_iter().for_each(|zone| self.forget(zone));
+    }
+
+    fn of_zone(&self, zone: ZoneId) -> Vec<Arc<Kept>> {
+        let all = self.all();
+        let of_zone = all.zones.get(&zone);
+        of_zone.map_or_else(Vec::new, |kept| {
+            kept.iter().map(|(_, kept)| kept.clone()).collect()
+        })
+    }
+
+    fn latest(&self) -> Vec<Arc<Kept>> {
+        let all = self.all();
+        let mut latest = Vec::new();
+        for (number, zone) in all.order.iter().rev() {
+            let kept = all.zones.get(zone).and_then(|of_zone| {
+                let at = of_zone.binary_search_by_key(number, |(number, _)| *number);
+                of_zone.get(at.ok()?)
+            });
+            latest.extend(kept.map(|(_, kept)| kept.clone()));
+            if latest.len() == OF_ALL {
+                break;
+            }
+        }
+        latest
+    }
+
+    /// The kinds of zones that were asked for of late, by their names.
+    pub fn kinds(&self, live: &Snapshot) -> Vec<String> {
+        let latest = self.latest();
+        let zones = latest
+            .iter()
+            .filter_map(|kept| live.zones.named(&kept.zone));
+        let kinds: BTreeSet<usize> = zones.map(|zone| kind::of(zone)).collect();
+        kinds.into_iter().map(kind::name).collect()
+    }
+
+    /// Judges what is kept of a zone by it as it is and as it would be. `now_ms` is on the monotonic clock.
+    pub fn replay(&self, before: &Zone, after: &Zone, now_ms: u64) -> Replayed {
+        let mut replayed = Replayed::default();
+        for kept in self.of_zone(before.id) {
+            replayed.judge(&kept, before, after, now_ms);
+        }
+        replayed
+    }
+
+    /// Judges what was kept last of all zones, [`OF_ALL`] at the most, by one configuration and by another.
+    pub fn replay_all(&self, before: &Snapshot, after: &Snapshot, now_ms: u64) -> Replayed {
+        let mut replayed = Replayed::default();
+        for kept in self.latest() {
+            let zones = (
+                before.zones.named(&kept.zone),
+                after.zones.named(&kept.zone),
+            );
+            if let (Some(before), Some(after)) = zones {
+                replayed.judge(&kept, before, after, now_ms);
+            }
+        }
+        replayed
+    }
+}
+
+impl Replayed {
+    fn judge(&mut self, kept: &Kept, before: &Zone, after: &Zone, now_ms: u64) {
+        let subject = Subject {
+            conn: &kept.conn,
+            client: kept.client,
+            https: kept.https,
+            now: now_ms,
+            scope: Scope::ALL,
+        };
+        let lets_in = |zone: &Zone| zone.guard.judge_again(&kept.head, &subject).is_ok();
+        self.judged += 1;
+        if lets_in(before) != lets_in(after) {
+            self.changed += 1;
+        }
+    }
+}

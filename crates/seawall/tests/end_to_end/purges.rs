@@ -1,0 +1,181 @@
+//! Purges, by the command line and the API; and the cache's disk, over restarts and kills.
+
+use serde_json::Value;
+
+use crate::rollouts::{asks, start, told};
+use crate::tools::curl;
+use crate::up::{Up, send, until};
+
+/// An origin whose answers each have a number, and a lifetime.
+struct Counting {
+    address: std::net::SocketAddr,
+}
+
+impl Counting {
+    fn start() -> Self {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let number = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let number = number.clone();
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    let mut stream = stream;
+                    while let Some(Ok(first)) = lines.next() {
+                        while lines
+                            .next()
+                            .is_some_and(|line| line.is_ok_and(|l| !l.is_empty()))
+                        {
+                        }
+                        let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
+                        let nth = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let body = format!("{path} {nth}");
+                        let answer = format!(
+                            "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nCache-Tag: t{}\r\nETag: \"a\"\r\n\
+                             Content-Length: {}\r\n\r\n{body}",
+                            path.trim_matches('/'),
+                            body.len()
+                        );
+                        if stream.write_all(answer.as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address }
+    }
+
+    fn zone(&self, edge: &str) -> String {
+        format!(
+            "schema = 1\n[edge]\n{edge}\n[[zone]]\nname = \"a.test\"\nhosts = [\"a.test\"]\n\
+             origin = [{{ url = \"http://{}\" }}]\n",
+            self.address
+        )
+    }
+}
+
+/// The body of a path, and what the cache says of it.
+fn get(up: &Up, path: &str) -> (String, String) {
+    let answer = curl(&["-H", "Host: a.test", &up.url(path)]);
+    let said = answer.field("cache-status").unwrap_or_default().to_owned();
+    (String::from_utf8_lossy(&answer.body).into_owned(), said)
+}
+
+fn goes_well(up: &Up, words: &[&str]) -> String {
+    let (code, said) = told(asks(up, words));
+    assert_eq!(code, Some(0), "{words:?}: {said}");
+    said
+}
+
+#[track_caller]
+fn is_new(up: &Up, path: &str, before: &str) -> String {
+    let (body, said) = get(up, path);
+    assert_ne!(body, before, "{path} was purged: {said}");
+    body
+}
+
+#[test]
+fn what_is_purged_is_fetched_anew_and_the_rest_is_not() {
+    let origin = Counting::start();
+    let up = start(&origin.zone(""), "20");
+    let paths = ["/a", "/b", "/c/1", "/c/2"];
+    let mut bodies: Vec<String> = paths.iter().map(|path| get(&up, path).0).collect();
+    for (path, body) in paths.iter().zip(&bodies) {
+        let (again, said) = get(&up, path);
+        assert_eq!(again, *body, "{said}");
+        assert!(said.contains("hit"), "{said}");
+    }
+    for (purge, goes) in [
+        (["--url", "https://a.test/a"], &[0][..]),
+        (["--tag", "tb"], &[1]),
+        (["--prefix", "a.test/c/"], &[2, 3]),
+        (["--host", "a.test"], &[0, 1, 2, 3]),
+    ] {
+        let words = ["purge", "a.test", purge[0], purge[1], "--wait"];
+        let said = goes_well(&up, &words);
+        assert!(said.contains("done"), "{said}");
+        for (at, path) in paths.iter().enumerate() {
+            if goes.contains(&at) {
+                bodies[at] = is_new(&up, path, &bodies[at]);
+            } else {
+                assert_eq!(get(&up, path).0, bodies[at], "{path} after {purge:?}");
+            }
+        }
+    }
+    // Soft: it is stale, and validated.
+    goes_well(
+        &up,
+        &["purge", "a.test", "--everything", "--soft", "--wait"],
+    );
+    let (_, said) = get(&up, "/a");
+    assert!(said.contains("fwd=stale"), "{said}");
+    goes_well(&up, &["purge", "a.test", "--everything", "--here"]);
+    let (_, said) = get(&up, "/b");
+    assert!(said.contains("fwd=uri-miss"), "{said}");
+    let (code, said) = told(asks(&up, &["purge", "b.test", "--everything"]));
+    assert!(code == Some(1) && said.contains("b.test"), "{said}");
+    let (code, said) = told(asks(&up, &["purge", "a.test", "--url", "a.test/x"]));
+    assert!(
+        code == Some(1) && said.contains("https://example.com/a"),
+        "{said}"
+    );
+    let (code, _) = told(asks(&up, &["purge", "a.test"]));
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn what_is_on_disk_outlives_kills_and_what_was_purged_does_not() {
+    let origin = Counting::start();
+    let up = start(&origin.zone("limits = { cache_disk = \"128MiB\" }"), "20");
+    let paths: Vec<String> = (0..50).map(|number| format!("/{number}")).collect();
+    let bodies: Vec<String> = paths.iter().map(|path| get(&up, path).0).collect();
+    goes_well(&up, &["purge", "a.test", "--tag", "t0", "--wait"]);
+    goes_well(
+        &up,
+        &["purge", "a.test", "--url", "http://a.test/1", "--wait"],
+    );
+    let segments = || {
+        let folder = std::fs::read_dir(up.data().join("cache")).ok()?;
+        let sizes = folder
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|end| end == "seg"));
+        Some(
+            sizes
+                .map(|entry| entry.metadata().map_or(0, |found| found.len()))
+                .sum::<u64>(),
+        )
+    };
+    until("what is stored on disk", || {
+        segments().filter(|bytes| *bytes > 50 * 200)
+    });
+    for round in 0..3 {
+        let worker = up.worker_now();
+        send(worker, libc::SIGKILL);
+        until("the next worker", || {
+            let answer = curl(&[&format!("http://{}/state", up.admin())]);
+            let state: Value = serde_json::from_slice(&answer.body).ok()?;
+            (state["worker_pid"] != worker).then_some(())
+        });
+        // The index is loaded after it serves: until then it asks the origin.
+        until("what is on disk", || {
+            let (_, said) = get(&up, "/49");
+            said.contains("hit").then_some(())
+        });
+        let mut hits = 0;
+        for (path, body) in paths.iter().zip(&bodies).skip(2).take(40) {
+            let (again, said) = get(&up, path);
+            assert!(again.starts_with(&format!("{path} ")), "{again} of {path}");
+            assert!(!said.contains("hit") || again == *body, "{path}: {said}");
+            hits += usize::from(again == *body);
+        }
+        assert!(hits >= 39, "{hits} in round {round}");
+        if round == 0 {
+            for (path, body) in paths.iter().zip(&bodies).take(2) {
+                is_new(&up, path, body);
+            }
+        }
+    }
+}

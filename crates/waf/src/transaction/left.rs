@@ -1,0 +1,129 @@
+//! What a transaction leaves for its later phases, when what is between them takes time and the thread has other requests to serve.
+//!
+//! Texts are not kept: they belong to the workspace, which the thread uses for others meanwhile. So the arguments of the request's
+//! body are not there in phases 3 to 5; nothing else is missing.
+
+use std::sync::Arc;
+
+use seawall_model::{Fuel, Spent};
+
+use super::store::{Collection, Collections, Value};
+use super::{Interrupted, Match, Transaction, Workspace, Zone};
+use crate::program::{Meant, Program, Target};
+use crate::request::Request;
+use crate::seclang::tree::{Allow, Engine, Processor};
+
+/// A transaction that waits for its next phase.
+#[derive(Debug)]
+pub struct Left {
+    engine: Engine,
+    matches: Vec<Match>,
+    interrupted: Option<Interrupted>,
+    would: Option<Interrupted>,
+    allowed: Option<Allow>,
+    audit: bool,
+    highest_severity: u8,
+    removed: Vec<u64>,
+    removed_targets: Vec<(Meant, Arc<Target>)>,
+    opened: Vec<Collection>,
+    processor: Option<Processor>,
+    force_body: bool,
+    partial: bool,
+    reads_body: bool,
+    reads_response: bool,
+    body_error: Option<&'static str>,
+    /// TX, by name.
+    variables: Vec<(Vec<u8>, Owned)>,
+}
+
+#[derive(Debug)]
+enum Owned {
+    Number(i64),
+    Text(Vec<u8>),
+}
+
+impl<'t> Transaction<'t> {
+    /// Lets go of the workspace until the next phase.
+    pub fn leave(self) -> Left {
+        let texts = &self.work.texts;
+        let all = self.work.store.all(&self.program.names).into_iter();
+        let owned = |value: Value| match value {
+            Value::Number(number) => Owned::Number(number),
+            Value::Text(text) => Owned::Text(texts.get(text).to_vec()),
+        };
+        let variables = all
+            .map(|(name, value)| (name.to_vec(), owned(value)))
+            .collect();
+        Left {
+            engine: self.engine,
+            matches: self.matches,
+            interrupted: self.interrupted,
+            would: self.would,
+            allowed: self.allowed,
+            audit: self.audit,
+            highest_severity: self.highest_severity,
+            removed: self.removed,
+            removed_targets: self.removed_targets,
+            opened: self.opened,
+            processor: self.processor,
+            force_body: self.force_body,
+            partial: self.partial,
+            reads_body: self.reads_body,
+            reads_response: self.reads_response,
+            body_error: self.body_error,
+            variables,
+        }
+    }
+
+    /// Goes on with what was left: the same program, and the same request.
+    ///
+    /// # Errors
+    /// [`Spent`]
+    pub fn resume(
+        program: &'t Program,
+        request: Request<'t>,
+        left: Left,
+        work: &'t mut Workspace,
+        collections: &'t mut dyn Collections,
+        fuel: &mut Fuel,
+    ) -> Result<Self, Spent> {
+        let mut this = Self::new(program, &Zone::default(), request, work, collections);
+        for (name, value) in left.variables {
+            let value = match value {
+                Owned::Number(number) => Value::Number(number),
+                Owned::Text(text) => Value::Text(this.work.texts.add(&text)),
+            };
+            this.put_variable(name, value);
+        }
+        this.engine = left.engine;
+        this.matches = left.matches;
+        this.interrupted = left.interrupted;
+        this.would = left.would;
+        this.allowed = left.allowed;
+        this.audit = left.audit;
+        this.highest_severity = left.highest_severity;
+        this.removed = left.removed;
+        this.removed_targets = left.removed_targets;
+        this.opened = left.opened;
+        this.processor = left.processor;
+        this.force_body = left.force_body;
+        this.partial = left.partial;
+        this.reads_body = left.reads_body;
+        this.reads_response = left.reads_response;
+        this.body_error = left.body_error;
+        this.read_query(fuel)?;
+        Ok(this)
+    }
+}
+
+impl Left {
+    /// Rules with `log` that matched so far.
+    pub fn matches(&self) -> &[Match] {
+        &self.matches
+    }
+
+    /// Whether the rules look at bodies of responses.
+    pub fn wants_response_body(&self) -> bool {
+        self.engine != Engine::Off && self.reads_response
+    }
+}

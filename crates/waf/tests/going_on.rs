@@ -1,0 +1,142 @@
+//! A transaction that is left between phases, and what a zone takes out of a rule set.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use seawall_model::Fuel;
+use seawall_waf::{
+    Body, Engine, Exclusion, File, Nothing, Options, Program, Request, Response, RuleSet,
+    Transaction, Workspace, Zone,
+};
+
+fn program(text: &str) -> Program {
+    let file = File { name: "a", text };
+    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    set.compile(Options::default()).unwrap()
+}
+
+fn request<'r>(target: &'r str, headers: &'r [(&'r [u8], &'r [u8])]) -> Request<'r> {
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Request {
+        client: local,
+        client_port: 1,
+        server: local,
+        server_port: 80,
+        line: b"GET / HTTP/1.1",
+        method: b"GET",
+        target: target.as_bytes(),
+        protocol: b"HTTP/1.1",
+        headers,
+        unique_id: b"1",
+        time: 0,
+    }
+}
+
+const ON: Zone = Zone {
+    engine: Some(Engine::On),
+    variables: Vec::new(),
+    partial: false,
+};
+
+fn fired(program: &Program, target: &str, exclusions: &[&Exclusion]) -> Vec<u64> {
+    let mut work = Workspace::default();
+    let mut nothing = Nothing;
+    let request = request(target, &[(b"Cookie", b"_ga=evil; b=2")]);
+    let mut transaction = Transaction::new(program, &ON, request, &mut work, &mut nothing);
+    for exclusion in exclusions {
+        transaction.exclude(exclusion);
+    }
+    let mut fuel = Fuel::new(1_000_000);
+    transaction.request_head(&mut fuel).unwrap();
+    transaction
+        .request_body(Body::default(), &mut fuel)
+        .unwrap();
+    transaction.matches().iter().map(|found| found.id).collect()
+}
+
+#[test]
+fn what_a_zone_excludes_is_not_looked_at() {
+    let program = program(
+        "SecRule ARGS|REQUEST_COOKIES \"@rx evil\" \"id:10,phase:2,pass,tag:'a/b'\"\n\
+         SecRule ARGS \"@contains evil\" \"id:11,phase:2,pass\"",
+    );
+    let of = |ids: &[&str], tags: &[&str], targets: &[&str]| {
+        let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Exclusion::new(&program, &own(ids), &own(tags), &own(targets))
+    };
+    let all = fired(&program, "/?q=evil", &[]);
+    assert_eq!(all, [10, 10, 11][1..]);
+    let with = |target: &str, exclusion: &Exclusion| fired(&program, target, &[exclusion]);
+    assert_eq!(with("/?q=evil", &of(&["10"], &[], &[]).unwrap()), [11]);
+    assert_eq!(with("/?q=evil", &of(&[], &["a/b"], &[]).unwrap()), [11]);
+    let ids = of(&["1-99"], &[], &["ARGS:q"]).unwrap();
+    assert_eq!(
+        with("/?q=evil", &ids),
+        [10],
+        "the cookie is still looked at"
+    );
+    assert_eq!(with("/?p=evil", &ids), [10, 11]);
+    let cookies = of(&[], &[], &["REQUEST_COOKIES:/^_ga/"]).unwrap();
+    assert_eq!(with("/", &cookies), []);
+    let wrongs = of(&["12", "x"], &["none"], &["ARGZ"]).unwrap_err();
+    let shown: Vec<_> = wrongs.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    assert!(
+        shown
+            .iter()
+            .any(|text| text.contains("no rule has the id \"12\""))
+    );
+}
+
+#[test]
+fn a_transaction_goes_on_with_what_it_knew() {
+    let program = program(
+        "SecResponseBodyAccess On\n\
+         SecAction \"id:1,phase:1,pass,nolog,setvar:tx.score=3,setvar:tx.word=abc,setvar:tx.made_%{tx.word}=7,ctl:ruleRemoveById=6\"\n\
+         SecRule TX:score \"@eq 3\" \"id:2,phase:3,pass,msg:'%{tx.word}'\"\n\
+         SecRule TX:/^made_/ \"@eq 7\" \"id:3,phase:3,pass\"\n\
+         SecRule RESPONSE_BODY \"@rx leak\" \"id:4,phase:4,deny\"\n\
+         SecRule ARGS \"@rx .\" \"id:5,phase:3,pass\"\n\
+         SecAction \"id:6,phase:3,pass\"",
+    );
+    let (mut work, mut other) = (Workspace::default(), Workspace::default());
+    let (mut nothing, mut fuel) = (Nothing, Fuel::new(1_000_000));
+    let asked = request("/?q=1", &[]);
+    let mut first = Transaction::new(&program, &ON, asked, &mut work, &mut nothing);
+    first.request_head(&mut fuel).unwrap();
+    first.request_body(Body::default(), &mut fuel).unwrap();
+    let left = first.leave();
+    // Somebody else is served meanwhile.
+    fired(&program, "/?q=evil", &[]);
+    let mut then =
+        Transaction::resume(&program, asked, left, &mut other, &mut nothing, &mut fuel).unwrap();
+    let response = Response {
+        status: 200,
+        protocol: b"HTTP/1.1",
+        headers: &[(b"Content-Type", b"text/html")],
+    };
+    then.response_head(response, &mut fuel).unwrap();
+    let body = Body {
+        bytes: b"a leak",
+        cut: false,
+    };
+    let interrupted = then.response_body(body, &mut fuel).unwrap().cloned();
+    assert_eq!(interrupted.map(|found| found.rule), Some(4));
+    let ids: Vec<_> = then.matches().iter().map(|found| found.id).collect();
+    assert_eq!(ids, [2, 3, 5, 4]);
+    assert_eq!(then.matches().first().unwrap().message, "abc");
+}
+
+#[test]
+fn a_twin_knows_what_its_sibling_has_built() {
+    let program = program("SecRule ARGS \"@rx (?i)select.+from\" \"id:10,phase:2,pass\"");
+    let mut work = Workspace::default();
+    work.warm(&program);
+    let (twin, own) = (work.twin().memory().0, work.memory().0);
+    assert!(own > 1_000 && twin * 2 > own, "{twin} of {own}");
+}
