@@ -300,14 +300,8 @@ pub async fn run<'c>(
         && zone.replay
         && zone.sampled.is_due(since)
     {
-        let subject = Subject {
-            conn: &peer.facts,
-            client: client.ip,
-            https: client.https,
-            now: since / 1_000,
-            scope: Scope::ALL,
-        };
-        thread.shared.recent.keep(zone, asked, &subject);
+        let client = (client.ip, client.https);
+        thread.shared.recent.keep(zone, asked, &peer.facts, client);
     }
     let (slot, id) = zone.map_or((ZoneSlot::NONE, ZoneId::default()), |zone| {
         (zone.slot, zone.id)

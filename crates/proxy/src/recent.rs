@@ -121,11 +121,17 @@ impl Recent {
 
     /// Keeps a request, unless somebody else is doing so at this moment or it is very large.
     #[cold]
-    pub(crate) fn keep(&self, zone: &Zone, head: &RequestHead, subject: &Subject<'_>) {
+    pub(crate) fn keep(
+        &self,
+        zone: &Zone,
+        head: &RequestHead,
+        conn: &ConnFacts,
+        (client, https): (IpAddr, bool),
+    ) {
         let Ok(mut all) = self.kept.try_lock() else {
             return;
         };
-        let hello = subject.conn.tls.as_ref();
+        let hello = conn.tls.as_ref();
         let hello = hello.map_or(0, |tls| tls.client_hello.len());
         let weight = head.weight() + hello + size_of::<Kept>();
         if weight > LARGEST {
@@ -134,9 +140,9 @@ impl Recent {
         let kept = Kept {
             zone: zone.name.clone(),
             head: head.masked(),
-            conn: subject.conn.clone(),
-            client: subject.client,
-            https: subject.https,
+            conn: conn.clone(),
+            client,
+            https,
             weight,
         };
         all.put(zone.id, kept);

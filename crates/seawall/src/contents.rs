@@ -150,6 +150,12 @@ impl Contents {
                 .is_ok()
     }
 
+    /// How many bytes a content has, if it is here.
+    pub fn len(&self, hash: &Hash) -> Option<u64> {
+        let known = fs::metadata(self.path(hash)).ok()?;
+        known.len().checked_sub(32)
+    }
+
     /// Puts a content. What a power failure damages is seen to be damaged, and brought again.
     ///
     /// # Errors
@@ -295,7 +301,7 @@ mod tests {
 
     #[test]
     fn paths_become_names_of_contents_and_paths_again() {
-        let text = "schema = 1\n\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\ntls = { certificate = { cert = \"/c#1\", key = \"/k\" }, client_ca = \"/other\" }\n";
+        let text = "schema = 1\n\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\ntls = { certificate = { cert = \"/c#1\", key = \"/k\" }, client = \"required\", client_ca = \"/other\" }\n";
         let canonical = document::parse(text, &Limits::default()).unwrap().to_toml();
         let files = vec![file("/c#1", false, b"c"), file("/k", true, b"k")];
         let bound = contents::bound(&canonical, files);

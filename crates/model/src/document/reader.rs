@@ -115,6 +115,11 @@ impl<'r, 't> Reader<'r, 't> {
         self.report.add(Some(offset), || Problem::new(path, wrong));
     }
 
+    /// Whether `name` stands here, and nobody has taken it yet.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.found.iter().any(|found| found.name == name)
+    }
+
     /// Takes out the value of `name`; what nobody takes is a key that the program forgot, which [`Reader::close`] tells.
     pub(super) fn take(&mut self, name: &str) -> Option<Found<'t>> {
         let at = self.found.iter().position(|found| found.name == name)?;

@@ -127,13 +127,17 @@ impl ZoneWaf {
 
 impl WafException {
     fn read(mut reader: Reader<'_, '_>) -> Self {
+        // What is written and wrong is told as that.
+        let names = ["rules", "tags", "targets"].map(|key| reader.has(key));
         let exception = Self {
             rules: reader.list("rules", MOST, ids).unwrap_or_default(),
             tags: reader.list("tags", MOST, word).unwrap_or_default(),
             targets: reader.list("targets", MOST, word).unwrap_or_default(),
             paths: reader.list("paths", MOST, path).unwrap_or_default(),
         };
-        if exception.rules.is_empty() && exception.tags.is_empty() && exception.targets.is_empty() {
+        let is_empty =
+            exception.rules.is_empty() && exception.tags.is_empty() && exception.targets.is_empty();
+        if is_empty && !names.contains(&true) {
             let help = "name `rules`, `tags` or `targets`; to leave the stage out for some requests, write a rule with skip = [\"waf\"]";
             reader.refuse_table(Wrong::new("leaves out nothing, or everything", help));
         }

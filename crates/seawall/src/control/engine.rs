@@ -369,15 +369,38 @@ impl Engine {
     /// # Errors
     /// As the store says.
     pub fn serves_already(&mut self, made: &Appended) -> Result<(), StoreError> {
-        let ends = made.rollouts.iter().map(|rollout| {
+        self.serve_already(made, |_| true)
+    }
+
+    /// Of the very first versions: what all zones share is for all at once. Nobody is served yet who could be harmed by it, and no location
+    /// serves, and so tries anything, before there is a zone.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn begins_with(&mut self, made: &Appended) -> Result<(), StoreError> {
+        self.serve_already(made, |chain| *chain == Chain::Platform)
+    }
+
+    fn serve_already(
+        &mut self,
+        made: &Appended,
+        is_it: impl Fn(&Chain) -> bool,
+    ) -> Result<(), StoreError> {
+        let both = made.versions.iter().zip(&made.rollouts);
+        let both: Vec<_> = both.filter(|(version, _)| is_it(&version.chain)).collect();
+        let ends = both.iter().map(|(_, rollout)| {
             StoreChange::Event(Body::RolloutEnded {
-                rollout: *rollout,
+                rollout: **rollout,
                 outcome: Outcome::Complete,
             })
         });
+        let ends: Vec<StoreChange> = ends.collect();
+        if ends.is_empty() {
+            return Ok(());
+        }
         let why = "the edge was started with it";
-        let since = self.append(PLANNER, why, Vec::new(), ends.collect())?.last;
-        for version in &made.versions {
+        let since = self.append(PLANNER, why, Vec::new(), ends)?.last;
+        for (version, _) in both {
             self.serve(version.chain.clone(), version.number, since);
         }
         Ok(())

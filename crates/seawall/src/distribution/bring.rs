@@ -185,7 +185,10 @@ impl Bringer {
             matches!(cache.wanted(&object), Ok(Some(_)))
         });
         if is_kept && self.contents.has(&named.hash) {
-            return Ok(());
+            return match self.contents.len(&named.hash) == Some(named.size) {
+                true => Ok(()),
+                false => Err(for_good(named, "it is not what its version says")),
+            };
         }
         let packed = fetcher.packed(first, &object).await;
         let packed = packed.map_err(|why| not_now(named, why))?;

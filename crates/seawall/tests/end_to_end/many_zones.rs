@@ -55,7 +55,7 @@ fn machine(server: &S3, origin: &str, zones: usize) -> (Up, String) {
 }
 
 fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
-    let words = ["control", "token", "--location", location];
+    let words = ["control", "token", "--location", location, "--canary"];
     let output = seawall(&words, &up.data());
     let token = String::from_utf8(output.stdout).unwrap();
     let url = format!("https://{at}");
