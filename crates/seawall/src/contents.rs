@@ -325,7 +325,8 @@ mod tests {
         assert_eq!(hashes, [Hash::of(b"c"), Hash::of(b"k")]);
         plain(&mut document);
         let again = document.to_toml().replace("#not-in-this-version", "");
-        assert_eq!(again, canonical);
+        let read = |text: &str| document::parse(text, &Limits::default()).unwrap();
+        assert_eq!(read(&again), read(&canonical));
         // Of before: nothing is known of its files.
         assert_eq!(super::named(&canonical), canonical);
     }

@@ -55,8 +55,10 @@ fn machine(server: &S3, origin: &str, zones: usize) -> (Up, String) {
 }
 
 fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
-    let words = ["control", "token", "--location", location, "--canary"];
-    let output = seawall(&words, &up.data());
+    let words = ["control", "token", "--location", location];
+    // What reads from the bucket alone is to be before the others.
+    let first: &[&str] = if more.is_empty() { &[] } else { &["--canary"] };
+    let output = seawall(&[&words, first].concat(), &up.data());
     let token = String::from_utf8(output.stdout).unwrap();
     let url = format!("https://{at}");
     let words = ["--join", &url, "--token", token.trim()];
