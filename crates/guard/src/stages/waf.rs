@@ -119,7 +119,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
     let read = match input.files.file(path) {
         Ok((bytes, content)) => input.states.rule_sets.get(bytes, content, zone.paranoia),
         Err(why) => {
-            let help = "`seawall waf fetch` gets one";
+            let help = "unpack a release of the OWASP Core Rule Set, and name its folder";
             Err(vec![Wrong::new(why, help)])
         }
     };

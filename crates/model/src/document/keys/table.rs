@@ -235,7 +235,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].body.json_depth", Number(0, 512), Is("0"), "How deep JSON (`application/json`, `+json`) may be nested; 0: it is not looked at."),
     key("zone[].waf", Table, Means("no rules"), "The stage `waf`: rules in SecLang, such as the OWASP Core Rule Set."),
     key("zone[].waf.mode", Choice(MODES), Is("\"enforce\""), WATCH),
-    key("zone[].waf.ruleset", File, Means("none; then the stage is off"), "The rule set: a folder with `crs-setup.conf` (or `crs-setup.conf.example`) and `rules/`, and `plugins/` where there are some; or one file of rules. `seawall waf fetch` gets one."),
+    key("zone[].waf.ruleset", File, Means("none; then the stage is off"), "The rule set: a folder with `crs-setup.conf` (or `crs-setup.conf.example`) and `rules/`, and `plugins/` where there are some; or one file of rules. A release of the OWASP Core Rule Set, unpacked, is one."),
     key("zone[].waf.paranoia", Number(1, 4), Is("1"), "The paranoia level of the Core Rule Set: from 1, which hardly ever refuses what it should not, to 4."),
     key("zone[].waf.threshold", Number(1, 100_000), Is("5"), "The score from which a request is refused; a critical rule adds 5."),
     key("zone[].waf.response_threshold", Number(1, 100_000), Is("4"), "The score from which a response is refused; a rule of the kind error adds 4."),
