@@ -279,7 +279,7 @@ pub async fn run<'c>(
         referer: first(FieldId::Referer),
         error: outcome.fault.map_or("", |fault| fault.answer().slug),
     };
-    if outcome.fault.is_some() || outcome.status >= 500 {
+    if outcome.fault.is_some() || outcome.status >= 500 || !record.verdict.is_empty() {
         thread.shared.mishaps.count(&record, outcome.fault);
     }
     chosen.count(|| {

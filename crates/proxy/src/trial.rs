@@ -168,6 +168,8 @@ impl Ended {
         let by_edge = record.source == Source::Edge;
         let how = match (record.status, fault) {
             (_, Some(Fault::ClientGone | Fault::SlowReader)) => How::ByClient,
+            // The rules were too dear for it, not against it: what is live had the same requests, and so the same attackers.
+            _ if record.verdict.ends_with("/spent") => How::EdgeError,
             _ if !record.verdict.is_empty() => How::Refused,
             (500.., _) if record.source == Source::Origin => How::OriginError,
             (500.., _) => How::EdgeError,
