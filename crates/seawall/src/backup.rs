@@ -105,6 +105,24 @@ pub fn backup(flags: &cli::Backup) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `seawall audit --verify`: control's copy of the log, which is verified as it is made.
+///
+/// # Errors
+/// When no control answers, or what is wrong with the log.
+pub fn verify(at: &cli::At) -> Result<ExitCode> {
+    let Some(copy) = ask::backup(&at.data) else {
+        bail!(
+            "no control answers on {}: start `seawall up`, or name its folder with --data",
+            at.data.display()
+        );
+    };
+    let (_, seq) = copy?;
+    say(format_args!(
+        "the log is whole: {seq} entries, each tied to the one before it"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A copy of the log where no control runs; none where there is no log.
 fn direct(flags: &cli::Backup, data: &Data) -> Result<Option<(File, u64)>> {
     let url = truth::address(flags.store.as_deref())?;
