@@ -65,7 +65,6 @@ impl Published<'_> {
         }
         let identity = Identity::read(&data)?;
         let root_key = self.root_key(&data, identity.as_ref())?;
-        let source = self.source()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -74,6 +73,8 @@ impl Published<'_> {
             let location = identity
                 .as_ref()
                 .map_or("", |identity| identity.location.as_str());
+            // Here, for requests to a bucket are carried out on this thread.
+            let source = self.source()?;
             let mut follower = Follower::new(Data::at(folder)?, location, root_key, vec![source])
                 .with_cache(Folder::at(data.path(RECEIVED)));
             if let Some(identity) = &identity {

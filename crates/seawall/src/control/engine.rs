@@ -554,6 +554,7 @@ impl Engine {
             ended,
             asks: ended.is_none()
                 && !rollout.approved
+                && !matches!(rollout.tempo, Kind::Return | Kind::Kill)
                 && (self.asked.get(&rollout.id)).is_some_and(|asked| !asked.people.is_empty()),
         }
     }
