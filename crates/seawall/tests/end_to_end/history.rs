@@ -94,6 +94,6 @@ fn a_control_alone_is_well_and_what_waits_for_a_person_ends_the_wait() {
     assert_eq!(code, Some(0), "{said}");
     let more = zone(&site.url(), "").replace("a.test", "b.test");
     control.applies(&more);
-    let (code, said) = control.asks(&["delete", "a.test", "--wait"]);
+    let (code, said) = control.asks(&["delete", "b.test", "--wait"]);
     assert_eq!(code, Some(0), "{said}");
 }
