@@ -189,9 +189,16 @@ impl Up {
             let path = self.data.path("edge.sock");
             if let Ok(wire) = Wire::connect(&path)
                 && let Ok(process) = Process::of(wire.peer()?.pid)
+                // It may be about to die.
+                && wire
+                    .say(
+                        &Request::Hello {
+                            words: self.words.clone(),
+                        },
+                        &[],
+                    )
+                    .is_ok()
             {
-                let words = self.words.clone();
-                wire.say(&Request::Hello { words }, &[])?;
                 return Ok(Supervisor {
                     process,
                     wire,

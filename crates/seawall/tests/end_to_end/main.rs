@@ -24,6 +24,7 @@ mod drills;
 mod emergency;
 mod faults;
 mod files;
+mod first_process;
 mod fleet;
 mod guard;
 mod hand_over;
