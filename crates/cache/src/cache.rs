@@ -397,6 +397,11 @@ impl Cache {
         self.purges.now()
     }
 
+    /// The largest response that is stored whole, its head included.
+    pub fn most(&self) -> usize {
+        self.memory.most()
+    }
+
     /// Bytes that fills have now.
     pub fn filling(&self) -> usize {
         self.filling
