@@ -6,6 +6,7 @@
 //! what was asked for of just this version ([`Slices::check`]). Not here: who asks the origin for a slice, and when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use seawall_model::{RequestHead, ResponseHead};
 
@@ -91,6 +92,7 @@ pub struct Slices {
     sliced: Sliced,
     /// Slices vary by nothing: whoever may have the whole may have each.
     request: Arc<RequestHead>,
+    forgotten: Arc<AtomicBool>,
 }
 
 impl Slices {
@@ -103,6 +105,7 @@ impl Slices {
             entry: Arc::clone(entry),
             sliced,
             request: Arc::default(),
+            forgotten: Arc::default(),
         })
     }
 
@@ -133,7 +136,8 @@ impl Slices {
         }
     }
 
-    fn whole(&self, index: u64, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+    /// A slice that was found, if it is one.
+    pub fn whole(&self, index: u64, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         (entry.body.length() == self.part(index).length).then_some(entry)
     }
 
@@ -218,7 +222,13 @@ impl Slices {
 
     /// The origin has another version: the whole is forgotten, and its slices are found by nobody.
     pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
         self.cache.forget(&self.key, &self.entry);
+    }
+
+    /// Whether that was found out here.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
     }
 }
 

@@ -5,9 +5,12 @@
 //! [`seawall_cache::policy`]; here is only who asks, and when.
 
 mod background;
+mod digest;
 mod give;
 mod look;
+mod reading;
 pub mod rules;
+mod slices;
 mod way;
 
 use std::path::PathBuf;
@@ -42,7 +45,13 @@ pub fn plan(cache: &ZoneCache) -> Option<Plan> {
             ..Plan::STANDARD
         },
     };
-    Some(Plan { eligible, ..plan })
+    Some(Plan {
+        eligible,
+        slice: u32::try_from(cache.slice).unwrap_or(0),
+        armor: cache.deception_armor,
+        verifies: cache.verify_digest,
+        ..plan
+    })
 }
 
 /// A store of so many bytes of memory, and so many on disk in a folder of its own; none where those are 0.

@@ -16,7 +16,7 @@ use seawall_model::{FieldId, Method, RequestHead};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
 
-use super::give::Given;
+use super::reading::Given;
 use super::rules::Planned;
 use super::{Way, background, now};
 use crate::exchange::Exchange;
@@ -34,10 +34,15 @@ const OF_ONE: [&[u8]; 4] = [
     b"range",
 ];
 
+/// Whether a field makes an answer good for one client only.
+pub(super) fn is_of_one(name: &[u8]) -> bool {
+    OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 /// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is on disk is waited for.
-const DISK: Duration = Duration::from_millis(500);
+pub(super) const DISK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the client is still there, and may still be served.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -64,10 +69,16 @@ impl<'a> Exchange<'a, '_> {
             Looked::Goes(way) => way,
         };
         let validates = way.lead.is_some() && way.seen.is_some();
+        let sliced = way.seen.as_ref().map(|seen| seen.body.sliced().is_some());
+        let is_sliced = sliced.unwrap_or(false);
+        let key = Arc::clone(&way.key);
         self.way = Some(way);
-        let has = |name: &&[u8]| admitted.head().fields.named(name).is_some();
-        let reduced = (validates && OF_ONE.iter().any(has)).then(|| {
-            admitted.reduced(|name| !OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name)))
+        let has = |name: &[u8]| admitted.head().fields.named(name).is_some();
+        // Of a large body that has changed a client gets the part that it asked for, and no more.
+        let keeps_range = is_sliced && !has(b"if-range");
+        let reduced = (validates && OF_ONE.iter().any(|name| has(name))).then(|| {
+            let is_range = |name: &[u8]| name.eq_ignore_ascii_case(b"range");
+            admitted.reduced(|name| !is_of_one(name) || (keeps_range && is_range(name)))
         });
         let asked = reduced.as_ref().unwrap_or(admitted);
         let relayed = relay::relay(self, zone, asked, parts).await;
@@ -81,7 +92,7 @@ impl<'a> Exchange<'a, '_> {
             self.outcome.fault = None;
             let given = Given::Entry(entry);
             return self
-                .give_kept(zone, given, status, Source::Origin, admitted, parts)
+                .give_kept(zone, &key, given, status, Source::Origin, admitted, parts)
                 .await;
         }
         parts.cache.clone_from(&way.said);
@@ -178,7 +189,12 @@ impl<'a> Exchange<'a, '_> {
             if way.seen.is_none() && OF_ONE.iter().any(|name| head.fields.named(name).is_some()) {
                 // It is asked for as it is: all of it may be far more than a part, or than "not modified". Nobody waits for that.
                 let is_part = head.fields.has(FieldId::Range);
-                way.lead = (!is_part).then(|| cache.alone(&key));
+                let lead = cache.alone(&key);
+                if is_part {
+                    way.learns = (planned.plan.slice > 0).then_some(lead);
+                } else {
+                    way.lead = Some(lead);
+                }
                 return Looked::Goes(way);
             }
             match cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now) {
@@ -203,8 +219,16 @@ impl<'a> Exchange<'a, '_> {
                                 ..Status::default()
                             };
                             let given = Given::Fill(begun, follower);
-                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                                .await;
+                            self.give_kept(
+                                zone,
+                                &key,
+                                given,
+                                status,
+                                Source::Cache,
+                                admitted,
+                                parts,
+                            )
+                            .await;
                             return Looked::Answered;
                         }
                         Told::Entry(entry) => {
@@ -215,8 +239,16 @@ impl<'a> Exchange<'a, '_> {
                                 ..Status::default()
                             };
                             let given = Given::Entry(entry);
-                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                                .await;
+                            self.give_kept(
+                                zone,
+                                &key,
+                                given,
+                                status,
+                                Source::Cache,
+                                admitted,
+                                parts,
+                            )
+                            .await;
                             return Looked::Answered;
                         }
                         Told::Lead(lead) => {
@@ -284,8 +316,16 @@ impl<'a> Exchange<'a, '_> {
     ) -> Looked {
         if let Some((entry, status)) = way.instead() {
             let given = Given::Entry(entry);
-            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                .await;
+            self.give_kept(
+                zone,
+                &way.key,
+                given,
+                status,
+                Source::Cache,
+                admitted,
+                parts,
+            )
+            .await;
         }
         Looked::Answered
     }
@@ -313,7 +353,7 @@ impl<'a> Exchange<'a, '_> {
             ..Status::default()
         };
         let given = Given::Entry(entry);
-        self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+        self.give_kept(zone, key, given, status, Source::Cache, admitted, parts)
             .await;
     }
 
