@@ -71,6 +71,15 @@ pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
     Cache::with_disk(size, settings)
 }
 
+/// What the zone's rules make of a request, as far as that is asked again when it is answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cached {
+    /// How long browsers are told that what comes of the cache is fresh, in seconds.
+    pub browser_ttl: Option<u32>,
+    /// It has fields that steer its origin elsewhere: what comes of it is for its client alone.
+    pub is_odd: bool,
+}
+
 /// How a store stands, for metrics.
 pub fn told(cache: &Cache) -> CacheTold {
     let (bytes, entries) = cache.used();

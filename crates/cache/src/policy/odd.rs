@@ -52,8 +52,8 @@ pub fn steers(fields: &Fields, is_known: impl Fn(&[u8], &[u8]) -> bool) -> bool 
     })
 }
 
-/// Names are compared as an origin may: with `_` for `-`.
-fn is_steering(name: &[u8]) -> bool {
+/// Whether a field is one of those. Names are compared as an origin may: with `_` for `-`.
+pub fn is_steering(name: &[u8]) -> bool {
     let folded = |byte: &u8| match byte {
         b'_' => b'-',
         byte => byte.to_ascii_lowercase(),

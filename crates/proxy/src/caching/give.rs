@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use seawall_cache::key::Key;
-use seawall_cache::policy::{Forwarded, Status, age};
+use seawall_cache::policy::{Forwarded, Status, age, is_steering};
 use seawall_cache::slices::Slices;
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -99,7 +99,9 @@ impl<'a> Exchange<'a, '_> {
             return Ok(given);
         };
         let thread = self.thread;
-        let request = admitted.reduced(|name| !is_of_one(name));
+        let is_odd = self.cached.is_odd;
+        let stays = |name: &[u8]| is_of_one(name) || (is_odd && is_steering(name));
+        let request = admitted.reduced(|name| !stays(name));
         let common = self
             .peer
             .common(admitted.head(), self.client, &thread.shared.node);
@@ -299,7 +301,7 @@ impl<'a> Exchange<'a, '_> {
         }
         let (_, life) = given.head();
         let age = age(life, now()).to_string();
-        if let Some(seconds) = self.browser_ttl {
+        if let Some(seconds) = self.cached.browser_ttl {
             // For them it begins now, whatever age is told beside it.
             let age = age.parse::<u32>().unwrap_or(0);
             tell_browsers(&mut parts.response.fields, seconds.saturating_add(age));

@@ -9,7 +9,7 @@ use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, steers,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::reading::Given;
 use super::rules::Planned;
-use super::{Way, background, now};
+use super::{Cached, Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
@@ -63,7 +63,10 @@ impl<'a> Exchange<'a, '_> {
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
-        self.browser_ttl = planned.plan.browser_ttl;
+        self.cached = Cached {
+            browser_ttl: planned.plan.browser_ttl,
+            is_odd: self.steers(planned, admitted.head()),
+        };
         let way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
@@ -182,6 +185,11 @@ impl<'a> Exchange<'a, '_> {
                 return Looked::Answered;
             }
             let mut way = goes(why);
+            if self.cached.is_odd {
+                // Nothing of it is stored, and nothing that is stored is judged by it.
+                way.detail = Some("odd-request");
+                return Looked::Goes(way);
+            }
             way.seen = seen;
             if head.method == Method::Head {
                 return Looked::Goes(way);
@@ -273,6 +281,19 @@ impl<'a> Exchange<'a, '_> {
                 }
             }
         }
+    }
+
+    /// Whether a request has fields that steer its origin elsewhere and are in no key. Those that the zone adds do not count, nor what
+    /// a proxy says that is believed.
+    fn steers(&self, planned: &Planned<'_>, head: &RequestHead) -> bool {
+        let came = self.original.as_deref().unwrap_or(head);
+        let is_known = |name: &[u8], value: &[u8]| {
+            let is_it = |own: &[u8]| own.eq_ignore_ascii_case(name);
+            let mut fields = came.fields.iter();
+            planned.shape.fields.iter().any(|keyed| is_it(keyed))
+                || !fields.any(|field| is_it(field.name) && field.value == value)
+        };
+        !self.client.trusted && steers(&head.fields, is_known)
     }
 
     /// What is on disk for a request. It is not waited for long: a disk that hangs is as none.

@@ -353,8 +353,9 @@ impl Way {
                 let is_likely_again = refused.is_likely_again() && answer.response.status != 304;
                 lead.give_up(is_likely_again, now);
                 self.detail = Some(refused.word());
-                // What is stored is not what there is any more.
-                if answer.response.status < 500
+                // What is stored is not what there is any more; whoever asks oddly says nothing of that.
+                if refused.is_likely_again()
+                    && answer.response.status < 500
                     && let Some(seen) = &self.seen
                 {
                     self.cache.forget(&self.key, seen);

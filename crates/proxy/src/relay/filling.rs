@@ -60,7 +60,9 @@ impl Download<'_, '_, '_, '_> {
 
     /// All of the body was used.
     pub(super) fn consumed(&mut self) {
-        if let Some(way) = self.way.as_deref_mut() {
+        if let Some(way) = self.way.as_deref_mut()
+            && way.verify(&[], true).is_ok()
+        {
             way.finish();
         }
     }
