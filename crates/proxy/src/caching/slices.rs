@@ -414,7 +414,12 @@ impl Asked {
         loop {
             let fill = |cx: &mut std::task::Context<'_>| response.poll_fill_by(MEDIUM, cx);
             let ready = alarm.wait(timeouts.idle, fill).await;
-            let ready = ready.map_err(|_| Fault::OriginStalled)??;
+            let ready = ready.map_err(|_| Fault::OriginStalled)?;
+            // Past the head it is not asked anew here: whoever waits begins again.
+            let ready = ready.map_err(|fault| match fault.into() {
+                Fault::ClosedEarly => Fault::Incomplete,
+                fault => fault,
+            })?;
             if ready == 0 {
                 return if left == 0 {
                     Ok(())
