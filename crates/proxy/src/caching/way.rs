@@ -325,16 +325,17 @@ impl Way {
 
     /// Whether the answer is kept.
     fn keep(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
+        let slices = self.slice() > 0;
         let Some(lead) = &mut self.lead else {
             return false;
         };
         let is_large = length.is_some_and(|length| length > self.cache.most() as u64);
         match keep(answer) {
-            Ok(kept) if is_large && self.slice() > 0 && may_be_sliced(&kept.head) => {
+            Ok(kept) if is_large && slices && may_be_sliced(&kept.head) => {
                 let lead = self.lead.take();
                 return self.in_slices(lead, kept, answer, length.unwrap_or(0), 0);
             }
-            Err(Refused::Partial) if self.slice() > 0 && keep_part(answer).is_ok() => {
+            Err(Refused::Partial) if slices && keep_part(answer).is_ok() => {
                 // Of what is stored there is another version.
                 if let Some(seen) = &self.seen {
                     self.cache.forget(&self.key, seen);

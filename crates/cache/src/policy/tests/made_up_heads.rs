@@ -32,7 +32,7 @@ const NAMES: [&str; 25] = [
     "x",
 ];
 
-const VALUES: [&str; 43] = [
+const VALUES: [&str; 42] = [
     "",
     "max-age=60",
     "max-age=0",
@@ -72,7 +72,6 @@ const VALUES: [&str; 43] = [
     "bytes 0-1/11",
     "bytes 5-4/11",
     "bytes 0-18446744073709551615/18446744073709551615",
-    "bytes */11",
     "text/css",
     "sha-256=:AAAA:",
     "sha-512=:",
