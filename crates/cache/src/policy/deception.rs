@@ -50,8 +50,8 @@ fn is_what_it_looks_like(path: &[u8], response: &Fields) -> bool {
     let media = response.only(FieldId::ContentType).unwrap_or_default();
     let media = media.split(|byte| *byte == b';').next().unwrap_or_default();
     let media = media.trim_ascii().to_ascii_lowercase();
-    // What says of itself that it is no page is none.
-    media == b"application/octet-stream"
+    // What says of itself that it is no page is none: nobody's account is plain text.
+    matches!(&*media, b"application/octet-stream" | b"text/plain")
         || kinds.iter().any(|kind| media.starts_with(kind.as_bytes()))
 }
 
@@ -97,10 +97,10 @@ fn kinds(extension: &[u8]) -> Option<&'static [&'static str]> {
     Some(match extension {
         b"css" => &["text/css"],
         b"js" | b"mjs" => SCRIPT,
-        b"map" => &["application/json", "text/plain"],
+        b"map" => &["application/json"],
         b"wasm" => &["application/wasm"],
-        b"txt" => &["text/plain"],
-        b"csv" => &["text/csv", "text/plain"],
+        b"txt" => &[],
+        b"csv" => &["text/csv"],
         b"bmp" | b"gif" | b"ico" | b"jpg" | b"jpeg" | b"png" | b"webp" | b"avif" | b"svg"
         | b"svgz" | b"tif" | b"tiff" | b"jxl" | b"pict" => &["image/"],
         b"woff" | b"woff2" | b"ttf" | b"otf" | b"eot" => FONT,

@@ -156,8 +156,9 @@ impl SliceReader {
         cut(self.open(at, alarm, is_over).await?)?;
         let index = self.asked.slices.at(at);
         let part = self.asked.slices.part(index);
-        // Who has read a whole slice will likely want the one after the next too.
-        if self.opened > is_new.max(1) && part.end() < end {
+        // Who has read a whole slice will likely want the one after the next too. Where another one's come, that one fetches it.
+        let follows = matches!(&self.open, Some((_, Source::Fill(_, Whose::Others))));
+        if self.opened > is_new.max(1) && !follows && part.end() < end {
             self.asked.ahead(index + 1);
         }
         let within = at - part.start;

@@ -72,6 +72,7 @@ fn a_page_behind_a_path_that_looks_like_a_file_is_stored_only_if_its_origin_says
         ("/x.ttf", "font/ttf"),
         ("/x.m3u8", "application/vnd.apple.mpegurl"),
         ("/x.zip", "application/octet-stream"),
+        ("/x.css", "text/plain; charset=utf-8"),
     ] {
         assert_eq!(
             refused(target, &[("Content-Type", media)], &RULE),
@@ -80,6 +81,8 @@ fn a_page_behind_a_path_that_looks_like_a_file_is_stored_only_if_its_origin_says
         );
     }
     assert_eq!(refused("/x.css", &[], &RULE), Some(Refused::Deception));
+    let json = [("Content-Type", "application/json")];
+    assert_eq!(refused("/x.js", &json, &RULE), Some(Refused::Deception));
 }
 
 #[test]
