@@ -199,7 +199,7 @@ impl<'a> Exchange<'a, '_> {
                 let is_part = head.fields.has(FieldId::Range);
                 let lead = cache.alone(&key);
                 if is_part {
-                    way.learns = (planned.plan.slice > 0).then_some(lead);
+                    way.learns = (planned.plan.slice > 0).then(|| Box::new(lead));
                 } else {
                     way.lead = Some(lead);
                 }

@@ -33,11 +33,11 @@ pub struct Way {
     /// Who fetches for others, and for the store.
     pub(super) lead: Option<Lead>,
     /// Who would store a part that comes, where it is one of a large body: nobody waits for it.
-    pub(super) learns: Option<Lead>,
+    pub(super) learns: Option<Box<Lead>>,
     /// Takes slices of the body that passes.
-    slicer: Option<Slicer>,
+    slicer: Option<Box<Slicer>>,
     /// Compares the body that is kept with what was said of it.
-    verifier: Option<Verifier>,
+    verifier: Option<Box<Verifier>>,
     /// What is stored, and may not be used as it is.
     pub(super) seen: Option<Arc<Entry>>,
     pub(super) why: Forwarded,
@@ -140,7 +140,7 @@ impl Way {
         if !is_last {
             return Ok(());
         }
-        match self.verifier.take().is_none_or(Verifier::is_right) {
+        match self.verifier.take().is_none_or(|all| all.is_right()) {
             true => Ok(()),
             false => {
                 self.lead = None;
@@ -197,7 +197,9 @@ impl Way {
             };
             self.keeps = stored;
             let is_kept = self.lead.is_some() && plan.verifies;
-            self.verifier = is_kept.then(|| Verifier::of(response)).flatten();
+            self.verifier = is_kept
+                .then(|| Verifier::of(response).map(Box::new))
+                .flatten();
             self.say(Status {
                 forwarded: Some(self.why),
                 stored,
@@ -340,7 +342,7 @@ impl Way {
                 if let Some(seen) = &self.seen {
                     self.cache.forget(&self.key, seen);
                 }
-                self.learns = self.lead.take();
+                self.learns = self.lead.take().map(Box::new);
                 return self.learn(answer);
             }
             Ok(kept) => {
@@ -390,7 +392,7 @@ impl Way {
         if is_known || range.total <= self.cache.most() as u64 {
             return false;
         }
-        self.in_slices(Some(lead), kept, answer, range.total, range.part.start)
+        self.in_slices(Some(*lead), kept, answer, range.total, range.part.start)
     }
 
     /// Stores a response in slices; what comes of it begins with the byte `start`.
@@ -410,7 +412,7 @@ impl Way {
             return false;
         };
         let slices = Slices::of(&self.cache, &self.key, &entry);
-        self.slicer = slices.map(|slices| Slicer::new(slices, start, now));
+        self.slicer = slices.map(|slices| Box::new(Slicer::new(slices, start, now)));
         true
     }
 }
