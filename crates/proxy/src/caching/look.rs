@@ -194,18 +194,27 @@ impl<'a> Exchange<'a, '_> {
             if head.method == Method::Head {
                 return Looked::Goes(way);
             }
-            if way.seen.is_none() && OF_ONE.iter().any(|name| head.fields.named(name).is_some()) {
-                // It is asked for as it is: all of it may be far more than a part, or than "not modified". Nobody waits for that.
-                let is_part = head.fields.has(FieldId::Range);
+            let has = |name: &&[u8]| head.fields.named(name).is_some();
+            // What nobody asks for yet is asked for as it is, alone: all of it may be far more than a part, or than "not modified".
+            let alone = way.seen.is_none() && OF_ONE.iter().any(has);
+            let goes_alone = |way: &mut Way| {
                 let lead = cache.alone(&key);
-                if is_part {
-                    way.learns = (planned.plan.slice > 0).then(|| Box::new(lead));
-                } else {
-                    way.lead = Some(lead);
+                match alone && head.fields.has(FieldId::Range) {
+                    true => way.learns = (planned.plan.slice > 0).then(|| Box::new(lead)),
+                    false => way.lead = Some(lead),
                 }
+            };
+            let joined = match alone {
+                true => cache
+                    .follow(&key, head, beside.as_ref())
+                    .map(Joined::Follow),
+                false => Some(cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now)),
+            };
+            let Some(joined) = joined else {
+                goes_alone(&mut way);
                 return Looked::Goes(way);
-            }
-            match cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now) {
+            };
+            match joined {
                 Joined::Lead(lead) => {
                     way.lead = Some(lead);
                     return Looked::Goes(way);
@@ -259,7 +268,7 @@ impl<'a> Exchange<'a, '_> {
                             .await;
                             return Looked::Answered;
                         }
-                        Told::Lead(lead) => {
+                        Told::Lead(lead) if !alone => {
                             way.lead = Some(lead);
                             return Looked::Goes(way);
                         }
@@ -268,11 +277,12 @@ impl<'a> Exchange<'a, '_> {
                             if way.stands_in_for(failure, super::now()) {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
                             }
-                            way.lead = Some(cache.alone(&key));
+                            goes_alone(&mut way);
                             return Looked::Goes(way);
                         }
-                        Told::Alone => {
-                            way.lead = Some(cache.alone(&key));
+                        // Whoever asks for a part cannot lead those who ask for all: the next of them does.
+                        Told::Alone | Told::Lead(_) => {
+                            goes_alone(&mut way);
                             return Looked::Goes(way);
                         }
                     }
