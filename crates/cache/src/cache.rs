@@ -9,7 +9,7 @@ use std::time::Duration;
 use seawall_model::RequestHead;
 
 use crate::disk::{Disk, Purged, Reading, Settings, Told};
-use crate::fill::{Follower, Lead};
+use crate::fill::{Fill, Follower, Lead};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target};
 use crate::memory::{Entry, Found, Memory, Outside, Place, Size};
@@ -177,10 +177,7 @@ impl Cache {
                 drop(part);
                 return Joined::Lead(self.alone(key));
             }
-            let mut identity = key.bytes.to_vec();
-            if let Some(vary) = beside {
-                identity.extend_from_slice(&vary.selecting(request));
-            }
+            let identity = identity(key, request, beside);
             let fills = part.fills.entry(place.url).or_default();
             // A purge since: it may be for what is on its way.
             fills.retain(|fill| !self.purges.any_since(key.zone, fill.begun()));
@@ -202,6 +199,23 @@ impl Cache {
             }
         }
         Joined::Lead(self.alone(key))
+    }
+
+    /// Joins those who wait for the same answer, where somebody fetches it already: it is of use to whoever wants a part of it, too.
+    pub fn follow(
+        self: &Arc<Self>,
+        key: &Arc<Key>,
+        request: &RequestHead,
+        beside: Option<&Vary>,
+    ) -> Option<Follower> {
+        let place = self.memory.place(key);
+        let part = self.memory.part(place.url)?;
+        let fills = part.fills.get(&place.url)?;
+        let identity = identity(key, request, beside);
+        let is_it = |fill: &&Arc<Fill>| {
+            fill.identity() == identity && !self.purges.any_since(key.zone, fill.begun())
+        };
+        Follower::join(self, key, fills.iter().find(is_it)?)
     }
 
     /// Fetches for itself alone: nobody is to wait for it.
@@ -397,6 +411,11 @@ impl Cache {
         self.purges.now()
     }
 
+    /// The largest response that is stored whole, its head included.
+    pub fn most(&self) -> usize {
+        self.memory.most()
+    }
+
     /// Bytes that fills have now.
     pub fn filling(&self) -> usize {
         self.filling
@@ -404,6 +423,15 @@ impl Cache {
             .unwrap_or_else(PoisonError::into_inner)
             .all
     }
+}
+
+/// For whom an answer is that is on its way.
+fn identity(key: &Key, request: &RequestHead, beside: Option<&Vary>) -> Vec<u8> {
+    let mut identity = key.bytes.to_vec();
+    if let Some(vary) = beside {
+        identity.extend_from_slice(&vary.selecting(request));
+    }
+    identity
 }
 
 #[cfg(test)]

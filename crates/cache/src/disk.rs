@@ -167,10 +167,7 @@ struct Offer {
 
 impl Offer {
     fn bytes(&self) -> usize {
-        1_024
-            + self.key.bytes.len()
-            + self.entry.head.raw().len()
-            + self.entry.body.length() as usize
+        1_024 + self.key.bytes.len() + self.entry.head.raw().len() + self.entry.body.here() as usize
     }
 }
 

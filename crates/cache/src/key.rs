@@ -17,6 +17,9 @@ use crate::memory::Placed;
 /// The most bytes of a key; what is longer is not cached.
 pub const MOST_BYTES: usize = 16 * 1024;
 
+/// What a slice's key has in the place of the scheme.
+const SLICE: u8 = 2;
+
 /// What of the query counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Query {
@@ -120,6 +123,25 @@ impl Key {
             more,
             placed: Placed::default(),
         })
+    }
+
+    /// Of one slice of a response that is stored under `whole`. No request has such a key, and the target, behind that of the URL,
+    /// has a byte that no URL has: a purge of what begins like the URL finds it, one of a URL does not.
+    pub(crate) fn of_slice(whole: &Self, id: u128, index: u64) -> Self {
+        let mut bytes = whole.zone.to_be_bytes().to_vec();
+        bytes.push(SLICE);
+        let more = bytes.len();
+        bytes.extend_from_slice(&id.to_be_bytes());
+        bytes.extend_from_slice(&index.to_be_bytes());
+        let name = bytes.get(more..).unwrap_or_default();
+        Self {
+            target: [&*whole.target, b"\0", name].concat().into(),
+            bytes: bytes.into(),
+            zone: whole.zone,
+            host: whole.host.clone(),
+            more,
+            placed: Placed::default(),
+        }
     }
 
     /// What tells the keys of one URL apart, but for spellings.

@@ -18,4 +18,5 @@ mod made_up;
 pub mod memory;
 pub mod policy;
 pub mod purge;
+pub mod slices;
 pub mod structured;

@@ -4,10 +4,14 @@
 //! chosen is said at the place and in docs/decisions/0038-the-cache.md. Not here: what is stored, and where.
 
 mod condition;
+mod deception;
+mod digest;
 mod invalidation;
 mod life;
+mod odd;
 mod range;
 mod serving;
+mod slicing;
 mod status;
 mod storing;
 mod tags;
@@ -15,10 +19,13 @@ mod update;
 mod vary;
 
 pub use condition::{Precondition, asks_the_origin, precondition, validators};
+pub use digest::{Digest, Hash};
 pub use invalidation::{invalidated, invalidates};
 pub use life::{Life, Times};
-pub use range::{MOST_PARTS, Part, Ranged, ranged};
+pub use odd::{is_steering, steers};
+pub use range::{ContentRange, MOST_PARTS, Part, Ranged, ranged};
 pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in};
+pub use slicing::{keep_part, may_be_sliced, strong_tag};
 pub use status::{Forwarded, Status, age};
 pub use storing::{Answer, Kept, Refused, keep, keep_of_post};
 pub use tags::{MOST_TAGS, tags};
@@ -88,6 +95,12 @@ pub struct Plan {
     /// How long past its lifetime a response may be served while it is validated, and where the origin fails, in place of what the
     /// origin says of that (RFC 5861), in seconds.
     pub serve_stale: Option<u32>,
+    /// Bytes of the slices in which a response is stored that is too large to be stored whole; 0: it is not.
+    pub slice: u32,
+    /// Whether what has its lifetime from this plan alone is stored only if its media type is what its path's extension says.
+    pub armor: bool,
+    /// Whether a body is compared with what the origin says of its digest.
+    pub verifies: bool,
     /// The longest lifetime of an error, but 404 and 410: one that an attacker provoked must pass soon. Seconds.
     pub errors_at_most: u32,
 }
@@ -104,6 +117,9 @@ impl Plan {
         advice: Advice::Harmless,
         stands_in: 86_400,
         serve_stale: None,
+        slice: 1 << 20,
+        armor: true,
+        verifies: false,
         errors_at_most: 10,
     };
 

@@ -66,7 +66,7 @@ fn judge(world: &World, answer: &Answer, expected: &Expected) -> Result<()> {
         ensure!(!text.contains(part.as_str()), "the body contains {part:?}");
     }
     if let Some(size) = expected.pattern {
-        is_pattern(&answer.body, size)?;
+        is_pattern_from(&answer.body, size, expected.pattern_from)?;
     }
     for (name, value) in &expected.trailers.0 {
         ensure!(
@@ -112,8 +112,13 @@ pub fn fields(world: &World, answer: &Answer, has: &Lines) -> Result<()> {
 
 /// The body is so many bytes of the known pattern.
 pub fn is_pattern(body: &[u8], size: usize) -> Result<()> {
+    is_pattern_from(body, size, 0)
+}
+
+/// The same, from this byte of the pattern on.
+fn is_pattern_from(body: &[u8], size: usize, from: usize) -> Result<()> {
     ensure!(body.len() == size, "{} bytes instead of {size}", body.len());
-    match leaves_pattern(body) {
+    match leaves_pattern(body, from) {
         None => Ok(()),
         Some(at) => bail!("bytes were lost or exchanged at {at} of {size}"),
     }

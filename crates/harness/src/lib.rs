@@ -1,7 +1,7 @@
 //! Scenarios played against the real binary over real sockets. Never shipped.
 //!
 //! * [`edge`]: starts the binary, finds its ports, reads its records, stops it.
-//! * [`origin`], [`vice`]: sites behind the edge, well-behaved and otherwise, that remember every byte.
+//! * [`origin`], [`listens`], [`vice`]: sites behind the edge, well-behaved and otherwise, that remember every byte.
 //! * [`strict`]: the judge: what RFC 9112 allows on the wire, and nothing beside it.
 //! * [`client`], [`client_h2`], [`frames`]: clients, among them two that break rules on purpose.
 //! * [`scenario`], [`player`], [`exchange`], [`expect`], [`world`]: scripts as TOML, and what plays them.
@@ -31,6 +31,7 @@ pub mod expect;
 pub mod folder;
 pub mod frames;
 pub mod framing;
+pub mod listens;
 pub mod origin;
 mod origin_h1;
 mod origin_h2;

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::pattern;
+use crate::listens::Listens;
 use crate::patience::patience;
 use crate::socket::Socket;
 use crate::strict::{self, StrictRequest};
@@ -41,6 +42,8 @@ pub struct Reply {
     pub raw: Option<Vec<u8>>,
     /// Accepts an upgrade and sends back what it receives.
     pub tunnel: bool,
+    /// What of a request's fields it listens to.
+    pub listens: Listens,
 }
 
 /// The body of a reply.
@@ -49,7 +52,8 @@ pub enum Body {
     /// `NAME METHOD TARGET` and a line end, so that an answer to another request shows.
     Request,
     Bytes(Vec<u8>),
-    Pattern(usize),
+    /// So many bytes of the known pattern, from this one on.
+    Pattern(usize, usize),
 }
 
 impl Default for Reply {
@@ -67,6 +71,7 @@ impl Default for Reply {
             close: false,
             raw: None,
             tunnel: false,
+            listens: Listens::default(),
         }
     }
 }
@@ -323,9 +328,9 @@ impl Shared {
         }
     }
 
-    /// The reply for a target.
-    pub(crate) fn reply_for(&self, target: &str) -> Reply {
-        let path = target.split('?').next().unwrap_or_default();
+    /// The reply for a request.
+    pub(crate) fn reply_for(&self, request: &StrictRequest) -> Reply {
+        let path = request.target.split('?').next().unwrap_or_default();
         let state = self.lock();
         let exact = state
             .replies
@@ -334,6 +339,10 @@ impl Shared {
         exact
             .or_else(|| state.replies.iter().find(|reply| reply.path.is_none()))
             .cloned()
+            .map(|reply| {
+                let listens = reply.listens.clone();
+                listens.adapt(reply, request)
+            })
             .unwrap_or_default()
     }
 
@@ -360,7 +369,7 @@ impl Shared {
         match &reply.body {
             Body::Request => format!("{} {method} {target}\n", self.name).into_bytes(),
             Body::Bytes(bytes) => bytes.clone(),
-            Body::Pattern(size) => pattern(*size),
+            Body::Pattern(size, from) => pattern(from + size).split_off(*from),
         }
     }
 

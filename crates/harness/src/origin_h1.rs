@@ -147,7 +147,7 @@ impl Serving {
     }
 
     async fn answer(&mut self, request: &StrictRequest) -> std::io::Result<After> {
-        let reply = self.shared.reply_for(&request.target);
+        let reply = self.shared.reply_for(request);
         self.shared.gate(reply.gate.as_ref()).await;
         for status in &reply.informational {
             let line = format!(

@@ -77,17 +77,15 @@ async fn stream(
             .map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())),
     );
     let method = head.method.as_str().to_owned();
-    let seen = shared.saw(
-        StrictRequest {
-            method: method.clone(),
-            target: target.clone(),
-            fields,
-            body: vec![],
-            trailers: vec![],
-            length: 0,
-        },
-        index,
-    );
+    let request = StrictRequest {
+        method: method.clone(),
+        target: target.clone(),
+        fields,
+        body: vec![],
+        trailers: vec![],
+        length: 0,
+    };
+    let seen = shared.saw(request.clone(), index);
     let vice = shared.next_vice(false).map(|(vice, turn)| {
         if vice == Vice::Flaps && turn % 2 == 1 {
             Vice::None
@@ -107,7 +105,7 @@ async fn stream(
     }
     match vice {
         None | Some(Vice::None) => {
-            let reply = shared.reply_for(&target);
+            let reply = shared.reply_for(&request);
             let _seen_by_the_peer = answer(&shared, respond, &method, &target, reply, open).await;
         }
         Some(vice) => misbehave(vice, &mut respond).await,

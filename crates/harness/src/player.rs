@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::answer::bytes_of;
+use crate::listens::Listens;
 use crate::origin::{Body, Reply};
 use crate::patience::patience;
 use crate::scenario::{Apply, OriginReply, Outcome, Probe, Scenario, Step};
@@ -186,6 +187,12 @@ fn reply_of(world: &World, step: &OriginReply) -> Result<Reply> {
         body_gate: step.body_gate.clone(),
         close: step.close,
         tunnel: step.tunnel,
+        listens: Listens {
+            ranges: step.ranges,
+            reflects: step.reflects.clone(),
+            refuses_longer: step.refuses_longer,
+            refuses_field: step.refuses_field.clone(),
+        },
         ..Reply::default()
     };
     reply.fields.clear();
@@ -206,7 +213,7 @@ fn reply_of(world: &World, step: &OriginReply) -> Result<Reply> {
         reply.body = Body::Bytes(bytes_of(&world.fill(body)?));
     }
     if let Some(size) = step.body_size {
-        reply.body = Body::Pattern(size);
+        reply.body = Body::Pattern(size, step.body_from);
     }
     if let Some(raw) = &step.raw {
         reply.raw = Some(bytes_of(&world.fill(raw)?));

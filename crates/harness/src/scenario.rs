@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+pub use crate::listens::Ranges;
 pub use crate::values::{Condition, Lines, Span, Statuses, Strings};
 use crate::vice::Vice;
 
@@ -109,8 +110,20 @@ pub struct OriginReply {
     #[serde(default)]
     pub headers: Lines,
     pub body: Option<String>,
-    /// Bytes of the known pattern.
+    /// Bytes of the known pattern …
     pub body_size: Option<usize>,
+    /// … from this one on.
+    #[serde(default)]
+    pub body_from: usize,
+    /// How it takes ranges.
+    #[serde(default)]
+    pub ranges: Ranges,
+    /// Its body is the value of this field of the request, or `-`.
+    pub reflects: Option<String>,
+    /// Answers requests with more bytes of fields with 400 …
+    pub refuses_longer: Option<usize>,
+    /// … and those with this field with 405.
+    pub refuses_field: Option<String>,
     #[serde(default)]
     pub chunked: bool,
     #[serde(default)]
@@ -193,8 +206,10 @@ pub struct Expected {
     pub body_equals: Option<String>,
     pub body_contains: Option<Strings>,
     pub body_lacks: Option<Strings>,
-    /// So many bytes of the known pattern.
+    /// So many bytes of the known pattern …
     pub pattern: Option<usize>,
+    /// … from this one on.
+    pub pattern_from: usize,
     pub trailers: Lines,
     pub lacks_trailers: Vec<String>,
     pub informational: Option<Vec<u16>>,

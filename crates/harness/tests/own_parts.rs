@@ -33,7 +33,7 @@ async fn an_origin_answers_records_and_is_judged() {
     );
     origin.reply(Reply {
         path: Some("/t".into()),
-        body: Body::Pattern(200_000),
+        body: Body::Pattern(200_000, 0),
         chunked: true,
         trailers: vec![("x-sum".into(), "1".into())],
         informational: vec![103],
@@ -51,7 +51,7 @@ async fn an_origin_answers_records_and_is_judged() {
         .unwrap()
         .unwrap();
     assert_eq!(
-        (answer.body.len(), leaves_pattern(&answer.body)),
+        (answer.body.len(), leaves_pattern(&answer.body, 0)),
         (200_000, None)
     );
     assert_eq!(
@@ -152,7 +152,7 @@ async fn an_origin_refuses_and_comes_back() {
 async fn a_gate_holds_an_answer() {
     let origin = Origin::start("o", Speaks::H1, None).await.unwrap();
     origin.reply(Reply {
-        body: Body::Pattern(10_000),
+        body: Body::Pattern(10_000, 0),
         body_gate: Some("g".into()),
         ..Reply::default()
     });
@@ -186,7 +186,7 @@ async fn http2_in_clear_and_over_tls() {
         (&secure, Some((config, "o.test".to_owned()))),
     ] {
         origin.reply(Reply {
-            body: Body::Pattern(500_000),
+            body: Body::Pattern(500_000, 0),
             trailers: vec![("grpc-status".into(), "0".into())],
             ..Reply::default()
         });
@@ -209,7 +209,7 @@ async fn http2_in_clear_and_over_tls() {
             ),
             (200, 500_000, Some("0"))
         );
-        assert_eq!(leaves_pattern(&answer.body), None);
+        assert_eq!(leaves_pattern(&answer.body, 0), None);
         assert_eq!(origin.seen()[0].request.body.len(), 400_000);
         for _ in 0..3 {
             let request = http::Request::get("http://a.test/again").body(()).unwrap();

@@ -5,9 +5,12 @@
 //! [`seawall_cache::policy`]; here is only who asks, and when.
 
 mod background;
+mod digest;
 mod give;
 mod look;
+mod reading;
 pub mod rules;
+mod slices;
 mod way;
 
 use std::path::PathBuf;
@@ -42,7 +45,13 @@ pub fn plan(cache: &ZoneCache) -> Option<Plan> {
             ..Plan::STANDARD
         },
     };
-    Some(Plan { eligible, ..plan })
+    Some(Plan {
+        eligible,
+        slice: u32::try_from(cache.slice).unwrap_or(0),
+        armor: cache.deception_armor,
+        verifies: cache.verify_digest,
+        ..plan
+    })
 }
 
 /// A store of so many bytes of memory, and so many on disk in a folder of its own; none where those are 0.
@@ -60,6 +69,15 @@ pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
         zone_share: ZONE_SHARE,
     };
     Cache::with_disk(size, settings)
+}
+
+/// What the zone's rules make of a request, as far as that is asked again when it is answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cached {
+    /// How long browsers are told that what comes of the cache is fresh, in seconds.
+    pub browser_ttl: Option<u32>,
+    /// It has fields that steer its origin elsewhere: what comes of it is for its client alone.
+    pub is_odd: bool,
 }
 
 /// How a store stands, for metrics.

@@ -25,7 +25,7 @@ use seawall_net::multiplex::StreamHandle;
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
 
-use crate::caching::Way;
+use crate::caching::{Cached, Way};
 use crate::fault::Fault;
 use crate::forward::{self, Client, Peer};
 use crate::shares::Share;
@@ -132,8 +132,8 @@ pub struct Exchange<'a, 'c> {
     pub standing: Standing<'a>,
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
-    /// How long browsers are told that what comes of the cache is fresh, in seconds.
-    pub browser_ttl: Option<u32>,
+    /// What the zone's rules for the cache make of it.
+    pub cached: Cached,
     /// What the cache has to do with it.
     pub way: Option<Box<Way>>,
     /// It goes on though its client has left: others wait for what it fetches.
@@ -196,7 +196,7 @@ pub async fn run<'c>(
             zone.map_or(0, |zone| zone.content),
         ),
         original: None,
-        browser_ttl: None,
+        cached: Cached::default(),
         way: None,
         keeps_on: &keeps_on,
         phase: &phase,

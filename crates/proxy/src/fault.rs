@@ -86,6 +86,8 @@ pub enum Fault {
     Incomplete,
     /// What the origin sent is not HTTP that can be trusted.
     OriginProtocol,
+    /// What the origin sent is not what its digest says (RFC 9530).
+    WrongDigest,
     /// The origin did not answer in time.
     OriginTimeout,
     /// The origin stopped in the middle of its answer.
@@ -264,6 +266,7 @@ pub const SLUGS: &[&str] = &[
     "connection_terminated",
     "http_response_incomplete",
     "http_protocol_error",
+    "wrong_digest",
     "http_response_timeout",
     "connection_read_timeout",
     "slow_reader",
@@ -488,6 +491,14 @@ impl Fault {
                 "http_protocol_error",
                 "The site's server sent an answer that is not valid HTTP.",
             ),
+            Self::WrongDigest => Answer {
+                proxy_status: "http_protocol_error",
+                ..origin(
+                    502,
+                    "wrong_digest",
+                    "The site's server sent something else than it said that it would.",
+                )
+            },
             Self::OriginTimeout => origin(
                 504,
                 "http_response_timeout",
@@ -529,7 +540,7 @@ impl Fault {
             | Self::OriginCertificate => Outcome::ConnectFailed,
             Self::ClosedEarly | Self::Unprocessed | Self::Incomplete => Outcome::Reset,
             Self::OriginTimeout | Self::OriginStalled | Self::OriginStuck => Outcome::Timeout,
-            Self::OriginProtocol | Self::UpgradeFailed => Outcome::BadResponse,
+            Self::OriginProtocol | Self::WrongDigest | Self::UpgradeFailed => Outcome::BadResponse,
             _ => Outcome::Abandoned,
         }
     }

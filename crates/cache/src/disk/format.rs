@@ -10,9 +10,10 @@ use seawall_model::{FieldId, Fields};
 use crate::head::Head;
 use crate::memory::Entry;
 use crate::policy::{Life, Time, Vary};
+use crate::slices::Sliced;
 
 /// The version of the format; a store of another one is empty.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes of a header.
 pub(super) const HEADER: usize = 64;
 /// Bytes of a body under one checksum.
@@ -157,6 +158,8 @@ pub(super) struct Meta {
     pub(super) host: Box<[u8]>,
     pub(super) target: Box<[u8]>,
     pub(super) outdated: Option<Time>,
+    /// By what the slices of its body are found, and its length, where it is stored so.
+    pub(super) sliced: Option<(Sliced, u64)>,
     /// The checksum of each slice.
     pub(super) slices: Box<[u64]>,
 }
@@ -171,10 +174,10 @@ pub(super) fn response(place: Place, name: Name, key: &[u8], entry: &Entry) -> O
         meta: u32::try_from(meta.len())
             .ok()
             .filter(|l| *l as usize <= MOST_META)?,
-        body: u32::try_from(entry.body.length()).ok()?,
+        body: u32::try_from(entry.body.here()).ok()?,
         meta_crc: crc(&meta),
     };
-    let mut out = Vec::with_capacity(HEADER + meta.len() + entry.body.length() as usize);
+    let mut out = Vec::with_capacity(HEADER + meta.len() + entry.body.here() as usize);
     header.write(place, &mut out);
     out.extend_from_slice(&meta);
     for piece in entry.body.pieces() {
@@ -233,6 +236,10 @@ fn write_meta(key: &[u8], entry: &Entry, out: &mut Vec<u8>) {
     text(out, &entry.selecting);
     text(out, entry.stamp.host());
     text(out, entry.stamp.target());
+    // By what the slices of a body are found that is not in this record.
+    let sliced = entry.body.sliced();
+    let sliced = sliced.map(|sliced| sliced.bytes(entry.body.length()));
+    text(out, sliced.as_ref().map_or(&[][..], |bytes| bytes));
     let slices = Slices::of(entry);
     out.extend_from_slice(&(slices.len() as u32).to_le_bytes());
     for slice in slices {
@@ -273,6 +280,10 @@ pub(super) fn meta(bytes: &[u8]) -> Option<Meta> {
     let vary = Vary::of(&names).ok()?;
     let selecting = from.text()?.into();
     let (host, target) = (from.text()?.into(), from.text()?.into());
+    let sliced = match from.text()? {
+        [] => None,
+        bytes => Some(Sliced::of_bytes(bytes)?),
+    };
     let mut slices = Vec::new();
     for _ in 0..from.u32()? {
         slices.push(from.u64()?);
@@ -289,6 +300,7 @@ pub(super) fn meta(bytes: &[u8]) -> Option<Meta> {
         host,
         target,
         outdated: (outdated != 0).then_some(Time(outdated)),
+        sliced,
         slices: slices.into(),
     })
 }

@@ -192,7 +192,11 @@ fn decode(cache: &Cache, place: Place, bytes: &[u8]) -> Option<Loaded> {
         life: meta.life,
         vary: meta.vary,
     };
-    let entry = Entry::new(kept, meta.selecting, Body::new(&pieces), stamp, meta.rules);
+    let body = match meta.sliced {
+        None => Body::new(&pieces),
+        Some((sliced, length)) => Body::in_slices(sliced, length),
+    };
+    let entry = Entry::new(kept, meta.selecting, body, stamp, meta.rules);
     entry.offered.store(true, Ordering::Relaxed);
     Some(Loaded {
         key: meta.key,

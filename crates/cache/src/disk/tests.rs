@@ -380,3 +380,53 @@ fn a_zone_has_a_share_and_the_queue_a_bound() {
     assert!(told.refused_share > 20 && told.written >= 5, "{told:?}");
     close(&cache);
 }
+
+#[test]
+fn slices_are_there_after_a_restart_and_none_of_them_after_a_purge_of_their_url() {
+    use crate::slices::{Sliced, Slices};
+    let temp = Temp::new();
+    let asked = request("/film", &[]);
+    let film: Vec<u8> = (0..50_000u32).map(|at| (at * 13) as u8).collect();
+    let cache = open(temp.path());
+    let kept = crate::cache::tests::kept(&asked, &[("etag", "\"a\"")]);
+    let (sliced, length) = (Sliced::new(5, 20_000), film.len() as u64);
+    let now = crate::cache::tests::NOW;
+    let lead = cache.alone(&key(&asked));
+    let entry = lead.begin_in_slices(kept, &asked, sliced, length, now);
+    let slices = Slices::of(&cache, &key(&asked), &entry.unwrap()).unwrap();
+    crate::slices::Slicer::new(slices, 0, now).push(&film);
+    close(&cache);
+    drop(cache);
+    let look = |cache: &Arc<Cache>, index| {
+        let mut reading = cache.look_on_disk(&key(&asked))?;
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        let mut poll = |reading: &mut Reading, asked: &RequestHead| {
+            let mut found = None;
+            until(|| match reading.poll(asked, &mut cx) {
+                Poll::Ready(came) => {
+                    found = came;
+                    true
+                }
+                Poll::Pending => false,
+            });
+            found
+        };
+        let entry = poll(&mut reading, &asked)?;
+        assert_eq!(entry.body.length(), length);
+        let slices = Slices::of(cache, &key(&asked), &entry)?;
+        let slice = poll(&mut slices.look_on_disk(index)?, slices.request())?;
+        Some(slice.body.pieces().concat())
+    };
+    let cache = open(temp.path());
+    for index in [2, 0, 1] {
+        let start = index as usize * 20_000;
+        let wanted = &film[start..film.len().min(start + 20_000)];
+        assert_eq!(look(&cache, index).as_deref(), Some(wanted), "{index}");
+    }
+    assert_eq!(look(&cache, 3), None);
+    cache.purge_url(1, b"a.test", b"/film", None);
+    assert_eq!(look(&cache, 0), None);
+    close(&cache);
+    drop(cache);
+    assert_eq!(look(&open(temp.path()), 0), None);
+}

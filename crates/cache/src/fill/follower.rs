@@ -102,6 +102,11 @@ impl Follower {
         })
     }
 
+    /// Goes on with this byte of the body; not with one before that which came last.
+    pub fn seek(&mut self, offset: u64) {
+        self.next = self.next.max(offset);
+    }
+
     /// Waits for the next piece of the body, and tells where in it what comes next begins; none at the end.
     ///
     /// # Errors

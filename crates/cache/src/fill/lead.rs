@@ -9,6 +9,7 @@ use crate::cache::Cache;
 use crate::key::Key;
 use crate::memory::{Body, Entry, Outside, Piece};
 use crate::policy::{Failure, Kept, Time, tags};
+use crate::slices::Sliced;
 
 /// Who fetches an answer for itself and for all who follow. Dropped before the end, it is as if it had died.
 #[derive(Debug)]
@@ -108,6 +109,39 @@ impl Lead {
         self.fill
             .change(|state| state.phase = Phase::Streaming(begun));
         true
+    }
+
+    /// The head is there of an answer of `length` bytes that is stored in slices, whoever fetches them: all who follow get it at once,
+    /// and whoever asks from now on. None where it is not let in: then it is over ([`Lead::give_up`]).
+    pub fn begin_in_slices(
+        mut self,
+        kept: Kept,
+        request: &RequestHead,
+        sliced: Sliced,
+        length: u64,
+        now: Time,
+    ) -> Option<Arc<Entry>> {
+        let begun = Begun {
+            selecting: kept.vary.selecting(request),
+            head: kept.head,
+            life: kept.life,
+            vary: kept.vary,
+            length: Some(length),
+            rules: 0,
+        };
+        let entry = Arc::new(self.entry(&begun, Body::in_slices(sliced, length)));
+        let (cache, key) = (&self.cache, &self.key);
+        let stored = cache
+            .memory()
+            .insert(key, Arc::clone(&entry), cache.purges());
+        if stored.is_err() {
+            self.give_up(true, now);
+            return None;
+        }
+        cache.came(key, &entry, self.fill.begun());
+        self.over = true;
+        self.end(Phase::Resolved(Arc::clone(&entry)));
+        Some(entry)
     }
 
     /// A part of the body is there.

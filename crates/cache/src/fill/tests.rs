@@ -469,3 +469,25 @@ fn read_all(follower: &mut Follower, into: &mut Vec<u8>) -> bool {
         }
     }
 }
+
+#[test]
+fn who_wants_a_part_follows_who_fetches_all_and_leads_nobody() {
+    let cache = small();
+    let asked = request("/", &[]);
+    assert!(cache.follow(&key(&asked), &asked, None).is_none());
+    let mut first = lead(&cache, "/");
+    let mut part = cache.follow(&key(&asked), &asked, None).unwrap();
+    assert!(first.begin(kept(&asked, &[]), &asked, Some(11), 0, NOW));
+    first.push(b"hello ");
+    assert!(matches!(told(&mut part), Some(Told::Begun(_))));
+    part.seek(8);
+    let mut got = Vec::new();
+    assert_eq!(read(&mut part, &mut got), Ok(false));
+    assert_eq!(got, b"");
+    first.push(b"world");
+    assert_eq!(read(&mut part, &mut got), Ok(false));
+    assert_eq!(got, b"rld");
+    // What was purged meanwhile is not for who comes now.
+    cache.purge(1, crate::purge::Scope::Everything, crate::purge::Purge::Hard);
+    assert!(cache.follow(&key(&asked), &asked, None).is_none());
+}

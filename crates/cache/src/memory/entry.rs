@@ -8,6 +8,7 @@ use seawall_model::RequestHead;
 use crate::head::Head;
 use crate::policy::{Kept, Life, Vary};
 use crate::purge::Stamp;
+use crate::slices::Sliced;
 
 /// The most bytes of a piece of a body that is stored.
 pub const PIECE: usize = 256 * 1024;
@@ -15,11 +16,12 @@ pub const PIECE: usize = 256 * 1024;
 /// A part of a body, shared with whoever sends it: nobody copies it.
 pub type Piece = Arc<[u8]>;
 
-/// A whole body.
+/// A whole body, or what is to be known of one that is stored in slices.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     pieces: Arc<[Piece]>,
     length: u64,
+    sliced: Option<Sliced>,
 }
 
 impl Body {
@@ -53,12 +55,35 @@ impl Body {
         Self {
             pieces: out.into(),
             length,
+            sliced: None,
         }
     }
 
-    /// Its length in bytes.
+    /// One of `length` bytes of which each slice is stored by itself, if it is.
+    pub fn in_slices(sliced: Sliced, length: u64) -> Self {
+        Self {
+            pieces: Arc::default(),
+            length,
+            sliced: Some(sliced),
+        }
+    }
+
+    /// Its length in bytes, whatever of it is here.
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// By what its slices are found, where it is stored so.
+    pub const fn sliced(&self) -> Option<&Sliced> {
+        self.sliced.as_ref()
+    }
+
+    /// Bytes of it that are here.
+    pub(crate) const fn here(&self) -> u64 {
+        match self.sliced {
+            Some(_) => 0,
+            None => self.length,
+        }
     }
 
     /// Its pieces in their order.
@@ -134,7 +159,7 @@ impl Entry {
         self.head.bytes()
             + self.vary.bytes()
             + self.selecting.len()
-            + self.body.length as usize
+            + self.body.here() as usize
             + of_pieces
             + self.stamp.bytes()
             + key

@@ -1,6 +1,6 @@
 //! Ranges of a stored response (RFC 9110 §14).
 
-use seawall_model::{FieldId, Method, RequestHead};
+use seawall_model::{FieldId, Fields, Method, RequestHead};
 
 use super::Time;
 use super::condition::may_be_partial;
@@ -22,6 +22,36 @@ impl Part {
     /// The byte behind its last one.
     pub const fn end(self) -> u64 {
         self.start + self.length
+    }
+}
+
+/// What a 206 with one part says of where that lies: `Content-Range`, with the length of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// The part.
+    pub part: Part,
+    /// Bytes of the whole.
+    pub total: u64,
+}
+
+impl ContentRange {
+    /// What the fields say; none where they say it not at all, not in full, or several times.
+    pub fn of(fields: &Fields) -> Option<Self> {
+        let mut values = crate::fields::values(fields, b"content-range");
+        let value = values.next().filter(|_| values.next().is_none())?;
+        let text = std::str::from_utf8(value).ok()?;
+        let (unit, rest) = text.split_once(' ')?;
+        let (part, total) = rest.trim().split_once('/')?;
+        let (first, last) = part.split_once('-')?;
+        let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+        let fits = unit.eq_ignore_ascii_case("bytes") && first <= last && last < total;
+        fits.then(|| Self {
+            part: Part {
+                start: first,
+                length: last - first + 1,
+            },
+            total,
+        })
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Forwarded {
     Request,
     /// What is stored is stale.
     Stale,
+    /// Of what is stored a part is missing.
+    Partial,
 }
 
 impl Forwarded {
@@ -33,6 +35,7 @@ impl Forwarded {
             Self::VaryMiss => "vary-miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
         }
     }
 }

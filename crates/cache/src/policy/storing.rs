@@ -48,6 +48,10 @@ pub enum Refused {
     Vary(VaryRefused),
     /// Nothing says how long it is fresh.
     NoLifetime,
+    /// An error that may be about this one request.
+    OddRequest,
+    /// Only a rule says that it is fresh, and it is not what its path looks like.
+    Deception,
     /// It would be stale at once, and nothing in it could be validated.
     Useless,
 }
@@ -68,13 +72,15 @@ impl Refused {
             Self::Vary(VaryRefused::Anything) => "vary-star",
             Self::Vary(VaryRefused::TooMany) => "vary-many",
             Self::NoLifetime => "no-lifetime",
+            Self::OddRequest => "odd-request",
+            Self::Deception => "deception",
             Self::Useless => "stale-at-once",
         }
     }
 
     /// Whether the next response to the same URL will likely be refused too, so that nobody should wait for it.
     pub const fn is_likely_again(self) -> bool {
-        !matches!(self, Self::RequestNoStore | Self::Method)
+        !matches!(self, Self::RequestNoStore | Self::Method | Self::OddRequest)
     }
 }
 
@@ -134,6 +140,7 @@ pub(super) fn keep_of(answer: &Answer<'_>) -> Result<Kept, Refused> {
     let directives = ResponseDirectives::of(fields);
     let overridden = matches!(plan.edge_ttl, EdgeTtl::Override(_));
     status(response.status, &directives)?;
+    super::odd::check(response.status, request)?;
     let understood = directives.must_understand && is_understood(response.status);
     if directives.no_store && !understood && !overridden {
         return Err(Refused::NoStore);
@@ -155,9 +162,25 @@ pub(super) fn keep_of(answer: &Answer<'_>) -> Result<Kept, Refused> {
     let vary = Vary::of(fields).map_err(Refused::Vary)?;
     let life = Life::of(response.status, fields, &directives, plan, times);
     let life = life.ok_or(Refused::NoLifetime)?;
+    if plan.armor
+        && !says_how_long(fields, &directives)
+        && super::deception::may_be(request.target(), fields)
+    {
+        return Err(Refused::Deception);
+    }
     let head = stored(response, times, stripped);
     is_useful(&life, &head, times)?;
     Ok(Kept { head, life, vary })
+}
+
+/// The origin itself says how long the response is fresh for all.
+fn says_how_long(fields: &Fields, directives: &ResponseDirectives) -> bool {
+    let given = directives
+        .s_maxage
+        .careful()
+        .or(directives.max_age.careful());
+    let says = given.is_some() || fields::has(fields, b"expires") || directives.public;
+    says && !directives.no_store && !directives.private.is_all()
 }
 
 fn status(status: u16, directives: &ResponseDirectives) -> Result<(), Refused> {

@@ -2,6 +2,7 @@
 //! edition where the two differ.
 
 mod made_up_heads;
+mod safety;
 mod store;
 mod suite_freshness;
 mod suite_rest;

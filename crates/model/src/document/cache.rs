@@ -41,12 +41,18 @@ impl CacheMode {
 }
 
 /// The cache of a zone: `[zone.cache]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneCache {
     /// How far it goes. Default standard.
     pub mode: CacheMode,
     /// While the site is worked on: everything is asked of the origin, and nothing is stored. What is stored stays. Default false.
     pub development_mode: bool,
+    /// Bytes of the slices in which a response is stored that is too large to be stored whole; 0: it is not. Default 1 MiB.
+    pub slice: u64,
+    /// Whether what the origin gives no lifetime itself is kept only if its media type is what its path's extension says. Default true.
+    pub deception_armor: bool,
+    /// Whether a body is kept, and given whole, only if it is what its `Content-Digest` or `Repr-Digest` says. Default false.
+    pub verify_digest: bool,
     /// What is otherwise for some requests: `[[zone.cache.rule]]`. Each that fits sets what it names; what a later one names is as
     /// that one says.
     pub rules: Vec<CacheRule>,
@@ -125,6 +131,22 @@ const MOST_NAMES: usize = 64;
 /// Bytes of a name of a parameter or a cookie.
 const LONGEST_NAME: usize = 256;
 
+/// The least bytes of a slice.
+const LEAST_SLICE: u64 = 256 << 10;
+
+impl Default for ZoneCache {
+    fn default() -> Self {
+        Self {
+            mode: CacheMode::default(),
+            development_mode: false,
+            slice: 1 << 20,
+            deception_armor: true,
+            verify_digest: false,
+            rules: Vec::new(),
+        }
+    }
+}
+
 impl ZoneCache {
     pub(super) fn read(mut reader: Reader<'_, '_>) -> Self {
         let mut cache = Self::default();
@@ -133,6 +155,17 @@ impl ZoneCache {
             reader.choice("mode").and_then(CacheMode::of),
         );
         put(&mut cache.development_mode, reader.flag("development_mode"));
+        let slice = reader.peek("slice").map(|found| found.offset);
+        put(&mut cache.slice, reader.size("slice"));
+        if (1..LEAST_SLICE).contains(&cache.slice) {
+            let help = "write \"256KiB\" to \"1MiB\", or \"0B\" for none";
+            reader.refuse("slice", slice, Wrong::new("is too little", help));
+        }
+        put(
+            &mut cache.deception_armor,
+            reader.flag("cache_deception_armor"),
+        );
+        put(&mut cache.verify_digest, reader.flag("verify_digest"));
         let most = reader.limits.cache_rules_per_zone;
         put(
             &mut cache.rules,
@@ -148,6 +181,9 @@ impl ZoneCache {
             entries.text("mode", self.mode.word());
         }
         entries.flag("development_mode", self.development_mode, false);
+        entries.size("slice", self.slice, Self::default().slice);
+        entries.flag("cache_deception_armor", self.deception_armor, true);
+        entries.flag("verify_digest", self.verify_digest, false);
         let rules = self.rules.iter().map(CacheRule::entries);
         entries.sections("rule", rules.collect());
         entries

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use seawall_guard::Admitted;
-use seawall_model::{Method, ResponseHead};
+use seawall_model::{Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::MEDIUM;
 use seawall_net::outgoing::{BodyOut, Line, Prepared};
 use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{OriginConnection, OriginResponse, open_stream};
+use tokio::time::Instant;
 
 use super::Way;
 use crate::fault::Fault;
@@ -85,8 +86,65 @@ async fn converse(
 ) -> Result<u16, Fault> {
     let timeouts = &zone.timeouts;
     let mut alarm = Alarm::new(timeouts.header);
-    let mut extra = seawall_model::Fields::default();
+    let mut extra = Fields::default();
     way.add_validators(&mut extra);
+    let mut sent = send(
+        thread,
+        zone,
+        origin,
+        lease,
+        asked,
+        common,
+        &extra,
+        Line::default(),
+        true,
+        &mut alarm,
+    )
+    .await?;
+    let (request, mut response) = sent.connection.split();
+    let status = take_in(thread, zone, asked, way, &mut response, &mut alarm).await?;
+    sent.reusable = response.is_reusable();
+    response.release();
+    drop((request, response));
+    let (at, _) = thread.clock();
+    sent.give_back(thread, origin, lease, at);
+    Ok(status)
+}
+
+/// A request that was sent.
+pub(super) struct Sent {
+    pub(super) connection: OriginConnection,
+    /// Its answer has come whole, and another request may follow.
+    pub(super) reusable: bool,
+}
+
+impl Sent {
+    /// Gives the connection back, if it may serve again.
+    pub(super) fn give_back(self, thread: &Thread, origin: &Origin, lease: &Lease, at: Instant) {
+        let reusable = self.reusable && origin.announce.is_none();
+        if let (OriginConnection::Http1(connection), true) = (self.connection, reusable) {
+            thread.origins.give_back(lease.member(), connection, at);
+        }
+    }
+}
+
+/// Sends a request that nobody's connection waits for, over a kept connection unless `fresh`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what is asked, of whom, over what"
+)]
+pub(super) async fn send(
+    thread: &Rc<Thread>,
+    zone: &Zone,
+    origin: &Origin,
+    lease: &Lease,
+    asked: &Admitted<'_>,
+    common: &Prepared,
+    extra: &Fields,
+    last: Line<'_>,
+    fresh: bool,
+    alarm: &mut Alarm,
+) -> Result<Sent, Fault> {
     let https = matches!(&origin.at, Place::Server { tls: Some(_), .. });
     let head = outgoing::request(
         asked,
@@ -96,12 +154,12 @@ async fn converse(
             authority: origin.host.as_deref(),
             skip: forward::SKIP,
             common,
-            extra: &extra,
-            last: Line::default(),
+            extra,
+            last,
             body: BodyOut::None,
         },
     );
-    let lent = match lend_kept(thread, origin, lease.member(), Need::Any, true) {
+    let lent = match lend_kept(thread, origin, lease.member(), Need::Any, fresh) {
         Some(lent) => lent,
         None => {
             let snapshot = thread.snapshot.load();
@@ -114,7 +172,7 @@ async fn converse(
                 member,
                 Need::Any,
                 whom,
-                &mut alarm,
+                alarm,
             );
             made.await?
         }
@@ -126,19 +184,15 @@ async fn converse(
             None => return Err(Fault::ClosedEarly),
         },
     };
-    let (mut request, mut response) = connection.split();
+    let (mut request, response) = connection.split();
     if !request.head_now(&head, None)? {
-        request.flush(&mut alarm, timeouts.idle).await?;
+        request.flush(alarm, zone.timeouts.idle).await?;
     }
-    let status = take_in(thread, zone, asked, way, &mut response, &mut alarm).await?;
-    let reusable = response.is_reusable() && origin.announce.is_none();
-    response.release();
     drop((request, response));
-    if let (OriginConnection::Http1(connection), true) = (connection, reusable) {
-        let (at, _) = thread.clock();
-        thread.origins.give_back(lease.member(), connection, at);
-    }
-    Ok(status)
+    Ok(Sent {
+        connection,
+        reusable: false,
+    })
 }
 
 async fn take_in(
@@ -177,6 +231,7 @@ async fn take_in(
             .wait(idle, |cx| response.poll_fill_by(MEDIUM, cx))
             .await;
         let ready = ready.map_err(|_| Fault::OriginStalled)??;
+        way.verify(response.front(ready), ready == 0)?;
         if ready == 0 {
             way.finish();
             return Ok(status);

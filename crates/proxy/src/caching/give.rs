@@ -1,129 +1,65 @@
 //! What a client gets of what is stored, or of what another request fetches just now.
 
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seawall_cache::fill::{Begun, Broken, Follower};
-use seawall_cache::head::Head;
-use seawall_cache::memory::{Entry, Piece};
-use seawall_cache::policy::{Life, Part, Precondition, Ranged, Status, age, precondition, ranged};
+use seawall_cache::key::Key;
+use seawall_cache::policy::{Forwarded, Status, age, is_steering};
+use seawall_cache::slices::Slices;
 use seawall_guard::Admitted;
-use seawall_model::{FieldId, Method, RequestHead, ResponseHead};
-use seawall_net::alarm::Alarm;
+use seawall_model::{FieldId, Method, RequestHead};
 use seawall_net::downstream::{After, ClientGone};
 use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_telemetry::Source;
 
-use super::look::LOOK;
-use super::{now, tell_browsers};
+use super::look::is_of_one;
+use super::reading::{Chosen, Given, Next, Reading, chosen};
+use super::slices::{Lost, SliceReader};
+use super::{Way, now, tell_browsers};
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::outgoing;
 use crate::quota;
+use crate::relay;
 use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
 
-/// A response that is stored, or on its way to others too.
-pub(super) enum Given {
-    /// All of it is there.
-    Entry(Arc<Entry>),
-    /// Its head is there; the body comes by and by.
-    Fill(Arc<Begun>, Follower),
-}
-
-impl Given {
-    fn head(&self) -> (&Head, &Life) {
-        match self {
-            Self::Entry(entry) => (&entry.head, &entry.life),
-            Self::Fill(begun, _) => (&begun.head, &begun.life),
-        }
-    }
-
-    fn length(&self) -> Option<u64> {
-        match self {
-            Self::Entry(entry) => Some(entry.body.length()),
-            Self::Fill(begun, _) => begun.length,
-        }
-    }
-
-    /// What of the body is there already.
-    fn front(&self) -> &[u8] {
-        match self {
-            Self::Entry(entry) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
-            Self::Fill(..) => &[],
-        }
-    }
-}
-
-/// A piece, from where in it to where, and whether it is the last; none at the end.
-type Next = Option<(Piece, Range<usize>, bool)>;
-
-/// Where in a body its reader is.
-struct Reading {
-    given: Given,
-    at: u64,
-    end: Option<u64>,
-}
-
-impl Reading {
-    /// The next bytes.
-    async fn next(
-        &mut self,
-        alarm: &mut Alarm,
-        is_over: impl Fn() -> Option<Fault>,
-    ) -> Result<Next, Fault> {
-        if self.end.is_some_and(|end| self.at >= end) {
-            return Ok(None);
-        }
-        let found = match &mut self.given {
-            Given::Entry(entry) => {
-                let found = entry.body.at(self.at);
-                found.map(|(piece, at)| (Arc::clone(piece), at))
-            }
-            Given::Fill(_, follower) => {
-                let piece = loop {
-                    let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
-                    match next {
-                        Ok(piece) => break piece,
-                        Err(_) => {
-                            if let Some(fault) = is_over() {
-                                return Err(fault);
-                            }
-                        }
-                    }
-                };
-                piece.map_err(|Broken| Fault::Incomplete)?
-            }
-        };
-        let Some((piece, at)) = found else {
-            return match self.end {
-                Some(_) => Err(Fault::Incomplete),
-                None => Ok(None),
-            };
-        };
-        let left = self.end.map_or(u64::MAX, |end| end - self.at);
-        let length = ((piece.len() - at) as u64).min(left) as usize;
-        self.at += length as u64;
-        let is_last = self.end == Some(self.at);
-        Ok(Some((piece, at..at + length, is_last)))
-    }
-}
-
 impl<'a> Exchange<'a, '_> {
-    /// Gives the client a response.
+    /// Gives the client a response that is found by `key`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is given to whom, and what is said of it"
+    )]
     pub(super) async fn give_kept(
         &mut self,
-        zone: &Arc<Zone>,
+        zone: &'a Arc<Zone>,
+        key: &Arc<Key>,
         given: Given,
-        status: Status<'_>,
-        source: Source,
+        mut status: Status<'_>,
+        mut source: Source,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
+        let given = match self.in_slices(zone, key, given, admitted, parts) {
+            Ok(whole) => whole,
+            Err(mut slices) => {
+                match Box::pin(self.open_first(&mut slices, admitted, parts)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Lost)) => return Box::pin(self.past(zone, admitted, parts)).await,
+                    Err(fault) => {
+                        return self.refuse(fault, Some(zone), admitted.head(), parts).await;
+                    }
+                }
+                if slices.fetches {
+                    source = Source::Origin;
+                    status.forwarded = status.forwarded.or(Some(Forwarded::Partial));
+                }
+                Given::Slices(slices)
+            }
+        };
         parts.cache.clear();
         status.write(&mut parts.cache);
         let passed = self.give_all(zone, given, admitted, parts).await;
@@ -147,6 +83,69 @@ impl<'a> Exchange<'a, '_> {
         }
     }
 
+    /// What is stored in slices is read from there.
+    fn in_slices(
+        &self,
+        zone: &Arc<Zone>,
+        key: &Arc<Key>,
+        given: Given,
+        admitted: &Admitted<'_>,
+        parts: &Parts,
+    ) -> Result<Given, Box<SliceReader>> {
+        let Given::Entry(entry) = &given else {
+            return Ok(given);
+        };
+        let Some(slices) = Slices::of(&self.thread.shared.cache, key, entry) else {
+            return Ok(given);
+        };
+        let thread = self.thread;
+        let is_odd = self.cached.is_odd;
+        let stays = |name: &[u8]| is_of_one(name) || (is_odd && is_steering(name));
+        let request = admitted.reduced(|name| !stays(name));
+        let common = self
+            .peer
+            .common(admitted.head(), self.client, &thread.shared.node);
+        let ray = &parts.ray_line;
+        let reader = SliceReader::new(thread, zone, request, common, ray, slices);
+        Err(Box::new(reader))
+    }
+
+    /// Opens the first slice that the client gets, before it is told that it does.
+    async fn open_first(
+        &mut self,
+        slices: &mut SliceReader,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) -> Result<Result<(), Lost>, Fault> {
+        let request = admitted.head();
+        let whole = Given::Entry(Arc::clone(slices.entry()));
+        let chosen = chosen(request, &whole, &mut parts.response);
+        let first = chosen.first(slices.entry().body.length());
+        let Some(first) = first.filter(|_| request.method != Method::Head) else {
+            return Ok(Ok(()));
+        };
+        let (standing, response) = (&self.standing, &*self.response);
+        let is_over = || match () {
+            () if response.is_gone() => Some(Fault::ClientGone),
+            () => (!standing.holds(request)).then_some(Fault::Withdrawn),
+        };
+        slices.open(first, self.alarm, &is_over).await
+    }
+
+    /// What is stored is of no use: the client gets what the origin says, as if there were no cache.
+    async fn past(&mut self, zone: &'a Arc<Zone>, admitted: &Admitted<'_>, parts: &mut Parts) {
+        self.response.take_back();
+        let way = Way::past(&self.thread.shared.cache, self.client.https, "slice-lost");
+        self.way = Some(Box::new(way));
+        let relayed = relay::relay(self, zone, admitted, parts).await;
+        if let Some(way) = self.way.take() {
+            parts.cache.clone_from(&way.said);
+        }
+        if let Err(failed) = relayed {
+            self.failed(failed, zone, admitted, parts).await;
+        }
+    }
+
     async fn give_all(
         &mut self,
         zone: &Arc<Zone>,
@@ -155,10 +154,10 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) -> Result<(), Fault> {
         let request = admitted.head();
-        let part = chosen(request, &given, &mut parts.response);
-        let length = match part {
-            Some(part) => Some(part.length),
-            None => given.length(),
+        let chosen = chosen(request, &given, &mut parts.response);
+        let length = match &chosen {
+            Chosen::Segments(_, length) => Some(*length),
+            Chosen::Whole => given.length(),
         };
         zone.response_edits.apply(&mut parts.response.fields);
         let encoder = self.encoder_for(zone, &given, request, parts);
@@ -170,7 +169,10 @@ impl<'a> Exchange<'a, '_> {
             (None, Some(length)) => BodyOut::Length(length),
         };
         let subject = self.subject(zone, Place::Elsewhere);
-        let front = if part.is_none() { given.front() } else { &[] };
+        let front = match &chosen {
+            Chosen::Whole => given.front(),
+            Chosen::Segments(..) => &[],
+        };
         let trail = parts.trail.get_mut();
         let cleared = zone
             .guard
@@ -193,12 +195,7 @@ impl<'a> Exchange<'a, '_> {
             return alone.await.map_err(gone);
         }
         self.response.head(out).map_err(gone)?;
-        let start = part.map_or(0, |part| part.start);
-        let reading = Reading {
-            given,
-            at: start,
-            end: length.map(|length| start + length),
-        };
+        let reading = Reading::new(given, chosen);
         match encoder {
             None => self.give_plain(reading, request).await,
             Some((encoder, _hold)) => self.give_encoded(reading, encoder, request).await,
@@ -304,7 +301,7 @@ impl<'a> Exchange<'a, '_> {
         }
         let (_, life) = given.head();
         let age = age(life, now()).to_string();
-        if let Some(seconds) = self.browser_ttl {
+        if let Some(seconds) = self.cached.browser_ttl {
             // For them it begins now, whatever age is told beside it.
             let age = age.parse::<u32>().unwrap_or(0);
             tell_browsers(&mut parts.response.fields, seconds.saturating_add(age));
@@ -313,55 +310,6 @@ impl<'a> Exchange<'a, '_> {
         to_client.push_known(FieldId::CacheStatus, &parts.cache);
     }
 }
-
-/// What of a response this client gets: the head is filled accordingly. None for all of it.
-fn chosen(request: &RequestHead, given: &Given, response: &mut ResponseHead) -> Option<Part> {
-    let (head, life) = given.head();
-    head.fill(response);
-    let nothing = Part {
-        start: 0,
-        length: 0,
-    };
-    if precondition(request, head, life.received) == Precondition::NotModified {
-        response.status = 304;
-        // What is about the bytes is for those who get them (RFC 9110 §15.4.5).
-        for name in ABOUT_BYTES {
-            response.fields.remove_named(name);
-        }
-        return Some(nothing);
-    }
-    let length = match given {
-        Given::Entry(entry) => entry.body.length(),
-        Given::Fill(..) => return None,
-    };
-    let told = |response: &mut ResponseHead, status, range: String| {
-        response.status = status;
-        response.fields.remove_named(b"content-range");
-        response.fields.push(b"Content-Range", range.as_bytes());
-    };
-    match ranged(request, head, length, life.received) {
-        // Several parts may be answered with all of it (RFC 9110 §14.2).
-        Ranged::Whole | Ranged::Parts(_) => None,
-        Ranged::Part(part) => {
-            let (first, last) = (part.start, part.end() - 1);
-            told(response, 206, format!("bytes {first}-{last}/{length}"));
-            Some(part)
-        }
-        Ranged::Unsatisfiable => {
-            told(response, 416, format!("bytes */{length}"));
-            response.fields.remove_named(b"content-encoding");
-            Some(nothing)
-        }
-    }
-}
-
-const ABOUT_BYTES: [&[u8]; 5] = [
-    b"content-encoding",
-    b"content-language",
-    b"content-range",
-    b"content-type",
-    b"content-md5",
-];
 
 fn gone(gone: ClientGone) -> Fault {
     match gone {

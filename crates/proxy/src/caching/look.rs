@@ -9,16 +9,16 @@ use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, steers,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
 use seawall_telemetry::Source;
 use tokio::time::Instant;
 
-use super::give::Given;
+use super::reading::Given;
 use super::rules::Planned;
-use super::{Way, background, now};
+use super::{Cached, Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
@@ -34,10 +34,15 @@ const OF_ONE: [&[u8]; 4] = [
     b"range",
 ];
 
+/// Whether a field makes an answer good for one client only.
+pub(super) fn is_of_one(name: &[u8]) -> bool {
+    OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 /// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is on disk is waited for.
-const DISK: Duration = Duration::from_millis(500);
+pub(super) const DISK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the client is still there, and may still be served.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -58,16 +63,25 @@ impl<'a> Exchange<'a, '_> {
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
-        self.browser_ttl = planned.plan.browser_ttl;
+        self.cached = Cached {
+            browser_ttl: planned.plan.browser_ttl,
+            is_odd: self.steers(planned, admitted.head()),
+        };
         let way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
         let validates = way.lead.is_some() && way.seen.is_some();
+        let sliced = way.seen.as_ref().map(|seen| seen.body.sliced().is_some());
+        let is_sliced = sliced.unwrap_or(false);
+        let key = Arc::clone(&way.key);
         self.way = Some(way);
-        let has = |name: &&[u8]| admitted.head().fields.named(name).is_some();
-        let reduced = (validates && OF_ONE.iter().any(has)).then(|| {
-            admitted.reduced(|name| !OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name)))
+        let has = |name: &[u8]| admitted.head().fields.named(name).is_some();
+        // Of a large body that has changed a client gets the part that it asked for, and no more.
+        let keeps_range = is_sliced && !has(b"if-range");
+        let reduced = (validates && OF_ONE.iter().any(|name| has(name))).then(|| {
+            let is_range = |name: &[u8]| name.eq_ignore_ascii_case(b"range");
+            admitted.reduced(|name| !is_of_one(name) || (keeps_range && is_range(name)))
         });
         let asked = reduced.as_ref().unwrap_or(admitted);
         let relayed = relay::relay(self, zone, asked, parts).await;
@@ -81,7 +95,7 @@ impl<'a> Exchange<'a, '_> {
             self.outcome.fault = None;
             let given = Given::Entry(entry);
             return self
-                .give_kept(zone, given, status, Source::Origin, admitted, parts)
+                .give_kept(zone, &key, given, status, Source::Origin, admitted, parts)
                 .await;
         }
         parts.cache.clone_from(&way.said);
@@ -171,17 +185,36 @@ impl<'a> Exchange<'a, '_> {
                 return Looked::Answered;
             }
             let mut way = goes(why);
+            if self.cached.is_odd {
+                // Nothing of it is stored, and nothing that is stored is judged by it.
+                way.detail = Some("odd-request");
+                return Looked::Goes(way);
+            }
             way.seen = seen;
             if head.method == Method::Head {
                 return Looked::Goes(way);
             }
-            if way.seen.is_none() && OF_ONE.iter().any(|name| head.fields.named(name).is_some()) {
-                // It is asked for as it is: all of it may be far more than a part, or than "not modified". Nobody waits for that.
-                let is_part = head.fields.has(FieldId::Range);
-                way.lead = (!is_part).then(|| cache.alone(&key));
+            let has = |name: &&[u8]| head.fields.named(name).is_some();
+            // What nobody asks for yet is asked for as it is, alone: all of it may be far more than a part, or than "not modified".
+            let alone = way.seen.is_none() && OF_ONE.iter().any(has);
+            let goes_alone = |way: &mut Way| {
+                let lead = cache.alone(&key);
+                match alone && head.fields.has(FieldId::Range) {
+                    true => way.learns = (planned.plan.slice > 0).then(|| Box::new(lead)),
+                    false => way.lead = Some(lead),
+                }
+            };
+            let joined = match alone {
+                true => cache
+                    .follow(&key, head, beside.as_ref())
+                    .map(Joined::Follow),
+                false => Some(cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now)),
+            };
+            let Some(joined) = joined else {
+                goes_alone(&mut way);
                 return Looked::Goes(way);
-            }
-            match cache.join(&key, head, way.seen.as_ref(), beside.as_ref(), now) {
+            };
+            match joined {
                 Joined::Lead(lead) => {
                     way.lead = Some(lead);
                     return Looked::Goes(way);
@@ -203,8 +236,16 @@ impl<'a> Exchange<'a, '_> {
                                 ..Status::default()
                             };
                             let given = Given::Fill(begun, follower);
-                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                                .await;
+                            self.give_kept(
+                                zone,
+                                &key,
+                                given,
+                                status,
+                                Source::Cache,
+                                admitted,
+                                parts,
+                            )
+                            .await;
                             return Looked::Answered;
                         }
                         Told::Entry(entry) => {
@@ -215,11 +256,19 @@ impl<'a> Exchange<'a, '_> {
                                 ..Status::default()
                             };
                             let given = Given::Entry(entry);
-                            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                                .await;
+                            self.give_kept(
+                                zone,
+                                &key,
+                                given,
+                                status,
+                                Source::Cache,
+                                admitted,
+                                parts,
+                            )
+                            .await;
                             return Looked::Answered;
                         }
-                        Told::Lead(lead) => {
+                        Told::Lead(lead) if !alone => {
                             way.lead = Some(lead);
                             return Looked::Goes(way);
                         }
@@ -228,11 +277,12 @@ impl<'a> Exchange<'a, '_> {
                             if way.stands_in_for(failure, super::now()) {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
                             }
-                            way.lead = Some(cache.alone(&key));
+                            goes_alone(&mut way);
                             return Looked::Goes(way);
                         }
-                        Told::Alone => {
-                            way.lead = Some(cache.alone(&key));
+                        // Whoever asks for a part cannot lead those who ask for all: the next of them does.
+                        Told::Alone | Told::Lead(_) => {
+                            goes_alone(&mut way);
                             return Looked::Goes(way);
                         }
                     }
@@ -241,6 +291,19 @@ impl<'a> Exchange<'a, '_> {
                 }
             }
         }
+    }
+
+    /// Whether a request has fields that steer its origin elsewhere and are in no key. Those that the zone adds do not count, nor what
+    /// a proxy says that is believed.
+    fn steers(&self, planned: &Planned<'_>, head: &RequestHead) -> bool {
+        let came = self.original.as_deref().unwrap_or(head);
+        let is_known = |name: &[u8], value: &[u8]| {
+            let is_it = |own: &[u8]| own.eq_ignore_ascii_case(name);
+            let mut fields = came.fields.iter();
+            planned.shape.fields.iter().any(|keyed| is_it(keyed))
+                || !fields.any(|field| is_it(field.name) && field.value == value)
+        };
+        !self.client.trusted && steers(&head.fields, is_known)
     }
 
     /// What is on disk for a request. It is not waited for long: a disk that hangs is as none.
@@ -284,8 +347,16 @@ impl<'a> Exchange<'a, '_> {
     ) -> Looked {
         if let Some((entry, status)) = way.instead() {
             let given = Given::Entry(entry);
-            self.give_kept(zone, given, status, Source::Cache, admitted, parts)
-                .await;
+            self.give_kept(
+                zone,
+                &way.key,
+                given,
+                status,
+                Source::Cache,
+                admitted,
+                parts,
+            )
+            .await;
         }
         Looked::Answered
     }
@@ -313,7 +384,7 @@ impl<'a> Exchange<'a, '_> {
             ..Status::default()
         };
         let given = Given::Entry(entry);
-        self.give_kept(zone, given, status, Source::Cache, admitted, parts)
+        self.give_kept(zone, key, given, status, Source::Cache, admitted, parts)
             .await;
     }
 

@@ -64,6 +64,19 @@ pub struct Planned<'z> {
     pub fuel: u64,
 }
 
+impl Planned<'_> {
+    /// The cache has nothing to do with it.
+    pub fn bypass() -> Self {
+        Self {
+            plan: Plan::BYPASS,
+            shape: &USUAL,
+            queries: &NO_QUERIES,
+            bypass: None,
+            fuel: 0,
+        }
+    }
+}
+
 impl CacheRules {
     /// Compiles rules; what is wrong with one is told with its place.
     pub fn compile(

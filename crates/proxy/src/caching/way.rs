@@ -1,19 +1,24 @@
 //! What the cache has to do with a request that goes to an origin, and with the answer.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use seawall_cache::cache::Cache;
 use seawall_cache::fill::Lead;
 use seawall_cache::key::{Key, Query};
-use seawall_cache::memory::Entry;
+use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Answer, Failure, Forwarded, Freshened, HeadUpdate, Plan, Status, Time, Times, freshen,
-    invalidated, invalidates, keep, keep_of_post, may_stand_in, update_by_head, validators,
+    Answer, Failure, Forwarded, Freshened, HeadUpdate, Kept, Plan, Refused, Status, Time, Times,
+    freshen, invalidated, invalidates, keep, keep_of_post, keep_part, may_be_sliced, may_stand_in,
+    update_by_head, validators,
 };
+use seawall_cache::slices::{Sliced, Slicer, Slices};
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
+use super::digest::Verifier;
 use super::now;
 use super::rules::Planned;
+use crate::fault::Fault;
 
 /// A request on its way to an origin, as the cache sees it.
 pub struct Way {
@@ -27,6 +32,12 @@ pub struct Way {
     keeps: bool,
     /// Who fetches for others, and for the store.
     pub(super) lead: Option<Lead>,
+    /// Who would store a part that comes, where it is one of a large body: nobody waits for it.
+    pub(super) learns: Option<Box<Lead>>,
+    /// Takes slices of the body that passes.
+    slicer: Option<Box<Slicer>>,
+    /// Compares the body that is kept with what was said of it.
+    verifier: Option<Box<Verifier>>,
     /// What is stored, and may not be used as it is.
     pub(super) seen: Option<Arc<Entry>>,
     pub(super) why: Forwarded,
@@ -55,12 +66,24 @@ impl Way {
             key: Arc::clone(key),
             https,
             lead: None,
+            learns: None,
+            slicer: None,
+            verifier: None,
             seen: None,
             why,
             requested: now(),
             detail: None,
             instead: None,
             said: Vec::new(),
+        }
+    }
+
+    /// Goes past the cache, for a reason in a word.
+    pub(super) fn past(cache: &Arc<Cache>, https: bool, detail: &'static str) -> Self {
+        let (planned, key) = (Planned::bypass(), Arc::default());
+        Self {
+            detail: Some(detail),
+            ..Self::new(cache, &planned, &key, https, Forwarded::Partial)
         }
     }
 
@@ -94,6 +117,35 @@ impl Way {
     pub fn push(&mut self, bytes: &[u8]) {
         if let Some(lead) = &mut self.lead {
             lead.push(bytes);
+        }
+        if let Some(slicer) = &mut self.slicer {
+            slicer.push(bytes);
+        }
+    }
+
+    /// Whether the body has to be compared with its digest before its end is given away.
+    pub const fn verifies(&self) -> bool {
+        self.verifier.is_some()
+    }
+
+    /// A part of the body that is to be given away, the last one perhaps.
+    ///
+    /// # Errors
+    /// [`Fault::WrongDigest`] where the body is not what was said of it: it is not stored, and its end is not to be given away.
+    pub fn verify(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Fault> {
+        let Some(verifier) = &mut self.verifier else {
+            return Ok(());
+        };
+        verifier.take(bytes);
+        if !is_last {
+            return Ok(());
+        }
+        match self.verifier.take().is_none_or(|all| all.is_right()) {
+            true => Ok(()),
+            false => {
+                self.lead = None;
+                Err(Fault::WrongDigest)
+            }
         }
     }
 
@@ -138,11 +190,16 @@ impl Way {
         };
         if !taken {
             let stored = match request.method {
+                Method::Get if self.learns.is_some() => self.learn(&answer),
                 Method::Get => self.keep(&answer, length, now),
                 Method::Post => self.keep_of_post(&answer, length, now),
                 _ => false,
             };
             self.keeps = stored;
+            let is_kept = self.lead.is_some() && plan.verifies;
+            self.verifier = is_kept
+                .then(|| Verifier::of(response).map(Box::new))
+                .flatten();
             self.say(Status {
                 forwarded: Some(self.why),
                 stored,
@@ -270,10 +327,24 @@ impl Way {
 
     /// Whether the answer is kept.
     fn keep(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
+        let slices = self.slice() > 0;
         let Some(lead) = &mut self.lead else {
             return false;
         };
+        let is_large = length.is_some_and(|length| length > self.cache.most() as u64);
         match keep(answer) {
+            Ok(kept) if is_large && slices && may_be_sliced(&kept.head) => {
+                let lead = self.lead.take();
+                return self.in_slices(lead, kept, answer, length.unwrap_or(0), 0);
+            }
+            Err(Refused::Partial) if slices && keep_part(answer).is_ok() => {
+                // Of what is stored there is another version.
+                if let Some(seen) = &self.seen {
+                    self.cache.forget(&self.key, seen);
+                }
+                self.learns = self.lead.take().map(Box::new);
+                return self.learn(answer);
+            }
             Ok(kept) => {
                 if lead.begin(kept, answer.request, length, 0, now) {
                     return true;
@@ -285,8 +356,9 @@ impl Way {
                 let is_likely_again = refused.is_likely_again() && answer.response.status != 304;
                 lead.give_up(is_likely_again, now);
                 self.detail = Some(refused.word());
-                // What is stored is not what there is any more.
-                if answer.response.status < 500
+                // What is stored is not what there is any more; whoever asks oddly says nothing of that.
+                if refused.is_likely_again()
+                    && answer.response.status < 500
                     && let Some(seen) = &self.seen
                 {
                     self.cache.forget(&self.key, seen);
@@ -295,5 +367,52 @@ impl Way {
         }
         self.lead = None;
         false
+    }
+
+    /// Bytes of a slice; 0 where nothing is stored in slices.
+    fn slice(&self) -> u32 {
+        const LEAST: u32 = 64 << 10;
+        let most = u32::try_from(self.cache.most() / 2).unwrap_or(u32::MAX);
+        match self.plan.slice.min(most) {
+            LEAST.. => self.plan.slice.min(most),
+            _ => 0,
+        }
+    }
+
+    /// A part came: where it is one of a large body, that is stored in slices from now on.
+    fn learn(&mut self, answer: &Answer<'_>) -> bool {
+        let Some(lead) = self.learns.take() else {
+            return false;
+        };
+        let Ok((kept, range)) = keep_part(answer) else {
+            return false;
+        };
+        let found = self.cache.find(&self.key, answer.request);
+        let is_known = matches!(found, Found::Entry(_));
+        if is_known || range.total <= self.cache.most() as u64 {
+            return false;
+        }
+        self.in_slices(Some(*lead), kept, answer, range.total, range.part.start)
+    }
+
+    /// Stores a response in slices; what comes of it begins with the byte `start`.
+    fn in_slices(
+        &mut self,
+        lead: Option<Lead>,
+        kept: Kept,
+        answer: &Answer<'_>,
+        length: u64,
+        start: u64,
+    ) -> bool {
+        let random = || u128::from(RandomState::new().hash_one(0));
+        let sliced = Sliced::new(random() << 64 | random(), self.slice());
+        let now = answer.times.received;
+        let lead = lead.map(|lead| lead.begin_in_slices(kept, answer.request, sliced, length, now));
+        let Some(entry) = lead.flatten() else {
+            return false;
+        };
+        let slices = Slices::of(&self.cache, &self.key, &entry);
+        self.slicer = slices.map(|slices| Box::new(Slicer::new(slices, start, now)));
+        true
     }
 }

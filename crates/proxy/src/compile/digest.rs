@@ -238,7 +238,7 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
-    ZoneCache { mode, development_mode, rules }
+    ZoneCache { mode, development_mode, slice, deception_armor, verify_digest, rules }
     CacheRule {
         when, cache, edge_ttl, edge_ttl_mode, browser_ttl, serve_stale, store_set_cookie, key,
     }
@@ -509,6 +509,9 @@ mod tests {
             "cache = { mode = \"off\" }",
             "cache = { mode = \"everything\" }",
             "cache = { development_mode = true }",
+            "cache = { slice = \"512KiB\" }",
+            "cache = { cache_deception_armor = false }",
+            "cache = { verify_digest = true }",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"bypass\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"eligible\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\nedge_ttl = \"1s\"",

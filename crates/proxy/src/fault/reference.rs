@@ -41,6 +41,7 @@ pub(super) const ALL: &[Fault] = &[
     Fault::Unprocessed,
     Fault::Incomplete,
     Fault::OriginProtocol,
+    Fault::WrongDigest,
     Fault::OriginTimeout,
     Fault::OriginStalled,
     Fault::SlowReader,

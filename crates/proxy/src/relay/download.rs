@@ -388,7 +388,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         } else {
             RESPONSE_SKIP
         };
-        let whole = self.origin.whole();
+        let whole = self.whole()?;
         let compressed = self.compress(info.body, whole);
         let body = match info.body {
             _ if let Some(compressed) = &compressed => compressed.body(),

@@ -41,6 +41,15 @@ impl Download<'_, '_, '_, '_> {
         taken
     }
 
+    /// How many bytes of the body lie ready, where they are all: they are looked at now if they have to be.
+    pub(super) fn whole(&mut self) -> Result<Option<usize>, Fault> {
+        let whole = self.origin.whole();
+        if let (Some(whole), Some(way)) = (whole, self.way.as_deref_mut()) {
+            way.verify(self.origin.front(whole), true)?;
+        }
+        Ok(whole)
+    }
+
     /// A part of the body was used.
     pub(super) fn consume(&mut self, n: usize) {
         if let Some(way) = self.way.as_deref_mut() {
@@ -51,7 +60,9 @@ impl Download<'_, '_, '_, '_> {
 
     /// All of the body was used.
     pub(super) fn consumed(&mut self) {
-        if let Some(way) = self.way.as_deref_mut() {
+        if let Some(way) = self.way.as_deref_mut()
+            && way.verify(&[], true).is_ok()
+        {
             way.finish();
         }
     }
@@ -95,9 +106,11 @@ impl Download<'_, '_, '_, '_> {
                 let ready = ready.map_err(|_| Fault::OriginStalled)?;
                 let ready = ready.map_err(incomplete)?;
                 let after = origin.after(ready);
+                let is_last = ready == 0 || after == After::Last;
+                way.verify(origin.front(ready), is_last)?;
                 way.push(origin.front(ready));
                 origin.consume(ready);
-                if ready == 0 || after == After::Last {
+                if is_last {
                     way.finish();
                     return Ok(());
                 }

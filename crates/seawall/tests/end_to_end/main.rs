@@ -54,6 +54,7 @@ mod folder;
 #[allow(dead_code, reason = "the store's own tests use the rest")]
 mod server;
 mod site;
+mod slices;
 mod spare;
 mod strikes;
 mod supervisor;

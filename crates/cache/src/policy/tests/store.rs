@@ -192,8 +192,8 @@ fn a_plan_has_the_last_word_on_lifetimes_but_not_on_what_is_private() {
     // An error passes soon.
     for (status, seconds) in [
         (400, 10),
-        (413, 10),
-        (431, 10),
+        (403, 10),
+        (451, 10),
         (500, 10),
         (404, 3_600),
         (410, 3_600),

@@ -115,6 +115,9 @@ unhealthy_after = 2
 [zone.cache]
 mode = "everything"
 development_mode = true
+slice = "512KiB"
+cache_deception_armor = false
+verify_digest = true
 
 [[zone.cache.rule]]
 when = 'http.request.uri.path.extension in {"css" "js"}'

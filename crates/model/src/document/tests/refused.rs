@@ -331,6 +331,10 @@ fn values_that_contradict_each_other_are_refused() {
             "zone[0].cache.mode: \"all\" is none of the known words",
         ),
         (
+            "cache = { slice = \"64KiB\" }",
+            "zone[0].cache.slice: is too little",
+        ),
+        (
             "compress = { codings = [\"deflate\"] }",
             "zone[0].compress.codings[0]: \"deflate\" is none of the known words",
         ),
