@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::edge::location;
 use super::reader::{Reader, put};
 use super::rule::LONGEST_WHEN;
 use super::write::Entries;
@@ -47,6 +48,8 @@ pub struct ZoneCache {
     pub mode: CacheMode,
     /// While the site is worked on: everything is asked of the origin, and nothing is stored. What is stored stays. Default false.
     pub development_mode: bool,
+    /// The location that all others ask before an origin, in place of those of `[edge.parents]`. Default none.
+    pub shield: Option<String>,
     /// What is otherwise for some requests: `[[zone.cache.rule]]`. Each that fits sets what it names; what a later one names is as
     /// that one says.
     pub rules: Vec<CacheRule>,
@@ -133,6 +136,7 @@ impl ZoneCache {
             reader.choice("mode").and_then(CacheMode::of),
         );
         put(&mut cache.development_mode, reader.flag("development_mode"));
+        cache.shield = reader.parsed("shield", location);
         let most = reader.limits.cache_rules_per_zone;
         put(
             &mut cache.rules,
@@ -148,6 +152,7 @@ impl ZoneCache {
             entries.text("mode", self.mode.word());
         }
         entries.flag("development_mode", self.development_mode, false);
+        entries.text_if("shield", self.shield.as_deref());
         let rules = self.rules.iter().map(CacheRule::entries);
         entries.sections("rule", rules.collect());
         entries

@@ -160,7 +160,9 @@ impl<'a> Exchange<'a, '_> {
             Some(part) => Some(part.length),
             None => given.length(),
         };
-        zone.response_edits.apply(&mut parts.response.fields);
+        if !self.is_of_location() {
+            zone.response_edits.apply(&mut parts.response.fields);
+        }
         let encoder = self.encoder_for(zone, &given, request, parts);
         self.own_fields(zone, &given, parts);
         let body = match (&encoder, length) {
@@ -275,7 +277,8 @@ impl<'a> Exchange<'a, '_> {
         request: &RequestHead,
         parts: &mut Parts,
     ) -> Option<(Encoder, Hold<'a>)> {
-        let compress = zone.compress.as_ref()?;
+        let compress = zone.compress.as_ref();
+        let compress = compress.filter(|_| !self.is_of_location())?;
         let length = given.length();
         let announced = length.map_or(BodyOut::Unknown, BodyOut::Length);
         let coding = compress.coding(request, &mut parts.response, announced)?;
@@ -290,6 +293,12 @@ impl<'a> Exchange<'a, '_> {
     fn own_fields(&self, zone: &Zone, given: &Given, parts: &mut Parts) {
         let to_client = &mut parts.to_client;
         to_client.clear();
+        if self.is_of_location() {
+            let (_, life) = given.head();
+            to_client.push_known(FieldId::Age, age(life, now()).to_string().as_bytes());
+            to_client.push_known(FieldId::CacheStatus, &parts.cache);
+            return;
+        }
         quota::tell(parts.trail.get_mut(), to_client);
         if let Some(alt_svc) = self.alt_svc() {
             parts.response.fields.remove(FieldId::AltSvc);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::give::Given;
 use super::rules::Planned;
-use super::{Way, background, now};
+use super::{Way, background, now, parents};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
@@ -59,6 +59,9 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) {
         self.browser_ttl = planned.plan.browser_ttl;
+        if self.is_to_forget(zone, planned, admitted, parts).await {
+            return;
+        }
         let way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
@@ -85,6 +88,9 @@ impl<'a> Exchange<'a, '_> {
                 .await;
         }
         parts.cache.clone_from(&way.said);
+        if self.may_ask_parents(zone) {
+            parents::tell_outdated(self.thread, zone, &mut way);
+        }
         if let Some(lead) = way.lead.take() {
             // Nobody who follows would fare better just now.
             lead.fail(Failure::Unreachable);

@@ -12,8 +12,8 @@ use seawall_cache::policy::{
 };
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
-use super::now;
 use super::rules::Planned;
+use super::{now, parents};
 
 /// A request on its way to an origin, as the cache sees it.
 pub struct Way {
@@ -34,6 +34,8 @@ pub struct Way {
     pub(super) detail: Option<&'static str>,
     /// What is served in place of the origin's answer, and what is said of that.
     pub(super) instead: Option<(Arc<Entry>, Status<'static>)>,
+    /// What of the zone has become invalid, for parents.
+    pub(super) outdated: Vec<Vec<u8>>,
     /// What `Cache-Status` says.
     pub(super) said: Vec<u8>,
 }
@@ -60,6 +62,7 @@ impl Way {
             requested: now(),
             detail: None,
             instead: None,
+            outdated: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -73,6 +76,13 @@ impl Way {
                 fields.append(name.as_bytes(), value);
             }
         }
+    }
+
+    /// By what a parent is chosen, where one may be asked: what may be stored there, and can be asked for again.
+    pub fn parent_key(&self) -> Option<parents::Key> {
+        let eligible = self.plan.eligible && self.why != Forwarded::Bypass;
+        let asked = eligible && self.why != Forwarded::Method;
+        asked.then(|| parents::key(&self.key.host, &self.key.target))
     }
 
     /// How long browsers are told that the answer is fresh, in seconds: it is kept here, and a rule says so.
@@ -163,12 +173,13 @@ impl Way {
         status.write(&mut self.said);
     }
 
-    fn invalidate(&self, request: &RequestHead, response: &ResponseHead) {
+    fn invalidate(&mut self, request: &RequestHead, response: &ResponseHead) {
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         for target in invalidated(request, scheme, &response.fields) {
             let (zone, host) = (self.key.zone, &self.key.host);
             self.cache
                 .purge_url_in_forms(zone, host, &target, None, &self.queries);
+            self.outdated.push(target.to_vec());
         }
     }
 

@@ -209,6 +209,7 @@ impl<'a> ZoneCompiler<'a> {
             },
             protocol: origin.protocol,
             weight: origin.weight,
+            is_parent: false,
             // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
             id: self.origin_id(origin).into(),
         }
@@ -314,6 +315,7 @@ fn manner(zone: &ZoneSettings) -> Manner {
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
         cache: crate::caching::plan(&zone.cache),
+        shield: zone.cache.shield.as_deref().map(Into::into),
         compress: zone.compress.as_ref().map(Compress::from),
         replay: zone.replay,
         websocket: zone.websocket,
@@ -365,6 +367,7 @@ fn pool(zone: &ZoneSettings) -> Settings {
             requests: zone.circuit.requests,
             retries: zone.circuit.retries,
         },
+        dispensable: false,
     }
 }
 
