@@ -6,6 +6,7 @@
 
 mod entry;
 mod lists;
+mod packed;
 mod shard;
 mod sketch;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use seawall_model::RequestHead;
 
 pub use entry::{Body, Entry, PIECE, Piece};
+pub use packed::{CODINGS, Made, Packed};
 use shard::{Bounds, Shard};
 pub use shard::{MOST_VARIANTS, Outside};
 
@@ -324,6 +326,28 @@ impl Memory {
     ) -> Result<(), Outside> {
         self.forget(key, old);
         self.insert(key, entry, purges)
+    }
+
+    /// Keeps a stored response's body in another coding too; none: it would be no smaller.
+    ///
+    /// # Errors
+    /// [`Outside`] says why not: the response is not stored any more, or has no room for it.
+    pub fn pack(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        coding: usize,
+        packed: Option<Body>,
+    ) -> Result<(), Outside> {
+        let place = self.place(key);
+        let part = self.part(place.url);
+        let mut part = part.ok_or(Outside::TooLarge)?;
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let found = all.find(|(_, other)| Arc::ptr_eq(other, entry));
+        let number = found.map(|(number, _)| number);
+        drop(all);
+        let number = number.ok_or(Outside::Purged)?;
+        part.shard.pack(number, coding, packed)
     }
 
     /// Takes out one response.

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use seawall_model::RequestHead;
 
+use super::packed::Packed;
 use crate::head::Head;
 use crate::policy::{Kept, Life, Vary};
 use crate::purge::Stamp;
@@ -15,11 +16,12 @@ pub const PIECE: usize = 256 * 1024;
 /// A part of a body, shared with whoever sends it: nobody copies it.
 pub type Piece = Arc<[u8]>;
 
-/// A whole body.
+/// A whole body, and what was made of it. Its copies share both.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     pieces: Arc<[Piece]>,
     length: u64,
+    packed: Arc<Packed>,
 }
 
 impl Body {
@@ -53,12 +55,18 @@ impl Body {
         Self {
             pieces: out.into(),
             length,
+            packed: Arc::default(),
         }
     }
 
     /// Its length in bytes.
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// What was made of it in other codings.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     /// Its pieces in their order.
@@ -135,6 +143,7 @@ impl Entry {
             + self.vary.bytes()
             + self.selecting.len()
             + self.body.length as usize
+            + self.body.packed.bytes()
             + of_pieces
             + self.stamp.bytes()
             + key

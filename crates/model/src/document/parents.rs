@@ -51,7 +51,7 @@ pub(super) fn read(mut reader: Reader<'_, '_>) -> Vec<Parent> {
     parents
 }
 
-fn one(reader: &mut Reader<'_, '_>, found: Found<'_>) -> Option<Parent> {
+fn one<'t>(reader: &mut Reader<'_, 't>, found: Found<'t>) -> Option<Parent> {
     let name = match location(found.name) {
         Ok(name) => name,
         Err(wrong) => {

@@ -40,6 +40,7 @@ mod observe;
 mod origin;
 mod origins;
 mod own_certificates;
+mod parents;
 mod protocols;
 mod purges;
 mod reload;
