@@ -7,6 +7,7 @@
 mod background;
 mod give;
 mod look;
+mod packed;
 mod parents;
 pub mod rules;
 mod way;

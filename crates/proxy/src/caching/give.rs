@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use seawall_cache::fill::{Begun, Broken, Follower};
 use seawall_cache::head::Head;
-use seawall_cache::memory::{Entry, Piece};
+use seawall_cache::key::Key;
+use seawall_cache::memory::{Body, Entry, Made, Piece};
 use seawall_cache::policy::{Life, Part, Precondition, Ranged, Status, age, precondition, ranged};
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead, ResponseHead};
@@ -16,21 +17,21 @@ use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_telemetry::Source;
 
 use super::look::LOOK;
-use super::{now, tell_browsers};
+use super::packed::{Coded, Packing};
+use super::{now, packed, tell_browsers};
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::outgoing;
 use crate::quota;
-use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
 
 /// A response that is stored, or on its way to others too.
 pub(super) enum Given {
-    /// All of it is there.
-    Entry(Arc<Entry>),
+    /// All of it is there; with what it was found by, where it may be kept compressed.
+    Entry(Arc<Entry>, Option<Arc<Key>>),
     /// Its head is there; the body comes by and by.
     Fill(Arc<Begun>, Follower),
 }
@@ -38,14 +39,14 @@ pub(super) enum Given {
 impl Given {
     fn head(&self) -> (&Head, &Life) {
         match self {
-            Self::Entry(entry) => (&entry.head, &entry.life),
+            Self::Entry(entry, _) => (&entry.head, &entry.life),
             Self::Fill(begun, _) => (&begun.head, &begun.life),
         }
     }
 
     fn length(&self) -> Option<u64> {
         match self {
-            Self::Entry(entry) => Some(entry.body.length()),
+            Self::Entry(entry, _) => Some(entry.body.length()),
             Self::Fill(begun, _) => begun.length,
         }
     }
@@ -53,7 +54,7 @@ impl Given {
     /// What of the body is there already.
     fn front(&self) -> &[u8] {
         match self {
-            Self::Entry(entry) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
+            Self::Entry(entry, _) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
             Self::Fill(..) => &[],
         }
     }
@@ -62,9 +63,15 @@ impl Given {
 /// A piece, from where in it to where, and whether it is the last; none at the end.
 type Next = Option<(Piece, Range<usize>, bool)>;
 
+/// Where a body comes from.
+enum From {
+    Body(Body),
+    Fill(Follower),
+}
+
 /// Where in a body its reader is.
 struct Reading {
-    given: Given,
+    from: From,
     at: u64,
     end: Option<u64>,
 }
@@ -79,12 +86,12 @@ impl Reading {
         if self.end.is_some_and(|end| self.at >= end) {
             return Ok(None);
         }
-        let found = match &mut self.given {
-            Given::Entry(entry) => {
-                let found = entry.body.at(self.at);
+        let found = match &mut self.from {
+            From::Body(body) => {
+                let found = body.at(self.at);
                 found.map(|(piece, at)| (Arc::clone(piece), at))
             }
-            Given::Fill(_, follower) => {
+            From::Fill(follower) => {
                 let piece = loop {
                     let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
                     match next {
@@ -163,13 +170,17 @@ impl<'a> Exchange<'a, '_> {
         if !self.is_of_location() {
             zone.response_edits.apply(&mut parts.response.fields);
         }
-        let encoder = self.encoder_for(zone, &given, request, parts);
+        let coded = self.coded(zone, &given, request, parts);
         self.own_fields(zone, &given, parts);
-        let body = match (&encoder, length) {
-            (Some(_), _) if request.method == Method::Head => BodyOut::None,
-            (Some(_), _) | (None, None) => BodyOut::Unknown,
-            (None, Some(_)) if matches!(parts.response.status, 204 | 304) => BodyOut::None,
-            (None, Some(length)) => BodyOut::Length(length),
+        let length = match &coded {
+            Coded::Kept(packed) => Some(packed.length()),
+            Coded::Plain | Coded::Made(..) => length,
+        };
+        let body = match (&coded, length) {
+            (Coded::Made(..), _) if request.method == Method::Head => BodyOut::None,
+            (Coded::Made(..), _) | (_, None) => BodyOut::Unknown,
+            (_, Some(_)) if matches!(parts.response.status, 204 | 304) => BodyOut::None,
+            (_, Some(length)) => BodyOut::Length(length),
         };
         let subject = self.subject(zone, Place::Elsewhere);
         let front = if part.is_none() { given.front() } else { &[] };
@@ -196,14 +207,21 @@ impl<'a> Exchange<'a, '_> {
         }
         self.response.head(out).map_err(gone)?;
         let start = part.map_or(0, |part| part.start);
+        let from = match (&coded, given) {
+            (Coded::Kept(packed), _) => From::Body(packed.clone()),
+            (_, Given::Entry(entry, _)) => From::Body(entry.body.clone()),
+            (_, Given::Fill(_, follower)) => From::Fill(follower),
+        };
         let reading = Reading {
-            given,
+            from,
             at: start,
             end: length.map(|length| start + length),
         };
-        match encoder {
-            None => self.give_plain(reading, request).await,
-            Some((encoder, _hold)) => self.give_encoded(reading, encoder, request).await,
+        match coded {
+            Coded::Plain | Coded::Kept(_) => self.give_plain(reading, request).await,
+            Coded::Made(encoder, _hold, packing) => {
+                self.give_encoded(reading, encoder, packing, request).await
+            }
         }
     }
 
@@ -230,6 +248,7 @@ impl<'a> Exchange<'a, '_> {
         &mut self,
         mut reading: Reading,
         mut encoder: Encoder,
+        mut packing: Option<Packing>,
         request: &RequestHead,
     ) -> Result<(), Fault> {
         while let Some((piece, range, _)) = self.next_of(&mut reading, request).await? {
@@ -237,11 +256,15 @@ impl<'a> Exchange<'a, '_> {
             encoder.write(bytes).map_err(|_| Fault::Internal)?;
             let out = encoder.take();
             if !out.is_empty() {
+                packing = packing.and_then(|packing| packing.push(&out));
                 self.give_piece(&out, After::More).await?;
             }
             tokio::task::consume_budget().await;
         }
         let last = encoder.finish().map_err(|_| Fault::Internal)?;
+        if let Some(packing) = packing.and_then(|packing| packing.push(&last)) {
+            packing.finish();
+        }
         self.give_piece(&last, After::Last).await
     }
 
@@ -269,24 +292,43 @@ impl<'a> Exchange<'a, '_> {
         given.await.map_err(gone)
     }
 
-    /// What compresses it, if that is to be; the head is that of the compressed answer then.
-    fn encoder_for(
+    /// How the body leaves; the head is that of the compressed answer then.
+    fn coded(
         &self,
         zone: &Zone,
         given: &Given,
         request: &RequestHead,
         parts: &mut Parts,
-    ) -> Option<(Encoder, Hold<'a>)> {
-        let compress = zone.compress.as_ref();
-        let compress = compress.filter(|_| !self.is_of_location())?;
+    ) -> Coded<'a> {
+        let compress = zone.compress.as_ref().filter(|_| !self.is_of_location());
         let length = given.length();
         let announced = length.map_or(BodyOut::Unknown, BodyOut::Length);
-        let coding = compress.coding(request, &mut parts.response, announced)?;
+        let coding = compress.and_then(|all| all.coding(request, &mut parts.response, announced));
+        let Some(coding) = coding else {
+            return Coded::Plain;
+        };
+        let mut packing = None;
+        if let Given::Entry(entry, found_by) = given {
+            match packed::made(entry, coding) {
+                Made::Body(body) => {
+                    mark(&mut parts.response.fields, coding);
+                    return Coded::Kept(body.clone());
+                }
+                Made::NotWorthIt => return Coded::Plain,
+                Made::Nothing => {}
+            }
+            let cache = &self.thread.shared.cache;
+            let found_by = found_by.as_ref().filter(|_| request.method == Method::Get);
+            packing = found_by.and_then(|key| Packing::begin(cache, key, entry, coding));
+        }
         let thread: &'a Rc<Thread> = self.thread;
-        let hold = memory(thread, zone.id, coding)?;
-        let encoder = Encoder::new(coding, length).ok()?;
+        let hold = memory(thread, zone.id, coding);
+        let encoder = Encoder::new(coding, length).ok();
+        let (Some(hold), Some(encoder)) = (hold, encoder) else {
+            return Coded::Plain;
+        };
         mark(&mut parts.response.fields, coding);
-        Some((encoder, hold))
+        Coded::Made(encoder, hold, packing)
     }
 
     /// What we say beside the stored fields.
@@ -340,7 +382,7 @@ fn chosen(request: &RequestHead, given: &Given, response: &mut ResponseHead) -> 
         return Some(nothing);
     }
     let length = match given {
-        Given::Entry(entry) => entry.body.length(),
+        Given::Entry(entry, _) => entry.body.length(),
         Given::Fill(..) => return None,
     };
     let told = |response: &mut ResponseHead, status, range: String| {

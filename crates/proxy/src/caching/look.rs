@@ -82,7 +82,7 @@ impl<'a> Exchange<'a, '_> {
         }
         if let Some((entry, status)) = way.instead() {
             self.outcome.fault = None;
-            let given = Given::Entry(entry);
+            let given = Given::Entry(entry, Some(Arc::clone(&way.key)));
             return self
                 .give_kept(zone, given, status, Source::Origin, admitted, parts)
                 .await;
@@ -220,7 +220,7 @@ impl<'a> Exchange<'a, '_> {
                                 collapsed: true,
                                 ..Status::default()
                             };
-                            let given = Given::Entry(entry);
+                            let given = Given::Entry(entry, Some(Arc::clone(&key)));
                             self.give_kept(zone, given, status, Source::Cache, admitted, parts)
                                 .await;
                             return Looked::Answered;
@@ -289,7 +289,7 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) -> Looked {
         if let Some((entry, status)) = way.instead() {
-            let given = Given::Entry(entry);
+            let given = Given::Entry(entry, Some(Arc::clone(&way.key)));
             self.give_kept(zone, given, status, Source::Cache, admitted, parts)
                 .await;
         }
@@ -318,7 +318,7 @@ impl<'a> Exchange<'a, '_> {
             ttl: Some(entry.life.ttl(now())),
             ..Status::default()
         };
-        let given = Given::Entry(entry);
+        let given = Given::Entry(entry, Some(Arc::clone(key)));
         self.give_kept(zone, given, status, Source::Cache, admitted, parts)
             .await;
     }

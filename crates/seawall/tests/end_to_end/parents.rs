@@ -13,13 +13,13 @@ use crate::tools::{Answer, curl, curl_command};
 use crate::up::{Up, finished, until};
 
 /// An origin whose answers each have a number, and what it was asked.
-struct Site {
-    address: SocketAddr,
+pub struct Site {
+    pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::<Mutex<Vec<String>>>::default();
@@ -47,7 +47,10 @@ impl Site {
                         if head[0].contains("/slow") {
                             thread::sleep(Duration::from_millis(300));
                         }
-                        let body = format!("{nth} {}", "text ".repeat(100));
+                        let body = match head[0].contains("/noise") {
+                            true => noise(),
+                            false => format!("{nth} {}", "text ".repeat(100)),
+                        };
                         let answer = format!(
                             "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Type: text/plain\r\n\
                              Content-Length: {}\r\n\r\n{body}",
@@ -64,11 +67,22 @@ impl Site {
     }
 
     /// The heads of requests for a path.
-    fn asked(&self, path: &str) -> Vec<String> {
+    pub fn asked(&self, path: &str) -> Vec<String> {
         let heads = self.heads.lock().unwrap();
         let is_of = |head: &&String| head.split(' ').nth(1) == Some(path);
         heads.iter().filter(is_of).cloned().collect()
     }
+}
+
+/// Text that does not become much shorter.
+fn noise() -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let letter = |_| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        // Of 94 letters: six bits and a half of eight.
+        char::from(b'!' + (state >> 33) as u8 % 94)
+    };
+    (0..4_096).map(letter).collect()
 }
 
 /// A control, a parent `fra` and two locations that ask it.
