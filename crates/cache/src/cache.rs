@@ -12,7 +12,7 @@ use crate::disk::{Disk, Purged, Reading, Settings, Told};
 use crate::fill::{Follower, Lead};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target};
-use crate::memory::{Body, Entry, Found, Memory, Outside, Place, Size};
+use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
 
@@ -261,6 +261,16 @@ impl Cache {
         packed: Option<Body>,
     ) -> Result<(), Outside> {
         self.memory.pack(key, entry, coding, packed)
+    }
+
+    /// What a page said that it needs, the last time somebody asked for it.
+    pub fn needs(&self, key: &Key) -> Option<Needs> {
+        self.memory.needs(key, &self.purges)
+    }
+
+    /// A page says what it needs. `begun` is from [`Cache::begun`], before it was asked for.
+    pub fn learn(&self, key: &Key, needs: Needs, begun: u64) {
+        self.memory.learn(key, needs, begun, &self.purges);
     }
 
     /// A response with another head that is served this once, and not kept; the one that is stored goes.

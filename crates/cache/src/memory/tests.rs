@@ -272,3 +272,41 @@ fn packing_keeps_within_the_bounds_and_takes_from_nobody_else() {
     }
     assert!(tier.memory.used_by(1) > 700 * 1024);
 }
+
+#[test]
+fn what_pages_need_is_learnt_within_bounds_and_purged_with_them() {
+    let cache = crate::cache::tests::small();
+    let of = |target: &str| key_of(1, true, &request(target, &[]));
+    let needs = |text: &str| -> Needs { Arc::from([Box::from(text.as_bytes())]) };
+    let [a, b] = [of("/a"), of("/b")];
+    assert!(cache.needs(&a).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.learn(&b, needs("</y>"), begun);
+    assert_eq!(&*cache.needs(&a).unwrap()[0], b"</x>");
+    // By whom else it is asked for makes no difference, another zone does.
+    assert!(cache.needs(&key_of(2, true, &request("/a", &[]))).is_none());
+    cache.purge_url(1, b"a.test", b"/a", None);
+    assert!(cache.needs(&a).is_none() && cache.needs(&b).is_some());
+    // What was on its way when it was purged is not learnt.
+    cache.learn(&a, needs("</x>"), begun);
+    assert!(cache.needs(&a).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.purge(
+        1,
+        crate::purge::Scope::Everything,
+        crate::purge::Purge::Hard,
+    );
+    assert!(cache.needs(&a).is_none() && cache.needs(&b).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.learn(&a, Arc::from([]), begun);
+    assert!(cache.needs(&a).is_none(), "it says no more");
+    let begun = cache.begun();
+    for number in 0..5_000 {
+        cache.learn(&of(&format!("/{number}")), needs("</x>"), begun);
+    }
+    let there = (0..5_000).filter(|number| cache.needs(&of(&format!("/{number}"))).is_some());
+    assert_eq!(there.count(), 512);
+}
