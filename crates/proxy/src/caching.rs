@@ -6,6 +6,7 @@
 
 mod background;
 mod give;
+mod links;
 mod look;
 mod packed;
 mod parents;
@@ -23,6 +24,7 @@ use seawall_model::document::{CacheMode, ZoneCache};
 use seawall_model::{FieldId, Fields};
 use seawall_telemetry::CacheTold;
 
+pub use links::Links;
 pub use way::Way;
 
 use crate::thread::unix_us;

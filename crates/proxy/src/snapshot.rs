@@ -25,6 +25,7 @@ use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::caching::Links;
 use crate::caching::rules::CacheRules;
 use crate::certificates::Certificates;
 use crate::compress::Compress;
@@ -251,6 +252,8 @@ pub struct Manner {
     pub cache: Option<seawall_cache::policy::Plan>,
     /// The one location that asks its origins, where others ask that one.
     pub shield: Option<Box<str>>,
+    /// What is done with what pages say that they need.
+    pub links: Links,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
     /// Some of its requests are kept in memory for a while, to judge changes by.

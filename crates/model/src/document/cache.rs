@@ -50,6 +50,10 @@ pub struct ZoneCache {
     pub development_mode: bool,
     /// The location that all others ask before an origin, in place of those of `[edge.parents]`. Default none.
     pub shield: Option<String>,
+    /// Clients are told early what a page said last time that it needs. Default false.
+    pub early_hints: bool,
+    /// What a page says that it needs is fetched beside it. Default false.
+    pub prefetch: bool,
     /// What is otherwise for some requests: `[[zone.cache.rule]]`. Each that fits sets what it names; what a later one names is as
     /// that one says.
     pub rules: Vec<CacheRule>,
@@ -136,6 +140,8 @@ impl ZoneCache {
             reader.choice("mode").and_then(CacheMode::of),
         );
         put(&mut cache.development_mode, reader.flag("development_mode"));
+        put(&mut cache.early_hints, reader.flag("early_hints"));
+        put(&mut cache.prefetch, reader.flag("prefetch"));
         cache.shield = reader.parsed("shield", location);
         let most = reader.limits.cache_rules_per_zone;
         put(
@@ -153,6 +159,8 @@ impl ZoneCache {
         }
         entries.flag("development_mode", self.development_mode, false);
         entries.text_if("shield", self.shield.as_deref());
+        entries.flag("early_hints", self.early_hints, false);
+        entries.flag("prefetch", self.prefetch, false);
         let rules = self.rules.iter().map(CacheRule::entries);
         entries.sections("rule", rules.collect());
         entries

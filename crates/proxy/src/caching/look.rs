@@ -62,10 +62,14 @@ impl<'a> Exchange<'a, '_> {
         if self.is_to_forget(zone, planned, admitted, parts).await {
             return;
         }
-        let way = match self.look(zone, planned, admitted, parts).await {
+        let mut way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
+        if zone.links.is_any() && !self.is_of_location() {
+            way.look_at_links(zone.links, admitted.head());
+            Box::pin(self.hint_early(zone, &way, admitted.head())).await;
+        }
         let validates = way.lead.is_some() && way.seen.is_some();
         self.way = Some(way);
         let has = |name: &&[u8]| admitted.head().fields.named(name).is_some();
@@ -88,6 +92,7 @@ impl<'a> Exchange<'a, '_> {
                 .await;
         }
         parts.cache.clone_from(&way.said);
+        self.fetch_beside(zone, &mut way, admitted);
         if self.may_ask_parents(zone) {
             parents::tell_outdated(self.thread, zone, &mut way);
         }

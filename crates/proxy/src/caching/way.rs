@@ -12,6 +12,7 @@ use seawall_cache::policy::{
 };
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
+use super::links::Looked;
 use super::rules::Planned;
 use super::{now, parents};
 
@@ -34,6 +35,8 @@ pub struct Way {
     pub(super) detail: Option<&'static str>,
     /// What is served in place of the origin's answer, and what is said of that.
     pub(super) instead: Option<(Arc<Entry>, Status<'static>)>,
+    /// What the answer says that its page needs.
+    pub(super) links: Option<Box<Looked>>,
     /// What of the zone has become invalid, for parents.
     pub(super) outdated: Vec<Vec<u8>>,
     /// What `Cache-Status` says.
@@ -62,6 +65,7 @@ impl Way {
             requested: now(),
             detail: None,
             instead: None,
+            links: None,
             outdated: Vec::new(),
             said: Vec::new(),
         }
@@ -125,6 +129,7 @@ impl Way {
     ) -> bool {
         let now = now();
         let status = response.status;
+        self.learn(response);
         if invalidates(request.method, status) {
             self.invalidate(request, response);
         }

@@ -238,7 +238,7 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
-    ZoneCache { mode, development_mode, shield, rules }
+    ZoneCache { mode, development_mode, shield, early_hints, prefetch, rules }
     CacheRule {
         when, cache, edge_ttl, edge_ttl_mode, browser_ttl, serve_stale, store_set_cookie, key,
     }
@@ -511,6 +511,8 @@ mod tests {
             "cache = { mode = \"everything\" }",
             "cache = { development_mode = true }",
             "cache = { shield = \"a\" }",
+            "cache = { early_hints = true }",
+            "cache = { prefetch = true }",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"bypass\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"eligible\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\nedge_ttl = \"1s\"",

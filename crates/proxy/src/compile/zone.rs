@@ -15,6 +15,7 @@ use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Server, Shelf};
+use crate::caching::Links;
 use crate::caching::rules::CacheRules;
 use crate::compress::Compress;
 use crate::files::Site;
@@ -315,6 +316,10 @@ fn manner(zone: &ZoneSettings) -> Manner {
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
         cache: crate::caching::plan(&zone.cache),
+        links: Links {
+            early_hints: zone.cache.early_hints,
+            prefetch: zone.cache.prefetch,
+        },
         shield: zone.cache.shield.as_deref().map(Into::into),
         compress: zone.compress.as_ref().map(Compress::from),
         replay: zone.replay,

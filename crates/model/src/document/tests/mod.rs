@@ -120,6 +120,8 @@ unhealthy_after = 2
 mode = "everything"
 development_mode = true
 shield = "fra"
+early_hints = true
+prefetch = true
 
 [[zone.cache.rule]]
 when = 'http.request.uri.path.extension in {"css" "js"}'
