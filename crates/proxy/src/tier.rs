@@ -223,3 +223,84 @@ fn reached(parent: &Parent, tier: &Tier) -> Option<Origin> {
         id: format!("https://{host}:{port}#{}", parent.name).into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Alone;
+
+    impl Fleet for Alone {
+        fn own(&self) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            None
+        }
+        fn who(&self, _: &rustls::pki_types::CertificateDer<'_>) -> Option<[u8; 32]> {
+            None
+        }
+        fn admits(&self, _: &[u8; 32]) -> bool {
+            false
+        }
+    }
+
+    fn tier() -> Tier {
+        let made = rcgen::generate_simple_self_signed(vec!["a.test".into()]).unwrap();
+        let authority = made.cert.der().clone();
+        let fleet = Arc::new(Alone);
+        let server = seawall_net::tls::fleet::server(authority.clone(), fleet.clone());
+        let client = seawall_net::tls::fleet::client(authority, fleet.clone());
+        Tier::new(fleet, server.unwrap(), client.unwrap(), |name| {
+            ServerName::try_from(format!("{name}.test")).ok()
+        })
+    }
+
+    #[test]
+    fn a_parent_that_is_behind_is_found_out() {
+        let (child, parent) = (tier(), tier());
+        let mut lines = Vec::new();
+        let asked = |child: &Tier, lines: &mut Vec<u8>| {
+            child.write_lines(b"seawall-ray: 00000000000000ff-LHR\r\n", lines);
+            let mut request = RequestHead::default();
+            let text = String::from_utf8(lines.clone()).unwrap();
+            for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
+                request.fields.push(name.as_bytes(), value.as_bytes());
+            }
+            request
+        };
+        let request = asked(&child, &mut lines);
+        assert_eq!(ray(&request), Some(Ray(255)));
+        assert!(!parent.is_behind(&request) && !is_outdated(&request));
+        child.set_purged(7);
+        assert!(parent.is_behind(&asked(&child, &mut lines)));
+        parent.set_purged(7);
+        assert!(!parent.is_behind(&asked(&child, &mut lines)));
+        parent.set_purged(9);
+        assert!(!parent.is_behind(&asked(&child, &mut lines)));
+    }
+
+    #[test]
+    fn a_location_asks_its_parents_or_the_shield_and_never_itself() {
+        let text = "schema = 1\n[edge]\nlocation = \"lhr\"\n\
+            parents = { fra = { at = \"192.0.2.1:1\" }, ams = { at = \"192.0.2.2:1\", of = [\"sin\"] } }\n";
+        let mut edge = document::parse(text, &seawall_model::Limits::default())
+            .unwrap()
+            .edge;
+        let (tier, members) = (tier(), Members::new());
+        let names = |edge: &EdgeDocument, shield: Option<&str>| -> Vec<String> {
+            let parents = Parents::new(edge, Some(&tier), &members);
+            let asked = parents.of(shield);
+            asked.map_or_else(Vec::new, |asked| {
+                asked.parents.iter().map(|it| it.id.to_string()).collect()
+            })
+        };
+        let (fra, ams) = ("https://192.0.2.1:1#fra", "https://192.0.2.2:1#ams");
+        assert_eq!(names(&edge, None), [fra]);
+        assert_eq!(names(&edge, Some("ams")), [ams]);
+        assert!(names(&edge, Some("sin")).is_empty(), "it is no parent");
+        edge.location = "fra".into();
+        assert!(names(&edge, None).is_empty() && names(&edge, Some("fra")).is_empty());
+        assert_eq!(names(&edge, Some("ams")), [ams]);
+        let none = Parents::new(&edge, None, &members);
+        assert!(none.of(Some("ams")).is_none(), "it has joined nothing");
+    }
+}
