@@ -226,6 +226,9 @@ fn reached(parent: &Parent, tier: &Tier) -> Option<Origin> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
 
     #[derive(Debug)]
@@ -235,7 +238,7 @@ mod tests {
         fn own(&self) -> Option<Arc<rustls::sign::CertifiedKey>> {
             None
         }
-        fn who(&self, _: &rustls::pki_types::CertificateDer<'_>) -> Option<[u8; 32]> {
+        fn who(&self, _: &CertificateDer<'_>) -> Option<[u8; 32]> {
             None
         }
         fn admits(&self, _: &[u8; 32]) -> bool {
@@ -244,8 +247,8 @@ mod tests {
     }
 
     fn tier() -> Tier {
-        let made = rcgen::generate_simple_self_signed(vec!["a.test".into()]).unwrap();
-        let authority = made.cert.der().clone();
+        let (made, _) = seawall_net::tls::config::self_signed(vec!["a.test".into()]).unwrap();
+        let authority = CertificateDer::from_pem_slice(made.as_bytes()).unwrap();
         let fleet = Arc::new(Alone);
         let server = seawall_net::tls::fleet::server(authority.clone(), fleet.clone());
         let client = seawall_net::tls::fleet::client(authority, fleet.clone());
