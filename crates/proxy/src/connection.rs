@@ -79,10 +79,8 @@ async fn location(
         return;
     };
     facts.tls = Some(accepted.facts);
-    let peer = Peer {
-        location: Some(who),
-        ..Peer::from(facts)
-    };
+    let mut peer = Peer::from(facts);
+    peer.location = Some(who);
     let stream = Stream::Tls(Box::new(accepted.stream));
     http1(thread, peer, stream, Buffer::default(), alarm).await;
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use seawall_guard::blame::{self, Phase, Runs};
-use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject, ZoneId};
+use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Subject, ZoneId};
 use seawall_model::{FieldId, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{ClientBody, ClientResponse};

@@ -132,17 +132,9 @@ async fn tell(thread: &Rc<Thread>, zone: &Arc<Zone>, asked: &Admitted<'_>) -> Op
     let lease = parents.pool.admit(picked.member, false)?;
     let common = forward::for_nobody(head, true, &thread.shared.node);
     let mut alarm = Alarm::new(zone.timeouts.header);
-    let last = Line(tier::OUTDATED_LINE);
+    let (none, last) = (Fields::default(), Line(tier::OUTDATED_LINE));
     let sent = send(
-        thread,
-        zone,
-        parent,
-        &lease,
-        asked,
-        &common,
-        last,
-        &Fields::default(),
-        &mut alarm,
+        thread, zone, parent, &lease, asked, &common, last, &none, &mut alarm,
     );
     let mut connection = sent.await.ok()?;
     let (_, mut response) = connection.split();

@@ -64,14 +64,14 @@ impl Given {
 type Next = Option<(Piece, Range<usize>, bool)>;
 
 /// Where a body comes from.
-enum From {
+enum Whence {
     Body(Body),
     Fill(Follower),
 }
 
 /// Where in a body its reader is.
 struct Reading {
-    from: From,
+    from: Whence,
     at: u64,
     end: Option<u64>,
 }
@@ -87,11 +87,11 @@ impl Reading {
             return Ok(None);
         }
         let found = match &mut self.from {
-            From::Body(body) => {
+            Whence::Body(body) => {
                 let found = body.at(self.at);
                 found.map(|(piece, at)| (Arc::clone(piece), at))
             }
-            From::Fill(follower) => {
+            Whence::Fill(follower) => {
                 let piece = loop {
                     let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
                     match next {
@@ -208,9 +208,9 @@ impl<'a> Exchange<'a, '_> {
         self.response.head(out).map_err(gone)?;
         let start = part.map_or(0, |part| part.start);
         let from = match (&coded, given) {
-            (Coded::Kept(packed), _) => From::Body(packed.clone()),
-            (_, Given::Entry(entry, _)) => From::Body(entry.body.clone()),
-            (_, Given::Fill(_, follower)) => From::Fill(follower),
+            (Coded::Kept(packed), _) => Whence::Body(packed.clone()),
+            (_, Given::Entry(entry, _)) => Whence::Body(entry.body.clone()),
+            (_, Given::Fill(_, follower)) => Whence::Fill(follower),
         };
         let reading = Reading {
             from,
