@@ -23,7 +23,7 @@ pub enum Contender {
     Seawall,
     Nginx,
     Haproxy,
-    /// A cache and nothing else, where it is installed.
+    /// A cache and nothing else.
     Varnish,
     Relay,
     /// quinn and h3 alone.
@@ -95,7 +95,7 @@ impl Yard {
         if row.has_peers() {
             all.extend([Contender::Nginx, Contender::Haproxy]);
         }
-        if row.kept().is_some() && host::find_tool("varnishd").is_some() {
+        if row.kept().is_some() {
             all.push(Contender::Varnish);
         }
         if self.seawall.is_some() {

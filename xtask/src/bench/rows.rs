@@ -87,6 +87,8 @@ pub enum Program {
     FanOut,
     /// All zones brought to an edge that has nothing.
     Resync,
+    /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
+    Ratios,
 }
 
 /// Where a program is that measures.
@@ -122,6 +124,7 @@ impl Program {
                 "seawall",
                 "distribution::measured::a_million_zones_come_within_a_minute",
             ),
+            Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
         }
     }
 }
@@ -473,6 +476,13 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::Resync),
         unit: "s",
         targets: &[Target::AtMost(60.0)],
+    },
+    Row {
+        name: "hit-ratio",
+        what: "hit ratio below W-TinyLFU with exact counts, at worst: Zipf 0.7 and 0.99, with scans, shifting; 1,000 and 10,000 entries",
+        work: Work::Program(Program::Ratios),
+        unit: "points",
+        targets: &[Target::AtMost(0.3)],
     },
     Row {
         name: "fuel-stages",

@@ -32,6 +32,7 @@ mod http_cache;
 mod imports;
 mod keeping;
 mod life;
+mod links;
 mod load;
 mod locations;
 mod many_zones;

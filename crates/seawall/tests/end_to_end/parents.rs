@@ -51,8 +51,14 @@ impl Site {
                             true => noise(),
                             false => format!("{nth} {}", "text ".repeat(100)),
                         };
+                        let life = match head[0].contains("/page") {
+                            true => {
+                                "no-cache\r\nLink: </style.css>; rel=preload; as=style, </x>; rel=next"
+                            }
+                            false => "max-age=3600",
+                        };
                         let answer = format!(
-                            "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Type: text/plain\r\n\
+                            "HTTP/1.1 200 OK\r\nCache-Control: {life}\r\nContent-Type: text/plain\r\n\
                              Content-Length: {}\r\n\r\n{body}",
                             body.len()
                         );
