@@ -136,8 +136,8 @@ impl Tiers {
         for (nth, edge) in [&tiers.lhr, &tiers.ams].into_iter().enumerate() {
             until("the way to the parent", || {
                 let path = format!("/way/{nth}/{}", tiers.site.heads.lock().unwrap().len());
-                let said = cache_status(&get(edge, &path));
-                (said.len() == 2).then_some(())
+                let answer = get(edge, &path);
+                (cache_status(&answer).len() == 2).then_some(())
             });
         }
         tiers
