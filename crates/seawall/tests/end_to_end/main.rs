@@ -27,6 +27,7 @@ mod files;
 mod fleet;
 mod guard;
 mod hand_over;
+mod history;
 mod http3;
 mod http_cache;
 mod imports;
@@ -44,6 +45,7 @@ mod own_certificates;
 mod parents;
 mod protocols;
 mod purges;
+mod rebuilt;
 mod reload;
 mod rollouts;
 // The PostgreSQL that the store's own tests start, and where they keep it.

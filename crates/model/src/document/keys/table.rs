@@ -42,7 +42,7 @@ pub static KEYS: &[Key] = &[
     key("edge.spare", Flag, Is("false"), "A second worker has compiled what is live, has asked itself, and serves at once when the first one dies. It takes as much memory as the first; every change of what is live is compiled twice, and origins are probed twice."),
     key("edge.trusted_proxies", List("networks"), Is("[]"), "Peers whose forwarding headers and PROXY protocol are believed."),
     key("edge.proxy_protocol", Words(LISTENERS), Is("[]"), "Listeners on which a connection from one of `trusted_proxies` begins with the PROXY protocol, version 1 or 2, and is closed if it does not. Connections of other peers never do."),
-    key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]"), "What addresses origins and other peers of ours may have; `loopback` is this machine, its unix sockets and its folders included. Never link-local or metadata addresses, never our own listeners and data folder."),
+    key("edge.outward", Words(OUTWARD), Is("[\"public\", \"private\", \"loopback\"]; at a location that has joined [\"public\", \"private\"]"), "What addresses origins and other peers of ours may have; `loopback` is this machine, its unix sockets and its folders included. Never link-local or metadata addresses, never our own listeners and data folder."),
     key("edge.parents", Table, Means("no parents"), "Locations that others ask for what they have not, before they ask an origin. A location becomes one by `seawall edge --parent ADDRESS`."),
     key("edge.parents.<name>", Table, Means("no parent"), "One of them, by the name of its location."),
     key("edge.parents.<name>.at", Text, Required, "Where its `--parent` port is reached, as `\"host:port\"`."),
