@@ -324,4 +324,9 @@ fn purges_reach_both_and_a_dead_parent_costs_nobody_an_answer() {
         assert_eq!(cache_status(&answer), ["seawall; fwd=uri-miss; stored"]);
         assert_eq!(tiers.site.asked(path).len(), 1);
     }
+    let state = curl(&[&format!("http://{}/state", lhr.admin())]);
+    let state: Value = serde_json::from_slice(&state.body).unwrap();
+    let parent = &state["parents"][0];
+    assert_eq!(parent["location"], "fra");
+    assert!(parent["left_out_for_ms"].is_u64(), "{parent}");
 }
