@@ -384,6 +384,7 @@ fn parents(snapshot: &Snapshot, now: u64) -> Vec<Value> {
             "in_flight": member.in_flight,
             "connections": member.connections,
             "left_out_for_ms": member.ejected_for_ms,
+            "left_out_in_a_row": member.ejections,
             "addresses": member.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
         })
     });
