@@ -49,7 +49,7 @@ impl Site {
                         }
                         let body = match head[0].contains("/noise") {
                             true => noise(),
-                            false => format!("{nth} {}", "text ".repeat(100)),
+                            false => format!("{nth} {}", "text ".repeat(100)).into_bytes(),
                         };
                         let life = match head[0].contains("/page") {
                             true => {
@@ -59,10 +59,11 @@ impl Site {
                         };
                         let answer = format!(
                             "HTTP/1.1 200 OK\r\nCache-Control: {life}\r\nContent-Type: text/plain\r\n\
-                             Content-Length: {}\r\n\r\n{body}",
+                             Content-Length: {}\r\n\r\n",
                             body.len()
                         );
-                        if stream.write_all(answer.as_bytes()).is_err() {
+                        let answer = [answer.as_bytes(), &body].concat();
+                        if stream.write_all(&answer).is_err() {
                             return;
                         }
                     }
@@ -80,15 +81,14 @@ impl Site {
     }
 }
 
-/// Text that does not become much shorter.
-fn noise() -> String {
+/// Bytes that do not become shorter.
+fn noise() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let letter = |_| {
+    let byte = |_| {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-        // Of 94 letters: six bits and a half of eight.
-        char::from(b'!' + (state >> 33) as u8 % 94)
+        (state >> 33) as u8
     };
-    (0..4_096).map(letter).collect()
+    (0..4_096).map(byte).collect()
 }
 
 /// A control, a parent `fra` and two locations that ask it.
