@@ -12,7 +12,7 @@ use crate::disk::{Disk, Purged, Reading, Settings, Told};
 use crate::fill::{Fill, Follower, Lead};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target};
-use crate::memory::{Entry, Found, Memory, Outside, Place, Size};
+use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
 
@@ -265,6 +265,28 @@ impl Cache {
         (entry, stored)
     }
 
+    /// Keeps a stored response's body in another coding too, or that this would be no smaller (none). What has no room for it is
+    /// served as it is stored.
+    pub fn pack(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        coding: usize,
+        packed: Option<Body>,
+    ) -> Result<(), Outside> {
+        self.memory.pack(key, entry, coding, packed)
+    }
+
+    /// What a page said that it needs, the last time somebody asked for it.
+    pub fn needs(&self, key: &Key) -> Option<Needs> {
+        self.memory.needs(key, &self.purges)
+    }
+
+    /// A page says what it needs. `begun` is from [`Cache::begun`], before it was asked for.
+    pub fn learn(&self, key: &Key, needs: Needs, begun: u64) {
+        self.memory.learn(key, needs, begun, &self.purges);
+    }
+
     /// A response with another head that is served this once, and not kept; the one that is stored goes.
     pub fn once(&self, key: &Arc<Key>, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
         self.forget(key, old);
@@ -382,7 +404,7 @@ impl Cache {
     }
 
     /// Takes bytes for a fill; false where all fills, or those of the zone, have as much as they may.
-    pub(crate) fn take(&self, zone: u64, bytes: usize) -> bool {
+    pub fn take(&self, zone: u64, bytes: usize) -> bool {
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let all = filling.all + bytes;
         let own = filling.zones.get(&zone).copied().unwrap_or(0) + bytes;
@@ -395,7 +417,7 @@ impl Cache {
     }
 
     /// Gives them back.
-    pub(crate) fn give_back(&self, zone: u64, bytes: usize) {
+    pub fn give_back(&self, zone: u64, bytes: usize) {
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         filling.all = filling.all.saturating_sub(bytes);
         if let Some(own) = filling.zones.get_mut(&zone) {

@@ -13,6 +13,7 @@ mod fields;
 pub mod fill;
 pub mod head;
 pub mod key;
+pub mod links;
 #[cfg(test)]
 mod made_up;
 pub mod memory;

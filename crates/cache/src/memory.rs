@@ -5,7 +5,9 @@
 //! whether a response may be used (`policy`), who fetches it (`fill`).
 
 mod entry;
+mod hints;
 mod lists;
+mod packed;
 mod shard;
 mod sketch;
 
@@ -16,6 +18,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use seawall_model::RequestHead;
 
 pub use entry::{Body, Entry, PIECE, Piece};
+use hints::Hints;
+pub use hints::Needs;
+pub use packed::{CODINGS, Made, Packed};
 use shard::{Bounds, Shard};
 pub use shard::{MOST_VARIANTS, Outside};
 
@@ -100,6 +105,7 @@ pub(crate) struct Part {
     forgotten: u64,
     /// By the lowest bits of their hash: keys whose responses were not to be stored, and until when nobody waits for them.
     hopeless: Box<[(u64, Time)]>,
+    hints: Hints,
 }
 
 /// The tier.
@@ -139,6 +145,7 @@ impl Memory {
                 recent: VecDeque::new(),
                 forgotten: 0,
                 hopeless: vec![(0, Time(0)); HOPELESS].into(),
+                hints: Hints::default(),
             })
         };
         Self {
@@ -326,6 +333,47 @@ impl Memory {
         self.insert(key, entry, purges)
     }
 
+    /// Keeps a stored response's body in another coding too; none: it would be no smaller.
+    ///
+    /// # Errors
+    /// [`Outside`] says why not: the response is not stored any more, or has no room for it.
+    pub fn pack(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        coding: usize,
+        packed: Option<Body>,
+    ) -> Result<(), Outside> {
+        let place = self.place(key);
+        let part = self.part(place.url);
+        let mut part = part.ok_or(Outside::TooLarge)?;
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let found = all.find(|(_, other)| Arc::ptr_eq(other, entry));
+        let number = found.map(|(number, _)| number);
+        drop(all);
+        let number = number.ok_or(Outside::Purged)?;
+        part.shard.pack(number, coding, packed)
+    }
+
+    /// What a page said that it needs, the last time.
+    pub fn needs(&self, key: &Key, purges: &Purges) -> Option<Needs> {
+        let place = self.place(key);
+        let mut part = self.part(place.url)?;
+        part.hints.get(place.key, &key.bytes, purges)
+    }
+
+    /// A page that was asked for after the purge `begun` says what it needs.
+    pub fn learn(&self, key: &Key, needs: Needs, begun: u64, purges: &Purges) {
+        let place = self.place(key);
+        let stamp = purges.stamp(key.zone, begun, &key.host, &key.target, std::iter::empty());
+        if let Some(mut part) = self.part(place.url)
+            && !part.was_purged(place.url, begun)
+        {
+            part.hints
+                .learn(place.key, &key.bytes, place.url, needs, stamp);
+        }
+    }
+
     /// Takes out one response.
     pub fn forget(&self, key: &Key, entry: &Arc<Entry>) {
         let place = self.place(key);
@@ -362,6 +410,7 @@ impl Memory {
         }
         part.recent.push_back((url, number));
         part.fills.remove(&url);
+        part.hints.forget(url);
         match soft {
             None => part.shard.remove_url(url),
             Some(now) => part

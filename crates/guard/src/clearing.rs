@@ -8,7 +8,7 @@ use seawall_model::{Fuel, ResponseHead, Spent};
 use crate::blame::Phase;
 use crate::cleared::Cleared;
 use crate::edits::Edits;
-use crate::runner::{Guard, Refused, Step, Subject};
+use crate::runner::{Guard, Refused, Scope, Step, Subject};
 use crate::stage::{ResponseStage, ResponseView};
 use crate::trail::Trail;
 use crate::verdict::{Answer, Reviewed};
@@ -26,6 +26,10 @@ impl Guard {
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<Cleared<'r>, Refused> {
+        if subject.scope == Scope::NONE {
+            // Another location of ours has the client: its stages judge it.
+            return Ok(Cleared::origin(head.status, &head.fields));
+        }
         if !self.steps().response.is_empty() {
             self.states.set_now(subject.now);
         }

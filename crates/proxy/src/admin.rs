@@ -349,6 +349,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "drained": admin.shared.told.drained.load(std::sync::atomic::Ordering::Relaxed),
         "switches": admin.shared.told.switches(),
         "version": &*snapshot.version,
+        "parents": parents(&snapshot, now),
         "zones": zones,
         "zones_total": snapshot.zones.len(),
         "next_page": if more { Value::from(page + 1) } else { Value::Null },
@@ -366,6 +367,28 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
             "problem": admin.log.problem(),
         },
     })
+}
+
+/// Other locations that are asked before an origin, by zones' shields or by the URL.
+fn parents(snapshot: &Snapshot, now: u64) -> Vec<Value> {
+    let members = snapshot
+        .edge
+        .parents
+        .all()
+        .flat_map(|asked| asked.pool.describe(now).members);
+    let told = members.map(|member| {
+        let (at, name) = member.id.split_once('#').unwrap_or((&member.id, ""));
+        json!({
+            "location": name,
+            "at": at,
+            "in_flight": member.in_flight,
+            "connections": member.connections,
+            "left_out_for_ms": member.ejected_for_ms,
+            "left_out_in_a_row": member.ejections,
+            "addresses": member.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
+        })
+    });
+    told.collect()
 }
 
 fn page_of(target: &[u8]) -> usize {

@@ -7,7 +7,10 @@
 mod background;
 mod digest;
 mod give;
+mod links;
 mod look;
+mod packed;
+mod parents;
 mod reading;
 pub mod rules;
 mod slices;
@@ -24,6 +27,7 @@ use seawall_model::document::{CacheMode, ZoneCache};
 use seawall_model::{FieldId, Fields};
 use seawall_telemetry::CacheTold;
 
+pub use links::Links;
 pub use way::Way;
 
 use crate::thread::unix_us;

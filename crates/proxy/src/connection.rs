@@ -8,6 +8,7 @@ pub mod http3;
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::forward::Peer;
 use crate::refusal;
 use crate::retire::LAST_REQUEST;
 use crate::thread::{Presence, Scratch, Thread};
+use crate::tier::Tier;
 
 /// What an HTTP/2 client with prior knowledge begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,6 +49,40 @@ pub fn serve(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, tls: bool) 
     if let Some(facts) = facts(&tcp) {
         begin(thread, presence, tcp, facts, tls);
     }
+}
+
+/// Serves another location of our fleet, in a task of its own.
+pub fn of_location(thread: Rc<Thread>, presence: Presence, tcp: TcpStream) {
+    if let (Some(facts), Some(tier)) = (facts(&tcp), thread.shared.tier.clone()) {
+        tokio::task::spawn_local(location(thread, presence, tcp, facts, tier));
+    }
+}
+
+async fn location(
+    thread: Rc<Thread>,
+    presence: Presence,
+    tcp: TcpStream,
+    mut facts: ConnFacts,
+    tier: Arc<Tier>,
+) {
+    register(&presence).await;
+    let mut alarm = Alarm::new(thread.snapshot.load().edge.handshake_timeout);
+    let choose = |_: tls::Asked<'_>| Some(tier.server.clone());
+    let accepted = match Box::pin(accept(tcp, &mut alarm, choose)).await {
+        Ok(accepted) => accepted,
+        Err(fault) => return thread.shard.tls_handshake(handshake_result(&fault), ""),
+    };
+    let version = accepted.facts.version;
+    thread.shard.tls_handshake("full", version);
+    let shown = accepted.stream.peer_certificate();
+    let Some(who) = shown.and_then(|shown| tier.fleet.who(&shown)) else {
+        return;
+    };
+    facts.tls = Some(accepted.facts);
+    let mut peer = Peer::from(facts);
+    peer.location = Some(who);
+    let stream = Stream::Tls(Box::new(accepted.stream));
+    http1(thread, peer, stream, Buffer::default(), alarm).await;
 }
 
 /// What its socket tells of a connection that was just accepted.

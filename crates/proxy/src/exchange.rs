@@ -5,6 +5,7 @@
 //! The way to the origin and back is in [`relay`](crate::relay).
 
 mod answers;
+mod checks;
 mod files;
 
 use std::cell::Cell;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use seawall_guard::blame::{self, Phase, Runs};
-use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Scope, Subject, ZoneId};
-use seawall_model::{FieldId, Method, RequestHead, without_port};
+use seawall_guard::{Admitted, InProgress, Inspection, Refusal, Subject, ZoneId};
+use seawall_model::{FieldId, RequestHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::downstream::{ClientBody, ClientResponse};
 use seawall_net::h1::{Framing, Upgrade};
@@ -24,6 +25,8 @@ use seawall_net::h3;
 use seawall_net::multiplex::StreamHandle;
 use seawall_telemetry::{Ray, Record, Source, ZoneSlot};
 use tokio::time::Instant;
+
+use checks::scope;
 
 use crate::caching::{Cached, Way};
 use crate::fault::Fault;
@@ -33,7 +36,7 @@ use crate::snapshot::{Place, Snapshot, Zone};
 use crate::standing::Standing;
 use crate::thread::{Parts, Scratch, Thread};
 use crate::trial::{Ended, Live};
-use crate::{endpoint, relay};
+use crate::{endpoint, relay, tier};
 
 /// What the codec says of a request beside its head.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +141,8 @@ pub struct Exchange<'a, 'c> {
     pub way: Option<Box<Way>>,
     /// It goes on though its client has left: others wait for what it fetches.
     pub keeps_on: &'a Cell<bool>,
+    /// It is asked of another location just now, and not of an origin.
+    pub at_parent: bool,
     /// What the blame page says of it whenever it is polled.
     phase: &'a Cell<u64>,
     /// The client's request is counted as in progress, where that is limited.
@@ -162,14 +167,14 @@ pub async fn run<'c>(
     let _carried = peer.load.exchange(thread);
     let held = thread.snapshot.load();
     let live: &Live = &held;
-    let mut client = forward::client(live, &peer.facts, &scratch.request.fields);
+    let mut client = forward::client(live, peer, &scratch.request.fields);
     let from = peer.facts.peer.ip();
     let chosen = live.choose(scratch.request.authority(), from, client.ip);
     let (snapshot, zone) = (chosen.snapshot, chosen.zone);
     if !std::ptr::eq(snapshot, &raw const *live.snapshot) {
-        client = forward::client(snapshot, &peer.facts, &scratch.request.fields);
+        client = forward::client(snapshot, peer, &scratch.request.fields);
     }
-    let ray = thread.next_ray();
+    let ray = exchange_ray(thread, peer, &scratch.request);
     forward::write_ray(ray, &snapshot.edge.ray_line, &mut scratch.parts.ray_line);
     let since = arrived.since;
     let phase = Cell::new(Phase::Between.alone());
@@ -194,11 +199,13 @@ pub async fn run<'c>(
             client.ip,
             client.https,
             zone.map_or(0, |zone| zone.content),
+            scope(peer),
         ),
         original: None,
         cached: Cached::default(),
         way: None,
         keeps_on: &keeps_on,
+        at_parent: false,
         phase: &phase,
         in_progress: None,
     };
@@ -288,7 +295,7 @@ pub async fn run<'c>(
             client: client.ip,
             https: client.https,
             now: since / 1_000,
-            scope: Scope::ALL,
+            scope: scope(peer),
         };
         Ended::of(
             &record,
@@ -298,6 +305,7 @@ pub async fn run<'c>(
     });
     if let Some(zone) = zone
         && zone.replay
+        && peer.location.is_none()
         && zone.sampled.is_due(since)
     {
         let client = (client.ip, client.https);
@@ -308,6 +316,12 @@ pub async fn run<'c>(
     });
     thread.record(&record, slot, id);
     ended + snapshot.edge.idle_timeout
+}
+
+/// The id of a request: that which it has where it comes from, so that it is one everywhere.
+fn exchange_ray(thread: &Thread, peer: &Peer, request: &RequestHead) -> Ray {
+    let given = peer.location.and_then(|_| tier::ray(request));
+    given.unwrap_or_else(|| thread.next_ray())
 }
 
 /// What the blame page says of an exchange: many take turns on a thread, so it is said anew whenever one is polled.
@@ -440,7 +454,7 @@ impl<'a> Exchange<'a, '_> {
                 return Box::pin(self.endpoint(known, zone, admitted.head(), parts)).await;
             }
         }
-        if zone.guard.has_body_stages() {
+        if zone.guard.has_body_stages() && !self.is_of_location() {
             let before = parts.trail.get_mut().fuel;
             let inspected = self.inspect(zone, &admitted, &subject, parts);
             share.burn(parts.trail.get_mut().fuel.saturating_sub(before));
@@ -460,7 +474,8 @@ impl<'a> Exchange<'a, '_> {
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
         {
-            let planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            let mut planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            self.mind_purges(&mut planned, admitted.head());
             share.burn(planned.fuel);
             return Box::pin(self.cached(zone, &planned, &admitted, parts)).await;
         }
@@ -499,7 +514,7 @@ impl<'a> Exchange<'a, '_> {
     /// What the stages are told of this request.
     pub fn subject(&self, zone: &Zone, place: endpoint::Place) -> Subject<'a> {
         let scope = match place {
-            endpoint::Place::Elsewhere => Scope::ALL,
+            endpoint::Place::Elsewhere => scope(self.peer),
             endpoint::Place::Known(known) => zone.guard.scope(known.stages),
             endpoint::Place::Unknown => zone.guard.scope(endpoint::FIRST),
         };
@@ -527,72 +542,9 @@ impl<'a> Exchange<'a, '_> {
             self.response.close_after();
             return Err(zone.guard.busy());
         };
-        let client = zone.guard.enter(self.client.ip, self.since / 1_000)?;
-        self.in_progress = client;
+        if !self.is_of_location() {
+            self.in_progress = zone.guard.enter(self.client.ip, self.since / 1_000)?;
+        }
         Ok(share)
-    }
-
-    /// Asks whether anybody wants to see the body.
-    fn inspect(
-        &mut self,
-        zone: &'a Arc<Zone>,
-        admitted: &Admitted<'_>,
-        subject: &Subject<'_>,
-        parts: &mut Parts,
-    ) -> Result<(), Box<Refusal>> {
-        let length = match self.arrived.framing {
-            // There is no body, or what comes instead is none.
-            _ if self.is_plain() || self.arrived.upgrade == Upgrade::WebSocket => Some(0),
-            Framing::Length(length) => Some(length),
-            _ => None,
-        };
-        let trail = parts.trail.get_mut();
-        self.inspection = zone.guard.inspect(admitted, length, subject, trail)?;
-        Ok(())
-    }
-
-    /// What is refused whatever the zone's origin is.
-    fn check(&self, zone: &Arc<Zone>, request: &RequestHead) -> Result<(), Fault> {
-        if let Some(tls) = &self.peer.facts.tls
-            && !tls.server_name.is_empty()
-            && !without_port(request.authority()).eq_ignore_ascii_case(tls.server_name.as_bytes())
-        {
-            let named = self.snapshot.zone(tls.server_name.as_bytes());
-            let same = named.is_some_and(|named| Arc::ptr_eq(named, zone));
-            if !same && (zone.strict_tls || named.is_some_and(|named| named.strict_tls)) {
-                return Err(Fault::MisdirectedTls);
-            }
-        } else if zone.strict_tls
-            && self
-                .peer
-                .facts
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.server_name.is_empty())
-        {
-            return Err(Fault::MisdirectedTls);
-        }
-        if zone.needs_tls && self.peer.facts.tls.is_none() && !zone.redirect_https {
-            return Err(Fault::NeedsTls);
-        }
-        match request.method {
-            // Extended CONNECT (RFC 8441) for anything but WebSocket too: HTTP/1.1 has no form for it but a real CONNECT.
-            Method::Connect if request.protocol() != b"websocket" => return Err(Fault::NoConnect),
-            Method::Trace => return Err(Fault::NoTrace),
-            _ => {}
-        }
-        // Only what is safe to do twice, and is here whole, is done before it is known that it comes for the first time.
-        let safe = matches!(request.method, Method::Get | Method::Head);
-        if self.arrived.early && !(safe && self.body.is_done()) {
-            return Err(Fault::TooEarly);
-        }
-        if forward::came_round(request, &self.thread.shared.node) {
-            return Err(Fault::Loop);
-        }
-        let websocket = self.arrived.upgrade == Upgrade::WebSocket;
-        if websocket && !zone.websocket {
-            return Err(Fault::NoWebSocket);
-        }
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use seawall_model::{ConnFacts, FieldId, Fields, HttpVersion, RequestHead};
 use seawall_net::h1::connection_named;
 use seawall_net::outgoing::{Prepared, REQUEST_SKIP};
+use seawall_net::tls::fleet::Who;
 use seawall_telemetry::Ray;
 
 use crate::retire::Load;
@@ -42,14 +43,16 @@ pub struct Client {
     pub https: bool,
 }
 
-/// Derives the client from the peer and, behind trusted proxies, from what they say: the rightmost address of
-/// `X-Forwarded-For` that is no trusted proxy.
-pub fn client(snapshot: &Snapshot, peer: &ConnFacts, fields: &Fields) -> Client {
+/// Derives the client from the peer and, behind trusted proxies and other locations of ours, from what they say: the rightmost
+/// address of `X-Forwarded-For` that is no trusted proxy.
+pub fn client(snapshot: &Snapshot, peer: &Peer, fields: &Fields) -> Client {
+    let is_location = peer.location.is_some();
+    let peer = &peer.facts;
     let ip = peer.peer.ip().to_canonical();
     let https = peer.tls.is_some();
     let trusted_proxies = &snapshot.edge.trusted_proxies;
     let is_trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
-    if trusted_proxies.is_empty() || !is_trusted(ip) {
+    if !is_location && (trusted_proxies.is_empty() || !is_trusted(ip)) {
         return Client {
             ip,
             trusted: false,
@@ -107,6 +110,8 @@ pub struct Peer {
     share: RefCell<Option<ConnectionShare>>,
     /// What it carries just now.
     pub load: Load,
+    /// The location of our fleet that it is, which has the client.
+    pub location: Option<Who>,
 }
 
 /// What the common fields depend on, beside the connection.
@@ -123,6 +128,7 @@ impl From<ConnFacts> for Peer {
             last: RefCell::default(),
             share: RefCell::default(),
             load: Load::default(),
+            location: None,
         }
     }
 }

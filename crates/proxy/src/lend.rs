@@ -38,6 +38,9 @@ const DNS_LOOK: Duration = Duration::from_millis(5);
 /// Between two looks of a request that waits for a connection.
 const PLACE_LOOK: Duration = Duration::from_millis(5);
 
+/// How long connecting to a parent may take: there is an origin beside it.
+const PARENT: Duration = Duration::from_secs(1);
+
 /// Which HTTP an exchange needs of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -257,9 +260,17 @@ pub async fn lend_new(
     whom: Announced,
     alarm: &mut Alarm,
 ) -> Result<Lent, Fault> {
-    let due = Instant::now() + zone.timeouts.connect;
+    let patience = match origin.is_parent {
+        true => zone.timeouts.connect.min(PARENT),
+        false => zone.timeouts.connect,
+    };
+    let due = Instant::now() + patience;
     let need = needed(need, origin);
-    let made = match place(thread, zone, member, need, due).await {
+    let room = match origin.is_parent {
+        true => Ok(Room::New(Counted::connection(member))),
+        false => place(thread, zone, member, need, due).await,
+    };
+    let made = match room {
         Ok(Room::New(place)) => {
             connect(
                 thread, snapshot, zone, origin, member, need, whom, place, due, alarm,

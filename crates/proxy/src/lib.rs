@@ -40,6 +40,7 @@ mod standing;
 pub mod state;
 pub mod table;
 pub mod thread;
+pub mod tier;
 pub mod told;
 pub mod trial;
 mod tunnel;

@@ -25,7 +25,7 @@ use crate::fault::Fault;
 use crate::lend::announce;
 use crate::origin::{Member, Refresh};
 use crate::outgoing::{self, Said};
-use crate::snapshot::{Place, Probe, Snapshot, Zone};
+use crate::snapshot::{Edge, Place, Probe, Snapshot, Zone};
 use crate::thread::Shared;
 
 /// How often it is looked whether the snapshot was swapped.
@@ -37,6 +37,7 @@ const RESOLVING: Duration = Duration::from_secs(10);
 pub async fn run(shared: Arc<Shared>, seed: u64) {
     let mut random = seed;
     let mut tasks: Vec<(Arc<Zone>, JoinSet<()>)> = Vec::new();
+    let mut parents: Option<(Arc<Edge>, JoinSet<()>)> = None;
     loop {
         let snapshot = shared.slot.load();
         let on_trial = snapshot.trials.iter().flat_map(|trials| trials.zones());
@@ -53,10 +54,36 @@ pub async fn run(shared: Arc<Shared>, seed: u64) {
                 tasks.push((zone.clone(), watch(&shared, zone, &mut random)));
             }
         }
+        if !parents
+            .as_ref()
+            .is_some_and(|(of, _)| Arc::ptr_eq(of, &snapshot.edge))
+        {
+            let tasks = watch_parents(&shared, &snapshot.edge, &mut random);
+            parents = Some((snapshot.edge.clone(), tasks));
+        }
         while Arc::ptr_eq(&snapshot, &shared.slot.load()) {
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// Resolves those that are asked before an origin.
+fn watch_parents(shared: &Arc<Shared>, edge: &Edge, random: &mut u64) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for asked in edge.parents.all() {
+        for (member, parent) in asked.pool.members().zip(&asked.parents) {
+            *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            if let Place::Server { host, port, .. } = &parent.at
+                && parent.address().is_none()
+            {
+                let refresh = Refresh::new(host, *port);
+                let (shared, member) = (shared.clone(), member.clone());
+                let host = host.clone();
+                tasks.spawn_local(resolve(shared, member, refresh, host, *port, *random));
+            }
+        }
+    }
+    tasks
 }
 
 /// The tasks of one zone.

@@ -6,6 +6,9 @@
 mod compressed;
 mod download;
 mod filling;
+mod miss;
+mod ours;
+mod parents;
 mod pick;
 mod upload;
 
@@ -21,11 +24,14 @@ use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::outgoing::{BodyOut, Line, Prepared, RequestOut};
 use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{
-    Http1Connection, OriginConnection, OriginFault, OriginRequest, OriginResponse, open_stream,
+    Http1Connection, OriginConnection, OriginRequest, OriginResponse, open_stream,
 };
 use tokio::time::Instant;
 
 use download::{Download, Left};
+pub use miss::Failed;
+use miss::Miss;
+use parents::by_parents;
 use pick::{Picking, Place};
 use upload::{Look, Upload, upload};
 
@@ -40,54 +46,6 @@ use crate::snapshot::{Origin, Zone};
 use crate::thread::Parts;
 use crate::tunnel;
 
-/// An exchange with an origin that failed before the client saw anything.
-pub struct Failed {
-    /// Why.
-    pub fault: Fault,
-    /// Body bytes taken from the client.
-    pub bytes_in: u64,
-}
-
-/// One attempt that failed before the client saw anything.
-struct Miss {
-    fault: Fault,
-    /// A byte of the request may have reached the origin.
-    sent: bool,
-    /// Body bytes taken from the client.
-    spent: u64,
-    /// The connection had served before and said nothing: most likely it was closed while it was idle.
-    stale: bool,
-}
-
-impl Miss {
-    fn before_sending(fault: Fault) -> Self {
-        Self {
-            fault,
-            sent: false,
-            spent: 0,
-            stale: false,
-        }
-    }
-
-    fn while_sending(fault: OriginFault, used: bool) -> Self {
-        Self {
-            stale: used,
-            sent: true,
-            ..Self::before_sending(fault.into())
-        }
-    }
-
-    fn after_sending(fault: Fault, used: bool, spent: u64) -> Self {
-        let refused = fault == Fault::Unprocessed;
-        Self {
-            stale: refused || (used && fault == Fault::ClosedEarly),
-            fault,
-            sent: !refused,
-            spent,
-        }
-    }
-}
-
 /// Relays the exchange to one of the zone's origins.
 ///
 /// # Errors
@@ -99,6 +57,11 @@ pub async fn relay(
     parts: &mut Parts,
 ) -> Result<(), Failed> {
     let common = prepare(exchange, admitted, parts);
+    if exchange.may_ask_parents(zone)
+        && let Some(done) = Box::pin(by_parents(exchange, zone, &common, admitted, parts)).await
+    {
+        return done;
+    }
     let thread = exchange.thread;
     let mut now = exchange.since / 1_000;
     zone.pool().budget().count_request(now);
@@ -441,7 +404,10 @@ fn request_out<'a>(
         skip: forward::SKIP,
         common,
         extra: &parts.to_origin,
-        last: Line(&parts.ray_line),
+        last: Line(match exchange.at_parent {
+            true => &parts.parent_lines,
+            false => &parts.ray_line,
+        }),
         body: match exchange.arrived.framing {
             _ if websocket => BodyOut::None,
             Framing::Length(length) => BodyOut::Length(length),

@@ -25,6 +25,7 @@ use seawall_rules::{Patterns, ZonePatterns};
 use seawall_telemetry::ZoneSlot;
 use seawall_telemetry::record::place;
 
+use crate::caching::Links;
 use crate::caching::rules::CacheRules;
 use crate::certificates::Certificates;
 use crate::compress::Compress;
@@ -33,6 +34,7 @@ use crate::origin::{Members, Pool, Settings};
 use crate::recent::Sampled;
 use crate::sessions::{self, Sessions};
 use crate::table::ZoneTable;
+use crate::tier::Parents;
 
 /// A configuration as it serves. Copying one shares all with it.
 #[derive(Clone, Debug)]
@@ -126,6 +128,8 @@ pub struct Edge {
     pub kill: Box<[String]>,
     /// The HTTPS port that clients see, for redirects; none is 443.
     pub public_https: u16,
+    /// Those that are asked before an origin.
+    pub parents: Parents,
     /// Degradations that make `/readyz` say no.
     pub unready_when: Box<[String]>,
 }
@@ -246,6 +250,10 @@ pub struct Manner {
     pub response_edits: Edits,
     /// What the cache makes of a request; none: nothing.
     pub cache: Option<seawall_cache::policy::Plan>,
+    /// The one location that asks its origins, where others ask that one.
+    pub shield: Option<Box<str>>,
+    /// What is done with what pages say that they need.
+    pub links: Links,
     /// What is compressed; none: nothing.
     pub compress: Option<Compress>,
     /// Some of its requests are kept in memory for a while, to judge changes by.
@@ -375,6 +383,8 @@ pub struct Origin {
     pub protocol: OriginProtocol,
     /// Its share relative to the others.
     pub weight: u16,
+    /// It is another location of ours, whose bounds are not the zone's.
+    pub is_parent: bool,
     /// What it is, as one text: its URL and all that decides how its connections are made.
     pub id: Box<str>,
 }

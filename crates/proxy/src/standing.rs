@@ -25,18 +25,21 @@ pub struct Standing<'a> {
     judged: Cell<u64>,
     /// What the zone was made of.
     content: u64,
+    scope: Scope,
 }
 
 impl<'a> Standing<'a> {
     /// Admitted just now.
     ///
-    /// `content` tells what the zone was made of: as long as that is the same, there is nothing to judge anew.
+    /// `content` tells what the zone was made of: as long as that is the same, there is nothing to judge anew. `scope`: by these
+    /// stages.
     pub fn new(
         thread: &'a Thread,
         conn: &'a ConnFacts,
         client: IpAddr,
         https: bool,
         content: u64,
+        scope: Scope,
     ) -> Self {
         Self {
             thread,
@@ -45,6 +48,7 @@ impl<'a> Standing<'a> {
             https,
             judged: Cell::new(thread.snapshot.generation()),
             content,
+            scope,
         }
     }
 
@@ -73,7 +77,7 @@ impl<'a> Standing<'a> {
             client: self.client,
             https: self.https,
             now: self.thread.shared.now(),
-            scope: Scope::ALL,
+            scope: self.scope,
         };
         // By a configuration that did not let it in: what comes of it is that one's doing.
         let _meanwhile = blame::meanwhile(&Runs {

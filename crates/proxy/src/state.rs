@@ -22,6 +22,7 @@ use crate::origin::Members;
 use crate::recent::Recent;
 use crate::snapshot::Zone;
 use crate::thread::unix_us;
+use crate::tier::Tier;
 use crate::trial::Live;
 use crate::zone_ids::ZoneIds;
 
@@ -47,6 +48,8 @@ pub struct State {
     pub disk: Arc<OnDisk>,
     /// Requests that were served of late.
     pub recent: Arc<Recent>,
+    /// What makes this location one of a fleet; nothing, where it is none. Said before anything is compiled.
+    pub tier: OnceLock<Arc<Tier>>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
     has_joined: OnceLock<()>,
@@ -78,6 +81,7 @@ impl State {
             tickets: Arc::default(),
             disk: Arc::default(),
             recent: Arc::default(),
+            tier: OnceLock::new(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
             has_joined: OnceLock::new(),

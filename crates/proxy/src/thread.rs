@@ -27,6 +27,7 @@ use crate::recent::Recent;
 use crate::retire::Retirement;
 use crate::shares::{Bounds, FUEL_PER_SECOND, Shares};
 use crate::slot::{Reader, Slot};
+use crate::tier::Tier;
 use crate::told::Told;
 
 /// How many sets of heads a thread keeps for the next requests.
@@ -73,6 +74,8 @@ pub struct Shared {
     pub recent: Arc<Recent>,
     /// What went wrong by our doing.
     pub mishaps: Mishaps,
+    /// What makes this location one of a fleet, where it is one.
+    pub tier: Option<Arc<Tier>>,
     /// This installation's name in `CDN-Loop` (RFC 8586).
     pub node: Box<str>,
     /// Connections by client address, kept only where `connections_per_client` is set: a lock per connection, none per request.
@@ -180,6 +183,8 @@ pub struct Parts {
     pub cache: Vec<u8>,
     /// `Seawall-Ray` as a line.
     pub ray_line: Vec<u8>,
+    /// The same, and what else a parent is told.
+    pub parent_lines: Vec<u8>,
     /// What the stages said. An upload and the response beside it both add to it.
     pub trail: RefCell<Trail>,
     /// The Record's `verdict`.

@@ -34,10 +34,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Listener {
     /// The socket, bound and listening, non-blocking.
     pub socket: std::net::TcpListener,
-    /// TLS is spoken on it.
-    pub tls: bool,
-    /// It is ours alone, to ask ourselves: accepted on at once.
-    pub own: bool,
+    /// Who comes to it.
+    pub kind: Kind,
+}
+
+/// Who comes to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Clients, in cleartext.
+    Http,
+    /// Clients, over TLS.
+    Https,
+    /// Other locations of our fleet, over TLS.
+    Locations,
+    /// We alone, to ask ourselves: accepted on at once.
+    Own,
 }
 
 /// Binds one address for `threads` threads. With port 0 the first socket picks it and the others join.
@@ -112,8 +123,7 @@ pub fn run(
             accepting.push(tokio::task::spawn_local(accept_in_time(
                 thread.clone(),
                 socket,
-                listener.tls,
-                listener.own,
+                listener.kind,
             )));
         }
         tokio::task::spawn_local(connection::http3::listen(thread.clone(), datagrams));
@@ -164,14 +174,16 @@ fn tidy(thread: &Rc<Thread>, ticks: &mut u32) {
 }
 
 /// Accepts clients once the gate is open; on a listener of our own at once.
-async fn accept_in_time(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
-    if !own {
+async fn accept_in_time(thread: Rc<Thread>, listener: TcpListener, kind: Kind) {
+    if kind != Kind::Own {
         thread.shared.accepts().await;
     }
-    accept(thread, listener, tls, own).await;
+    accept(thread, listener, kind).await;
 }
 
-async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool) {
+async fn accept(thread: Rc<Thread>, listener: TcpListener, kind: Kind) {
+    let tls = kind == Kind::Https;
+    let is_clients = matches!(kind, Kind::Http | Kind::Https);
     // Kept so that, when descriptors run out, there is one to accept and close with: a client that is told at once is better
     // off than one that hangs in the backlog.
     let mut spare = spare_descriptor();
@@ -183,10 +195,11 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool)
                     snapshot.edge.connections,
                     snapshot.edge.connections_per_client,
                 );
-                let announces = !own && announced::begins(&snapshot, tls, from.ip());
+                let announces = is_clients && announced::begins(&snapshot, tls, from.ip());
                 drop(snapshot);
                 // Whose it is, where somebody else is to say that, is counted then.
-                let counted = (each > 0 && !announces).then(|| from.ip());
+                let counts = each > 0 && !announces && kind != Kind::Locations;
+                let counted = counts.then(|| from.ip());
                 if counted.is_some_and(|ip| !thread.shared.enter(ip, each)) {
                     thread.shard.connection_refused("client_limit");
                     continue;
@@ -196,6 +209,8 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, tls: bool, own: bool)
                 };
                 if announces {
                     announced::serve(thread.clone(), presence, tcp, tls);
+                } else if kind == Kind::Locations {
+                    connection::of_location(thread.clone(), presence, tcp);
                 } else {
                     connection::serve(thread.clone(), presence, tcp, tls);
                 }

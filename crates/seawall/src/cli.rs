@@ -286,6 +286,9 @@ pub struct Up {
     /// Where an edge hands on what control has published, to other edges near it [default: none]
     #[arg(long, env = "SEAWALL_RELAY", value_name = "ADDRESS")]
     pub relay: Option<Listen>,
+    /// Where an edge that has joined is asked by other locations before they ask an origin, see `[edge.parents]` [default: none]
+    #[arg(long, env = "SEAWALL_PARENT", value_name = "ADDRESS")]
+    pub parent: Option<Listen>,
     /// Where control listens for edges in other locations, which join with a token [default: none]
     #[arg(long, env = "SEAWALL_EDGES", value_name = "ADDRESS")]
     pub edges: Option<Listen>,
@@ -336,6 +339,7 @@ impl Up {
         put("admin", shown(&self.admin));
         put("status-page", shown(&self.status_page));
         put("relay", shown(&self.relay));
+        put("parent", shown(&self.parent));
         put("edges", shown(&self.edges));
         put("bucket", self.bucket.clone());
         put("location", self.location.clone());

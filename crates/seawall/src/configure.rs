@@ -33,7 +33,7 @@ use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 use crate::unkept::Unkept;
-use crate::worker::Finished;
+use crate::worker::{Finished, Members};
 
 /// A self-signed certificate names fewer hosts than these, or none.
 const MOST_NAMES: usize = 100;
@@ -121,6 +121,8 @@ pub struct Configuration {
     pub kept: Arc<Kept>,
     /// What is served comes by orders; a reload reads files anew, and no document.
     pub managed: bool,
+    /// The fleet that this location has joined.
+    pub fleet: Option<Arc<Members>>,
     /// Where it is told what is compiled.
     pub page: &'static SharedPage,
 }

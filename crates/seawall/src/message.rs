@@ -188,6 +188,8 @@ pub enum Role {
     Http,
     /// HTTP over TLS.
     Https,
+    /// HTTP over TLS for other locations of the fleet.
+    Parent,
     /// The admin port.
     Admin,
 }

@@ -14,6 +14,7 @@ use seawall_model::Purged;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::HERE;
+use crate::distribution::serve::Barred;
 
 /// The file, in the data folder.
 pub const STANDING: &str = "standing.json";
@@ -42,6 +43,8 @@ pub struct Standing {
     pub away: bool,
     /// Somebody on this machine does.
     pub drained_here: bool,
+    /// The keys of locations that have left the fleet, whose certificates are good still; none: nobody knows yet which.
+    pub barred: Option<Barred>,
     /// When what this edge acts on was made, in milliseconds since 1970; 0: nobody tells it anything.
     pub signed_at: u64,
 }

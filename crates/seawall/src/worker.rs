@@ -6,6 +6,7 @@
 
 mod answer;
 mod changes;
+mod fleet;
 mod geo;
 mod inherit;
 mod orders;
@@ -41,6 +42,7 @@ use crate::start;
 use crate::unkept::Unkept;
 use crate::wire::Wire;
 pub use changes::Finished;
+pub use fleet::Members;
 use serve::Worker;
 
 /// Serves until it is told to end.
@@ -117,9 +119,10 @@ async fn prepare(
         up: Arc::new(up.clone()),
         data: data.clone(),
         state: state.clone(),
-        quarantine: Arc::new(Quarantine::new(&begin, data)),
+        quarantine: Arc::new(Quarantine::new(&begin, data.clone())),
         kept: Arc::<Kept>::default(),
         managed: begin.managed,
+        fleet: fleet::set_up(&data, &state)?,
         page,
     };
     configuration.resume();

@@ -23,6 +23,8 @@ pub enum Contender {
     Seawall,
     Nginx,
     Haproxy,
+    /// A cache and nothing else.
+    Varnish,
     Relay,
     /// quinn and h3 alone.
     Quinn,
@@ -34,6 +36,7 @@ impl fmt::Display for Contender {
             Self::Seawall => "seawall",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Varnish => "varnish",
             Self::Relay => "relay",
             Self::Quinn => "quinn",
         })
@@ -52,7 +55,13 @@ pub struct Yard {
 impl Yard {
     pub fn open(cpus: Cpus, seawall: Option<PathBuf>, keep: bool) -> Result<Self> {
         let folder = Folder::create(keep)?;
-        for file in [File::OneKib, File::OneMib] {
+        fs::create_dir_all(folder.path.join("www/kept"))?;
+        for file in [
+            File::OneKib,
+            File::OneMib,
+            File::KeptOneKib,
+            File::KeptHundredKib,
+        ] {
             let path = folder
                 .path
                 .join("www")
@@ -85,6 +94,9 @@ impl Yard {
         let mut all = Vec::new();
         if row.has_peers() {
             all.extend([Contender::Nginx, Contender::Haproxy]);
+        }
+        if row.kept().is_some() {
+            all.push(Contender::Varnish);
         }
         if self.seawall.is_some() {
             all.insert(0, Contender::Seawall);
@@ -175,6 +187,16 @@ impl Yard {
                 ]);
                 command
             }
+            Contender::Varnish => {
+                let mut command =
+                    Command::new(host::find_tool("varnishd").context("varnishd is missing")?);
+                command.args(["-F", "-n"]).arg(dir.join("varnish"));
+                command.args(["-a", &format!("127.0.0.1:{http}"), "-s", "malloc,256m"]);
+                command.args(["-b", &format!("127.0.0.1:{}", self.origin_port)]);
+                // Two pools are for machines with more cores.
+                command.args(["-p", "thread_pools=1"]);
+                command
+            }
             Contender::Relay => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command
@@ -215,6 +237,10 @@ impl Yard {
         if who == Contender::Seawall {
             running.learn_processes(&data.join("up.json"), patience)?;
         }
+        if who == Contender::Varnish {
+            // Its cache is in a process of its own.
+            running.pids.extend(children(own)?);
+        }
         running.check().with_context(|| {
             format!(
                 "{who} does not serve as it should:\n{}",
@@ -243,7 +269,10 @@ impl Yard {
         let log = match who {
             Contender::Nginx => NGINX_LOG,
             Contender::Haproxy => HAPROXY_LOG,
-            Contender::Seawall | Contender::Relay | Contender::Quinn => return Ok(()),
+            // Varnish logs into memory that others share, which no field is read of here.
+            Contender::Seawall | Contender::Varnish | Contender::Relay | Contender::Quinn => {
+                return Ok(());
+            }
         };
         let text = fs::read(self.folder.path.join(log))?;
         let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -309,24 +338,10 @@ impl Running {
 
     /// One request whose answer is looked at, so that nobody wins by answering something else.
     fn check(&self) -> Result<()> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        write!(
-            stream,
-            "GET /1k HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let text = String::from_utf8_lossy(&answer);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            bail!("no response head in {text:?}");
-        };
-        let head = head.to_ascii_lowercase();
-        if !head.starts_with("http/1.1 200") || body.len() != File::OneKib.bytes() {
-            bail!("not a 200 with 1 KiB: {head}");
-        }
+        let head = self.ask(File::OneKib)?;
         let edits: &[&str] = match self.who {
             Contender::Relay | Contender::Quinn => &[],
+            Contender::Varnish => &["\r\nvia:"],
             Contender::Seawall => &["\r\nseawall-ray:"],
             Contender::Nginx | Contender::Haproxy => &["\r\nx-request-id:", "\r\nvia:"],
         };
@@ -335,6 +350,55 @@ impl Running {
             None => Ok(()),
         }
     }
+
+    /// Whether it answers by itself by now what caches may keep.
+    pub fn check_kept(&self, file: File) -> Result<()> {
+        let head = self.ask(file)?;
+        let is_hit = match self.who {
+            Contender::Seawall => head.contains("\r\ncache-status: seawall; hit"),
+            Contender::Nginx | Contender::Haproxy => head.contains("\r\nx-cache: hit"),
+            // The request's number, and that of the one that fetched it.
+            Contender::Varnish => head
+                .lines()
+                .any(|line| line.starts_with("x-varnish: ") && line.split(' ').count() == 3),
+            Contender::Relay | Contender::Quinn => false,
+        };
+        match is_hit {
+            true => Ok(()),
+            false => bail!("{} does not have {}: {head}", self.who, file.path()),
+        }
+    }
+
+    /// The head of an answer, in lower case, where it is one with the file.
+    fn ask(&self, file: File) -> Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let path = file.path();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            bail!("no response head in {text:?}");
+        };
+        let head = head.to_ascii_lowercase();
+        if !head.starts_with("http/1.1 200") || body.len() != file.bytes() {
+            bail!("not a 200 with {} bytes: {head}", file.bytes());
+        }
+        Ok(head)
+    }
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    Ok(listed
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect())
 }
 
 /// The worker, and all processes, from what `up.json` says; `own` is the child that we started.

@@ -73,6 +73,7 @@ pub fn require_tools() -> Result<()> {
     const TOOLS: &[(&str, &str)] = &[
         ("nginx", "nginx-light"),
         ("haproxy", "haproxy"),
+        ("varnishd", "varnish"),
         ("wrk", "wrk"),
         ("h2load", "nghttp2-client"),
         ("valgrind", "valgrind"),

@@ -220,6 +220,9 @@ impl Lane {
         };
         let warm = lane.run(yard, row, 1)?;
         yard.check_log(who, warm.completed)?;
+        if let Some(file) = row.kept() {
+            lane.running.check_kept(file)?;
+        }
         Ok(lane)
     }
 

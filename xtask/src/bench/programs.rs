@@ -142,6 +142,7 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::ZonesLookup => zones(printed, "lookup of one host"),
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
         Program::FanOut => measured(printed, "p99"),
+        Program::Ratios => measured(printed, "at worst"),
         Program::Resync => measured(printed, "1000000 zones from nothing"),
     }
     .with_context(|| format!("{program:?} printed:\n{printed}"))

@@ -125,7 +125,10 @@ fn reached(target: &Target, result: &RowResult) -> Option<(f64, bool)> {
     let (value, limit) = match *target {
         Target::AtMost(limit) => (median(&ours.values), limit),
         // Against the cheaper of several the ratio is the largest.
-        Target::OfCheaper(limit) | Target::OfRelay(limit) | Target::OfQuinn(limit) => {
+        Target::OfCheaper(limit)
+        | Target::Of(_, limit)
+        | Target::OfRelay(limit)
+        | Target::OfQuinn(limit) => {
             let peers = result
                 .figures
                 .iter()
@@ -142,6 +145,7 @@ fn reached(target: &Target, result: &RowResult) -> Option<(f64, bool)> {
 fn describe(target: &Target, unit: &str) -> String {
     match target {
         Target::OfCheaper(limit) => format!("<= {limit:.2} of the cheaper of nginx and haproxy"),
+        Target::Of(peer, limit) => format!("<= {limit:.2} of {peer}"),
         Target::OfRelay(limit) => format!("<= {limit:.2} of the relay"),
         Target::OfQuinn(limit) => format!("<= {limit:.2} of bare quinn"),
         Target::AtMost(limit) => format!("<= {limit} {unit}"),

@@ -87,6 +87,8 @@ pub enum Program {
     FanOut,
     /// All zones brought to an edge that has nothing.
     Resync,
+    /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
+    Ratios,
 }
 
 /// Where a program is that measures.
@@ -122,6 +124,7 @@ impl Program {
                 "seawall",
                 "distribution::measured::a_million_zones_come_within_a_minute",
             ),
+            Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
         }
     }
 }
@@ -131,6 +134,10 @@ impl Program {
 pub enum File {
     OneKib,
     OneMib,
+    /// With a lifetime: from the second request on it is a hit.
+    KeptOneKib,
+    /// The same.
+    KeptHundredKib,
 }
 
 impl File {
@@ -138,14 +145,22 @@ impl File {
         match self {
             Self::OneKib => "/1k",
             Self::OneMib => "/1m",
+            Self::KeptOneKib => "/kept/1k",
+            Self::KeptHundredKib => "/kept/100k",
         }
     }
 
     pub fn bytes(self) -> usize {
         match self {
-            Self::OneKib => 1 << 10,
+            Self::OneKib | Self::KeptOneKib => 1 << 10,
+            Self::KeptHundredKib => 100 << 10,
             Self::OneMib => 1 << 20,
         }
+    }
+
+    /// Whether caches may keep it.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Self::KeptOneKib | Self::KeptHundredKib)
     }
 }
 
@@ -160,6 +175,8 @@ pub enum Protocol {
 pub enum Target {
     /// At most this share of the cheaper of nginx and HAProxy, hence of each.
     OfCheaper(f64),
+    /// At most this share of one peer.
+    Of(Contender, f64),
     /// At most this share of the bare relay.
     OfRelay(f64),
     /// At most this share of the bare relay of HTTP/3.
@@ -171,7 +188,15 @@ pub enum Target {
 impl Row {
     /// The relay has no TLS and no memory worth comparing: it bounds the plain rows alone.
     pub fn with_relay(&self) -> bool {
-        matches!(self.work, Work::PlainRequests { .. })
+        matches!(self.work, Work::PlainRequests { file, .. } if !file.is_kept())
+    }
+
+    /// What every cache answers by itself; the relay has none, and Varnish is nothing else.
+    pub fn kept(&self) -> Option<File> {
+        match self.work {
+            Work::PlainRequests { file, .. } if file.is_kept() => Some(file),
+            _ => None,
+        }
     }
 
     /// What only we have, or only our own programs tell, has no peers; nor has HTTP/3, which theirs do not speak.
@@ -223,6 +248,10 @@ impl Target {
     pub fn against(&self) -> &'static [Contender] {
         match self {
             Self::OfCheaper(_) => &[Contender::Nginx, Contender::Haproxy],
+            Self::Of(Contender::Nginx, _) => &[Contender::Nginx],
+            Self::Of(Contender::Haproxy, _) => &[Contender::Haproxy],
+            Self::Of(Contender::Varnish, _) => &[Contender::Varnish],
+            Self::Of(..) => &[],
             Self::OfRelay(_) => &[Contender::Relay],
             Self::OfQuinn(_) => &[Contender::Quinn],
             Self::AtMost(_) => &[],
@@ -261,6 +290,30 @@ pub const ROWS: &[Row] = &[
         },
         unit: "CPU ms/GiB",
         targets: &[Target::OfCheaper(0.80)],
+    },
+    Row {
+        name: "hit-1k",
+        what: "GET 1 KiB that the cache has, HTTP/1.1 keep-alive, 64 connections",
+        work: Work::PlainRequests {
+            file: File::KeptOneKib,
+            connections: 64,
+        },
+        unit: "CPU us/request",
+        targets: &[
+            Target::Of(Contender::Nginx, 0.70),
+            Target::Of(Contender::Haproxy, 0.90),
+            Target::Of(Contender::Varnish, 0.40),
+        ],
+    },
+    Row {
+        name: "hit-100k",
+        what: "GET 100 KiB that the cache has, HTTP/1.1 keep-alive, 16 connections; nginx with sendfile",
+        work: Work::PlainRequests {
+            file: File::KeptHundredKib,
+            connections: 16,
+        },
+        unit: "CPU us/request",
+        targets: &[Target::Of(Contender::Nginx, 1.0)],
     },
     Row {
         name: "h2tls-1m",
@@ -423,6 +476,13 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::Resync),
         unit: "s",
         targets: &[Target::AtMost(60.0)],
+    },
+    Row {
+        name: "hit-ratio",
+        what: "hit ratio below W-TinyLFU with exact counts, at worst: Zipf 0.7 and 0.99, with scans, shifting; 1,000 and 10,000 entries",
+        work: Work::Program(Program::Ratios),
+        unit: "points",
+        targets: &[Target::AtMost(0.3)],
     },
     Row {
         name: "fuel-stages",

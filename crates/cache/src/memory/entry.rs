@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use seawall_model::RequestHead;
 
+use super::packed::Packed;
 use crate::head::Head;
 use crate::policy::{Kept, Life, Vary};
 use crate::purge::Stamp;
@@ -16,12 +17,13 @@ pub const PIECE: usize = 256 * 1024;
 /// A part of a body, shared with whoever sends it: nobody copies it.
 pub type Piece = Arc<[u8]>;
 
-/// A whole body, or what is to be known of one that is stored in slices.
+/// A whole body, and what was made of it, which its copies share; or what is to be known of one that is stored in slices.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     pieces: Arc<[Piece]>,
     length: u64,
     sliced: Option<Sliced>,
+    packed: Arc<Packed>,
 }
 
 impl Body {
@@ -56,6 +58,7 @@ impl Body {
             pieces: out.into(),
             length,
             sliced: None,
+            packed: Arc::default(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Body {
             pieces: Arc::default(),
             length,
             sliced: Some(sliced),
+            packed: Arc::default(),
         }
     }
 
@@ -84,6 +88,11 @@ impl Body {
             Some(_) => 0,
             None => self.length,
         }
+    }
+
+    /// What was made of it in other codings.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     /// Its pieces in their order.
@@ -160,6 +169,7 @@ impl Entry {
             + self.vary.bytes()
             + self.selecting.len()
             + self.body.here() as usize
+            + self.body.packed.bytes()
             + of_pieces
             + self.stamp.bytes()
             + key

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::entry::Entry;
+use super::entry::{Body, Entry};
 use super::lists::{Linked, Links, List};
 use super::sketch::Sketch;
 
@@ -224,6 +224,37 @@ impl Shard {
             true => Ok(()),
             false => Err(Outside::Unpopular),
         }
+    }
+
+    /// A response that is here takes more: it is kept in another coding.
+    pub(super) fn pack(
+        &mut self,
+        number: u32,
+        coding: usize,
+        packed: Option<Body>,
+    ) -> Result<(), Outside> {
+        let more = packed.as_ref().map_or(0, |body| body.length() as usize);
+        let node = self.nodes.get(number).ok_or(Outside::Purged)?;
+        if node.bytes + more > self.bounds.entry {
+            return Err(Outside::TooLarge);
+        }
+        if !node.entry.body.packed().set(coding, packed) {
+            return Ok(());
+        }
+        let (segment, zone, bytes) = (node.segment, node.entry.stamp.zone, node.bytes);
+        self.unlink_segment(number);
+        if let Some(list) = self.zones.get_mut(&zone) {
+            list.remove(&mut Zones(&mut self.nodes), number, bytes);
+        }
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.bytes += more;
+        }
+        self.link_segment(number, segment);
+        let list = self.zones.entry(zone).or_default();
+        list.push(&mut Zones(&mut self.nodes), number, bytes + more);
+        self.keep_share(zone, number);
+        self.keep_bounds();
+        Ok(())
     }
 
     /// Takes out all for a URL.

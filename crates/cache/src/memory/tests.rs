@@ -201,3 +201,112 @@ fn bounds_hold_whatever_is_done() {
     }
     let _ = NOW;
 }
+
+#[test]
+fn a_packed_body_counts_is_kept_with_its_body_and_goes_with_it() {
+    let tier = Tier::new(4 * 1024 * 1024, 100);
+    let (key, stored) = entry(1, "/text", 100_000, &tier.purges);
+    tier.memory
+        .insert(&key, Arc::clone(&stored), &tier.purges)
+        .unwrap();
+    let alone = tier.memory.used();
+    let packed = stored.body.packed();
+    assert!(packed.begin(1) && !packed.begin(1) && packed.begin(0));
+    packed.give_up(0);
+    assert!(packed.begin(0) && !packed.begin(CODINGS));
+    let small = |byte: u8, length: usize| Some(Body::new(&[vec![byte; length].into()]));
+    tier.memory
+        .pack(&key, &stored, 1, small(7, 20_000))
+        .unwrap();
+    tier.memory.pack(&key, &stored, 0, None).unwrap();
+    assert_eq!(tier.memory.used(), (alone.0 + 20_000, 1));
+    assert_eq!(tier.memory.used_by(1), alone.0 + 20_000);
+    // The second one is not taken, nor counted.
+    tier.memory
+        .pack(&key, &stored, 1, small(8, 10_000))
+        .unwrap();
+    assert_eq!(tier.memory.used().0, alone.0 + 20_000);
+    let Made::Body(body) = packed.get(1) else {
+        panic!("{:?}", packed.get(1))
+    };
+    assert_eq!(body.pieces().concat(), vec![7; 20_000]);
+    assert!(matches!(packed.get(0), Made::NotWorthIt));
+    assert!(matches!(packed.get(2), Made::Nothing));
+    // Validated: another response with the same body.
+    let again = Arc::new(Entry::new(
+        kept(&request("/text", &[]), &[("x", "y")]),
+        Box::default(),
+        stored.body.clone(),
+        tier.purges
+            .restamp(&stored.stamp, tier.purges.now(), std::iter::empty()),
+        0,
+    ));
+    let replaced = tier
+        .memory
+        .replace(&key, &stored, Arc::clone(&again), &tier.purges);
+    assert_eq!(replaced, Ok(()));
+    assert!(matches!(again.body.packed().get(1), Made::Body(_)));
+    let grown = tier.memory.used().0;
+    assert!(grown.abs_diff(alone.0 + 20_000) < 200, "{grown}");
+    // What is not stored any more takes nothing, and neither does what is too large.
+    let gone = tier.memory.pack(&key, &stored, 2, small(9, 10));
+    assert_eq!(gone, Err(Outside::Purged));
+    let large = tier.memory.pack(&key, &again, 2, small(9, 1024 * 1024));
+    assert_eq!(large, Err(Outside::TooLarge));
+    tier.memory.forget(&key, &again);
+    assert_eq!(tier.memory.used(), (0, 0));
+    assert_eq!(tier.memory.used_by(1), 0);
+}
+
+#[test]
+fn packing_keeps_within_the_bounds_and_takes_from_nobody_else() {
+    let tier = Tier::new(2 * 1024 * 1024, 50);
+    for number in 0..40 {
+        let (key, stored) = entry(1, &format!("/{number}"), 20_000, &tier.purges);
+        let _ = tier.memory.insert(&key, Arc::clone(&stored), &tier.purges);
+        for coding in 0..CODINGS {
+            let body = Body::new(&[vec![1; 19_000].into()]);
+            let _ = tier.memory.pack(&key, &stored, coding, Some(body));
+        }
+        assert!(tier.memory.used_by(1) <= 1024 * 1024);
+    }
+    assert!(tier.memory.used_by(1) > 700 * 1024);
+}
+
+#[test]
+fn what_pages_need_is_learnt_within_bounds_and_purged_with_them() {
+    let cache = crate::cache::tests::small();
+    let of = |target: &str| key_of(1, true, &request(target, &[]));
+    let needs = |text: &str| -> Needs { Arc::from([Box::from(text.as_bytes())]) };
+    let [a, b] = [of("/a"), of("/b")];
+    assert!(cache.needs(&a).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.learn(&b, needs("</y>"), begun);
+    assert_eq!(&*cache.needs(&a).unwrap()[0], b"</x>");
+    // By whom else it is asked for makes no difference, another zone does.
+    assert!(cache.needs(&key_of(2, true, &request("/a", &[]))).is_none());
+    cache.purge_url(1, b"a.test", b"/a", None);
+    assert!(cache.needs(&a).is_none() && cache.needs(&b).is_some());
+    // What was on its way when it was purged is not learnt.
+    cache.learn(&a, needs("</x>"), begun);
+    assert!(cache.needs(&a).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.purge(
+        1,
+        crate::purge::Scope::Everything,
+        crate::purge::Purge::Hard,
+    );
+    assert!(cache.needs(&a).is_none() && cache.needs(&b).is_none());
+    let begun = cache.begun();
+    cache.learn(&a, needs("</x>"), begun);
+    cache.learn(&a, Arc::from([]), begun);
+    assert!(cache.needs(&a).is_none(), "it says no more");
+    let begun = cache.begun();
+    for number in 0..5_000 {
+        cache.learn(&of(&format!("/{number}")), needs("</x>"), begun);
+    }
+    let there = (0..5_000).filter(|number| cache.needs(&of(&format!("/{number}"))).is_some());
+    assert_eq!(there.count(), 512);
+}

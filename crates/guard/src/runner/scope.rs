@@ -10,6 +10,9 @@ impl Scope {
     /// All of them.
     pub const ALL: Self = Self(u32::MAX);
 
+    /// None of them: they have judged already, elsewhere.
+    pub const NONE: Self = Self(0);
+
     /// Those of `stages` that have one of these names.
     pub fn of(stages: &[&'static StageDef], names: &[&str]) -> Self {
         let places = stages.iter().enumerate().take(32);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::edge::location;
 use super::reader::{Reader, put};
 use super::rule::LONGEST_WHEN;
 use super::write::Entries;
@@ -53,6 +54,12 @@ pub struct ZoneCache {
     pub deception_armor: bool,
     /// Whether a body is kept, and given whole, only if it is what its `Content-Digest` or `Repr-Digest` says. Default false.
     pub verify_digest: bool,
+    /// The location that all others ask before an origin, in place of those of `[edge.parents]`. Default none.
+    pub shield: Option<String>,
+    /// Clients are told early what a page said last time that it needs. Default false.
+    pub early_hints: bool,
+    /// What a page says that it needs is fetched beside it. Default false.
+    pub prefetch: bool,
     /// What is otherwise for some requests: `[[zone.cache.rule]]`. Each that fits sets what it names; what a later one names is as
     /// that one says.
     pub rules: Vec<CacheRule>,
@@ -142,6 +149,9 @@ impl Default for ZoneCache {
             slice: 1 << 20,
             deception_armor: true,
             verify_digest: false,
+            shield: None,
+            early_hints: false,
+            prefetch: false,
             rules: Vec::new(),
         }
     }
@@ -166,6 +176,9 @@ impl ZoneCache {
             reader.flag("cache_deception_armor"),
         );
         put(&mut cache.verify_digest, reader.flag("verify_digest"));
+        put(&mut cache.early_hints, reader.flag("early_hints"));
+        put(&mut cache.prefetch, reader.flag("prefetch"));
+        cache.shield = reader.parsed("shield", location);
         let most = reader.limits.cache_rules_per_zone;
         put(
             &mut cache.rules,
@@ -184,6 +197,9 @@ impl ZoneCache {
         entries.size("slice", self.slice, Self::default().slice);
         entries.flag("cache_deception_armor", self.deception_armor, true);
         entries.flag("verify_digest", self.verify_digest, false);
+        entries.text_if("shield", self.shield.as_deref());
+        entries.flag("early_hints", self.early_hints, false);
+        entries.flag("prefetch", self.prefetch, false);
         let rules = self.rules.iter().map(CacheRule::entries);
         entries.sections("rule", rules.collect());
         entries

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::acme::Acme;
 use super::keys::{OUTWARD, UNREADY};
+use super::parents::{self, Parent};
 use super::reader::{Reader, put};
 use super::value::address;
 use super::write::Entries;
@@ -35,6 +36,8 @@ pub struct Edge {
     pub proxy_protocol: AnnouncedListeners,
     /// What addresses may be connected to, where it is written; [`Edge::outward`] says what holds.
     pub outward: Option<Outward>,
+    /// Locations that others ask before they ask an origin, by their names. Default: none.
+    pub parents: Vec<Parent>,
     /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `quarantine`, `origins_down`, `dns_stale`,
     /// `access_log`, `descriptors`, `older_configuration`, `not_on_disk`. Default: none of them.
     pub unready_when: Vec<String>,
@@ -90,6 +93,7 @@ impl Default for Edge {
             trusted_proxies: Vec::new(),
             proxy_protocol: AnnouncedListeners::default(),
             outward: None,
+            parents: Vec::new(),
             unready_when: Vec::new(),
             kill: Vec::new(),
             public_http: None,
@@ -281,6 +285,10 @@ impl Edge {
                 loopback: has("loopback"),
             });
         }
+        put(
+            &mut edge.parents,
+            reader.table("parents").map(parents::read),
+        );
         if let Some(words) = reader.words("unready_when") {
             edge.unready_when = words.into_iter().map(str::to_owned).collect();
         }
@@ -341,6 +349,7 @@ impl Edge {
                 .collect();
             entries.list("outward", &words);
         }
+        entries.table_if("parents", parents::entries(&self.parents));
         if !self.unready_when.is_empty() {
             entries.list("unready_when", &self.unready_when);
         }

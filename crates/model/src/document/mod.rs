@@ -18,6 +18,7 @@ mod keys;
 mod lists;
 mod mode;
 mod origin;
+mod parents;
 mod pieces;
 mod rate;
 mod reader;
@@ -54,6 +55,7 @@ pub use origin::{
     CertificateFiles, HealthCheck, Origin, OriginUrl, Passive, Protocol, ProxyProtocol, Retry,
     Timeouts,
 };
+pub use parents::{Parent, asked_by};
 pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;

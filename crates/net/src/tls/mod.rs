@@ -2,10 +2,11 @@
 //!
 //! Certificates are chosen by the caller, per server name, after the ClientHello was read and kept ([`accept`]). What a zone
 //! wants becomes a configuration in [`config`]; certificates that few need at a time wait in [`kept`]; sessions are resumed by
-//! [`tickets`]. Not here: which zone a name belongs to, and ACME.
+//! [`tickets`]; locations of one fleet know each other by [`fleet`]. Not here: which zone a name belongs to, and ACME.
 
 mod accept;
 pub mod config;
+pub mod fleet;
 mod hello;
 pub mod kept;
 pub mod tickets;
@@ -15,7 +16,7 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection};
 use tokio::net::TcpStream;
 
@@ -102,6 +103,12 @@ impl TlsStream {
     /// The application protocol that both sides agreed on.
     pub fn has_alpn(&self, protocol: &[u8]) -> bool {
         self.tls.borrow().alpn_protocol() == Some(protocol)
+    }
+
+    /// The certificate that the other side has shown.
+    pub fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
+        let tls = self.tls.borrow();
+        Some(tls.peer_certificates()?.first()?.clone().into_owned())
     }
 
     pub(crate) fn holds_output(&self) -> bool {

@@ -5,7 +5,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seawall_guard::Admitted;
+use seawall_cache::key::normal;
+use seawall_guard::{Admitted, BackgroundMethod};
 use seawall_model::{Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::MEDIUM;
@@ -14,7 +15,7 @@ use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{OriginConnection, OriginResponse, open_stream};
 use tokio::time::Instant;
 
-use super::Way;
+use super::{Way, parents};
 use crate::fault::Fault;
 use crate::forward;
 use crate::lend::{Lent, Need, lend_kept, lend_new};
@@ -22,6 +23,7 @@ use crate::origin::{Lease, Outcome, Tried};
 use crate::outgoing::{self, Said};
 use crate::snapshot::{Origin, Place, Zone};
 use crate::thread::Thread;
+use crate::tier::{self, PARENT};
 
 /// The most at once on one thread.
 const MOST: usize = 256;
@@ -55,6 +57,9 @@ async fn ask(
     common: &Prepared,
     way: &mut Way,
 ) -> Result<(), Fault> {
+    if let Some(came) = by_parent(thread, zone, asked, common, way).await {
+        return came;
+    }
     let now = thread.shared.now();
     let pool = zone.pool();
     let picked = pool.pick(now, thread.random(), &Tried::default());
@@ -65,7 +70,8 @@ async fn ask(
         .origins
         .get(usize::from(index))
         .ok_or(Fault::Internal)?;
-    let came = converse(thread, zone, origin, &lease, asked, common, way).await;
+    let last = Line::default();
+    let came = converse(thread, zone, origin, &lease, asked, common, last, way).await;
     let outcome = match came {
         Ok(status) => Outcome::Answered(status),
         Err(fault) => fault.outcome(),
@@ -74,7 +80,75 @@ async fn ask(
     came.map(|_| ())
 }
 
+/// Asks a parent, where there is one; none: the origin is to be asked.
+async fn by_parent(
+    thread: &Rc<Thread>,
+    zone: &Arc<Zone>,
+    asked: &Admitted<'_>,
+    common: &Prepared,
+    way: &mut Way,
+) -> Option<Result<(), Fault>> {
+    let snapshot = thread.snapshot.load();
+    let parents = snapshot.edge.parents.of(zone.shield.as_deref())?;
+    let tier = thread.shared.tier.as_ref()?;
+    let key = way.parent_key()?;
+    let picked = parents.pick(thread.shared.now(), key, &Tried::default());
+    let (picked, parent) = picked?;
+    let lease = parents.pool.admit(picked.member, false)?;
+    let mut lines = Vec::new();
+    tier.write_lines(b"", &mut lines);
+    let last = Line(&lines);
+    let came = converse(thread, zone, parent, &lease, asked, common, last, way).await;
+    let outcome = match came {
+        Ok(_) | Err(Fault::Unprocessed) => Outcome::Answered(200),
+        Err(fault) => fault.outcome(),
+    };
+    let _ = parents
+        .pool
+        .report(picked.index, outcome, thread.shared.now());
+    came.is_ok().then_some(Ok(()))
+}
+
+/// Tells the parent that has it, where there is one, that what is stored of a URL is not what there is any more.
+pub(super) fn forget(thread: &Rc<Thread>, zone: &Arc<Zone>, host: &[u8], target: &[u8]) {
+    if !has_room(thread) {
+        return;
+    }
+    let asked = Admitted::background(zone.id, BackgroundMethod::Head, host, target, b"seawall");
+    let (thread, zone) = (Rc::clone(thread), Arc::clone(zone));
+    thread.background.set(thread.background.get() + 1);
+    tokio::task::spawn_local(async move {
+        let _ = tell(&thread, &zone, &asked).await;
+        thread.background.set(thread.background.get() - 1);
+    });
+}
+
+async fn tell(thread: &Rc<Thread>, zone: &Arc<Zone>, asked: &Admitted<'_>) -> Option<()> {
+    let snapshot = thread.snapshot.load();
+    let parents = snapshot.edge.parents.of(zone.shield.as_deref())?;
+    let head = asked.head();
+    let key = parents::key(head.authority(), &normal(head.target()));
+    let picked = parents.pick(thread.shared.now(), key, &Tried::default());
+    let (picked, parent) = picked?;
+    let lease = parents.pool.admit(picked.member, false)?;
+    let common = forward::for_nobody(head, true, &thread.shared.node);
+    let mut alarm = Alarm::new(zone.timeouts.header);
+    let (none, last) = (Fields::default(), Line(tier::OUTDATED_LINE));
+    let sent = send(
+        thread, zone, parent, &lease, asked, &common, &none, last, true, &mut alarm,
+    );
+    let mut sent = sent.await.ok()?;
+    let (_, mut response) = sent.connection.split();
+    let limits = &snapshot.edge.head;
+    let mut answer = ResponseHead::default();
+    let next =
+        |cx: &mut std::task::Context<'_>| response.poll_head(Method::Head, limits, &mut answer, cx);
+    alarm.wait(PARENT, next).await.ok()?.ok()?;
+    Some(())
+}
+
 /// One request and its answer; tells the status.
+#[expect(clippy::too_many_arguments, reason = "who asks what, of whom, and how")]
 async fn converse(
     thread: &Rc<Thread>,
     zone: &Arc<Zone>,
@@ -82,27 +156,18 @@ async fn converse(
     lease: &Lease,
     asked: &Admitted<'_>,
     common: &Prepared,
+    last: Line<'_>,
     way: &mut Way,
 ) -> Result<u16, Fault> {
-    let timeouts = &zone.timeouts;
-    let mut alarm = Alarm::new(timeouts.header);
+    let mut alarm = Alarm::new(zone.timeouts.header);
     let mut extra = Fields::default();
     way.add_validators(&mut extra);
-    let mut sent = send(
-        thread,
-        zone,
-        origin,
-        lease,
-        asked,
-        common,
-        &extra,
-        Line::default(),
-        true,
-        &mut alarm,
-    )
-    .await?;
+    let sent = send(
+        thread, zone, origin, lease, asked, common, &extra, last, true, &mut alarm,
+    );
+    let mut sent = sent.await?;
     let (request, mut response) = sent.connection.split();
-    let status = take_in(thread, zone, asked, way, &mut response, &mut alarm).await?;
+    let status = take_in(thread, zone, origin, asked, way, &mut response, &mut alarm).await?;
     sent.reusable = response.is_reusable();
     response.release();
     drop((request, response));
@@ -198,6 +263,7 @@ pub(super) async fn send(
 async fn take_in(
     thread: &Thread,
     zone: &Zone,
+    origin: &Origin,
     asked: &Admitted<'_>,
     way: &mut Way,
     response: &mut OriginResponse<'_>,
@@ -210,8 +276,15 @@ async fn take_in(
         let next = |cx: &mut std::task::Context<'_>| {
             response.poll_head(Method::Get, limits, &mut head, cx)
         };
-        let info = alarm.wait(zone.timeouts.header, next).await;
+        let patience = match origin.is_parent {
+            true => zone.timeouts.header.min(PARENT),
+            false => zone.timeouts.header,
+        };
+        let info = alarm.wait(patience, next).await;
         let info = info.map_err(|_| Fault::OriginTimeout)??;
+        if origin.is_parent && head.fields.named(tier::FAILED).is_some() {
+            return Err(Fault::Unprocessed);
+        }
         if head.status >= 200 {
             break info;
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use seawall_cache::key::Key;
+use seawall_cache::memory::Made;
 use seawall_cache::policy::{Forwarded, Status, age, is_steering};
 use seawall_cache::slices::Slices;
 use seawall_guard::Admitted;
@@ -13,9 +14,10 @@ use seawall_net::outgoing::{BodyOut, Line, RESPONSE_SKIP};
 use seawall_telemetry::Source;
 
 use super::look::is_of_one;
+use super::packed::{Coded, Packing};
 use super::reading::{Chosen, Given, Next, Reading, chosen};
 use super::slices::{Lost, SliceReader};
-use super::{Way, now, tell_browsers};
+use super::{Way, now, packed, tell_browsers};
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
 use crate::exchange::Exchange;
@@ -23,7 +25,6 @@ use crate::fault::Fault;
 use crate::outgoing;
 use crate::quota;
 use crate::relay;
-use crate::shares::Hold;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
 
@@ -92,7 +93,7 @@ impl<'a> Exchange<'a, '_> {
         admitted: &Admitted<'_>,
         parts: &Parts,
     ) -> Result<Given, Box<SliceReader>> {
-        let Given::Entry(entry) = &given else {
+        let Given::Entry(entry, _) = &given else {
             return Ok(given);
         };
         let Some(slices) = Slices::of(&self.thread.shared.cache, key, entry) else {
@@ -118,7 +119,7 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) -> Result<Result<(), Lost>, Fault> {
         let request = admitted.head();
-        let whole = Given::Entry(Arc::clone(slices.entry()));
+        let whole = Given::Entry(Arc::clone(slices.entry()), None);
         let chosen = chosen(request, &whole, &mut parts.response);
         let first = chosen.first(slices.entry().body.length());
         let Some(first) = first.filter(|_| request.method != Method::Head) else {
@@ -159,14 +160,20 @@ impl<'a> Exchange<'a, '_> {
             Chosen::Segments(_, length) => Some(*length),
             Chosen::Whole => given.length(),
         };
-        zone.response_edits.apply(&mut parts.response.fields);
-        let encoder = self.encoder_for(zone, &given, request, parts);
+        if !self.is_of_location() {
+            zone.response_edits.apply(&mut parts.response.fields);
+        }
+        let coded = self.coded(zone, &given, request, parts);
         self.own_fields(zone, &given, parts);
-        let body = match (&encoder, length) {
-            (Some(_), _) if request.method == Method::Head => BodyOut::None,
-            (Some(_), _) | (None, None) => BodyOut::Unknown,
-            (None, Some(_)) if matches!(parts.response.status, 204 | 304) => BodyOut::None,
-            (None, Some(length)) => BodyOut::Length(length),
+        let length = match &coded {
+            Coded::Kept(packed) => Some(packed.length()),
+            Coded::Plain | Coded::Made(..) => length,
+        };
+        let body = match (&coded, length) {
+            (Coded::Made(..), _) if request.method == Method::Head => BodyOut::None,
+            (Coded::Made(..), _) | (_, None) => BodyOut::Unknown,
+            (_, Some(_)) if matches!(parts.response.status, 204 | 304) => BodyOut::None,
+            (_, Some(length)) => BodyOut::Length(length),
         };
         let subject = self.subject(zone, Place::Elsewhere);
         let front = match &chosen {
@@ -195,10 +202,13 @@ impl<'a> Exchange<'a, '_> {
             return alone.await.map_err(gone);
         }
         self.response.head(out).map_err(gone)?;
-        let reading = Reading::new(given, chosen);
-        match encoder {
-            None => self.give_plain(reading, request).await,
-            Some((encoder, _hold)) => self.give_encoded(reading, encoder, request).await,
+        match coded {
+            Coded::Plain => self.give_plain(Reading::new(given, chosen), request).await,
+            Coded::Kept(packed) => self.give_plain(Reading::of(packed), request).await,
+            Coded::Made(encoder, _hold, packing) => {
+                let reading = Reading::new(given, chosen);
+                self.give_encoded(reading, encoder, packing, request).await
+            }
         }
     }
 
@@ -225,6 +235,7 @@ impl<'a> Exchange<'a, '_> {
         &mut self,
         mut reading: Reading,
         mut encoder: Encoder,
+        mut packing: Option<Packing>,
         request: &RequestHead,
     ) -> Result<(), Fault> {
         while let Some((piece, range, _)) = self.next_of(&mut reading, request).await? {
@@ -232,11 +243,15 @@ impl<'a> Exchange<'a, '_> {
             encoder.write(bytes).map_err(|_| Fault::Internal)?;
             let out = encoder.take();
             if !out.is_empty() {
+                packing = packing.and_then(|packing| packing.push(&out));
                 self.give_piece(&out, After::More).await?;
             }
             tokio::task::consume_budget().await;
         }
         let last = encoder.finish().map_err(|_| Fault::Internal)?;
+        if let Some(packing) = packing.and_then(|packing| packing.push(&last)) {
+            packing.finish();
+        }
         self.give_piece(&last, After::Last).await
     }
 
@@ -264,29 +279,55 @@ impl<'a> Exchange<'a, '_> {
         given.await.map_err(gone)
     }
 
-    /// What compresses it, if that is to be; the head is that of the compressed answer then.
-    fn encoder_for(
+    /// How the body leaves; the head is that of the compressed answer then.
+    fn coded(
         &self,
         zone: &Zone,
         given: &Given,
         request: &RequestHead,
         parts: &mut Parts,
-    ) -> Option<(Encoder, Hold<'a>)> {
-        let compress = zone.compress.as_ref()?;
+    ) -> Coded<'a> {
+        let compress = zone.compress.as_ref().filter(|_| !self.is_of_location());
         let length = given.length();
         let announced = length.map_or(BodyOut::Unknown, BodyOut::Length);
-        let coding = compress.coding(request, &mut parts.response, announced)?;
+        let coding = compress.and_then(|all| all.coding(request, &mut parts.response, announced));
+        let Some(coding) = coding else {
+            return Coded::Plain;
+        };
+        let mut packing = None;
+        if let Given::Entry(entry, found_by) = given {
+            match packed::made(entry, coding) {
+                Made::Body(body) => {
+                    mark(&mut parts.response.fields, coding);
+                    return Coded::Kept(body.clone());
+                }
+                Made::NotWorthIt => return Coded::Plain,
+                Made::Nothing => {}
+            }
+            let cache = &self.thread.shared.cache;
+            let found_by = found_by.as_ref().filter(|_| request.method == Method::Get);
+            packing = found_by.and_then(|key| Packing::begin(cache, key, entry, coding));
+        }
         let thread: &'a Rc<Thread> = self.thread;
-        let hold = memory(thread, zone.id, coding)?;
-        let encoder = Encoder::new(coding, length).ok()?;
+        let hold = memory(thread, zone.id, coding);
+        let encoder = Encoder::new(coding, length).ok();
+        let (Some(hold), Some(encoder)) = (hold, encoder) else {
+            return Coded::Plain;
+        };
         mark(&mut parts.response.fields, coding);
-        Some((encoder, hold))
+        Coded::Made(encoder, hold, packing)
     }
 
     /// What we say beside the stored fields.
     fn own_fields(&self, zone: &Zone, given: &Given, parts: &mut Parts) {
         let to_client = &mut parts.to_client;
         to_client.clear();
+        if self.is_of_location() {
+            let (_, life) = given.head();
+            to_client.push_known(FieldId::Age, age(life, now()).to_string().as_bytes());
+            to_client.push_known(FieldId::CacheStatus, &parts.cache);
+            return;
+        }
         quota::tell(parts.trail.get_mut(), to_client);
         if let Some(alt_svc) = self.alt_svc() {
             parts.response.fields.remove(FieldId::AltSvc);

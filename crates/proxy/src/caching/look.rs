@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::reading::Given;
 use super::rules::Planned;
-use super::{Cached, Way, background, now};
+use super::{Cached, Way, background, now, parents};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
@@ -67,10 +67,17 @@ impl<'a> Exchange<'a, '_> {
             browser_ttl: planned.plan.browser_ttl,
             is_odd: self.steers(planned, admitted.head()),
         };
-        let way = match self.look(zone, planned, admitted, parts).await {
+        if self.is_to_forget(zone, planned, admitted, parts).await {
+            return;
+        }
+        let mut way = match self.look(zone, planned, admitted, parts).await {
             Looked::Answered => return,
             Looked::Goes(way) => way,
         };
+        if zone.links.is_any() && !self.is_of_location() {
+            way.look_at_links(zone.links, admitted.head());
+            Box::pin(self.hint_early(zone, &way, admitted.head())).await;
+        }
         let validates = way.lead.is_some() && way.seen.is_some();
         let sliced = way.seen.as_ref().map(|seen| seen.body.sliced().is_some());
         let is_sliced = sliced.unwrap_or(false);
@@ -93,12 +100,16 @@ impl<'a> Exchange<'a, '_> {
         }
         if let Some((entry, status)) = way.instead() {
             self.outcome.fault = None;
-            let given = Given::Entry(entry);
+            let given = Given::Entry(entry, Some(Arc::clone(&way.key)));
             return self
                 .give_kept(zone, &key, given, status, Source::Origin, admitted, parts)
                 .await;
         }
         parts.cache.clone_from(&way.said);
+        self.fetch_beside(zone, &mut way, admitted);
+        if self.may_ask_parents(zone) {
+            parents::tell_outdated(self.thread, zone, &mut way);
+        }
         if let Some(lead) = way.lead.take() {
             // Nobody who follows would fare better just now.
             lead.fail(Failure::Unreachable);
@@ -255,7 +266,7 @@ impl<'a> Exchange<'a, '_> {
                                 collapsed: true,
                                 ..Status::default()
                             };
-                            let given = Given::Entry(entry);
+                            let given = Given::Entry(entry, Some(Arc::clone(&key)));
                             self.give_kept(
                                 zone,
                                 &key,
@@ -346,7 +357,7 @@ impl<'a> Exchange<'a, '_> {
         parts: &mut Parts,
     ) -> Looked {
         if let Some((entry, status)) = way.instead() {
-            let given = Given::Entry(entry);
+            let given = Given::Entry(entry, Some(Arc::clone(&way.key)));
             self.give_kept(
                 zone,
                 &way.key,
@@ -383,7 +394,7 @@ impl<'a> Exchange<'a, '_> {
             ttl: Some(entry.life.ttl(now())),
             ..Status::default()
         };
-        let given = Given::Entry(entry);
+        let given = Given::Entry(entry, Some(Arc::clone(key)));
         self.give_kept(zone, key, given, status, Source::Cache, admitted, parts)
             .await;
     }

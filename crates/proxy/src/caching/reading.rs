@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use seawall_cache::fill::{Begun, Broken, Follower};
 use seawall_cache::head::Head;
-use seawall_cache::memory::{Entry, Piece};
+use seawall_cache::key::Key;
+use seawall_cache::memory::{Body, Entry, Piece};
 use seawall_cache::policy::{Life, Part, Precondition, Ranged, precondition, ranged};
 use seawall_model::{RequestHead, ResponseHead};
 use seawall_net::alarm::Alarm;
@@ -19,8 +20,8 @@ use crate::fault::Fault;
 
 /// A response that is stored, or on its way to others too.
 pub(super) enum Given {
-    /// All of it is there.
-    Entry(Arc<Entry>),
+    /// All of it is there; with what it was found by, where it may be kept compressed.
+    Entry(Arc<Entry>, Option<Arc<Key>>),
     /// Its head is there; the body comes by and by.
     Fill(Arc<Begun>, Follower),
     /// Its head is there; the body lies in slices, or has to be asked for.
@@ -30,7 +31,7 @@ pub(super) enum Given {
 impl Given {
     pub(super) fn head(&self) -> (&Head, &Life) {
         match self {
-            Self::Entry(entry) => (&entry.head, &entry.life),
+            Self::Entry(entry, _) => (&entry.head, &entry.life),
             Self::Fill(begun, _) => (&begun.head, &begun.life),
             Self::Slices(slices) => (&slices.entry().head, &slices.entry().life),
         }
@@ -38,7 +39,7 @@ impl Given {
 
     pub(super) fn length(&self) -> Option<u64> {
         match self {
-            Self::Entry(entry) => Some(entry.body.length()),
+            Self::Entry(entry, _) => Some(entry.body.length()),
             Self::Fill(begun, _) => begun.length,
             Self::Slices(slices) => Some(slices.entry().body.length()),
         }
@@ -47,7 +48,7 @@ impl Given {
     /// What of the body is there already.
     pub(super) fn front(&self) -> &[u8] {
         match self {
-            Self::Entry(entry) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
+            Self::Entry(entry, _) => entry.body.pieces().first().map_or(&[][..], |piece| piece),
             Self::Fill(..) | Self::Slices(_) => &[],
         }
     }
@@ -91,9 +92,16 @@ impl Chosen {
 /// A piece, from where in it to where, and whether it is the last; none at the end.
 pub(super) type Next = Option<(Piece, Range<usize>, bool)>;
 
+/// Where a body comes from.
+enum Whence {
+    Body(Body),
+    Fill(Follower),
+    Slices(Box<SliceReader>),
+}
+
 /// Where in a body its reader is.
 pub(super) struct Reading {
-    given: Given,
+    from: Whence,
     at: u64,
     end: Option<u64>,
     /// What follows this part.
@@ -106,11 +114,26 @@ impl Reading {
             Chosen::Whole => (given.length(), VecDeque::new()),
             Chosen::Segments(segments, _) => (Some(0), segments),
         };
+        let from = match given {
+            Given::Entry(entry, _) => Whence::Body(entry.body.clone()),
+            Given::Fill(_, follower) => Whence::Fill(follower),
+            Given::Slices(slices) => Whence::Slices(slices),
+        };
         Self {
-            given,
+            from,
             at: 0,
             end,
             then,
+        }
+    }
+
+    /// All of a body.
+    pub(super) fn of(body: Body) -> Self {
+        Self {
+            at: 0,
+            end: Some(body.length()),
+            then: VecDeque::new(),
+            from: Whence::Body(body),
         }
     }
 
@@ -132,12 +155,12 @@ impl Reading {
                 }
             }
         }
-        let found = match &mut self.given {
-            Given::Entry(entry) => {
-                let found = entry.body.at(self.at);
+        let found = match &mut self.from {
+            Whence::Body(body) => {
+                let found = body.at(self.at);
                 found.map(|(piece, at)| (Arc::clone(piece), at))
             }
-            Given::Fill(_, follower) => {
+            Whence::Fill(follower) => {
                 follower.seek(self.at);
                 let piece = loop {
                     let next = alarm.wait(LOOK, |cx| follower.poll_piece(cx)).await;
@@ -152,7 +175,7 @@ impl Reading {
                 };
                 piece.map_err(|Broken| Fault::Incomplete)?
             }
-            Given::Slices(slices) => {
+            Whence::Slices(slices) => {
                 let end = self.end.unwrap_or(self.at);
                 Some(slices.piece(self.at, end, alarm, &is_over).await?)
             }

@@ -16,8 +16,9 @@ use seawall_cache::slices::{Sliced, Slicer, Slices};
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
 
 use super::digest::Verifier;
-use super::now;
+use super::links::Looked;
 use super::rules::Planned;
+use super::{now, parents};
 use crate::fault::Fault;
 
 /// A request on its way to an origin, as the cache sees it.
@@ -45,6 +46,10 @@ pub struct Way {
     pub(super) detail: Option<&'static str>,
     /// What is served in place of the origin's answer, and what is said of that.
     pub(super) instead: Option<(Arc<Entry>, Status<'static>)>,
+    /// What the answer says that its page needs.
+    pub(super) links: Option<Box<Looked>>,
+    /// What of the zone has become invalid, for parents.
+    pub(super) outdated: Vec<Vec<u8>>,
     /// What `Cache-Status` says.
     pub(super) said: Vec<u8>,
 }
@@ -74,6 +79,8 @@ impl Way {
             requested: now(),
             detail: None,
             instead: None,
+            links: None,
+            outdated: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -96,6 +103,13 @@ impl Way {
                 fields.append(name.as_bytes(), value);
             }
         }
+    }
+
+    /// By what a parent is chosen, where one may be asked: what may be stored there, and can be asked for again.
+    pub fn parent_key(&self) -> Option<parents::Key> {
+        let eligible = self.plan.eligible && self.why != Forwarded::Bypass;
+        let asked = eligible && self.why != Forwarded::Method;
+        asked.then(|| parents::key(&self.key.host, &self.key.target))
     }
 
     /// How long browsers are told that the answer is fresh, in seconds: it is kept here, and a rule says so.
@@ -167,6 +181,7 @@ impl Way {
     ) -> bool {
         let now = now();
         let status = response.status;
+        self.learn_links(response);
         if invalidates(request.method, status) {
             self.invalidate(request, response);
         }
@@ -220,12 +235,13 @@ impl Way {
         status.write(&mut self.said);
     }
 
-    fn invalidate(&self, request: &RequestHead, response: &ResponseHead) {
+    fn invalidate(&mut self, request: &RequestHead, response: &ResponseHead) {
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         for target in invalidated(request, scheme, &response.fields) {
             let (zone, host) = (self.key.zone, &self.key.host);
             self.cache
                 .purge_url_in_forms(zone, host, &target, None, &self.queries);
+            self.outdated.push(target.to_vec());
         }
     }
 

@@ -13,10 +13,10 @@ use seawall_model::document::{
     AccessLog, Acme, AnnouncedListeners, Balance, By, CacheKey, CacheMode, CacheRule, Certificate,
     CertificateFiles, Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, EdgeTtlMode,
     Eligibility, HeaderEdits, HealthCheck, Hsts, IpList, KeyQuery, ListRef, LogFile, Maintenance,
-    Origin, OriginUrl, Outlier, Outward, Passive, Protocol, ProxyProtocol, RateAction, RateLimit,
-    Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion, WafException, Zone,
-    ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists, ZoneRate, ZoneRules,
-    ZoneSettings, ZoneTransform, ZoneWaf,
+    Origin, OriginUrl, Outlier, Outward, Parent, Passive, Protocol, ProxyProtocol, RateAction,
+    RateLimit, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion,
+    WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
+    ZoneRate, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -238,7 +238,7 @@ structs! {
     Balance { by, most_load_percent, slow_start }
     Outlier { deviation_percent, interval, requests, most_percent }
     Circuit { connections, pending, requests, retries }
-    ZoneCache { mode, development_mode, slice, deception_armor, verify_digest, rules }
+    ZoneCache { mode, development_mode, slice, deception_armor, verify_digest, shield, early_hints, prefetch, rules }
     CacheRule {
         when, cache, edge_ttl, edge_ttl_mode, browser_ttl, serve_stale, store_set_cookie, key,
     }
@@ -267,10 +267,11 @@ structs! {
     Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, texts, numbers, hosts, file }
     Edge {
-        location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill,
-        public_http,
+        location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, parents,
+        unready_when, kill, public_http,
         public_https, access_log, acme, limits,
     }
+    Parent { name, host, port, of }
     Acme { contact, directories, ca, challenges, dns_hook, on_demand, on_demand_most }
     Outward { public, private, loopback }
     AnnouncedListeners { http, https }
@@ -512,6 +513,9 @@ mod tests {
             "cache = { slice = \"512KiB\" }",
             "cache = { cache_deception_armor = false }",
             "cache = { verify_digest = true }",
+            "cache = { shield = \"a\" }",
+            "cache = { early_hints = true }",
+            "cache = { prefetch = true }",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"bypass\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\ncache = \"eligible\"",
             "[[zone.cache.rule]]\nwhen = 'ssl'\nedge_ttl = \"1s\"",

@@ -10,6 +10,7 @@ use super::found::Found;
 use crate::forward;
 use crate::snapshot::Edge;
 use crate::state::State;
+use crate::tier::Parents;
 
 /// The section `[edge]`, ready to serve.
 pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
@@ -44,6 +45,7 @@ pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
         h2_streams: limits.h2_streams,
         kill: edge.kill.clone().into(),
         public_https: https_port(edge, state),
+        parents: Parents::new(edge, state.tier.get().map(|tier| &**tier), &state.members),
         unready_when: edge.unready_when.clone().into(),
     }
 }

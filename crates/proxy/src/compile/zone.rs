@@ -15,6 +15,7 @@ use seawall_rules::{Bounds, Patterns, ZonePatterns};
 use super::digest::Digest;
 use super::lists::Lists;
 use super::tls::{Server, Shelf};
+use crate::caching::Links;
 use crate::caching::rules::CacheRules;
 use crate::compress::Compress;
 use crate::files::Site;
@@ -209,6 +210,7 @@ impl<'a> ZoneCompiler<'a> {
             },
             protocol: origin.protocol,
             weight: origin.weight,
+            is_parent: false,
             // How it is spoken to is part of what it is: a connection made with other certificates is another origin's.
             id: self.origin_id(origin).into(),
         }
@@ -314,6 +316,11 @@ fn manner(zone: &ZoneSettings) -> Manner {
         hsts: zone.hsts.as_ref().map(hsts),
         response_edits: edits(&zone.response_headers),
         cache: crate::caching::plan(&zone.cache),
+        links: Links {
+            early_hints: zone.cache.early_hints,
+            prefetch: zone.cache.prefetch,
+        },
+        shield: zone.cache.shield.as_deref().map(Into::into),
         compress: zone.compress.as_ref().map(Compress::from),
         replay: zone.replay,
         websocket: zone.websocket,
@@ -365,6 +372,7 @@ fn pool(zone: &ZoneSettings) -> Settings {
             requests: zone.circuit.requests,
             retries: zone.circuit.retries,
         },
+        dispensable: false,
     }
 }
 

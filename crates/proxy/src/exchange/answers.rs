@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::quota;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, unix_us};
-use crate::{outgoing, page, sample};
+use crate::{outgoing, page, sample, tier};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -198,6 +198,10 @@ impl Exchange<'_, '_> {
         head: &RequestHead,
         parts: &mut Parts,
     ) {
+        if self.is_of_location() {
+            // It asks elsewhere: what failed here need not fail there.
+            parts.to_client.append(tier::FAILED, b"1");
+        }
         let alt_svc = self.alt_svc();
         let Parts {
             to_client,

@@ -38,6 +38,16 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// A connection of a member that nobody bounds.
+    pub fn connection(member: &Arc<Member>) -> Self {
+        let of: fn(&Held) -> &AtomicU32 = |held| &held.connections;
+        raise(of(&member.held), 0);
+        Self {
+            member: member.clone(),
+            of,
+        }
+    }
+
     fn take(member: &Arc<Member>, of: fn(&Held) -> &AtomicU32, most: u32) -> Option<Self> {
         raise(of(&member.held), most).then(|| Self {
             member: member.clone(),

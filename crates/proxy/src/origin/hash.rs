@@ -52,7 +52,7 @@ impl Pool {
             return (!tried.has(only.index)).then(|| self.picked(only, now));
         }
         let (drawable, out) = self.count_out(now);
-        let all = out * 2 > drawable && tried.is_empty();
+        let all = out * 2 > drawable && tried.is_empty() && !self.settings.dispensable;
         let warming = self.is_warming(now);
         let untried = |slot: &Slot| slot.weight > 0 && !tried.has(slot.index);
         let usable = |slot: &Slot| untried(slot) && (all || !self.is_out(&slot.member, now));
@@ -182,6 +182,34 @@ mod tests {
         leases.clear();
         let picked = pool.pick_by_key(0, key, &Tried::default()).unwrap();
         assert_eq!(picked.member.id(), home);
+    }
+
+    #[test]
+    fn where_there_is_another_way_nobody_is_spared() {
+        let passive = crate::origin::Passive {
+            failures: 2,
+            eject_for_ms: 1_000,
+        };
+        let settings = Settings {
+            passive,
+            dispensable: true,
+            ..Settings::default()
+        };
+        let ids = [("a", 1), ("b", 1), ("c", 1)];
+        let pool = Pool::new("parents", ids, settings, &Members::new());
+        for (out, left) in [(0, 2), (1, 1), (2, 0)] {
+            for _ in 0..2 {
+                pool.report(out, crate::origin::Outcome::ConnectFailed, 0);
+            }
+            let picks = (0..100u8).map(|key| {
+                let key = Key::of(&[key]);
+                pool.pick_by_key(1, key, &Tried::default()).unwrap()
+            });
+            let good = picks.filter(|picked| !picked.desperate && picked.index > out);
+            assert_eq!(good.count(), if left > 0 { 100 } else { 0 }, "{out}");
+        }
+        let picked = pool.pick_by_key(1_000, Key::of(b"x"), &Tried::default());
+        assert!(!picked.unwrap().desperate, "they are tried again");
     }
 
     #[test]

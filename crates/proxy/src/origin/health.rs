@@ -214,6 +214,9 @@ impl Pool {
     /// Whether the pool cannot do without this member. Two threads that ask for two members at once may both hear no;
     /// `balance` counts again on every pick.
     fn spares(&self, member: &Member, now: u64) -> Option<Ejection> {
+        if self.settings.dispensable {
+            return None;
+        }
         let (drawable, out) = self.count_out(now);
         let out = if self.is_out(member, now) {
             out

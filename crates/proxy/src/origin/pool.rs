@@ -36,6 +36,8 @@ pub struct Settings {
     pub outliers: Outliers,
     /// What one member is given at once.
     pub circuit: Circuit,
+    /// All members may be out at once: whoever asks has another way.
+    pub dispensable: bool,
 }
 
 /// How requests are spread; part of the configuration.

@@ -44,7 +44,8 @@ impl<'e> Download<'e, '_, '_, '_> {
         body: BodyOut,
         whole: Option<usize>,
     ) -> Option<Compressed<'e>> {
-        let compress = self.zone.compress.as_ref()?;
+        let compress = self.zone.compress.as_ref();
+        let compress = compress.filter(|_| !self.is_of_location)?;
         let head_alone = self.client_method == Method::Head;
         let announced = match body {
             BodyOut::None if head_alone => {

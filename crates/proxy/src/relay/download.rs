@@ -19,16 +19,15 @@ use tokio::time::Instant;
 
 use super::compressed::Compressed;
 use super::upload::{Upload, UploadFault};
-use crate::caching::{Way, tell_browsers};
+use crate::caching::Way;
 use crate::endpoint::Place;
 use crate::exchange::{Exchange, Outcome};
 use crate::fault::{self, Fault};
 use crate::forward;
 use crate::outgoing;
-use crate::quota;
 use crate::snapshot::{Snapshot, Zone};
 use crate::standing::Standing;
-use crate::thread::{Parts, Thread, unix_us};
+use crate::thread::{Parts, Thread};
 
 /// Interim responses of one exchange; an origin that sends more is broken.
 const INTERIM: u32 = 32;
@@ -66,6 +65,10 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
     /// Where a stage's refusal is put.
     pub(super) refusal: &'e mut Option<Box<Refusal>>,
     pub(super) standing: &'e Standing<'a>,
+    /// Another location of ours has the client.
+    pub(super) is_of_location: bool,
+    /// What answers is another location of ours.
+    pub(super) at_parent: bool,
     /// The request, as it may be judged once more.
     pub(super) request: &'e RequestHead,
     pub(super) subject: Subject<'e>,
@@ -120,6 +123,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         origin: &'e mut OriginResponse<'o>,
     ) -> Self {
         let subject = exchange.subject(zone, Place::Elsewhere);
+        let is_of_location = exchange.is_of_location();
         Self {
             thread: exchange.thread,
             snapshot: exchange.snapshot,
@@ -141,6 +145,8 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
             inspection: exchange.inspection.as_mut(),
             refusal: &mut exchange.refusal,
             standing: &exchange.standing,
+            is_of_location,
+            at_parent: exchange.at_parent,
             request: exchange.original.as_deref().unwrap_or(admitted.head()),
             subject,
             trail: &parts.trail,
@@ -231,7 +237,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         let mut patience = if upload.future.is_some() {
             UPLOADING
         } else {
-            self.zone.timeouts.header
+            self.header_timeout()
         };
         let mut interim = 0;
         let mut broken = None;
@@ -261,7 +267,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                     let late = broken.unwrap_or(Fault::OriginTimeout);
                     return Err(self.given_up.unwrap_or(late));
                 }
-                Ok(Event::Uploaded(Ok(()))) => patience = self.zone.timeouts.header,
+                Ok(Event::Uploaded(Ok(()))) => patience = self.header_timeout(),
                 Ok(Event::Uploaded(Err(UploadFault::Client(fault)))) => {
                     return Err(fault::of_body(&fault));
                 }
@@ -283,6 +289,10 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                     } else {
                         Err(Fault::OriginProtocol)
                     };
+                }
+                Ok(Event::Head(Ok(_))) if self.is_failed_parent() => {
+                    // Which did nothing with it, as far as we are concerned.
+                    return Err(Fault::Unprocessed);
                 }
                 Ok(Event::Head(Ok(info))) if self.head.status >= 200 => return Ok(info),
                 Ok(Event::Head(Ok(_))) => {
@@ -543,40 +553,6 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                 self.origin.release();
                 client.room(self.alarm, timeout).await.map_err(gone)
             }
-        }
-    }
-
-    /// Edits the origin's fields and fills in ours.
-    fn fields(&mut self, names_fields: bool) {
-        if names_fields {
-            forward::drop_connection_named(&mut self.head.fields);
-        }
-        if !self.zone.response_edits.is_empty() {
-            self.zone.response_edits.apply(&mut self.head.fields);
-        }
-        self.to_client.clear();
-        quota::tell(&self.trail.borrow(), self.to_client);
-        if let Some(way) = self.way.as_deref() {
-            self.to_client.push_known(FieldId::CacheStatus, way.said());
-            if let Some(seconds) = way.browser_ttl() {
-                tell_browsers(&mut self.head.fields, seconds);
-            }
-        }
-        if let Some(alt_svc) = self.alt_svc {
-            // The origin's own is about the origin.
-            self.head.fields.remove(FieldId::AltSvc);
-            self.to_client.push_known(FieldId::AltSvc, alt_svc);
-        }
-        if !self.head.fields.has(FieldId::Date) {
-            let date = self.thread.http_date(unix_us() / 1_000_000);
-            self.to_client.push_known(FieldId::Date, &date);
-        }
-        if self.https
-            && let Some(hsts) = &self.zone.hsts
-        {
-            self.head.fields.remove(FieldId::StrictTransportSecurity);
-            self.to_client
-                .push_known(FieldId::StrictTransportSecurity, hsts.as_bytes());
         }
     }
 }

@@ -26,7 +26,7 @@ use seawall_proxy::state::State;
 use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
-use seawall_proxy::worker::{self, Listener};
+use seawall_proxy::worker::{self, Kind, Listener};
 use seawall_telemetry::{AccessLog, BuildInfo, LogConfig, LogTarget, Registry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -110,6 +110,7 @@ impl Worker {
             told: Told::default(),
             mishaps: Default::default(),
             recent: state.recent.clone(),
+            tier: None,
             node: "test".into(),
             per_client: Mutex::default(),
         });
@@ -122,8 +123,10 @@ impl Worker {
                     .iter()
                     .map(|sockets| Listener {
                         socket: sockets.each[nth].try_clone().unwrap(),
-                        tls: sockets.tls,
-                        own: false,
+                        kind: match sockets.tls {
+                            true => Kind::Https,
+                            false => Kind::Http,
+                        },
                     })
                     .collect();
                 let (shared, shard, log) = (shared.clone(), state.registry.shard(), log.buffer());

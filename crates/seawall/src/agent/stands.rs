@@ -55,6 +55,9 @@ impl Stands {
             .purges_told(&beside.purges, beside.purged_before, now_ms());
         self.standing.drained = beside.drained;
         self.standing.away = beside.away;
+        if beside.signed_at > 0 {
+            self.standing.barred = Some(beside.barred.clone());
+        }
         self.standing.signed_at = beside.signed_at;
         self.keep(data, &now);
     }

@@ -254,6 +254,20 @@ fn named(name: &str) -> DistinguishedName {
     named
 }
 
+/// Whether a certificate, whose authority was checked, is any location's.
+pub fn is_location(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(name) = ServerName::try_from(RELAY) else {
+        return false;
+    };
+    let parsed = ParsedCertificate::try_from(certificate);
+    parsed.is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+}
+
+/// The name that a location's certificate has.
+pub fn server_name(location: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(name_of(location)).ok()
+}
+
 /// A location's name in its certificate. A name of ours may begin with a hyphen, and one of the DNS may not.
 fn name_of(location: &str) -> String {
     format!("x{location}x.location.seawall.internal")

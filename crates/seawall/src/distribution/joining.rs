@@ -26,7 +26,7 @@ use crate::data::Data;
 /// The folder of what was read from elsewhere, in the data folder.
 pub const RECEIVED: &str = "received";
 /// What a location keeps, in its data folder.
-const KEPT: &str = "location.json";
+pub const KEPT: &str = "location.json";
 
 /// A token to join with.
 #[derive(Clone, Debug, PartialEq, Eq)]

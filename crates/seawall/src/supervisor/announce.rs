@@ -40,6 +40,7 @@ pub fn up(sockets: &Sockets, pids: Pids<'_>) -> Value {
     for (key, role) in [
         ("http", Role::Http),
         ("https", Role::Https),
+        ("parent", Role::Parent),
         ("admin", Role::Admin),
     ] {
         if let Some(address) = first(role) {
@@ -86,6 +87,11 @@ pub fn announce(data: &Data, sockets: &Sockets, serving: &Serving) {
         say(format_args!(
             "  https      https://{}{note}",
             shown(address)
+        ));
+    }
+    for address in sockets.addresses(Role::Parent) {
+        say(format_args!(
+            "  parent     {address}   (for other locations of this fleet)"
         ));
     }
     for address in sockets.addresses(Role::Admin) {

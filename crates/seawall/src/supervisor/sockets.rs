@@ -39,7 +39,7 @@ impl Sockets {
                 continue;
             }
             let threads = match wanted.role {
-                Role::Http | Role::Https => plan.threads,
+                Role::Http | Role::Https | Role::Parent => plan.threads,
                 Role::Admin => 1,
             };
             let (bound, opened) = match bind(wanted.role, wanted.address, threads) {
@@ -127,6 +127,7 @@ impl Sockets {
             let role = match told.role {
                 Role::Http => "http",
                 Role::Https => "https",
+                Role::Parent => "parent",
                 Role::Admin => "admin",
             };
             // Colons end a name there; the address is asked of the socket itself later.

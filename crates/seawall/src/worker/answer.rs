@@ -37,6 +37,14 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             });
         }
     }
+    if let Some(address) = up.parent.and_then(Listen::address) {
+        listen.push(Wanted {
+            role: Role::Parent,
+            address,
+            otherwise: None,
+            flag: "--parent".into(),
+        });
+    }
     if let Some(address) = up.admin.map_or(edge.admin, Listen::address) {
         listen.push(Wanted {
             role: Role::Admin,

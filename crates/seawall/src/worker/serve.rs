@@ -23,7 +23,7 @@ use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::{self, Shared};
 use seawall_proxy::told::Told;
 use seawall_proxy::trial::Live;
-use seawall_proxy::worker::{self, Listener};
+use seawall_proxy::worker::{self, Kind, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -142,11 +142,8 @@ impl Worker {
             let socket = TcpListener::bind(("127.0.0.1", 0))?;
             socket.set_nonblocking(true)?;
             own.push(socket.local_addr()?);
-            thread.push(Listener {
-                socket,
-                tls: false,
-                own: true,
-            });
+            let kind = Kind::Own;
+            thread.push(Listener { socket, kind });
         }
         let descriptors = raise_descriptors();
         let room = room(
@@ -185,6 +182,7 @@ impl Worker {
             told: Told::default(),
             mishaps: Mishaps::default(),
             recent: configuration.state.recent.clone(),
+            tier: state.tier.get().cloned(),
             node: data.node()?.into(),
             per_client: Mutex::default(),
         });

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Result, bail};
 use seawall_model::Document;
 use seawall_model::document::AccessLog as LogChoice;
-use seawall_proxy::worker::Listener;
+use seawall_proxy::worker::{Kind, Listener};
 use seawall_telemetry::{LogConfig, LogTarget};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -39,7 +39,10 @@ pub fn spread(sockets: &[(Socket, OwnedFd)], threads: usize) -> Result<Spread> {
             places.push(place);
         }
     }
-    if !places.iter().any(|(role, _)| *role != Role::Admin) {
+    if !places
+        .iter()
+        .any(|(role, _)| matches!(role, Role::Http | Role::Https))
+    {
         bail!("neither HTTP nor HTTPS is listened on (give --http or --https an address)");
     }
     for (role, address) in places {
@@ -58,11 +61,12 @@ pub fn spread(sockets: &[(Socket, OwnedFd)], threads: usize) -> Result<Spread> {
                 break;
             }
             if let Some(thread) = listeners.get_mut(nth % threads) {
-                thread.push(Listener {
-                    socket,
-                    tls: role == Role::Https,
-                    own: false,
-                });
+                let kind = match role {
+                    Role::Https => Kind::Https,
+                    Role::Parent => Kind::Locations,
+                    Role::Http | Role::Admin => Kind::Http,
+                };
+                thread.push(Listener { socket, kind });
             }
         }
     }

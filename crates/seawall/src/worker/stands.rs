@@ -9,6 +9,7 @@ use seawall_proxy::slot::Slot;
 use seawall_proxy::thread::Shared;
 use seawall_proxy::told::{Switch as Shown, Told};
 
+use super::fleet::Watched;
 use super::geo::Geo;
 use super::purges;
 use crate::agent::HERE;
@@ -26,6 +27,7 @@ pub struct Stands {
     /// The switches that were done last.
     done: Vec<(String, Option<u64>)>,
     geo: Geo,
+    fleet: Watched,
     /// Purges that were done, of those that stand.
     purged: BTreeMap<u64, Vec<u64>>,
 }
@@ -50,6 +52,7 @@ impl Stands {
             Ordering::Relaxed,
         );
         told.set_signed_at(self.standing.signed_at);
+        self.fleet.look(configuration, &self.standing);
         let (mut on, mut shown, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for (number, switch) in &self.standing.switches {
             let Some(left) = switch.left(&now) else {
@@ -100,6 +103,10 @@ impl Stands {
             if purge.id < HERE && !done.is_empty() {
                 up_to = up_to.min(purge.id - 1);
             }
+        }
+        if let Some(tier) = &shared.tier {
+            // What parents are told: also what would not outlive this process is not served by it.
+            tier.set_purged(standing.purged.unwrap_or(0));
         }
         up_to
     }

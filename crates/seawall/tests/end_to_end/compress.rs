@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use crate::parents::Site;
 use crate::tools::{Server, curl, curl_command};
 use crate::up::Up;
 
@@ -175,4 +176,46 @@ fn an_event_arrives_though_the_next_one_is_far_away() {
             reader.wait().unwrap();
         }
     }
+}
+
+#[test]
+fn what_is_stored_is_compressed_once_for_each_coding() {
+    let site = Site::start();
+    let up = Up::with_config(&format!(
+        "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"http://{}\" }}]\n\
+         compress = {{ least = \"1B\" }}\n",
+        site.address
+    ));
+    let plain = curl(&[&up.url("/v")]);
+    assert_eq!(plain.field("content-encoding"), None);
+    for coding in ["gzip", "br", "zstd"] {
+        let accept = format!("Accept-Encoding: {coding}");
+        let get = |more: &[&str]| curl(&[&["--header", &accept], more, &[&up.url("/v")]].concat());
+        let made = get(&[]);
+        assert_eq!(made.field("content-encoding"), Some(coding));
+        assert_eq!(
+            made.field("content-length"),
+            None,
+            "{coding}: made while it leaves"
+        );
+        // From then on it is there, and its length is known.
+        let kept = get(&[]);
+        assert_eq!(kept.field("content-encoding"), Some(coding));
+        assert_eq!(kept.body, made.body);
+        let length = kept.body.len().to_string();
+        assert_eq!(kept.field("content-length"), Some(length.as_str()));
+        assert_eq!(kept.field("vary"), Some("Accept-Encoding"));
+        let head = get(&["--head"]);
+        assert_eq!(head.field("content-length"), Some(length.as_str()));
+        assert_eq!(get(&["--compressed"]).body, plain.body);
+    }
+    // What becomes no shorter is found out once.
+    let noise = curl(&[&up.url("/noise")]);
+    for coding in [Some("br"), None] {
+        let answer = curl(&["--header", "Accept-Encoding: br", &up.url("/noise")]);
+        assert_eq!(answer.field("content-encoding"), coding);
+        assert_eq!(answer.field("vary"), Some("Accept-Encoding"));
+        assert!(coding.is_some() || answer.body == noise.body);
+    }
+    assert_eq!((site.asked("/v").len(), site.asked("/noise").len()), (1, 1));
 }

@@ -22,6 +22,14 @@ impl Ray {
         out.extend_from_slice(text.get(..length).unwrap_or_default());
     }
 
+    /// The id in a text that [`Ray::write`] made: its first 16 digits.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let digits = text.first_chunk::<16>()?;
+        let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+
     /// The 16 digits.
     #[inline]
     pub fn digits(self) -> [u8; 16] {
@@ -105,6 +113,21 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_ray_is_read_as_it_was_written() {
+        let mut text = Vec::new();
+        Ray(0x0123_4567_89ab_cdef).write("lhr", &mut text);
+        assert_eq!(Ray::parse(&text), Some(Ray(0x0123_4567_89ab_cdef)));
+        for none in [
+            &b""[..],
+            b"0123",
+            b"+123456789abcdef-A",
+            b"0123456789abcdeg",
+        ] {
+            assert_eq!(Ray::parse(none), None);
+        }
+    }
 
     #[test]
     fn text_is_16_digits_and_the_location_in_capitals() {

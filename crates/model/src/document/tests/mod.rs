@@ -32,6 +32,10 @@ public_http = 80
 public_https = 443
 access_log = { file = "-", rotate_at = "1MiB", keep = 2 }
 
+[edge.parents]
+fra = { at = "fra.example.net:8804", of = ["lhr"] }
+sin = { at = "[2001:db8::1]:8804" }
+
 [edge.acme]
 contact = "me@example.com"
 directories = ["https://acme.test/directory"]
@@ -118,6 +122,9 @@ development_mode = true
 slice = "512KiB"
 cache_deception_armor = false
 verify_digest = true
+shield = "fra"
+early_hints = true
+prefetch = true
 
 [[zone.cache.rule]]
 when = 'http.request.uri.path.extension in {"css" "js"}'
@@ -305,7 +312,7 @@ fn paths(text: &str) -> BTreeSet<String> {
         match value {
             toml::Value::Table(table) if !matches!(known, Some(Kind::Pairs(_))) => {
                 for (name, value) in table {
-                    let name = if at == "lists" {
+                    let name = if matches!(at, "lists" | "edge.parents") {
                         "<name>"
                     } else {
                         name.as_str()

@@ -335,6 +335,10 @@ fn values_that_contradict_each_other_are_refused() {
             "zone[0].cache.slice: is too little",
         ),
         (
+            "cache = { shield = \"Fra\" }",
+            "zone[0].cache.shield: \"Fra\" is no name of a location",
+        ),
+        (
             "compress = { codings = [\"deflate\"] }",
             "zone[0].compress.codings[0]: \"deflate\" is none of the known words",
         ),
@@ -397,7 +401,7 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         (
             "schema = 1\n[edge]\n\"a\\u001b[0m.b\" = 1",
-            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
+            "edge.\"a\\u{1b}[0m.b\": unknown key (known here: location, http, https, http3, admin, workers, spare, trusted_proxies, proxy_protocol, outward, parents, unready_when, kill, public_http, public_https, access_log, acme, limits; line 3)",
         ),
         (
             "schema = 1\nlists.a = {}",

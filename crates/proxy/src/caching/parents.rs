@@ -1,0 +1,68 @@
+//! What the cache has to do with parents: by what one is chosen, and what is said to it when a request has made something invalid
+//! that it may have.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use seawall_guard::Admitted;
+use seawall_model::FieldId;
+use seawall_net::outgoing::{BodyOut, Line};
+
+use super::background;
+use super::rules::Planned;
+use super::way::Way;
+use crate::exchange::Exchange;
+use crate::snapshot::Zone;
+use crate::thread::{Parts, Thread};
+use crate::tier;
+
+pub use crate::origin::Key;
+
+/// By what a parent is chosen for a URL: the same one whoever asks, whatever the zone's rules add to keys, and in all spellings.
+pub fn key(host: &[u8], target: &[u8]) -> Key {
+    Key::of(&[host, target].concat())
+}
+
+/// Tells parents what a request has made invalid.
+pub(super) fn tell_outdated(thread: &Rc<Thread>, zone: &Arc<Zone>, way: &mut Way) {
+    for target in std::mem::take(&mut way.outdated) {
+        background::forget(thread, zone, &way.key.host, &target);
+    }
+}
+
+impl Exchange<'_, '_> {
+    /// Where another location says only that what is stored of a URL is not what there is any more, that is done and answered.
+    pub(super) async fn is_to_forget(
+        &mut self,
+        zone: &Arc<Zone>,
+        planned: &Planned<'_>,
+        admitted: &Admitted<'_>,
+        parts: &mut Parts,
+    ) -> bool {
+        let request = admitted.head();
+        if !self.is_of_location() || !tier::is_outdated(request) {
+            return false;
+        }
+        let cache = &self.thread.shared.cache;
+        let host = seawall_cache::key::host(request.authority(), b"https");
+        cache.purge_url_in_forms(zone.id.0, &host, request.target(), None, planned.queries);
+        parts.response.clear();
+        parts.response.status = 204;
+        parts.to_client.clear();
+        parts
+            .to_client
+            .push_known(FieldId::CacheControl, b"no-store");
+        let subject = self.subject(zone, crate::endpoint::Place::Elsewhere);
+        let trail = parts.trail.get_mut();
+        let cleared = zone.guard.clear(&mut parts.response, &[], &subject, trail);
+        let Ok(cleared) = cleared else {
+            return true;
+        };
+        let last = Line(&parts.ray_line);
+        let out = crate::outgoing::response(cleared, 0, &parts.to_client, last, BodyOut::None);
+        let timeout = self.snapshot.edge.write_timeout;
+        let _ = self.response.head_alone(out, self.alarm, timeout).await;
+        self.outcome.status = 204;
+        true
+    }
+}
