@@ -7,6 +7,7 @@ mod compile;
 mod gate;
 mod matchers;
 mod names;
+mod prefilter;
 mod settle;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! (decision 0040). Captures are looked for only in what matched.
 
 pub(crate) mod names;
+mod required;
 mod set;
 mod side_by_side;
 mod translate;
@@ -19,6 +20,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 use seawall_model::problem::quote;
 use seawall_model::{Fuel, Spent, Wrong};
 
+pub(crate) use required::{Bytes, Required};
 pub(crate) use set::{Hits, Set, SetCache};
 pub(crate) use side_by_side::Places;
 pub(crate) use translate::translate;
