@@ -86,6 +86,7 @@ fn play(step: usize) {
         work.warm(&program);
     }
     let (mut passed, mut failed, mut server) = (0, Vec::new(), Vec::new());
+    let mut dearest: Vec<(u64, &str)> = Vec::new();
     let tests = ftw::all(&folder);
     assert_eq!(tests.len(), 4966);
     let only = std::env::var("CRS_ONLY").ok();
@@ -102,6 +103,7 @@ fn play(step: usize) {
         for stage in &test.stages {
             let played = ftw::play(&program, &Zone::default(), stage, &mut work);
             assert!(!played.spent);
+            dearest.push((played.fuel, &test.name));
             if only.is_some() {
                 println!(
                     "{}: {} units of fuel\n{}",
@@ -127,6 +129,9 @@ fn play(step: usize) {
         server.len(),
         work.fallbacks()
     );
+    dearest.sort_unstable_by_key(|(fuel, _)| std::cmp::Reverse(*fuel));
+    dearest.truncate(8);
+    println!("units of fuel that the dearest take: {dearest:?}");
     for line in &failed {
         println!("FAIL {line}");
     }

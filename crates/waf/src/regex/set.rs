@@ -93,6 +93,10 @@ impl Hits {
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub(crate) fn has(&self, number: usize) -> bool {
         self.0
             .get(number / 64)
