@@ -17,10 +17,11 @@
 //! one pass over a text finds all patterns that occur, and one all phrases; a rule whose pattern occurs in none of its texts is
 //! done with one bit. Time is linear in the input, and what a hostile text makes dear is counted.
 //!
-//! Not here: IO, clocks, randomness that decides anything; holding and decompressing bodies; where collections are kept; modes, paranoia and
+//! Not here: IO, clocks, randomness that decides anything; holding bodies; where collections are kept; modes, paranoia and
 //! exceptions of zones, which are TX variables and rules that the guard's stage adds.
 
 mod body;
+mod coding;
 mod exclusion;
 mod folder;
 mod libinjection;
@@ -37,6 +38,7 @@ mod transaction;
 mod transform;
 mod vocabulary;
 
+pub use coding::{CodingFault, Plain, plain};
 pub use exclusion::Exclusion;
 pub use folder::{Folder, MOST_BYTES, MOST_FILES};
 pub use prelude::PRELUDE;
