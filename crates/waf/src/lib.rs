@@ -50,7 +50,7 @@ pub use request::{Body, Request, Response};
 pub use seclang::tree::Engine;
 pub use seclang::{File, RuleSet};
 pub use transaction::{
-    Came, Collection, Collections, Interrupted, Interruption, Kept, Left, Looked, Match, Nothing,
-    Transaction, Workspace, Zone,
+    Came, Change, Collection, Collections, How, Interrupted, Interruption, Kept, Left, Looked,
+    Match, Nothing, Transaction, Workspace, Zone,
 };
 pub use vocabulary::{ACTIONS, CONTROLS, DIRECTIVES, Entry, OPERATORS, TRANSFORMATIONS, VARIABLES};

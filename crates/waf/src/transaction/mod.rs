@@ -32,7 +32,7 @@ use crate::vocabulary::Variable;
 pub use left::Left;
 pub use looked::{Came, Looked};
 use occurrences::Occurrences;
-pub use store::{Collection, Collections, Kept, Nothing};
+pub use store::{Change, Collection, Collections, How, Kept, Nothing};
 use store::{Store, Value};
 
 /// Memory that a thread keeps from one request to the next: texts, and the states that patterns have built.
