@@ -177,7 +177,11 @@ mod tests {
         });
         assert_eq!(value(&mut at(&all, 1, 10), b"192.0.2.7", "hits"), "2000");
         assert_eq!(value(&mut at(&all, 2, 10), b"192.0.2.7", "hits"), "");
-        assert_eq!(value(&mut at(&all, 1, 20), b"192.0.2.7", "hits"), "", "it has ended");
+        assert_eq!(
+            value(&mut at(&all, 1, 20), b"192.0.2.7", "hits"),
+            "",
+            "it has ended"
+        );
         at(&all, 1, 21).write("IP", b"192.0.2.7", by("hits", 1, 30));
         assert_eq!(value(&mut at(&all, 1, 21), b"192.0.2.7", "hits"), "1");
     }
@@ -188,7 +192,12 @@ mod tests {
         for number in 0..10_000u32 {
             at(&all, 1, 10).write("IP", &number.to_be_bytes(), by("hits", 1, 20));
         }
-        let count = || -> usize { all.shards.iter().map(|shard| shard.lock().unwrap().len()).sum() };
+        let count = || -> usize {
+            all.shards
+                .iter()
+                .map(|shard| shard.lock().unwrap().len())
+                .sum()
+        };
         assert_eq!(count(), SHARDS * 4, "a zone has half of it");
         for number in 0..10_000u32 {
             at(&all, 2, 10).write("IP", &number.to_be_bytes(), by("hits", 1, 99));
