@@ -74,6 +74,28 @@ impl Program {
     }
 }
 
+impl Program {
+    /// What each rule's pattern costs for the text that is made of it, with nothing built beforehand.
+    pub fn pattern_costs(&self, text: impl Fn(&str) -> Vec<u8>) -> Vec<Cost> {
+        let links = self.rules.iter().flat_map(|rule| {
+            let links = rule.links.iter();
+            links.map(|link| (rule.id, &link.operator))
+        });
+        let costs = links.filter_map(|(rule, operator)| {
+            let Operator::Rx(pattern) = operator else {
+                return None;
+            };
+            let (regex, source) = self.matchers.regex(pattern.index())?;
+            let mut fuel = Fuel::new(u64::MAX);
+            // There is enough for any text.
+            let _ = regex.occurs(&text(source), 0, &mut Threads::default(), &mut fuel);
+            let units = fuel.used();
+            Some(Cost { rule, units })
+        });
+        costs.collect()
+    }
+}
+
 impl Matchers {
     /// What a further KiB costs a pattern, of the dearest of these texts and of one made of itself; 0 where it is surely below `most`.
     fn cost(&self, place: usize, texts: &[Vec<u8>], most: u64) -> u64 {
