@@ -26,7 +26,7 @@ const PIECES: [&[u8]; 10] = [
 const TEXT: usize = 2 << 10;
 
 /// Units for a further KiB from which a rule is not let in: twice what the dearest rule of the Core Rule Set takes.
-pub const MOST_UNITS: u64 = 5_000_000;
+pub const MOST_UNITS: u64 = 1_000_000;
 
 /// A rule, and what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
