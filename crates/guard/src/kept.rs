@@ -128,8 +128,12 @@ fn apply(values: &mut Vec<Kept>, change: Change, now: u64) {
         value,
         ends: change.ends,
     };
-    match place.and_then(|place| values.get_mut(place)) {
-        Some(kept) => *kept = new,
+    match place {
+        Some(place) => {
+            if let Some(kept) = values.get_mut(place) {
+                *kept = new;
+            }
+        }
         None if values.len() < VARIABLES => values.push(new),
         None => {}
     }
