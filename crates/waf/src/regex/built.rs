@@ -23,6 +23,8 @@ pub(crate) struct Sizes {
     /// The largest of them: what a state is taken for whose size is not known, because the DFA has forgotten it since.
     largest: u32,
     clears: usize,
+    /// Where searches begin, while the DFA has not forgotten it: all begin at the begin of a text.
+    start: Option<LazyStateID>,
 }
 
 impl Sizes {
@@ -37,11 +39,15 @@ impl Sizes {
         input: &Input<'_>,
         fuel: &mut Fuel,
     ) -> Result<Option<LazyStateID>, Spent> {
+        if let (Some(state), true) = (self.start, self.clears == cache.clear_count()) {
+            return Ok(Some(state));
+        }
         let before = cache.memory_usage();
         let Ok(state) = dfa.start_state_forward(cache, input) else {
             return Ok(None);
         };
         let grown = self.note(dfa, cache, state, before);
+        self.start = Some(state);
         fuel.spend(grown * BYTE)?;
         Ok(Some(state))
     }
@@ -77,6 +83,7 @@ impl Sizes {
         if self.clears != cache.clear_count() {
             self.clears = cache.clear_count();
             self.of.clear();
+            self.start = None;
             return self.largest.into();
         }
         let row = dfa.byte_classes().alphabet_len().next_power_of_two() * size_of::<LazyStateID>();
