@@ -460,7 +460,9 @@ impl<'a> Exchange<'a, '_> {
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
         {
-            let planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            let planned = zone
+                .cache_rules
+                .plan(plan, &zone.guard.view(admitted.head(), &subject));
             share.burn(planned.fuel);
             return Box::pin(self.cached(zone, &planned, &admitted, parts)).await;
         }
