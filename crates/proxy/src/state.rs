@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_guard::{StageDef, States, ZoneId};
 use seawall_model::HostPattern;
+use seawall_model::document::Edge;
 use seawall_net::clock::monotonic_us;
 use seawall_net::outward::Outward;
 use seawall_net::tls::kept::Keys;
@@ -48,6 +49,7 @@ pub struct State {
     pub recent: Arc<Recent>,
     own_listeners: Mutex<Vec<std::net::SocketAddr>>,
     own_folder: OnceLock<PathBuf>,
+    has_joined: OnceLock<()>,
     https_port: OnceLock<u16>,
 }
 
@@ -78,6 +80,7 @@ impl State {
             recent: Arc::default(),
             own_listeners: Mutex::default(),
             own_folder: OnceLock::new(),
+            has_joined: OnceLock::new(),
             https_port: OnceLock::new(),
         }
     }
@@ -153,6 +156,11 @@ impl State {
         let _ = self.own_folder.set(folder);
     }
 
+    /// This is a location that has joined a control, from now on.
+    pub fn set_has_joined(&self) {
+        let _ = self.has_joined.set(());
+    }
+
     /// The port of the first HTTPS listener, for redirects to it. The first one said holds.
     pub fn set_https_port(&self, port: u16) {
         let _ = self.https_port.set(port);
@@ -163,10 +171,11 @@ impl State {
         self.https_port.get().copied()
     }
 
-    /// An address policy that knows our own listeners and our own folder.
-    pub fn outward(&self, public: bool, private: bool, loopback: bool) -> Arc<Outward> {
-        let outward =
-            Outward::new(public, private, loopback).with_own_folder(self.own_folder.get().cloned());
+    /// The address policy that the document sets, and that knows our own listeners and our own folder.
+    pub fn outward(&self, edge: &Edge) -> Arc<Outward> {
+        let allowed = edge.outward(self.has_joined.get().is_some());
+        let outward = Outward::new(allowed.public, allowed.private, allowed.loopback)
+            .with_own_folder(self.own_folder.get().cloned());
         outward.set_own(locked(&self.own_listeners).clone());
         Arc::new(outward)
     }

@@ -96,7 +96,22 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             probing: 0,
             nth: 0,
         };
-        agent.run(flags, probes).await
+        match agent.run(flags, probes).await {
+            // It was being answered when it went.
+            Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
+            ended => ended,
+        }
+    })
+}
+
+/// Whether nobody is at the other end of the wire any more.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset
+        )
     })
 }
 

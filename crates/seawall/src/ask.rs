@@ -1,6 +1,7 @@
 //! Commands that ask control: versions are made, listed, compared and rolled back, rollouts are watched and decided on.
 
 mod fleet;
+mod history;
 mod remote;
 
 use std::fs::File;
@@ -11,24 +12,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use seawall_telemetry::Stamp;
 use serde_json::json;
 
 use crate::cli;
-use crate::control::PAGE;
 use crate::control::asks::{
-    Answer, Applied, Ask, Asked, NewToken, NotMade, Standing, Status, TokenTold, Versions,
+    Answer, Applied, Ask, Asked, NewToken, NotMade, Standing, Status, TokenTold,
 };
-use crate::control::diff::diff;
 use crate::control::words::{FromControl, ToControl};
 use crate::file;
 use crate::here::{self, Act};
 use crate::order::{self, Chain};
-use crate::say::{complain, say};
+use crate::say::{complain, say, take_back};
 use crate::wire::Wire;
+use history::date;
 use remote::Remote;
 
 pub use fleet::{about, drain, kill, purge};
+pub use history::{audit, diff_of, rollback, versions};
 
 /// How often it is asked how a rollout stands.
 const LOOK: Duration = Duration::from_millis(200);
@@ -36,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long it may take to tell how things stand.
 const AT_ONCE: Duration = Duration::from_secs(3);
+/// The code of a rollout that waits for a person: it is neither everywhere nor taken back.
+const ASKS: u8 = 3;
 /// How long control may be away while a rollout is watched.
 const AWAY: Duration = Duration::from_secs(30);
 
@@ -206,16 +208,24 @@ async fn watch(control: &Control, at: &cli::At, ids: &[u64]) -> Result<ExitCode>
         let running: Vec<&Standing> = standings.iter().filter(|one| one.ended.is_none()).collect();
         let line = progress(&running, standings.len());
         if line != shown && !running.is_empty() {
-            let erase = if live && !shown.is_empty() {
-                "\x1b[1A\x1b[2K"
-            } else {
-                ""
-            };
-            say(format_args!("{erase}{line}"));
+            if live && !shown.is_empty() {
+                take_back();
+            }
+            say(&line);
             shown = line;
         }
         if running.is_empty() {
             return Ok(ended(&standings));
+        }
+        if running.iter().all(|one| one.asks) {
+            for one in running {
+                complain(format_args!(
+                    "{} version {} waits for a person: `seawall approve {}` lets it go on, `seawall abort {}` ends it",
+                    one.what, one.version, one.id, one.id
+                ));
+            }
+            ended(&standings);
+            return Ok(ExitCode::from(ASKS));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -254,7 +264,7 @@ fn told(one: &Standing) -> String {
 
 fn ended(standings: &[Standing]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for one in standings {
+    for one in standings.iter().filter(|one| one.ended.is_some()) {
         if one.ended == Some(true) {
             // Who has not got it is named there.
             say(format_args!(
@@ -270,103 +280,6 @@ fn ended(standings: &[Standing]) -> ExitCode {
         }
     }
     code
-}
-
-/// `seawall versions`.
-///
-/// # Errors
-/// When there is no such zone, or control is not there.
-pub fn versions(of: &cli::OfZone) -> Result<ExitCode> {
-    run(async {
-        let control = Control::at(&of.at)?;
-        let ask = Ask::Versions {
-            chain: chain(&of.of),
-            before: None,
-            limit: PAGE,
-        };
-        let Answer::Versions(Versions { versions, .. }) = control.ask(ask, "").await? else {
-            return other();
-        };
-        if of.json {
-            say(format_args!("{:#}", serde_json::to_value(&versions)?));
-            return Ok(ExitCode::SUCCESS);
-        }
-        for version in versions {
-            let mark = match &version {
-                version if version.serves => "serves",
-                version if version.on_trial => "on trial",
-                _ => "",
-            };
-            let why = if version.tombstone {
-                format!("deleted: {}", version.why)
-            } else {
-                version.why
-            };
-            say(format_args!(
-                "{:>5}  {:<8}  {}  {:.12}  {}  {}",
-                version.number,
-                mark,
-                date(version.at),
-                version.hash,
-                version.author,
-                why
-            ));
-        }
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-fn date(seconds: u64) -> String {
-    let micros = seconds.saturating_mul(1_000_000);
-    String::from_utf8_lossy(Stamp::new().rfc3339(micros)).into_owned()
-}
-
-/// `seawall diff`.
-///
-/// # Errors
-/// When there is no such version, or control is not there.
-pub fn diff_of(wanted: &cli::Diff) -> Result<ExitCode> {
-    run(async {
-        let control = Control::at(&wanted.at)?;
-        let ask = Ask::Diff {
-            chain: chain(&wanted.of),
-            a: wanted.a,
-            b: wanted.b,
-        };
-        let found = match control.ask(ask, "").await? {
-            Answer::Texts {
-                a,
-                b,
-                before,
-                after,
-            } => diff(a, b, &before, &after),
-            Answer::Diff(diff) => diff,
-            _ => return other(),
-        };
-        if found.same {
-            let (a, b) = (found.a, found.b);
-            say(format_args!("versions {a} and {b} are the same document"));
-        } else {
-            say(found.diff.trim_end());
-        }
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// `seawall rollback`.
-///
-/// # Errors
-/// When there is no such version, or control is not there.
-pub fn rollback(back: &cli::Rollback) -> Result<ExitCode> {
-    if back.here {
-        let act = Act::Back(chain(&back.of));
-        return here::ask(&back.at.data, act, who(), &back.why.why);
-    }
-    let ask = Ask::Rollback {
-        chain: chain(&back.of),
-        version: back.version,
-    };
-    run(async { make(&Control::at(&back.at)?, &back.at, ask, &back.why).await })
 }
 
 /// `seawall delete`.

@@ -5,6 +5,7 @@
 //! aside. What the file looks like is [`archive`]'s.
 
 mod archive;
+mod published;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -105,6 +106,24 @@ pub fn backup(flags: &cli::Backup) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `seawall audit --verify`: control's copy of the log, which is verified as it is made.
+///
+/// # Errors
+/// When no control answers, or what is wrong with the log.
+pub fn verify(at: &cli::At) -> Result<ExitCode> {
+    let Some(copy) = ask::backup(&at.data) else {
+        bail!(
+            "no control answers on {}: start `seawall up`, or name its folder with --data",
+            at.data.display()
+        );
+    };
+    let (_, seq) = copy?;
+    say(format_args!(
+        "the log is whole: {seq} entries, each tied to the one before it"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A copy of the log where no control runs; none where there is no log.
 fn direct(flags: &cli::Backup, data: &Data) -> Result<Option<(File, u64)>> {
     let url = truth::address(flags.store.as_deref())?;
@@ -145,7 +164,7 @@ pub fn restore(flags: &cli::Restore) -> Result<ExitCode> {
         .into_iter()
         .map(|role| data.hold(role))
         .collect::<Result<_>>()?;
-    let scratch = Scratch::new(&data)?;
+    let scratch = Scratch::new(&data, "restore.part")?;
     let mut made = None;
     let said = match (&flags.file, &flags.from_live) {
         (Some(file), None) => {
@@ -160,11 +179,28 @@ pub fn restore(flags: &cli::Restore) -> Result<ExitCode> {
                 String::from_utf8_lossy(at)
             )
         }
-        (None, Some(from)) => {
-            from_live(from, &scratch)?;
-            format!("what {} had kept of what served", from.display())
+        (None, from) if flags.from_store.is_some() => {
+            let store = flags.from_store.as_deref().unwrap_or_default();
+            let published = published::Published {
+                store,
+                edge: from.as_deref(),
+                root_key: flags.root_key.as_deref(),
+            };
+            let read = Scratch::new(&data, "read.part")?;
+            published.bring(&read.0)?;
+            let said = format!("what control had published in {store}");
+            from_live(&read.0, &scratch, &said)?;
+            said
         }
-        _ => bail!("name a backup, or with --from-live a data folder that is to be used instead"),
+        (None, Some(from)) => {
+            let said = format!("what {} had kept of what served", from.display());
+            let used = from_live(from, &scratch, &said)?;
+            say(format_args!("using {}", from.join(used).display()));
+            said
+        }
+        _ => bail!(
+            "name a backup; or with --from-live a data folder, with --from-store what control had published, to be used instead"
+        ),
     };
     let log = Log::ready(&scratch, url.as_deref())?;
     // Edges may have seen more than the backup knows, and so may the folder that is replaced.
@@ -200,8 +236,8 @@ pub fn restore(flags: &cli::Restore) -> Result<ExitCode> {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(data: &Data) -> Result<Self> {
-        let path = data.path("restore.part");
+    fn new(data: &Data, name: &str) -> Result<Self> {
+        let path = data.path(name);
         if path.exists() {
             fs::remove_dir_all(&path)?;
         }
@@ -318,8 +354,8 @@ fn put_aside(data: &Data, replace: bool, with_log: bool) -> Result<Option<PathBu
     Ok(Some(aside))
 }
 
-/// Makes a log of what an edge had kept, and takes its files along.
-fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
+/// Makes a log of what an edge had kept, and takes its files along. Which of its files it was.
+fn from_live(folder: &Path, scratch: &Scratch, why: &str) -> Result<&'static str> {
     let found = good::recall(folder).with_context(|| {
         format!(
             "nothing in {} tells what served (it is a data folder's live, {})",
@@ -327,7 +363,6 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
             GOOD.join(", ")
         )
     })?;
-    say(format_args!("using {}", folder.join(found.from).display()));
     let mut document = found.parsed.document;
     let bad = found.parsed.bad_zones;
     let mut nth = 0;
@@ -339,7 +374,7 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
     let made = scratch.0.join("made.db");
     let mut store = Sqlite::open(&made)?;
     let safe = Safe::open(&Data::at(&scratch.0)?)?;
-    new_log(&mut store, &document, folder, &safe, found.files)?;
+    new_log(&mut store, &document, why, &safe, found.files)?;
     store.backup(&scratch.0.join(truth::FILE))?;
     drop(store);
     for name in ["made.db", "made.db-wal", "made.db-shm"] {
@@ -351,7 +386,7 @@ fn from_live(folder: &Path, scratch: &Scratch) -> Result<()> {
     for name in names().filter(|name| folder.join(name).exists() && !is_its(name)) {
         fs::copy(folder.join(name), scratch.0.join(name))?;
     }
-    Ok(())
+    Ok(found.from)
 }
 
 /// Takes folders along: keys among them, which encrypt what comes into the log.
@@ -370,12 +405,12 @@ fn take_folders(folder: &Path, scratch: &Scratch) -> Result<()> {
 fn new_log(
     store: &mut Sqlite,
     document: &Document,
-    folder: &Path,
+    why: &str,
     safe: &Safe,
     files: Vec<(PathBuf, Vec<u8>)>,
 ) -> Result<()> {
     let mut binder = Binder::new(safe, files);
-    let why = format!("rebuilt of what {} had kept", folder.display());
+    let why = format!("rebuilt of {why}");
     let append = |changes| Append {
         request: None,
         asked: None,

@@ -48,11 +48,7 @@ fn settings(
         on_demand: acme.on_demand.clone(),
         on_demand_most: acme.on_demand_most as usize,
         folder: folder.join("certificates"),
-        outward: state.outward(
-            edge.outward.public,
-            edge.outward.private,
-            edge.outward.loopback,
-        ),
+        outward: state.outward(edge),
     }))
 }
 

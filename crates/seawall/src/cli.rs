@@ -18,8 +18,8 @@ use seawall_control::store::postgres;
 use seawall_model::{Host, document, units};
 
 pub use asking::{
-    Apply, At, Decide, Delete, Diff, Here, Of, OfZone, Pin, Rollback, Rollouts, Token, TokenWhat,
-    Why,
+    Apply, At, Audit, Decide, Delete, Diff, Here, Of, OfZone, Pin, Rollback, Rollouts, Token,
+    TokenWhat, Why,
 };
 
 pub use backup::{Backup, Restore};
@@ -61,6 +61,9 @@ pub enum Command {
     Versions(OfZone),
     /// Show what differs between two versions of a zone
     Diff(Diff),
+    /// Show the log: who did what, when and why; with --diff also what changed
+    #[command(after_help = asking::AUDIT_EXAMPLES)]
+    Audit(Audit),
     /// Bring an earlier version of a zone back, as a new version
     #[command(after_help = ROLLBACK_EXAMPLES)]
     Rollback(Rollback),

@@ -443,10 +443,15 @@ impl Control {
     }
 
     fn api_listens(&self, address: SocketAddr) {
-        let token_path = self.data.path(token::FIRST_FILE);
+        let path = self.data.path(token::FIRST_FILE);
+        let token_path = path.exists().then_some(path);
+        let token = match &token_path {
+            Some(path) => format!("token in {}", path.display()),
+            // It was taken away, or came with a backup, which keeps no token.
+            None => "`seawall token make NAME --scope '*'` makes a token".to_owned(),
+        };
         say(format_args!(
-            "  api        http://{address}/api/v1   (token in {})",
-            token_path.display()
+            "  api        http://{address}/api/v1   ({token})"
         ));
         if let Some(up) = &self.up {
             let word = FromControl::Listens {

@@ -428,7 +428,7 @@ impl Findings {
 }
 
 fn outward_of(document: &Document) -> Arc<Outward> {
-    let allowed = document.edge.outward;
+    let allowed = document.edge.outward(false);
     Arc::new(Outward::new(
         allowed.public,
         allowed.private,

@@ -92,6 +92,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Apply(apply) => ask::apply(&apply),
         cli::Command::Versions(of) => ask::versions(&of),
         cli::Command::Diff(diff) => ask::diff_of(&diff),
+        cli::Command::Audit(audit) => ask::audit(&audit),
         cli::Command::Rollback(back) => ask::rollback(&back),
         cli::Command::Delete(delete) => ask::delete(&delete),
         cli::Command::Pin(pin) => ask::pin(&pin),

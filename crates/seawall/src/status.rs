@@ -12,6 +12,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::cli;
+use crate::control::asks::Status;
 use crate::data::Data;
 use crate::distribution::joining::Identity;
 use crate::message::{Reply, Request};
@@ -62,6 +63,9 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
         joined: Identity::is_kept(&data),
         supervisor,
     };
+    if known.is_control_alone(&data) {
+        return alone(flags, known.control.as_ref());
+    }
     let degraded = known.degraded();
     let code = if !known.serves() {
         2
@@ -98,6 +102,24 @@ fn there(flags: &cli::Status) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    keeps(flags, &status)
+}
+
+/// The same of a control that runs here and without an edge (`seawall control`).
+fn alone(flags: &cli::Status, control: Option<&Value>) -> Result<ExitCode> {
+    let control = control.cloned().unwrap_or_default();
+    if let Some(trouble) = text(&control, "/trouble") {
+        if flags.json {
+            say(format_args!("{:#}", json!({ "control": control })));
+        } else {
+            complain(trouble);
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    keeps(flags, &serde_json::from_value(control)?)
+}
+
+fn keeps(flags: &cli::Status, status: &Status) -> Result<ExitCode> {
     if flags.json {
         say(format_args!("{:#}", json!({ "control": status })));
     } else {
@@ -154,6 +176,12 @@ fn state(admin: SocketAddr) -> Option<Value> {
 }
 
 impl Known {
+    /// Control answers, and no edge ever ran on this folder.
+    fn is_control_alone(&self, data: &Data) -> bool {
+        let edge = self.supervisor.is_some() || self.state.is_some();
+        self.control.is_some() && !edge && !data.path("up.json").exists()
+    }
+
     fn serves(&self) -> bool {
         let says = |known: &Value| text(known, "/serves").is_some();
         self.state.is_some() || self.supervisor.as_ref().is_some_and(says)

@@ -114,13 +114,15 @@ struct Up {
     control: Option<Control>,
 }
 
+/// Where control answers over HTTP, and the file with the first token, while there is one.
+type Listens = (SocketAddr, Option<PathBuf>);
+
 /// The process that keeps versions.
 struct Control {
     process: Process,
     /// It hears of our end by it, and says where it listens.
     wire: Wire,
-    /// Where it answers over HTTP, and the file with the first token.
-    listens: Option<(SocketAddr, PathBuf)>,
+    listens: Option<Listens>,
     began: Instant,
     wait: Duration,
     /// It has gone; the next one is started then.
@@ -129,7 +131,7 @@ struct Control {
 
 impl Control {
     /// Waits until it listens, has gone, or the next one is due.
-    async fn changes(control: Option<&Self>) -> Option<(SocketAddr, PathBuf)> {
+    async fn changes(control: Option<&Self>) -> Option<Listens> {
         match control {
             None => std::future::pending().await,
             Some(Self {
@@ -145,7 +147,7 @@ impl Control {
 }
 
 /// Waits until control says that it listens; whether it has gone is seen elsewhere.
-async fn listens(wire: &Wire) -> (SocketAddr, PathBuf) {
+async fn listens(wire: &Wire) -> Listens {
     loop {
         match wire.hear::<FromControl>().await {
             Ok(Some((
@@ -187,9 +189,16 @@ impl Up {
             let path = self.data.path("edge.sock");
             if let Ok(wire) = Wire::connect(&path)
                 && let Ok(process) = Process::of(wire.peer()?.pid)
+                // It may be about to die.
+                && wire
+                    .say(
+                        &Request::Hello {
+                            words: self.words.clone(),
+                        },
+                        &[],
+                    )
+                    .is_ok()
             {
-                let words = self.words.clone();
-                wire.say(&Request::Hello { words }, &[])?;
                 return Ok(Supervisor {
                     process,
                     wire,
@@ -287,7 +296,7 @@ impl Up {
             let word = Request::Control {
                 pid: control.process.pid(),
                 dashboard: control.listens.as_ref().map(|(address, _)| *address),
-                token_path: control.listens.as_ref().map(|(_, path)| path.clone()),
+                token_path: control.listens.as_ref().and_then(|(_, path)| path.clone()),
             };
             let _ = supervisor.wire.say(&word, &[]);
         }

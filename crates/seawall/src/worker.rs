@@ -29,6 +29,7 @@ use crate::certificates::{self, Keeper};
 use crate::cli;
 use crate::configure::{self, Configuration, Kept, Source};
 use crate::data::Data;
+use crate::distribution::joining::Identity;
 use crate::last_words;
 use crate::message::{Begin, FromWorker, Plan, Role, Socket, ToWorker};
 use crate::page::SharedPage;
@@ -146,6 +147,9 @@ async fn prepare(
     }
     state.set_own_listeners(addresses);
     state.set_own_folder(configuration.data.path("").canonicalize()?);
+    if Identity::is_kept(&configuration.data) {
+        state.set_has_joined();
+    }
     let document = &source.parsed.document;
     let keeper = certificates::restore(
         document,

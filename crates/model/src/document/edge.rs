@@ -33,8 +33,8 @@ pub struct Edge {
     pub trusted_proxies: Vec<Network>,
     /// Listeners on which those peers begin with the PROXY protocol. Default: none.
     pub proxy_protocol: AnnouncedListeners,
-    /// What addresses may be connected to. Default: all three kinds.
-    pub outward: Outward,
+    /// What addresses may be connected to, where it is written; [`Edge::outward`] says what holds.
+    pub outward: Option<Outward>,
     /// What makes `/readyz` answer 503, of `breakers_open`, `config_stale`, `safe_mode`, `quarantine`, `origins_down`, `dns_stale`,
     /// `access_log`, `descriptors`, `older_configuration`, `not_on_disk`. Default: none of them.
     pub unready_when: Vec<String>,
@@ -89,7 +89,7 @@ impl Default for Edge {
             spare: false,
             trusted_proxies: Vec::new(),
             proxy_protocol: AnnouncedListeners::default(),
-            outward: Outward::default(),
+            outward: None,
             unready_when: Vec::new(),
             kill: Vec::new(),
             public_http: None,
@@ -113,14 +113,16 @@ pub struct Outward {
     pub loopback: bool,
 }
 
-impl Default for Outward {
-    /// All three, as `seawall up` has it.
-    fn default() -> Self {
-        Self {
+impl Edge {
+    /// What addresses may be connected to: as it is written. Else all three kinds, but not this machine at a location that has joined:
+    /// what is written elsewhere is to reach nothing there that nobody thought of.
+    #[must_use]
+    pub fn outward(&self, has_joined: bool) -> Outward {
+        self.outward.unwrap_or(Outward {
             public: true,
             private: true,
-            loopback: true,
-        }
+            loopback: !has_joined,
+        })
     }
 }
 
@@ -273,11 +275,11 @@ impl Edge {
         }
         if let Some(kinds) = reader.words("outward") {
             let has = |kind| kinds.contains(&kind);
-            edge.outward = Outward {
+            edge.outward = Some(Outward {
                 public: has("public"),
                 private: has("private"),
                 loopback: has("loopback"),
-            };
+            });
         }
         if let Some(words) = reader.words("unready_when") {
             edge.unready_when = words.into_iter().map(str::to_owned).collect();
@@ -329,12 +331,8 @@ impl Edge {
             let words: Vec<&str> = words.filter_map(|(word, is)| is.then_some(word)).collect();
             entries.list("proxy_protocol", &words);
         }
-        if self.outward != default.outward {
-            let allowed = [
-                self.outward.public,
-                self.outward.private,
-                self.outward.loopback,
-            ];
+        if let Some(outward) = self.outward {
+            let allowed = [outward.public, outward.private, outward.loopback];
             let words: Vec<&str> = OUTWARD
                 .iter()
                 .zip(allowed)

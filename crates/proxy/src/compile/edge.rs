@@ -19,11 +19,7 @@ pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
         ray_line: forward::ray_line(&edge.location),
         trusted_proxies: edge.trusted_proxies.clone().into(),
         announced: edge.proxy_protocol,
-        outward: state.outward(
-            edge.outward.public,
-            edge.outward.private,
-            edge.outward.loopback,
-        ),
+        outward: state.outward(edge),
         head: HeadLimits {
             head_bytes: limits.head_bytes as usize,
             target_bytes: limits.target_bytes as usize,

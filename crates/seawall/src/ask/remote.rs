@@ -203,6 +203,13 @@ pub fn call(ask: &Ask, why: &str) -> Result<Call> {
             target: "/api/v1/check".into(),
             body: Some(("application/toml", text.clone().into_bytes())),
         },
+        Ask::Log { before, limit } => {
+            let query = query(&[
+                ("before", before.map(|before| before.to_string())),
+                ("limit", Some(limit.to_string())),
+            ]);
+            get(format!("/api/v1/audit{query}"))
+        }
         Ask::Versions {
             chain,
             before,
@@ -396,6 +403,7 @@ fn answer(ask: &Ask, reply: &Reply, base: &str) -> Result<Answer> {
         }
         Ask::Check { .. } => Answer::Checked(told(reply, base)?),
         Ask::Versions { .. } => Answer::Versions(told(reply, base)?),
+        Ask::Log { .. } => Answer::Log(told(reply, base)?),
         Ask::Diff { .. } => Answer::Diff(told(reply, base)?),
         Ask::Rollouts { .. } => Answer::Rollouts(told::<Rollouts>(reply, base)?.rollouts),
         Ask::Status => Answer::Status(told(reply, base)?),

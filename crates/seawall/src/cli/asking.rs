@@ -90,7 +90,7 @@ pub struct Why {
     /// Why, for the log that keeps who changed what
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
-    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
+    /// Show how it goes, until it is everywhere (exit 0), was taken back (1) or waits for a person (3)
     #[arg(long)]
     pub wait: bool,
 }
@@ -137,24 +137,60 @@ pub struct OfZone {
 
 /// Flags of `diff`.
 #[derive(Args)]
+#[command(override_usage = "seawall diff [OPTIONS] <ZONE|--platform> [A] [B]")]
 pub struct Diff {
-    #[command(flatten)]
-    pub of: Of,
+    /// The zone; with --platform there is none
+    #[arg(value_name = "ZONE", required_unless_present = "platform")]
+    pub zone: Option<String>,
     /// The first version [default: the one that serves]
-    pub a: Option<u64>,
+    pub a: Option<String>,
     /// The second [default: the newest]
-    pub b: Option<u64>,
+    pub b: Option<String>,
+    /// In place of a zone: what all zones share, [edge] and [lists]
+    #[arg(long)]
+    pub platform: bool,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Examples of `audit`.
+pub const AUDIT_EXAMPLES: &str = "Examples:
+  seawall audit                 the newest 20 entries of the log
+  seawall audit --diff          with what each version changed
+  seawall audit --limit 1000 --json > log.jsonl
+  seawall audit --verify        no entry is missing, and none was changed after it was written";
+
+/// Flags of `audit`.
+#[derive(Args)]
+pub struct Audit {
+    /// So many entries, newest first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Show what each new version changed
+    #[arg(long, conflicts_with = "json")]
+    pub diff: bool,
+    /// Print them as JSON, one in a line
+    #[arg(long)]
+    pub json: bool,
+    /// Verify the whole log instead: each entry is tied to the one before it by its hash. For the log of this machine's control
+    #[arg(long, conflicts_with_all = ["limit", "diff", "json", "api"])]
+    pub verify: bool,
     #[command(flatten)]
     pub at: At,
 }
 
 /// Flags of `rollback`.
 #[derive(Args)]
+#[command(override_usage = "seawall rollback [OPTIONS] <ZONE|--platform> [VERSION]")]
 pub struct Rollback {
-    #[command(flatten)]
-    pub of: Of,
+    /// The zone; with --platform there is none
+    #[arg(value_name = "ZONE", required_unless_present = "platform")]
+    pub zone: Option<String>,
     /// The version whose document is brought back [default: the one before]
-    pub version: Option<u64>,
+    pub version: Option<String>,
+    /// In place of a zone: what all zones share, [edge] and [lists]
+    #[arg(long)]
+    pub platform: bool,
     /// On this machine alone, through its edge: also with control and all else dead (break-glass)
     #[arg(long, conflicts_with_all = ["version", "wait"])]
     pub here: bool,

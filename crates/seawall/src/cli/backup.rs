@@ -16,7 +16,9 @@ Private keys are in it: the file is readable by who makes it alone. docs/runbook
 pub const RESTORE_EXAMPLES: &str = "Examples:
   seawall restore /backup/seawall-2026-11-29                 into an empty data folder; `seawall up` serves it then
   seawall restore /backup/seawall-2026-11-29 --replace       what is in the folder is put aside first
-  seawall restore --from-live /mnt/edge/seawall-data         without a backup: of what an edge had kept of what it served";
+  seawall restore --from-live /mnt/edge/seawall-data         without a backup: of what an edge had kept of what it served
+  seawall restore --from-store s3://bucket/seawall --from-live /mnt/edge/seawall-data
+                                                             the same of what control published last";
 
 /// Flags of `backup`.
 #[derive(Args)]
@@ -39,11 +41,18 @@ pub struct Backup {
 #[derive(Args)]
 pub struct Restore {
     /// The backup
-    #[arg(required_unless_present = "from_live")]
+    #[arg(required_unless_present_any = ["from_live", "from_store"])]
     pub file: Option<PathBuf>,
     /// In place of a backup: the data folder of an edge; versions begin anew with what it served
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     pub from_live: Option<PathBuf>,
+    /// In place of a backup: what control had published, s3://BUCKET/PREFIX or the folder `published`; versions begin anew with what
+    /// served. With --from-live also what was sealed to that location can be opened
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    pub from_store: Option<String>,
+    /// The file of the root key to believe with --from-store: root.pub of control's data folder [default: that of --from-live]
+    #[arg(long, value_name = "FILE", requires = "from_store")]
+    pub root_key: Option<PathBuf>,
     /// Put aside what is in the data folder
     #[arg(long)]
     pub replace: bool,

@@ -152,7 +152,7 @@ pub struct Kill {
         default_value_if("end", "true", "")
     )]
     pub why: Option<String>,
-    /// Show how it goes, until it is everywhere (exit 0) or was taken back (exit 1)
+    /// Show how it goes, until it is everywhere (exit 0), was taken back (1) or waits for a person (3)
     #[arg(long)]
     pub wait: bool,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::say::{complain, say};
 
 /// What a location did in this time before a rollout of what all zones share is held against what it does with it: as long as one of
 /// its steps at the least.
-const PAST: Duration = Duration::from_secs(180);
+pub(super) const PAST: Duration = Duration::from_secs(180);
 
 /// A rollout, and what the planner says of it.
 struct Looked<'r> {

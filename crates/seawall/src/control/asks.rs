@@ -421,6 +421,9 @@ pub struct Standing {
     pub why: String,
     /// None: it runs. True: it is everywhere. False: it is not.
     pub ended: Option<bool>,
+    /// It goes on once a person has approved it, and not before.
+    #[serde(default)]
+    pub asks: bool,
 }
 
 /// A version, as it is told.

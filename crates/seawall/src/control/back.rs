@@ -47,6 +47,8 @@ impl Engine {
                 chain.clone(),
                 platform_text(&Document::default()),
             )),
+            // It never served, and is to go anyway.
+            None if head.is_none_or(|head| head.tombstone) => None,
             None => Some(StoreChange::Delete(chain.clone())),
         })
     }

@@ -464,6 +464,10 @@ impl Engine {
             let zones = self.serving.len().saturating_sub(1);
             people.extend(guards::mass_change(zones, lately, unix(), self.tempo));
         }
+        let gone = self.store.version(chain, to)?;
+        if gone.is_some_and(|version| version.tombstone) && self.is_last(chain)? {
+            people.push("it deletes the last zone: nothing would be served then".into());
+        }
         let before = match from {
             Some(from) => self.document(chain, from)?,
             None => None,
@@ -548,7 +552,24 @@ impl Engine {
             locations: rollout.ring.len(),
             why: why.unwrap_or_else(|| rollout.why.clone()),
             ended,
+            asks: ended.is_none()
+                && !rollout.approved
+                && !matches!(rollout.tempo, Kind::Return | Kind::Kill)
+                && (self.asked.get(&rollout.id)).is_some_and(|asked| !asked.people.is_empty()),
         }
+    }
+
+    /// Whether no other zone would be left, those on their way out not counted.
+    fn is_last(&mut self, chain: &Chain) -> Result<bool, StoreError> {
+        for other in self.serving.keys() {
+            if other.zone().is_none() || other == chain {
+                continue;
+            }
+            if self.store.head(other)?.is_some_and(|head| !head.tombstone) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

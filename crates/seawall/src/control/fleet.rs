@@ -21,6 +21,9 @@ pub struct Began {
     pub hold_ms: u64,
 }
 
+/// One of so many requests gone wrong before an emergency switch: that is the emergency.
+const ILL: u64 = 100;
+
 /// All locations.
 #[derive(Default)]
 pub struct Fleet {
@@ -137,25 +140,41 @@ impl Fleet {
         .collect()
     }
 
-    /// What each said last of an emergency switch, by the number of its rollout.
-    pub fn kill_reports(&self, rollout: u64, now_ms: u64) -> Vec<plan::Report> {
+    /// What each said last of an emergency switch, by the number of its rollout; `began_ms` is when that began, `hold_ms` how long a step of
+    /// it is looked at. Where it is on: what the location did since, and in as long a time before; elsewhere: what it does meanwhile.
+    pub fn kill_reports(
+        &self,
+        rollout: u64,
+        now_ms: u64,
+        (began_ms, hold_ms): (u64, u64),
+    ) -> Vec<plan::Report> {
         let told = self.locations.iter();
         told.filter_map(|(name, known)| {
             let (report, at) = known.heard.as_ref()?;
-            let on = report
-                .switches
-                .iter()
-                .find(|(number, _)| *number == rollout);
-            Some(plan::Report {
+            let mut told = plan::Report {
                 location: name.clone(),
                 age_ms: now_ms.saturating_sub(*at),
-                candidate: on.map(|(number, for_ms)| plan::Candidate {
-                    version: *number,
-                    share: Share::ALL,
-                    for_ms: *for_ms,
-                }),
                 ..plan::Report::default()
-            })
+            };
+            let mut switches = report.switches.iter();
+            match switches.find(|(number, _)| *number == rollout) {
+                Some((number, for_ms)) => {
+                    let since = at.saturating_sub(*for_ms);
+                    told.candidate = Some(plan::Candidate {
+                        version: *number,
+                        share: Share::ALL,
+                        for_ms: *for_ms,
+                    });
+                    let before = since.saturating_sub(hold_ms);
+                    told.past.all = known.track.between(before, since);
+                    // Where it went ill before, the switch is to help: how ill it still is says nothing against it.
+                    if told.past.all.bad().saturating_mul(ILL) <= told.past.all.requests {
+                        told.with.all = known.track.since(since);
+                    }
+                }
+                None => told.base.all = known.track.since(began_ms),
+            }
+            Some(told)
         })
         .collect()
     }
@@ -217,5 +236,81 @@ impl Fleet {
                 .map(|(_, at)| now_ms.saturating_sub(*at)),
         };
         self.locations.iter().map(place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_control::plan::{Step, Taken, Target};
+    use seawall_model::tempo::Kind;
+    use seawall_proxy::mishaps::Totals;
+
+    use super::*;
+
+    const SWITCH: u64 = 7;
+    const HOLD_MS: u64 = 180_000;
+
+    /// Two locations with a hundred requests in each five seconds; so many of them go wrong in the first, before a switch is on there
+    /// and since.
+    fn planned(before: u64, since: u64) -> Step {
+        let mut fleet = Fleet::default();
+        let joined = ["ams", "lhr"].map(|location| Joined {
+            location: location.into(),
+            architecture: "x86_64".into(),
+            canary: false,
+        });
+        fleet.are(&joined, &[]);
+        let (begins, ends) = (200_000, 230_000);
+        let mut wrong = 0;
+        for now_ms in (0..=ends).step_by(5_000) {
+            let on = now_ms > begins;
+            wrong += if on { since } else { before };
+            for name in ["ams", "lhr"] {
+                let mut report = Report::default();
+                report.counted.totals = Totals {
+                    requests: now_ms / 50,
+                    edge_errors: if name == "ams" { wrong } else { 0 },
+                    resets: 0,
+                };
+                if on && name == "ams" {
+                    report.switches = vec![(SWITCH, now_ms - begins)];
+                }
+                fleet.heard(name, report, now_ms, &Tempo::default());
+            }
+        }
+        let target = Target {
+            kind: Kind::Kill,
+            from: None,
+            to: SWITCH,
+            taken: Some(Taken {
+                step: 0,
+                ring: vec!["ams".into()],
+                share: Share::ALL,
+                at_ms: begins,
+                requests: 0,
+                probes: 0,
+            }),
+            asks: Vec::new(),
+            approved: false,
+            pinned: false,
+            allowed_shift: Share::ALL,
+            fleet: fleet.locations(),
+            tempo: Tempo::default(),
+        };
+        let reports = fleet.kill_reports(SWITCH, ends, (begins, HOLD_MS));
+        plan::plan(&target, &reports, ends)
+    }
+
+    /// OUTAGES.md, 2025-12-05: the switch was the outage.
+    #[test]
+    fn a_switch_that_harms_is_taken_back_and_one_that_helps_is_not() {
+        let goes_on = |step: Step| matches!(step, Step::Advance { .. });
+        assert!(goes_on(planned(0, 0)));
+        assert!(matches!(planned(0, 20), Step::TakeBack { .. }));
+        assert!(matches!(planned(0, 5), Step::TakeBack { .. }));
+        // It went ill before: it still does, or less, or even more for another reason.
+        assert!(goes_on(planned(50, 50)));
+        assert!(goes_on(planned(50, 5)));
+        assert!(goes_on(planned(50, 60)));
     }
 }

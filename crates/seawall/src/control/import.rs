@@ -57,6 +57,14 @@ impl Maker<'_> {
         {
             self.take_in(&path, live.parsed, live.files)?;
         }
+        if up.config.is_none()
+            && up.origin.is_none()
+            && self.engine.store().last()? > 0
+            && self.engine.store().stands("import", &path)?.is_none()
+        {
+            // The log knows sites already, of a backup or of a file: the sample is for who has none.
+            return Ok(None);
+        }
         let left_out = self.take_in(&path, configure::parsed(up), Vec::new())?;
         Ok(left_out.map(|(what, mut problems)| {
             complain(format_args!("{what}:\n{problems}"));

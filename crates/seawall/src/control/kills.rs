@@ -14,7 +14,7 @@ use seawall_control::store::{
 use seawall_model::Share;
 use seawall_model::tempo::Kind;
 
-use super::advance::everywhere;
+use super::advance::{PAST, everywhere};
 use super::engine::{Engine, PLANNER};
 use super::make::By;
 use crate::say::{complain, say};
@@ -96,7 +96,10 @@ impl Engine {
             fleet,
             tempo: self.tempo,
         };
-        let reports = self.fleet.kill_reports(rollout.id, now_ms);
+        let began = *self.began.entry(rollout.id).or_insert(now_ms);
+        let hold = self.tempo.scaled(PAST).as_millis();
+        let before = (began, u64::try_from(hold).unwrap_or(u64::MAX));
+        let reports = self.fleet.kill_reports(rollout.id, now_ms, before);
         match plan::plan(&target, &reports, now_ms) {
             Step::Hold { why, .. } => {
                 self.waits.insert(rollout.id, why);

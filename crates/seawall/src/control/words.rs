@@ -37,8 +37,8 @@ pub enum FromControl {
     Listens {
         /// Where.
         dashboard: SocketAddr,
-        /// The file with the first token.
-        token_path: PathBuf,
+        /// The file with the first token, while there is one.
+        token_path: Option<PathBuf>,
     },
     /// Beside it: a copy of the log, verified.
     Backup {

@@ -64,7 +64,11 @@ impl Keys {
         let online = SigningKey::parse(&online).context("keys/online.key")?;
         let list = fs::read(folder.join("list")).context("keys/list cannot be read")?;
         let known = open_keys(&list, &root, 0, &Limits::default()).context("keys/list")?;
-        if !known.online.iter().any(|key| key.key == online.public()) {
+        let is_believed = known.online.iter().any(|key| key.key == online.public());
+        #[cfg(feature = "unsafe-drills")]
+        let is_believed = is_believed
+            || seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Key);
+        if !is_believed {
             return Err(anyhow!(
                 "keys/online.key is not in keys/list: no edge would believe it (`seawall keys rotate` makes another)"
             ));

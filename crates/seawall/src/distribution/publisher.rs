@@ -89,6 +89,18 @@ pub fn begin_above(
     std::fs::write(folder.join(USED), serde_json::to_vec(&used)?)
 }
 
+/// Notes in a folder that so much was published already.
+///
+/// # Errors
+/// As the disk says.
+pub fn was_published(folder: &std::path::Path, generation: u64) -> io::Result<()> {
+    let used = Used {
+        generation,
+        ..Used::default()
+    };
+    std::fs::write(folder.join(USED), serde_json::to_vec(&used)?)
+}
+
 /// What publishes.
 pub struct Publisher {
     data: Data,

@@ -363,7 +363,12 @@ impl Worker {
                             self.take_order(files);
                             self.next_job();
                         }
-                        Some((told, files)) => self.hear(&from, told, files)?,
+                        Some((told, files)) => {
+                            // Who asked may have died meanwhile: that is no reason to end with it.
+                            if let Err(error) = self.hear(&from, told, files) {
+                                complain(format_args!("the supervisor is not answered: {error:#}"));
+                            }
+                        }
                         // The supervisor has gone. Whoever serves serves on; whoever never did has no reason to be.
                         None if self.serves || self.ending.is_some() => wire = None,
                         None => bail!("the supervisor has gone before we served"),

@@ -124,7 +124,7 @@ fn spawn(listens: SocketAddr) -> Child {
     child
 }
 
-fn control_with(server: &S3) -> Control {
+pub fn control_with(server: &S3) -> Control {
     Control::spawned(100, &["--bucket", BUCKET], |command| {
         server.variables(command)
     })
@@ -136,7 +136,7 @@ fn bucket(control: &Control) -> Value {
 }
 
 /// The bucket has what control has published.
-fn caught_up(control: &Control, server: &S3) {
+pub fn caught_up(control: &Control, server: &S3) {
     until("the bucket has all", || {
         let published = std::fs::read(control.data().join("published/manifest")).ok()?;
         (server.manifest()? == published && bucket(control)["why"].is_null()).then_some(())

@@ -14,7 +14,7 @@ use crate::up::{Folder, Up, until};
 const SPEED: u32 = 300;
 
 /// A document whose files are in control's folder alone: a zone with a certificate, and a path that is not for those in a list.
-fn document(origin: &str, folder: &Folder) -> String {
+pub fn document(origin: &str, folder: &Folder) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     format!(
         "schema = 1\n[edge]\noutward = [\"public\", \"private\", \"loopback\"]\n[lists.bad]\nfile = \"{}\"\n[[zone]]\nname = \"a.test\"\n\
@@ -32,7 +32,7 @@ fn is_shown(edge: &Up, certificate: &str) {
     });
 }
 
-fn is_quiet(control: &Control) {
+pub fn is_quiet(control: &Control) {
     until("the end of all rollouts", || {
         let (_, said) = control.asks(&["rollouts"]);
         said.contains("no rollout runs").then_some(())

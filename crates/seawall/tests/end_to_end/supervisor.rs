@@ -139,6 +139,27 @@ fn sites_go_on_without_supervisor_and_up_and_the_next_up_takes_over() {
     end_all(&data);
 }
 
+/// A worker that is asked something by a supervisor which is dead when it answers: it serves on, and the next one takes it over.
+#[test]
+fn a_supervisor_may_die_while_it_is_being_answered() {
+    let up = Up::with_config(&zones(1));
+    let data = up.data();
+    let worker = pid(&data, "worker");
+    let serves = || curl(&["-H", "Host: z0.test", &up.url("/")]).status;
+    for _ in 0..rounds(3, 20) {
+        let supervisor = pid(&data, "supervisor");
+        send(worker, libc::SIGSTOP);
+        // The agent has it counted, every few milliseconds at this speed.
+        std::thread::sleep(Duration::from_millis(300));
+        send(supervisor, libc::SIGKILL);
+        std::thread::sleep(Duration::from_millis(50));
+        send(worker, libc::SIGCONT);
+        another(&data, "supervisor", supervisor);
+        assert_eq!(pid(&data, "worker"), worker, "{}", up.log());
+        assert_eq!(serves(), 200, "{}", up.log());
+    }
+}
+
 #[test]
 fn a_worker_that_is_taken_over_hears_and_ends_as_ever() {
     let up = Up::with_config(&zones(1));

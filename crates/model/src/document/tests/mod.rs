@@ -453,11 +453,10 @@ fn an_empty_document_is_all_defaults() {
     assert_eq!(document, Document::default());
     assert_eq!(document.edge.http, ["0.0.0.0:8080".parse().unwrap()]);
     assert_eq!(document.edge.limits.idle_timeout, Duration::from_secs(75));
-    assert!(
-        document.edge.outward.loopback
-            && document.edge.outward.private
-            && document.edge.outward.public
-    );
+    let outward = document.edge.outward(false);
+    assert!(outward.loopback && outward.private && outward.public);
+    let outward = document.edge.outward(true);
+    assert!(!outward.loopback && outward.private && outward.public);
     let AccessLog::File(log) = &document.edge.access_log else {
         panic!("{document:?}")
     };
@@ -499,7 +498,7 @@ fn switches_can_be_off() {
     assert_eq!(document.edge.access_log, AccessLog::Off);
     assert_eq!(document.edge.admin, None);
     assert!(document.edge.http.is_empty() && document.edge.https.is_empty());
-    assert!(!document.edge.outward.public);
+    assert!(!document.edge.outward(false).public);
     assert_eq!(read(&document.to_toml()), Ok(document));
 }
 

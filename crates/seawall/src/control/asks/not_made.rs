@@ -51,13 +51,14 @@ impl std::fmt::Display for NotMade {
             Self::Problems(problems) => problems.fmt(to),
             Self::Conflict(conflict) => {
                 to.write_str(&conflict.why)?;
-                match &conflict.head {
-                    Some(head) => write!(
+                match (&conflict.diff, &conflict.head) {
+                    (Some(diff), _) => write!(to, "\n{}", diff.trim_end()),
+                    (None, Some(head)) => write!(
                         to,
                         " (the newest version is {}: `seawall diff` shows it)",
                         head.number
                     ),
-                    None => Ok(()),
+                    (None, None) => Ok(()),
                 }
             }
         }
