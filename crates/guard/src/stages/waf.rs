@@ -283,7 +283,7 @@ fn rules(
                 variable("inbound_anomaly_score_threshold", asks.threshold),
                 variable("outbound_anomaly_score_threshold", zone.response_threshold),
             ],
-            partial: zone.pass_longer || asks.is_shadow,
+            partial: zone.pass_longer || zone.pass_coded || asks.is_shadow,
         },
         set,
         states: input.states.clone(),

@@ -115,6 +115,12 @@ impl Fold for str {
     }
 }
 
+impl Fold for &str {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.as_bytes());
+    }
+}
+
 impl Fold for String {
     fn fold(&self, digest: &mut Digest) {
         digest.bytes(self.as_bytes());
