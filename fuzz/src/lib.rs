@@ -53,6 +53,8 @@ pub const TARGETS: &[(&str, Asks)] = &[
     ("rule", rules::conditions),
     ("seclang", waf::seclang),
     ("waf_body", waf::bodies),
+    ("waf_coding", waf::codings),
+    ("waf_openapi", waf::openapi),
 ];
 
 /// Lengths of pieces to cut bytes into, made from the bytes themselves so that a finding can be repeated.

@@ -154,3 +154,58 @@ fn run(program: &Program, body: &[u8], kind: &[u8]) -> (Vec<u64>, bool) {
         .collect();
     (ids, enough)
 }
+
+/// Bytes behind a content coding: what comes out is bounded and the same each time, and a part never gives what the whole has not.
+pub fn codings(data: &[u8]) {
+    const CODINGS: [&[u8]; 5] = [b"gzip", b"deflate", b"br", b"zstd", b"gzip, br"];
+    const MOST: usize = 4_096;
+    let Some((coding, body)) = data.split_first() else {
+        return;
+    };
+    let coding = CODINGS[usize::from(*coding) % CODINGS.len()];
+    let off = |body: &[u8], is_whole| {
+        let mut fuel = Fuel::new(PLENTY);
+        seawall_waf::plain(std::iter::once(coding), body, is_whole, MOST, &mut fuel)
+    };
+    let whole = off(body, true);
+    assert_eq!(whole, off(body, true));
+    if let Ok(Some(plain)) = &whole {
+        assert!(plain.bytes.len() <= MOST);
+        let part = off(&body[..body.len() / 2], false);
+        if let (Ok(Some(part)), false) = (part, coding.contains(&b',')) {
+            assert!(part.bytes.len() <= MOST && plain.bytes.starts_with(&part.bytes));
+        }
+    }
+}
+
+/// A description, and behind the first empty line a body that is asked against all it describes.
+pub fn openapi(data: &[u8]) {
+    let end = data.windows(2).position(|two| two == b"\n\n");
+    let (text, body) = data.split_at(end.unwrap_or(data.len()));
+    let api = match seawall_waf::OpenApi::read(text, true) {
+        Ok(api) => api,
+        Err(problems) => return assert!(!problems.list.is_empty()),
+    };
+    let ask = |method: &[u8], path: &[u8]| {
+        let request = seawall_waf::Described {
+            method,
+            path,
+            query: b"a=1&b=x&a=2",
+            headers: &[(b"x-a", b"1"), (b"cookie", b"a=1; b=2")],
+        };
+        let mut fuel = Fuel::new(30_000_000);
+        let expects = match api.head(&request, &mut fuel) {
+            Ok(Ok(expects)) => expects,
+            other => return format!("{other:?}"),
+        };
+        let asked = api.body(expects, Some(b"application/json"), body, &mut fuel);
+        format!("{asked:?}")
+    };
+    for method in [&b"GET"[..], b"POST"] {
+        for path in [&b"/"[..], b"/a", b"/a/1", b"/a/x/b"] {
+            let first = ask(method, path);
+            assert_eq!(first, ask(method, path));
+            assert!(first.len() < 100_000);
+        }
+    }
+}

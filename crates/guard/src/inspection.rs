@@ -1,7 +1,7 @@
 //! One request's body on its way past the body stages.
 
+use seawall_model::Fuel;
 use seawall_model::document::StageMode;
-use seawall_model::{Fuel, RequestView};
 
 use crate::admitted::Admitted;
 use crate::blame::Phase;
@@ -41,7 +41,7 @@ impl Guard {
         trail: &mut Trail,
     ) -> Result<Option<Inspection<'_>>, Box<Refusal>> {
         let head = admitted.head();
-        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
+        let view = self.view(head, subject);
         let mut inspection = Inspection {
             guard: self,
             watches: Vec::new(),

@@ -65,6 +65,7 @@ impl Files for Samples {
         });
         match path.to_str() {
             Some("sample") => Ok((&SAMPLE, 1)),
+            Some("openapi") => Ok((include_bytes!("kit/openapi.json"), 2)),
             _ => Err(format!("{} cannot be read", path.display())),
         }
     }

@@ -23,10 +23,13 @@ pub struct RuleSet {
     warm: Workspace,
 }
 
+/// The content, the paranoia level, and what a zone adds.
+type Key = (u64, u8, Box<str>);
+
 /// Those that are in use.
 #[derive(Debug, Default)]
 pub struct RuleSets {
-    all: Mutex<HashMap<(u64, u8), Weak<RuleSet>>>,
+    all: Mutex<HashMap<Key, Weak<RuleSet>>>,
 }
 
 thread_local! {
@@ -34,7 +37,8 @@ thread_local! {
 }
 
 impl RuleSets {
-    /// The rule set whose files are packed in `bytes`, of which `content` is the number, for a paranoia level.
+    /// The rule set whose files are packed in `bytes`, of which `content` is the number, for a paranoia level; with these patches before
+    /// its rules. Without any bytes it is the patches alone.
     ///
     /// # Errors
     /// All that is wrong with it, each with file and line.
@@ -43,8 +47,9 @@ impl RuleSets {
         bytes: &[u8],
         content: u64,
         paranoia: u8,
+        patches: &str,
     ) -> Result<Arc<RuleSet>, Vec<Wrong>> {
-        let key = (content, paranoia);
+        let key = (content, paranoia, patches.into());
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
             return Ok(known);
@@ -54,10 +59,13 @@ impl RuleSets {
             let what = format!("{MOST} other rule sets are in use");
             return Err(vec![Wrong::new(what, "let zones share theirs")]);
         }
-        let folder = Folder::unpack(bytes).ok_or_else(|| {
-            let help = "name the folder of a rule set, or a file of rules";
-            vec![Wrong::new("is no rule set", help)]
-        })?;
+        let folder = match bytes {
+            b"" => Folder::default(),
+            bytes => Folder::unpack(bytes).ok_or_else(|| {
+                let help = "name the folder of a rule set, or a file of rules";
+                vec![Wrong::new("is no rule set", help)]
+            })?,
+        };
         let told = |problems: seawall_model::Problems| {
             let shown = problems.list.iter().map(|problem| {
                 let at = match problem.line {
@@ -72,7 +80,7 @@ impl RuleSets {
             }
             shown
         };
-        let set = folder.rules().map_err(told)?;
+        let set = folder.rules_with(patches).map_err(told)?;
         let program = set.compile(Options { paranoia }).map_err(told)?;
         let dear = program.dear(MOST_UNITS);
         if !dear.is_empty() {

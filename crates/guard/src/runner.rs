@@ -145,7 +145,8 @@ impl Guard {
         }
     }
 
-    fn view<'r>(&'r self, head: &'r RequestHead, subject: &Subject<'r>) -> RequestView<'r> {
+    /// A request, for those who judge it, with somebody who knows where addresses are.
+    pub fn view<'r>(&'r self, head: &'r RequestHead, subject: &Subject<'r>) -> RequestView<'r> {
         let view = RequestView::new(head, subject.conn, subject.client, subject.https);
         view.with_places(Some(&self.states.places))
     }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
 use crate::clients::ClientTable;
+use crate::events::WafEvents;
+use crate::kept::KeptCollections;
 use crate::places::KnownPlaces;
 use crate::rates::RateTable;
 use crate::rule_sets::RuleSets;
@@ -74,6 +76,10 @@ pub struct States {
     counts: Box<[(&'static str, StageCounts)]>,
     /// Rule sets of the WAF, shared by all zones that use them.
     pub rule_sets: RuleSets,
+    /// What their rules keep from one request to the next.
+    pub kept: KeptCollections,
+    /// What they found last.
+    pub waf_events: WafEvents,
     /// Milliseconds since 1970 at which the monotonic clock began.
     wall: AtomicU64,
     /// How many transactions have begun: a number that no other has.
@@ -101,6 +107,8 @@ impl States {
                 .map(|name| (name, StageCounts::default()))
                 .collect(),
             rule_sets: RuleSets::default(),
+            kept: KeptCollections::default(),
+            waf_events: WafEvents::default(),
             wall: AtomicU64::new(0),
             transactions: AtomicU64::new(0),
         }

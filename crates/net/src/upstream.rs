@@ -63,6 +63,7 @@ impl Http1Connection {
             stream,
             buffer,
             scanner,
+            ahead: Buffer::default(),
             incoming: Incoming::Done,
             keep: false,
         };
@@ -119,6 +120,8 @@ pub enum OriginResponse<'a> {
         buffer: &'a mut Buffer,
         /// Where the head ends.
         scanner: &'a mut HeadScanner,
+        /// Content of chunks that was taken before it was asked for, without their sizes.
+        ahead: Buffer,
         /// Where the body stands.
         incoming: Incoming,
         /// Whether the connection may serve another request.

@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RAN_OUT: u64 = 60_000;
 /// Zones on one page of `/state`.
 const PAGE: usize = 1000;
+/// Events of `/waf`.
+const WAF_EVENTS: usize = 500;
 
 /// What the admin port shows.
 pub struct Admin {
@@ -200,8 +202,33 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
             }
         }
         b"/state" => json(200, state(head, admin)),
-        _ => text(404, "there are /healthz, /readyz, /metrics and /state\n"),
+        b"/waf" => json(200, waf(head, admin)),
+        _ => text(
+            404,
+            "there are /healthz, /readyz, /metrics, /state and /waf\n",
+        ),
     }
+}
+
+/// What the WAF found last, of the zone that the query names or of all.
+fn waf(head: &RequestHead, admin: &Admin) -> Value {
+    let query = head.target().split(|byte| *byte == b'?').nth(1);
+    let query = std::str::from_utf8(query.unwrap_or_default()).unwrap_or_default();
+    let zone = query.split('&').find_map(|pair| pair.strip_prefix("zone="));
+    let (events, left_out) = admin.guard.waf_events.last(zone, WAF_EVENTS);
+    let shown = events.into_iter().map(|event| {
+        let matches = event.matches.into_iter().map(|found| {
+            json!({
+                "rule": found.rule, "severity": found.severity, "message": found.message,
+                "variable": found.variable, "value": found.value,
+            })
+        });
+        json!({
+            "time": event.time, "zone": &*event.zone, "client_ip": event.client.to_string(), "method": event.method,
+            "path": event.path, "reason": event.reason, "status": event.status, "matches": matches.collect::<Vec<_>>(),
+        })
+    });
+    json!({ "events": shown.collect::<Vec<_>>(), "left_out": left_out })
 }
 
 fn is_local_name(authority: &[u8]) -> bool {

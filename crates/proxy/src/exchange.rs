@@ -474,7 +474,8 @@ impl<'a> Exchange<'a, '_> {
         if let Some(plan) = &zone.cache
             && self.arrived.upgrade != Upgrade::WebSocket
         {
-            let mut planned = zone.cache_rules.plan(plan, admitted.head(), &subject);
+            let view = zone.guard.view(admitted.head(), &subject);
+            let mut planned = zone.cache_rules.plan(plan, &view);
             self.mind_purges(&mut planned, admitted.head());
             share.burn(planned.fuel);
             return Box::pin(self.cached(zone, &planned, &admitted, parts)).await;

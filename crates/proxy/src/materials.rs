@@ -236,14 +236,14 @@ pub fn rules(path: &Path) -> Result<Vec<u8>, String> {
 /// The rule sets that zones name.
 fn rule_sets(document: &Document) -> impl Iterator<Item = &PathBuf> {
     let zones = document.zones.iter();
-    zones.filter_map(|zone| zone.waf.ruleset.as_ref())
+    zones.flat_map(|zone| zone.waf.rule_sets())
 }
 
 /// The files that zones name, but for rule sets.
 fn named(document: &Document) -> impl Iterator<Item = &PathBuf> {
     document.zones.iter().flat_map(|zone| {
         let files = zone.files();
-        files.filter(|path| zone.waf.ruleset.as_ref() != Some(path))
+        files.filter(|path| !zone.waf.rule_sets().any(|set| set == *path))
     })
 }
 

@@ -56,6 +56,7 @@ mod parse;
 mod pattern;
 mod patterns;
 mod reference;
+mod replace;
 mod scan;
 mod scratch;
 mod search;

@@ -210,8 +210,24 @@ impl<'p> Parser<'p> {
         }
     }
 
+    /// `true` and `false`, which stand for all requests and for none.
+    fn constant(&mut self) -> Option<Node> {
+        let word = self.scan.peek_word();
+        // All of nothing hold, and not any of it.
+        let node = match word {
+            "true" => Node::All(Box::default()),
+            "false" => Node::Any(Box::default()),
+            _ => return None,
+        };
+        self.scan.advance(word.len());
+        Some(node)
+    }
+
     fn comparison(&mut self, depth: usize) -> Result<Node, Error> {
         self.count()?;
+        if let Some(node) = self.constant() {
+            return Ok(node);
+        }
         let (operand, named) = self.operand(depth)?;
         let kind = operand.kind();
         match operand {

@@ -153,63 +153,77 @@ pub(crate) struct Replace {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Piece {
     Text(Box<[u8]>),
-    /// What the n-th `*` stood for, counted from 0.
+    /// What the n-th `*` stood for, or the n-th group matched, counted from 0.
     Star(usize),
 }
 
 /// Replacements that one template may have.
 const MOST_REFERENCES: usize = 8;
 
-impl Replace {
-    /// Reads a replacement with `${1}` and `$$`.
-    pub(crate) fn new(wildcard: Wildcard, template: &[u8]) -> Result<Self, Refused> {
-        let mut pieces = Vec::new();
-        let mut plain = Vec::new();
-        let mut references = 0;
-        let mut at = 0;
-        while let Some(byte) = template.get(at) {
-            let refused = |len, what, help| {
-                Err(Refused {
-                    at,
-                    len,
-                    what,
-                    help,
-                })
-            };
-            let rest = template.get(at..).unwrap_or_default();
-            match rest {
-                [b'$', b'$', ..] => {
-                    plain.push(b'$');
-                    at += 2;
+/// Reads a replacement with `${1}` and `$$`, where so many can be referred to.
+pub(crate) fn template(
+    template: &[u8],
+    most: usize,
+    [what, help, meant]: [&'static str; 3],
+) -> Result<Box<[Piece]>, Refused> {
+    let mut pieces = Vec::new();
+    let mut plain = Vec::new();
+    let mut references = 0;
+    let mut at = 0;
+    while let Some(byte) = template.get(at) {
+        let refused = |len, what, help| {
+            Err(Refused {
+                at,
+                len,
+                what,
+                help,
+            })
+        };
+        let rest = template.get(at..).unwrap_or_default();
+        match rest {
+            [b'$', b'$', ..] => {
+                plain.push(b'$');
+                at += 2;
+            }
+            [b'$', b'{', digit @ b'1'..=b'9', b'}', ..] => {
+                let nth = usize::from(digit - b'1');
+                if nth >= most {
+                    return refused(4, what, help);
                 }
-                [b'$', b'{', digit @ b'1'..=b'9', b'}', ..] => {
-                    let nth = usize::from(digit - b'1');
-                    if nth >= wildcard.stars() {
-                        return refused(4, "there is no such star", "${1} is the first `*`");
-                    }
-                    references += 1;
-                    if references > MOST_REFERENCES {
-                        return refused(4, "too many references", "8 at most");
-                    }
-                    pieces.push(Piece::Text(std::mem::take(&mut plain).into()));
-                    pieces.push(Piece::Star(nth));
-                    at += 4;
+                references += 1;
+                if references > MOST_REFERENCES {
+                    return refused(4, "too many references", "8 at most");
                 }
-                [b'$', ..] => {
-                    let help = "write ${1} for the first `*`, and $$ for a dollar";
-                    return refused(1, "this refers to nothing", help);
-                }
-                _ => {
-                    plain.push(*byte);
-                    at += 1;
-                }
+                pieces.push(Piece::Text(std::mem::take(&mut plain).into()));
+                pieces.push(Piece::Star(nth));
+                at += 4;
+            }
+            [b'$', ..] => {
+                return refused(1, "this refers to nothing", meant);
+            }
+            _ => {
+                plain.push(*byte);
+                at += 1;
             }
         }
-        pieces.push(Piece::Text(plain.into()));
-        Ok(Self {
-            wildcard,
-            template: pieces.into(),
-        })
+    }
+    pieces.push(Piece::Text(plain.into()));
+    Ok(pieces.into())
+}
+
+impl Replace {
+    /// Reads a replacement with `${1}` and `$$`.
+    pub(crate) fn new(wildcard: Wildcard, replacement: &[u8]) -> Result<Self, Refused> {
+        let template = template(
+            replacement,
+            wildcard.stars(),
+            [
+                "there is no such star",
+                "${1} is the first `*`",
+                "write ${1} for the first `*`, and $$ for a dollar",
+            ],
+        )?;
+        Ok(Self { wildcard, template })
     }
 
     /// What becomes of a text: it stays where it does not fit.

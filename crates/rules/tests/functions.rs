@@ -192,6 +192,8 @@ fn wildcards_describe_the_whole_text() {
             r#"any(http.request.headers["x-categories"][*] wildcard "au*")"#,
             r#"wildcard_replace(http.request.uri.path, "/apps/*/login", "/${1}/login") eq "/calendar/login""#,
             r#"wildcard_replace(http.request.uri.path, "/apps/*", "/x", "s") eq "/Apps/calendar/login""#,
+            r#"regex_replace(http.request.uri.path, r"^/(\w+)/(\w+)", "/${2}/${1}") eq "/calendar/Apps/login""#,
+            r#"regex_replace(http.request.uri.path, r"x{3}", "") eq "/Apps/calendar/login""#,
         ],
     );
     check(

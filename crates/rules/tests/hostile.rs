@@ -141,6 +141,7 @@ fn what_functions_make_costs_linear_fuel() {
         of("remove_bytes(HEADER, \"%a\")"),
         of("substring(HEADER, 3, -3)"),
         of("lookup_json_string(HEADER, \"a\", 0, \"a\", 0)"),
+        of("regex_replace(HEADER, \"(a|2|5)*b\", \"${1}\")"),
         of("wildcard_replace(HEADER, \"*2*5*%*2*a*\", \"${1}${2}${3}${4}\")"),
         of("http.request.uri.args[\"a\"][0]"),
         of("remove_query_args(http.request.uri.query, \"a\", \"aa\", \"%\")"),

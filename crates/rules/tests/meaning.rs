@@ -14,7 +14,7 @@ use request::{Request, parse};
 use seawall_model::{Fuel, Network, Spent};
 use seawall_rules::{
     Bounds, Expression, FIELDS, FUNCTIONS, Lists, NetworkSet, OPERATORS, REFUSED_FIELDS,
-    REFUSED_FUNCTIONS,
+    REFUSED_FUNCTIONS, Set,
 };
 
 fn lists() -> Lists {
@@ -458,4 +458,38 @@ fn threads_share_an_expression() {
     fn shared<T: Send + Sync>(_: &T) {}
     let expression = Expression::parse("ssl", &Lists::new(), &Bounds::default()).unwrap();
     shared(&expression);
+}
+
+#[test]
+fn constants_stand_for_all_requests_and_for_none() {
+    let yes = [
+        "true",
+        "not false",
+        "false or http.request.method eq \"POST\"",
+        "(true) and not (false xor false)",
+        "true xor false",
+    ];
+    let no = [
+        "false",
+        "not true",
+        "true and http.request.method eq \"GET\"",
+        "false and http.request.method eq \"POST\"",
+    ];
+    check(&request(), true, &yes);
+    check(&request(), false, &no);
+    let expressions: Vec<Expression> = yes
+        .iter()
+        .chain(&no)
+        .map(|source| parse(source, &lists()))
+        .collect();
+    let set = Set::new(&expressions);
+    let (mut found, mut fuel) = (Vec::new(), Fuel::new(1_000_000));
+    set.fitting(&request().view(), &mut fuel, &mut found)
+        .unwrap();
+    assert_eq!(found, [0, 1, 2, 3, 4]);
+    let error = Expression::parse("true eq 1", &lists(), &Bounds::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("is not expected here"),
+        "{error}"
+    );
 }

@@ -27,7 +27,7 @@ pub use drill::Drill;
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES, PURGE_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Purge, Steering};
 pub use keys::{Keys, KeysWhat};
-pub use waf::{Waf, WafPlay, WafWhat};
+pub use waf::{Waf, WafFetch, WafPlay, WafWhat};
 
 /// An open edge platform on machines that you own.
 #[derive(Parser)]

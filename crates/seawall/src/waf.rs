@@ -1,6 +1,9 @@
-//! `seawall waf`: requests from a file, played against a rule set, offline, by the engine that serves.
+//! `seawall waf`: requests from a file, played against a rule set, offline, by the engine that serves; and rule sets fetched.
 //!
 //! Not here: the engine (`seawall-waf`), the stage that asks it for a zone (`seawall-guard`).
+
+mod archive;
+mod fetch;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
@@ -29,6 +32,7 @@ const LARGEST: u64 = 256 << 20;
 /// When the file or the rule set cannot be read; a rule set's problems are all told.
 pub fn run(waf: &Waf) -> Result<ExitCode> {
     let (flags, explains) = match &waf.what {
+        WafWhat::Fetch(flags) => return fetch::run(flags),
         WafWhat::Test(flags) => (flags, false),
         WafWhat::Explain(flags) => (flags, true),
     };

@@ -88,9 +88,24 @@ impl Folder {
     /// # Errors
     /// All problems of all files, each with file and line.
     pub fn rules(&self) -> Result<RuleSet, Problems> {
+        self.rules_with("")
+    }
+
+    /// As [`Folder::rules`], with rules that are asked before those of the folder, behind its set-up: patches of a day. With some, the
+    /// folder may be empty.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rules_with(&self, patches: &str) -> Result<RuleSet, Problems> {
         let mut problems = Problems::default();
         let mut texts = vec![("seawall", PRELUDE)];
+        let mut patches = Some(("patches", patches)).filter(|(_, text)| !text.is_empty());
+        let has_patches = patches.is_some();
         for (path, bytes) in self.in_order() {
+            let is_setup = matches!(path, SETUP | SETUP_EXAMPLE) || path.ends_with("-config.conf");
+            if !is_setup {
+                texts.extend(patches.take());
+            }
             match std::str::from_utf8(bytes) {
                 Ok(text) => texts.push((path, text)),
                 Err(error) => {
@@ -103,7 +118,8 @@ impl Folder {
                 }
             }
         }
-        if self.is_empty() {
+        texts.extend(patches);
+        if self.is_empty() && !has_patches {
             let help =
                 "it holds crs-setup.conf and rules/*.conf, as a release of the Core Rule Set does";
             let wrong = Wrong::new("has no rules", help);
@@ -207,6 +223,27 @@ mod tests {
             let cut = Folder::unpack(&packed[..end]);
             assert!(cut.is_none_or(|cut| cut.files.len() < 2), "{end}");
         }
+    }
+
+    #[test]
+    fn patches_are_asked_first_and_stand_alone_too() {
+        let folder = folder(&[
+            ("crs-setup.conf", "SecDefaultAction \"phase:1,pass\""),
+            ("rules/a.conf", "SecAction \"id:1,phase:1,deny,t:none\""),
+        ]);
+        let ids = |folder: &Folder, patches: &str| {
+            let set = folder.rules_with(patches).unwrap();
+            let program = set.compile(crate::Options::default()).unwrap();
+            let all = program.rules.iter().map(|rule| rule.id);
+            all.filter(|id| *id < 100).collect::<Vec<_>>()
+        };
+        let patch = "SecAction \"id:7,phase:1,deny,t:none\"";
+        assert_eq!(ids(&folder, patch), [7, 1]);
+        assert_eq!(ids(&folder, ""), [1]);
+        assert_eq!(ids(&Folder::default(), patch), [7]);
+        let problems = folder.rules_with("\nSecRule X").unwrap_err();
+        assert!(problems.to_string().starts_with("patches"), "{problems}");
+        assert!(folder.rules_with("SecAction \"id:1,phase:1\"").is_err());
     }
 
     #[test]

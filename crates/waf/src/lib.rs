@@ -17,13 +17,15 @@
 //! one pass over a text finds all patterns that occur, and one all phrases; a rule whose pattern occurs in none of its texts is
 //! done with one bit. Time is linear in the input, and what a hostile text makes dear is counted.
 //!
-//! Not here: IO, clocks, randomness that decides anything; holding and decompressing bodies; where collections are kept; modes, paranoia and
+//! Not here: IO, clocks, randomness that decides anything; holding bodies; where collections are kept; modes, paranoia and
 //! exceptions of zones, which are TX variables and rules that the guard's stage adds.
 
 mod body;
+mod coding;
 mod exclusion;
 mod folder;
 mod libinjection;
+mod openapi;
 mod operators;
 mod pipeline;
 mod prelude;
@@ -37,8 +39,10 @@ mod transaction;
 mod transform;
 mod vocabulary;
 
+pub use coding::{CodingFault, Plain, plain};
 pub use exclusion::Exclusion;
 pub use folder::{Folder, MOST_BYTES, MOST_FILES};
+pub use openapi::{Described, Expects, MOST_OPENAPI, Misfit, OpenApi};
 pub use prelude::PRELUDE;
 pub use program::{Cost, MOST_UNITS, Options, Program};
 pub use reference::reference_markdown;
@@ -46,7 +50,7 @@ pub use request::{Body, Request, Response};
 pub use seclang::tree::Engine;
 pub use seclang::{File, RuleSet};
 pub use transaction::{
-    Came, Collection, Collections, Interrupted, Interruption, Kept, Left, Looked, Match, Nothing,
-    Transaction, Workspace, Zone,
+    Came, Change, Collection, Collections, How, Interrupted, Interruption, Kept, Left, Looked,
+    Match, Nothing, Transaction, Workspace, Zone,
 };
 pub use vocabulary::{ACTIONS, CONTROLS, DIRECTIVES, Entry, OPERATORS, TRANSFORMATIONS, VARIABLES};

@@ -120,6 +120,45 @@ fn cost_grows_no_faster_than_the_input() {
     }
 }
 
+/// Each rule's pattern by itself, of texts that are hostile to many and of one that is made of the pattern. Twice the text never costs more
+/// than twice as much and what is built once.
+#[test]
+fn no_rule_costs_more_than_linearly() {
+    let Some(program) = program() else { return };
+    let soup: Vec<u8> = PIECES.concat();
+    type Make<'m> = &'m dyn Fn(&str) -> Vec<u8>;
+    let texts: [(&str, Make<'_>); 4] = [
+        ("the pattern", &|pattern| {
+            pattern.bytes().take(1000).collect()
+        }),
+        ("its letters", &|pattern| {
+            let letters = pattern.bytes().filter(u8::is_ascii_alphanumeric);
+            letters.take(1000).chain(*b" ('").collect()
+        }),
+        ("a soup", &|_| soup.clone()),
+        ("one byte", &|_| b"a".to_vec()),
+    ];
+    for (name, make) in texts {
+        let of = |bytes: usize| {
+            program.pattern_costs(|pattern| make(pattern).into_iter().cycle().take(bytes).collect())
+        };
+        let (one, two, four) = (of(4 << 10), of(8 << 10), of(16 << 10));
+        for ((one, two), four) in one.iter().zip(&two).zip(&four) {
+            let (first, second) = (two.units.saturating_sub(one.units), four.units - two.units);
+            assert!(
+                two.units <= 2 * one.units + 2_000 && second <= 2 * first.max(one.units) + 4_000,
+                "{name}: rule {} takes {}, {}, {}",
+                one.rule,
+                one.units,
+                two.units,
+                four.units
+            );
+        }
+        let dearest = four.iter().max_by_key(|cost| cost.units).unwrap();
+        println!("16 KiB of {name}: at most {dearest:?}");
+    }
+}
+
 /// Mixed values make the set of patterns build states; that is bounded for a request, and beyond the fuel there is nothing.
 #[test]
 fn a_hostile_value_never_takes_more_than_its_fuel() {

@@ -67,6 +67,11 @@ fn all_of_the_rule_sets_own_tests_pass() {
     play(1);
 }
 
+/// Whether the workspace is warmed first, as the edge does: `CRS_WARM=1`.
+fn only_warm() -> bool {
+    std::env::var_os("CRS_WARM").is_some()
+}
+
 /// Plays every so manieth test.
 fn play(step: usize) {
     let Some(folder) = crs::folder() else { return };
@@ -77,7 +82,11 @@ fn play(step: usize) {
         .compile(Options { paranoia: 4 })
         .unwrap_or_else(|problems| panic!("{problems}"));
     let mut work = Workspace::default();
+    if only_warm() {
+        work.warm(&program);
+    }
     let (mut passed, mut failed, mut server) = (0, Vec::new(), Vec::new());
+    let mut dearest: Vec<(u64, &str)> = Vec::new();
     let tests = ftw::all(&folder);
     assert_eq!(tests.len(), 4966);
     let only = std::env::var("CRS_ONLY").ok();
@@ -94,8 +103,12 @@ fn play(step: usize) {
         for stage in &test.stages {
             let played = ftw::play(&program, &Zone::default(), stage, &mut work);
             assert!(!played.spent);
+            dearest.push((played.fuel, &test.name));
             if only.is_some() {
-                println!("{}:\n{}", test.name, played.log);
+                println!(
+                    "{}: {} units of fuel\n{}",
+                    test.name, played.fuel, played.log
+                );
             }
             match ftw::judge(stage, &played) {
                 ftw::Judged::Pass => {}
@@ -116,6 +129,9 @@ fn play(step: usize) {
         server.len(),
         work.fallbacks()
     );
+    dearest.sort_unstable_by_key(|(fuel, _)| std::cmp::Reverse(*fuel));
+    dearest.truncate(8);
+    println!("units of fuel that the dearest take: {dearest:?}");
     for line in &failed {
         println!("FAIL {line}");
     }

@@ -100,6 +100,9 @@ pub const CASES: &[Case] = &[
              debug_header = ['192.0.2.0/24']",
             "[zone.waf]\nmode = '{mode}'\nruleset = 'sample'\nthreshold = 1\nbody_limit = '0B'\n\
              [[zone.waf.exception]]\nrules = ['3']\npaths = ['/api*']",
+            "[zone.waf]\nmode = '{mode}'\nmethods = ['GET', 'POST']\ncoded = 'pass'\nresponses = true\nresponse_longer = 'refuse'\n\
+             response_limit = '100B'\npatches = 'SecAction \"id:90,phase:1,pass,initcol:ip=%{REMOTE_ADDR},setvar:ip.count=+1\"'\n\
+             [zone.waf.shadow]\nruleset = 'sample'\n[zone.waf.openapi]\nmode = '{mode}'\nfile = 'openapi'\nstrict = true",
         ],
     },
     Case {

@@ -61,7 +61,7 @@ pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};
-pub use waf::{WafException, ZoneWaf};
+pub use waf::{WafException, WafOpenApi, WafShadow, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;

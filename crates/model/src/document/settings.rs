@@ -138,7 +138,7 @@ impl ZoneSettings {
         let own = own.into_iter().flatten();
         own.chain(&mut self.tls.client_ca)
             .chain(&mut self.maintenance.page)
-            .chain(&mut self.waf.ruleset)
+            .chain(self.waf.files_mut())
     }
 
     pub(super) fn read(reader: &mut Reader<'_, '_>, lists: &ListNames<'_>) -> Self {

@@ -120,7 +120,7 @@ impl Zone {
         let own = own.into_iter().flatten();
         own.chain(&self.tls.client_ca)
             .chain(&self.maintenance.page)
-            .chain(&self.waf.ruleset)
+            .chain(self.waf.files())
             .chain(origins)
     }
 
@@ -139,7 +139,7 @@ impl Zone {
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let names_none = self.tls.client_ca.is_none()
             && self.maintenance.page.is_none()
-            && self.waf.ruleset.is_none()
+            && self.waf.files().next().is_none()
             && !matches!(self.tls.certificate, Certificate::Files(_));
         // What names none goes on to be shared.
         let settings = (!names_none).then(|| Arc::make_mut(&mut self.settings));

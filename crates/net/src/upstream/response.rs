@@ -33,6 +33,7 @@ impl OriginResponse<'_> {
                 scanner,
                 incoming,
                 keep,
+                ..
             } => {
                 let (info, length) = ready!(poll_response(
                     stream, buffer, scanner, limits, method, into, cx
@@ -109,6 +110,7 @@ impl OriginResponse<'_> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, OriginFault>> {
         match self {
+            Self::Http1 { ahead, .. } if !ahead.is_empty() => Poll::Ready(Ok(ahead.len())),
             Self::Http1 {
                 stream,
                 buffer,
@@ -140,7 +142,7 @@ impl OriginResponse<'_> {
         }
     }
 
-    /// Reads until so many bytes of the body lie ready, or all there are. Of a body in chunks one chunk is enough.
+    /// Reads until so many bytes of the body lie ready, or all there are. What it read stays ready when nobody waits any more.
     ///
     /// # Errors
     /// [`OriginFault`].
@@ -170,7 +172,24 @@ impl OriginResponse<'_> {
                 }
                 Poll::Ready(Ok(()))
             }
-            Self::Http1 { .. } => Poll::Ready(ready!(self.poll_fill(cx)).map(|_| ())),
+            Self::Http1 {
+                stream,
+                buffer,
+                incoming,
+                ahead,
+                ..
+            } => {
+                while ahead.len() < want {
+                    let filled = incoming.poll_fill_by(stream, buffer, SMALL, cx);
+                    let count = match ready!(filled)? {
+                        0 => break,
+                        count => count,
+                    };
+                    ahead.extend(buffer.front(count));
+                    incoming.consume(count, buffer);
+                }
+                Poll::Ready(Ok(()))
+            }
             Self::Http2 {
                 stream,
                 buffer,
@@ -196,6 +215,7 @@ impl OriginResponse<'_> {
     /// The first `n` bytes that lie ready.
     pub fn front(&self, n: usize) -> &[u8] {
         match self {
+            Self::Http1 { ahead, .. } if !ahead.is_empty() => ahead.front(n),
             Self::Http1 { buffer, .. } => buffer.front(n),
             Self::Http2 { buffer, .. } => buffer.front(n),
         }
@@ -204,6 +224,7 @@ impl OriginResponse<'_> {
     /// `n` bytes were used.
     pub fn consume(&mut self, n: usize) {
         match self {
+            Self::Http1 { ahead, .. } if !ahead.is_empty() => ahead.consume(n),
             Self::Http1 {
                 buffer, incoming, ..
             } => incoming.consume(n, buffer),
@@ -214,6 +235,17 @@ impl OriginResponse<'_> {
     /// What follows the first `n` bytes that lie ready.
     pub fn after(&self, n: usize) -> After {
         match self {
+            Self::Http1 {
+                ahead,
+                incoming,
+                buffer,
+                ..
+            } if !ahead.is_empty() => {
+                match ahead.len() > n || incoming.is_done() || !buffer.is_empty() {
+                    true => After::More,
+                    false => After::Wait,
+                }
+            }
             Self::Http1 {
                 incoming: Incoming::Length(left),
                 ..
@@ -256,8 +288,9 @@ impl OriginResponse<'_> {
                 buffer,
                 incoming,
                 keep,
+                ahead,
                 ..
-            } => *keep && incoming.is_done() && buffer.is_empty(),
+            } => *keep && incoming.is_done() && buffer.is_empty() && ahead.is_empty(),
             Self::Http2 { .. } => true,
         }
     }
@@ -265,7 +298,10 @@ impl OriginResponse<'_> {
     /// Gives the read buffer back, when the connection goes to rest.
     pub fn release(&mut self) {
         match self {
-            Self::Http1 { buffer, .. } => buffer.release(),
+            Self::Http1 { buffer, ahead, .. } => {
+                buffer.release();
+                ahead.release();
+            }
             Self::Http2 { buffer, .. } => buffer.release(),
         }
     }

@@ -150,7 +150,9 @@ impl<'a> Exchange<'a, '_> {
         let method = BackgroundMethod::Get;
         let asked = Admitted::background(zone.id, method, page.authority(), target, agent);
         let subject = self.subject(zone, Place::Elsewhere);
-        let planned = zone.cache_rules.plan(plan, asked.head(), &subject);
+        let planned = zone
+            .cache_rules
+            .plan(plan, &zone.guard.view(asked.head(), &subject));
         let https = self.client.https;
         let key = Key::of(&KeyParts {
             zone: zone.id.0,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use seawall_cache::key::{Query, Shape};
 use seawall_cache::policy::{EdgeTtl, Plan};
-use seawall_guard::{Subject, wrong_condition};
+use seawall_guard::wrong_condition;
 use seawall_model::document::{CacheKey, CacheRule, EdgeTtlMode, Eligibility, KeyQuery};
-use seawall_model::{Fuel, RequestHead, RequestView, Wrong};
+use seawall_model::{Fuel, RequestView, Wrong};
 use seawall_rules::{Bounds, Expression, Lists, Patterns};
 
 /// What all rules of a zone may cost one request, in units of fuel: a tenth of a millisecond.
@@ -117,7 +117,7 @@ impl CacheRules {
     }
 
     /// What they make of a request, where `plan` is what its zone has without them.
-    pub fn plan(&self, plan: &Plan, head: &RequestHead, subject: &Subject<'_>) -> Planned<'_> {
+    pub fn plan(&self, plan: &Plan, view: &RequestView<'_>) -> Planned<'_> {
         let mut planned = Planned {
             plan: *plan,
             shape: &USUAL,
@@ -128,10 +128,9 @@ impl CacheRules {
         let Some(rules) = self.0.as_ref().filter(|_| plan.eligible) else {
             return planned;
         };
-        let view = RequestView::new(head, subject.conn, subject.client, subject.https);
         let mut fuel = Fuel::new(FUEL);
         for rule in &rules.rules {
-            match rule.when.matches(&view, &mut fuel) {
+            match rule.when.matches(view, &mut fuel) {
                 Ok(true) => rule.sets.apply(&mut planned),
                 Ok(false) => {}
                 Err(_) => {

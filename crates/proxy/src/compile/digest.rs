@@ -15,8 +15,8 @@ use seawall_model::document::{
     Eligibility, HeaderEdits, HealthCheck, Hsts, IpList, KeyQuery, ListRef, LogFile, Maintenance,
     Origin, OriginUrl, Outlier, Outward, Parent, Passive, Protocol, ProxyProtocol, RateAction,
     RateLimit, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion,
-    WafException, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink, ZoneHygiene, ZoneLists,
-    ZoneRate, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
+    WafException, WafOpenApi, WafShadow, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink,
+    ZoneHygiene, ZoneLists, ZoneRate, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
 use seawall_model::{Host, HostPattern, Network};
 
@@ -110,6 +110,12 @@ impl Fold for usize {
 }
 
 impl Fold for str {
+    fn fold(&self, digest: &mut Digest) {
+        digest.bytes(self.as_bytes());
+    }
+}
+
+impl Fold for &str {
     fn fold(&self, digest: &mut Digest) {
         digest.bytes(self.as_bytes());
     }
@@ -261,8 +267,10 @@ structs! {
     ZoneTransform { mode }
     ZoneWaf {
         mode, ruleset, paranoia, threshold, response_threshold, responses, body_limit, pass_longer, response_limit,
-        debug_header, exceptions,
+        debug_header, exceptions, refuse_longer_response, pass_coded, methods, managed, patches, events, shadow, openapi,
     }
+    WafShadow { ruleset, paranoia, threshold }
+    WafOpenApi { mode, file, strict }
     WafException { rules, tags, targets, paths }
     Maintenance { enabled, message, page, retry_after, allow }
     IpList { ips, texts, numbers, hosts, file }

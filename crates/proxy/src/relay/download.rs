@@ -87,6 +87,9 @@ pub(super) struct Download<'e, 'a, 'c, 'o> {
 /// a flood of resets lives on.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
+/// How long the beginning of a body is gathered for those who look at it.
+const GATHERS: Duration = Duration::from_secs(2);
+
 /// The first head, unless it did not come in time.
 pub(super) type First = Result<Result<ResponseInfo, OriginFault>, Elapsed>;
 
@@ -346,13 +349,14 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
         self.trail.borrow().wants(self.head)
     }
 
-    /// Waits for them. A body that comes slowly is not waited for longer than for any of its bytes.
+    /// Waits for them, not longer than [`GATHERS`]: of a body that comes slowly what is there by then is looked at, and streams go on.
     pub(super) async fn gather(&mut self) -> Result<(), Fault> {
         let want = self.wants();
         let more = |cx: &mut Context<'_>| self.origin.poll_gather(want, cx);
-        match self.alarm.wait(self.zone.timeouts.idle, more).await {
+        let patience = self.zone.timeouts.idle.min(GATHERS);
+        match self.alarm.wait(patience, more).await {
             Ok(gathered) => gathered.map_err(incomplete),
-            Err(Elapsed) => Err(Fault::OriginStalled),
+            Err(Elapsed) => Ok(()),
         }
     }
 

@@ -40,6 +40,7 @@ pub(crate) enum Call {
     JsonString,
     JsonInteger,
     WildcardReplace,
+    RegexReplace,
     Cidr,
     Cidr6,
 }
@@ -215,6 +216,13 @@ pub static FUNCTIONS: &[Function] = &[
         Kind::Bytes,
         Call::WildcardReplace,
         "the second text, with what the stars stood for, where the first one describes the whole; else as it is. In any case without `s`",
+    ),
+    function(
+        "regex_replace",
+        "regex_replace(text, r\"^/v(\\d+)/\", \"/${1}/\")",
+        Kind::Bytes,
+        Call::RegexReplace,
+        "the text with the first piece that the pattern matches replaced, `${1}` by what its first group matched; else as it is. The pattern has 400 states at most, and its cost is the text's length times them",
     ),
     function(
         "cidr",

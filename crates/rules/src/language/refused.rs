@@ -127,10 +127,6 @@ pub static REFUSED_FIELDS: &[Refusal] = &[
 
 /// Functions that are refused by name.
 pub static REFUSED_FUNCTIONS: &[Refusal] = &[
-    refusal(
-        "regex_replace",
-        "what groups of a pattern captured cannot be had in linear time and small memory: write wildcard_replace(text, \"/a/*\", \"/b/${1}\")",
-    ),
     refusal("is_timed_hmac_valid_v0", SECRET),
     refusal("uuidv4", "a rule says the same each time it is asked"),
     refusal("sha256", "rules compare texts, not their hashes"),

@@ -11,6 +11,7 @@ use crate::expression::{Leaf, Node, Which};
 use crate::json::Key;
 use crate::language::{Call, Kind};
 use crate::literal;
+use crate::replace::{self, PatternReplace};
 use crate::value::{Array, Case, Make, Map, Number, Plain, Source, Text, Truth};
 use crate::wildcard::{Refused, Replace, Wildcard};
 
@@ -56,6 +57,7 @@ impl Parser<'_> {
                 Ok(Operand::Number(Number::Json(text, keys)))
             }
             Call::WildcardReplace => made(self.wildcard_replace(depth)?),
+            Call::RegexReplace => made(self.regex_replace(depth)?),
             Call::Cidr => self.cidr(true, depth),
             Call::Cidr6 => self.cidr(false, depth),
         }
@@ -375,6 +377,18 @@ impl Parser<'_> {
         let replace = Replace::new(compiled, &template.bytes);
         let replace = replace.map_err(|refused| at_its_place(refused, &template))?;
         Ok(Make::Wildcard(text, Box::new(replace)))
+    }
+
+    fn regex_replace(&mut self, depth: usize) -> Result<Make, Error> {
+        let (text, named) = self.text_argument(depth)?;
+        let pattern = self.next_text(&named, "a pattern")?;
+        let replacement = self.next_text(&named, "what comes in its place")?;
+        let made = PatternReplace::new(&pattern.bytes, &replacement.bytes);
+        let replace = made.map_err(|wrong| match wrong {
+            replace::Wrong::Pattern(what, help) => pattern.error(what, help),
+            replace::Wrong::Template(refused) => at_its_place(refused, &replacement),
+        })?;
+        Ok(Make::Pattern(text, Box::new(replace)))
     }
 
     fn cidr(&mut self, has_v4: bool, depth: usize) -> Result<Operand, Error> {

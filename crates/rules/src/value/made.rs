@@ -7,6 +7,7 @@ use seawall_model::{Fuel, Spent};
 use super::{Address, Array, COPIED, Number, Read, Seen, Text, Truth};
 use crate::decode::{self, UrlDecode};
 use crate::json::{self, Found, Key};
+use crate::replace::PatternReplace;
 use crate::scratch::Scratch;
 use crate::wildcard::Replace;
 
@@ -26,6 +27,7 @@ pub(crate) enum Make {
     RemoveQueryArgs(Text, Box<[Box<[u8]>]>),
     Json(Text, Box<[Key]>),
     Wildcard(Text, Box<Replace>),
+    Pattern(Text, Box<PatternReplace>),
     OfNumber(Number),
     OfAddress(Address),
     OfTruth(Truth),
@@ -71,6 +73,9 @@ impl Make {
                 })
             }),
             Self::Wildcard(text, replace) => changed(text, seen, fuel, |bytes, fuel, out| {
+                replace.apply(bytes, fuel, out).map(|()| true)
+            }),
+            Self::Pattern(text, replace) => changed(text, seen, fuel, |bytes, fuel, out| {
                 replace.apply(bytes, fuel, out).map(|()| true)
             }),
             Self::OfNumber(number) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub const EXAMPLES: &str = "Examples:
+  seawall waf fetch --into /etc/seawall/crs-4.28.0                  a release of the OWASP Core Rule Set, by its checksum
   seawall waf test --ruleset /etc/seawall/crs recorded.har          would any of these requests be refused?
   seawall waf explain --ruleset /etc/seawall/crs request.txt        which rules looked, which matched, where and why
 
@@ -22,6 +23,8 @@ pub struct Waf {
 /// What to do with rules.
 #[derive(Subcommand)]
 pub enum WafWhat {
+    /// Fetch a release of the OWASP Core Rule Set; what has another checksum than it should is not written
+    Fetch(WafFetch),
     /// Play requests against a rule set, offline: which would be refused, and by which rules
     Test(WafPlay),
     /// Play requests, and tell of each rule what became of it; the matched piece is marked, secrets are masked
@@ -45,4 +48,21 @@ pub struct WafPlay {
     /// A line of JSON for each request
     #[arg(long)]
     pub json: bool,
+}
+
+/// What is fetched.
+#[derive(Args)]
+pub struct WafFetch {
+    /// The folder that it goes into, which is not there yet
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The release
+    #[arg(long, value_name = "VERSION", default_value = "4.28.0")]
+    pub release: String,
+    /// An archive (tar.gz) elsewhere, or on this machine, instead of GitHub's
+    #[arg(long, value_name = "FILE|URL")]
+    pub from: Option<String>,
+    /// The checksum that its rules must have, for releases that this Seawall does not know; what it is, is told when it differs
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
 }

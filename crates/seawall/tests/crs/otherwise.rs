@@ -12,12 +12,4 @@ pub const OTHERWISE: &[(&str, &str)] = &[
     ("931130-24", TEXT),
     ("932207-7", TEXT),
     ("949110-5", TEXT),
-    (
-        "941160-1",
-        "not explained yet: it fires where the suite is played without HTTP (crates/waf/tests)",
-    ),
-    (
-        "942440-24",
-        "not explained yet: it fires where the suite is played without HTTP (crates/waf/tests)",
-    ),
 ];

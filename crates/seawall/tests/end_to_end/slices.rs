@@ -165,7 +165,8 @@ fn nothing_of_two_versions_is_ever_mixed() {
             let (mut whole, mut cut) = (0u64, 0u64);
             for _ in 0..EACH {
                 let first = below(LENGTH);
-                let last = first + below(if below(2) == 0 { 100 } else { 400_000 });
+                let most = if below(2) == 0 { 100 } else { 400_000 };
+                let last = first + below(most);
                 let range = (below(10) > 0).then_some((first, last));
                 match ask(http, range) {
                     Came::Whole => whole += 1,

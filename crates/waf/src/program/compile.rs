@@ -169,6 +169,9 @@ impl Compiler<'_> {
         }
         let mut program = Program {
             phases,
+            outlines: Default::default(),
+            union_variables: Vec::new(),
+            combination_variables: Vec::new(),
             rules,
             pipelines: self.pipelines,
             matchers: self.matchers,
@@ -180,6 +183,7 @@ impl Compiler<'_> {
             tag: TAGS.fetch_add(1, Ordering::Relaxed),
         };
         program.settle_unions();
+        program.settle_outlines();
         program.settle_names();
         Ok(program)
     }

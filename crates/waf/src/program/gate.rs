@@ -26,7 +26,7 @@ const PIECES: [&[u8]; 10] = [
 const TEXT: usize = 2 << 10;
 
 /// Units for a further KiB from which a rule is not let in: twice what the dearest rule of the Core Rule Set takes.
-pub const MOST_UNITS: u64 = 5_000_000;
+pub const MOST_UNITS: u64 = 1_000_000;
 
 /// A rule, and what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,28 @@ impl Program {
         }
         costs.sort_by_key(|cost| (std::cmp::Reverse(cost.units), cost.rule));
         costs
+    }
+}
+
+impl Program {
+    /// What each rule's pattern costs for the text that is made of it, with nothing built beforehand.
+    pub fn pattern_costs(&self, text: impl Fn(&str) -> Vec<u8>) -> Vec<Cost> {
+        let links = self.rules.iter().flat_map(|rule| {
+            let links = rule.links.iter();
+            links.map(|link| (rule.id, &link.operator))
+        });
+        let costs = links.filter_map(|(rule, operator)| {
+            let Operator::Rx(pattern) = operator else {
+                return None;
+            };
+            let (regex, source) = self.matchers.regex(pattern.index())?;
+            let mut fuel = Fuel::new(u64::MAX);
+            // There is enough for any text.
+            let _ = regex.occurs(&text(source), 0, &mut Threads::default(), &mut fuel);
+            let units = fuel.used();
+            Some(Cost { rule, units })
+        });
+        costs.collect()
     }
 }
 

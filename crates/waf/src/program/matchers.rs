@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use seawall_model::{Fuel, Spent, Wrong};
 
-use crate::regex::{Hits, Regex, Set, SetCache, Threads};
+use super::prefilter::Prefilter;
+use crate::regex::{Hits, Regex, Required, Set, SetCache, Threads};
 use crate::texts::{Kind, Side};
 
 /// The number of a pattern.
@@ -39,6 +40,8 @@ const SAMPLE: usize = 160;
 struct Pattern {
     text: String,
     regex: Regex,
+    /// What a text must have for it to occur.
+    required: Required,
     captures: bool,
     /// By side: its bit, when that side's set has it.
     bits: [Option<u16>; 2],
@@ -68,6 +71,8 @@ struct Scan {
     sets: Vec<Shard>,
     /// By the place in the set.
     patterns: Vec<PatternId>,
+    /// Which of them can occur in a text at all.
+    prefilter: Prefilter,
     words: Option<AhoCorasick>,
     /// By word: the bit of its phrases.
     word_bits: Vec<u16>,
@@ -124,6 +129,7 @@ impl Matchers {
         self.patterns.push(Pattern {
             text: text.to_owned(),
             regex: Regex::new(text, false, captures)?,
+            required: Required::of(text),
             captures,
             bits: [None; 2],
         });
@@ -185,6 +191,11 @@ impl Matchers {
                 set_bit(&mut pattern.bits, side, bit);
             }
         }
+        let required = chosen.iter().filter_map(|id| {
+            let pattern = self.patterns.get(id.0 as usize)?;
+            Some(pattern.required.clone())
+        });
+        scan.prefilter = Prefilter::new(required.collect());
         scan.patterns = chosen;
         let mut bit = scan.patterns.len();
         let mut words: Vec<&[u8]> = Vec::new();
@@ -340,14 +351,22 @@ impl Matchers {
         let mut hits = Hits::default();
         match (kind, &scan.words) {
             (Kind::Patterns, _) => {
+                let mut possible = None;
                 for (nth, shard) in scan.sets.iter().enumerate() {
                     if self.scan_shard(shard, nth, (text, side), cache, &mut hits, fuel)? {
                         continue;
                     }
                     cache.given_up += 1;
+                    let possible = match &possible {
+                        Some(possible) => possible,
+                        None => possible.insert(scan.prefilter.possible(text, fuel)?),
+                    };
                     let some = scan.patterns.iter().enumerate().skip(shard.first);
                     for (bit, id) in some.take(shard.count) {
-                        if !hits.has(bit) && self.occurs(*id, text, cache, fuel)? {
+                        if possible.has(bit)
+                            && !hits.has(bit)
+                            && self.occurs(*id, text, cache, fuel)?
+                        {
                             hits.add(bit);
                         }
                     }
@@ -430,6 +449,7 @@ impl Matchers {
                     .iter()
                     .map(|shard| shard.set.memory())
                     .sum::<usize>()
+                    + scan.prefilter.memory()
                     + scan.words.as_ref().map_or(0, AhoCorasick::memory_usage)
             })
             .sum();

@@ -7,6 +7,7 @@ mod compile;
 mod gate;
 mod matchers;
 mod names;
+mod prefilter;
 mod settle;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) type Meant = Arc<[u64]>;
 pub struct Program {
     /// By phase: the rules in their order.
     pub(crate) phases: [Vec<u32>; 5],
+    /// Beside `phases`: what ends most rules before anybody looks at them. It is small, so that a request walks through little memory.
+    pub(crate) outlines: [Vec<Outline>; 5],
     pub(crate) rules: Vec<Rule>,
     pub(crate) pipelines: Pipelines,
     pub(crate) matchers: Matchers,
@@ -40,6 +43,9 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
+    /// Of each union, and of each combination, the variables: a bit for each.
+    pub(crate) union_variables: Vec<u128>,
+    pub(crate) combination_variables: Vec<u128>,
     /// What links look at together: many look at the same.
     pub(crate) combinations: Vec<Vec<UnionOf>>,
     /// What a set of rules means that `ctl` removes: a bit for each rule.
@@ -95,6 +101,19 @@ pub(crate) struct Link {
     pub(crate) bit: Option<u16>,
     /// The place of the combination of unions that says whether anything can match; None when none can.
     pub(crate) unions: Option<u16>,
+}
+
+/// What alone decides that a rule does not match.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outline {
+    /// Nothing: it has to be asked.
+    Open,
+    Gate(Quick),
+    /// That its bit is not in what occurs in the texts of a combination.
+    Absent {
+        combination: u16,
+        bit: u16,
+    },
 }
 
 /// A comparison of a number in TX, as the gates of paranoia levels are.

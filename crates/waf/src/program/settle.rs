@@ -1,6 +1,6 @@
 //! What is known only once all rules are compiled. Not here: compiling one.
 
-use super::{Operator, Program, Selector, side_of};
+use super::{Operator, Outline, Program, Rule, Selector, side_of};
 
 impl Program {
     /// Which names a pattern of names fits is known once all names are.
@@ -37,6 +37,50 @@ impl Program {
                     link.bit = bit.and_then(|bit| u16::try_from(bit).ok());
                 }
             }
+        }
+    }
+
+    /// What ends each rule at once, in the order of the phases.
+    pub(super) fn settle_outlines(&mut self) {
+        let outline = |number: &u32| match self.rules.get(*number as usize) {
+            Some(rule) => self.outline(rule),
+            None => Outline::Open,
+        };
+        let of = |phase: &Vec<u32>| phase.iter().map(outline).collect();
+        self.outlines = self.phases.each_ref().map(of);
+        self.union_variables.resize(self.unions, 0);
+        for unions in &self.combinations {
+            let mut all = 0;
+            for union in unions {
+                let bit = 1 << union.variable as u8;
+                all |= bit;
+                let place = self.union_variables.get_mut(usize::from(union.place));
+                if let Some(variables) = place {
+                    *variables |= bit;
+                }
+            }
+            self.combination_variables.push(all);
+        }
+    }
+
+    fn outline(&self, rule: &Rule) -> Outline {
+        let Some(link) = rule.links.first() else {
+            return Outline::Open;
+        };
+        if let Some(quick) = link.quick {
+            return Outline::Gate(quick);
+        }
+        let unions = link.unions.and_then(|place| {
+            let unions = self.combinations.get(usize::from(place))?;
+            Some((place, unions))
+        });
+        match (unions, link.bit) {
+            (Some((combination, unions)), Some(bit))
+                if !unions.iter().any(|union| union.is_apart()) =>
+            {
+                Outline::Absent { combination, bit }
+            }
+            _ => Outline::Open,
         }
     }
 }

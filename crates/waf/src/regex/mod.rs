@@ -4,7 +4,9 @@
 //! Past a number of them it follows the states of the pattern side by side, which is bounded whatever is sent
 //! (decision 0040). Captures are looked for only in what matched.
 
+mod built;
 pub(crate) mod names;
+mod required;
 mod set;
 mod side_by_side;
 mod translate;
@@ -19,6 +21,8 @@ use regex_automata::{Anchored, Input, MatchKind};
 use seawall_model::problem::quote;
 use seawall_model::{Fuel, Spent, Wrong};
 
+use built::Sizes;
+pub(crate) use required::{Bytes, Required};
 pub(crate) use set::{Hits, Set, SetCache};
 pub(crate) use side_by_side::Places;
 pub(crate) use translate::translate;
@@ -27,9 +31,6 @@ pub(crate) use translate::translate;
 const BEGIN: u64 = 30;
 /// Units for ten bytes of text in a DFA whose transitions are there.
 const TEN_BYTES: u64 = 15;
-/// Units for a transition that has to be built, and for each state of the pattern: a part of them is alive.
-const BUILT: u64 = 1_000;
-const BUILT_PER_STATE: u64 = 3;
 /// How many transitions a search builds before it turns to following states.
 const MOST_BUILT: u32 = 300;
 /// Bytes of a pattern's states.
@@ -62,6 +63,7 @@ pub(crate) struct Regex {
 #[derive(Clone, Debug)]
 pub(crate) struct RegexCache {
     dfa: Cache,
+    sizes: Sizes,
     vm: Option<Box<pikevm::Cache>>,
 }
 
@@ -129,7 +131,7 @@ impl Regex {
     ) -> Result<bool, Spent> {
         fuel.spend(BEGIN)?;
         let stepped = match threads.cache(number, self) {
-            Some(cache) => step(&self.dfa, &mut cache.dfa, text, fuel)?,
+            Some(cache) => step(&self.dfa, cache, text, fuel)?,
             None => None,
         };
         match stepped {
@@ -176,7 +178,7 @@ impl Threads {
         self.caches
             .iter()
             .flatten()
-            .map(|cache| cache.dfa.memory_usage())
+            .map(|cache| cache.dfa.memory_usage() + cache.sizes.memory())
             .sum()
     }
 
@@ -187,16 +189,25 @@ impl Threads {
         let place = self.caches.get_mut(number)?;
         Some(place.get_or_insert_with(|| RegexCache {
             dfa: regex.dfa.create_cache(),
+            sizes: Sizes::default(),
             vm: None,
         }))
     }
 }
 
 /// Steps the DFA; None when too many transitions had to be built.
-fn step(dfa: &DFA, cache: &mut Cache, text: &[u8], fuel: &mut Fuel) -> Result<Option<bool>, Spent> {
+fn step(
+    dfa: &DFA,
+    cache: &mut RegexCache,
+    text: &[u8],
+    fuel: &mut Fuel,
+) -> Result<Option<bool>, Spent> {
+    let RegexCache {
+        dfa: cache, sizes, ..
+    } = cache;
     fuel.spend(text.len() as u64 * TEN_BYTES / 10)?;
     let input = Input::new(text).anchored(Anchored::No);
-    let Ok(mut state) = dfa.start_state_forward(cache, &input) else {
+    let Some(mut state) = sizes.start(dfa, cache, &input, fuel)? else {
         return Ok(None);
     };
     if state.is_match() {
@@ -207,7 +218,6 @@ fn step(dfa: &DFA, cache: &mut Cache, text: &[u8], fuel: &mut Fuel) -> Result<Op
         return Ok(None);
     }
     let mut built = 0u32;
-    let price = BUILT + BUILT_PER_STATE * dfa.get_nfa().states().len() as u64;
     for byte in text {
         let mut next = dfa.next_state_untagged(cache, state, *byte);
         if next.is_tagged() {
@@ -216,10 +226,9 @@ fn step(dfa: &DFA, cache: &mut Cache, text: &[u8], fuel: &mut Fuel) -> Result<Op
                 if built > MOST_BUILT {
                     return Ok(None);
                 }
-                fuel.spend(price)?;
-                next = match dfa.next_state(cache, state, *byte) {
-                    Ok(next) => next,
-                    Err(_) => return Ok(None),
+                next = match sizes.next(dfa, cache, (state, *byte), fuel)? {
+                    Some(next) => next,
+                    None => return Ok(None),
                 };
             }
             if next.is_match() {

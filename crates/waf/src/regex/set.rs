@@ -11,14 +11,13 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
 use seawall_model::{Fuel, Spent};
 
+use super::built::Sizes;
 use super::{how, translate};
 
 /// Units for beginning.
 const BEGIN: u64 = 20;
 /// Units for ten bytes of text whose transitions are there.
 const TEN_BYTES: u64 = 20;
-/// Units for a transition that has to be built.
-const BUILT: u64 = 12_000;
 /// Bytes that the transitions may take for a thread; past them they are forgotten.
 const CACHE: usize = 4 << 20;
 /// Bytes of states.
@@ -34,6 +33,7 @@ pub(crate) struct Set {
 #[derive(Clone, Debug)]
 pub(crate) struct SetCache {
     dfa: Cache,
+    sizes: Sizes,
     /// Transitions out of states in which something matches, which the DFA gives without saying whether it had to build them.
     from_match: HashMap<(LazyStateID, u8), LazyStateID>,
     /// How often the DFA had forgotten its states when `from_match` began.
@@ -43,7 +43,7 @@ pub(crate) struct SetCache {
 impl SetCache {
     /// Bytes that the states take, and how often they were forgotten because they took too many.
     pub(crate) fn memory(&self) -> (usize, usize) {
-        let beside = self.from_match.len() * 24;
+        let beside = self.from_match.len() * 24 + self.sizes.memory();
         (self.dfa.memory_usage() + beside, self.dfa.clear_count())
     }
 
@@ -57,15 +57,24 @@ impl SetCache {
     }
 
     /// Builds a transition.
-    fn build(&mut self, dfa: &DFA, state: LazyStateID, byte: u8) -> Option<LazyStateID> {
-        let next = dfa.next_state(&mut self.dfa, state, byte).ok()?;
+    fn build(
+        &mut self,
+        dfa: &DFA,
+        state: LazyStateID,
+        byte: u8,
+        fuel: &mut Fuel,
+    ) -> Result<Option<LazyStateID>, Spent> {
+        let built = self.sizes.next(dfa, &mut self.dfa, (state, byte), fuel)?;
+        let Some(next) = built else {
+            return Ok(None);
+        };
         if self.clears != self.dfa.clear_count() {
             self.clears = self.dfa.clear_count();
             self.from_match.clear();
         } else if state.is_tagged() {
             self.from_match.insert((state, byte), next);
         }
-        Some(next)
+        Ok(Some(next))
     }
 }
 
@@ -82,6 +91,10 @@ impl Hits {
         if let Some(word) = self.0.get_mut(word) {
             *word |= 1 << (number % 64);
         }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(crate) fn has(&self, number: usize) -> bool {
@@ -134,6 +147,7 @@ impl Set {
     pub(crate) fn cache(&self) -> SetCache {
         SetCache {
             dfa: self.dfa.create_cache(),
+            sizes: Sizes::default(),
             from_match: HashMap::new(),
             clears: 0,
         }
@@ -157,7 +171,8 @@ impl Set {
         let dfa = &self.dfa;
         fuel.spend(BEGIN + text.len() as u64 * TEN_BYTES / 10)?;
         let input = Input::new(text).anchored(Anchored::No);
-        let Ok(mut state) = dfa.start_state_forward(&mut cache.dfa, &input) else {
+        let started = cache.sizes.start(dfa, &mut cache.dfa, &input, fuel)?;
+        let Some(mut state) = started else {
             return Ok(false);
         };
         let mut told = None;
@@ -169,8 +184,7 @@ impl Set {
                         return Ok(false);
                     };
                     *budget = left;
-                    fuel.spend(BUILT)?;
-                    match cache.build(dfa, state, *byte) {
+                    match cache.build(dfa, state, *byte, fuel)? {
                         Some(next) => next,
                         None => return Ok(false),
                     }

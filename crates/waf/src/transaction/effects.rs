@@ -203,9 +203,18 @@ impl<'t> Transaction<'t> {
         self.opened.push(Collection {
             name: variable.name(),
             key,
+            before: values.clone(),
             values,
             changed: false,
             variable,
         });
+    }
+
+    /// Writes what was done to collections. It is done when the transaction is left; who does not leave it asks for it.
+    pub fn settle(&mut self) {
+        for open in self.opened.iter_mut().filter(|open| open.changed) {
+            let changes = open.take_changes();
+            self.collections.write(open.name, &open.key, changes);
+        }
     }
 }

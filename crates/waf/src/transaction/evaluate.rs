@@ -7,8 +7,10 @@ use super::store::Value;
 use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
-use crate::program::{Link, Operator, Program, Quick, Right, Rule, Selector, Target, side_of};
-use crate::seclang::tree::{Allow, Engine};
+use crate::program::{
+    Link, Operator, Outline, Program, Quick, Right, Rule, Selector, Target, side_of,
+};
+use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
 
@@ -18,6 +20,25 @@ const MATCH: u64 = 300;
 /// How many matches a request keeps.
 pub(super) const MATCHES: usize = 1000;
 
+/// What the head of a request alone decides.
+const OF_HEAD: [Variable; 13] = [
+    Variable::ArgsGet,
+    Variable::ArgsGetNames,
+    Variable::QueryString,
+    Variable::RequestBasename,
+    Variable::RequestCookies,
+    Variable::RequestCookiesNames,
+    Variable::RequestFilename,
+    Variable::RequestHeaders,
+    Variable::RequestHeadersNames,
+    Variable::RequestLine,
+    Variable::RequestMethod,
+    Variable::RequestUri,
+    Variable::RequestUriRaw,
+];
+/// And where there is no body.
+const OF_ARGUMENTS: [Variable; 2] = [Variable::Args, Variable::ArgsNames];
+
 impl<'t> Transaction<'t> {
     /// Runs a phase.
     pub(super) fn run(
@@ -26,9 +47,11 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<Option<&Interrupted>, Spent> {
         self.phase = phase;
-        self.filled = 0;
-        self.work.unions.fill(None);
-        self.work.combinations.fill(None);
+        let stays = self.stays();
+        self.filled &= stays;
+        self.work.unions.keep(stays, &self.program.union_variables);
+        let variables = &self.program.combination_variables;
+        self.work.combinations.keep(stays, variables);
         if self.passes(phase) {
             return Ok(self.interrupted.as_ref());
         }
@@ -37,13 +60,19 @@ impl<'t> Transaction<'t> {
             .phases
             .get(usize::from(phase - 1))
             .map_or(&[][..], Vec::as_slice);
+        let outlines = program.outlines.get(usize::from(phase - 1));
+        let outlines = outlines.map_or(&[][..], Vec::as_slice);
         let mut at = 0;
         while let Some(number) = rules.get(at).copied() {
+            let outline = outlines.get(at);
             at += 1;
+            fuel.spend(RULE)?;
+            if self.looked.is_none() && outline.is_some_and(|outline| self.ends(outline)) {
+                continue;
+            }
             let Some(rule) = program.rules.get(number as usize) else {
                 continue;
             };
-            fuel.spend(RULE)?;
             let is_met = match self.is_removed(number) {
                 true => {
                     self.came = Came::Removed;
@@ -79,6 +108,20 @@ impl<'t> Transaction<'t> {
         Ok(self.interrupted.as_ref())
     }
 
+    /// The variables whose values are what they were in the phase before: from the first to the second what the body does not change.
+    fn stays(&self) -> u128 {
+        let of = |variables: &[Variable]| {
+            let bits = variables.iter().map(|variable| 1u128 << *variable as u8);
+            bits.fold(0, |all, bit| all | bit)
+        };
+        let has_body = !self.body.bytes.is_empty() || self.processor == Some(Processor::Multipart);
+        match self.phase {
+            2 if has_body => of(&OF_HEAD),
+            2 => of(&OF_HEAD) | of(&OF_ARGUMENTS),
+            _ => 0,
+        }
+    }
+
     /// Whether nothing is to be asked in this phase.
     fn passes(&mut self, phase: u8) -> bool {
         if self.engine == Engine::Off {
@@ -91,6 +134,19 @@ impl<'t> Transaction<'t> {
             self.allowed = None;
         }
         self.interrupted.is_some() || self.allowed.is_some()
+    }
+
+    /// Whether a rule does not match, by what is known without looking at it.
+    #[inline]
+    fn ends(&self, outline: &Outline) -> bool {
+        match outline {
+            Outline::Open => false,
+            Outline::Gate(quick) => !self.quick(quick),
+            Outline::Absent { combination, bit } => {
+                let known = self.work.combinations.get(usize::from(*combination));
+                known.is_some_and(|hits| !hits.has(usize::from(*bit)))
+            }
+        }
     }
 
     fn is_removed(&self, number: u32) -> bool {

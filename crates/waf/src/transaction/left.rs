@@ -44,7 +44,8 @@ enum Owned {
 
 impl<'t> Transaction<'t> {
     /// Lets go of the workspace until the next phase.
-    pub fn leave(self) -> Left {
+    pub fn leave(mut self) -> Left {
+        self.settle();
         let texts = &self.work.texts;
         let all = self.work.store.all(&self.program.names).into_iter();
         let owned = |value: Value| match value {

@@ -24,7 +24,6 @@ use seawall_model::{Fuel, Spent};
 
 use crate::body::multipart::Flags;
 use crate::program::{BUDGET, MatcherCache, Meant, Program, Target, TxId};
-use crate::regex::Hits;
 use crate::request::{Body, Request, Response};
 use crate::seclang::SEVERITIES;
 use crate::seclang::tree::{Allow, Engine, Processor};
@@ -32,7 +31,8 @@ use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
 pub use left::Left;
 pub use looked::{Came, Looked};
-pub use store::{Collection, Collections, Kept, Nothing};
+use occurrences::Occurrences;
+pub use store::{Change, Collection, Collections, How, Kept, Nothing};
 use store::{Store, Value};
 
 /// Memory that a thread keeps from one request to the next: texts, and the states that patterns have built.
@@ -42,9 +42,9 @@ pub struct Workspace {
     /// By variable.
     items: Vec<Vec<Item>>,
     store: Store,
-    unions: Vec<Option<Hits>>,
+    unions: Occurrences,
     /// By combination: what occurs in any of its unions.
-    combinations: Vec<Option<Hits>>,
+    combinations: Occurrences,
     cache: MatcherCache,
     /// Which program the states belong to.
     program: u64,
@@ -387,10 +387,8 @@ impl Workspace {
         self.store.clear();
         self.tx_names.clear();
         self.items.resize_with(Variable::ALL.len(), Vec::new);
-        self.unions.clear();
-        self.unions.resize(program.unions, None);
-        self.combinations.clear();
-        self.combinations.resize(program.combinations.len(), None);
+        self.unions.reset(program.unions);
+        self.combinations.reset(program.combinations.len());
     }
 
     /// Whether what it has built is of this program.

@@ -11,6 +11,53 @@ use crate::vocabulary::Variable;
 /// Units for a value that is looked at.
 pub(super) const VALUE: u64 = 8;
 
+/// What occurs in each of some places, once it is known. Its memory is kept from one request to the next.
+#[derive(Debug, Default)]
+pub(super) struct Occurrences {
+    is_known: Vec<bool>,
+    hits: Vec<Hits>,
+}
+
+impl Occurrences {
+    /// Forgets all; there are so many places.
+    pub(super) fn reset(&mut self, places: usize) {
+        self.is_known.clear();
+        self.is_known.resize(places, false);
+        self.hits.resize_with(places, Hits::default);
+    }
+
+    /// Forgets what has other variables than these.
+    pub(super) fn keep(&mut self, variables: u128, of: &[u128]) {
+        for (is_known, of) in self.is_known.iter_mut().zip(of) {
+            *is_known &= of & !variables == 0;
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: usize) -> Option<&Hits> {
+        let is_known = self.is_known.get(place).copied().unwrap_or(false);
+        self.hits.get(place).filter(|_| is_known)
+    }
+
+    /// Empty hits, to be put back.
+    fn take(&mut self, place: usize) -> Hits {
+        let mut hits = self.hits.get_mut(place).map(std::mem::take);
+        if let Some(hits) = &mut hits {
+            hits.clear();
+        }
+        hits.unwrap_or_default()
+    }
+
+    fn put(&mut self, place: usize, hits: Hits) {
+        if let Some(known) = self.hits.get_mut(place) {
+            *known = hits;
+        }
+        if let Some(is_known) = self.is_known.get_mut(place) {
+            *is_known = true;
+        }
+    }
+}
+
 impl<'t> Transaction<'t> {
     /// Whether the pattern or phrases occur in any text of the variables.
     pub(super) fn can_match(
@@ -27,15 +74,13 @@ impl<'t> Transaction<'t> {
         let Some(unions) = program.combinations.get(place) else {
             return Ok(true);
         };
-        if !matches!(self.work.combinations.get(place), Some(Some(_))) {
-            let hits = self.combination(unions, fuel)?;
-            if let Some(known) = self.work.combinations.get_mut(place) {
-                *known = Some(hits);
-            }
+        if self.work.combinations.get(place).is_none() {
+            let mut hits = self.work.combinations.take(place);
+            self.combination(unions, &mut hits, fuel)?;
+            self.work.combinations.put(place, hits);
         }
-        if let Some(Some(hits)) = self.work.combinations.get(place)
-            && hits.has(bit)
-        {
+        let known = self.work.combinations.get(place);
+        if known.is_some_and(|hits| hits.has(bit)) {
             return Ok(true);
         }
         for union in unions.iter().filter(|union| union.is_apart()) {
@@ -47,24 +92,27 @@ impl<'t> Transaction<'t> {
     }
 
     /// What occurs in any text of these variables, but for those that are asked apart.
-    fn combination(&mut self, unions: &[UnionOf], fuel: &mut Fuel) -> Result<Hits, Spent> {
-        let mut all = Hits::default();
+    fn combination(
+        &mut self,
+        unions: &[UnionOf],
+        all: &mut Hits,
+        fuel: &mut Fuel,
+    ) -> Result<(), Spent> {
         for union in unions.iter().filter(|union| !union.is_apart()) {
             let place = usize::from(union.place);
-            if !matches!(self.work.unions.get(place), Some(Some(_))) {
-                let hits = self.union(union, fuel)?;
-                if let Some(known) = self.work.unions.get_mut(place) {
-                    *known = Some(hits);
-                }
+            if self.work.unions.get(place).is_none() {
+                let mut hits = self.work.unions.take(place);
+                self.union(union, &mut hits, fuel)?;
+                self.work.unions.put(place, hits);
             }
-            if let Some(Some(hits)) = self.work.unions.get(place) {
+            if let Some(hits) = self.work.unions.get(place) {
                 all.merge(hits);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
-    fn union(&mut self, union: &UnionOf, fuel: &mut Fuel) -> Result<Hits, Spent> {
+    fn union(&mut self, union: &UnionOf, all: &mut Hits, fuel: &mut Fuel) -> Result<(), Spent> {
         let UnionOf {
             variable,
             node,
@@ -72,7 +120,6 @@ impl<'t> Transaction<'t> {
             ..
         } = *union;
         self.fill(variable, fuel)?;
-        let mut all = Hits::default();
         let mut nth = 0;
         while let Some(item) = self.item(variable, nth) {
             nth += 1;
@@ -87,7 +134,7 @@ impl<'t> Transaction<'t> {
                 all.merge(hits);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Whether the link's pattern occurs in a text of a variable that is asked apart.

@@ -105,15 +105,42 @@ pub struct Collection {
     pub key: Vec<u8>,
     /// What is in it.
     pub values: Vec<Kept>,
-    /// Whether this request changed it.
+    /// Whether this request changed it since it was read, or written.
     pub changed: bool,
     pub(crate) variable: Variable,
+    /// As it was then.
+    pub(crate) before: Vec<Kept>,
+}
+
+/// What a request did to one variable of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its name, in lower case.
+    pub name: Vec<u8>,
+    /// What is done to it.
+    pub how: How,
+    /// Seconds since 1970 at which it ends.
+    pub ends: u64,
+}
+
+/// How a variable changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// To this value.
+    To(Vec<u8>),
+    /// A number by so much: others may have changed it meanwhile.
+    By(i64),
+    /// It goes.
+    Gone,
 }
 
 /// Where collections are between requests. It answers from memory and at once; what it does with many writers is its own affair.
 pub trait Collections {
     /// What is in a collection now.
-    fn read(&mut self, name: &str, key: &[u8]) -> Vec<Kept>;
+    fn read(&mut self, name: &'static str, key: &[u8]) -> Vec<Kept>;
+
+    /// What a request did to one. It may be more than there is room for.
+    fn write(&mut self, name: &'static str, key: &[u8], changes: Vec<Change>);
 }
 
 /// No collection has ever anything in it.
@@ -121,12 +148,40 @@ pub trait Collections {
 pub struct Nothing;
 
 impl Collections for Nothing {
-    fn read(&mut self, _: &str, _: &[u8]) -> Vec<Kept> {
+    fn read(&mut self, _: &'static str, _: &[u8]) -> Vec<Kept> {
         Vec::new()
     }
+
+    fn write(&mut self, _: &'static str, _: &[u8], _: Vec<Change>) {}
 }
 
 impl Collection {
+    /// What was done to it since it was read, or since this was asked last.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<i64>().ok();
+        let mut changes = Vec::new();
+        for kept in &self.values {
+            let before = self.before.iter().find(|before| before.name == kept.name);
+            if before == Some(kept) {
+                continue;
+            }
+            let was = before.map_or(Some(0), |before| number(&before.value));
+            let how = match (was, number(&kept.value)) {
+                _ if kept.ends == 0 => How::Gone,
+                (Some(was), Some(is)) => How::By(is.saturating_sub(was)),
+                _ => How::To(kept.value.clone()),
+            };
+            changes.push(Change {
+                name: kept.name.clone(),
+                how,
+                ends: kept.ends,
+            });
+        }
+        self.changed = false;
+        self.before.clone_from(&self.values);
+        changes
+    }
+
     pub(crate) fn get(&self, name: &[u8], now: u64) -> Option<&Kept> {
         self.values
             .iter()

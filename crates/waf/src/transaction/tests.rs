@@ -258,10 +258,16 @@ fn scores_add_up_for_each_match() {
     assert_eq!(ids(rules), [2, 3, 5]);
 }
 
-struct Known;
+#[derive(Default)]
+struct Known(Vec<crate::Change>);
 
 impl Collections for Known {
-    fn read(&mut self, name: &str, key: &[u8]) -> Vec<Kept> {
+    fn write(&mut self, name: &'static str, key: &[u8], changes: Vec<crate::Change>) {
+        assert_eq!((name, key), ("IP", &b"192.0.2.7"[..]));
+        self.0.extend(changes);
+    }
+
+    fn read(&mut self, name: &'static str, key: &[u8]) -> Vec<Kept> {
         assert_eq!((name, key), ("IP", &b"192.0.2.7"[..]));
         let kept = |name: &[u8], value: &[u8], ends| Kept {
             name: name.to_vec(),
@@ -277,7 +283,8 @@ fn collections_outlive_requests() {
     let rules = "SecRule &IP:hits \"@gt 0\" \"id:9,phase:1,pass\"\nSecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR}\"\n\
                  SecRule IP:hits \"@eq 2\" \"id:2,phase:1,pass,setvar:ip.hits=+1,expirevar:ip.hits=60,setvar:ip.new=a\"\n\
                  SecRule &IP:old \"@eq 0\" \"id:3,phase:1,pass\"";
-    let came = play_with(rules, &PLAIN, Engine::On, &mut Known);
+    let mut known = Known::default();
+    let came = play_with(rules, &PLAIN, Engine::On, &mut known);
     assert_eq!(came.ids, [2, 3]);
     let open = came.opened.first().unwrap();
     assert!(open.changed);
@@ -294,6 +301,20 @@ fn collections_outlive_requests() {
             (b"new", b"a", 1_790_003_600)
         ]
     );
+    let change = |name: &[u8], how, ends| crate::Change {
+        name: name.to_vec(),
+        how,
+        ends,
+    };
+    let mut open = came.opened.first().unwrap().clone();
+    assert_eq!(
+        open.take_changes(),
+        [
+            change(b"hits", crate::How::By(1), 1_790_000_060),
+            change(b"new", crate::How::To(b"a".to_vec()), 1_790_003_600),
+        ]
+    );
+    assert_eq!(open.take_changes(), []);
 }
 
 #[test]

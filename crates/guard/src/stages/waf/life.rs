@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use seawall_model::{Fuel, HttpVersion, RequestHead, RequestView, Spent};
+use seawall_model::{FieldId, Fuel, HttpVersion, RequestHead, RequestView, Spent};
 use seawall_waf::{
-    Body, Interruption, Left, Match, Nothing, Program, Request, Response, Transaction, Workspace,
+    Body, CodingFault, Interruption, Left, Match, Program, Request, Response, Transaction,
+    Workspace, plain,
 };
 
 use super::Waf;
 use crate::edits::Edits;
+use crate::events::{WafEvent, WafMatch};
+use crate::kept::OfZone;
 use crate::stage::{Follow, Inspect, ResponseView, Tell};
 use crate::verdict::{Page, Reason, Reviewed, Verdict};
 
@@ -69,8 +72,8 @@ pub(super) fn begin(
     waf.set.with(|program, work| {
         let asked = (request.head, peer, local, request.client);
         asking(waf, asked, fuel, |seen, fuel| {
-            let mut nothing = Nothing;
-            let mut transaction = Transaction::new(program, &waf.zone, seen, work, &mut nothing);
+            let mut kept = waf.kept();
+            let mut transaction = Transaction::new(program, &waf.zone, seen, work, &mut kept);
             for exclusion in exclusions {
                 transaction.exclude(exclusion);
             }
@@ -87,7 +90,7 @@ pub(super) fn begin(
             let verdict = match goes_on {
                 // What it comes to is said when the body was looked at.
                 true => Verdict::Pass,
-                false => verdict(&transaction, "rule"),
+                false => waf.said(&seen, &transaction, "rule"),
             };
             Ok(Begun {
                 verdict,
@@ -239,6 +242,71 @@ fn verdict(transaction: &Transaction<'_>, refused: &'static str) -> Verdict {
     }
 }
 
+impl Waf {
+    /// What outlives requests, now.
+    fn kept(&self) -> OfZone<'_> {
+        OfZone {
+            all: &self.states.kept,
+            zone: self.id,
+            now: self.states.unix_seconds(),
+        }
+    }
+
+    /// What a transaction has come to; told to those who ask for events.
+    fn said(
+        &self,
+        request: &Request<'_>,
+        transaction: &Transaction<'_>,
+        refused: &'static str,
+    ) -> Verdict {
+        let said = verdict(transaction, refused);
+        let said = match self.is_shadow {
+            true => shadowed(said),
+            false => said,
+        };
+        let (reason, status) = match &said {
+            Verdict::Deny(status, reason) => (reason.name, *status),
+            Verdict::Respond(Page::Redirect { status, .. }, reason) => (reason.name, *status),
+            Verdict::Note(reason) => (reason.name, 0),
+            _ => return said,
+        };
+        if self.events > 0 {
+            let time = self.states.unix_seconds();
+            let text = |bytes: &[u8]| -> String {
+                let text = String::from_utf8_lossy(bytes);
+                text.chars().filter(|c| !c.is_control()).take(200).collect()
+            };
+            let path = request.target.split(|byte| *byte == b'?').next();
+            let events = &self.states.waf_events;
+            events.add(self.id, self.events, time, || WafEvent {
+                time,
+                zone: self.name.clone(),
+                client: request.client,
+                method: text(request.method),
+                path: text(path.unwrap_or_default()),
+                reason,
+                status,
+                matches: WafMatch::all(transaction.matches()),
+            });
+        }
+        said
+    }
+}
+
+/// What a shadow's verdict is: told, with what it would have been.
+fn shadowed(said: Verdict) -> Verdict {
+    let (reason, would) = match said {
+        Verdict::Deny(status, reason) => (reason, format!(";would={status}")),
+        Verdict::Respond(Page::Redirect { status, .. }, reason) => {
+            (reason, format!(";would={status}"))
+        }
+        Verdict::Note(reason) => (reason, String::new()),
+        said => return said,
+    };
+    let about = reason.about.as_deref().unwrap_or_default();
+    Verdict::Note(Reason::about("shadow", format!("{about}{would}").into()))
+}
+
 /// What a phase looks at besides the request's head.
 #[derive(Clone, Copy)]
 struct Given<'g> {
@@ -252,7 +320,12 @@ impl Life {
         &mut self,
         given: Given<'_>,
         fuel: &mut Fuel,
-        ask: impl for<'x> FnOnce(&mut Transaction<'x>, Given<'x>, &mut Fuel) -> Result<T, Spent>,
+        ask: impl for<'x> FnOnce(
+            &mut Transaction<'x>,
+            Given<'x>,
+            &Request<'_>,
+            &mut Fuel,
+        ) -> Result<T, Spent>,
     ) -> Result<Option<T>, Spent> {
         let Some(left) = self.left.take() else {
             return Ok(None);
@@ -261,10 +334,10 @@ impl Life {
         let seen = (&asked.head, asked.peer, asked.local, asked.client);
         let run = |program: &Program, work: &mut Workspace| {
             asking(waf, seen, fuel, |seen, fuel| {
-                let mut nothing = Nothing;
+                let mut kept = waf.kept();
                 let mut transaction =
-                    Transaction::resume(program, seen, left, work, &mut nothing, fuel)?;
-                let came = ask(&mut transaction, given, fuel)?;
+                    Transaction::resume(program, seen, left, work, &mut kept, fuel)?;
+                let came = ask(&mut transaction, given, &seen, fuel)?;
                 Ok((came, ids(transaction.matches()), transaction.leave()))
             })
         };
@@ -282,36 +355,61 @@ fn locked(life: &Mutex<Life>) -> MutexGuard<'_, Life> {
 /// Gathers a body, and asks phase 2 when it is whole.
 pub(super) struct Reader {
     life: Arc<Mutex<Life>>,
+    codings: Vec<Vec<u8>>,
     body: Vec<u8>,
 }
 
 impl Reader {
-    pub(super) const fn new(life: Arc<Mutex<Life>>) -> Self {
+    pub(super) fn new(life: Arc<Mutex<Life>>, request: &RequestView<'_>) -> Self {
+        let codings = request.head.fields.all(FieldId::ContentEncoding);
         Self {
             life,
+            codings: codings.map(<[u8]>::to_vec).collect(),
             body: Vec::new(),
         }
     }
 
-    fn look(&mut self, cut: bool, fuel: &mut Fuel) -> Result<Verdict, Spent> {
-        let body = std::mem::take(&mut self.body);
+    fn look(&mut self, mut cut: bool, fuel: &mut Fuel) -> Result<Verdict, Spent> {
+        let mut body = std::mem::take(&mut self.body);
         let mut life = locked(&self.life);
         let follows = life.waf.responses.is_some();
+        let codings = self.codings.iter().map(Vec::as_slice);
+        let mut note = "beginning";
+        match plain(codings, &body, !cut, life.waf.body_limit, fuel) {
+            Ok(None) => {}
+            Ok(Some(plain)) if plain.cut && !life.waf.pass_longer => {
+                return Ok(Verdict::Deny(413, Reason::plain("too_long")));
+            }
+            Ok(Some(plain)) => {
+                cut = plain.cut;
+                body = plain.bytes;
+            }
+            Err(CodingFault::Spent(spent)) => return Err(spent),
+            Err(_) if !life.waf.pass_coded => {
+                return Ok(Verdict::Deny(415, Reason::plain("coded")));
+            }
+            Err(_) => {
+                cut = true;
+                note = "coded";
+            }
+        }
         let given = Given {
             body: Body { bytes: &body, cut },
             response: None,
         };
-        let said = life.go_on(given, fuel, |transaction, given, fuel| {
+        let waf = life.waf.clone();
+        let said = life.go_on(given, fuel, |transaction, given, request, fuel| {
             transaction.request_body(given.body, fuel)?;
             if !follows || transaction.interrupted().is_some() {
                 transaction.log(fuel)?;
             }
-            Ok(verdict(transaction, "rule"))
+            Ok(waf.said(request, transaction, "rule"))
         })?;
         Ok(match said.unwrap_or_default() {
-            Verdict::Pass if cut => Verdict::Note(Reason::plain("beginning")),
+            said if waf.is_shadow => said,
+            Verdict::Pass if cut => Verdict::Note(Reason::plain(note)),
             Verdict::Note(reason) if cut => Verdict::Note(Reason {
-                name: "beginning",
+                name: note,
                 about: reason.about,
             }),
             said => said,
@@ -347,7 +445,8 @@ impl Follow for Answered {
         fuel.spend(100 + 10 * response.head.fields.len() as u64)?;
         let mut life = locked(&self.0);
         let before = life.matched.len();
-        let most = life.waf.responses.as_ref().map_or(0, |wants| wants.most);
+        let waf = life.waf.clone();
+        let most = waf.response_limit;
         let fields: Vec<(&[u8], &[u8])> = response
             .head
             .fields
@@ -355,42 +454,67 @@ impl Follow for Answered {
             .take(LINES)
             .map(|field| (field.name, field.value))
             .collect();
-        let kind = response
-            .head
-            .fields
-            .first(seawall_model::FieldId::ContentType);
+        let kind = response.head.fields.first(FieldId::ContentType);
         let kind = kind.unwrap_or_default();
         let head = Response {
             status: response.head.status,
             protocol: b"HTTP/1.1",
             headers: &fields,
         };
+        // Whether it is whole is not known: what is there is looked at.
+        let codings = response.head.fields.all(FieldId::ContentEncoding);
+        let is_longer = response.body.len() > most;
+        let taken_off = plain(codings, response.body, false, most, fuel);
+        let (body, is_part) = match &taken_off {
+            Ok(None) => (
+                response.body.get(..most).unwrap_or(response.body),
+                is_longer,
+            ),
+            Ok(Some(plain)) => (
+                plain.bytes.as_slice(),
+                is_longer || plain.bytes.len() >= most,
+            ),
+            Err(CodingFault::Spent(spent)) => return Err(*spent),
+            Err(_) => (&[][..], true),
+        };
         let given = Given {
             body: Body {
-                bytes: response.body,
-                cut: response.body.len() >= most,
+                bytes: body,
+                cut: is_part,
             },
             response: Some(head),
         };
-        let said = life.go_on(given, fuel, |transaction, given, fuel| {
+        let mut looks = false;
+        let said = life.go_on(given, fuel, |transaction, given, request, fuel| {
             if let Some(head) = given.response {
                 transaction.response_head(head, fuel)?;
             }
-            let body = match transaction.wants_response_body(kind) {
+            looks = transaction.wants_response_body(kind);
+            let body = match looks {
                 true => given.body,
                 false => Body::default(),
             };
             transaction.response_body(body, fuel)?;
             transaction.log(fuel)?;
             Ok(match transaction.matches().len() > before {
-                true => verdict(transaction, "response"),
+                true => waf.said(request, transaction, "response"),
                 false => Verdict::Pass,
             })
         })?;
+        let noted = |reason| Reviewed::Edit(Arc::new(Edits::default()), Some(reason));
         Ok(match said.unwrap_or_default() {
             Verdict::Deny(status, reason) => Reviewed::Deny(status, reason),
             Verdict::Respond(_, reason) => Reviewed::Deny(403, reason),
-            Verdict::Note(reason) => Reviewed::Edit(Arc::new(Edits::default()), Some(reason)),
+            Verdict::Note(reason) if waf.is_shadow => noted(reason),
+            _ if looks && is_part && waf.refuse_longer_response => {
+                Reviewed::Deny(502, Reason::plain("response_too_long"))
+            }
+            Verdict::Note(reason) if looks && is_part => noted(Reason {
+                name: "response_beginning",
+                about: reason.about,
+            }),
+            Verdict::Note(reason) => noted(reason),
+            _ if looks && is_part && !waf.is_shadow => noted(Reason::plain("response_beginning")),
             _ => Reviewed::Same,
         })
     }

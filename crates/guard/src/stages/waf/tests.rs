@@ -65,6 +65,158 @@ fn what_is_excepted_is_not_asked() {
     assert_eq!(here.sent(FORM, None, b"q=union+select", 9), "");
 }
 
+/// In gzip, stored and not compressed (RFC 1951 §3.2.4), so that no encoder is needed.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let length = text.len() as u16;
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
+    out.extend(length.to_le_bytes());
+    out.extend((!length).to_le_bytes());
+    out.extend_from_slice(text);
+    let mut crc = u32::MAX;
+    for byte in text {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    out.extend((!crc).to_le_bytes());
+    out.extend(u32::from(length).to_le_bytes());
+    out
+}
+
+#[test]
+fn codings_are_taken_off_before_a_body_is_looked_at() {
+    let refuses = place("body_limit = '64B'");
+    let coded = |coding: &'static str| [FORM[0], ("content-encoding", coding)];
+    let bad = gzip(b"q=union+select");
+    assert_eq!(
+        refuses.sent(&coded("gzip"), None, &bad, 5),
+        "403 waf/rule(1)"
+    );
+    assert_eq!(refuses.sent(&coded("gzip"), None, &gzip(b"q=1"), 5), "");
+    assert_eq!(
+        refuses.sent(&coded("gzip"), None, b"q=union+select", 5),
+        "415 waf/coded"
+    );
+    assert_eq!(
+        refuses.sent(&coded("rot13"), None, b"q=1", 5),
+        "415 waf/coded"
+    );
+    assert_eq!(refuses.sent(&coded("rot13"), Some(0), b"", 5), "");
+    let passes = place("coded = 'pass'");
+    assert_eq!(passes.sent(&coded("rot13"), None, b"q=1", 5), "waf/coded");
+    assert_eq!(
+        passes.sent(&coded("rot13"), None, b"q=union+select", 5),
+        "403 waf/rule(1)"
+    );
+}
+
+#[test]
+fn methods_and_a_description_say_what_may_come() {
+    let methods = place("methods = ['GET', 'HEAD']");
+    assert_eq!(methods.asked("GET", "/", &[]).0, "");
+    assert_eq!(methods.asked("PUT", "/", &[]).0, "405 waf/method");
+    let watched = place("mode = 'watch'\nmethods = ['GET']");
+    assert_eq!(watched.asked("PUT", "/", &[]).0, "waf/method?");
+    let described = |more: &str| {
+        let text = format!("[zone.waf.openapi]\nfile = 'openapi'\n{more}");
+        Place::of(&DEF, &text)
+    };
+    let json = &[("content-type", "application/json")];
+    let place = described("");
+    assert_eq!(place.sent(json, None, b"{\"n\": 1}", 3), "");
+    assert_eq!(
+        place.sent(json, None, b"{\"n\": \"x\"}", 3),
+        "400 waf/openapi(/n is of another type)"
+    );
+    assert_eq!(
+        place.sent(FORM, None, b"n=1", 3),
+        "415 waf/openapi(the type of the body is not described)"
+    );
+    assert_eq!(
+        place.sent(json, Some(0), b"", 3),
+        "400 waf/openapi(the body is not there)"
+    );
+    assert_eq!(
+        described("mode = 'watch'").sent(json, None, b"[]", 3),
+        "waf/openapi(/ is of another type)?"
+    );
+}
+
+#[test]
+fn a_shadow_tells_what_it_would_do() {
+    let place = place("mode = 'watch'\n[zone.waf.shadow]\nruleset = 'sample'");
+    assert_eq!(
+        place.sent(FORM, None, b"q=union+select", 3),
+        "waf/rule(1)? waf/shadow(1;would=403)?"
+    );
+    let alone = Place::of(&DEF, "[zone.waf.shadow]\nruleset = 'sample'");
+    assert_eq!(
+        alone.sent(FORM, None, b"q=union+select", 3),
+        "waf/shadow(1;would=403)?"
+    );
+    assert_eq!(alone.sent(FORM, None, b"q=1", 3), "");
+}
+
+#[test]
+fn a_patch_refuses_at_once_and_is_wrong_by_its_lines() {
+    let patch =
+        "patches = '''\nSecRule ARGS:q \"@streq zero day\" \"id:77,phase:2,deny,t:none\"\n'''";
+    let place = place(patch);
+    let day = b"q=zero+day";
+    assert_eq!(place.sent(FORM, None, day, 3), "403 waf/rule(77)");
+    let old = b"q=union+select";
+    assert_eq!(place.sent(FORM, None, old, 3), "403 waf/rule(1)");
+    let alone = Place::of(&DEF, &format!("[zone.waf]\n{patch}"));
+    assert_eq!(alone.sent(FORM, None, day, 3), "403 waf/rule(77)");
+    assert_eq!(alone.sent(FORM, None, old, 3), "");
+    let wrong = "[zone.waf]\nruleset = 'sample'\npatches = '''\nSecRule ARGS:q\n'''";
+    let wrong = Place::made(&DEF, wrong, true).problems;
+    assert!(
+        wrong[0].starts_with("zone[0].waf.patches: patches:"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn what_rules_keep_outlives_a_request() {
+    let place = Place::of(
+        &DEF,
+        "[zone.waf]\npatches = '''\n\
+         SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR}\"\n\
+         SecRule IP:count \"@ge 2\" \"id:2,phase:1,deny,status:429,t:none\"\n\
+         SecAction \"id:3,phase:1,pass,nolog,setvar:ip.count=+1,expirevar:ip.count=60\"\n'''",
+    );
+    let sent = || place.sent(FORM, Some(0), b"", 1);
+    assert_eq!([sent(), sent(), sent()], ["", "", "429 waf/rule(2)"]);
+}
+
+#[test]
+fn events_show_what_matched_and_no_secrets() {
+    let place = place("events = 2");
+    place.sent(FORM, None, b"q=1", 30);
+    place.sent(FORM, None, b"q=1+union+select+2", 30);
+    place.sent(FORM, None, b"password=hunter2+union+select", 30);
+    let (events, left_out) = place.guard.states().waf_events.last(Some("a.test"), 10);
+    let values: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let found = &event.matches[0];
+            (event.status, found.variable.as_str(), found.value.as_str())
+        })
+        .collect();
+    assert_eq!(
+        (values, left_out),
+        (
+            vec![
+                (403, "ARGS:q", "1 union select 2"),
+                (403, "ARGS:password", "******* ***** ******")
+            ],
+            0
+        )
+    );
+}
+
 #[test]
 fn what_is_wrong_is_told() {
     let wrong = |text: &str| Place::made(&DEF, &format!("[zone.waf]\n{text}"), true).problems;
@@ -85,8 +237,8 @@ fn zones_share_a_rule_set() {
     use crate::assemble::Files;
     let sets = crate::rule_sets::RuleSets::default();
     let (bytes, content) = kit::Samples.file("sample".as_ref()).unwrap();
-    let one = sets.get(bytes, content, 1).unwrap();
-    let again = sets.get(bytes, content, 1).unwrap();
-    let other = sets.get(bytes, content, 4).unwrap();
+    let one = sets.get(bytes, content, 1, "").unwrap();
+    let again = sets.get(bytes, content, 1, "").unwrap();
+    let other = sets.get(bytes, content, 4, "").unwrap();
     assert!(std::sync::Arc::ptr_eq(&one, &again) && !std::sync::Arc::ptr_eq(&one, &other));
 }

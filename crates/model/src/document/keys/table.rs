@@ -252,8 +252,22 @@ pub static KEYS: &[Key] = &[
     key("zone[].waf.responses", Flag, Is("false"), "Whether responses are looked at too (phases 3 and 4). Of a body the rule set chooses types, mostly text, and the beginning is held until it was looked at."),
     key("zone[].waf.body_limit", Size(0, MIB), Is("\"128KiB\""), "Size of a request body that is held until it was looked at. What is longer is answered 413, or see `longer`."),
     key("zone[].waf.longer", Choice(LONGER), Is("\"refuse\""), "What becomes of a longer body. `pass`: its first `body_limit` bytes are looked at, the rest goes by, and the Record says so."),
-    key("zone[].waf.response_limit", Size(0, MIB), Is("\"64KiB\""), "Size of what is looked at of a response's body; what is longer goes by."),
+    key("zone[].waf.response_limit", Size(0, MIB), Is("\"64KiB\""), "Size of what is looked at of a response's body. See `response_longer`."),
+    key("zone[].waf.response_longer", Choice(LONGER), Is("\"pass\""), "What becomes of a response whose body is longer. `pass`: its first `response_limit` bytes are looked at, the rest goes by, and the Record says so."),
+    key("zone[].waf.coded", Choice(LONGER), Is("\"refuse\""), "What becomes of a request's body with a `Content-Encoding` that cannot be taken off: not gzip, deflate, br or zstd, or more than two, or broken. It is answered 415; `pass`: it is looked at as it is, and the Record says so."),
+    key("zone[].waf.methods", List("methods"), Means("any"), "The methods that requests may have; others are answered 405."),
+    key("zone[].waf.managed", Words(MANAGED), Is("[]"), "Exceptions that come with Seawall: `passwords` (fields of passwords), `captcha` (tokens of captchas), `sso` (tokens of SAML and OpenID Connect) are not looked at; `richtext`: fields of written text are not looked at for scripts (`attack-xss`)."),
+    key("zone[].waf.patches", Text, Means("none"), "Rules in SecLang that are asked before those of the rule set, at most 64 KiB: for a hole that was found today. They need no score: `deny` refuses. Without `ruleset` they are the rule set."),
+    key("zone[].waf.events", Number(0, 256), Is("32"), "How many of the last events are kept, with what matched marked and secrets masked, for `/waf` of the admin port."),
     key("zone[].waf.debug_header", List("names of lists, or networks"), Is("[]"), "Clients that get `Seawall-Waf-Rules`: the ids of the rules that matched."),
+    key("zone[].waf.shadow", Table, Means("none"), "A second rule set that is asked beside the first one, and only told of: as `waf/shadow` in the Record."),
+    key("zone[].waf.shadow.ruleset", File, Required, "As `ruleset`."),
+    key("zone[].waf.shadow.paranoia", Number(1, 4), Is("1"), "As `paranoia`."),
+    key("zone[].waf.shadow.threshold", Number(1, 100_000), Is("5"), "As `threshold`."),
+    key("zone[].waf.openapi", Table, Means("none"), "What requests may be: paths, methods, parameters and JSON bodies, as a description says it. What does not fit is answered 400, 404 or 405."),
+    key("zone[].waf.openapi.mode", Choice(MODES), Is("\"enforce\""), WATCH),
+    key("zone[].waf.openapi.file", File, Required, "OpenAPI 3.0 or 3.1 in JSON, at most 4 MiB. What is not understood in it is told."),
+    key("zone[].waf.openapi.strict", Flag, Is("false"), "Whether arguments of the query that are not described are refused."),
     key("zone[].waf.exception", Tables, Is("[]"), "What is left out of the rule set: rules as a whole, or some of what they look at."),
     key("zone[].waf.exception[].rules", List("ids, or ranges of ids"), Is("[]"), "Rules by their ids: `\"942100\"`, `\"942000-942999\"`. Without `rules` and `tags` all rules are meant."),
     key("zone[].waf.exception[].tags", List("tags"), Is("[]"), "Rules by their tags: `\"attack-sqli\"`."),
@@ -303,6 +317,7 @@ const CODINGS: &[&str] = &["zstd", "br", "gzip"];
 const BALANCE: &[&str] = &["load", "client", "header", "cookie", "path"];
 const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const CLIENT_AUTH: &[&str] = &["off", "optional", "required"];
+const MANAGED: &[&str] = &["captcha", "passwords", "richtext", "sso"];
 const LONGER: &[&str] = &["refuse", "pass"];
 const MODES: &[&str] = crate::document::StageMode::WORDS;
 const SKIPPABLE: &[&str] = crate::document::SkipSet::WORDS;

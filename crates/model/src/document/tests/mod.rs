@@ -261,7 +261,23 @@ responses = true
 body_limit = "64KiB"
 longer = "pass"
 response_limit = "32KiB"
+response_longer = "refuse"
+coded = "pass"
+methods = ["GET", "POST"]
+managed = ["captcha", "sso"]
+patches = "SecRule ARGS:q \"@streq x\" \"id:1,phase:1,deny\""
+events = 8
 debug_header = ["192.0.2.0/24"]
+
+[zone.waf.shadow]
+ruleset = "/etc/seawall/crs-next"
+paranoia = 2
+threshold = 7
+
+[zone.waf.openapi]
+mode = "watch"
+file = "shop.json"
+strict = true
 
 [[zone.waf.exception]]
 rules = ["942100"]
@@ -402,6 +418,12 @@ fn the_defaults_of_the_table_are_those_of_the_code() {
                     None => String::new(),
                 };
                 format!("{SMALL}[[zone.cache.rule]]\n{rule}\n{header}{line}\n")
+            }
+            "zone[].waf.shadow" => {
+                format!("{SMALL}[zone.waf.shadow]\nruleset = \"x\"\n{line}\n")
+            }
+            "zone[].waf.openapi" => {
+                format!("{SMALL}[zone.waf.openapi]\nfile = \"x\"\n{line}\n")
             }
             "zone[].waf.exception[]" => {
                 // It has to leave out something; by another key than the one that is looked at.

@@ -25,11 +25,6 @@ fn what_cloudflare_has_and_this_has_not_is_refused_by_name() {
             "rules judge the head before a body is read: [zone.body]",
         ),
         (
-            "regex_replace(http.host, \"a\", \"b\") eq \"b\"",
-            "^^^^^^^^^^^^^",
-            "write wildcard_replace(text, \"/a/*\", \"/b/${1}\")",
-        ),
-        (
             "ip.src.city eq \"Berlin\"",
             "^^^^^^^^^^^",
             "ask ip.src.country or ip.src.asnum",

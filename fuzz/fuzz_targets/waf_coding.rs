@@ -1,0 +1,4 @@
+//! libFuzzer's door to `waf::codings`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seawall_fuzz::waf::codings(data));
