@@ -82,7 +82,7 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             data: Data::at(&flags.up.data)?,
             contents: Contents::of(&Data::at(&flags.up.data)?),
             sweeps: Instant::now() + contents::OLD,
-            program: start::program()?,
+            program: start::running(),
             good_at: None,
             promotion: Arc::default(),
             control: None,

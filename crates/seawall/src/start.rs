@@ -38,6 +38,10 @@ impl Start<'_> {
         let (ours, theirs) = wire::pair()?;
         let number = theirs.as_raw_fd();
         let mut command = Command::new(self.program);
+        if let Ok(shown) = program() {
+            // As people know it.
+            command.arg0(shown);
+        }
         command
             .arg(self.role)
             .args(["--wire", &number.to_string()])
@@ -98,6 +102,16 @@ pub fn program() -> Result<PathBuf> {
         Some(before) => before.into(),
         None => path,
     })
+}
+
+/// The program that we are, whatever lies at its place by now: what is started besides an upgrade is started from it. A file that was put
+/// there is used once it has proved that it can serve, and not by the next death.
+pub fn running() -> PathBuf {
+    let own = Path::new("/proc/self/exe");
+    match (own.exists(), program()) {
+        (false, Ok(program)) => program,
+        _ => own.to_owned(),
+    }
 }
 
 /// The wire that we were started with, by the number of its descriptor.

@@ -5,7 +5,8 @@
 //! data folder and takes over what they listen on.
 //!
 //! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`], and
-//! the worker that waits for one in [`spare`].
+//! the worker that waits for one in [`spare`], a new program that prepares in
+//! [`upgrading`].
 
 mod announce;
 mod charge;
@@ -17,6 +18,7 @@ mod record;
 mod requests;
 mod sockets;
 mod spare;
+mod upgrading;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -75,6 +77,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             words: flags.up.words(),
             managed: flags.managed,
             program: start::program()?,
+            runs: start::running(),
             judge: Judge::default().faster(flags.up.speed),
             speed: flags.up.speed,
             workers: BTreeMap::new(),
@@ -209,8 +212,10 @@ struct Supervisor {
     words: Vec<String>,
     /// What is served comes by orders, not from the file.
     managed: bool,
-    /// What the next processes are started from.
+    /// Where our program lies: what an upgrade without another name is to.
     program: PathBuf,
+    /// What the next processes are started from: [`start::running`].
+    runs: PathBuf,
     judge: Judge,
     /// What the judge's times are divided by.
     speed: u32,
@@ -352,7 +357,7 @@ impl Supervisor {
     fn start_agent(&mut self) {
         self.agent_at = None;
         let start = Start {
-            program: &self.program,
+            program: &self.runs,
             role: "agent",
             own: managed(self.managed),
             words: &self.words,

@@ -53,6 +53,7 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
             data,
             words: flags.words(),
             program: start::program()?,
+            runs: start::running(),
             stops: None,
             heard_of_end: false,
             given: given(),
@@ -105,6 +106,8 @@ struct Up {
     data: Data,
     words: Vec<String>,
     program: PathBuf,
+    /// What the next processes are started from: [`start::running`].
+    runs: PathBuf,
     /// It was told to stop; how fast.
     stops: Option<Request>,
     /// The supervisor said that it ends.
@@ -214,7 +217,7 @@ impl Up {
         }
         let given = std::mem::take(&mut self.given);
         let start = Start {
-            program: &self.program,
+            program: &self.runs,
             role: "edge",
             own: vec!["--managed".into(), "--given".into(), given.to_string()],
             words: &self.words,
@@ -238,7 +241,7 @@ impl Up {
             let _ = tokio::time::timeout(LONGEST_WAIT, old.ended()).await;
         }
         let start = Start {
-            program: &self.program,
+            program: &self.runs,
             role: "control",
             own: Vec::new(),
             words: &self.words,

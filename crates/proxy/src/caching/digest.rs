@@ -30,7 +30,7 @@ impl Verifier {
     }
 
     /// Whether all that came is what was said.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn agrees(self) -> bool {
         self.context.finish().as_ref() == self.wanted
     }
 }

@@ -438,7 +438,7 @@ impl Asked {
                 verifier.take(response.front(ready));
             }
             // Its end is given to nobody before all of it was looked at.
-            if left == 0 && !verifier.take().is_none_or(Verifier::is_right) {
+            if left == 0 && !verifier.take().is_none_or(Verifier::agrees) {
                 return Err(Fault::WrongDigest);
             }
             lead.push(response.front(ready));

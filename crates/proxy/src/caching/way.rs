@@ -154,7 +154,7 @@ impl Way {
         if !is_last {
             return Ok(());
         }
-        match self.verifier.take().is_none_or(|all| all.is_right()) {
+        match self.verifier.take().is_none_or(|all| all.agrees()) {
             true => Ok(()),
             false => {
                 self.lead = None;

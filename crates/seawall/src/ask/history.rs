@@ -189,7 +189,12 @@ async fn tell(control: &Control, audit: &cli::Audit, entry: &EntryTold) -> Resul
         date(entry.at),
         one_line(&entry.who)
     ));
-    if audit.diff && entry.what["kind"] == "version_created" {
+    if audit.diff
+        && entry
+            .what
+            .get("kind")
+            .is_some_and(|kind| kind == "version_created")
+    {
         changed(control, &entry.what).await?;
     }
     Ok(())
@@ -197,7 +202,11 @@ async fn tell(control: &Control, audit: &cli::Audit, entry: &EntryTold) -> Resul
 
 /// What an entry says, in words: its kind, and what belongs to it.
 fn described(what: &Value) -> (String, String) {
-    let kind = what["kind"].as_str().unwrap_or("?").replace('_', " ");
+    let kind = what
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or("?")
+        .replace('_', " ");
     let fields = what.as_object().into_iter().flatten();
     let told = fields.filter(|(name, value)| *name != "kind" && !value.is_null());
     let rest = told.map(|(name, value)| match value {
@@ -209,8 +218,9 @@ fn described(what: &Value) -> (String, String) {
 
 /// What a new version changed, below its entry.
 async fn changed(control: &Control, what: &Value) -> Result<()> {
-    let chain: Chain = serde_json::from_value(what["chain"].clone())?;
-    let (Some(a), Some(b)) = (what["parent"].as_u64(), what["number"].as_u64()) else {
+    let chain: Chain = serde_json::from_value(what.get("chain").cloned().unwrap_or_default())?;
+    let number = |name: &str| what.get(name).and_then(Value::as_u64);
+    let (Some(a), Some(b)) = (number("parent"), number("number")) else {
         return Ok(());
     };
     let ask = Ask::Diff {

@@ -16,8 +16,8 @@ use super::process::{Ended, monotonic_ms, out_of_memory_kills};
 use super::record::{self, Death};
 use super::requests::{refuse, tell};
 use super::sockets::{Sockets, notify};
+use super::upgrading::how;
 use super::{End, Event, Next, Supervisor, Why};
-use crate::last_words;
 use crate::message::{Begin, FromAgent, FromWorker, Reply, ToAgent, ToWorker};
 use crate::say::{complain, say};
 
@@ -272,10 +272,13 @@ impl Supervisor {
             charge.ours = true;
         }
         match next.why {
-            Why::Upgrade(asker, _) => refuse(
-                asker.as_ref(),
-                "the new program cannot serve what is live: its output tells why; the old one serves on",
-            ),
+            Why::Upgrade(asker, _) => {
+                refuse(
+                    asker.as_ref(),
+                    "the new program cannot serve what is live: its output tells why; the old one serves on",
+                );
+                self.serve_again();
+            }
             Why::Start if !self.announced => self.ends = Some(End::Code(1)),
             // What was live cannot be served any more, by this program: what the file says is the next best.
             Why::Start => self.start_soon(Duration::from_secs(1), false),
@@ -316,6 +319,7 @@ impl Supervisor {
                     how(ended)
                 ),
             );
+            self.serve_again();
             return;
         }
         let starved = out_of_memory_kills() != charge.memory_kills;
@@ -402,6 +406,7 @@ impl Supervisor {
     }
 
     pub(super) fn start_soon(&mut self, wait: Duration, live: bool) {
+        self.give_up_upgrade();
         if self.stopping.is_none() && self.next.is_none() {
             self.start_at = Some((Instant::now() + wait, live));
             if wait.is_zero() {
@@ -412,8 +417,7 @@ impl Supervisor {
 
     pub(super) fn start_due(&mut self) {
         if let Some((_, live)) = self.start_at.take() {
-            let program = self.program.clone();
-            self.start(program, live, Why::Start);
+            self.start(self.runs.clone(), live, Why::Start);
         }
     }
 
@@ -504,7 +508,14 @@ impl Supervisor {
             // Who hangs hands nothing over.
             self.open(None);
         }
-        if self.stopping.is_some() || self.next.is_some() || gap > LATE {
+        if self.stopping.is_some() || gap > LATE {
+            return;
+        }
+        if self.next.is_some() {
+            if self.upgrade_prepares().is_some() {
+                self.look_for_hangs();
+                self.look_at_memory();
+            }
             return;
         }
         self.seconds += 1;
@@ -564,8 +575,8 @@ impl Supervisor {
         self.died(&charge, kind, how, culprit);
         self.workers.insert(pid, charge);
         self.restarts += 1;
-        let program = self.program.clone();
-        self.start(program, true, Why::Replace);
+        self.give_up_upgrade();
+        self.start(self.runs.clone(), true, Why::Replace);
     }
 
     fn agent_ended(&mut self, pid: i32) {
@@ -584,16 +595,5 @@ impl Supervisor {
                 self.tried(None);
             }
         }
-    }
-}
-
-fn how(ended: Ended) -> String {
-    match ended {
-        Ended::Code(code) => format!("it ended with code {code}"),
-        Ended::Signal(signal) => match last_words::name(signal) {
-            Some(name) => name.to_owned(),
-            None => format!("signal {signal}"),
-        },
-        Ended::Unknown => "how is not known".into(),
     }
 }

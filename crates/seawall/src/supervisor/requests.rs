@@ -99,7 +99,7 @@ impl Supervisor {
         self.end_spare();
         #[cfg(feature = "unsafe-drills")]
         if seawall_model::safeguard::is_off(seawall_model::safeguard::Safeguard::Probe) {
-            self.program.clone_from(&program);
+            self.runs.clone_from(&program);
             if let Some(charge) = self.serving() {
                 charge.process.signal(libc::SIGKILL);
             }

@@ -95,7 +95,7 @@ impl Supervisor {
 
     fn start_spare(&mut self, basis: Basis) {
         let generation = self.next_generation();
-        match Charge::start(&self.program, generation, &basis.words, &basis.begin) {
+        match Charge::start(&self.runs, generation, &basis.words, &basis.begin) {
             Ok(charge) => {
                 let pid = charge.process.pid();
                 self.watch(&charge);

@@ -63,3 +63,4 @@ mod supervisor;
 mod tools;
 mod trouble;
 mod up;
+mod upgrading;

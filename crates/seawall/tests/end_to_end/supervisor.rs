@@ -184,7 +184,7 @@ fn a_worker_that_is_taken_over_hears_and_ends_as_ever() {
 }
 
 /// A copy of the program, so that it can be replaced.
-fn copy(folder: &Folder, name: &str) -> PathBuf {
+pub fn copy(folder: &Folder, name: &str) -> PathBuf {
     let path = folder.join(name);
     // A hard link takes no time, and can be renamed over as well.
     let _old = fs::remove_file(&path);
@@ -192,7 +192,7 @@ fn copy(folder: &Folder, name: &str) -> PathBuf {
     path
 }
 
-fn start_copy(program: &Path, folder: Folder, config: &str) -> Up {
+pub fn start_copy(program: &Path, folder: Folder, config: &str) -> Up {
     let file = folder.write("seawall.toml", config);
     let mut up = Command::new(program);
     up.arg("up").arg("--data").arg(folder.join("data"));
