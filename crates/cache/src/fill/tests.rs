@@ -488,6 +488,10 @@ fn who_wants_a_part_follows_who_fetches_all_and_leads_nobody() {
     assert_eq!(read(&mut part, &mut got), Ok(false));
     assert_eq!(got, b"rld");
     // What was purged meanwhile is not for who comes now.
-    cache.purge(1, crate::purge::Scope::Everything, crate::purge::Purge::Hard);
+    cache.purge(
+        1,
+        crate::purge::Scope::Everything,
+        crate::purge::Purge::Hard,
+    );
     assert!(cache.follow(&key(&asked), &asked, None).is_none());
 }
