@@ -1,4 +1,4 @@
-//! A large body that changes all the time, asked for in parts and as a whole by many at once: each answer is of one version.
+//! Large bodies that change all the time, more of them than are kept, asked for in parts and as a whole by many at once: each answer is of one version.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -86,7 +86,7 @@ enum Came {
 }
 
 /// Asks for a part, or for all, and looks at each byte.
-fn ask(up: SocketAddr, range: Option<(u64, u64)>) -> Came {
+fn ask(up: SocketAddr, film: u64, range: Option<(u64, u64)>) -> Came {
     let mut stream = TcpStream::connect(up).unwrap();
     stream
         .set_read_timeout(Some(crate::up::patience()))
@@ -94,7 +94,8 @@ fn ask(up: SocketAddr, range: Option<(u64, u64)>) -> Came {
     let asked = range.map_or(String::new(), |(first, last)| {
         format!("Range: bytes={first}-{last}\r\n")
     });
-    let request = format!("GET /film HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{asked}\r\n");
+    let request =
+        format!("GET /film/{film} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{asked}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
     let (mut length, mut version, mut start, mut lines) = (0u64, None, 0u64, Vec::new());
@@ -148,7 +149,7 @@ fn nothing_of_two_versions_is_ever_mixed() {
     const EACH: u64 = 150;
     let origin = Changing::start(7);
     let up = Up::edge(&format!(
-        "schema = 1\n[edge]\nlimits = {{ cache_memory = \"4MiB\", cache_disk = \"128MiB\" }}\n[[zone]]\nname = \"a.test\"\n\
+        "schema = 1\n[edge]\nlimits = {{ cache_memory = \"4MiB\" }}\n[[zone]]\nname = \"a.test\"\n\
          hosts = [\"a.test\"]\norigin = [{{ url = \"http://{}\" }}]\ncache = {{ slice = \"256KiB\" }}\n",
         origin.address
     ));
@@ -168,7 +169,7 @@ fn nothing_of_two_versions_is_ever_mixed() {
                 let most = if below(2) == 0 { 100 } else { 400_000 };
                 let last = first + below(most);
                 let range = (below(10) > 0).then_some((first, last));
-                match ask(http, range) {
+                match ask(http, below(8), range) {
                     Came::Whole => whole += 1,
                     Came::Cut => cut += 1,
                 }
@@ -182,7 +183,7 @@ fn nothing_of_two_versions_is_ever_mixed() {
     let requests = origin.requests.load(Ordering::Relaxed);
     println!("{whole} whole, {cut} cut, {requests} requests to the origin");
     assert_eq!(whole + cut, 4 * EACH);
-    // Most are whole, or slices would be of no use; and some of it was stored.
+    // Most are whole, or slices would be of no use; and what is asked for is no more than that much.
     assert!(whole > cut, "{whole} whole, {cut} cut");
-    assert!(requests < 4 * EACH * 3, "{requests}");
+    assert!(requests < 4 * EACH * 4, "{requests}");
 }
