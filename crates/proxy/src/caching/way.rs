@@ -181,6 +181,13 @@ impl Way {
     ) -> bool {
         let now = now();
         let status = response.status;
+        if std::mem::take(&mut self.keeps) {
+            // An answer that broke off came before, and another one was asked: what came of the first is in nobody's way.
+            self.slicer = None;
+            if let Some(lead) = self.lead.take() {
+                lead.fail(Failure::Unreachable);
+            }
+        }
         self.learn_links(response);
         if invalidates(request.method, status) {
             self.invalidate(request, response);
