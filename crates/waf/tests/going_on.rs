@@ -82,7 +82,7 @@ fn what_a_zone_excludes_is_not_looked_at() {
     );
     assert_eq!(with("/?p=evil", &ids), [10, 11]);
     let cookies = of(&[], &[], &["REQUEST_COOKIES:/^_ga/"]).unwrap();
-    assert_eq!(with("/", &cookies), Vec::<u64>::new());
+    assert_eq!(with("/", &cookies), [0u64; 0]);
     let wrongs = of(&["12", "x"], &["none"], &["ARGZ"]).unwrap_err();
     let shown: Vec<_> = wrongs.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 4, "{shown:?}");

@@ -179,6 +179,8 @@ impl Place {
                     for piece in body.chunks(piece) {
                         inspection.feed(piece, false, &subject, &mut trail)?;
                     }
+                    // The end may be told twice.
+                    inspection.feed(b"", true, &subject, &mut trail)?;
                     inspection.feed(b"", true, &subject, &mut trail)
                 });
                 fed.err().map(|refusal| refusal.answer.status())

@@ -88,7 +88,7 @@ impl BodyStage for Contract {
             kind: kind.map(<[u8]>::to_vec),
             codings: codings.map(<[u8]>::to_vec).collect(),
             limit: self.body_limit,
-            body: Vec::new(),
+            body: Some(Vec::new()),
         };
         Ok(Opened::Watch(Box::new(reader), self.body_limit))
     }
@@ -101,22 +101,27 @@ struct Reader {
     kind: Option<Vec<u8>>,
     codings: Vec<Vec<u8>>,
     limit: usize,
-    body: Vec<u8>,
+    /// None when it was asked: the end may be told twice.
+    body: Option<Vec<u8>>,
 }
 
 impl Inspect for Reader {
     fn feed(&mut self, piece: &[u8], end: bool, fuel: &mut Fuel) -> Result<Verdict, Spent> {
         fuel.spend_bytes(piece.len(), 8)?;
-        if self.body.len() + piece.len() > self.limit {
+        let Some(mut body) = self.body.take() else {
+            return Ok(Verdict::Pass);
+        };
+        if body.len() + piece.len() > self.limit {
             return Ok(Verdict::Deny(413, Reason::plain("too_long")));
         }
-        self.body.extend_from_slice(piece);
+        body.extend_from_slice(piece);
         if !end {
+            self.body = Some(body);
             return Ok(Verdict::Pass);
         }
         let codings = self.codings.iter().map(Vec::as_slice);
-        let body = match plain(codings, &self.body, true, self.limit, fuel) {
-            Ok(None) => std::mem::take(&mut self.body),
+        let body = match plain(codings, &body, true, self.limit, fuel) {
+            Ok(None) => body,
             Ok(Some(plain)) if plain.cut => {
                 return Ok(Verdict::Deny(413, Reason::plain("too_long")));
             }
