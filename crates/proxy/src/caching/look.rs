@@ -293,6 +293,8 @@ impl<'a> Exchange<'a, '_> {
                         }
                         // Whoever asks for a part cannot lead those who ask for all: the next of them does.
                         Told::Alone | Told::Lead(_) => {
+                            // First: a leader that nobody follows leaves nothing behind.
+                            drop(follower);
                             goes_alone(&mut way);
                             return Looked::Goes(way);
                         }

@@ -137,11 +137,6 @@ impl Way {
         }
     }
 
-    /// Whether the body has to be compared with its digest before its end is given away.
-    pub const fn verifies(&self) -> bool {
-        self.verifier.is_some()
-    }
-
     /// A part of the body that is to be given away, the last one perhaps.
     ///
     /// # Errors
