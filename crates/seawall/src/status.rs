@@ -102,7 +102,20 @@ fn there(flags: &cli::Status) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    keeps(flags, &status)
+    let known = serde_json::to_value(&status)?;
+    keeps(flags, &status, &known)
+}
+
+/// What ails a control, in words.
+fn ails(control: &Value) -> impl Iterator<Item = &'static str> {
+    let all = [
+        ("/left_out", "file"),
+        ("/published/problem", "not_published"),
+        ("/bucket/why", "bucket_behind"),
+    ];
+    let is_told = |what: &str| control.pointer(what).is_some_and(Value::is_string);
+    all.into_iter()
+        .filter_map(move |(what, word)| is_told(what).then_some(word))
 }
 
 /// The same of a control that runs here and without an edge (`seawall control`).
@@ -116,12 +129,16 @@ fn alone(flags: &cli::Status, control: Option<&Value>) -> Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     }
-    keeps(flags, &serde_json::from_value(control)?)
+    keeps(flags, &serde_json::from_value(control.clone())?, &control)
 }
 
-fn keeps(flags: &cli::Status, status: &Status) -> Result<ExitCode> {
+fn keeps(flags: &cli::Status, status: &Status, known: &Value) -> Result<ExitCode> {
+    let degraded: Vec<&str> = ails(known).collect();
     if flags.json {
-        say(format_args!("{:#}", json!({ "control": status })));
+        say(format_args!(
+            "{:#}",
+            json!({ "degraded": degraded, "control": status })
+        ));
     } else {
         let locations = match status.locations.as_slice() {
             [] => "none".to_owned(),
@@ -138,7 +155,11 @@ fn keeps(flags: &cli::Status, status: &Status) -> Result<ExitCode> {
             status.log
         ));
     }
-    Ok(ExitCode::from(u8::from(status.locations.is_empty())))
+    if !flags.json && !degraded.is_empty() {
+        say(format_args!("  degraded    {}", degraded.join(", ")));
+    }
+    let is_well = degraded.is_empty() && !status.locations.is_empty();
+    Ok(ExitCode::from(u8::from(!is_well)))
 }
 
 async fn ask(data: &Data) -> Option<Value> {
@@ -207,15 +228,7 @@ impl Known {
             }
         }
         if let Some(control) = &self.control {
-            for (what, word) in [
-                ("/left_out", "file"),
-                ("/published/problem", "not_published"),
-                ("/bucket/why", "bucket_behind"),
-            ] {
-                if control.pointer(what).is_some_and(Value::is_string) {
-                    degraded.push(word.into());
-                }
-            }
+            degraded.extend(ails(control).map(str::to_owned));
         }
         let troubled = |known: &Value| text(known, "/trouble").is_some();
         if self.control.as_ref().is_some_and(troubled) {

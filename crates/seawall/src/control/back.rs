@@ -9,6 +9,9 @@ use super::engine::Engine;
 use super::make::By;
 use crate::order::Chain;
 
+/// Chains that are looked at at once.
+const HEADS: usize = 100;
+
 impl Engine {
     /// New versions that are what serves, all or none.
     ///
@@ -73,5 +76,21 @@ impl Engine {
         self.append_by(by, Vec::new(), vec![ended])?;
         self.forget(rollout.id);
         Ok(())
+    }
+
+    /// Whether no other zone would be left, those on their way out not counted, those on their way in counted.
+    pub(super) fn is_last(&mut self, chain: &Chain) -> Result<bool, StoreError> {
+        let mut after = None;
+        loop {
+            let heads = self.store().heads(after.as_ref(), HEADS)?;
+            let Some(last) = heads.last() else {
+                return Ok(true);
+            };
+            after = Some(last.chain.clone());
+            let mut others = heads.iter().filter(|head| head.chain != *chain);
+            if others.any(|head| head.chain.zone().is_some() && !head.tombstone) {
+                return Ok(false);
+            }
+        }
     }
 }

@@ -558,19 +558,6 @@ impl Engine {
                 && (self.asked.get(&rollout.id)).is_some_and(|asked| !asked.people.is_empty()),
         }
     }
-
-    /// Whether no other zone would be left, those on their way out not counted.
-    fn is_last(&mut self, chain: &Chain) -> Result<bool, StoreError> {
-        for other in self.serving.keys() {
-            if other.zone().is_none() || other == chain {
-                continue;
-            }
-            if self.store.head(other)?.is_some_and(|head| !head.tombstone) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 /// The version of a chain that serves.
