@@ -160,9 +160,17 @@ fn a_rollback_never_brings_back_what_was_taken_back() {
             String::from_utf8_lossy(&said).into_owned(),
         )
     };
-    // (While it is still on its way back it goes to what serves.)
-    let (_, said) = back(&["--wait"]);
-    assert_eq!(get(&up, "/"), 200, "{said}");
+    // While one is still on its way back, that is where it goes.
+    until("the end of all rollouts", || {
+        let (_, said) = told(asks(&up, &["rollouts"]));
+        said.contains("no rollout runs").then_some(())
+    });
+    let (code, said) = back(&["--wait"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no other version that ever served"), "{said}");
+    // Nothing waits for an approval, so there is none to be given.
+    assert_eq!(told(asks(&up, &["approve"])).0, Some(1));
+    assert_eq!(get(&up, "/"), 200);
     // Whoever names it may be asked whether that is meant, for it alternates; it is tried as anything new, and goes back again.
     let (code, said) = back(&["2"]);
     assert_eq!(code, Some(0), "{said}");
