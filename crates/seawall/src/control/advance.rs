@@ -1,6 +1,7 @@
 //! What the planner says of rollouts, carried out. Those that go in step take each step together, and end together: as far as one of
 //! them must wait all do, and what takes one of them back takes all.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use seawall_control::plan::{self, Step, StepSpec, Target};
@@ -130,6 +131,7 @@ impl Engine {
         if !chains.is_empty() {
             running = self.store().running()?;
         }
+        let chains: HashSet<&Chain> = chains.iter().collect();
         let of = |rollout: Rollout| match rollout.subject {
             Subject::Version { chain, .. } if !rollout.approved && chains.contains(&chain) => {
                 Some((rollout.id, chain))
