@@ -12,10 +12,10 @@ use super::engine::{Engine, PLANNER};
 use crate::order::Chain;
 use crate::say::{complain, say};
 
-/// So many versions of zones are on trial at once, and the others wait for their turn: edges take a list of 10,000 trials
-/// (`seawall_bundle::Limits::trials`), of which some are left for what goes back meanwhile.
-const ON_TRIAL: usize = 8_000;
-/// And so many with those that go back.
+/// So many versions of zones are on trial at once, and the others wait for their turn: each takes twenty requests or probes a step, which
+/// more would only wait for longer.
+const ON_TRIAL: usize = 1_000;
+/// And so many with those that go back, of the 10,000 that edges take in a list of trials (`seawall_bundle::Limits::trials`).
 const ON_TRIAL_WITH_RETURNS: usize = 9_000;
 /// So many are told of one by one.
 const TOLD: usize = 20;
@@ -35,6 +35,27 @@ pub(super) struct Queue<'r> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Room {
     on_trial: usize,
+}
+
+impl Room {
+    /// Takes those that go in step, if there is room for those of them that have not begun. What all zones share, and what ends an
+    /// emergency, there always is room for.
+    fn takes(&mut self, group: &[&Rollout]) -> bool {
+        let begins = |one: &&&Rollout| is_trial(one) && one.step.is_none();
+        let begin = group.iter().filter(begins).count();
+        let most = match group.first().map(|rollout| rollout.tempo) {
+            Some(Kind::Zone) => ON_TRIAL,
+            Some(Kind::Return) => ON_TRIAL_WITH_RETURNS,
+            _ => usize::MAX,
+        };
+        let after = self.on_trial.saturating_add(begin);
+        // A group that is too large for any room goes alone: it would wait for ever.
+        if begin > 0 && self.on_trial > 0 && after > most {
+            return false;
+        }
+        self.on_trial = after;
+        true
+    }
 }
 
 impl<'r> Queue<'r> {
@@ -135,27 +156,16 @@ impl Engine {
         waits.is_some()
     }
 
-    /// Whether those that go in step may begin, beside all that are on trial. What all zones share, and what ends an emergency, always may.
+    /// Whether those that go in step may begin, beside all that are on trial; else it is told why not.
     pub(super) fn has_room(&mut self, group: &[&Rollout], room: &mut Room) -> bool {
-        let begin = group
-            .iter()
-            .filter(|one| is_trial(one) && one.step.is_none());
-        let begin = begin.count();
-        let most = match group.first().map(|rollout| rollout.tempo) {
-            Some(Kind::Zone) => ON_TRIAL,
-            Some(Kind::Return) => ON_TRIAL_WITH_RETURNS,
-            _ => usize::MAX,
-        };
-        // One group of more goes alone: it would wait for ever.
-        if begin > 0 && room.on_trial > 0 && room.on_trial.saturating_add(begin) > most {
-            for rollout in group {
-                let why = format!("waits for its turn: {} are on trial", room.on_trial);
-                self.waits.insert(rollout.id, why);
-            }
-            return false;
+        if room.takes(group) {
+            return true;
         }
-        room.on_trial = room.on_trial.saturating_add(begin);
-        true
+        for rollout in group {
+            let why = format!("waits for its turn: {} are on trial", room.on_trial);
+            self.waits.insert(rollout.id, why);
+        }
+        false
     }
 }
 
@@ -244,5 +254,83 @@ impl Engine {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_control::store::State;
+    use seawall_model::Share;
+
+    use super::*;
+
+    fn rollout(id: u64, tempo: Kind, zone: &str, begun: bool) -> Rollout {
+        Rollout {
+            id,
+            tempo,
+            subject: Subject::Version {
+                chain: Chain::Zone(zone.into()),
+                from: None,
+                to: 1,
+            },
+            with: None,
+            began: 1,
+            who: "token:ada".into(),
+            why: "a test".into(),
+            step: begun.then_some(0),
+            stepped: 1,
+            ring: Vec::new(),
+            share: Share::NONE,
+            requests: 0,
+            probes: 0,
+            approved: false,
+            state: State::Running,
+        }
+    }
+
+    #[test]
+    fn so_many_begin_as_there_is_room_for_and_what_goes_back_has_more_of_it() {
+        let running: Vec<Rollout> = (0..2_000_u64)
+            .map(|id| rollout(id, Kind::Zone, &format!("z{id}"), id < 300))
+            .collect();
+        let queue = Queue::of(&running);
+        let mut room = queue.room();
+        assert_eq!(room.on_trial, 300);
+        let taken = queue.groups().filter(|group| room.takes(group)).count();
+        // Those that have begun go on.
+        assert_eq!((taken, room.on_trial), (ON_TRIAL, ON_TRIAL));
+        let back: Vec<Rollout> = (0..9_000_u64)
+            .map(|id| rollout(id, Kind::Return, &format!("z{id}"), false))
+            .collect();
+        let taken = back.iter().filter(|one| room.takes(&[one])).count();
+        assert_eq!(taken, ON_TRIAL_WITH_RETURNS - ON_TRIAL);
+        assert!(room.takes(&[&rollout(1, Kind::Platform, "", false)]));
+        // Those that go in step, more than there ever is room for.
+        let all: Vec<&Rollout> = running.iter().collect();
+        assert!(!room.takes(&all));
+        assert!(Room::default().takes(&all));
+    }
+
+    #[test]
+    fn what_may_hold_one_up_is_found_among_very_many() {
+        let mut running: Vec<Rollout> = (0..100_000_u64)
+            .map(|id| rollout(id, Kind::Zone, &format!("z{id}"), true))
+            .collect();
+        running.push(rollout(100_000, Kind::Return, "z7", false));
+        running.push(rollout(100_001, Kind::Zone, "z7", false));
+        running[50_000].with = Some(49_999);
+        let queue = Queue::of(&running);
+        let before = |nth: usize| {
+            let one = &running[nth];
+            let before = queue.before(one, &one.key());
+            before.iter().map(|(id, ..)| *id).collect::<Vec<u64>>()
+        };
+        assert_eq!(before(0), Vec::<u64>::new());
+        assert_eq!(before(99_999), [0], "the first of its kind, and no other");
+        assert_eq!(before(100_000), [7]);
+        assert_eq!(before(100_001), [0, 7, 100_000]);
+        let group = queue.groups().nth(49_999).unwrap();
+        let ids: Vec<u64> = group.iter().map(|one| one.id).collect();
+        assert_eq!(ids, [49_999, 50_000]);
     }
 }
