@@ -34,6 +34,8 @@ pub use history::{audit, diff_of, rollback, versions};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an answer may take: a large document is compiled for it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// After so long it is told that the answer takes long.
+const SLOW: Duration = Duration::from_secs(5);
 /// How long it may take to tell how things stand.
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// The code of a rollout that waits for a person: it is neither everywhere nor taken back.
@@ -83,8 +85,20 @@ impl Control {
         };
         let file = order::put(&asked)?;
         wire.say(&ToControl::Ask, &[file.as_fd()])?;
-        let heard = tokio::time::timeout(PATIENCE, wire.hear::<FromControl>()).await;
-        match heard.context("control does not answer")?? {
+        let mut hears = std::pin::pin!(wire.hear::<FromControl>());
+        let heard = match tokio::time::timeout(SLOW, &mut hears).await {
+            Err(_) => {
+                complain(
+                    "control has not answered yet: it takes in very many zones, or waits for its store (its log tells); waiting",
+                );
+                tokio::time::timeout(PATIENCE, hears).await
+            }
+            soon => soon,
+        };
+        let heard = heard.with_context(|| {
+            format!("control does not answer within {} s: its log tells what it does; whether this was done, `seawall audit` tells then", PATIENCE.as_secs())
+        })?;
+        match heard? {
             Some((FromControl::Answer, files)) => {
                 let answer = order::take::<Result<Answer, NotMade>>(files.into_iter().next())?;
                 answer.map_err(|not| anyhow!("{not}"))

@@ -272,8 +272,12 @@ impl Control {
         let mut there = tokio::time::interval(THERE);
         let mut left = false;
         self.wait_for_live().await;
+        let begins = matches!(self.engine.store().last(), Ok(0));
         self.import();
-        self.refresh();
+        if !begins {
+            // What came in just now was read just now.
+            self.refresh();
+        }
         self.first_token();
         self.places_changed();
         let mut listens = self.begin_api(ask);
