@@ -123,7 +123,7 @@ impl Keys {
     /// Verifies that key and certificate fit, and keeps them. The certificates above are kept once for all that have the same.
     ///
     /// # Errors
-    /// [`MaterialFault::Rustls`] when they do not fit.
+    /// [`MaterialFault`] when rustls takes one of them not, or they do not fit.
     pub fn keep(&self, identity: Identity) -> Result<Arc<Kept>, MaterialFault> {
         let (chain, key) = identity.clone().into_parts();
         identity.signer()?;
@@ -293,7 +293,7 @@ mod tests {
         let (chain, _) = self_signed(vec!["a.test".into()]).unwrap();
         let (_, key) = self_signed(vec!["a.test".into()]).unwrap();
         let other = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        assert!(matches!(keys.keep(other), Err(MaterialFault::Rustls(_))));
+        assert!(matches!(keys.keep(other), Err(MaterialFault::Apart)));
     }
 
     #[test]
