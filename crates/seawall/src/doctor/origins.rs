@@ -28,7 +28,8 @@ impl Findings {
             match &origin.url {
                 OriginUrl::Server { host, port, tls } => {
                     let about = format!("origin {host}:{port}");
-                    let found = outward::resolve(&host.to_string(), *port);
+                    let name = host.to_string();
+                    let found = outward::resolve(&name, *port);
                     let found = tokio::time::timeout(PATIENCE, found).await;
                     let Ok(Ok(addresses)) = found else {
                         let fix = "correct its name in `url`, or the resolver in /etc/resolv.conf";
@@ -38,7 +39,7 @@ impl Findings {
                     let at = At {
                         outward: &outward,
                         origin,
-                        host: host.to_string(),
+                        host: name,
                     };
                     self.server(about, &at, &addresses, *tls).await;
                 }
