@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use crate::tools::curl;
-use crate::up::{Folder, Up, command, until};
+use crate::up::{Folder, Up, until};
 
 const DAY: i64 = 86_400;
 
@@ -63,10 +63,10 @@ fn text_of(words: &[&str], up: &Up) -> String {
 fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renewed() {
     let folder = Folder::new();
     make(&folder, "good", (-DAY, 89 * DAY));
-    make(&folder, "late", (-88 * DAY, 2 * DAY + 60));
+    make(&folder, "late", (-88 * DAY, 2 * DAY + 1800));
     make(&folder, "over", (-90 * DAY, -60));
     make(&folder, "early", (2 * DAY, 90 * DAY));
-    make(&folder, "shown", (-89 * DAY, DAY + 60));
+    make(&folder, "shown", (-89 * DAY, DAY + 1800));
     let sample = "{ url = \"sample\" }";
     let shown = "{ url = \"https://127.0.0.1:1\", client_certificate = { cert = \"shown.pem\", key = \"shown.key\" } }";
     let document = [
@@ -79,9 +79,7 @@ fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renew
         "seawall.toml",
         &format!("schema = 1\n{}", document.concat()),
     );
-    let mut started = command(&folder.join("data"));
-    started.arg("--config").arg(file).stdout(folder.log());
-    let up = Up::spawned(folder, started);
+    let up = Up::edge_in(folder);
     let told = until("four alarms", || {
         let told = alarms(&up);
         (told.len() == 4).then_some(told)
