@@ -75,7 +75,7 @@ fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renew
         zone("over", sample),
         zone("early", sample),
     ];
-    let file = folder.write(
+    folder.write(
         "seawall.toml",
         &format!("schema = 1\n{}", document.concat()),
     );
