@@ -88,7 +88,10 @@ impl Ending {
             not_before,
             not_after,
         } = self.validity;
-        let overdue = plan::alarm_at(self.validity).min(not_after.saturating_sub(AT_LATEST));
+        let mut overdue = plan::alarm_at(self.validity);
+        if matches!(self.source, Source::File | Source::Origin) {
+            overdue = overdue.min(not_after.saturating_sub(AT_LATEST));
+        }
         // Whoever makes certificates has a clock of their own.
         let (what, is) = if not_after <= now {
             ("has expired".into(), "over")
@@ -328,8 +331,14 @@ mod tests {
         assert_eq!(early.key, late.key, "the same trouble");
         let over = year.alarm(366 * DAY).unwrap();
         assert!(over.text.contains("has expired") && over.key != late.key);
-        // One that was made for two days: somebody has to make the next one soon.
-        assert!(ending(99 * DAY, 101 * DAY).alarm(99 * DAY).is_some());
+        // One that was made for two days: somebody has to make the next one soon, unless we get it ourselves.
+        let short = ending(99 * DAY, 101 * DAY);
+        assert!(short.alarm(99 * DAY).is_some());
+        let by_acme = Ending {
+            source: Source::Acme,
+            ..short
+        };
+        assert_eq!(by_acme.alarm(99 * DAY), None);
         let early = ending(100 * DAY, 300 * DAY).alarm(99 * DAY).unwrap();
         assert!(early.text.contains("not valid yet, for 24 h"), "{early:?}");
         assert_eq!(escaped("a\"b\\c\n"), "a\\\"b\\\\c\\n");
