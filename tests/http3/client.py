@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from aioquic.asyncio.client import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.buffer import Buffer
-from aioquic.h3.connection import H3_ALPN, FrameType, H3Connection
+from aioquic.buffer import Buffer, BufferReadError
+from aioquic.h3.connection import H3_ALPN, FrameType, H3Connection, StreamType
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -68,10 +68,22 @@ class Leaving(Http):
 
     goaway = None
 
-    def _handle_control_frame(self, frame_type, frame_data):
-        if frame_type == FrameType.GOAWAY:
-            self.goaway = Buffer(data=frame_data).pull_uint_var()
-        super()._handle_control_frame(frame_type, frame_data)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._raw = {}
+
+    def _receive_stream_data_uni(self, stream, data, stream_ended):
+        raw = self._raw[stream.stream_id] = self._raw.get(stream.stream_id, b"") + data
+        buf = Buffer(data=raw)
+        try:
+            is_control = buf.pull_uint_var() == StreamType.CONTROL
+            while is_control:
+                kind, content = buf.pull_uint_var(), buf.pull_bytes(buf.pull_uint_var())
+                if kind == FrameType.GOAWAY:
+                    self.goaway = Buffer(data=content).pull_uint_var()
+        except BufferReadError:
+            pass
+        return super()._receive_stream_data_uni(stream, data, stream_ended)
 
 
 class Client(QuicConnectionProtocol):
