@@ -15,7 +15,8 @@ use crate::up::Folder;
 fn found(folder: &Folder, document: &str, flags: &[&str], limits: &str) -> Vec<Value> {
     let file = folder.write("seawall.toml", document);
     let done = Command::new("sh")
-        .args(["-c", &format!("{limits} exec \"$0\" \"$@\"")])
+        // Its parent is not who listens here: that would be a socket of our own.
+        .args(["-c", &format!("{limits} \"$0\" \"$@\"; exit $?")])
         .arg(env!("CARGO_BIN_EXE_seawall"))
         .args(["doctor", "--json", "--dashboard", "none", "--config"])
         .arg(file)

@@ -65,7 +65,7 @@ fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renew
     make(&folder, "good", (-DAY, 89 * DAY));
     make(&folder, "late", (-88 * DAY, 2 * DAY + 1800));
     make(&folder, "over", (-90 * DAY, -60));
-    make(&folder, "early", (2 * DAY, 90 * DAY));
+    make(&folder, "early", (2 * DAY + 1800, 90 * DAY));
     make(&folder, "shown", (-89 * DAY, DAY + 1800));
     let sample = "{ url = \"sample\" }";
     let shown = "{ url = \"https://127.0.0.1:1\", client_certificate = { cert = \"shown.pem\", key = \"shown.key\" } }";
@@ -87,7 +87,7 @@ fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renew
     let expected = [
         "the certificate of late.test expires in 48 h: ",
         "the certificate of over.test has expired: ",
-        "the certificate of early.test is not valid yet, for 47 h: ",
+        "the certificate of early.test is not valid yet, for 48 h: ",
         "the certificate that zone good shows to its origin https://127.0.0.1:1 expires in 24 h: ",
     ];
     for words in expected {
