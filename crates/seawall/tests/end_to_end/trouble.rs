@@ -91,7 +91,7 @@ fn a_full_data_folder_is_told_once_and_when_it_is_over() {
     assert_eq!(curl(&[&up.url("/")]).status, 200);
     let log = up.log();
     for line in [
-        "published.json cannot be written",
+        "published.json cannot be written: No space",
         "nothing new is published",
     ] {
         assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
