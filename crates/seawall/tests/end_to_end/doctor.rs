@@ -117,7 +117,7 @@ fn ports_that_are_taken_or_named_twice_are_told_over_tcp_and_udp() {
     expect(&all, "bad", &about, "cannot be bound", "ss -lunp");
     expect(&all, "good", &format!("port {https}"), "free", "");
     // HTTP/3 is off: nobody needs the port.
-    let off = format!("schema = 1\n[edge]\nhttp3 = false\n{}", &document[11..]);
+    let off = document.replacen("schema = 1\n", "schema = 1\n[edge]\nhttp3 = false\n", 1);
     let all = found(&folder, &off, &flags, "");
     assert!(all.iter().all(|one| one["health"] != "bad"), "{all:#?}");
 
@@ -312,10 +312,8 @@ fn descriptors_are_counted_against_what_may_be_let_in() {
     let all = found(&folder, &document, NO_PORTS, "ulimit -n 4096;");
     let what = "4096 are allowed, which is enough for ";
     expect(&all, "warning", "open files", what, "LimitNOFILE");
-    let few = format!(
-        "schema = 1\n[edge.limits]\nconnections = 1000\n{}",
-        &document[11..]
-    );
+    let limits = "schema = 1\n[edge.limits]\nconnections = 1000\n";
+    let few = document.replacen("schema = 1\n", limits, 1);
     let all = found(&folder, &few, NO_PORTS, "ulimit -n 4096;");
     expect(&all, "good", "open files", "4096 are allowed", "");
     let all = found(
