@@ -7,6 +7,7 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use seawall_model::Method;
 use seawall_net::outward::Outward;
 use seawall_net::tls::config::{OriginWants, origin};
+use seawall_net::tls::der::Facts;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -35,6 +36,12 @@ pub enum Proof {
 pub trait Present {
     /// Puts one there, or takes it away.
     fn present(&self, proof: &Proof, there: bool) -> impl Future<Output = Result<(), Fault>>;
+}
+
+/// The name of a certificate in renewal information (RFC 9773 §4.1); none where it does not say who issued it.
+pub fn renewal_id(facts: &Facts) -> Option<String> {
+    let authority = base64url(facts.authority.as_deref()?);
+    Some(format!("{authority}.{}", base64url(&facts.serial)))
 }
 
 /// What time it is at an authority, in seconds since 1970: by the public authorities for its TLS.

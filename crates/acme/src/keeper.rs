@@ -1,25 +1,31 @@
-//! The keeper: what is wanted, what is there, what is due. It gets and renews certificates one after the other, keeps them, and
+//! The keeper: what is wanted, what is there, what is due. It gets and renews a few certificates at a time, keeps them, and
 //! gives a whole [`Publication`] after each change. Whatever fails, what is there goes on being published.
+//!
+//! An authority that is slow for one name delays no other, as long as it is not slow for [`AT_ONCE`]; clients that ask for ever new
+//! names never take the place that is kept for those that the document names.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use seawall_net::tls::config::{OriginWants, origin};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use crate::authority::{Authority, Present, Proof};
-use crate::der::Facts;
-use crate::jose::{AccountKey, base64url, sha256};
-use crate::plan::{self, Window};
-use crate::store::{self, Store};
+use crate::attempt::{Board, Desk, Name, Tended, now, of_name};
+use crate::plan;
+use crate::store::Store;
 use crate::wire::Wire;
-use crate::{Challenge, Fault, Issued, Publication, Settings, Standing, hook};
+use crate::{Challenge, Fault, Publication, Settings, Standing};
 
 /// The longest sleep: a laptop that slept, or a clock that was set, is noticed then.
 const NAP: Duration = Duration::from_secs(60);
+/// Names that are got or renewed at a time: authorities count orders, and each order looks once a second whether it is done.
+const AT_ONCE: usize = 4;
+/// Of those, names that clients ask for.
+const ON_DEMAND: usize = AT_ONCE - 1;
 
 /// What is in the store, as it was when the last process ended: to be published before anything listens.
 ///
@@ -57,132 +63,110 @@ pub async fn run(
     .map_err(|fault| Fault::Own(format!("[edge.acme] ca: {fault}")))?;
     let wire = Wire::new(settings.outward.clone(), tls);
     let store = Store::open(&settings.folder)?;
-    let mut keeper = Keeper::new(&settings, &wire, store, &publish);
+    let (desk, names) = opened(&settings, &wire, store, &publish);
+    let mut keeper = Keeper::new(&desk, names);
+    let mut underway = Underway::default();
+    keeper.want(&wanted.borrow_and_update().clone());
     loop {
-        let names = wanted.borrow_and_update().clone();
-        keeper.want(&names);
-        while let Ok(name) = asked.try_recv() {
-            keeper.ask(name);
-        }
-        while let Some(name) = keeper.due() {
-            keeper.tend(&name).await;
+        while let Some((name, state)) = keeper.begin() {
+            underway.0.push(Box::pin(desk.tend(name, state)));
         }
         let nap = Duration::from_secs(keeper.until_next()).min(NAP);
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() {
-                return Ok(());
-            },
-            Some(name) = asked.recv() => keeper.ask(name),
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                keeper.want(&wanted.borrow_and_update().clone());
+            }
+            Some(name) = asked.recv() => keeper.ask(name, &mut asked),
+            tended = underway.next() => keeper.end(tended),
             () = tokio::time::sleep(nap) => {}
         }
     }
 }
 
-/// One name.
-#[derive(Default)]
-struct Name {
-    /// The document names it; else a client asked for it.
-    wanted: bool,
-    have: Option<Facts>,
-    /// What the authority said of renewal, and when to ask again.
-    window: Option<Window>,
-    ask_at: u64,
-    /// When to try next.
-    next: u64,
-    failures: u32,
-    problem: Option<String>,
+/// Attempts that run, few enough to be looked at one by one.
+struct Underway<F>(Vec<Pin<Box<F>>>);
+
+impl<F> Default for Underway<F> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
 }
 
-/// An account, as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Account {
-    directory: String,
-    pkcs8: Vec<u8>,
+impl<F: Future> Underway<F> {
+    /// What the first came to that ends; without any, it never does.
+    async fn next(&mut self) -> F::Output {
+        std::future::poll_fn(|cx| {
+            for at in 0..self.0.len() {
+                let polled = self.0.get_mut(at).map(|one| one.as_mut().poll(cx));
+                if let Some(Poll::Ready(ended)) = polled {
+                    drop(self.0.swap_remove(at));
+                    return Poll::Ready(ended);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
-struct Keeper<'k, P: Fn(&Publication)> {
+/// The desk, and the names whose certificates are in the store.
+fn opened<'k, P: Fn(&Publication)>(
     settings: &'k Settings,
     wire: &'k Wire,
     store: Store,
-    board: Board<'k, P>,
-    names: BTreeMap<String, Name>,
-    /// How far our clock is ahead of the authority's, in seconds, where that is worth telling.
-    ahead: i64,
-    broken: Vec<String>,
-}
-
-/// What is published, and how.
-struct Board<'k, P: Fn(&Publication)> {
-    publication: RefCell<Publication>,
     publish: &'k P,
-    hook: &'k [String],
-}
-
-impl<P: Fn(&Publication)> Board<'_, P> {
-    fn change(&self, change: impl FnOnce(&mut Publication)) {
-        let mut publication = self.publication.borrow_mut();
-        change(&mut publication);
-        (self.publish)(&publication);
+) -> (Desk<'k, P>, BTreeMap<String, Name>) {
+    let (found, broken) = store.restore();
+    let mut publication = Publication::default();
+    let mut names = BTreeMap::new();
+    for (name, (issued, facts)) in found {
+        publication.certificates.insert(name.clone(), issued);
+        let next = plan::renew_at(facts.validity, None, of_name(&name));
+        let have = Some(facts);
+        names.insert(
+            name,
+            Name {
+                have,
+                next,
+                ..Name::default()
+            },
+        );
     }
-}
-
-impl<P: Fn(&Publication)> Present for Board<'_, P> {
-    async fn present(&self, proof: &Proof, there: bool) -> Result<(), Fault> {
-        match proof {
-            Proof::Http(token, authorization) => self.change(|all| {
-                if there {
-                    all.http.insert(token.clone(), authorization.clone());
-                } else {
-                    all.http.remove(token);
-                }
-            }),
-            Proof::Alpn(name, issued) => self.change(|all| {
-                if there {
-                    all.alpn.insert(name.clone(), issued.clone());
-                } else {
-                    all.alpn.remove(name);
-                }
-            }),
-            Proof::Dns(record, value) => {
-                let what = if there { "present" } else { "cleanup" };
-                hook::run(self.hook, what, record, value).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
-    fn new(settings: &'k Settings, wire: &'k Wire, store: Store, publish: &'k P) -> Self {
-        let (found, broken) = store.restore();
-        let mut publication = Publication::default();
-        let mut names = BTreeMap::new();
-        for (name, (issued, facts)) in found {
-            publication.certificates.insert(name.clone(), issued);
-            let next = plan::renew_at(facts.not_before, facts.not_after, None, of_name(&name));
-            let have = Some(facts);
-            names.insert(
-                name,
-                Name {
-                    have,
-                    next,
-                    ..Name::default()
-                },
-            );
-        }
-        let board = Board {
+    let desk = Desk {
+        settings,
+        wire,
+        store,
+        board: Board {
             publication: RefCell::new(publication),
             publish,
             hook: &settings.hook,
-        };
+        },
+        broken: RefCell::new(broken),
+        new: RefCell::default(),
+    };
+    (desk, names)
+}
+
+struct Keeper<'d, P: Fn(&Publication)> {
+    desk: &'d Desk<'d, P>,
+    names: BTreeMap<String, Name>,
+    /// Those that are being got or renewed, without `*.`: a name and its wildcard are proved in the same place. Whether the
+    /// document names them.
+    underway: BTreeMap<String, bool>,
+    /// How far our clock is ahead of the authority's, in seconds, where that is worth telling.
+    ahead: i64,
+}
+
+impl<'d, P: Fn(&Publication)> Keeper<'d, P> {
+    fn new(desk: &'d Desk<'d, P>, names: BTreeMap<String, Name>) -> Self {
         Self {
-            settings,
-            wire,
-            store,
-            board,
+            desk,
             names,
+            underway: BTreeMap::new(),
             ahead: 0,
-            broken,
         }
     }
 
@@ -191,56 +175,85 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
         for name in self.names.values_mut() {
             name.wanted = false;
         }
-        let dns = self.settings.challenges.contains(&Challenge::Dns01);
+        let settings = self.desk.settings;
+        let dns = settings.challenges.contains(&Challenge::Dns01);
         // Without dns-01 there is none for a wildcard: its names may have theirs on demand.
         for name in names.iter().filter(|name| dns || !name.starts_with("*.")) {
             self.names.entry(name.clone()).or_default().wanted = true;
         }
-        let settings = self.settings;
         self.names
             .retain(|name, state| state.wanted || state.have.is_some() || settings.allows(name));
         self.tell();
     }
 
-    /// A client asks for this one: it gets one if it is on the list, and there is room.
-    fn ask(&mut self, name: String) {
-        let demanded = self.names.values().filter(|name| !name.wanted).count();
-        let room = demanded < self.settings.on_demand_most;
-        if room && !self.names.contains_key(&name) && self.settings.allows(&name) {
-            self.names.insert(name, Name::default());
+    /// Clients ask for this one, and for those that wait: each gets one if it is on the list, and there is room.
+    fn ask(&mut self, name: String, more: &mut mpsc::Receiver<String>) {
+        let settings = self.desk.settings;
+        let mut demanded = self.names.values().filter(|name| !name.wanted).count();
+        let before = demanded;
+        let mut next = Some(name);
+        while let Some(name) = next {
+            let room = demanded < settings.on_demand_most;
+            if room && !self.names.contains_key(&name) && settings.allows(&name) {
+                self.names.insert(name, Name::default());
+                demanded += 1;
+            }
+            next = more.try_recv().ok();
+        }
+        if demanded > before {
+            self.tell();
         }
     }
 
     fn is_tended(&self, name: &str, state: &Name) -> bool {
-        state.wanted || self.settings.allows(name)
+        state.wanted || self.desk.settings.allows(name)
     }
 
-    fn due(&self) -> Option<String> {
+    /// The next that is due, if there is room for it: those that the document names first, then who waits longest.
+    fn begin(&mut self) -> Option<(String, Name)> {
+        if self.underway.len() >= AT_ONCE {
+            return None;
+        }
         let now = now();
-        let due = |(name, state): &(&String, &Name)| {
+        let demanded = self.underway.values().filter(|wanted| !**wanted).count();
+        let is_due = |(name, state): &(&String, &Name)| {
             let ask = state.have.is_some() && state.ask_at <= now;
-            self.is_tended(name, state) && (state.next <= now || (ask && state.failures == 0))
+            self.is_tended(name, state)
+                && (state.next <= now || (ask && state.failures == 0))
+                && (state.wanted || demanded < ON_DEMAND)
+                && !self.underway.contains_key(bare(name))
         };
-        self.names.iter().find(due).map(|(name, _)| name.clone())
+        let due = self.names.iter().filter(is_due);
+        let (name, state) = due.min_by_key(|(_, state)| (!state.wanted, state.next))?;
+        let (name, state) = (name.clone(), state.clone());
+        self.underway.insert(bare(&name).to_owned(), state.wanted);
+        Some((name, state))
     }
 
-    fn until_next(&self) -> u64 {
-        let tended = self
-            .names
-            .iter()
-            .filter(|(name, state)| self.is_tended(name, state));
-        let next = tended.map(|(_, state)| state.next).min();
-        next.map_or(u64::MAX, |next| next.saturating_sub(now()).max(1))
-    }
-
-    /// Looks after one name: asks when to renew, renews, or gets a first certificate; notes how it went.
-    async fn tend(&mut self, name: &str) {
-        let tended = self.try_all(name).await;
-        let Some(state) = self.names.get_mut(name) else {
-            return;
+    /// One has ended: notes how it went.
+    fn end(&mut self, tended: Tended) {
+        let Tended {
+            name,
+            state: known,
+            ahead,
+            how,
+        } = tended;
+        self.underway.remove(bare(&name));
+        self.ahead = ahead.unwrap_or(self.ahead);
+        // Nobody may want it any more; what came is published all the same.
+        let state = match self.names.entry(name) {
+            std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+            std::collections::btree_map::Entry::Vacant(free) if known.have.is_some() => {
+                free.insert(Name::default())
+            }
+            std::collections::btree_map::Entry::Vacant(_) => return,
         };
         let now = now();
-        match tended {
+        *state = Name {
+            wanted: state.wanted,
+            ..known
+        };
+        match how {
             Ok(()) => {
                 state.failures = 0;
                 state.problem = None;
@@ -255,109 +268,26 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
         self.tell();
     }
 
-    /// One authority after the other, until one gives it.
-    async fn try_all(&mut self, name: &str) -> Result<(), Fault> {
-        let mut first = None;
-        for directory in &self.settings.directories {
-            match self.try_one(name, directory).await {
-                Ok(()) => return Ok(()),
-                Err(fault) if fault.is_the_authoritys() => {
-                    first.get_or_insert(fault);
-                }
-                Err(fault) => return Err(fault),
-            }
+    fn until_next(&self) -> u64 {
+        if self.underway.len() >= AT_ONCE {
+            return u64::MAX;
         }
-        Err(first.unwrap_or_else(|| Fault::Own("[edge.acme] directories is empty".into())))
-    }
-
-    async fn try_one(&mut self, name: &str, directory: &str) -> Result<(), Fault> {
-        let key = self.account(directory)?;
-        let contact = self.settings.contact.as_deref();
-        let mut authority = Authority::open(self.wire, directory, key, contact).await?;
-        // Whether it is time says the authority's clock: ours may be wrong by a year.
-        let local = now();
-        let today = authority.date.unwrap_or(local);
-        self.ahead = local as i64 - today as i64;
-        let state = self.names.entry(name.to_owned()).or_default();
-        let mut replaces = None;
-        if let Some(have) = &state.have {
-            replaces = have.renewal_id();
-            // An authority that did not issue it knows nothing of it: then two thirds of its life count.
-            state.ask_at = local + plan::ASK;
-            if let Some(id) = &replaces
-                && let Ok(Some((window, again))) = authority.renewal(id).await
-            {
-                state.window = Some(window);
-                state.ask_at = local + again;
-            }
-            let at = plan::renew_at(have.not_before, have.not_after, state.window, of_name(name));
-            if at > today {
-                state.next = local.saturating_add(at - today);
-                return Ok(());
-            }
-        }
-        let wildcard = name.starts_with("*.");
-        let usable = self.settings.challenges.iter().copied();
-        let challenges: Vec<_> = usable
-            .filter(|challenge| !wildcard || *challenge == Challenge::Dns01)
-            .collect();
-        let issued = authority
-            .order(name, replaces.as_deref(), &challenges, &self.board)
-            .await?;
-        self.take(name, issued, today, local)
-    }
-
-    /// A certificate that came: looked at, kept, published.
-    fn take(&mut self, name: &str, issued: Issued, today: u64, local: u64) -> Result<(), Fault> {
-        let facts = store::check(name, &issued)?;
-        if facts.not_after <= today || facts.not_before > today + plan::SKEW {
-            return Err(Fault::Certificate(format!("{name}: it is not valid now")));
-        }
-        let at = plan::renew_at(facts.not_before, facts.not_after, None, of_name(name));
-        let kept = self.store.put(name, &issued);
-        self.board.change(|all| {
-            all.certificates.insert(name.to_owned(), issued);
+        let waits = self.names.iter().filter(|(name, state)| {
+            self.is_tended(name, state) && !self.underway.contains_key(bare(name))
         });
-        let state = self.names.entry(name.to_owned()).or_default();
-        state.next = local
-            .saturating_add(at.saturating_sub(today))
-            .max(local + 60);
-        state.ask_at = local + 60;
-        state.window = None;
-        state.have = Some(facts);
-        // It serves all the same; that it would be gone after a restart is told.
-        self.broken
-            .retain(|what| !what.contains(&format!("/{name}.sealed")));
-        if let Err(fault) = kept {
-            self.broken.push(fault.to_string());
-        }
-        Ok(())
-    }
-
-    /// The account's key at an authority, made once.
-    fn account(&mut self, directory: &str) -> Result<AccountKey, Fault> {
-        let name = format!("account-{}", base64url(&sha256(directory.as_bytes())));
-        let kept = self.store.get::<Account>(&name).unwrap_or_else(|fault| {
-            self.broken.push(fault.to_string());
-            None
-        });
-        if let Some(kept) = kept.filter(|kept| kept.directory == directory)
-            && let Ok(key) = AccountKey::from_pkcs8(&kept.pkcs8)
-        {
-            return Ok(key);
-        }
-        let (key, pkcs8) = AccountKey::generate()?;
-        let directory = directory.to_owned();
-        self.store.put(&name, &Account { directory, pkcs8 })?;
-        Ok(key)
+        let next = waits.map(|(_, state)| state.next).min();
+        next.map_or(u64::MAX, |next| next.saturating_sub(now()).max(1))
     }
 
     /// Publishes how all names fare.
     fn tell(&mut self) {
-        self.broken.sort();
-        self.broken.dedup();
-        self.broken.truncate(100);
-        let mut alarms = self.broken.clone();
+        let mut alarms = {
+            let mut broken = self.desk.broken.borrow_mut();
+            broken.sort();
+            broken.dedup();
+            broken.truncate(100);
+            broken.clone()
+        };
         if self.ahead.unsigned_abs() > plan::SKEW {
             alarms.push(format!(
                 "this machine's clock is {} s {} the authority's: set it (timedatectl set-ntp true); certificates are renewed by the authority's",
@@ -370,10 +300,10 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
             .iter()
             .filter(|(name, state)| self.is_tended(name, state));
         let names = tended.map(|(name, state)| {
+            let validity = state.have.as_ref().map(|facts| facts.validity);
             let standing = Standing {
-                expires: state.have.as_ref().map(|facts| facts.not_after),
-                overdue: (state.have.as_ref())
-                    .map(|facts| plan::alarm_at(facts.not_before, facts.not_after)),
+                expires: validity.map(|validity| validity.not_after),
+                overdue: validity.map(plan::alarm_at),
                 next: state.next,
                 failures: state.failures,
                 problem: state.problem.clone(),
@@ -381,17 +311,16 @@ impl<'k, P: Fn(&Publication)> Keeper<'k, P> {
             (name.clone(), standing)
         });
         let names = names.collect();
-        self.board.change(|all| {
+        self.desk.board.change(|all| {
             all.names = names;
             all.alarms = alarms;
         });
     }
 }
 
-/// The same for a name each time: a renewal does not move when the process starts again.
-fn of_name(name: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(name.as_bytes());
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+/// A name without `*.`.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("*.").unwrap_or(name)
 }
 
 fn random() -> u64 {
@@ -399,9 +328,4 @@ fn random() -> u64 {
     // Without randomness all machines would wait equally long: a pity, no more.
     let _ = rand::fill(&mut bytes);
     u64::from_ne_bytes(bytes)
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

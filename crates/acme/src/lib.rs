@@ -5,8 +5,8 @@
 //! and all that the data path needs. So it can move to another process. Not here: who answers challenges and handshakes (`proxy`),
 //! and which names those are (the document).
 
+mod attempt;
 pub mod authority;
-pub mod der;
 mod fault;
 pub mod hook;
 pub mod jose;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use seawall_net::tls::der::{Validity, days};
+
 /// Between the first failure and the next attempt.
 const FIRST: u64 = 30;
 /// The longest between two attempts: authorities allow five failed validations an hour.
@@ -10,6 +12,9 @@ const MOST: u64 = 6 * 3600;
 pub const ASK: u64 = 6 * 3600;
 /// A clock that is off by more than this is told: certificates are backdated by an hour.
 pub const SKEW: u64 = 3600;
+
+/// The longest that an alarm is ahead of the end of a certificate: some are good for ten years.
+const LONGEST_ALARM: u64 = 60 * 86_400;
 
 /// When a certificate is to be renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +27,23 @@ pub struct Window {
 
 /// When to renew. With renewal information: at a time in its window that `random` picks (RFC 9773 §4.2); without: after two thirds
 /// of its life, a twentieth of its life earlier or later.
-pub fn renew_at(not_before: u64, not_after: u64, window: Option<Window>, random: u64) -> u64 {
+pub fn renew_at(validity: Validity, window: Option<Window>, random: u64) -> u64 {
     let within = |span: u64| ((u128::from(random) * u128::from(span)) >> 64) as u64;
     if let Some(Window { start, end }) = window {
         return start + within(end.saturating_sub(start));
     }
-    let life = not_after.saturating_sub(not_before);
-    not_before + life / 3 * 2 - life / 20 + within(life / 10)
+    let life = life(validity);
+    validity.not_before + life / 3 * 2 - life / 20 + within(life / 10)
 }
 
-/// From when on a certificate that is still here is an alarm: after 5/6 of its life it should have been renewed long ago.
-pub fn alarm_at(not_before: u64, not_after: u64) -> u64 {
-    not_after - not_after.saturating_sub(not_before) / 6
+/// From when on a certificate that is still here is an alarm: after 5/6 of its life it should have been renewed long ago, and
+/// nobody is to be told two months before that.
+pub fn alarm_at(validity: Validity) -> u64 {
+    validity.not_after - (life(validity) / 6).min(LONGEST_ALARM)
+}
+
+fn life(validity: Validity) -> u64 {
+    validity.not_after.saturating_sub(validity.not_before)
 }
 
 /// How long to wait after so many failures in a row: doubled each time, by up to a half more at random, at least what the
@@ -43,17 +53,6 @@ pub fn back_off(failures: u32, asked: Option<Duration>, random: u64) -> u64 {
     let base = doubled.min(MOST);
     let jitter = ((u128::from(random) * u128::from(base / 2)) >> 64) as u64;
     (base + jitter).max(asked.map_or(0, |asked| asked.as_secs()).min(86_400 * 2))
-}
-
-/// Days from 1970 to a day of the Gregorian calendar, from 1970 on.
-pub fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Years begin in March, so that leap days come last (Hinnant, "chrono-compatible low-level date algorithms").
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468)
 }
 
 /// `2026-01-02T03:04:05Z`, with a fraction or an offset perhaps (RFC 3339).
@@ -141,14 +140,24 @@ mod tests {
             start: 100,
             end: 200,
         };
-        assert_eq!(renew_at(0, 1000, Some(window), 0), 100);
-        assert_eq!(renew_at(0, 1000, Some(window), u64::MAX), 199);
+        let life = |not_after| Validity {
+            not_before: 0,
+            not_after,
+        };
+        assert_eq!(renew_at(life(1000), Some(window), 0), 100);
+        assert_eq!(renew_at(life(1000), Some(window), u64::MAX), 199);
         for random in [0, u64::MAX / 2, u64::MAX] {
-            let at = renew_at(0, 90 * DAY, None, random);
+            let at = renew_at(life(90 * DAY), None, random);
             assert!((55 * DAY..65 * DAY).contains(&at), "{at}");
-            assert!(at < alarm_at(0, 90 * DAY));
+            assert!(at < alarm_at(life(90 * DAY)));
         }
-        assert_eq!(alarm_at(0, 90 * DAY), 75 * DAY);
+        assert_eq!(alarm_at(life(90 * DAY)), 75 * DAY);
+        assert_eq!(alarm_at(life(3650 * DAY)), 3590 * DAY);
+        let never = Validity {
+            not_before: 9,
+            not_after: 0,
+        };
+        assert_eq!(alarm_at(never), 0);
     }
 
     #[test]

@@ -15,10 +15,10 @@ use aws_lc_rs::rand;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use seawall_net::tls::der::{self, Facts};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::der::{self, Facts};
 use crate::{Fault, Issued};
 
 const MAGIC: &[u8] = b"SWC1";

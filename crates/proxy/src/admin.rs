@@ -19,6 +19,7 @@ use seawall_telemetry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::expiry;
 use crate::snapshot::Snapshot;
 use crate::state::OnDisk;
 use crate::thread::Shared;
@@ -194,7 +195,7 @@ fn answer(head: &RequestHead, admin: &Admin) -> Answer {
             let mut content = String::new();
             seawall_telemetry::render(&admin.registry, &mut content);
             stages::render(&admin.guard, &mut content);
-            admin.shared.certificates.render(&mut content);
+            expiry::render(&admin.shared, &admin.shared.slot.load(), &mut content);
             Answer {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -301,7 +302,7 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     if origins.dns_stale {
         degraded.push("dns_stale");
     }
-    if !admin.shared.certificates.alarms().is_empty() {
+    if !expiry::alarms(&admin.shared, &snapshot).is_empty() {
         degraded.push("certificates");
     }
     if admin.shared.told.age().is_some_and(|age| age > OLD) {
@@ -387,7 +388,7 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "killed": admin.guard.killed().collect::<Vec<_>>(),
         "clients_counted": admin.guard.clients.len(),
         "degraded": degraded(admin),
-        "certificates": admin.shared.certificates.state(),
+        "certificates": expiry::state(&admin.shared, &snapshot),
         "connections": admin.registry.connections_open(),
         "access_log": {
             "dropped_lines": admin.log.dropped_lines(),

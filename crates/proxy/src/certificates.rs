@@ -1,12 +1,10 @@
 //! Certificates and challenges that came by ACME, as the data path uses them. A [`Publication`] is taken in whole; what is broken in
 //! it is left out, and what is the same is not verified again. A handshake that needs one makes it ready to sign.
 //!
-//! Not here: how they come ([`seawall_acme`]). The way back is a bounded queue of names that clients asked for.
+//! Not here: how they come ([`seawall_acme`]), and when those of files end ([`expiry`](crate::expiry)). The way back is a bounded queue of names that clients asked for.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
@@ -17,9 +15,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::compile::digest::Digest;
+use crate::expiry::{Alarm, SHOWN, now};
 
-/// Names with a metric or a place in `/state` of their own.
-const SHOWN: usize = 1000;
 /// Certificates and challenges that came by ACME.
 #[derive(Debug, Default)]
 pub struct Certificates {
@@ -149,24 +146,30 @@ impl Certificates {
         });
     }
 
-    /// What is wrong, in words.
-    pub fn alarms(&self) -> Vec<String> {
+    /// What is wrong.
+    pub fn alarms(&self) -> Vec<Alarm> {
         let live = self.live();
         let now = now();
         let of_names = live
             .names
             .iter()
             .filter_map(|(name, standing)| alarm(name, standing, now));
-        live.alarms
-            .iter()
-            .cloned()
-            .chain(of_names)
-            .take(SHOWN)
-            .collect()
+        let general = live.alarms.iter().cloned().map(Alarm::of);
+        general.chain(of_names).take(SHOWN).collect()
     }
 
-    /// For `/state`.
-    pub fn state(&self) -> Value {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.live().keys.len()
+    }
+
+    /// How each wanted name fares.
+    pub fn standings(&self) -> Vec<(String, Standing)> {
+        self.live().names.clone()
+    }
+
+    /// For `/state`: how each wanted name fares.
+    pub fn state(&self) -> Map<String, Value> {
         let live = self.live();
         let names = live.names.iter().take(SHOWN).map(|(name, standing)| {
             let value = json!({
@@ -177,39 +180,7 @@ impl Certificates {
             });
             (name.clone(), value)
         });
-        json!({
-            "count": live.keys.len(),
-            "names": names.collect::<Map<_, _>>(),
-            "alarms": self.alarms(),
-        })
-    }
-
-    /// For `/metrics`: the seconds that each certificate has left.
-    pub fn render(&self, out: &mut String) {
-        let live = self.live();
-        if live.names.is_empty() {
-            return;
-        }
-        let now = now() as i64;
-        out.push_str("# HELP seawall_certificate_expires_seconds Seconds until a certificate that came by ACME expires.\n# TYPE seawall_certificate_expires_seconds gauge\n");
-        for (name, standing) in live.names.iter().take(SHOWN) {
-            if let Some(expires) = standing.expires {
-                // Writing to a text does not fail.
-                let left = expires as i64 - now;
-                let _ = writeln!(
-                    out,
-                    "seawall_certificate_expires_seconds{{name=\"{name}\"}} {left}"
-                );
-            }
-        }
-        out.push_str("# HELP seawall_certificate_failures Failed attempts in a row to get or renew a certificate.\n# TYPE seawall_certificate_failures gauge\n");
-        for (name, standing) in live.names.iter().take(SHOWN) {
-            let _ = writeln!(
-                out,
-                "seawall_certificate_failures{{name=\"{name}\"}} {}",
-                standing.failures
-            );
-        }
+        names.collect()
     }
 }
 
@@ -234,36 +205,40 @@ impl Published for Certificates {
 }
 
 /// What is wrong with a name, at `now` in seconds since 1970.
-fn alarm(name: &str, standing: &Standing, now: u64) -> Option<String> {
+fn alarm(name: &str, standing: &Standing, now: u64) -> Option<Alarm> {
     let why = standing.problem.as_deref();
     let told = why.unwrap_or("nobody has tried to renew it");
+    // What is told of the same trouble may change while it lasts.
+    let of = |is: &str, text: String| {
+        let key = format!("acme {name} {is}");
+        Some(Alarm { key, text })
+    };
     let Some(expires) = standing.expires else {
-        return why.map(|why| format!("{name} has no certificate: {why}"));
+        return of("none", format!("{name} has no certificate: {}", why?));
     };
     if expires <= now {
-        return Some(format!("the certificate of {name} has expired: {told}"));
+        let text = format!("the certificate of {name} has expired: {told}");
+        return of("over", text);
     }
     if standing.overdue.is_some_and(|overdue| overdue <= now) {
         let hours = (expires - now) / 3600;
-        return Some(format!(
-            "the certificate of {name} expires in {hours} h: {told}"
-        ));
+        let text = format!("the certificate of {name} expires in {hours} h: {told}");
+        return of("overdue", text);
     }
     // An old one serves on, and there is time: once is no alarm.
-    let often = standing.failures >= 3;
-    why.filter(|_| often).map(|why| {
-        let times = standing.failures;
-        format!("the certificate of {name} could not be renewed {times} times: {why}")
-    })
+    if standing.failures < 3 {
+        return None;
+    }
+    let times = standing.failures;
+    let text = format!(
+        "the certificate of {name} could not be renewed {times} times: {}",
+        why?
+    );
+    of("failing", text)
 }
 
 fn identity(issued: &Issued) -> Result<Identity, config::MaterialFault> {
     Identity::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -288,7 +263,7 @@ mod tests {
             (1, Some("down"), 9_000, "has expired: down"),
         ] {
             let told = alarm("a.test", &standing(failures, problem), now).unwrap();
-            assert!(told.contains(says), "{told}");
+            assert!(told.text.contains(says), "{told:?}");
         }
         let none = Standing::default();
         assert_eq!(alarm("a.test", &none, 0), None, "it is on its way");

@@ -12,6 +12,7 @@ mod compress;
 pub mod connection;
 mod endpoint;
 mod exchange;
+pub mod expiry;
 mod fault;
 mod files;
 mod forward;

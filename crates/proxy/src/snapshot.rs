@@ -19,6 +19,7 @@ use seawall_net::h1::HeadLimits;
 use seawall_net::outward::Outward;
 use seawall_net::proxy_protocol;
 use seawall_net::tls::config::by_name;
+use seawall_net::tls::der::Validity;
 use seawall_net::tls::kept::{Kept, Keys};
 use seawall_net::tls::tickets::TicketKeys;
 use seawall_rules::{Patterns, ZonePatterns};
@@ -428,6 +429,8 @@ pub struct OriginTls {
     pub any: Arc<ClientConfig>,
     /// For WebSocket, which needs HTTP/1.1.
     pub http1: Arc<ClientConfig>,
+    /// When the certificate is good that we show to it; none where we show none.
+    pub shown: Option<Validity>,
 }
 
 /// How origins are probed.

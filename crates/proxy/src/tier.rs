@@ -210,6 +210,7 @@ fn reached(parent: &Parent, tier: &Tier) -> Option<Origin> {
             host: host.into(),
             port,
             tls: Some(Box::new(OriginTls {
+                shown: None,
                 name,
                 any: tier.client.clone(),
                 http1: tier.client.clone(),

@@ -35,6 +35,7 @@ use crate::distribution::joining::Identity;
 use crate::good;
 use crate::here::Done;
 use crate::last_words;
+use crate::lasting;
 use crate::message::{FromAgent, ToAgent};
 use crate::order::{self, Counted, Ordered};
 use crate::privileges;
@@ -47,6 +48,8 @@ use stands::Stands;
 
 pub use stands::HERE;
 
+/// The name of a trouble with what proved good.
+const GOOD: &str = "last good";
 /// How long we wait before control is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
 /// After how long a disk that could not be written is tried again.
@@ -252,17 +255,19 @@ impl Agent {
         }
         let number = promotion.0.fetch_add(1, Ordering::AcqRel) + 1;
         let keep = move || {
-            let mut complained = false;
             while promotion.0.load(Ordering::Acquire) == number {
                 let one = promotion.1.lock();
                 let kept = good::keep(&folder);
                 drop(one);
-                let Err(error) = kept else { return };
-                if !std::mem::replace(&mut complained, true) {
-                    complain(format_args!(
+                let Err(error) = kept else {
+                    return lasting::works(GOOD, "what has proved good is kept again");
+                };
+                lasting::fails(
+                    GOOD,
+                    format_args!(
                         "what is live has proved good, but cannot be kept as such: {error}; what proved good before is still there"
-                    ));
-                }
+                    ),
+                );
                 // One that was damaged stays so; a disk may have room again.
                 if error.kind() == std::io::ErrorKind::InvalidData {
                     return;

@@ -37,7 +37,7 @@ use problem::Problem;
 use route::{Found, Needs, Route};
 
 /// Where it listens unless something else is said.
-const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8800);
+pub const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8800);
 /// How long an answer may take: a large document is compiled for it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What is waited for is looked at again after so long, whether control said that something turned or not.

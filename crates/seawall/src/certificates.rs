@@ -1,6 +1,7 @@
-//! Certificates by ACME: what the keeper is told, the thread that it runs on, and what people are told of it.
+//! Certificates by ACME: what the keeper is told, the thread that it runs on, and that new ones came.
+//!
+//! Not here: what is wrong with any certificate, which is told as other troubles are ([`trouble`](crate::trouble)).
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use seawall_proxy::certificates::Certificates;
 use seawall_proxy::state::State;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::say::{complain, say};
+use crate::say::say;
 
 /// Names asked for that may wait until the keeper looks.
 const ASKED: usize = 256;
@@ -112,7 +113,7 @@ impl Keeper {
                 let told = std::cell::RefCell::new(Told::default());
                 let publish = |publication: &Publication| {
                     certificates.take(publication);
-                    told.borrow_mut().tell(publication, &certificates);
+                    told.borrow_mut().tell(publication);
                 };
                 // Held so that the queue stays open where nobody asks.
                 let _ask = ask;
@@ -131,23 +132,22 @@ impl Keeper {
     }
 }
 
-fn broken(certificates: &Arc<Certificates>, fault: &seawall_acme::Fault) {
-    complain(format_args!(
-        "certificates: {fault} (what is there is served on; none is got or renewed)"
+/// An alarm from now on, which is told as any other.
+fn broken(certificates: &Certificates, fault: &seawall_acme::Fault) {
+    certificates.give_up(format!(
+        "{fault} (what is there is served on; none is got or renewed)"
     ));
-    certificates.give_up(fault.to_string());
 }
 
-/// What was said already: each certificate and each alarm once.
+/// What was said already: each certificate once.
 #[derive(Default)]
 struct Told {
     expires: std::collections::BTreeMap<String, u64>,
-    alarms: BTreeSet<String>,
     began: bool,
 }
 
 impl Told {
-    fn tell(&mut self, publication: &Publication, certificates: &Certificates) {
+    fn tell(&mut self, publication: &Publication) {
         for (name, standing) in &publication.names {
             if let Some(expires) = standing.expires
                 && self.expires.insert(name.clone(), expires) != Some(expires)
@@ -157,10 +157,5 @@ impl Told {
             }
         }
         self.began = true;
-        let alarms: BTreeSet<String> = certificates.alarms().into_iter().collect();
-        for alarm in alarms.difference(&self.alarms) {
-            complain(format_args!("certificates: {alarm}"));
-        }
-        self.alarms = alarms;
     }
 }

@@ -28,6 +28,7 @@ use crate::contents::Contents;
 use crate::data::Data;
 use crate::file;
 use crate::good::{self, Recalled};
+use crate::lasting;
 use crate::live;
 use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
@@ -423,18 +424,19 @@ impl Configuration {
             keep_zone_ids(&self.data, &self.state);
         }
         let keep = move || {
-            let mut complained = false;
+            let live = configuration.data.path(live::LIVE).display().to_string();
             while let Err(error) = configuration.keep_once(number, &unkept, &done) {
-                if !std::mem::replace(&mut complained, true) {
-                    complain(format_args!(
-                        "{} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
+                lasting::fails(
+                    &live,
+                    format_args!(
+                        "{live} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
                          it is tried again every {} s",
-                        configuration.data.path(live::LIVE).display(),
                         AGAIN.as_secs()
-                    ));
-                }
+                    ),
+                );
                 std::thread::sleep(AGAIN);
             }
+            lasting::works(&live, &format!("{live} is written again"));
         };
         let thread = std::thread::Builder::new().name("keep".into());
         if let Err(error) = thread.spawn(keep) {

@@ -59,6 +59,7 @@ use crate::distribution::serve::{self, Hands, Known, Question, Readers};
 use crate::distribution::sweep;
 use crate::good;
 use crate::last_words;
+use crate::lasting;
 use crate::live;
 use crate::order;
 use crate::say::{complain, say};
@@ -72,6 +73,10 @@ use words::{FromControl, ToControl};
 
 pub use answer::PAGE;
 
+/// Names of what may last.
+const LEFT: &str = "left";
+const PUBLISHING: &str = "publishing";
+const STORE: &str = "store";
 /// How often rollouts are looked at, at the table's own pace.
 const TICK: Duration = Duration::from_millis(250);
 /// A location that says nothing for so long is ill.
@@ -396,13 +401,21 @@ impl Control {
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
-            if let Err(error) = self.engine.let_be(engine::unix()) {
-                complain(format_args!("keys of locations that have left: {error}"));
+            match self.engine.let_be(engine::unix()) {
+                Ok(_) => lasting::works(
+                    LEFT,
+                    "keys of locations that have left are looked after again",
+                ),
+                Err(error) => lasting::fails(
+                    LEFT,
+                    format_args!("keys of locations that have left: {error}"),
+                ),
             }
             match self.publisher.publish(&mut self.engine) {
                 Ok(published) => {
                     self.engine.is_published();
                     self.unpublished = None;
+                    lasting::works(PUBLISHING, "what is new is published again");
                     if let Some(generation) = published {
                         self.tell_agents(generation);
                     }
@@ -413,16 +426,13 @@ impl Control {
         Ok(())
     }
 
-    /// What keeps the store from answering is said once for as long as it lasts.
+    /// What keeps the store from answering is told as what lasts is.
     fn note_trouble(&mut self, error: Option<StoreError>) {
         let trouble = error.map(|error| error.to_string()).unwrap_or_default();
-        if trouble == self.trouble {
-            return;
-        }
         if trouble.is_empty() {
-            complain("the store of versions answers again: rollouts go on");
+            lasting::works(STORE, "the store of versions answers again: rollouts go on");
         } else {
-            complain(format_args!("rollouts wait: {trouble}"));
+            lasting::fails(STORE, format_args!("rollouts wait: {trouble}"));
         }
         self.trouble = trouble;
     }
@@ -489,15 +499,14 @@ impl Control {
         }
     }
 
-    /// Said once for as long as it lasts.
+    /// Told as what lasts is: each attempt may name another file.
     fn unpublished(&mut self, error: &anyhow::Error) {
         let why = format!("{error:#}");
-        if self.unpublished.as_ref() != Some(&why) {
-            complain(format_args!(
-                "nothing new is published, and edges serve what was: {why}"
-            ));
-            self.unpublished = Some(why);
-        }
+        lasting::fails(
+            PUBLISHING,
+            format_args!("nothing new is published, and edges serve what was: {why}"),
+        );
+        self.unpublished = Some(why);
     }
 
     fn tell_agents(&mut self, generation: u64) {

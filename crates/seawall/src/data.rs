@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::ZoneId;
 use seawall_net::tls::config::self_signed;
 
+use crate::lasting;
 use crate::say::complain;
 
 /// Names of zones and their ids.
@@ -106,8 +107,8 @@ impl Data {
         self.folder.join(name)
     }
 
-    /// Writes a file whole: a reader sees the old one or the new one. That it could not be written is said, and serving goes
-    /// on: a full disk takes no site down.
+    /// Writes a file whole: a reader sees the old one or the new one. That it could not be written is said, once for as long as it
+    /// lasts, and serving goes on: a full disk takes no site down.
     /// Tells whether it could.
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
         // Two workers may write for as long as an upgrade takes: each into a file of its own first.
@@ -123,12 +124,13 @@ impl Data {
                 file.sync_all()?;
                 fs::rename(&temporary, self.path(name))
             });
+        let path = self.path(name);
+        let shown = path.display().to_string();
         if let Err(error) = &written {
             let _ = fs::remove_file(&temporary);
-            complain(format_args!(
-                "{} cannot be written: {error}",
-                self.path(name).display()
-            ));
+            lasting::fails(&shown, format_args!("{shown} cannot be written: {error}"));
+        } else {
+            lasting::works(&shown, &format!("{shown} is written again"));
         }
         written.is_ok()
     }

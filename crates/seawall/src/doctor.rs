@@ -3,24 +3,31 @@
 //! It changes nothing, sends nothing to anybody but origins, resolvers and (for the clock) the ACME authority that the document
 //! names, and says what cannot be seen from here.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+mod certificates;
+mod listeners;
+mod origins;
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seawall_acme::plan;
-use seawall_acme::store::Store;
-use seawall_model::document::{Certificate, OriginUrl};
+use seawall_guard::StageDef;
+use seawall_model::document::{Certificate, Parsed};
 use seawall_model::{Document, HostPattern};
-use seawall_net::alarm::Alarm;
-use seawall_net::outward::{self, ConnectFault, Outward};
+use seawall_net::outward::{self, Outward};
 use serde_json::json;
 
-use crate::cli::{Doctor, Listen, Up};
+use crate::cli::{Doctor, Up};
 use crate::configure;
-use crate::process::raise_descriptors;
+use crate::file;
+use crate::message::Plan;
+use crate::process::{raise_descriptors, room};
 use crate::say::say;
+use crate::worker::answer;
 
 /// One connection or look-up may take so long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,18 +52,16 @@ struct Finding {
 }
 
 /// Looks, and tells. Exit 0 when nothing is bad, 1 else.
-pub fn run(doctor: &Doctor) -> ExitCode {
+pub fn run(doctor: &Doctor, stages: &'static [&'static StageDef]) -> ExitCode {
     let up = &doctor.up;
     let parsed = configure::parsed(up);
     let mut all = Findings::default();
-    if let Some(problems) = &parsed.problems {
-        let fix = "`seawall check FILE` tells all of them";
-        all.bad("configuration", format!("has problems:\n{problems}"), fix);
-    }
     let document = &parsed.document;
+    all.document(up, &parsed, stages);
     all.data(&up.data);
-    all.ports(up, document);
-    all.descriptors();
+    let plan = answer::plan(up, document);
+    all.ports(up, &plan);
+    all.descriptors(&plan, document);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -107,18 +112,40 @@ impl Findings {
         self.add(Health::Bad, about, what, fix);
     }
 
+    /// All that `seawall check` would find: what it refuses does not serve.
+    fn document(&mut self, up: &Up, parsed: &Parsed, stages: &'static [&'static StageDef]) {
+        let problems = file::problems(parsed, configure::base(up), stages);
+        for problem in problems.list.iter().take(MOST) {
+            let fix = match problem.help.as_str() {
+                "" => "`seawall check FILE` tells all of them, with their lines",
+                help => help,
+            };
+            let what = format!("{}: {}", problem.path, problem.what);
+            self.bad("configuration", what, fix);
+        }
+        let more = problems.list.len().saturating_sub(MOST) as u64 + problems.more;
+        if more > 0 {
+            let fix = "`seawall check FILE` tells all of them";
+            self.bad("configuration", format!("{more} problem(s) more"), fix);
+        }
+        if problems.list.is_empty() {
+            let zones = parsed.document.zones.len();
+            self.good("configuration", format!("compiles, {zones} zone(s)"));
+        }
+    }
+
     /// The data folder: there or makeable, writable, with room.
     fn data(&mut self, folder: &Path) {
         let about = format!("data {}", folder.display());
         let there = folder.ancestors().find(|path| path.exists());
         let there = there.unwrap_or(Path::new("."));
         let probe = there.join(format!(".seawall-doctor-{}", std::process::id()));
-        match std::fs::write(&probe, b"x") {
-            Ok(()) => drop(std::fs::remove_file(&probe)),
-            Err(error) => {
-                let fix = "give it to the user that Seawall runs as (chown), or choose another with --data";
-                return self.bad(about, format!("cannot be written: {error}"), fix);
-            }
+        let written = std::fs::write(&probe, b"x");
+        // On a full disk there is a file, with nothing in it.
+        let _ = std::fs::remove_file(&probe);
+        if let Err(error) = written {
+            let what = format!("cannot be written: {error}");
+            return self.bad(about, what, unwritten(&error));
         }
         match free(there) {
             Some(bytes) if bytes < 64 * MIB => {
@@ -134,57 +161,24 @@ impl Findings {
         }
     }
 
-    /// Each listener: can it be bound, or does our own process hold it already?
-    fn ports(&mut self, up: &Up, document: &Document) {
-        let ours = std::fs::read(up.data.join("up.json")).unwrap_or_default();
-        let ours = String::from_utf8_lossy(&ours).into_owned();
-        let edge = &document.edge;
-        let public = up.config.is_none() && !up.host.is_empty();
-        let mut wanted = Vec::new();
-        for (flag, own, port) in [(up.http, &edge.http, 80), (up.https, &edge.https, 443)] {
-            match flag {
-                Some(flag) => wanted.extend(flag.address()),
-                None if public => {
-                    wanted.extend(
-                        own.iter()
-                            .map(|address| SocketAddr::new(address.ip(), port)),
-                    );
-                }
-                None => wanted.extend(own),
-            }
-        }
-        wanted.extend(up.admin.map_or(edge.admin, Listen::address));
-        for address in wanted {
-            let about = format!("port {address}");
-            if ours.contains(&format!("\"{address}\"")) {
-                self.good(about, "held by the Seawall that runs on this data folder");
-                continue;
-            }
-            match TcpListener::bind(address) {
-                Ok(_) => self.good(about, "free"),
-                Err(error) => {
-                    let fix = match error.kind() {
-                        std::io::ErrorKind::AddrInUse => {
-                            "`ss -ltnp` tells who has it: stop that, or choose another port"
-                        }
-                        std::io::ErrorKind::PermissionDenied => {
-                            "run as root, or give the right: setcap cap_net_bind_service=+ep $(command -v seawall), or AmbientCapabilities=CAP_NET_BIND_SERVICE in systemd"
-                        }
-                        _ => "choose an address that this machine has (`ip address`)",
-                    };
-                    self.bad(about, format!("cannot be bound: {error}"), fix);
-                }
-            }
-        }
-    }
-
-    fn descriptors(&mut self) {
+    /// Whether so many clients as may come at once can have what they take.
+    fn descriptors(&mut self, plan: &Plan, document: &Document) {
         let most = raise_descriptors();
-        if most < 65_536 {
-            let fix = "LimitNOFILE=1048576 in systemd, or `ulimit -n`: each client takes two";
-            self.warn("open files", format!("{most} are allowed"), fix);
-        } else {
-            self.good("open files", format!("{most} are allowed"));
+        let listeners = plan.listen.len() * plan.threads;
+        let wanted = document.edge.limits.connections;
+        let fix = "LimitNOFILE=1048576 in systemd, or `ulimit -n`: each client takes two, the second for its origin; or lower [edge.limits] connections";
+        match room(most, plan.threads, listeners) {
+            Err(error) => self.bad("open files", error.to_string(), fix),
+            Ok(room) if room < wanted => self.warn(
+                "open files",
+                format!(
+                    "{most} are allowed, which is enough for {room} clients at once; [edge.limits] connections lets in {wanted}"
+                ),
+                fix,
+            ),
+            Ok(room) => {
+                self.good("open files", format!("{most} are allowed: {room} clients at once"));
+            }
         }
     }
 
@@ -269,127 +263,6 @@ impl Findings {
         );
     }
 
-    async fn origins(&mut self, document: &Document) {
-        let outward = outward_of(document);
-        let origins = document.zones.iter().flat_map(|zone| &zone.origins);
-        for origin in origins.take(MOST) {
-            let (host, port) = match &origin.url {
-                OriginUrl::Server { host, port, .. } => (host, port),
-                OriginUrl::Unix(path) => {
-                    let connected = outward.connect_unix(path, &mut Alarm::new(PATIENCE)).await;
-                    self.origin(format!("origin {}", origin.url), connected.err());
-                    continue;
-                }
-                OriginUrl::Files(path) => {
-                    let about = format!("origin {}", origin.url);
-                    match std::fs::read_dir(path) {
-                        Ok(_) => self.good(about, "is a folder that can be read"),
-                        Err(why) => self.bad(
-                            about,
-                            why.to_string(),
-                            "make it, or let the user read it that Seawall runs as",
-                        ),
-                    }
-                    continue;
-                }
-                OriginUrl::Sample => continue,
-            };
-            let about = format!("origin {host}:{port}");
-            let found =
-                tokio::time::timeout(PATIENCE, outward::resolve(&host.to_string(), *port)).await;
-            let Ok(Ok(addresses)) = found else {
-                self.bad(
-                    about,
-                    "has no address",
-                    "correct its name in `url`, or the resolver in /etc/resolv.conf",
-                );
-                continue;
-            };
-            let mut fault = None;
-            for address in addresses {
-                match outward.connect(address, &mut Alarm::new(PATIENCE)).await {
-                    Ok(_) => {
-                        fault = None;
-                        break;
-                    }
-                    Err(why) => fault = Some(why),
-                }
-            }
-            self.origin(about, fault);
-        }
-    }
-
-    fn origin(&mut self, about: String, fault: Option<ConnectFault>) {
-        let Some(why) = fault else {
-            return self.good(about, "takes connections");
-        };
-        let fix = match why {
-            ConnectFault::Refused => "start it, or correct its `url`",
-            ConnectFault::Forbidden { .. } => "allow its kind of address in [edge] outward",
-            _ => "look at routes and firewalls between here and there",
-        };
-        self.bad(about, why.to_string(), fix);
-    }
-
-    /// What is kept of ACME's, and the files that zones name.
-    fn certificates(&mut self, data: &Path, document: &Document) {
-        let folder = data.join("certificates");
-        // Opening it without a key would make one.
-        let kept = folder.join("key").exists().then(|| Store::open(&folder));
-        let (kept, broken) = match kept {
-            Some(Ok(store)) => store.restore(),
-            Some(Err(fault)) => {
-                return self.bad(
-                    "certificates",
-                    fault.to_string(),
-                    "run as the user that Seawall runs as",
-                );
-            }
-            None => Default::default(),
-        };
-        for what in broken {
-            self.warn("certificates", what, "it is got anew; remove the file");
-        }
-        let by_acme = document
-            .zones
-            .iter()
-            .filter(|zone| zone.tls.certificate == Certificate::Acme);
-        for host in by_acme.flat_map(|zone| &zone.hosts).take(MOST) {
-            let name = match host {
-                HostPattern::Exact(name) => name.clone(),
-                HostPattern::Under(name) => format!("*.{name}"),
-                HostPattern::Any => continue,
-            };
-            let about = format!("certificate {name}");
-            match kept.get(&name) {
-                None => self.warn(
-                    about,
-                    "is not there yet",
-                    "`seawall up` gets it; /state of the admin port tells how that goes",
-                ),
-                Some((_, facts)) => {
-                    let left = facts.not_after as i64 - now() as i64;
-                    let days = left / 86_400;
-                    if left <= 0 {
-                        self.bad(
-                            about,
-                            "has expired",
-                            "/state of the admin port tells why it was not renewed",
-                        );
-                    } else if now() > plan::alarm_at(facts.not_before, facts.not_after) {
-                        self.bad(
-                            about,
-                            format!("expires in {days} days, its renewal is overdue"),
-                            "/state of the admin port tells why",
-                        );
-                    } else {
-                        self.good(about, format!("expires in {days} days"));
-                    }
-                }
-            }
-        }
-    }
-
     fn tell(self, as_json: bool) -> ExitCode {
         let bad = self.0.iter().any(|finding| finding.health == Health::Bad);
         let word = |health| match health {
@@ -424,6 +297,26 @@ impl Findings {
         } else {
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// What can be done when the data folder cannot be written.
+fn unwritten(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull => {
+            "the disk is full (`df -h`, `df -i`): free some; of ours, `crashes` and old access logs can go, and [edge.access_log] keep says how many stay"
+        }
+        ErrorKind::QuotaExceeded => {
+            "the quota of this user is used up (`quota`): raise it, or free some"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "the disk is mounted read-only (`findmnt`, `dmesg`): mount it read-write, or choose another folder with --data; in systemd: ReadWritePaths="
+        }
+        ErrorKind::PermissionDenied => {
+            "give it to the user that Seawall runs as (chown), or choose another with --data"
+        }
+        ErrorKind::NotADirectory => "there is a file of this name: choose another with --data",
+        _ => "look at the disk (`dmesg`), or choose another folder with --data",
     }
 }
 

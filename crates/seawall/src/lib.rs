@@ -30,6 +30,7 @@ mod http3;
 mod join;
 mod keys;
 mod last_words;
+mod lasting;
 mod live;
 mod message;
 mod order;
@@ -77,7 +78,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         cli::Command::Drill(drill) => drill::run(&drill),
-        cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor)),
+        cli::Command::Doctor(doctor) => Ok(doctor::run(&doctor, stages)),
         cli::Command::Control(control) => match &control.about {
             None => control::run(&control, stages),
             Some(about) => ask::about(about),

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const BEGINS: u64 = 5;
 /// As much as is read of the state.
 const MOST: u64 = 64 << 20;
+/// Alarms of certificates that are told in words.
+const ALARMS: usize = 5;
 /// Degraded for these reasons, beside what the worker says.
 const NO_SUPERVISOR: &str = "no_supervisor";
 
@@ -173,6 +176,13 @@ async fn ask(data: &Data) -> Option<Value> {
     }
 }
 
+/// What the worker of a data folder tells, if one runs.
+pub fn state_at(folder: &Path) -> Option<Value> {
+    let written = std::fs::read(folder.join("up.json")).ok()?;
+    let up: Value = serde_json::from_slice(&written).ok()?;
+    state(text(&up, "/admin")?.parse().ok()?)
+}
+
 fn admin_address(data: &Data, supervisor: Option<&Value>) -> Option<SocketAddr> {
     let written = || {
         let text = std::fs::read(data.path("up.json")).ok()?;
@@ -304,6 +314,11 @@ impl Known {
         let left_out = self.control.as_ref();
         if let Some(left_out) = left_out.and_then(|known| text(known, "/left_out")) {
             line("file", left_out);
+        }
+        let alarms = self.state.iter();
+        let alarms = alarms.flat_map(|state| list(state, "/certificates/alarms"));
+        for alarm in alarms.filter_map(Value::as_str).take(ALARMS) {
+            line("certificate", alarm);
         }
         let what = if degraded.is_empty() {
             "nothing".into()

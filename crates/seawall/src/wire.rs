@@ -379,7 +379,14 @@ fn send(socket: RawFd, bytes: &[u8], files: &[RawFd]) -> io::Result<()> {
     // SAFETY: all that the message points to outlives the call.
     let sent = unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) };
     if sent < 0 {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        // Counted for all processes of the user (unix(7)): what others have on their way counts against our bound.
+        if error.raw_os_error() == Some(libc::ETOOMANYREFS) {
+            return Err(io::Error::other(
+                "this user's processes have more open files on their way to one another than one may have open: raise LimitNOFILE (systemd) or ulimit -n",
+            ));
+        }
+        return Err(error);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! It accepts nobody before it has proved that it could serve: all is compiled, and each of its threads has answered a request
 //! of its own. Not here: what a request's life is ([`seawall_proxy`]), who starts the next worker when this one dies.
 
-mod answer;
+pub mod answer;
 mod changes;
 mod fleet;
 mod geo;

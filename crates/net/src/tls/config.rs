@@ -13,7 +13,12 @@ use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+
+use super::der::{self, Facts, Validity};
 
 /// Why a configuration cannot be made. The text is for whoever wrote the document.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +29,57 @@ pub enum MaterialFault {
     /// The PEM text holds no private key, or is broken.
     #[error("no private key in it: {0}")]
     Key(String),
-    /// Certificate and key, or the authorities, do not fit together.
+    /// A certificate of before X.509 version 3.
+    #[error("it is an X.509 certificate of version {0}, which rustls refuses")]
+    Version(u8),
+    /// A certificate that rustls cannot use.
+    #[error("rustls refuses the certificate: {0}")]
+    Refused(String),
+    /// A key that rustls cannot use.
+    #[error("rustls refuses the private key: {0}")]
+    RefusedKey(String),
+    /// The key is another certificate's.
+    #[error("the private key does not belong to the certificate")]
+    Apart,
+    /// Something else in rustls.
     #[error("{0}")]
     Rustls(#[from] rustls::Error),
-    /// The authorities cannot verify clients.
-    #[error("client authorities: {0}")]
+    /// Authorities that cannot be used.
+    #[error("authorities: {0}")]
     Authorities(String),
     /// A self-signed certificate could not be made.
     #[error("self-signed certificate: {0}")]
     SelfSigned(String),
+}
+
+impl MaterialFault {
+    /// What can be done about it.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Certificate(_) => {
+                "the file must be PEM: the certificate first, then those above it, each between BEGIN CERTIFICATE and END CERTIFICATE"
+            }
+            Self::Key(_) => {
+                "the file must hold the private key as PEM, without a passphrase (openssl pkey -in OLD -out NEW takes one away)"
+            }
+            Self::Version(_) => {
+                "make it anew with version 3, which needs an extension: openssl x509 -req … -extfile with subjectAltName = DNS:the.host, or openssl req -x509 -addext"
+            }
+            Self::Refused(_) => {
+                "make it anew, of version 3, without critical extensions that are not in RFC 5280; `openssl x509 -text -noout -in FILE` shows what it has"
+            }
+            Self::RefusedKey(_) => {
+                "make one of ECDSA (P-256, P-384), RSA of 2048 to 8192 bits, or Ed25519: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+            }
+            Self::Apart => {
+                "name the key that the certificate was made for; the certificate of the site comes first in its file"
+            }
+            Self::Authorities(_) => {
+                "the file must hold the authorities' certificates, as PEM and of version 3"
+            }
+            Self::Rustls(_) | Self::SelfSigned(_) => "certificate and key must belong together",
+        }
+    }
 }
 
 /// A certificate chain and its key, parsed.
@@ -63,6 +110,11 @@ impl Identity {
         })
     }
 
+    /// When its first certificate is good; none where that cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        der::facts(self.chain.first()?).map(|facts| facts.validity)
+    }
+
     pub(super) fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain, self.key)
     }
@@ -70,10 +122,28 @@ impl Identity {
     /// Ready to sign handshakes.
     ///
     /// # Errors
-    /// [`MaterialFault::Rustls`] when key and certificate do not fit.
+    /// [`MaterialFault`] when rustls takes one of them not, or key and certificate do not fit.
     pub fn signer(self) -> Result<Arc<CertifiedKey>, MaterialFault> {
-        let made = CertifiedKey::from_der(self.chain, self.key, &provider())?;
-        Ok(Arc::new(made))
+        let loaded = provider().key_provider.load_private_key(self.key);
+        let key = loaded.map_err(|error| MaterialFault::RefusedKey(error.to_string()))?;
+        let version = self.chain.first().and_then(|leaf| der::facts(leaf));
+        let made = CertifiedKey::new(self.chain, key);
+        match made.keys_match() {
+            // Some keys do not tell their public half.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Arc::new(made))
+            }
+            Err(rustls::Error::InconsistentKeys(_)) => Err(MaterialFault::Apart),
+            Err(error) => Err(refused(version, &error)),
+        }
+    }
+}
+
+/// What rustls has against a certificate.
+fn refused(facts: Option<Facts>, error: &rustls::Error) -> MaterialFault {
+    match facts {
+        Some(Facts { version, .. }) if version != 3 => MaterialFault::Version(version),
+        _ => MaterialFault::Refused(error.to_string()),
     }
 }
 
@@ -245,7 +315,11 @@ pub fn origin(wants: OriginWants<'_>) -> Result<Arc<ClientConfig>, MaterialFault
         builder.with_root_certificates(roots(wants.authorities)?)
     };
     let mut config = match wants.identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,
+        Some(identity) => {
+            // Says better than what follows what does not fit.
+            identity.clone().signer()?;
+            builder.with_client_auth_cert(identity.chain, identity.key)?
+        }
         None => builder.with_no_client_auth(),
     };
     if wants.http2 {
@@ -278,7 +352,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialFaul
 fn roots(pem: &[u8]) -> Result<RootCertStore, MaterialFault> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
-        roots.add(certificate)?;
+        let facts = der::facts(&certificate);
+        let fault = |error| MaterialFault::Authorities(refused(facts, &error).to_string());
+        roots.add(certificate).map_err(fault)?;
     }
     Ok(roots)
 }

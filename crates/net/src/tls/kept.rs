@@ -17,6 +17,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::config::{Identity, MaterialFault, provider};
+use super::der::{self, Validity};
 
 /// Keys that are ready at once: with certificates and RSA keys of 2048 bits some 60 MiB.
 const MOST: usize = 8_192;
@@ -32,6 +33,8 @@ pub struct Kept {
     bytes: Box<[u8]>,
     leaf: u32,
     form: Form,
+    /// The leaf's; none where it cannot be read.
+    validity: Option<Validity>,
     used: AtomicBool,
     above: Arc<Above>,
     ready: Mutex<Option<Arc<CertifiedKey>>>,
@@ -53,6 +56,11 @@ impl fmt::Debug for Kept {
 }
 
 impl Kept {
+    /// From when to when its leaf is good; none where that cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
+
     /// Makes it ready to sign.
     fn make(&self) -> Option<Arc<CertifiedKey>> {
         let (leaf, key) = self.bytes.split_at_checked(self.leaf as usize)?;
@@ -115,7 +123,7 @@ impl Keys {
     /// Verifies that key and certificate fit, and keeps them. The certificates above are kept once for all that have the same.
     ///
     /// # Errors
-    /// [`MaterialFault::Rustls`] when they do not fit.
+    /// [`MaterialFault`] when rustls takes one of them not, or they do not fit.
     pub fn keep(&self, identity: Identity) -> Result<Arc<Kept>, MaterialFault> {
         let (chain, key) = identity.clone().into_parts();
         identity.signer()?;
@@ -132,6 +140,7 @@ impl Keys {
             leaf: leaf.len() as u32,
             bytes: [leaf, der].concat().into(),
             form,
+            validity: der::facts(leaf).map(|facts| facts.validity),
             used: AtomicBool::new(false),
             above: self.shared(chain.collect()),
             ready: Mutex::default(),
@@ -284,7 +293,7 @@ mod tests {
         let (chain, _) = self_signed(vec!["a.test".into()]).unwrap();
         let (_, key) = self_signed(vec!["a.test".into()]).unwrap();
         let other = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        assert!(matches!(keys.keep(other), Err(MaterialFault::Rustls(_))));
+        assert!(matches!(keys.keep(other), Err(MaterialFault::Apart)));
     }
 
     #[test]

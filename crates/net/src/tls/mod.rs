@@ -2,10 +2,11 @@
 //!
 //! Certificates are chosen by the caller, per server name, after the ClientHello was read and kept ([`accept`]). What a zone
 //! wants becomes a configuration in [`config`]; certificates that few need at a time wait in [`kept`]; sessions are resumed by
-//! [`tickets`]; locations of one fleet know each other by [`fleet`]. Not here: which zone a name belongs to, and ACME.
+//! [`tickets`]; locations of one fleet know each other by [`fleet`]; what stands in a certificate is read by [`der`]. Not here: which zone a name belongs to, and ACME.
 
 mod accept;
 pub mod config;
+pub mod der;
 pub mod fleet;
 mod hello;
 pub mod kept;

@@ -19,6 +19,7 @@ use seawall_model::{Host, Wrong, without_port};
 use seawall_net::tls::config::{
     self, ClientCertificate, Identity, MaterialFault, OriginWants, ServerWants,
 };
+use seawall_net::tls::der::Validity;
 use seawall_net::tls::kept::{Kept, Keys};
 
 use crate::materials::Materials;
@@ -28,7 +29,6 @@ use crate::snapshot::OriginTls;
 const SESSIONS: usize = 8;
 
 const READABLE: &str = "name a PEM file that this user may read";
-const TOGETHER: &str = "certificate and key must belong together";
 
 /// What is wrong, each with its key below that of the zone or origin.
 type Wrongs = Vec<(String, Wrong)>;
@@ -40,13 +40,16 @@ type ServerKey<'a> = (bool, bool, u8, Option<&'a Path>);
 /// Authorities, whether they count, our certificate, and the protocol.
 type OriginKey<'a> = (Option<&'a Path>, bool, Files<'a>, u8);
 
+/// For requests of either version of HTTP, and for those that need HTTP/1.1; when our own certificate is good.
+type Client = ([Arc<ClientConfig>; 2], Option<Validity>);
+
 /// What was made so far.
 pub(super) struct Shelf<'a> {
     materials: &'a Materials,
     keys: Arc<Keys>,
     kept: HashMap<(&'a Path, &'a Path), Result<Arc<Kept>, Wrongs>>,
     servers: HashMap<ServerKey<'a>, Result<Arc<ServerConfig>, Wrongs>>,
-    origins: HashMap<OriginKey<'a>, Result<[Arc<ClientConfig>; 2], Wrongs>>,
+    origins: HashMap<OriginKey<'a>, Result<Client, Wrongs>>,
 }
 
 impl<'a> Shelf<'a> {
@@ -117,7 +120,7 @@ impl<'a> Shelf<'a> {
         let made = self.origins.entry(key);
         match made.or_insert_with(|| client(origin, materials)) {
             Err(wrongs) => Err(wrongs.clone()),
-            Ok([any, http1]) => {
+            Ok(([any, http1], shown)) => {
                 let sessions = Resumption::in_memory_sessions(SESSIONS);
                 let own = |shared: &Arc<ClientConfig>| {
                     let mut own = ClientConfig::clone(shared);
@@ -128,10 +131,15 @@ impl<'a> Shelf<'a> {
                     name,
                     any: own(any),
                     http1: own(http1),
+                    shown: *shown,
                 })
             }
         }
     }
+}
+
+fn wrong(fault: &MaterialFault) -> Wrong {
+    Wrong::new(fault.to_string(), fault.help())
 }
 
 /// A certificate in files, verified.
@@ -141,8 +149,14 @@ fn kept(files: &CertificateFiles, materials: &Materials, keys: &Keys) -> Result<
     let Some(identity) = identity(key, files, materials, &mut wrongs) else {
         return Err(wrongs);
     };
-    keys.keep(identity)
-        .map_err(|fault| vec![(key.into(), Wrong::new(fault.to_string(), TOGETHER))])
+    keys.keep(identity).map_err(|fault| {
+        let part = match fault {
+            MaterialFault::Version(_) | MaterialFault::Refused(_) => ".cert",
+            MaterialFault::RefusedKey(_) => ".key",
+            _ => "",
+        };
+        vec![(format!("{key}{part}"), wrong(&fault))]
+    })
 }
 
 /// What zones have in common whose TLS is alike. Where certificates are files, each zone puts its own there.
@@ -185,22 +199,15 @@ fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs>
         client_authorities,
     });
     made.map_err(|fault| {
-        let (key, help) = match fault {
-            MaterialFault::Authorities(_) | MaterialFault::Certificate(_) => (
-                ".tls.client_ca",
-                "the file must hold the authorities' certificates, as PEM",
-            ),
-            _ => (".tls.certificate", TOGETHER),
+        let key = match fault {
+            MaterialFault::Authorities(_) | MaterialFault::Certificate(_) => ".tls.client_ca",
+            _ => ".tls.certificate",
         };
-        vec![(key.into(), Wrong::new(fault.to_string(), help))]
+        vec![(key.into(), wrong(&fault))]
     })
 }
 
-/// For requests of either version of HTTP, and for those that need HTTP/1.1.
-fn client(
-    origin: &OriginDocument,
-    materials: &Materials,
-) -> Result<[Arc<ClientConfig>; 2], Wrongs> {
+fn client(origin: &OriginDocument, materials: &Materials) -> Result<Client, Wrongs> {
     let mut wrongs = Wrongs::new();
     let authorities = match &origin.ca {
         None => Some(&[][..]),
@@ -213,6 +220,7 @@ fn client(
     let (Some(authorities), Some(identity)) = (authorities, identity) else {
         return Err(wrongs);
     };
+    let shown = identity.as_ref().and_then(Identity::validity);
     let wants = |http2: bool, http1: bool| OriginWants {
         authorities,
         unverified: !origin.verify,
@@ -226,12 +234,16 @@ fn client(
         Protocol::Http2 => wants(true, false),
     };
     let made = config::origin(any).and_then(|any| Ok([any, config::origin(wants(false, true))?]));
-    made.map_err(|fault| {
+    made.map(|made| (made, shown)).map_err(|fault| {
         let key = match fault {
-            MaterialFault::Certificate(_) => ".ca",
+            MaterialFault::Certificate(_) | MaterialFault::Authorities(_) => ".ca",
+            MaterialFault::Version(_)
+            | MaterialFault::Refused(_)
+            | MaterialFault::RefusedKey(_)
+            | MaterialFault::Apart => ".client_certificate",
             _ => "",
         };
-        vec![(key.into(), Wrong::new(fault.to_string(), TOGETHER))]
+        vec![(key.into(), wrong(&fault))]
     })
 }
 
@@ -266,8 +278,7 @@ fn identity(
             } else {
                 "cert"
             };
-            let wrong = Wrong::new(fault.to_string(), "the file must be PEM");
-            wrongs.push((format!("{key}.{which}"), wrong));
+            wrongs.push((format!("{key}.{which}"), wrong(&fault)));
             None
         }
     }

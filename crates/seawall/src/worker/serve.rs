@@ -390,7 +390,7 @@ impl Worker {
                     self.next_job();
                 }
                 _ = look.tick() => {
-                    troubles.look(&self.shared);
+                    troubles.look(&self.shared, self.serves && self.ending.is_none());
                     looks += 1;
                     self.look(looks);
                     if let Some(ended) = self.ended() {

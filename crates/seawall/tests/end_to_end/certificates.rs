@@ -12,14 +12,15 @@ use crate::tools::curl;
 use crate::up::{Folder, Up, until};
 
 /// The ACME server, ended on drop.
-struct Acme {
+pub struct Acme {
     child: Child,
     folder: Folder,
-    directory: String,
+    /// Where it begins.
+    pub directory: String,
 }
 
 impl Acme {
-    fn start(flags: &[&str]) -> Self {
+    pub fn start(flags: &[&str]) -> Self {
         let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
             || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
             PathBuf::from,
@@ -63,13 +64,13 @@ impl Acme {
     }
 
     /// From now on names in `.test` lead there.
-    fn leads_to(&self, up: &Up) {
+    pub fn leads_to(&self, up: &Up) {
         fs::copy(up.data().join("up.json"), self.path("up.new")).unwrap();
         fs::rename(self.path("up.new"), self.path("up.json")).unwrap();
     }
 
     /// The serial number of the certificate shown for a name, if this authority signed it.
-    fn serial(&self, https: SocketAddr, name: &str) -> Option<String> {
+    pub fn serial(&self, https: SocketAddr, name: &str) -> Option<String> {
         let done = Command::new("openssl")
             .args([
                 "s_client",
@@ -97,7 +98,7 @@ impl Acme {
         Some(String::from_utf8(read.stdout).unwrap())
     }
 
-    fn issues(&self, up: &Up, name: &str) -> String {
+    pub fn issues(&self, up: &Up, name: &str) -> String {
         until(&format!("a certificate for {name}:\n{}", up.log()), || {
             self.serial(up.https(), name)
         })
@@ -124,18 +125,18 @@ fn faulty(answer: &'static [u8]) -> String {
     format!("http://{address}/directory")
 }
 
-fn config(acme: &str, hosts: &str) -> String {
+pub fn config(acme: &str, hosts: &str) -> String {
     format!(
         "schema = 1\n[edge.acme]\ncontact = \"me@example.com\"\n{acme}\n[[zone]]\nname = \"a.test\"\nhosts = {hosts}\nredirect_https = true\norigin = [{{ url = \"sample\" }}]\ntls = {{ certificate = \"acme\" }}\n"
     )
 }
 
-fn serve(folder: Folder, text: &str) -> Up {
+pub fn serve(folder: Folder, text: &str) -> Up {
     let path = folder.write("seawall.toml", text);
     Up::start(folder, &["--config", path.to_str().unwrap()])
 }
 
-fn state(up: &Up) -> serde_json::Value {
+pub fn state(up: &Up) -> serde_json::Value {
     serde_json::from_slice(&curl(&[&format!("http://{}/state", up.admin())]).body).unwrap()
 }
 
@@ -155,7 +156,8 @@ fn http_01_and_tls_alpn_01_get_a_certificate_that_outlives_the_authority() {
         let serial = acme.issues(&up, "a.test");
         let metrics = curl(&[&format!("http://{}/metrics", up.admin())]).text();
         assert!(
-            metrics.contains("seawall_certificate_expires_seconds{name=\"a.test\"} "),
+            metrics
+                .contains("seawall_certificate_expires_seconds{name=\"a.test\",source=\"acme\"} "),
             "{metrics}"
         );
         // No token of ours: the origin's, or here the redirect.
@@ -367,47 +369,4 @@ fn one_line_gets_a_real_site_its_certificate() {
         "{}",
         up.log()
     );
-}
-
-#[test]
-fn the_doctor_names_what_is_bad_and_how_to_mend_it() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let folder = Folder::new();
-    let look = |origin: &str, http: &str| {
-        let done = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .args([
-                "doctor",
-                "--json",
-                "--origin",
-                origin,
-                "--host",
-                "localhost",
-            ])
-            .args(["--https", "none", "--admin", "none", "--http", http])
-            .arg("--data")
-            .arg(folder.join("data"))
-            .output()
-            .unwrap();
-        let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-        let mut bad = Vec::new();
-        for finding in said["findings"].as_array().unwrap() {
-            let fix = finding["fix"].as_str().unwrap();
-            assert_eq!(fix.is_empty(), finding["health"] == "good", "{finding}");
-            if finding["health"] == "bad" {
-                bad.push(finding["about"].as_str().unwrap().to_owned());
-            }
-        }
-        (done.status.code(), bad)
-    };
-    let origin = format!("http://{closed}");
-    let http = taken.local_addr().unwrap().to_string();
-    let bad = vec![format!("port {http}"), format!("origin {closed}")];
-    assert_eq!(look(&origin, &http), (Some(1), bad));
-    assert!(!folder.join("data").exists(), "it changes nothing");
-    let site = crate::tools::Server::site();
-    assert_eq!(look(&site.url(), "127.0.0.1:0"), (Some(0), vec![]));
 }

@@ -12,7 +12,7 @@ use crate::supervisor::{another, pid, rounds};
 use crate::tools::{Server, curl};
 use crate::up::{Folder, Up, command, patience, send, until};
 
-fn client(at: SocketAddr, scene: &str, flags: &[&str]) -> Command {
+pub fn client(at: SocketAddr, scene: &str, flags: &[&str]) -> Command {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
         PathBuf::from,
@@ -443,7 +443,7 @@ fn a_running_request_outlives_upgrades_and_new_ones_reach_the_new_worker() {
     is_answered(&up);
 }
 
-fn upgrade(up: &Up) {
+pub fn upgrade(up: &Up) {
     let mut upgrade = Command::new(env!("CARGO_BIN_EXE_seawall"));
     let done = crate::up::finished(upgrade.arg("upgrade").arg("--data").arg(up.data()));
     assert!(done.status.success(), "{}", up.log());
@@ -529,7 +529,7 @@ fn what_comes_while_a_worker_is_replaced_waits_for_the_next_one() {
 }
 
 /// Waits until so many workers run.
-fn workers(up: &Up, count: usize) {
+pub fn workers(up: &Up, count: usize) {
     until(&format!("{count} workers"), || {
         let mut status = Command::new(env!("CARGO_BIN_EXE_seawall"));
         let told = status.args(["status", "--json", "--data"]).arg(up.data());

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::doctor::Disk;
 use crate::origin::Held;
 use crate::tools::{Server, connect, curl, raw};
 use crate::up::{Folder, Up, command, until};
@@ -55,6 +56,58 @@ fn a_full_disk_takes_no_request_away() {
         up.log().contains("No space left on device").then_some(())
     });
     assert_eq!(curl(&[&up.url("/")]).status, 200);
+}
+
+/// Control tries again with each pulse, and all that it writes fails: that is one trouble.
+#[test]
+fn a_full_data_folder_is_told_once_and_when_it_is_over() {
+    let site = Server::site();
+    let folder = Folder::new();
+    let data = folder.join("data");
+    let Some(disk) = Disk::mount(&data, "32m") else {
+        return;
+    };
+    let mut command = command(&data);
+    command.args(["--origin", &site.url()]).stdout(folder.log());
+    let up = Up::spawned(folder, command);
+    until("what is published", || {
+        data.join("published.json").exists().then_some(())
+    });
+    disk.fill();
+    until("a line that says so", || {
+        let log = up.log();
+        let said = log.contains("published.json cannot be written: No space left")
+            && log.contains("nothing new is published");
+        said.then_some(())
+    });
+    // Each attempt makes a file beside it, and takes it away.
+    let changed = || data.metadata().unwrap().modified().unwrap();
+    let mut last = changed();
+    for _ in 0..6 {
+        last = until("another attempt", || {
+            Some(changed()).filter(|now| *now != last)
+        });
+    }
+    assert_eq!(curl(&[&up.url("/")]).status, 200);
+    let log = up.log();
+    for line in [
+        "published.json cannot be written: No space",
+        "nothing new is published",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+    // Whether that was written before depends on who was quicker.
+    assert!(
+        log.matches("data/live cannot be written").count() <= 1,
+        "{log}"
+    );
+    disk.free();
+    for over in [
+        "published.json is written again (after ",
+        "what is new is published again (after ",
+    ] {
+        until(over, || up.log().contains(over).then_some(()));
+    }
 }
 
 #[test]

@@ -1,28 +1,39 @@
-//! The few things that we read out of a certificate of our own (RFC 5280 §4.1): serial, validity, the issuer's key id.
+//! The few things that we read out of a certificate of our own (RFC 5280 §4.1): version, serial, validity, the issuer's key id.
 //!
 //! Not a validator: rustls checks what clients will check. Unreadable is none, never a panic.
 
-use crate::plan::days;
+/// From when to when a certificate is good, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Not before.
+    pub not_before: u64,
+    /// Not after.
+    pub not_after: u64,
+}
 
 /// What stands in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
+    /// As people count it: 3 is what is made today, 1 has no extensions.
+    pub version: u8,
     /// The serial number's content bytes.
     pub serial: Vec<u8>,
     /// The authority key identifier's key id, if there is one.
     pub authority: Option<Vec<u8>>,
-    /// In seconds since 1970.
-    pub not_before: u64,
-    /// In seconds since 1970.
-    pub not_after: u64,
+    /// From when to when it is good.
+    pub validity: Validity,
 }
 
 /// Reads a certificate.
 pub fn facts(der: &[u8]) -> Option<Facts> {
     let (_, certificate, _) = element(der)?;
     let (_, mut tbs, _) = element(certificate)?;
+    let mut version = 1;
     if tbs.first() == Some(&0xa0) {
-        tbs = element(tbs)?.2;
+        let (_, written, behind) = element(tbs)?;
+        let (_, number, _) = element(written)?;
+        version = number.last()?.saturating_add(1);
+        tbs = behind;
     }
     let (2, serial, tbs) = element(tbs)? else {
         return None;
@@ -42,22 +53,25 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
         rest = behind;
     }
     Some(Facts {
+        version,
         serial: serial.to_vec(),
         authority,
-        not_before: time(begin_tag, begin)?,
-        not_after: time(end_tag, end)?,
+        validity: Validity {
+            not_before: time(begin_tag, begin)?,
+            not_after: time(end_tag, end)?,
+        },
     })
 }
 
-impl Facts {
-    /// Its name in renewal information (RFC 9773 §4.1).
-    pub fn renewal_id(&self) -> Option<String> {
-        let authority = crate::jose::base64url(self.authority.as_deref()?);
-        Some(format!(
-            "{authority}.{}",
-            crate::jose::base64url(&self.serial)
-        ))
+/// Days from 1970 to a day of the Gregorian calendar, from 1970 on.
+pub fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
     }
+    // Years begin in March, so that leap days come last (Hinnant, "chrono-compatible low-level date algorithms").
+    let year = if month <= 2 { year - 1 } else { year };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468)
 }
 
 /// Of the extensions that with OID 2.5.29.35, and in it `[0]`.
@@ -129,13 +143,14 @@ mod tests {
 
     #[test]
     fn a_certificate_is_read_and_nothing_broken_panics() {
-        let (pem, _) = seawall_net::tls::config::self_signed(vec!["a.test".into()]).unwrap();
+        let (pem, _) = crate::tls::config::self_signed(vec!["a.test".into()]).unwrap();
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let read = facts(&der).unwrap();
         assert!(!read.serial.is_empty());
         // rcgen's default: from 1975 to 4096.
-        assert_eq!(read.not_before, 157_766_400);
-        assert_eq!(read.not_after, 67_090_118_400);
+        assert_eq!(read.version, 3);
+        assert_eq!(read.validity.not_before, 157_766_400);
+        assert_eq!(read.validity.not_after, 67_090_118_400);
         for cut in 0..der.len() {
             let _ = facts(&der[..cut]);
             let mut broken = der.to_vec();
