@@ -57,7 +57,7 @@ pub use origin::{
 };
 pub use parents::{Parent, asked_by};
 pub use rate::{RateAction, RateLimit, ZoneRate};
-pub use rule::{Rule, RuleAction, ZoneRules};
+pub use rule::{Rule, RuleAction, RuleTarget, ZoneRules, redirect_rest};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
 pub use up::{Up, up_default};

@@ -51,7 +51,7 @@ pub enum RuleAction {
         status: u16,
         /// `http://…`, `https://…`, or a path that begins with one `/`; characters of a URI only. With `keep_path` it
         /// has no query, with either no fragment.
-        to: String,
+        to: RuleTarget,
         /// Whether the request's path is appended to it. Default false.
         keep_path: bool,
         /// Whether the request's query is appended; behind `&` if `to` has a query. Default true.
@@ -61,13 +61,13 @@ pub enum RuleAction {
     /// Paths are in their normal form ([`view::normalise`]) and not below `/.seawall/`.
     Rewrite {
         /// The new path; never together with `strip_prefix`.
-        path: Option<String>,
+        path: Option<RuleTarget>,
         /// Segments, such as `/api`, that are taken from the beginning of the path, if they are all there.
         strip_prefix: Option<String>,
         /// Segments, such as `/v2`, that are put before the path.
         add_prefix: Option<String>,
         /// The new query, without `?`; empty to remove it.
-        query: Option<String>,
+        query: Option<RuleTarget>,
     },
     /// The request's header is edited; at least one edit.
     Header(HeaderEdits),
@@ -75,12 +75,40 @@ pub enum RuleAction {
     Weigh(u32),
 }
 
+/// What a redirect or a rewrite leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleTarget {
+    /// This text, the same for all requests.
+    Text(String),
+    /// What this value of the language of rules makes of each request; as it was written, at most 4096 bytes.
+    Expression(String),
+}
+
+impl Default for RuleTarget {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
 /// The keys that belong to one action or two, by the action.
 const OWN: &[(&str, &[&str])] = &[
     ("skip", &["skip"]),
     ("block", &["status"]),
-    ("redirect", &["status", "to", "keep_path", "keep_query"]),
-    ("rewrite", &["path", "strip_prefix", "add_prefix", "query"]),
+    (
+        "redirect",
+        &["status", "to", "to_expression", "keep_path", "keep_query"],
+    ),
+    (
+        "rewrite",
+        &[
+            "path",
+            "path_expression",
+            "strip_prefix",
+            "add_prefix",
+            "query",
+            "query_expression",
+        ],
+    ),
     ("header", &["set", "add", "remove"]),
     ("weigh", &["score"]),
 ];
@@ -225,7 +253,7 @@ impl RuleAction {
                 keep_query,
             } => {
                 entries.number("status", *status, 302);
-                entries.text("to", to);
+                to.write(entries, "to");
                 entries.flag("keep_path", *keep_path, false);
                 entries.flag("keep_query", *keep_query, true);
             }
@@ -235,13 +263,42 @@ impl RuleAction {
                 add_prefix,
                 query,
             } => {
-                entries.text_if("path", path.as_deref());
+                if let Some(path) = path {
+                    path.write(entries, "path");
+                }
                 entries.text_if("strip_prefix", strip_prefix.as_deref());
                 entries.text_if("add_prefix", add_prefix.as_deref());
-                entries.text_if("query", query.as_deref());
+                if let Some(query) = query {
+                    query.write(entries, "query");
+                }
             }
             Self::Header(edits) => edits.write(entries),
             Self::Weigh(score) => entries.number_if("score", Some((*score).into())),
+        }
+    }
+}
+
+impl RuleTarget {
+    /// Reads the text of `name`, or the expression of `name_expression`; never both.
+    fn read(
+        reader: &mut Reader<'_, '_>,
+        name: &str,
+        text: impl FnOnce(&str) -> Result<String, Wrong>,
+    ) -> Option<Self> {
+        let long = format!("{name}_expression");
+        if let (Some(found), Some(_)) = (reader.peek(&long), reader.peek(name)) {
+            let wrong = Wrong::new(format!("excludes {name}"), "remove one of the two");
+            reader.refuse(&long, Some(found.offset), wrong);
+        }
+        let made = reader.lines(&long, LONGEST_WHEN).map(Self::Expression);
+        let plain = reader.parsed(name, text).map(Self::Text);
+        made.or(plain)
+    }
+
+    fn write(&self, entries: &mut Entries, name: &str) {
+        match self {
+            Self::Text(text) => entries.text(name, text),
+            Self::Expression(text) => entries.text(&format!("{name}_expression"), text),
         }
     }
 }
@@ -277,23 +334,34 @@ fn read_redirect(reader: &mut Reader<'_, '_>) -> RuleAction {
     let status = read_status(reader, 302, "301, 302, 303, 307 or 308", |status| {
         REDIRECTS.contains(&status)
     });
-    must_have(
-        reader,
-        "to",
-        "write to = \"https://example.com/x\", or a path that begins with `/`",
-    );
+    let is_made = reader.peek("to_expression").is_some();
+    if !is_made {
+        must_have(
+            reader,
+            "to",
+            "write to = \"https://example.com/x\", or a path that begins with `/`; or to_expression",
+        );
+    }
     let at = reader.peek("to").map(|found| found.offset);
-    let to = reader.parsed("to", redirect_to).unwrap_or_default();
+    let to = RuleTarget::read(reader, "to", redirect_to).unwrap_or_default();
+    let kept_at = reader.peek("keep_path").map(|found| found.offset);
     let keep_path = reader.flag("keep_path").unwrap_or(false);
     let keep_query = reader.flag("keep_query").unwrap_or(true);
-    if keep_path && to.contains('?') {
-        let help = "leave the query out, or keep_path";
-        let wrong = Wrong::new("has a query, behind which no path can stand", help);
-        reader.refuse("to", at, wrong);
-    } else if to.contains('#') && (keep_path || keep_query) {
-        let help = "leave it out, or write keep_query = false and no keep_path";
-        let wrong = Wrong::new("has a fragment, behind which nothing can stand", help);
-        reader.refuse("to", at, wrong);
+    if is_made && keep_path {
+        let help = "write concat(…, http.request.uri.path) into to_expression";
+        let wrong = Wrong::new("has no meaning beside to_expression", help);
+        reader.refuse("keep_path", kept_at, wrong);
+    }
+    if let RuleTarget::Text(to) = &to {
+        if keep_path && to.contains('?') {
+            let help = "leave the query out, or keep_path";
+            let wrong = Wrong::new("has a query, behind which no path can stand", help);
+            reader.refuse("to", at, wrong);
+        } else if to.contains('#') && (keep_path || keep_query) {
+            let help = "leave it out, or write keep_query = false and no keep_path";
+            let wrong = Wrong::new("has a fragment, behind which nothing can stand", help);
+            reader.refuse("to", at, wrong);
+        }
     }
     RuleAction::Redirect {
         status,
@@ -304,20 +372,29 @@ fn read_redirect(reader: &mut Reader<'_, '_>) -> RuleAction {
 }
 
 fn read_rewrite(reader: &mut Reader<'_, '_>) -> RuleAction {
-    let keys = ["path", "strip_prefix", "add_prefix", "query"];
+    let keys = [
+        "path",
+        "path_expression",
+        "strip_prefix",
+        "add_prefix",
+        "query",
+        "query_expression",
+    ];
     if keys.iter().all(|key| reader.peek(key).is_none()) {
-        let help = "write one or more of path, strip_prefix, add_prefix, query";
+        let help = "write one or more of path, path_expression, strip_prefix, add_prefix, query, query_expression";
         reader.refuse_table(Wrong::new("rewrites nothing", help));
     }
-    if let (Some(found), Some(_)) = (reader.peek("strip_prefix"), reader.peek("path")) {
-        let wrong = Wrong::new("excludes path", "remove one of the two");
-        reader.refuse("strip_prefix", Some(found.offset), wrong);
+    for name in ["path", "path_expression"] {
+        if let (Some(found), Some(_)) = (reader.peek("strip_prefix"), reader.peek(name)) {
+            let wrong = Wrong::new(format!("excludes {name}"), "remove one of the two");
+            reader.refuse("strip_prefix", Some(found.offset), wrong);
+        }
     }
     RuleAction::Rewrite {
-        path: reader.parsed("path", own_path),
+        path: RuleTarget::read(reader, "path", own_path),
         strip_prefix: reader.parsed("strip_prefix", prefix),
         add_prefix: reader.parsed("add_prefix", prefix),
-        query: reader.parsed("query", query),
+        query: RuleTarget::read(reader, "query", query),
     }
 }
 
@@ -349,12 +426,22 @@ fn check_uri(text: &str, what: &str) -> Result<(), Wrong> {
 
 /// Where a redirect leads: an absolute URL, or a path on the same host.
 fn redirect_to(text: &str) -> Result<String, Wrong> {
+    let behind = redirect_rest(text)?;
+    let what = if text.starts_with('/') { "path" } else { "URL" };
+    check_uri(behind, what).map(|()| text.to_owned())
+}
+
+/// Of what a redirect leads to the path, query and fragment; their characters are not looked at.
+///
+/// # Errors
+/// It is neither a URL with a host nor a path on the same host, or browsers would read another host in it.
+pub fn redirect_rest(text: &str) -> Result<&str, Wrong> {
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{} {what}", quote(text)), help));
     if text.starts_with("//") || text.starts_with("/\\") {
         return wrong("is another host to browsers", "write https:// and the host");
     }
     if text.starts_with('/') {
-        return check_uri(text, "path").map(|()| text.to_owned());
+        return Ok(text);
     }
     let help = "write https://…, http://…, or a path that begins with `/`";
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -369,7 +456,7 @@ fn redirect_to(text: &str) -> Result<String, Wrong> {
         return wrong("has a user name or password", "leave it out");
     }
     Host::parse_with_port(authority)?;
-    check_uri(behind, "URL").map(|()| text.to_owned())
+    Ok(behind)
 }
 
 /// A path for origins: in its normal form, so that no other spelling is judged than the one that is sent, and none of ours.
