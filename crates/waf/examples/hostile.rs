@@ -88,9 +88,8 @@ fn compile(set: &RuleSet, paranoia: u8) -> Program {
 
 /// A rule set of this pattern alone.
 fn alone(pattern: &str) -> Program {
-    let escaped = pattern.replace('"', "\\\"");
     let text = format!(
-        "SecRequestBodyAccess On\nSecRule ARGS \"@rx {escaped}\" \"id:1,phase:2,pass,log\"\n"
+        "SecRequestBodyAccess On\nSecRule ARGS \"@rx {pattern}\" \"id:1,phase:2,pass,log\"\n"
     );
     let file = File {
         name: "hostile.conf",
