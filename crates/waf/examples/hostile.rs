@@ -24,8 +24,8 @@ mod played;
 use asked::Asked;
 use played::{form, read, run_within, values, watching};
 
-/// What took Cloudflare down on 2019-07-02.
-const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|undefined|symbol|math)|\`|\-|\+)+[)]*;?((?:\s|-|~|!|{}|\|\||\+)*.*(?:.*=.*)))"#;
+/// What took Cloudflare down on 2019-07-02; braces that PCRE takes for themselves have a `\` here.
+const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|undefined|symbol|math)|\`|\-|\+)+[)]*;?((?:\s|-|~|!|\{\}|\|\||\+)*.*(?:.*=.*)))"#;
 
 /// Patterns that go back and forth elsewhere, and the texts that make them.
 const PATTERNS: [(&str, &str, &[u8]); 9] = [

@@ -46,8 +46,9 @@ impl Shape {
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 /// An answer of libmodsecurity to JSON takes a quarter of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A zone alone may use a quarter of a thread's time for what judges requests, so that nobody's rules starve others. The client rests after
-/// each answer, so many times as long as it took, and so no contender is ever without room.
+/// A zone alone may use a quarter of a thread's time for what judges requests, so that nobody's rules starve others. The client asks for a
+/// while, one request after the other, and rests then so many times as long: no contender is ever without room.
+const BURST: Duration = Duration::from_millis(20);
 const RESTS: u32 = 4;
 /// A run has at least so many requests, however long they take.
 const LEAST: u64 = 3;
@@ -235,15 +236,18 @@ fn cost(running: &Running, sent: &[u8], time: Duration) -> Result<f64> {
     let mut connection = connect(running)?;
     let before = cpu_time(running.worker)?;
     let began = Instant::now();
+    let mut burst = began;
     let mut completed = 0;
     while completed < LEAST || began.elapsed() < time {
         host::stop_when_interrupted()?;
-        let asked = Instant::now();
         match ask(&mut connection, sent)? {
             200 => completed += 1,
             other => bail!("{} answered {other}", running.who),
         }
-        std::thread::sleep(asked.elapsed() * RESTS);
+        if burst.elapsed() >= BURST {
+            std::thread::sleep(burst.elapsed() * RESTS);
+            burst = Instant::now();
+        }
     }
     let spent = cpu_time(running.worker)?.saturating_sub(before);
     Ok(spent.as_secs_f64() * 1e6 / completed as f64)
