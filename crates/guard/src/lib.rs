@@ -49,7 +49,7 @@ pub use handed::OpenBreaker;
 pub use inspection::Inspection;
 pub use kept::KeptCollections;
 pub use places::{BadPlaces, KnownPlaces, PlaceFile};
-pub use rates::{Rate, RateTable, Room};
+pub use rates::{HandedRates, HandedWindow, Rate, RateTable, Room};
 pub use reference::{endpoints_markdown, stages_markdown};
 pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
