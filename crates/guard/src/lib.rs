@@ -35,6 +35,7 @@ mod stage;
 pub mod stages;
 mod states;
 mod trail;
+mod unfinished;
 mod verdict;
 
 pub use admitted::{Admitted, BackgroundMethod};
