@@ -75,8 +75,9 @@ pub fn run(geo: &Geo) -> Result<ExitCode> {
 fn update(flags: &GeoUpdate, package: &Package, nth: usize) -> Result<()> {
     let step = format!("[{nth}/{}] {}", PACKAGES.len(), package.file);
     let registry = flags.from.trim_end_matches('/');
-    // In a path of the registry a scope and its name are one segment.
-    let url = format!("{registry}/{}/latest", package.name.replace('/', "%2f"));
+    // In a path of the registry a scope and its name are one segment, and `@` is in no URL that we ask.
+    let name = package.name.replace('/', "%2f").replace('@', "%40");
+    let url = format!("{registry}/{name}/latest");
     let about: Value = serde_json::from_slice(&download(&url, LARGEST_ABOUT)?)
         .with_context(|| format!("{url}: is no description of a package"))?;
     let text = |path: &str| {
@@ -84,17 +85,18 @@ fn update(flags: &GeoUpdate, package: &Package, nth: usize) -> Result<()> {
         found.with_context(|| format!("{url}: does not say {path}"))
     };
     let (version, tarball) = (text("/version")?, text("/dist/tarball")?);
+    let tarball = &tarball.replace('@', "%40");
     let integrity = text("/dist/integrity")?;
     say(format_args!("{step}: fetching {} {version}", package.name));
     let bytes = download(tarball, LARGEST)?;
-    verify(&bytes, integrity).with_context(|| tarball.to_owned())?;
+    verify(&bytes, integrity).with_context(|| tarball.clone())?;
     say(format_args!(
         "{step}: {} KiB, verified; unpacking",
         bytes.len() >> 10
     ));
-    let files = archive::files(&bytes).with_context(|| tarball.to_owned())?;
+    let files = archive::files(&bytes).with_context(|| tarball.clone())?;
     drop(bytes);
-    let made = (package.make)(&files).with_context(|| tarball.to_owned())?;
+    let made = (package.make)(&files).with_context(|| tarball.clone())?;
     let folder = flags.here.data.join("geo");
     let length = made.len();
     put(&folder, package, made)?;
