@@ -49,7 +49,20 @@ mod tests {
     #[test]
     fn every_template_is_filled_by_what_start_gives() {
         let names = [
-            "dir", "http", "https", "origin", "cert", "key", "pem", "blocked", "allowed",
+            "dir",
+            "http",
+            "https",
+            "origin",
+            "cert",
+            "key",
+            "pem",
+            "blocked",
+            "allowed",
+            "module",
+            "rules",
+            "crs",
+            "paranoia",
+            "threshold",
         ];
         let values = names.map(|name| (name, "1".to_owned()));
         for template in [
@@ -58,6 +71,8 @@ mod tests {
             "haproxy.cfg",
             "seawall.toml",
             "guard.toml",
+            "rules.toml",
+            "modsecurity.conf",
         ] {
             let text = fs::read_to_string(super::super::workspace().join("bench").join(template))
                 .expect("template");
