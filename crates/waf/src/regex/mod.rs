@@ -117,7 +117,7 @@ impl Regex {
             .build_from_nfa(nfa.clone())
             .map_err(|error| Wrong::new(error.to_string(), "write it with fewer parts"))?;
         let groups = match captures {
-            true => Some(Groups::new(nfa).map_err(|error| refused(&pattern, &error))?),
+            true => Some(Groups::new(nfa, &pattern)?),
             false => None,
         };
         Ok(Self { dfa, groups })
@@ -183,13 +183,13 @@ impl Regex {
 }
 
 impl Groups {
-    fn new(nfa: NFA) -> Result<Self, thompson::BuildError> {
-        Ok(Self {
-            vm: PikeVM::new_from_nfa(nfa.clone())?,
-            backtracker: BoundedBacktracker::builder()
-                .configure(backtrack::Config::new().visited_capacity(VISITED))
-                .build_from_nfa(nfa)?,
-        })
+    fn new(nfa: NFA, pattern: &str) -> Result<Self, Wrong> {
+        let vm = PikeVM::new_from_nfa(nfa.clone()).map_err(|error| refused(pattern, &error))?;
+        let backtracker = BoundedBacktracker::builder()
+            .configure(backtrack::Config::new().visited_capacity(VISITED))
+            .build_from_nfa(nfa)
+            .map_err(|error| refused(pattern, &error))?;
+        Ok(Self { vm, backtracker })
     }
 
     fn find(&self, text: &[u8], cache: &mut RegexCache, groups: &mut Captures) {
