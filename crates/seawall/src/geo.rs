@@ -26,12 +26,15 @@ const LARGEST: usize = 96 << 20;
 /// Bytes of what a registry says of a version.
 const LARGEST_ABOUT: usize = 1 << 20;
 
+/// Of an archive: paths and contents.
+type Unpacked = [(String, Vec<u8>)];
+
 /// A package, and what becomes of it.
 struct Package {
     name: &'static str,
     file: &'static str,
     /// From its files: the bytes of a MaxMind DB.
-    make: fn(&[(String, Vec<u8>)]) -> Result<Vec<u8>>,
+    make: fn(&Unpacked) -> Result<Vec<u8>>,
     /// An address, and what the file has to know of it.
     known: (IpAddr, fn(&KnownPlaces, IpAddr) -> bool),
 }
@@ -139,7 +142,7 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-fn find<'f>(files: &'f [(String, Vec<u8>)], name: &str) -> Result<&'f [u8]> {
+fn find<'f>(files: &'f Unpacked, name: &str) -> Result<&'f [u8]> {
     let found = files.iter().find(|(path, _)| path == name);
     let (_, bytes) = found.with_context(|| format!("has no file {name}"))?;
     Ok(bytes)
