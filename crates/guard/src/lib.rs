@@ -35,6 +35,7 @@ mod stage;
 pub mod stages;
 mod states;
 mod trail;
+mod unfinished;
 mod verdict;
 
 pub use admitted::{Admitted, BackgroundMethod};
@@ -49,7 +50,7 @@ pub use handed::OpenBreaker;
 pub use inspection::Inspection;
 pub use kept::KeptCollections;
 pub use places::{BadPlaces, KnownPlaces, PlaceFile};
-pub use rates::{Rate, RateTable, Room};
+pub use rates::{HandedRates, HandedWindow, Rate, RateTable, Room};
 pub use reference::{endpoints_markdown, stages_markdown};
 pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};

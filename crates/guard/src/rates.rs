@@ -9,8 +9,8 @@
 //! makes room.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::states::ZoneId;
@@ -20,6 +20,10 @@ const SHARDS: usize = 64;
 const EXACT: u32 = 64;
 /// Parts of the span to which times are rounded otherwise.
 const PARTS: u64 = 64;
+/// Times that a key has at most.
+const MOST_RUNS: usize = PARTS as usize + 2;
+/// No span is longer, in milliseconds.
+const LONGEST: u64 = 2 * 86_400_000;
 
 /// So many in a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +62,48 @@ struct Shard {
     swept: u64,
 }
 
+/// What one process hands to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandedRates {
+    /// By which keys become numbers.
+    pub secret: [u64; 4],
+    /// The windows of keys.
+    pub windows: Vec<HandedWindow>,
+}
+
+/// The window of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedWindow {
+    /// The zone.
+    pub zone: ZoneId,
+    /// The number of its key.
+    pub key: u128,
+    /// When all of it is forgotten, in milliseconds of the machine's monotonic clock.
+    pub over: u64,
+    /// Times of requests in milliseconds, in their order, and how many had each.
+    pub runs: Vec<(u64, u32)>,
+}
+
+/// SipHash-2-4.
+#[expect(
+    deprecated,
+    reason = "the one hasher of the standard library whose secret can be handed on"
+)]
+fn number(key: &[u8], first: u64, second: u64) -> u64 {
+    let mut hasher = std::hash::SipHasher::new_with_keys(first, second);
+    hasher.write(key);
+    hasher.finish()
+}
+
 /// The windows of all keys.
 #[derive(Debug)]
 pub struct RateTable {
     first: Mutex<Shard>,
     /// The others.
     shards: Box<[Mutex<Shard>]>,
-    /// Two, for keys of 128 bits.
-    hashers: (RandomState, RandomState),
+    /// By which keys become numbers of 128 bits: whoever does not know it finds no two with the same one. It goes to the next process, which
+    /// would not know the keys again without it.
+    secret: [AtomicU64; 4],
     most: AtomicUsize,
 }
 
@@ -88,6 +126,21 @@ impl Window {
             self.total = self.total.saturating_sub(*count);
             self.runs.pop_front();
         }
+    }
+
+    /// Adds what another process counted.
+    fn merge(&mut self, handed: &HandedWindow) {
+        let mut all: Vec<(u64, u32)> = self.runs.iter().chain(&handed.runs).copied().collect();
+        all.sort_unstable();
+        // Of equal times the larger count is the last one.
+        all.reverse();
+        all.dedup_by_key(|(at, _)| *at);
+        all.reverse();
+        self.total = all
+            .iter()
+            .fold(0, |total, (_, count)| total.saturating_add(*count));
+        self.runs = all.into();
+        self.over = self.over.max(handed.over);
     }
 
     fn take(&mut self, rate: Rate, now: u64) -> Room {
@@ -119,7 +172,7 @@ impl RateTable {
         Self {
             first: Mutex::default(),
             shards: (1..SHARDS).map(|_| Mutex::default()).collect(),
-            hashers: (RandomState::new(), RandomState::new()),
+            secret: [0, 1, 2, 3].map(|nth: u64| AtomicU64::new(RandomState::new().hash_one(nth))),
             most: AtomicUsize::new(most),
         }
     }
@@ -131,8 +184,12 @@ impl RateTable {
 
     /// Asks for one more request with this key; none where the table has no room for the key.
     pub fn take(&self, zone: ZoneId, key: &[u8], rate: Rate, now: u64) -> Option<Room> {
-        let (high, low) = (self.hashers.0.hash_one(key), self.hashers.1.hash_one(key));
-        let id = (zone, u128::from(high) << 64 | u128::from(low));
+        let [first, second, third, fourth] = self.secret();
+        let high = number(key, first, second);
+        let id = (
+            zone,
+            u128::from(high) << 64 | u128::from(number(key, third, fourth)),
+        );
         let most = self.most.load(Ordering::Relaxed) / SHARDS;
         let mut shard = self.shard(high);
         if let Some(window) = shard.windows.get_mut(&id) {
@@ -146,6 +203,64 @@ impl RateTable {
         }
         *shard.zones.entry(zone).or_default() += 1;
         Some(shard.windows.entry(id).or_default().take(rate, now))
+    }
+
+    fn secret(&self) -> [u64; 4] {
+        self.secret
+            .each_ref()
+            .map(|part| part.load(Ordering::Relaxed))
+    }
+
+    /// What the next process goes on from: keys whose span is not over, so many at most, with so many times altogether.
+    pub fn to_hand_over(&self, keys: usize, times: usize, now: u64) -> HandedRates {
+        let (mut windows, mut left) = (Vec::new(), times);
+        for shard in self.all() {
+            for ((zone, key), window) in &shard.windows {
+                if window.over <= now || windows.len() == keys || window.runs.len() > left {
+                    continue;
+                }
+                left -= window.runs.len();
+                windows.push(HandedWindow {
+                    zone: *zone,
+                    key: *key,
+                    over: window.over,
+                    runs: window.runs.iter().copied().collect(),
+                });
+            }
+        }
+        HandedRates {
+            secret: self.secret(),
+            windows,
+        }
+    }
+
+    /// Goes on from what another process counted. The same may come once more, with more: of what both let pass at one time the larger counts.
+    /// Once keys were counted here under another secret, nothing can be found again, and nothing is taken.
+    pub fn take_over(&self, handed: &HandedRates, now: u64) {
+        if handed.secret != self.secret() {
+            if !self.is_empty() {
+                return;
+            }
+            for (part, number) in self.secret.iter().zip(handed.secret) {
+                part.store(number, Ordering::Relaxed);
+            }
+        }
+        let most = self.most.load(Ordering::Relaxed) / SHARDS;
+        for window in &handed.windows {
+            let is_now = window.over > now && window.over <= now.saturating_add(LONGEST);
+            if !is_now || window.runs.len() > MOST_RUNS {
+                continue;
+            }
+            let id = (window.zone, window.key);
+            let mut shard = self.shard((window.key >> 64) as u64);
+            if !shard.windows.contains_key(&id) {
+                if !shard.has_room(window.zone, most) {
+                    continue;
+                }
+                *shard.zones.entry(window.zone).or_default() += 1;
+            }
+            shard.windows.entry(id).or_default().merge(window);
+        }
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
@@ -299,6 +414,40 @@ mod tests {
                 .sum()
         });
         assert_eq!(passed, 1_000);
+    }
+
+    #[test]
+    fn another_process_goes_on_from_what_was_counted() {
+        let (old, new) = (RateTable::new(10_000), RateTable::new(10_000));
+        let take = |table: &RateTable, now| table.take(ZONE, b"a", THREE, now).unwrap().is_free;
+        assert!(take(&old, 5_000) && take(&old, 5_100));
+        new.take_over(&old.to_hand_over(10, 100, 5_200), 5_200);
+        assert!(take(&new, 5_200) && !take(&new, 5_300));
+        // What the old one still let pass counts too, and what it handed over before counts once.
+        assert!(take(&old, 5_300));
+        new.take_over(&old.to_hand_over(10, 100, 5_400), 5_400);
+        assert!(!take(&new, 6_050), "5,100, 5,200 and 5,300");
+        assert!(take(&new, 6_100));
+        let other = RateTable::new(10_000);
+        assert!(take(&other, 5_000));
+        other.take_over(&old.to_hand_over(10, 100, 5_400), 5_400);
+        assert_eq!(other.len(), 1, "its keys are under another secret");
+    }
+
+    #[test]
+    fn what_is_handed_over_is_bounded_and_what_is_over_is_not() {
+        let old = RateTable::new(10_000);
+        for key in 0..100_u32 {
+            old.take(ZONE, &key.to_be_bytes(), THREE, 1_000).unwrap();
+        }
+        assert_eq!(old.to_hand_over(30, 1_000, 1_500).windows.len(), 30);
+        assert_eq!(old.to_hand_over(1_000, 20, 1_500).windows.len(), 20);
+        assert!(old.to_hand_over(1_000, 1_000, 2_000).windows.is_empty());
+        let mut handed = old.to_hand_over(1, 1, 1_500);
+        handed.windows[0].over = u64::MAX;
+        let new = RateTable::new(10_000);
+        new.take_over(&handed, 1_500);
+        assert!(new.is_empty(), "nobody waits for ever");
     }
 
     #[test]

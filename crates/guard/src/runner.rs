@@ -26,6 +26,7 @@ use crate::stage::{
 };
 use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
+use crate::unfinished;
 use crate::verdict::{Answer, Reason, Refusal, Transformed, Verdict};
 use run::Run;
 pub use scope::Scope;
@@ -374,7 +375,10 @@ impl Guard {
     #[cold]
     fn spent<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
         self.states.count(step.place, |counts| &counts.spent);
-        let reason = Reason::plain("spent");
+        let reason = Reason {
+            name: "spent",
+            about: unfinished::take(),
+        };
         if step.def.on_spent == OnSpent::Deny && step.mode == StageMode::Enforce {
             return Err(self.refusal(step, Answer::Status(403), reason, trail));
         }

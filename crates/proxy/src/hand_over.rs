@@ -10,7 +10,7 @@
 //! Not here: how it travels; what has a key in the configuration or a file of its own; secrets of session tickets, which must
 //! outlive a worker that hands nothing over ([`seawall_net::tls::tickets`]).
 
-use seawall_guard::{ClientKey, Counted, OpenBreaker, Window, ZoneId};
+use seawall_guard::{ClientKey, Counted, HandedRates, HandedWindow, OpenBreaker, Window, ZoneId};
 
 use crate::origin::MemberHealth;
 use crate::state::State;
@@ -27,6 +27,11 @@ const STAGES: u16 = 2;
 const MEMBERS: u16 = 3;
 const BREAKERS: u16 = 4;
 const CLIENTS: u16 = 5;
+const RATES: u16 = 6;
+const RATE_SECRET: u16 = 7;
+/// Keys of limits that are handed over at most, and times of requests altogether: some 4 MiB.
+const MOST_RATES: usize = 50_000;
+const MOST_RATE_TIMES: usize = 200_000;
 /// Clients that are handed over at most: some 6 MiB.
 const MOST_CLIENTS: usize = 100_000;
 
@@ -38,6 +43,7 @@ struct Handed {
     members: Vec<MemberHealth>,
     breakers: Vec<OpenBreaker>,
     clients: Vec<Counted>,
+    rates: HandedRates,
 }
 
 impl State {
@@ -50,6 +56,10 @@ impl State {
             members: self.members.healths(self.guard.now()),
             breakers: self.guard.breakers_to_hand_over(),
             clients: self.guard.clients.counted(MOST_CLIENTS),
+            rates: self
+                .guard
+                .rates
+                .to_hand_over(MOST_RATES, MOST_RATE_TIMES, self.guard.now()),
         }
         .write()
     }
@@ -68,6 +78,9 @@ impl State {
         self.members.take_healths(&handed.members, self.guard.now());
         self.guard.open_breakers_of(&handed.breakers);
         self.guard.clients.take(&handed.clients, now);
+        if handed.rates != HandedRates::default() {
+            self.guard.rates.take_over(&handed.rates, now);
+        }
     }
 }
 
@@ -119,6 +132,23 @@ impl Handed {
                 number(out, one.seen);
             }
         });
+        section(&mut sections, RATE_SECRET, |out| {
+            if !self.rates.windows.is_empty() {
+                self.rates.secret.iter().for_each(|part| number(out, *part));
+            }
+        });
+        section(&mut sections, RATES, |out| {
+            for window in &self.rates.windows {
+                number(out, window.zone.0);
+                out.extend_from_slice(&window.key.to_le_bytes());
+                number(out, window.over);
+                out.extend_from_slice(&(window.runs.len() as u32).to_le_bytes());
+                for (at, count) in &window.runs {
+                    number(out, *at);
+                    out.extend_from_slice(&count.to_le_bytes());
+                }
+            }
+        });
         let mut all = MAGIC.to_vec();
         all.extend_from_slice(&VERSION.to_le_bytes());
         all.extend_from_slice(&(sections.len() as u32).to_le_bytes());
@@ -146,6 +176,12 @@ impl Handed {
                     MEMBERS => handed.members.push(from.member()?),
                     BREAKERS => handed.breakers.push(from.breaker()?),
                     CLIENTS => handed.clients.push(from.client()?),
+                    RATES => handed.rates.windows.push(from.rate()?),
+                    RATE_SECRET => {
+                        for part in &mut handed.rates.secret {
+                            *part = from.number()?;
+                        }
+                    }
                     _ => break,
                 }
             }
@@ -238,6 +274,19 @@ impl<'b> Reader<'b> {
         })
     }
 
+    fn rate(&mut self) -> Option<HandedWindow> {
+        let mut window = HandedWindow {
+            zone: ZoneId(self.number()?),
+            key: u128::from_le_bytes(*self.take(16)?.first_chunk()?),
+            over: self.number()?,
+            runs: Vec::new(),
+        };
+        for _ in 0..self.four()? {
+            window.runs.push((self.number()?, self.four()?));
+        }
+        Some(window)
+    }
+
     fn window(&mut self) -> Option<Window> {
         Some(Window {
             at: self.number()?,
@@ -298,6 +347,15 @@ mod tests {
                 errors: Window::default(),
                 seen: 6,
             }],
+            rates: HandedRates {
+                secret: [1, 2, 3, u64::MAX],
+                windows: vec![HandedWindow {
+                    zone: ZoneId(7),
+                    key: u128::MAX - 1,
+                    over: 99,
+                    runs: vec![(5, 1), (8, 2)],
+                }],
+            },
         }
     }
 

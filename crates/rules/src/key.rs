@@ -47,6 +47,59 @@ impl Value {
         })
     }
 
+    /// As [`Value::parse`], of a text; patterns are shared with, and charged to, the zone that was begun last.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place; a value that is no text.
+    pub fn parse_text(
+        source: &str,
+        lists: &Lists,
+        bounds: &Bounds,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Error> {
+        let value = Parser::new(source, lists, bounds, patterns).value()?;
+        let kind = match &value {
+            Kind::Text(_) => {
+                return Ok(Self {
+                    source: source.into(),
+                    value,
+                });
+            }
+            Kind::Number(_) => "a number",
+            Kind::Address(_) => "an address",
+            Kind::Truth(_) => "yes or no",
+        };
+        let what = format!("this is {kind}, and a text is meant");
+        Err(Error::new(
+            0,
+            source.len(),
+            what,
+            "write to_string(…) around it",
+        ))
+    }
+
+    /// Appends the text of a request; false where it is not there, or the value is no text.
+    ///
+    /// # Errors
+    /// [`Spent`].
+    pub fn append_text(
+        &self,
+        view: &RequestView<'_>,
+        fuel: &mut Fuel,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Spent> {
+        let Kind::Text(text) = &self.value else {
+            return Ok(false);
+        };
+        fuel.spend(10)?;
+        let Some(read) = text.value(Seen::new(view), fuel)? else {
+            return Ok(false);
+        };
+        fuel.spend(read.bytes().len() as u64 / 8)?;
+        out.extend_from_slice(read.bytes());
+        Ok(true)
+    }
+
     /// What it was compiled from.
     pub fn source(&self) -> &str {
         &self.source

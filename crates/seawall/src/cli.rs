@@ -4,6 +4,7 @@ mod asking;
 mod backup;
 mod drill;
 mod fleet;
+mod geo;
 mod keys;
 mod waf;
 
@@ -26,6 +27,7 @@ pub use backup::{Backup, Restore};
 pub use drill::Drill;
 use fleet::{ANNOUNCE_EXAMPLES, DRAIN_EXAMPLES, KILL_EXAMPLES, PURGE_EXAMPLES};
 pub use fleet::{About, Announce, Drain, JoinToken, Kill, Locations, Purge, Steering};
+pub use geo::{Geo, GeoUpdate, GeoWhat};
 pub use keys::{Keys, KeysWhat};
 pub use waf::{Waf, WafFetch, WafPlay, WafWhat};
 
@@ -121,6 +123,9 @@ pub enum Command {
     /// Play requests against a rule set of the web application firewall, offline, and tell why
     #[command(after_help = waf::EXAMPLES)]
     Waf(Waf),
+    /// Fetch the files by which rules know countries and autonomous systems
+    #[command(after_help = geo::EXAMPLES)]
+    Geo(Geo),
     /// Re-enact outages on this machine, and show what clients see
     #[command(after_help = drill::EXAMPLES)]
     Drill(Drill),

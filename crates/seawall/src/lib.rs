@@ -10,6 +10,7 @@
 
 mod agent;
 mod api;
+mod archive;
 mod ask;
 mod backup;
 mod certificates;
@@ -21,9 +22,11 @@ mod control;
 mod data;
 mod distribution;
 mod doctor;
+mod download;
 mod draft;
 mod drill;
 mod file;
+mod geo;
 mod good;
 mod here;
 mod http3;
@@ -104,6 +107,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Restore(flags) => backup::restore(&flags),
         cli::Command::Token(token) => ask::token(&token),
         cli::Command::Waf(flags) => waf::run(&flags),
+        cli::Command::Geo(flags) => geo::run(&flags),
         cli::Command::Check(check) => Ok(check::run(&check, stages)),
     };
     match result {

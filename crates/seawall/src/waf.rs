@@ -2,7 +2,6 @@
 //!
 //! Not here: the engine (`seawall-waf`), the stage that asks it for a zone (`seawall-guard`).
 
-mod archive;
 mod fetch;
 
 use std::net::{IpAddr, Ipv4Addr};

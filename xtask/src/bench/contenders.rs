@@ -14,6 +14,7 @@ use super::callgrind::Callgrind;
 use super::host::{self, Cpus};
 use super::process::{Process, cpu_time, run_tool};
 use super::rows::{File, Row};
+use super::templates::render;
 
 /// The name under which every client asks.
 pub const HOST: &str = "bench.test";
@@ -23,6 +24,10 @@ pub enum Contender {
     Seawall,
     Nginx,
     Haproxy,
+    /// nginx with libmodsecurity, which is asked the same rules.
+    Modsecurity,
+    /// We, with the rules of paranoia level 1: beside ourselves at level 4.
+    SeawallAtOne,
     /// A cache and nothing else.
     Varnish,
     Relay,
@@ -36,6 +41,8 @@ impl fmt::Display for Contender {
             Self::Seawall => "seawall",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Modsecurity => "modsec",
+            Self::SeawallAtOne => "at-pl1",
             Self::Varnish => "varnish",
             Self::Relay => "relay",
             Self::Quinn => "quinn",
@@ -95,6 +102,7 @@ impl Yard {
         if row.has_peers() {
             all.extend([Contender::Nginx, Contender::Haproxy]);
         }
+        all.extend(row.beside_rules());
         if row.kept().is_some() {
             all.push(Contender::Varnish);
         }
@@ -132,22 +140,39 @@ impl Yard {
         under: Option<&Callgrind>,
         template: &str,
     ) -> Result<Running> {
+        self.start_in(&self.folder.path, who, under, template, &[])
+    }
+
+    /// The same in a folder of its own, beside others of its kind, with some values otherwise.
+    pub fn start_in(
+        &self,
+        dir: &Path,
+        who: Contender,
+        under: Option<&Callgrind>,
+        template: &str,
+        otherwise: &[(&'static str, String)],
+    ) -> Result<Running> {
         let [http, https] = free_ports()?;
-        let dir = &self.folder.path;
-        let values = [
+        let shared = &self.folder.path;
+        let mut values = otherwise.to_vec();
+        values.extend([
             ("dir", dir.display().to_string()),
             ("http", http.to_string()),
             ("https", https.to_string()),
             ("origin", self.origin_port.to_string()),
-            ("cert", dir.join("cert.pem").display().to_string()),
-            ("key", dir.join("key.pem").display().to_string()),
-            ("pem", dir.join("both.pem").display().to_string()),
+            ("cert", shared.join("cert.pem").display().to_string()),
+            ("key", shared.join("key.pem").display().to_string()),
+            ("pem", shared.join("both.pem").display().to_string()),
             ("blocked", networks(198, 18)),
             ("allowed", networks(198, 51)),
-        ];
+            ("module", String::new()),
+            ("rules", String::new()),
+        ]);
         let data = dir.join("seawall-data");
         let command = match who {
-            Contender::Nginx => nginx(dir, &render("nginx.conf", &values, dir)?)?,
+            Contender::Nginx | Contender::Modsecurity => {
+                nginx(dir, &render("nginx.conf", &values, dir)?)?
+            }
             Contender::Haproxy => {
                 let mut command =
                     Command::new(host::find_tool("haproxy").context("haproxy is missing")?);
@@ -157,7 +182,7 @@ impl Yard {
                     .arg(render("haproxy.cfg", &values, dir)?);
                 command
             }
-            Contender::Seawall => {
+            Contender::Seawall | Contender::SeawallAtOne => {
                 let binary = self
                     .seawall
                     .as_ref()
@@ -234,7 +259,7 @@ impl Yard {
             return Ok(running);
         }
         wait_for_port(http, &mut running.process, patience)?;
-        if who == Contender::Seawall {
+        if matches!(who, Contender::Seawall | Contender::SeawallAtOne) {
             running.learn_processes(&data.join("up.json"), patience)?;
         }
         if who == Contender::Varnish {
@@ -269,10 +294,8 @@ impl Yard {
         let log = match who {
             Contender::Nginx => NGINX_LOG,
             Contender::Haproxy => HAPROXY_LOG,
-            // Varnish logs into memory that others share, which no field is read of here.
-            Contender::Seawall | Contender::Varnish | Contender::Relay | Contender::Quinn => {
-                return Ok(());
-            }
+            // Varnish logs into memory that others share, which no field is read of here; of ours there is no doubt.
+            _ => return Ok(()),
         };
         let text = fs::read(self.folder.path.join(log))?;
         let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -342,8 +365,10 @@ impl Running {
         let edits: &[&str] = match self.who {
             Contender::Relay | Contender::Quinn => &[],
             Contender::Varnish => &["\r\nvia:"],
-            Contender::Seawall => &["\r\nseawall-ray:"],
-            Contender::Nginx | Contender::Haproxy => &["\r\nx-request-id:", "\r\nvia:"],
+            Contender::Seawall | Contender::SeawallAtOne => &["\r\nseawall-ray:"],
+            Contender::Nginx | Contender::Haproxy | Contender::Modsecurity => {
+                &["\r\nx-request-id:", "\r\nvia:"]
+            }
         };
         match edits.iter().find(|edit| !head.contains(**edit)) {
             Some(edit) => bail!("no {} in {head}", edit.trim()),
@@ -361,7 +386,7 @@ impl Running {
             Contender::Varnish => head
                 .lines()
                 .any(|line| line.starts_with("x-varnish: ") && line.split(' ').count() == 3),
-            Contender::Relay | Contender::Quinn => false,
+            _ => false,
         };
         match is_hit {
             true => Ok(()),
@@ -426,32 +451,6 @@ fn nginx(dir: &Path, configuration: &Path) -> Result<Command> {
         .arg("-c")
         .arg(configuration);
     Ok(command)
-}
-
-/// Fills in a template of `bench/` and writes it into `dir`.
-fn render(template: &str, values: &[(&str, String)], dir: &Path) -> Result<PathBuf> {
-    let source = super::workspace().join("bench").join(template);
-    let text = fs::read_to_string(&source).with_context(|| format!("read {}", source.display()))?;
-    let path = dir.join(template);
-    fs::write(
-        &path,
-        fill(&text, values).with_context(|| format!("template {template}"))?,
-    )?;
-    Ok(path)
-}
-
-fn fill(text: &str, values: &[(&str, String)]) -> Result<String> {
-    let mut filled = text.to_owned();
-    for (name, value) in values {
-        filled = filled.replace(&format!("{{{{{name}}}}}"), value);
-    }
-    match filled.split_once("{{") {
-        Some((_, rest)) => bail!(
-            "no value for {:?}",
-            rest.split("}}").next().unwrap_or_default()
-        ),
-        None => Ok(filled),
-    }
 }
 
 /// A P-256 certificate, the same for everybody.
@@ -553,36 +552,6 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn templates_need_every_value() {
-        let values = [("http", "8080".to_owned())];
-        assert_eq!(
-            fill("listen {{http}};", &values).expect("filled"),
-            "listen 8080;"
-        );
-        let error = fill("listen {{http}}; root {{dir}};", &values).expect_err("dir has no value");
-        assert!(error.to_string().contains("\"dir\""));
-    }
-
-    #[test]
-    fn every_template_is_filled_by_what_start_gives() {
-        let names = [
-            "dir", "http", "https", "origin", "cert", "key", "pem", "blocked", "allowed",
-        ];
-        let values = names.map(|name| (name, "1".to_owned()));
-        for template in [
-            "origin.conf",
-            "nginx.conf",
-            "haproxy.cfg",
-            "seawall.toml",
-            "guard.toml",
-        ] {
-            let text = fs::read_to_string(super::super::workspace().join("bench").join(template))
-                .expect("template");
-            fill(&text, &values).expect(template);
-        }
-    }
 
     #[test]
     fn processes_of_one_and_of_many() {

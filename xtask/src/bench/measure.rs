@@ -11,7 +11,7 @@ use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
 use super::rows::{File, Guarded, Protocol, Row, Work};
-use super::{host, http3, output_folder, programs, upgrade};
+use super::{firewall, host, http3, output_folder, programs, upgrade};
 
 /// How long and how often.
 pub struct Plan {
@@ -60,6 +60,7 @@ pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Res
         Work::Upgrades { times, clients } => each(row, contenders, |_, notes| {
             upgrade::failed(yard, times, clients, notes)
         }),
+        Work::Rules { shape, paranoia } => firewall::row(yard, shape, paranoia, contenders, plan),
         Work::Program(program) => {
             let runs = plan.pairs.min(programs::MOST_RUNS);
             let mut result = RowResult::default();

@@ -8,6 +8,7 @@
 mod callgrind;
 mod clients;
 mod contenders;
+mod firewall;
 mod guard;
 mod host;
 mod http3;
@@ -18,6 +19,7 @@ mod programs;
 mod relay;
 mod report;
 mod rows;
+mod templates;
 mod upgrade;
 
 use std::io::Write as _;

@@ -11,11 +11,81 @@ use serde_json::Value;
 
 use super::contenders::Yard;
 use super::process::run_tool;
-use super::rows::{Place, Program, Row};
+use super::rows::Row;
 use super::workspace;
 
 /// More runs than this tell nothing more: the programs take medians themselves.
 pub const MOST_RUNS: usize = 3;
+
+/// An example of one of the rooms, which measures what no client sees by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// Lookups in a set of networks: the slowest of its medians.
+    Networks,
+    /// Compiling a document from nothing.
+    CompileCold,
+    /// Compiling a document of which one zone changed.
+    CompileOne,
+    /// Reading and compiling a million zones from disk, up to the swap.
+    ZonesStart,
+    /// What they hold, each.
+    ZonesMemory,
+    /// One of them becomes another one.
+    ZonesChange,
+    /// Finding one of them by its host, which is in the caches.
+    ZonesLookup,
+    /// What fuel is worth in the stages: the furthest from 1 ns, as a factor.
+    FuelOfStages,
+    /// The same, of the language of rules.
+    FuelOfRules,
+    /// Edges that wait, told of something published.
+    FanOut,
+    /// All zones brought to an edge that has nothing.
+    Resync,
+    /// The Core Rule Set over values that are made to cost, on cold caches: the dearest.
+    Hostile,
+    /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
+    Ratios,
+}
+
+/// Where a program is that measures.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// An example of a package.
+    Example(&'static str, &'static str),
+    /// A long test of a package's library, built as all tests are: it waits for others more than it computes.
+    Test(&'static str, &'static str),
+}
+
+impl Program {
+    /// Whether it checks prices against the clock. They are wrong or right, whatever else the machine does.
+    pub fn is_of_fuel(self) -> bool {
+        matches!(self, Self::FuelOfStages | Self::FuelOfRules)
+    }
+
+    /// Where it is.
+    pub fn place(self) -> Place {
+        match self {
+            Self::Networks => Place::Example("seawall-rules", "networks"),
+            Self::CompileCold | Self::CompileOne => Place::Example("seawall-proxy", "compile"),
+            Self::ZonesStart | Self::ZonesMemory | Self::ZonesChange | Self::ZonesLookup => {
+                Place::Example("seawall-proxy", "zones")
+            }
+            Self::FuelOfStages => Place::Example("seawall-guard", "fuel"),
+            Self::FuelOfRules => Place::Example("seawall-rules", "fuel"),
+            Self::Hostile => Place::Example("seawall-waf", "hostile"),
+            Self::FanOut => Place::Test(
+                "seawall",
+                "distribution::measured::of_330_who_wait_99_of_100_are_told_within_2_s",
+            ),
+            Self::Resync => Place::Test(
+                "seawall",
+                "distribution::measured::a_million_zones_come_within_a_minute",
+            ),
+            Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
+        }
+    }
+}
 
 /// Builds the programs that these rows need, with the profile of releases.
 pub fn build(rows: &[&Row]) -> Result<()> {
@@ -141,6 +211,7 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::ZonesChange => zones(printed, "one changed"),
         Program::ZonesLookup => zones(printed, "lookup of one host"),
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
+        Program::Hostile => hostile(printed),
         Program::FanOut => measured(printed, "p99"),
         Program::Ratios => measured(printed, "at worst"),
         Program::Resync => measured(printed, "1000000 zones from nothing"),
@@ -204,6 +275,26 @@ fn measured(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
         }
     }
     Ok((value.context("nothing was measured")?, notes))
+}
+
+/// From lines as `hostile: soup, paranoia 4, 16 KiB: 12.50 ms of fuel in 11.00 ms`: the dearest is the row's, all are notes.
+fn hostile(printed: &str) -> Result<(f64, Vec<String>)> {
+    let mut dearest: Option<f64> = None;
+    let mut notes = Vec::new();
+    for line in printed.lines() {
+        let Some(said) = line.strip_prefix("hostile: ") else {
+            continue;
+        };
+        notes.push(said.to_owned());
+        let figure = said
+            .split_once(", 16 KiB: ")
+            .and_then(|(_, figure)| figure.split_once(" ms of fuel"));
+        if let Some((figure, _)) = figure {
+            let figure: f64 = figure.parse()?;
+            dearest = Some(dearest.map_or(figure, |dearest| dearest.max(figure)));
+        }
+    }
+    Ok((dearest.context("no value of 16 KiB")?, notes))
 }
 
 /// From lines as `1000000 zones, start: 9000 ms`: one is the row's, the others are notes.
@@ -276,6 +367,16 @@ mod tests {
         assert_eq!(value, 90.5);
         assert_eq!(notes, ["10 guarded zones, cold: 190.5 ms"]);
         assert_eq!(compile(printed, "one zone changed").expect("parses").0, 2.5);
+    }
+
+    #[test]
+    fn hostile_values_are_judged_by_the_dearest() {
+        let printed = "hostile: soup, paranoia 1, 16 KiB: 12.50 ms of fuel in 11.00 ms\n\
+            hostile: soup, paranoia 4, 16 KiB: 29.10 ms of fuel in 31.00 ms, then refused\n\
+            hostile: a pattern, 1 x: 90.00 ms of fuel\nwarmed\n";
+        let (value, notes) = hostile(printed).expect("parses");
+        assert_eq!((value, notes.len()), (29.1, 3));
+        assert!(hostile("nothing").is_err());
     }
 
     #[test]

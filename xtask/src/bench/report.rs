@@ -42,9 +42,9 @@ pub fn table(row: &Row, result: &RowResult) -> String {
         if let Some(ours) = ours.filter(|ours| ours.who != figures.who) {
             let ratios = ratios(ours, figures);
             let (least, most) = range(&ratios);
-            let _ = write!(text, "  ours/{} {:.2}", figures.who, median(&ratios));
+            let _ = write!(text, "  ours/{} {}", figures.who, figure(median(&ratios)));
             if pairs > 1 {
-                let _ = write!(text, " [{least:.2}..{most:.2}]");
+                let _ = write!(text, " [{}..{}]", figure(least), figure(most));
             }
         }
         if !figures.rates.is_empty() {
@@ -145,7 +145,7 @@ fn reached(target: &Target, result: &RowResult) -> Option<(f64, bool)> {
 fn describe(target: &Target, unit: &str) -> String {
     match target {
         Target::OfCheaper(limit) => format!("<= {limit:.2} of the cheaper of nginx and haproxy"),
-        Target::Of(peer, limit) => format!("<= {limit:.2} of {peer}"),
+        Target::Of(peer, limit) => format!("<= {limit} of {peer}"),
         Target::OfRelay(limit) => format!("<= {limit:.2} of the relay"),
         Target::OfQuinn(limit) => format!("<= {limit:.2} of bare quinn"),
         Target::AtMost(limit) => format!("<= {limit} {unit}"),
@@ -206,7 +206,7 @@ fn rounded_range(values: &[f64]) -> Value {
 }
 
 fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    (value * 10_000.0).round() / 10_000.0
 }
 
 /// Three or four figures that mean something.
@@ -214,6 +214,8 @@ fn figure(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),
         size if size >= 100.0 => format!("{value:.1}"),
+        // A small share.
+        size if size > 0.0 && size < 0.1 => format!("{value:.4}"),
         _ => format!("{value:.2}"),
     }
 }

@@ -1,6 +1,8 @@
 //! The rows: which work, measured how, and what is to be reached.
 
 use super::contenders::Contender;
+use super::firewall::Shape;
+use super::programs::Program;
 
 /// One line of the bench.
 pub struct Row {
@@ -40,6 +42,8 @@ pub enum Work {
     Instructions(Protocol),
     /// User-space instructions per request that the guard takes of them.
     Guard(Guarded),
+    /// CPU time per request that the Core Rule Set adds.
+    Rules { shape: Shape, paranoia: u8 },
     /// What a program of ours prints about itself.
     Program(Program),
 }
@@ -58,73 +62,6 @@ impl Guarded {
         match self {
             Self::Idle => "seawall.toml",
             Self::Configured => "guard.toml",
-        }
-    }
-}
-
-/// An example of one of the rooms, which measures what no client sees by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Program {
-    /// Lookups in a set of networks: the slowest of its medians.
-    Networks,
-    /// Compiling a document from nothing.
-    CompileCold,
-    /// Compiling a document of which one zone changed.
-    CompileOne,
-    /// Reading and compiling a million zones from disk, up to the swap.
-    ZonesStart,
-    /// What they hold, each.
-    ZonesMemory,
-    /// One of them becomes another one.
-    ZonesChange,
-    /// Finding one of them by its host, which is in the caches.
-    ZonesLookup,
-    /// What fuel is worth in the stages: the furthest from 1 ns, as a factor.
-    FuelOfStages,
-    /// The same, of the language of rules.
-    FuelOfRules,
-    /// Edges that wait, told of something published.
-    FanOut,
-    /// All zones brought to an edge that has nothing.
-    Resync,
-    /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
-    Ratios,
-}
-
-/// Where a program is that measures.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Place {
-    /// An example of a package.
-    Example(&'static str, &'static str),
-    /// A long test of a package's library, built as all tests are: it waits for others more than it computes.
-    Test(&'static str, &'static str),
-}
-
-impl Program {
-    /// Whether it checks prices against the clock. They are wrong or right, whatever else the machine does.
-    pub fn is_of_fuel(self) -> bool {
-        matches!(self, Self::FuelOfStages | Self::FuelOfRules)
-    }
-
-    /// Where it is.
-    pub fn place(self) -> Place {
-        match self {
-            Self::Networks => Place::Example("seawall-rules", "networks"),
-            Self::CompileCold | Self::CompileOne => Place::Example("seawall-proxy", "compile"),
-            Self::ZonesStart | Self::ZonesMemory | Self::ZonesChange | Self::ZonesLookup => {
-                Place::Example("seawall-proxy", "zones")
-            }
-            Self::FuelOfStages => Place::Example("seawall-guard", "fuel"),
-            Self::FuelOfRules => Place::Example("seawall-rules", "fuel"),
-            Self::FanOut => Place::Test(
-                "seawall",
-                "distribution::measured::of_330_who_wait_99_of_100_are_told_within_2_s",
-            ),
-            Self::Resync => Place::Test(
-                "seawall",
-                "distribution::measured::a_million_zones_come_within_a_minute",
-            ),
-            Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
         }
     }
 }
@@ -203,8 +140,21 @@ impl Row {
     pub fn has_peers(&self) -> bool {
         !matches!(
             self.work,
-            Work::Guard(_) | Work::Program(_) | Work::Http3Requests { .. } | Work::Upgrades { .. }
+            Work::Guard(_)
+                | Work::Program(_)
+                | Work::Http3Requests { .. }
+                | Work::Upgrades { .. }
+                | Work::Rules { .. }
         )
+    }
+
+    /// Whom a row of rules is compared with: another firewall, and at paranoia 4 ourselves at 1.
+    pub fn beside_rules(&self) -> &'static [Contender] {
+        match self.work {
+            Work::Rules { paranoia: 1, .. } => &[Contender::Modsecurity],
+            Work::Rules { .. } => &[Contender::Modsecurity, Contender::SeawallAtOne],
+            _ => &[],
+        }
     }
 
     /// HTTP/3 is compared with the libraries alone.
@@ -251,11 +201,32 @@ impl Target {
             Self::Of(Contender::Nginx, _) => &[Contender::Nginx],
             Self::Of(Contender::Haproxy, _) => &[Contender::Haproxy],
             Self::Of(Contender::Varnish, _) => &[Contender::Varnish],
+            Self::Of(Contender::Modsecurity, _) => &[Contender::Modsecurity],
+            Self::Of(Contender::SeawallAtOne, _) => &[Contender::SeawallAtOne],
             Self::Of(..) => &[],
             Self::OfRelay(_) => &[Contender::Relay],
             Self::OfQuinn(_) => &[Contender::Quinn],
             Self::AtMost(_) => &[],
         }
+    }
+}
+
+const FORTIETH: Target = Target::Of(Contender::Modsecurity, 0.025);
+const OF_LEVEL_ONE: Target = Target::Of(Contender::SeawallAtOne, 2.5);
+
+const fn rules(
+    name: &'static str,
+    what: &'static str,
+    shape: Shape,
+    paranoia: u8,
+    targets: &'static [Target],
+) -> Row {
+    Row {
+        name,
+        what,
+        work: Work::Rules { shape, paranoia },
+        unit: "CPU us/request",
+        targets,
     }
 }
 
@@ -484,6 +455,69 @@ pub const ROWS: &[Row] = &[
         unit: "points",
         targets: &[Target::AtMost(0.3)],
     },
+    rules(
+        "rules-plain",
+        "added by the Core Rule Set, paranoia 1: GET with 3 header fields",
+        Shape::Plain,
+        1,
+        &[Target::AtMost(25.0), FORTIETH],
+    ),
+    rules(
+        "rules-typical",
+        "added by the Core Rule Set, paranoia 1: GET with 10 header fields, 5 arguments, 3 cookies",
+        Shape::Typical,
+        1,
+        &[Target::AtMost(100.0), FORTIETH],
+    ),
+    rules(
+        "rules-form",
+        "added by the Core Rule Set, paranoia 1: form of 2 KiB, 30 fields",
+        Shape::Form,
+        1,
+        &[Target::AtMost(350.0), FORTIETH],
+    ),
+    rules(
+        "rules-json",
+        "added by the Core Rule Set, paranoia 1: JSON of 16 KiB, 600 leaves",
+        Shape::Json,
+        1,
+        &[Target::AtMost(6_000.0), FORTIETH],
+    ),
+    Row {
+        name: "rules-hostile",
+        what: "fuel for a value of 16 KiB that is made to cost, on cold caches, paranoia 1 and 4: the dearest",
+        work: Work::Program(Program::Hostile),
+        unit: "ms of fuel",
+        targets: &[Target::AtMost(30.0)],
+    },
+    rules(
+        "rules-plain-pl4",
+        "the same at paranoia 4, beside ours at 1: GET with 3 header fields",
+        Shape::Plain,
+        4,
+        &[OF_LEVEL_ONE, FORTIETH],
+    ),
+    rules(
+        "rules-typical-pl4",
+        "the same: GET with 10 header fields, 5 arguments, 3 cookies",
+        Shape::Typical,
+        4,
+        &[OF_LEVEL_ONE, FORTIETH],
+    ),
+    rules(
+        "rules-form-pl4",
+        "the same: form of 2 KiB, 30 fields",
+        Shape::Form,
+        4,
+        &[OF_LEVEL_ONE, FORTIETH],
+    ),
+    rules(
+        "rules-json-pl4",
+        "the same: JSON of 16 KiB, 600 leaves",
+        Shape::Json,
+        4,
+        &[OF_LEVEL_ONE, FORTIETH],
+    ),
     Row {
         name: "fuel-stages",
         what: "ns per unit of fuel in the stages: the furthest from 1, as a factor",

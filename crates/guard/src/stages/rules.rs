@@ -3,13 +3,14 @@
 //! Each rule is a part of the stage by itself, in the order of the file, with its own mode and its own breaker; what one of
 //! them changed is what the next one sees. Not here: the language of conditions, which is a room of its own.
 
+mod goal;
 mod going;
 
 use std::sync::Arc;
 
-use seawall_model::document::{Rule, RuleAction, SkipSet, StageMode};
+use seawall_model::document::{Rule, RuleAction, RuleTarget, SkipSet, StageMode};
 use seawall_model::{Fuel, RequestView, Spent, Wrong};
-use seawall_rules::{Error, Expression, Set};
+use seawall_rules::{Error, Expression, Set, Value};
 
 use super::transform;
 use crate::assemble::ZoneInput;
@@ -18,6 +19,7 @@ use crate::stage::{
     Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Sieve, Stage, StageDef, Transform,
 };
 use crate::verdict::{Reason, Transformed, Verdict};
+use goal::Goal;
 use going::{Redirect, Rewrite};
 
 /// The stage `rules`.
@@ -58,6 +60,10 @@ pub static DEF: StageDef = StageDef {
         ReasonDef {
             name: "rewrite",
             what: "A rule changed the target of this request.",
+        },
+        ReasonDef {
+            name: "unfit",
+            what: "What the expression of a rule made of this request is no target: the rule did nothing.",
         },
         ReasonDef {
             name: "header",
@@ -105,9 +111,12 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
                 if rule.mode == StageMode::Off {
                     continue;
                 }
+                let Some(goals) = goals(input, nth, &rule.action) else {
+                    continue;
+                };
                 let when = Arc::new(when);
                 conditions.push(when.clone());
-                let seam = part(when, &rule.action, &name);
+                let seam = part(when, &rule.action, goals, &name);
                 seams.parts.push((seam, rule.mode, Some(name)));
             }
             Err(error) if error.is_of_many && one_of_many.is_some() => more += 1,
@@ -155,7 +164,43 @@ impl Sieve for Together {
     }
 }
 
-fn part(when: Arc<Expression>, action: &RuleAction, name: &Arc<str>) -> Seam {
+/// Where a redirect leads, or the path of a rewrite; and the query of a rewrite.
+type Goals = [Option<Goal>; 2];
+
+/// None where an expression of the rule is wrong, which is told.
+fn goals(input: &mut ZoneInput<'_>, nth: usize, action: &RuleAction) -> Option<Goals> {
+    let targets = match action {
+        RuleAction::Redirect { to, .. } => [("to", Some(to)), ("query", None)],
+        RuleAction::Rewrite { path, query, .. } => {
+            [("path", path.as_ref()), ("query", query.as_ref())]
+        }
+        _ => return Some([None, None]),
+    };
+    let mut goals = [None, None];
+    let mut good = true;
+    for (goal, (key, target)) in goals.iter_mut().zip(targets) {
+        *goal = match target {
+            None => None,
+            Some(RuleTarget::Text(text)) => Some(Goal::Text(text.as_bytes().into())),
+            Some(RuleTarget::Expression(source)) => {
+                match Value::parse_text(source, input.lists, input.bounds, input.patterns) {
+                    Ok(value) => Some(Goal::Made(value)),
+                    Err(error) => {
+                        let key = format!("rule[{nth}].{key}_expression");
+                        input.problem(&key, wrong(&error, source));
+                        good = false;
+                        None
+                    }
+                }
+            }
+        };
+    }
+    good.then_some(goals)
+}
+
+fn part(when: Arc<Expression>, action: &RuleAction, goals: Goals, name: &Arc<str>) -> Seam {
+    let [goal, query] = goals;
+    let unfit = Reason::about("unfit", name.clone());
     let reason = Reason::about(action.word(), name.clone());
     let verdict = match action {
         RuleAction::Log => Verdict::Note(reason),
@@ -164,33 +209,34 @@ fn part(when: Arc<Expression>, action: &RuleAction, name: &Arc<str>) -> Seam {
         RuleAction::Weigh(score) => Verdict::Weigh(*score, reason),
         RuleAction::Redirect {
             status,
-            to,
             keep_path,
             keep_query,
+            ..
         } => {
             return Seam::Transform(Box::new(Redirect {
                 when,
                 status: *status,
-                to: to.as_bytes().into(),
+                to: goal.unwrap_or_else(|| Goal::Text(Box::default())),
                 keep_path: *keep_path,
                 keep_query: *keep_query,
                 reason,
+                unfit,
             }));
         }
         RuleAction::Rewrite {
-            path,
             strip_prefix,
             add_prefix,
-            query,
+            ..
         } => {
             let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().into());
             return Seam::Transform(Box::new(Rewrite {
                 when,
-                path: bytes(path),
+                path: goal,
                 strip_prefix: bytes(strip_prefix),
                 add_prefix: bytes(add_prefix),
-                query: bytes(query),
+                query,
                 reason,
+                unfit,
             }));
         }
         RuleAction::Header(edits) => {

@@ -25,6 +25,7 @@ mod reader;
 mod rule;
 mod settings;
 mod skip;
+mod target;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -60,6 +61,7 @@ pub use rate::{RateAction, RateLimit, ZoneRate};
 pub use rule::{Rule, RuleAction, ZoneRules};
 pub use settings::ZoneSettings;
 pub use skip::SkipSet;
+pub use target::{RuleTarget, redirect_rest};
 pub use up::{Up, up_default};
 pub use waf::{WafException, WafOpenApi, WafShadow, ZoneWaf};
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};

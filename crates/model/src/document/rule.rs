@@ -8,11 +8,11 @@ use super::headers::HeaderEdits;
 use super::mode::StageMode;
 use super::reader::{Reader, put};
 use super::skip::SkipSet;
+use super::target::RuleTarget;
+use super::target::{own_path, prefix, query, redirect_to};
 use super::value::{one_of, out_of_bounds, printable};
 use super::write::Entries;
-use crate::host::Host;
 use crate::problem::{Wrong, quote};
-use crate::view;
 
 /// Bytes of an expression.
 pub(super) const LONGEST_WHEN: usize = 4_096;
@@ -51,7 +51,7 @@ pub enum RuleAction {
         status: u16,
         /// `http://…`, `https://…`, or a path that begins with one `/`; characters of a URI only. With `keep_path` it
         /// has no query, with either no fragment.
-        to: String,
+        to: RuleTarget,
         /// Whether the request's path is appended to it. Default false.
         keep_path: bool,
         /// Whether the request's query is appended; behind `&` if `to` has a query. Default true.
@@ -61,13 +61,13 @@ pub enum RuleAction {
     /// Paths are in their normal form ([`view::normalise`]) and not below `/.seawall/`.
     Rewrite {
         /// The new path; never together with `strip_prefix`.
-        path: Option<String>,
+        path: Option<RuleTarget>,
         /// Segments, such as `/api`, that are taken from the beginning of the path, if they are all there.
         strip_prefix: Option<String>,
         /// Segments, such as `/v2`, that are put before the path.
         add_prefix: Option<String>,
         /// The new query, without `?`; empty to remove it.
-        query: Option<String>,
+        query: Option<RuleTarget>,
     },
     /// The request's header is edited; at least one edit.
     Header(HeaderEdits),
@@ -79,8 +79,21 @@ pub enum RuleAction {
 const OWN: &[(&str, &[&str])] = &[
     ("skip", &["skip"]),
     ("block", &["status"]),
-    ("redirect", &["status", "to", "keep_path", "keep_query"]),
-    ("rewrite", &["path", "strip_prefix", "add_prefix", "query"]),
+    (
+        "redirect",
+        &["status", "to", "to_expression", "keep_path", "keep_query"],
+    ),
+    (
+        "rewrite",
+        &[
+            "path",
+            "path_expression",
+            "strip_prefix",
+            "add_prefix",
+            "query",
+            "query_expression",
+        ],
+    ),
     ("header", &["set", "add", "remove"]),
     ("weigh", &["score"]),
 ];
@@ -225,7 +238,7 @@ impl RuleAction {
                 keep_query,
             } => {
                 entries.number("status", *status, 302);
-                entries.text("to", to);
+                to.write(entries, "to");
                 entries.flag("keep_path", *keep_path, false);
                 entries.flag("keep_query", *keep_query, true);
             }
@@ -235,10 +248,14 @@ impl RuleAction {
                 add_prefix,
                 query,
             } => {
-                entries.text_if("path", path.as_deref());
+                if let Some(path) = path {
+                    path.write(entries, "path");
+                }
                 entries.text_if("strip_prefix", strip_prefix.as_deref());
                 entries.text_if("add_prefix", add_prefix.as_deref());
-                entries.text_if("query", query.as_deref());
+                if let Some(query) = query {
+                    query.write(entries, "query");
+                }
             }
             Self::Header(edits) => edits.write(entries),
             Self::Weigh(score) => entries.number_if("score", Some((*score).into())),
@@ -277,23 +294,34 @@ fn read_redirect(reader: &mut Reader<'_, '_>) -> RuleAction {
     let status = read_status(reader, 302, "301, 302, 303, 307 or 308", |status| {
         REDIRECTS.contains(&status)
     });
-    must_have(
-        reader,
-        "to",
-        "write to = \"https://example.com/x\", or a path that begins with `/`",
-    );
+    let is_made = reader.peek("to_expression").is_some();
+    if !is_made {
+        must_have(
+            reader,
+            "to",
+            "write to = \"https://example.com/x\", or a path that begins with `/`; or to_expression",
+        );
+    }
     let at = reader.peek("to").map(|found| found.offset);
-    let to = reader.parsed("to", redirect_to).unwrap_or_default();
+    let to = RuleTarget::read(reader, "to", redirect_to).unwrap_or_default();
+    let kept_at = reader.peek("keep_path").map(|found| found.offset);
     let keep_path = reader.flag("keep_path").unwrap_or(false);
     let keep_query = reader.flag("keep_query").unwrap_or(true);
-    if keep_path && to.contains('?') {
-        let help = "leave the query out, or keep_path";
-        let wrong = Wrong::new("has a query, behind which no path can stand", help);
-        reader.refuse("to", at, wrong);
-    } else if to.contains('#') && (keep_path || keep_query) {
-        let help = "leave it out, or write keep_query = false and no keep_path";
-        let wrong = Wrong::new("has a fragment, behind which nothing can stand", help);
-        reader.refuse("to", at, wrong);
+    if is_made && keep_path {
+        let help = "write concat(…, http.request.uri.path) into to_expression";
+        let wrong = Wrong::new("has no meaning beside to_expression", help);
+        reader.refuse("keep_path", kept_at, wrong);
+    }
+    if let RuleTarget::Text(to) = &to {
+        if keep_path && to.contains('?') {
+            let help = "leave the query out, or keep_path";
+            let wrong = Wrong::new("has a query, behind which no path can stand", help);
+            reader.refuse("to", at, wrong);
+        } else if to.contains('#') && (keep_path || keep_query) {
+            let help = "leave it out, or write keep_query = false and no keep_path";
+            let wrong = Wrong::new("has a fragment, behind which nothing can stand", help);
+            reader.refuse("to", at, wrong);
+        }
     }
     RuleAction::Redirect {
         status,
@@ -304,20 +332,29 @@ fn read_redirect(reader: &mut Reader<'_, '_>) -> RuleAction {
 }
 
 fn read_rewrite(reader: &mut Reader<'_, '_>) -> RuleAction {
-    let keys = ["path", "strip_prefix", "add_prefix", "query"];
+    let keys = [
+        "path",
+        "path_expression",
+        "strip_prefix",
+        "add_prefix",
+        "query",
+        "query_expression",
+    ];
     if keys.iter().all(|key| reader.peek(key).is_none()) {
-        let help = "write one or more of path, strip_prefix, add_prefix, query";
+        let help = "write one or more of path, path_expression, strip_prefix, add_prefix, query, query_expression";
         reader.refuse_table(Wrong::new("rewrites nothing", help));
     }
-    if let (Some(found), Some(_)) = (reader.peek("strip_prefix"), reader.peek("path")) {
-        let wrong = Wrong::new("excludes path", "remove one of the two");
-        reader.refuse("strip_prefix", Some(found.offset), wrong);
+    for name in ["path", "path_expression"] {
+        if let (Some(found), Some(_)) = (reader.peek("strip_prefix"), reader.peek(name)) {
+            let wrong = Wrong::new(format!("excludes {name}"), "remove one of the two");
+            reader.refuse("strip_prefix", Some(found.offset), wrong);
+        }
     }
     RuleAction::Rewrite {
-        path: reader.parsed("path", own_path),
+        path: RuleTarget::read(reader, "path", own_path),
         strip_prefix: reader.parsed("strip_prefix", prefix),
         add_prefix: reader.parsed("add_prefix", prefix),
-        query: reader.parsed("query", query),
+        query: RuleTarget::read(reader, "query", query),
     }
 }
 
@@ -335,91 +372,6 @@ fn read_header(reader: &mut Reader<'_, '_>) -> RuleAction {
         reader.refuse_table(Wrong::new("edits nothing", help));
     }
     RuleAction::Header(HeaderEdits::take(reader, true))
-}
-
-/// The characters of a URI (RFC 3986 §2) but for brackets, which only hosts have.
-fn check_uri(text: &str, what: &str) -> Result<(), Wrong> {
-    let stranger = |byte: u8| !byte.is_ascii_graphic() || b"\"<>[\\]^`{|}".contains(&byte);
-    if text.bytes().any(stranger) {
-        let help = "letters, digits and -._~:/?#@!$&'()*+,;=%; the rest as %XX";
-        return Err(Wrong::new(format!("{} is no {what}", quote(text)), help));
-    }
-    Ok(())
-}
-
-/// Where a redirect leads: an absolute URL, or a path on the same host.
-fn redirect_to(text: &str) -> Result<String, Wrong> {
-    let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{} {what}", quote(text)), help));
-    if text.starts_with("//") || text.starts_with("/\\") {
-        return wrong("is another host to browsers", "write https:// and the host");
-    }
-    if text.starts_with('/') {
-        return check_uri(text, "path").map(|()| text.to_owned());
-    }
-    let help = "write https://…, http://…, or a path that begins with `/`";
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return wrong("is neither a URL nor a path", help);
-    };
-    if !["http", "https"].contains(&scheme) {
-        return wrong("has no known scheme", help);
-    }
-    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, behind) = rest.split_at_checked(split).unwrap_or((rest, ""));
-    if authority.contains('@') {
-        return wrong("has a user name or password", "leave it out");
-    }
-    Host::parse_with_port(authority)?;
-    check_uri(behind, "URL").map(|()| text.to_owned())
-}
-
-/// A path for origins: in its normal form, so that no other spelling is judged than the one that is sent, and none of ours.
-fn own_path(text: &str) -> Result<String, Wrong> {
-    let wrong = |what: &str, help: String| Err(Wrong::new(format!("{} {what}", quote(text)), help));
-    if !text.starts_with('/') || text.contains(['?', '#']) {
-        let help = "it begins with `/`; a query stands in `query`";
-        return wrong("is no path", help.into());
-    }
-    // `\` is named by the normal form, which is what was meant.
-    check_uri(&text.replace('\\', "/"), "path")?;
-    let mut normal = Vec::new();
-    view::normalise(text.as_bytes(), &mut normal);
-    let normal = String::from_utf8_lossy(&normal);
-    if normal != text {
-        let help = format!("did you mean {}?", quote(&normal));
-        return wrong("is not the plain form of a path", help);
-    }
-    if normal == "/.seawall" || normal.starts_with("/.seawall/") {
-        return wrong("is the edge's own", "no origin has it".into());
-    }
-    Ok(text.to_owned())
-}
-
-/// Whole segments of a path: `/api`, `/api/v2`.
-fn prefix(text: &str) -> Result<String, Wrong> {
-    let path = own_path(text)?;
-    match path.strip_suffix('/') {
-        None => Ok(path),
-        Some("") => Err(Wrong::new(
-            "\"/\" is before every path",
-            "leave it out, or write a segment such as \"/api\"",
-        )),
-        Some(plain) => Err(Wrong::new(
-            format!("{} ends in a slash", quote(text)),
-            format!("write {}: whole segments are meant", quote(plain)),
-        )),
-    }
-}
-
-fn query(text: &str) -> Result<String, Wrong> {
-    if let Some(plain) = text.strip_prefix('?') {
-        let what = format!("{} begins with `?`", quote(text));
-        return Err(Wrong::new(what, format!("write {}", quote(plain))));
-    }
-    if text.contains('#') {
-        let what = format!("{} is no query", quote(text));
-        return Err(Wrong::new(what, "`#` ends it; write %23"));
-    }
-    check_uri(text, "query").map(|()| text.to_owned())
 }
 
 /// The stage `rules` as a whole.
@@ -456,83 +408,5 @@ impl ZoneRules {
         self.mode.write(&mut entries);
         entries.number("threshold", self.threshold, Self::default().threshold);
         entries
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
-        result.unwrap_err().to_string()
-    }
-
-    #[test]
-    fn redirects_lead_to_urls_and_paths_only() {
-        for good in [
-            "https://example.com",
-            "http://example.com:8080/a?b=c",
-            "https://[2001:db8::1]/x",
-            "/",
-            "/a/b?c#d",
-        ] {
-            assert_eq!(redirect_to(good).as_deref(), Ok(good));
-        }
-        for (bad, says) in [
-            ("", "neither a URL nor a path"),
-            ("example.com", "neither a URL nor a path"),
-            ("javascript:alert(1)", "neither a URL nor a path"),
-            ("javascript://x/%0aalert(1)", "no known scheme"),
-            ("//evil.test/x", "another host to browsers"),
-            ("/\\evil.test", "another host to browsers"),
-            ("https://u:p@a.test/", "user name or password"),
-            ("https:///x", ""),
-            ("/a b", "is no path"),
-            ("/ä", "is no path"),
-            ("/<script>", "is no path"),
-            ("https://a.test/\"", "is no URL"),
-        ] {
-            assert!(told(redirect_to(bad)).contains(says), "{bad}");
-        }
-    }
-
-    #[test]
-    fn paths_are_plain_and_none_of_ours() {
-        for good in ["/", "/a/b.c", "/a%20b/", "/.seawallet"] {
-            assert_eq!(own_path(good).as_deref(), Ok(good));
-        }
-        for (bad, says) in [
-            ("", "it begins with `/`"),
-            ("a", "it begins with `/`"),
-            ("/a?b", "a query stands in `query`"),
-            ("/a b", "the rest as %XX"),
-            ("/a/../b", "did you mean \"/b\"?"),
-            ("/a//b", "did you mean \"/a/b\"?"),
-            ("/a\\b", "did you mean \"/a/b\"?"),
-            ("/%61", "did you mean \"/a\"?"),
-            ("/.seawall", "the edge's own"),
-            ("/.seawall/trace", "the edge's own"),
-            ("/.%73eawall/trace", "did you mean"),
-        ] {
-            assert!(told(own_path(bad)).contains(says), "{bad}");
-        }
-    }
-
-    #[test]
-    fn prefixes_are_whole_segments() {
-        assert_eq!(prefix("/api/v2").as_deref(), Ok("/api/v2"));
-        assert!(told(prefix("/api/")).contains("write \"/api\""));
-        assert!(told(prefix("/")).contains("is before every path"));
-        assert!(prefix("api").is_err());
-    }
-
-    #[test]
-    fn queries_stand_without_their_mark() {
-        for good in ["", "a=b&c=%20", "x?y/z"] {
-            assert_eq!(query(good).as_deref(), Ok(good));
-        }
-        assert!(told(query("?a=b")).contains("write \"a=b\""));
-        assert!(told(query("a#b")).contains("%23"));
-        assert!(query("a b").is_err());
     }
 }

@@ -14,7 +14,7 @@ use seawall_model::document::{
     CertificateFiles, Circuit, ClientCertificates, Coding, Compress, Edge, EdgeLimits, EdgeTtlMode,
     Eligibility, HeaderEdits, HealthCheck, Hsts, IpList, KeyQuery, ListRef, LogFile, Maintenance,
     Origin, OriginUrl, Outlier, Outward, Parent, Passive, Protocol, ProxyProtocol, RateAction,
-    RateLimit, Retry, Rule, RuleAction, SkipSet, StageMode, Timeouts, Tls, TlsVersion,
+    RateLimit, Retry, Rule, RuleAction, RuleTarget, SkipSet, StageMode, Timeouts, Tls, TlsVersion,
     WafException, WafOpenApi, WafShadow, Zone, ZoneBody, ZoneCache, ZoneDdos, ZoneHotlink,
     ZoneHygiene, ZoneLists, ZoneRate, ZoneRules, ZoneSettings, ZoneTransform, ZoneWaf,
 };
@@ -441,6 +441,21 @@ impl Fold for AccessLog {
             Self::File(file) => {
                 digest.number(1);
                 file.fold(digest);
+            }
+        }
+    }
+}
+
+impl Fold for RuleTarget {
+    fn fold(&self, digest: &mut Digest) {
+        match self {
+            Self::Text(text) => {
+                digest.number(0);
+                text.fold(digest);
+            }
+            Self::Expression(text) => {
+                digest.number(1);
+                text.fold(digest);
             }
         }
     }

@@ -1,30 +1,22 @@
 //! `seawall waf fetch`: a release of the OWASP Core Rule Set, from the net or from a file, if it is the one that is meant.
 //!
 //! A release is known by the checksum of its rules, not of its archive: archives are packed anew by those who serve them. What has another
-//! checksum is not written. Not here: reading archives ([`archive`](super::archive)).
+//! checksum is not written. Not here: reading archives ([`archive`]).
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::digest;
-use seawall_net::client::{Client, Request};
-use seawall_net::outward::Outward;
-use seawall_net::tls::config::{OriginWants, origin};
 use seawall_waf::{Folder, MOST_BYTES};
 
-use super::archive;
+use crate::archive;
 use crate::cli::WafFetch;
+use crate::download::download;
 use crate::say::say;
 
-/// How long a download may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of an archive: that of the Core Rule Set with its tests has 2 MiB.
 const LARGEST: usize = 64 << 20;
-/// Redirects that are followed.
-const REDIRECTS: usize = 5;
 
 /// Releases whose checksums are known: version, and SHA-256 of `crs-setup.conf.example` and `rules/` as [`Folder::pack`] has them.
 const RELEASES: &[(&str, &str)] = &[(
@@ -64,7 +56,7 @@ pub fn run(flags: &WafFetch) -> Result<ExitCode> {
         )
     });
     let bytes = match from.contains("://") {
-        true => download(&from)?,
+        true => download(&from, LARGEST)?,
         false => std::fs::read(&from).with_context(|| format!("{from} cannot be read"))?,
     };
     let files = archive::files(&bytes).with_context(|| from.clone())?;
@@ -114,41 +106,6 @@ fn write(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
         let _ = std::fs::remove_dir_all(&part);
     }
     wrote.with_context(|| format!("{} cannot be written", folder.display()))
-}
-
-fn download(url: &str) -> Result<Vec<u8>> {
-    let tls = origin(OriginWants {
-        http1: true,
-        ..OriginWants::default()
-    })?;
-    let client = Client {
-        outward: Arc::new(Outward::new(true, true, true)),
-        tls,
-        agent: concat!("seawall/", env!("CARGO_PKG_VERSION")),
-        patience: PATIENCE,
-        largest: LARGEST,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut url = url.to_owned();
-        for _ in 0..=REDIRECTS {
-            let request = Request {
-                method: "GET",
-                url: &url,
-                fields: &[],
-                body: None,
-            };
-            let reply = client.send(request).await?;
-            match (reply.status, reply.field("location")) {
-                (200, _) => return Ok(reply.body),
-                (301..=308, Some(to)) if to.starts_with("https://") => url = to.to_owned(),
-                (status, _) => bail!("{url}: answered with {status}"),
-            }
-        }
-        bail!("{url}: more than {REDIRECTS} redirects")
-    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -89,3 +89,25 @@ fn a_client_that_asked_too_often_waits_after_an_upgrade_too() {
         assert_eq!(asked("b.test"), 200, "it asked too often there alone");
     }
 }
+
+#[test]
+fn a_limit_that_was_reached_holds_after_an_upgrade_too() {
+    let limit = "[[zone.rate_limit]]\nby = ['http.request.headers[\"x-key\"][0]']\nrequests = 3\nper = \"1h\"\n";
+    let up = Up::edge(&TWO.replacen(
+        "[[zone]]\nname = \"b\"",
+        &format!("{limit}[[zone]]\nname = \"b\""),
+        1,
+    ));
+    let asked = |key: &str| {
+        let key = format!("X-Key: {key}");
+        curl(&["--header", "Host: a.test", "--header", &key, &up.url("/")]).status
+    };
+    let told: Vec<_> = (0..4).map(|_| asked("one")).collect();
+    assert_eq!(told, [200, 200, 200, 429]);
+    assert_eq!(asked("two"), 200);
+    upgrade(&up);
+    assert_eq!(asked("one"), 429);
+    assert_eq!([asked("two"), asked("two"), asked("two")], [200, 200, 429]);
+    upgrade(&up);
+    assert_eq!([asked("one"), asked("two")], [429, 429]);
+}

@@ -170,7 +170,8 @@ impl Compiler<'_> {
         let mut program = Program {
             phases,
             outlines: Default::default(),
-            union_variables: Vec::new(),
+            unions_stay: Vec::new(),
+            combinations_stay: Vec::new(),
             combination_variables: Vec::new(),
             rules,
             pipelines: self.pipelines,

@@ -9,6 +9,7 @@ mod matchers;
 mod names;
 mod prefilter;
 mod settle;
+mod stays;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(crate) use compile::side_of;
 pub use gate::{Cost, MOST_UNITS};
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
+pub(crate) use stays::Stays;
 
 /// A set of rules: a bit for each.
 pub(crate) type Meant = Arc<[u64]>;
@@ -43,8 +45,10 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
-    /// Of each union, and of each combination, the variables: a bit for each.
-    pub(crate) union_variables: Vec<u128>,
+    /// Of each union, and of each combination, whether it stays from one phase to the next ([`Stays`]).
+    pub(crate) unions_stay: Vec<u8>,
+    pub(crate) combinations_stay: Vec<u8>,
+    /// Of each combination the variables: a bit for each.
     pub(crate) combination_variables: Vec<u128>,
     /// What links look at together: many look at the same.
     pub(crate) combinations: Vec<Vec<UnionOf>>,

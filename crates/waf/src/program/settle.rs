@@ -1,6 +1,6 @@
 //! What is known only once all rules are compiled. Not here: compiling one.
 
-use super::{Operator, Outline, Program, Rule, Selector, side_of};
+use super::{Operator, Outline, Program, Rule, Selector, Stays, side_of};
 
 impl Program {
     /// Which names a pattern of names fits is known once all names are.
@@ -48,18 +48,19 @@ impl Program {
         };
         let of = |phase: &Vec<u32>| phase.iter().map(outline).collect();
         self.outlines = self.phases.each_ref().map(of);
-        self.union_variables.resize(self.unions, 0);
+        self.unions_stay.resize(self.unions, 0);
         for unions in &self.combinations {
             let mut all = 0;
             for union in unions {
                 let bit = 1 << union.variable as u8;
                 all |= bit;
-                let place = self.union_variables.get_mut(usize::from(union.place));
-                if let Some(variables) = place {
-                    *variables |= bit;
+                let place = self.unions_stay.get_mut(usize::from(union.place));
+                if let Some(stays) = place {
+                    *stays = Stays::of(bit);
                 }
             }
             self.combination_variables.push(all);
+            self.combinations_stay.push(Stays::of(all));
         }
     }
 

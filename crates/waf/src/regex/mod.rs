@@ -13,6 +13,7 @@ mod translate;
 
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, Config, DFA};
+use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
 use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::captures::Captures;
@@ -39,6 +40,8 @@ const NFA_LIMIT: usize = 4 << 20;
 const CACHE: usize = 512 << 10;
 /// Units for a byte of what matched while groups are looked for.
 const CAPTURED: u64 = 60;
+/// Bytes of marks, a bit for each state at each byte of a text, up to which ways are followed one after the other.
+const VISITED: usize = 4 << 10;
 /// Groups within groups.
 const NEST: u32 = 100;
 
@@ -56,7 +59,14 @@ pub(crate) fn how(any_case: bool) -> syntax::Config {
 #[derive(Debug)]
 pub(crate) struct Regex {
     dfa: DFA,
-    vm: Option<PikeVM>,
+    groups: Option<Groups>,
+}
+
+/// What finds groups: in short texts one way after the other, in longer ones all at once. Both are linear.
+#[derive(Debug)]
+struct Groups {
+    vm: PikeVM,
+    backtracker: BoundedBacktracker,
 }
 
 /// What a thread keeps for a [`Regex`].
@@ -65,6 +75,7 @@ pub(crate) struct RegexCache {
     dfa: Cache,
     sizes: Sizes,
     vm: Option<Box<pikevm::Cache>>,
+    backtracker: Option<Box<backtrack::Cache>>,
 }
 
 /// What a thread keeps for all patterns.
@@ -105,11 +116,11 @@ impl Regex {
             )
             .build_from_nfa(nfa.clone())
             .map_err(|error| Wrong::new(error.to_string(), "write it with fewer parts"))?;
-        let vm = match captures {
-            true => Some(PikeVM::new_from_nfa(nfa).map_err(|error| refused(&pattern, &error))?),
+        let groups = match captures {
+            true => Some(Groups::new(nfa, &pattern)?),
             false => None,
         };
-        Ok(Self { dfa, vm })
+        Ok(Self { dfa, groups })
     }
 
     fn nfa(&self) -> &NFA {
@@ -151,16 +162,15 @@ impl Regex {
         threads: &mut Threads,
         fuel: &mut Fuel,
     ) -> Result<Vec<Option<(usize, usize)>>, Spent> {
-        let Some(vm) = &self.vm else {
+        let Some(finder) = &self.groups else {
             return Ok(Vec::new());
         };
         fuel.spend(BEGIN + text.len() as u64 * CAPTURED)?;
         let Some(cache) = threads.cache(number, self) else {
             return Ok(Vec::new());
         };
-        let cache = cache.vm.get_or_insert_with(|| Box::new(vm.create_cache()));
-        let mut groups: Captures = vm.create_captures();
-        vm.captures(cache, text, &mut groups);
+        let mut groups: Captures = finder.vm.create_captures();
+        finder.find(text, cache, &mut groups);
         if !groups.is_match() {
             return Ok(Vec::new());
         }
@@ -169,6 +179,34 @@ impl Regex {
             .take(10)
             .map(|span| span.map(|span| (span.start, span.end)))
             .collect())
+    }
+}
+
+impl Groups {
+    fn new(nfa: NFA, pattern: &str) -> Result<Self, Wrong> {
+        let vm = PikeVM::new_from_nfa(nfa.clone()).map_err(|error| refused(pattern, &error))?;
+        let backtracker = BoundedBacktracker::builder()
+            .configure(backtrack::Config::new().visited_capacity(VISITED))
+            .build_from_nfa(nfa)
+            .map_err(|error| refused(pattern, &error))?;
+        Ok(Self { vm, backtracker })
+    }
+
+    fn find(&self, text: &[u8], cache: &mut RegexCache, groups: &mut Captures) {
+        if text.len() <= self.backtracker.max_haystack_len() {
+            let own = &self.backtracker;
+            let cache = cache
+                .backtracker
+                .get_or_insert_with(|| Box::new(own.create_cache()));
+            // It fails for texts that are too long alone.
+            if own.try_captures(cache, text, groups).is_ok() {
+                return;
+            }
+        }
+        let cache = cache
+            .vm
+            .get_or_insert_with(|| Box::new(self.vm.create_cache()));
+        self.vm.captures(cache, text, groups);
     }
 }
 
@@ -191,6 +229,7 @@ impl Threads {
             dfa: regex.dfa.create_cache(),
             sizes: Sizes::default(),
             vm: None,
+            backtracker: None,
         }))
     }
 }

@@ -8,7 +8,7 @@ use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
 use crate::program::{
-    Link, Operator, Outline, Program, Quick, Right, Rule, Selector, Target, side_of,
+    Link, Operator, Outline, Program, Quick, Right, Rule, Selector, Stays, Target, side_of,
 };
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{Kind, Question, Side, TextId};
@@ -20,25 +20,6 @@ const MATCH: u64 = 300;
 /// How many matches a request keeps.
 pub(super) const MATCHES: usize = 1000;
 
-/// What the head of a request alone decides.
-const OF_HEAD: [Variable; 13] = [
-    Variable::ArgsGet,
-    Variable::ArgsGetNames,
-    Variable::QueryString,
-    Variable::RequestBasename,
-    Variable::RequestCookies,
-    Variable::RequestCookiesNames,
-    Variable::RequestFilename,
-    Variable::RequestHeaders,
-    Variable::RequestHeadersNames,
-    Variable::RequestLine,
-    Variable::RequestMethod,
-    Variable::RequestUri,
-    Variable::RequestUriRaw,
-];
-/// And where there is no body.
-const OF_ARGUMENTS: [Variable; 2] = [Variable::Args, Variable::ArgsNames];
-
 impl<'t> Transaction<'t> {
     /// Runs a phase.
     pub(super) fn run(
@@ -48,10 +29,12 @@ impl<'t> Transaction<'t> {
     ) -> Result<Option<&Interrupted>, Spent> {
         self.phase = phase;
         let stays = self.stays();
-        self.filled &= stays;
-        self.work.unions.keep(stays, &self.program.union_variables);
-        let variables = &self.program.combination_variables;
-        self.work.combinations.keep(stays, variables);
+        self.filled &= stays.variables();
+        self.empty &= self.filled;
+        self.note_read();
+        self.work.unions.keep(stays, &self.program.unions_stay);
+        let places = &self.program.combinations_stay;
+        self.work.combinations.keep(stays, places);
         if self.passes(phase) {
             return Ok(self.interrupted.as_ref());
         }
@@ -108,17 +91,13 @@ impl<'t> Transaction<'t> {
         Ok(self.interrupted.as_ref())
     }
 
-    /// The variables whose values are what they were in the phase before: from the first to the second what the body does not change.
-    fn stays(&self) -> u128 {
-        let of = |variables: &[Variable]| {
-            let bits = variables.iter().map(|variable| 1u128 << *variable as u8);
-            bits.fold(0, |all, bit| all | bit)
-        };
+    /// What is as it was in the phase before: from the first to the second what the body does not change.
+    fn stays(&self) -> Stays {
         let has_body = !self.body.bytes.is_empty() || self.processor == Some(Processor::Multipart);
         match self.phase {
-            2 if has_body => of(&OF_HEAD),
-            2 => of(&OF_HEAD) | of(&OF_ARGUMENTS),
-            _ => 0,
+            2 if has_body => Stays::BESIDE_BODY,
+            2 => Stays::WITHOUT_BODY,
+            _ => Stays::NOTHING,
         }
     }
 
@@ -143,8 +122,12 @@ impl<'t> Transaction<'t> {
             Outline::Open => false,
             Outline::Gate(quick) => !self.quick(quick),
             Outline::Absent { combination, bit } => {
-                let known = self.work.combinations.get(usize::from(*combination));
-                known.is_some_and(|hits| !hits.has(usize::from(*bit)))
+                let place = usize::from(*combination);
+                let known = self.work.combinations.get(place);
+                known.map_or_else(
+                    || self.are_empty(place),
+                    |hits| !hits.has(usize::from(*bit)),
+                )
             }
         }
     }

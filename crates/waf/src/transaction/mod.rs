@@ -152,6 +152,8 @@ pub struct Transaction<'t> {
     phase: u8,
     /// Variables whose items are there, by bits.
     filled: u128,
+    /// Of these, and of those that are read at once, the ones that have no value.
+    empty: u128,
     matched: Option<Matched>,
     /// What of it the pattern matched, where that was captured.
     piece: Option<(usize, usize)>,
@@ -204,6 +206,7 @@ impl<'t> Transaction<'t> {
             engine: zone.engine.unwrap_or(program.settings.engine),
             phase: 0,
             filled: 0,
+            empty: 0,
             matched: None,
             piece: None,
             looked: None,

@@ -3,7 +3,7 @@
 use seawall_model::{Fuel, Spent};
 
 use super::{Item, Transaction};
-use crate::program::{Link, Operator, Program, UnionOf};
+use crate::program::{Link, Operator, Program, Stays, UnionOf};
 use crate::regex::Hits;
 use crate::texts::{Kind, TextId};
 use crate::vocabulary::Variable;
@@ -26,10 +26,10 @@ impl Occurrences {
         self.hits.resize_with(places, Hits::default);
     }
 
-    /// Forgets what has other variables than these.
-    pub(super) fn keep(&mut self, variables: u128, of: &[u128]) {
-        for (is_known, of) in self.is_known.iter_mut().zip(of) {
-            *is_known &= of & !variables == 0;
+    /// Forgets all but the places that stay so.
+    pub(super) fn keep(&mut self, stays: Stays, places: &[u8]) {
+        for (is_known, place) in self.is_known.iter_mut().zip(places) {
+            *is_known &= place & stays.0 != 0;
         }
     }
 
@@ -59,6 +59,13 @@ impl Occurrences {
 }
 
 impl<'t> Transaction<'t> {
+    /// Whether none of these variables has a value, as far as that is known.
+    #[inline]
+    pub(super) fn are_empty(&self, combination: usize) -> bool {
+        let variables = self.program.combination_variables.get(combination);
+        variables.is_some_and(|variables| variables & !self.empty == 0)
+    }
+
     /// Whether the pattern or phrases occur in any text of the variables.
     pub(super) fn can_match(
         &mut self,
@@ -74,6 +81,9 @@ impl<'t> Transaction<'t> {
         let Some(unions) = program.combinations.get(place) else {
             return Ok(true);
         };
+        if self.are_empty(place) {
+            return Ok(false);
+        }
         if self.work.combinations.get(place).is_none() {
             let mut hits = self.work.combinations.take(place);
             self.combination(unions, &mut hits, fuel)?;
@@ -99,6 +109,10 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<(), Spent> {
         for union in unions.iter().filter(|union| !union.is_apart()) {
+            // Most variables of most requests are empty.
+            if !self.has_values(union.variable, fuel)? {
+                continue;
+            }
             let place = usize::from(union.place);
             if self.work.unions.get(place).is_none() {
                 let mut hits = self.work.unions.take(place);

@@ -14,6 +14,17 @@ pub(super) const BYTE: u64 = 2;
 /// How many cookies are read.
 const COOKIES: usize = 1000;
 
+/// Variables that are there from when the head or the body was read.
+const READ: [V; 7] = [
+    V::ArgsGet,
+    V::ArgsPost,
+    V::Files,
+    V::MultipartPartHeaders,
+    V::MultipartName,
+    V::MultipartFilename,
+    V::Xml,
+];
+
 impl<'t> Transaction<'t> {
     /// The values that a target means.
     pub(super) fn gather(
@@ -169,6 +180,28 @@ impl<'t> Transaction<'t> {
     /// The values of this variable are made anew when they are asked for again.
     pub(super) fn unfill(&mut self, variable: V) {
         self.filled &= !(1 << variable as u8);
+        self.empty &= self.filled;
+        self.note_read();
+    }
+
+    /// Notes which of the variables that are read with the head or the body are empty.
+    pub(super) fn note_read(&mut self) {
+        for variable in READ {
+            let items = self.work.items.get(variable as usize);
+            if items.is_none_or(Vec::is_empty) {
+                self.empty |= 1 << variable as u8;
+            }
+        }
+    }
+
+    /// Whether a variable has any value; makes them.
+    #[inline]
+    pub(super) fn has_values(&mut self, variable: V, fuel: &mut Fuel) -> Result<bool, Spent> {
+        let bit = 1u128 << variable as u8;
+        if (self.filled | self.empty) & bit == 0 {
+            self.fill(variable, fuel)?;
+        }
+        Ok(self.empty & bit == 0)
     }
 
     /// Makes the values of a variable.
@@ -178,16 +211,7 @@ impl<'t> Transaction<'t> {
             return Ok(());
         }
         // These stay from when they were read.
-        if matches!(
-            variable,
-            V::ArgsGet
-                | V::ArgsPost
-                | V::Files
-                | V::MultipartPartHeaders
-                | V::MultipartName
-                | V::MultipartFilename
-                | V::Xml
-        ) {
+        if READ.contains(&variable) {
             return Ok(());
         }
         let mut items = match self.work.items.get_mut(variable as usize) {
@@ -197,6 +221,9 @@ impl<'t> Transaction<'t> {
         items.clear();
         let made = self.make(variable, &mut items, fuel);
         fuel.spend(VALUES * items.len() as u64)?;
+        if items.is_empty() {
+            self.empty |= bit;
+        }
         if let Some(place) = self.work.items.get_mut(variable as usize) {
             *place = items;
         }

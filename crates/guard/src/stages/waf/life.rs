@@ -15,6 +15,7 @@ use crate::edits::Edits;
 use crate::events::{WafEvent, WafMatch};
 use crate::kept::OfZone;
 use crate::stage::{Follow, Inspect, ResponseView, Tell};
+use crate::unfinished;
 use crate::verdict::{Page, Reason, Reviewed, Verdict};
 
 /// Field lines that rules see, of a request and of a response: more than a head may have.
@@ -77,12 +78,14 @@ pub(super) fn begin(
             for exclusion in exclusions {
                 transaction.exclude(exclusion);
             }
-            transaction.request_head(fuel)?;
+            let asked = transaction.request_head(fuel).map(|_| ());
+            unfinished(&transaction, asked)?;
             let goes_on = !is_whole
                 && transaction.interrupted().is_none()
                 && transaction.wants_request_body();
             if !goes_on {
-                transaction.request_body(Body::default(), fuel)?;
+                let asked = transaction.request_body(Body::default(), fuel).map(|_| ());
+                unfinished(&transaction, asked)?;
                 if waf.responses.is_none() || transaction.interrupted().is_some() {
                     transaction.log(fuel)?;
                 }
@@ -213,6 +216,14 @@ fn about(transaction: &Transaction<'_>) -> Arc<str> {
         }
     }
     text.into()
+}
+
+/// Where the fuel ended, what had matched before is told beside that.
+fn unfinished(transaction: &Transaction<'_>, asked: Result<(), Spent>) -> Result<(), Spent> {
+    if asked.is_err() && !transaction.matches().is_empty() {
+        unfinished::leave(about(transaction));
+    }
+    asked
 }
 
 fn verdict(transaction: &Transaction<'_>, refused: &'static str) -> Verdict {
@@ -399,7 +410,8 @@ impl Reader {
         };
         let waf = life.waf.clone();
         let said = life.go_on(given, fuel, |transaction, given, request, fuel| {
-            transaction.request_body(given.body, fuel)?;
+            let asked = transaction.request_body(given.body, fuel).map(|_| ());
+            unfinished(transaction, asked)?;
             if !follows || transaction.interrupted().is_some() {
                 transaction.log(fuel)?;
             }

@@ -33,6 +33,23 @@ fn who_watches_refuses_nobody_and_tells() {
 }
 
 #[test]
+fn what_had_matched_before_the_fuel_ended_is_told() {
+    let growing = "t:hexEncode,".repeat(9);
+    let patches = format!(
+        "patches = '''\nSecRule ARGS:a \"@streq 1\" \"id:7,phase:2,pass,log\"\n\
+         SecRule ARGS \"@contains zz\" \"id:8,phase:2,pass,{growing}nolog\"\n'''\n"
+    );
+    let mut body = b"a=1&b=".to_vec();
+    body.resize(100 << 10, b'x');
+    let watches = place(&format!("mode = 'watch'\n{patches}"));
+    assert_eq!(watches.sent(FORM, None, &body, 10_000), "waf/spent(7)?");
+    let enforces = place(&patches);
+    assert_eq!(enforces.sent(FORM, None, &body, 10_000), "403 waf/spent(7)");
+    body.drain(..4);
+    assert_eq!(enforces.sent(FORM, None, &body, 10_000), "403 waf/spent");
+}
+
+#[test]
 fn a_body_beyond_the_limit_is_refused_or_looked_at_in_part() {
     let refuses = place("body_limit = '10B'");
     assert_eq!(refuses.sent(FORM, Some(11), b"", 1), "413 waf/too_long");

@@ -186,6 +186,17 @@ query = ""
 
 [[zone.rule]]
 when = "true"
+action = "redirect"
+to_expression = 'concat("https://", http.host)'
+
+[[zone.rule]]
+when = "true"
+action = "rewrite"
+path_expression = "lower(http.request.uri.path)"
+query_expression = 'concat("a=", http.host)'
+
+[[zone.rule]]
+when = "true"
 action = "rewrite"
 strip_prefix = "/api"
 

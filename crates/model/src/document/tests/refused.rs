@@ -186,7 +186,7 @@ fn lists_have_bounds_that_are_told() {
         "zone[0].health.status: has 2 entries (at most 1; ",
         "zone[0].request_headers.set: has 1 entries (at most 0; ",
         "zone[0].response_headers.remove: has 1 entries (at most 0; ",
-        "zone[0].rule: has 8 entries (at most 1; ",
+        "zone[0].rule: has 10 entries (at most 1; ",
         "zone[0].lists.block: has 3 entries (at most 1; ",
         "zone[0].maintenance.allow: has 2 entries (at most 1; ",
         "zone[0].body.content_types: has 2 entries (at most 1; ",

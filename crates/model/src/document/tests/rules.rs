@@ -28,7 +28,7 @@ fn each_action_is_read_with_its_defaults() {
         action("action = 'redirect'\nto = '/x'"),
         RuleAction::Redirect {
             status: 302,
-            to: "/x".into(),
+            to: RuleTarget::Text("/x".into()),
             keep_path: false,
             keep_query: true
         }
@@ -39,7 +39,18 @@ fn each_action_is_read_with_its_defaults() {
             path: None,
             strip_prefix: None,
             add_prefix: None,
-            query: Some(String::new())
+            query: Some(RuleTarget::Text(String::new()))
+        }
+    );
+    assert_eq!(
+        action("action = 'rewrite'\npath_expression = 'lower(http.request.uri.path)'"),
+        RuleAction::Rewrite {
+            path: Some(RuleTarget::Expression(
+                "lower(http.request.uri.path)".into()
+            )),
+            strip_prefix: None,
+            add_prefix: None,
+            query: None
         }
     );
     assert_eq!(
@@ -145,6 +156,22 @@ fn wrong_rules_are_refused_with_help() {
         (
             "when = 'x'\naction = 'redirect'\nto = '/#a'",
             ".to: has a fragment, behind which nothing can stand (leave it out, or write keep_query = false",
+        ),
+        (
+            "when = 'x'\naction = 'redirect'\nto = '/'\nto_expression = 'http.host'",
+            ".to_expression: excludes to (remove one of the two",
+        ),
+        (
+            "when = 'x'\naction = 'redirect'\nto_expression = 'http.host'\nkeep_path = true",
+            ".keep_path: has no meaning beside to_expression (write concat(",
+        ),
+        (
+            "when = 'x'\naction = 'rewrite'\nstrip_prefix = '/a'\npath_expression = 'http.host'",
+            ".strip_prefix: excludes path_expression",
+        ),
+        (
+            "when = 'x'\naction = 'block'\nquery_expression = 'http.host'",
+            ".query_expression: has no meaning for action \"block\"",
         ),
         (
             "when = 'x'\naction = 'skip'",

@@ -89,21 +89,22 @@ fn below(path: &str) -> Result<Option<String>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
 
     /// An archive of these files.
-    pub(in crate::waf) fn tar_gz(files: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) fn tar_gz<C: AsRef<[u8]>>(files: &[(&str, C)]) -> Vec<u8> {
         let mut tar = Vec::new();
         for (path, text) in files {
+            let text = text.as_ref();
             let mut head = [0u8; BLOCK];
             head[..path.len()].copy_from_slice(path.as_bytes());
             head[124..135].copy_from_slice(format!("{:011o}", text.len()).as_bytes());
             head[156] = b'0';
             tar.extend_from_slice(&head);
-            tar.extend_from_slice(text.as_bytes());
+            tar.extend_from_slice(text);
             tar.resize(tar.len().div_ceil(BLOCK) * BLOCK, 0);
         }
         tar.resize(tar.len() + 2 * BLOCK, 0);
