@@ -143,6 +143,8 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
         Program::FanOut => measured(printed, "p99"),
         Program::Ratios => measured(printed, "at worst"),
+        Program::IndexStart => measured(printed, "ready"),
+        Program::IndexMemory => measured(printed, "index"),
         Program::Resync => measured(printed, "1000000 zones from nothing"),
     }
     .with_context(|| format!("{program:?} printed:\n{printed}"))

@@ -89,6 +89,10 @@ pub enum Program {
     Resync,
     /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
     Ratios,
+    /// Ten million responses on disk: from a start until what lies there is found.
+    IndexStart,
+    /// What their index takes.
+    IndexMemory,
 }
 
 /// Where a program is that measures.
@@ -125,6 +129,9 @@ impl Program {
                 "distribution::measured::a_million_zones_come_within_a_minute",
             ),
             Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
+            Self::IndexStart | Self::IndexMemory => {
+                Place::Test("seawall-cache", "disk::tests::measured::start_of_millions")
+            }
         }
     }
 }
@@ -469,6 +476,20 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::FanOut),
         unit: "ms",
         targets: &[Target::AtMost(2_000.0)],
+    },
+    Row {
+        name: "index-10m",
+        what: "10,000,000 small responses on the cache's disk: from a start until they are found",
+        work: Work::Program(Program::IndexStart),
+        unit: "s",
+        targets: &[Target::AtMost(5.0)],
+    },
+    Row {
+        name: "index-10m-memory",
+        what: "what their index takes",
+        work: Work::Program(Program::IndexMemory),
+        unit: "MiB",
+        targets: &[Target::AtMost(1_536.0)],
     },
     Row {
         name: "resync",
