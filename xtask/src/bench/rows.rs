@@ -40,6 +40,8 @@ pub enum Work {
     Instructions(Protocol),
     /// User-space instructions per request that the guard takes of them.
     Guard(Guarded),
+    /// Milliseconds for an answer of 10 MiB from a disk, of which the system has nothing in memory.
+    FromDisk,
     /// What a program of ours prints about itself.
     Program(Program),
 }
@@ -321,6 +323,13 @@ pub const ROWS: &[Row] = &[
         },
         unit: "CPU us/request",
         targets: &[Target::Of(Contender::Nginx, 1.0)],
+    },
+    Row {
+        name: "hit-disk-10m",
+        what: "GET 10 MiB that the cache has on disk and nobody in memory, one client; nginx with sendfile",
+        work: Work::FromDisk,
+        unit: "ms",
+        targets: &[Target::Of(Contender::Nginx, 1.1)],
     },
     Row {
         name: "h2tls-1m",
