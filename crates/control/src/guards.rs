@@ -1,9 +1,9 @@
 //! Guards of the producer: what asks for a person before it may go out, and what can never be meant.
 //!
-//! [`delta`] finds a document that lost or gained too much, [`mass_change`] too many zones that change at once, [`Selection`] an
+//! [`delta`] finds a document that lost or gained too much, [`Lately`] too many zones that change at once, [`Selection`] an
 //! empty filter; [`allowed_shift`] says how many verdicts a change may change. All are pure; what they say goes into [`crate::plan::Target::asks`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -164,28 +164,43 @@ fn judging(zone: &Zone) -> Zone {
     }
 }
 
-/// Why rollouts of zones wait for a person: more than 5 % of all zones changed within 10 minutes. `changed` are changes of zones
-/// that were there before (new zones harm nobody), each with its time in seconds; a zone that changes twice counts once.
-pub fn mass_change<'z>(
-    zones: usize,
-    changed: impl IntoIterator<Item = (u64, &'z str)>,
-    now: u64,
-    tempo: Tempo,
-) -> Option<String> {
-    #[cfg(feature = "unsafe-drills")]
-    if is_off(Safeguard::Mass) {
-        return None;
+/// Zones that changed of late. The breaker of [`Lately::mass_change`] counts them.
+#[derive(Debug, Default)]
+pub struct Lately {
+    at: HashMap<String, u64>,
+    in_time: BTreeSet<(u64, String)>,
+}
+
+impl Lately {
+    /// A zone that was there before has changed, at so many seconds of Unix time. New zones harm nobody and are not told; one that
+    /// changes twice counts once, from the second time.
+    pub fn changed(&mut self, zone: &str, at: u64) {
+        if let Some(before) = self.at.insert(zone.to_owned(), at) {
+            self.in_time.remove(&(before, zone.to_owned()));
+        }
+        self.in_time.insert((at, zone.to_owned()));
     }
-    let window = tempo.scaled(Tempo::MASS_WINDOW).as_secs().max(1);
-    let recent = changed
-        .into_iter()
-        .filter(|(at, _)| at.saturating_add(window) > now);
-    let names: BTreeSet<&str> = recent.map(|(_, name)| name).collect();
-    let is_mass = names.len() as u128 * u128::from(Share::ALL.parts())
-        > zones as u128 * u128::from(MASS.parts());
-    (zones >= FEW_ZONES && is_mass).then(|| {
-        format!("{} of {zones} zones change within {window} s, more than {MASS}: is that one change too many?", names.len())
-    })
+
+    /// Why rollouts of zones wait for a person: more than 5 % of all zones changed within 10 minutes.
+    pub fn mass_change(&mut self, zones: usize, now: u64, tempo: Tempo) -> Option<String> {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Mass) {
+            return None;
+        }
+        let window = tempo.scaled(Tempo::MASS_WINDOW).as_secs().max(1);
+        while let Some((at, zone)) = self.in_time.first()
+            && at.saturating_add(window) <= now
+        {
+            self.at.remove(zone);
+            self.in_time.pop_first();
+        }
+        let changed = self.at.len();
+        let is_mass = changed as u128 * u128::from(Share::ALL.parts())
+            > zones as u128 * u128::from(MASS.parts());
+        (zones >= FEW_ZONES && is_mass).then(|| {
+            format!("{changed} of {zones} zones change within {window} s, more than {MASS}: is that one change too many?")
+        })
+    }
 }
 
 /// What an operation is about: those that were named, or explicitly all. An empty list of names is neither.
@@ -332,12 +347,17 @@ mod tests {
     #[test]
     fn many_zones_at_once_ask_a_person() {
         let names: Vec<String> = (0..100).map(|nth| format!("z{nth}")).collect();
-        let tripped = |zones: usize, changed: usize, ago: u64| {
-            let changed = names
+        let told = |zones: usize, changed: &[(u64, &str)], tempo: Tempo| {
+            let mut lately = Lately::default();
+            changed
                 .iter()
-                .take(changed)
-                .map(|name| (1_000_000 - ago, name.as_str()));
-            mass_change(zones, changed, 1_000_000, Tempo::default()).is_some()
+                .for_each(|(at, zone)| lately.changed(zone, *at));
+            lately.mass_change(zones, 1_000_000, tempo)
+        };
+        let tripped = |zones: usize, changed: usize, ago: u64| {
+            let changed = names.iter().take(changed);
+            let changed: Vec<_> = changed.map(|name| (1_000_000 - ago, &**name)).collect();
+            told(zones, &changed, Tempo::default()).is_some()
         };
         assert!(!tripped(100, 5, 0), "5 % is allowed");
         assert!(tripped(100, 6, 0));
@@ -348,18 +368,14 @@ mod tests {
             "a small site may change all of its zones"
         );
         assert!(tripped(20, 2, 0));
-        let twice = [(1_000_000, "z1"); 50];
-        assert_eq!(
-            mass_change(100, twice, 1_000_000, Tempo::default()),
-            None,
-            "one zone, many times"
-        );
-        let fast = mass_change(
-            100,
-            names.iter().map(|name| (999_980, name.as_str())),
-            1_000_000,
-            Tempo::faster(60),
-        );
+        let twice = [(999_000, "z1"), (1_000_000, "z1"), (999_999, "z2")].repeat(20);
+        let twice = told(20, &twice, Tempo::default());
+        assert!(twice.is_some_and(|why| why.starts_with("2 of 20 zones")));
+        let few = [(1_000_000, "z1"); 50];
+        let few = told(100, &few, Tempo::default());
+        assert_eq!(few, None, "one zone, many times");
+        let all: Vec<_> = names.iter().map(|name| (999_980, &**name)).collect();
+        let fast = told(100, &all, Tempo::faster(60));
         assert_eq!(fast, None, "the window is scaled too");
     }
 

@@ -53,10 +53,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 const KEEPS_AGAIN: Duration = Duration::from_secs(5);
 /// Between two Reports of a trial, at any pace.
 const LEAST_REPORT: Duration = Duration::from_millis(20);
-/// Between two probes, at any pace.
-const LEAST_PROBE: Duration = Duration::from_millis(5);
+/// Between two probes, at any pace and however much is on trial: origins hear them too.
+const LEAST_PROBE: Duration = Duration::from_millis(2);
 /// Probes at once.
-const PROBES: usize = 16;
+const PROBES: usize = 32;
 
 /// Runs until the supervisor has gone.
 ///
@@ -161,7 +161,7 @@ impl Agent {
     ) -> Result<ExitCode> {
         let tempo = Tempo::faster(flags.up.speed);
         let between_reports = (tempo.scaled(Tempo::REPORT) / 5).max(LEAST_REPORT);
-        let between_probes = (tempo.scaled(Tempo::REPORT) / 25).max(LEAST_PROBE);
+        let between_probes = tempo.scaled(Tempo::REPORT) / 25;
         let (told, mut follows) = mpsc::channel(1);
         if flags.managed {
             let identity = Identity::read(&self.data)?;
@@ -171,10 +171,9 @@ impl Agent {
             follow::start(flags, identity, tempo, self.look.clone(), told)?;
         }
         let mut look = Instant::now();
-        let mut report = Instant::now();
+        let (mut report, mut probe) = (Instant::now(), Instant::now());
         let mut beat = tokio::time::interval(tempo.scaled(Tempo::REPORT).max(LEAST_REPORT));
         loop {
-            let tick = Instant::now() + between_probes;
             tokio::select! {
                 told = self.wire.hear::<ToAgent>() => match told? {
                     None => return Ok(ExitCode::SUCCESS),
@@ -227,7 +226,10 @@ impl Agent {
                         self.managed.probe_failed(key);
                     }
                 }
-                () = tokio::time::sleep_until(tick), if self.managed.tries() => {
+                () = tokio::time::sleep_until(probe), if self.managed.tries() => {
+                    // Each of what is on trial as often as if it were alone, as long as that is not too much for all.
+                    let trials = u32::try_from(self.managed.trials().max(1)).unwrap_or(u32::MAX);
+                    probe = Instant::now() + (between_probes / trials).max(LEAST_PROBE);
                     self.probe();
                     if report <= Instant::now() {
                         report = Instant::now() + between_reports;
@@ -408,14 +410,13 @@ impl Agent {
     }
 
     fn probe(&mut self) {
-        let all = self.managed.to_probe();
-        if all.is_empty() || self.probing >= PROBES {
+        if self.probing >= PROBES {
             return;
         }
-        self.nth = self.nth.wrapping_add(1);
-        let Some((own, taken)) = all.into_iter().cycle().nth(self.nth as usize % 1_024) else {
+        let Some((own, taken)) = self.managed.to_probe(self.nth as usize) else {
             return;
         };
+        self.nth = self.nth.wrapping_add(1);
         self.probing += 1;
         let (probed, nth) = (self.probed.clone(), self.nth);
         tokio::task::spawn_local(async move {

@@ -81,7 +81,7 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
         let all = json!({
             "status": word,
             "degraded": degraded,
-            "edge": known.supervisor,
+            "edge": known.edge(),
             "state": known.state,
             "control": known.control,
         });
@@ -201,6 +201,19 @@ impl Known {
     fn is_control_alone(&self, data: &Data) -> bool {
         let edge = self.supervisor.is_some() || self.state.is_some();
         self.control.is_some() && !edge && !data.path("up.json").exists()
+    }
+
+    /// What the supervisor tells. A worker may be in safe mode for a reason of its own, which the supervisor does not know: one word
+    /// for both.
+    fn edge(&self) -> Option<Value> {
+        let mut edge = self.supervisor.clone()?;
+        let worker = self.state.as_ref();
+        if worker.is_some_and(|state| is(state, "/safe_mode"))
+            && let Some(known) = edge.get_mut("safe_mode")
+        {
+            *known = true.into();
+        }
+        Some(edge)
     }
 
     fn serves(&self) -> bool {

@@ -13,6 +13,7 @@ mod charge;
 mod datagrams;
 mod flow;
 pub mod judge;
+mod looks;
 pub mod process;
 mod record;
 mod requests;
@@ -167,7 +168,10 @@ enum Why {
     /// None serves.
     Start,
     /// One hangs, or takes too much memory.
-    Replace,
+    Replace {
+        /// It hangs.
+        hung: bool,
+    },
     /// A new program; who asked for it, and the program.
     Upgrade(Option<Rc<Wire>>, PathBuf),
 }

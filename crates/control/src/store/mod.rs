@@ -93,6 +93,8 @@ pub enum Change {
     },
     /// The rollout of the chain that an earlier change of the same append began goes on past the guards that ask for a person.
     Approve(Chain),
+    /// The rollout of the chain that an earlier change of the same append began is complete: its version serves already.
+    Complete(Chain),
     /// An emergency switch, and its rollout.
     Kill(KillSwitch),
     /// Anything else; [`Body::VersionCreated`], [`Body::RolloutStarted`] and [`Body::KillSet`] are refused here, since their
@@ -176,6 +178,17 @@ pub trait ConfigStore: Send {
     /// [`StoreError::Conflict`] if something expected does not hold, [`StoreError::Refused`] for what can never be done. The log
     /// is then as it was. After [`StoreError::Unknown`] it may or may not have happened: send it again with its `request`.
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError>;
+
+    /// Makes appends one behind the other, all of them or none, and never holds more than one: for what is too much for one append. None of
+    /// them has a `request`. `made` hears what each has done; it counts once this returns well.
+    ///
+    /// # Errors
+    /// As [`ConfigStore::append`].
+    fn append_all(
+        &mut self,
+        appends: &mut (dyn Iterator<Item = Append> + Send),
+        made: &mut (dyn FnMut(Appended) + Send),
+    ) -> Result<(), StoreError>;
 
     /// What the append with this id did, if there was one, and what was asked with it: for who cannot make the very same append
     /// again, since what it derived it from has moved on.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use seawall_model::tempo::Kind;
 
-use super::entry::{Body, Entry, Stands, Subject};
+use super::entry::{Body, Entry, Outcome, Stands, Subject};
 use super::packed::{Packed, Packer};
 use super::rollout::{Rollout, State};
 use super::{
@@ -58,7 +58,7 @@ impl Needs {
                 self.keys.insert(chain.to_string());
                 self.versions.extend(from.map(|from| (chain.clone(), from)));
             }
-            Change::Content(_) | Change::Approve(_) => {}
+            Change::Content(_) | Change::Approve(_) | Change::Complete(_) => {}
             Change::Kill(switch) => {
                 let subject = Subject::Kill(switch.scope.clone());
                 self.keys.insert(subject.key());
@@ -114,6 +114,8 @@ pub(super) struct Work {
     pub heads: BTreeMap<Chain, (u64, u64)>,
     /// Rollouts that are new or changed.
     pub rollouts: BTreeMap<u64, Rollout>,
+    /// Those that began here, by their chains.
+    begun: HashMap<Chain, u64>,
     /// What stands now, by topic and key: the entry; none: nothing does any more.
     pub standing: BTreeMap<(&'static str, String), Option<u64>>,
 }
@@ -135,7 +137,9 @@ pub(super) fn bounded(append: &Append) -> Result<(), StoreError> {
     ];
     for (what, len, most) in bounds {
         if len > most {
-            return refused(format!("{what} has a length of {len}; at most {most}"));
+            return refused(format!(
+                "{what} has a length of {len}; at most {most}: make it shorter, or send it in parts"
+            ));
         }
     }
     if append.who.is_empty() {
@@ -397,6 +401,10 @@ impl Work {
             Change::Approve(chain) => Body::Approved {
                 rollout: self.begun(chain)?,
             },
+            Change::Complete(chain) => Body::RolloutEnded {
+                rollout: self.begun(chain)?,
+                outcome: Outcome::Complete,
+            },
             Change::Kill(switch) => {
                 let began = Body::RolloutStarted {
                     tempo: Kind::Kill,
@@ -453,13 +461,9 @@ impl Work {
 
     /// The rollout of a chain that began in this append.
     fn begun(&self, chain: &Chain) -> Result<u64, StoreError> {
-        let is_it = |rollout: &&Rollout| match &rollout.subject {
-            Subject::Version { chain: of, .. } => of == chain && rollout.state == State::Running,
-            Subject::Kill(_) => false,
-        };
-        match self.rollouts.values().find(is_it) {
-            Some(begun) => Ok(begun.id),
-            None => refused(format!("no rollout of {chain} begins here")),
+        match self.begun.get(chain).and_then(|id| self.rollouts.get(id)) {
+            Some(begun) if begun.state == State::Running => Ok(begun.id),
+            _ => refused(format!("no rollout of {chain} begins here")),
         }
     }
 
@@ -532,6 +536,9 @@ impl Work {
                     "a rollout of {} runs already: wait for its end, or abort it in the same append",
                     rollout.key()
                 ));
+            }
+            if let Subject::Version { chain, .. } = &rollout.subject {
+                self.begun.insert(chain.clone(), rollout.id);
             }
             self.keep(rollout);
         }

@@ -67,6 +67,7 @@ macro_rules! properties_of_a_store {
                 an_append_is_whole_or_nothing
                 the_same_request_again_has_no_second_effect
                 an_approval_goes_with_the_rollout_that_begins
+                appends_that_are_made_together_are_there_all_or_none
                 rollouts_go_with_one_that_began_before_in_the_same_append
                 what_is_deleted_is_restored_by_one_call
                 a_rollback_is_a_new_version_with_the_old_document

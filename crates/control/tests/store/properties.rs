@@ -1,6 +1,8 @@
 //! What every store must do with versions and documents.
 
-use seawall_control::store::{Append, Body, Change, Expect, MOST_WHY, Outcome, RequestId, Subject};
+use seawall_control::store::{
+    Append, Body, Change, Expect, MOST_WHY, Outcome, RequestId, State, Subject,
+};
 use seawall_control::{Chain, ConfigStore, Hash, StoreError};
 use seawall_model::tempo::Kind;
 
@@ -307,6 +309,45 @@ pub fn an_approval_goes_with_the_rollout_that_begins(open: Open<'_>) {
     // One that began earlier is named by its number.
     let why = refused(&mut *store, vec![Change::Approve(chain)]);
     assert!(why.contains("begins here"), "{why}");
+}
+
+pub fn appends_that_are_made_together_are_there_all_or_none(open: Open<'_>) {
+    let mut store = open();
+    let one = |name: &str, more: Vec<Change>| {
+        let chain = zone(name);
+        let start = Change::Start {
+            kind: Kind::Zone,
+            chain: chain.clone(),
+            from: None,
+            with: None,
+        };
+        let mut changes = vec![document(&chain, name), start, Change::Complete(chain)];
+        changes.extend(more);
+        append(changes)
+    };
+    let bad = || Change::Complete(zone("never.test"));
+    let mut appends = [one("a.test", Vec::new()), one("b.test", vec![bad()])].into_iter();
+    let refused = store.append_all(&mut appends, &mut |_| {});
+    assert!(
+        matches!(refused, Err(StoreError::Refused(_))),
+        "{refused:?}"
+    );
+    assert_eq!(store.last().expect("last"), 0, "nothing is there");
+    assert_eq!(store.head(&zone("a.test")).expect("head"), None);
+    let mut all = ["a.test", "b.test", "c.test"].map(|name| one(name, Vec::new()));
+    // What one finds is what those before it have left.
+    all[2].expect = vec![Expect::Seq(6)];
+    let mut made = Vec::new();
+    store
+        .append_all(&mut all.into_iter(), &mut |done| made.push(done))
+        .expect("appended");
+    let bounds: Vec<_> = made.iter().map(|done| (done.first, done.last)).collect();
+    assert_eq!(bounds, [(1, 3), (4, 6), (7, 9)]);
+    assert_eq!(store.last().expect("last"), 9);
+    assert_eq!(store.running().expect("running"), Vec::new());
+    let rollout = store.rollout(8).expect("rollout").expect("known");
+    assert_eq!(rollout.state, State::Ended(Outcome::Complete));
+    assert!(store.verify().expect("verified").is_ok());
 }
 
 pub fn what_is_deleted_is_restored_by_one_call(open: Open<'_>) {

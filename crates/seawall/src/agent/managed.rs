@@ -389,13 +389,11 @@ impl Managed {
         self.counted = counted;
     }
 
-    /// Trials to be probed, and where.
-    pub fn to_probe(&self) -> Vec<(std::net::SocketAddr, Taken)> {
-        let Some(own) = self.own else {
-            return Vec::new();
-        };
-        let taken = self.taken.iter().filter(|(taken, _)| taken.probe.is_some());
-        taken.map(|(taken, _)| (own, taken.clone())).collect()
+    /// The trial whose turn it is to be probed, and where: the first of them again behind the last.
+    pub fn to_probe(&self, nth: usize) -> Option<(std::net::SocketAddr, Taken)> {
+        let probed = || self.taken.iter().filter(|(taken, _)| taken.probe.is_some());
+        let (taken, _) = probed().nth(nth.checked_rem(probed().count())?)?;
+        Some((self.own?, taken.clone()))
     }
 
     /// A probe failed that what is live passed.
@@ -405,7 +403,12 @@ impl Managed {
 
     /// Whether anything is tried.
     pub fn tries(&self) -> bool {
-        !self.want.trials.is_empty()
+        self.trials() > 0
+    }
+
+    /// How much is on trial.
+    pub fn trials(&self) -> usize {
+        self.want.trials.len()
     }
 
     /// What is told to control by who acts on the manifest of this epoch and generation.

@@ -1,6 +1,7 @@
 //! What the planner says of rollouts, carried out. Those that go in step take each step together, and end together: as far as one of
 //! them must wait all do, and what takes one of them back takes all.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use seawall_control::plan::{self, Step, StepSpec, Target};
@@ -8,8 +9,9 @@ use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, Stor
 
 use super::engine::{Engine, PLANNER};
 use super::fleet::Began;
+use super::queue::Done;
 use crate::order::Chain;
-use crate::say::{complain, say};
+use crate::say::complain;
 
 /// What a location did in this time before a rollout of what all zones share is held against what it does with it: as long as one of
 /// its steps at the least.
@@ -79,9 +81,11 @@ impl Engine {
             })
             .collect();
         if steps.is_empty() {
-            return self.complete(&looked);
+            self.complete(&looked);
+        } else {
+            self.steps(&steps);
         }
-        self.steps(&steps, now_ms)
+        Ok(())
     }
 
     /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one that nothing
@@ -127,6 +131,7 @@ impl Engine {
         if !chains.is_empty() {
             running = self.store().running()?;
         }
+        let chains: HashSet<&Chain> = chains.iter().collect();
         let of = |rollout: Rollout| match rollout.subject {
             Subject::Version { chain, .. } if !rollout.approved && chains.contains(&chain) => {
                 Some((rollout.id, chain))
@@ -147,60 +152,36 @@ impl Engine {
         }
     }
 
-    /// Takes a step.
-    pub(super) fn step(
-        &mut self,
-        rollout: u64,
-        step: &StepSpec,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        self.steps(&[(rollout, step)], now_ms)
-    }
-
-    /// Takes steps that are taken together, all or none.
-    fn steps(&mut self, steps: &[(u64, &StepSpec)], now_ms: u64) -> Result<(), StoreError> {
+    /// Steps that are taken together, all or none.
+    pub(super) fn steps(&mut self, steps: &[(u64, &StepSpec)]) {
         let Some((_, first)) = steps.first() else {
-            return Ok(());
+            return;
         };
         let share = steps.iter().map(|(_, step)| step.share).min();
         let share = share.unwrap_or(first.share);
         let why = format!("step {} at {share}", first.step + 1);
-        let entries = steps.iter().map(|(rollout, step)| {
+        for (rollout, step) in steps {
             let step = StepSpec {
                 ring: first.ring.clone(),
                 share,
                 ..(*step).clone()
             };
-            StoreChange::Event(step.entry(*rollout))
-        });
-        let entries = entries.collect();
-        for (rollout, step) in steps {
-            self.stepped.insert(*rollout, now_ms);
-            if step.step == 0 {
-                self.began.insert(*rollout, now_ms);
-            }
+            let entry = StoreChange::Event(step.entry(*rollout));
+            self.together.step(&why, *rollout, step.step == 0, entry);
         }
-        self.append(PLANNER, &why, Vec::new(), entries)?;
-        for (rollout, _) in steps {
-            self.waits.insert(*rollout, why.clone());
-        }
-        Ok(())
     }
 
     /// They are everywhere.
-    fn complete(&mut self, looked: &[Looked<'_>]) -> Result<(), StoreError> {
-        let Some(why) = looked.first().map(|one| one.everywhere.clone()) else {
-            return Ok(());
+    fn complete(&mut self, looked: &[Looked<'_>]) {
+        let Some(why) = looked.first().map(|one| &one.everywhere) else {
+            return;
         };
-        let first = self.end_all(looked, Outcome::Complete, &why)?;
-        for (since, one) in (first..).zip(looked) {
-            self.serve(one.chain.clone(), one.to, since);
-            say(format_args!(
-                "Seawall serves version {} of {} to all: {}",
-                one.to, one.chain, one.everywhere
-            ));
-        }
-        Ok(())
+        let done = looked.iter().map(|one| Done {
+            rollout: one.rollout.id,
+            chain: one.chain.clone(),
+            version: one.to,
+        });
+        self.together.complete(why, done);
     }
 
     /// Ends them, and makes the newest versions what serves.

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use seawall_control::guards;
-use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Admission, Taken, Target};
+use seawall_control::guards::{self, Lately};
+use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Taken, Target};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, RequestId,
     Rollout, State, StoreError, Subject,
@@ -21,8 +21,8 @@ use super::files;
 use super::fleet::Fleet;
 use super::make::By;
 use super::purges::PurgeTimes;
+use super::queue::{Queue, Together};
 use crate::order::Chain;
-use crate::say::complain;
 
 /// Versions of a chain that are remembered to have served everybody.
 const KNOWN_GOOD: usize = 32;
@@ -49,14 +49,16 @@ pub struct Engine {
     pub(super) waits: HashMap<u64, String>,
     /// What guards say of rollouts.
     asked: HashMap<u64, Asked>,
-    /// Zones that were changed of late, with the time.
-    lately: BTreeMap<String, u64>,
+    /// Zones that were changed of late.
+    lately: Lately,
     /// When an emergency switch was seen first, in milliseconds of our clock.
     pub(super) switched: HashMap<u64, u64>,
     /// How long purges take.
     pub(super) purge_times: PurgeTimes,
     /// The locations.
     pub fleet: Fleet,
+    /// What rollouts do next, until it is written into the log.
+    pub(super) together: Together,
     /// Something is to be published.
     changed: bool,
 }
@@ -77,10 +79,11 @@ impl Engine {
             began: HashMap::new(),
             waits: HashMap::new(),
             asked: HashMap::new(),
-            lately: BTreeMap::new(),
+            lately: Lately::default(),
             switched: HashMap::new(),
             purge_times: PurgeTimes::default(),
             fleet: Fleet::default(),
+            together: Together::default(),
             changed: true,
         };
         engine.read_what_serves()?;
@@ -188,15 +191,16 @@ impl Engine {
     ) -> Result<Appended, StoreError> {
         let (changes, ties) = self.in_step(changes)?;
         let running = self.store.running()?;
+        // No two that run have the same key.
+        let running: HashMap<String, u64> = running.iter().map(|one| (one.key(), one.id)).collect();
         let mut ended = Vec::new();
         let mut all = Vec::new();
         for (chain, change, kind) in changes {
             // What is newer goes before what is on its way: that was never for all.
-            let key = chain.to_string();
-            for rollout in running.iter().filter(|rollout| rollout.key() == key) {
-                ended.push(rollout.id);
+            if let Some(rollout) = running.get(&chain.to_string()).copied() {
+                ended.push(rollout);
                 all.push(StoreChange::Event(Body::RolloutEnded {
-                    rollout: rollout.id,
+                    rollout,
                     outcome: Outcome::Aborted,
                 }));
             }
@@ -251,6 +255,17 @@ impl Engine {
         self.noted(appended)
     }
 
+    /// Makes appends, all of them or none.
+    pub(super) fn append_all(
+        &mut self,
+        appends: &mut (dyn Iterator<Item = Append> + Send),
+        made: &mut (dyn FnMut(Appended) + Send),
+    ) -> Result<(), StoreError> {
+        self.changed = true;
+        let appended = self.store.append_all(appends, made);
+        self.noted(appended)
+    }
+
     /// An append that may have been made, or a lead that is another's: what is known here has to be read anew.
     fn noted<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error @ (StoreError::Unknown(_) | StoreError::Lost { .. })) = &answer {
@@ -271,20 +286,24 @@ impl Engine {
     pub fn tick(&mut self, now_ms: u64) -> Result<(), StoreError> {
         let running = self.store.running();
         let running = self.noted(running)?;
-        for (nth, rollout) in running.iter().enumerate() {
-            let is_with = |other: &&Rollout| other.group() == rollout.group();
-            if running.iter().take(nth).any(|other| is_with(&other)) {
-                continue;
-            }
-            let group: Vec<&Rollout> = running.iter().filter(is_with).collect();
+        let queue = Queue::of(&running);
+        let mut room = queue.room();
+        let mut failed = Ok(());
+        for group in queue.groups() {
             let mut waits = false;
-            for rollout in &group {
-                waits |= self.waits_for_another(rollout, &running);
+            for rollout in group {
+                waits |= self.waits_for_another(rollout, &queue);
             }
-            if !waits {
-                self.advance(&group, now_ms)?;
+            if !waits && self.has_room(group, &mut room) {
+                failed = self.advance(group, now_ms);
+            }
+            if failed.is_err() {
+                break;
             }
         }
+        // What was decided before is not held up.
+        self.take_steps(now_ms)?;
+        failed?;
         self.end_kills(now_ms)
     }
 
@@ -301,49 +320,6 @@ impl Engine {
     /// All is published.
     pub fn is_published(&mut self) {
         self.changed = false;
-    }
-
-    /// Whether it has to wait for others that began earlier.
-    fn waits_for_another(&mut self, rollout: &Rollout, running: &[Rollout]) -> bool {
-        if rollout.step.is_some() {
-            return false;
-        }
-        let earlier = running.iter().filter(|other| other.id < rollout.id);
-        let earlier: Vec<&Rollout> = earlier.collect();
-        let begun: Vec<(u64, Kind, String)> = earlier
-            .iter()
-            .map(|other| (other.id, other.tempo, other.key()))
-            .collect();
-        let key = rollout.key();
-        let others = match plan::admit(rollout.tempo, &key, &begun) {
-            Admission::Start => Vec::new(),
-            Admission::Wait(other) => vec![other],
-            Admission::Preempt(others) => {
-                for other in others {
-                    if let Err(error) =
-                        self.end(other, Outcome::Aborted, "another one went before it")
-                    {
-                        complain(format_args!("{error}"));
-                    }
-                }
-                Vec::new()
-            }
-        };
-        // What all zones share comes before the zones that were changed with it: they may name a list of it.
-        let with_it = |other: &&&Rollout| {
-            other.tempo == Kind::Platform
-                && (other.began, &other.who, &other.why)
-                    == (rollout.began, &rollout.who, &rollout.why)
-        };
-        let waits = others
-            .first()
-            .copied()
-            .or_else(|| earlier.iter().find(with_it).map(|other| other.id));
-        if let Some(other) = waits {
-            self.waits
-                .insert(rollout.id, format!("waits for rollout {other}"));
-        }
-        waits.is_some()
     }
 
     pub(super) fn forget(&mut self, rollout: u64) {
@@ -364,45 +340,19 @@ impl Engine {
         Ok(ended.last)
     }
 
-    /// What was just made is what serves already: its rollouts are over.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn serves_already(&mut self, made: &Appended) -> Result<(), StoreError> {
-        self.serve_already(made, |_| true)
-    }
-
     /// Of the very first versions: what all zones share is for all at once. Nobody is served yet who could be harmed by it, and no location
     /// serves, and so tries anything, before there is a zone.
     ///
     /// # Errors
     /// As the store says.
     pub fn begins_with(&mut self, made: &Appended) -> Result<(), StoreError> {
-        self.serve_already(made, |chain| *chain == Chain::Platform)
-    }
-
-    fn serve_already(
-        &mut self,
-        made: &Appended,
-        is_it: impl Fn(&Chain) -> bool,
-    ) -> Result<(), StoreError> {
-        let both = made.versions.iter().zip(&made.rollouts);
-        let both: Vec<_> = both.filter(|(version, _)| is_it(&version.chain)).collect();
-        let ends = both.iter().map(|(_, rollout)| {
-            StoreChange::Event(Body::RolloutEnded {
-                rollout: **rollout,
-                outcome: Outcome::Complete,
-            })
-        });
-        let ends: Vec<StoreChange> = ends.collect();
-        if ends.is_empty() {
+        let mut both = made.versions.iter().zip(&made.rollouts);
+        let Some((version, rollout)) = both.find(|(one, _)| one.chain == Chain::Platform) else {
             return Ok(());
-        }
+        };
         let why = "the edge was started with it";
-        let since = self.append(PLANNER, why, Vec::new(), ends)?.last;
-        for (version, _) in both {
-            self.serve(version.chain.clone(), version.number, since);
-        }
+        let since = self.end(*rollout, Outcome::Complete, why)?;
+        self.serve(version.chain.clone(), version.number, since);
         Ok(())
     }
 
@@ -459,10 +409,12 @@ impl Engine {
         let history = self.store.history(chain, None, 4)?;
         let mut people: Vec<String> = plan::alternates(&history, self.tempo).into_iter().collect();
         if let (Kind::Zone, Some(zone)) = (rollout.tempo, chain.zone()) {
-            self.lately.insert(zone.to_owned(), rollout.began);
-            let lately = self.lately.iter().map(|(zone, at)| (*at, zone.as_str()));
-            let zones = self.serving.len().saturating_sub(1);
-            people.extend(guards::mass_change(zones, lately, unix(), self.tempo));
+            // New zones harm nobody.
+            if from.is_some() {
+                self.lately.changed(zone, rollout.began);
+                let zones = self.serving.len().saturating_sub(1);
+                people.extend(self.lately.mass_change(zones, unix(), self.tempo));
+            }
         }
         let gone = self.store.version(chain, to)?;
         if gone.is_some_and(|version| version.tombstone) && self.is_last(chain)? {

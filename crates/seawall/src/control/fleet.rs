@@ -6,7 +6,7 @@ use seawall_control::plan::{self, Location};
 use seawall_model::{Share, Tempo};
 
 use super::locations::Place;
-use super::reports::about;
+use super::reports::{Heard, about};
 use super::steer::{Seen, away};
 use super::track::{self, Track};
 use super::words::Report;
@@ -52,7 +52,7 @@ struct Known {
     /// On this machine.
     here: bool,
     /// Its last Report, and when it came, in milliseconds of our clock.
-    heard: Option<(Report, u64)>,
+    heard: Option<(Heard, u64)>,
     /// What it did when.
     track: Track,
 }
@@ -96,7 +96,7 @@ impl Fleet {
         if let Some(known) = self.locations.get_mut(name) {
             let every_ms = track::every(tempo);
             known.track.heard(report.counted.totals, now_ms, every_ms);
-            known.heard = Some((report, now_ms));
+            known.heard = Some((Heard::of(report), now_ms));
         }
     }
 

@@ -104,12 +104,16 @@ impl Maker<'_> {
         if left_out.is_empty() && is_last(taken_of(&document, &parts, &left_out)) {
             return Ok(None);
         }
-        let is_first = self.engine.store().last()? == 0;
         let who = format!("file:{path}");
-        let (mut changes, contents) = self.new_in(&parts, &left_out, &who, is_first)?;
-        if !is_first
-            && let Err(NotMade::Problems(problems)) =
-                self.without_bad(&mut changes, &mut left_out, &mut told, &document)
+        if self.engine.store().last()? == 0 {
+            let hash = taken_of(&document, &parts, &left_out);
+            drop(document);
+            self.begin(path, &who, parts, &left_out, hash)?;
+            return Ok(but_for(path, &left_out, told));
+        }
+        let (mut changes, contents) = self.new_in(&parts, &left_out, &who)?;
+        if let Err(NotMade::Problems(problems)) =
+            self.without_bad(&mut changes, &mut left_out, &mut told, &document)
         {
             return Ok(Some((not_taken_in(path), problems)));
         }
@@ -120,17 +124,37 @@ impl Maker<'_> {
             let is_in = |(chain, _): &(Chain, StoreChange)| chains.contains(chain);
             let contents = contents.into_iter().filter(is_in);
             let contents = contents.map(|(_, content)| content).collect();
-            self.bring(path, &who, changes, contents, hash, is_first)?;
+            self.bring(path, &who, changes, contents, hash)?;
         }
-        if left_out.is_empty() {
-            return Ok(None);
-        }
-        let names: Vec<String> = left_out.iter().map(ToString::to_string).collect();
-        let names = names.join(", ");
-        Ok(Some((
-            format!("{path} is taken in but for {names}, of which stays what serves"),
-            told,
-        )))
+        Ok(but_for(path, &left_out, told))
+    }
+
+    /// The very first versions of all: what the edge was started with, which serves already.
+    fn begin(
+        &mut self,
+        path: &str,
+        who: &str,
+        parts: Parts,
+        left_out: &BTreeSet<Chain>,
+        hash: Hash,
+    ) -> Result<(), StoreError> {
+        let zones = parts.keys().filter(|chain| !left_out.contains(*chain));
+        let many = zones.count();
+        let versions = parts
+            .into_iter()
+            .filter(|(chain, _)| !left_out.contains(chain))
+            .flat_map(|(chain, bound)| {
+                let mut changes = bound.to_store(None);
+                changes.extend(first_version(chain, bound.text));
+                changes
+            });
+        let imported = StoreChange::Event(Body::FileImported {
+            path: path.to_owned(),
+            hash,
+        });
+        let changes = versions.chain(std::iter::once(imported));
+        let by = By::new(who, "the first import");
+        self.engine.begin(&by, many, changes)
     }
 
     /// Takes out the changes of zones that cannot be compiled. What is wrong with them is told with what is known already.
@@ -172,7 +196,6 @@ impl Maker<'_> {
         changes: Changes,
         mut more: Vec<StoreChange>,
         hash: Hash,
-        is_first: bool,
     ) -> Result<(), NotMade> {
         let imported = Body::FileImported {
             path: path.to_owned(),
@@ -180,17 +203,9 @@ impl Maker<'_> {
         };
         let many = changes.len();
         more.push(StoreChange::Event(imported));
-        let why = if is_first {
-            "the first import"
-        } else {
-            "the file has changed"
-        };
-        let made = self
-            .engine
-            .make(&By::new(who, why), Vec::new(), changes, more)?;
-        if is_first {
-            self.engine.serves_already(&made)?;
-        } else if many > 0 {
+        let by = By::new(who, "the file has changed");
+        self.engine.make(&by, Vec::new(), changes, more)?;
+        if many > 0 {
             say(format_args!(
                 "Seawall takes in {path}: {many} change(s), by and by"
             ));
@@ -218,7 +233,6 @@ impl Maker<'_> {
         parts: &Parts,
         left_out: &BTreeSet<Chain>,
         who: &str,
-        is_first: bool,
     ) -> Result<(Changes, Vec<(Chain, StoreChange)>), NotMade> {
         let (mut changes, mut contents) = (Vec::new(), Vec::new());
         for (chain, bound) in parts.iter().filter(|(chain, _)| !left_out.contains(*chain)) {
@@ -249,9 +263,7 @@ impl Maker<'_> {
             let change = StoreChange::Document(chain.clone(), bound.text.clone());
             changes.push((chain.clone(), change, kind));
         }
-        if !is_first {
-            self.gone(parts, who, &mut changes)?;
-        }
+        self.gone(parts, who, &mut changes)?;
         Ok((changes, contents))
     }
 
@@ -282,6 +294,35 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+/// What makes a chain's first version, which serves already.
+fn first_version(chain: Chain, text: String) -> [StoreChange; 3] {
+    let kind = match &chain {
+        Chain::Platform => Kind::Platform,
+        Chain::Zone(_) => Kind::Zone,
+    };
+    [
+        StoreChange::Document(chain.clone(), text),
+        StoreChange::Start {
+            kind,
+            chain: chain.clone(),
+            from: None,
+            with: None,
+        },
+        StoreChange::Complete(chain),
+    ]
+}
+
+/// What is told of a file whose zones were taken in but for these.
+fn but_for(path: &str, left_out: &BTreeSet<Chain>, told: Problems) -> Option<LeftOut> {
+    if left_out.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    let what = format!("{path} is taken in but for {names}, of which stays what serves");
+    Some((what, told))
 }
 
 /// Nothing of a file is taken in.

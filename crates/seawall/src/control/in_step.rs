@@ -52,9 +52,10 @@ impl Engine {
         changes: &[Changed],
     ) -> Result<Vec<(Chain, Option<u64>, bool)>, StoreError> {
         let running = self.store().running()?;
+        let led: HashSet<u64> = running.iter().filter_map(|one| one.with).collect();
         let with_others: Vec<&Rollout> = running
             .iter()
-            .filter(|one| running.iter().any(|two| two.with == Some(one.group())))
+            .filter(|one| led.contains(&one.group()))
             .collect();
         if with_others.is_empty() {
             return Ok(Vec::new());

@@ -104,7 +104,7 @@ impl Engine {
             Step::Hold { why, .. } => {
                 self.waits.insert(rollout.id, why);
             }
-            Step::Advance { to } => self.step(rollout.id, &to, now_ms)?,
+            Step::Advance { to } => self.steps(&[(rollout.id, &to)]),
             Step::TakeBack { why } => {
                 complain(format_args!(
                     "the emergency switch on {} is taken back: {why}",

@@ -1,5 +1,8 @@
 //! What a location tells, as the planner reads it.
 
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+
 use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram, Shift};
 use seawall_model::Share;
 use seawall_proxy::trial::{Counts as Counted, class_begins_at};
@@ -7,31 +10,72 @@ use seawall_proxy::trial::{Counts as Counted, class_begins_at};
 use super::words::Report;
 use crate::order::Chain;
 
+/// A Report, with what it says of each version found by it: there may be thousands on trial, and each is asked for.
+pub struct Heard {
+    report: Report,
+    of: HashMap<(Chain, u64), Of>,
+    held: HashSet<Chain>,
+}
+
+/// Where a Report tells of a version.
+#[derive(Default)]
+struct Of {
+    taken: Option<usize>,
+    arms: Option<usize>,
+    refused: Vec<usize>,
+    restarts: u64,
+    failed_probes: u64,
+}
+
+impl Deref for Heard {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl Heard {
+    /// A Report that came just now.
+    pub fn of(report: Report) -> Self {
+        let mut of: HashMap<(Chain, u64), Of> = HashMap::new();
+        for (nth, (chain, version, ..)) in report.taken.iter().enumerate() {
+            let of = of.entry((chain.clone(), *version)).or_default();
+            of.taken.get_or_insert(nth);
+        }
+        for (nth, trial) in report.counted.trials.iter().enumerate() {
+            let of = of.entry((trial.chain.clone(), trial.version)).or_default();
+            of.arms.get_or_insert(nth);
+        }
+        for (nth, (chain, version, _)) in report.refused.iter().enumerate() {
+            let of = of.entry((chain.clone(), *version)).or_default();
+            of.refused.push(nth);
+        }
+        for (chain, version, many) in &report.restarts {
+            of.entry((chain.clone(), *version)).or_default().restarts = *many;
+        }
+        for (chain, version, many) in &report.failed_probes {
+            let of = of.entry((chain.clone(), *version)).or_default();
+            of.failed_probes = *many;
+        }
+        let held = report.held.iter().cloned().collect();
+        Self { report, of, held }
+    }
+}
+
 /// What a location's Report says of one rollout.
 pub fn about(
-    report: &Report,
+    heard: &Heard,
     location: &str,
     chain: &Chain,
     version: u64,
     age_ms: u64,
 ) -> plan::Report {
-    let taken = report
-        .taken
-        .iter()
-        .find(|taken| (&taken.0, taken.1) == (chain, version));
-    let counted = report.counted.trials.iter();
-    let mut counted = counted.filter(|trial| (&trial.chain, trial.version) == (chain, version));
-    let arms = counted.next();
-    let of_this = |told: &&(Chain, u64, u64)| (&told.0, told.1) == (chain, version);
-    let refused = report
-        .refused
-        .iter()
-        .filter(|told| (&told.0, told.1) == (chain, version));
-    let bad = report
-        .failed_probes
-        .iter()
-        .find(of_this)
-        .map_or(0, |told| told.2);
+    let nothing = Of::default();
+    let of = heard.of.get(&(chain.clone(), version)).unwrap_or(&nothing);
+    let taken = of.taken.and_then(|nth| heard.taken.get(nth));
+    let arms = of.arms.and_then(|nth| heard.counted.trials.get(nth));
+    let refused = of.refused.iter().filter_map(|nth| heard.refused.get(*nth));
     let mut with = arms.map(|arms| arm(&arms.candidate)).unwrap_or_default();
     let mut base = arms.map(|arms| arm(&arms.live)).unwrap_or_default();
     for (kind, [live, candidate]) in arms.into_iter().flat_map(|arms| &arms.kinds) {
@@ -39,7 +83,7 @@ pub fn about(
         with.kinds.insert(kind.clone(), counts(candidate));
     }
     // Those that went well are among the requests.
-    with.probes.bad = bad;
+    with.probes.bad = of.failed_probes;
     plan::Report {
         location: location.into(),
         age_ms,
@@ -50,15 +94,11 @@ pub fn about(
         }),
         with,
         base,
-        restarts: report
-            .restarts
-            .iter()
-            .find(of_this)
-            .map_or(0, |told| told.2),
+        restarts: of.restarts,
         refused: refused
             .flat_map(|(_, _, problems)| problems.lines().map(str::to_owned))
             .collect(),
-        held: report.held.contains(chain),
+        held: heard.held.contains(chain),
         replay: arms.map_or_else(Shift::default, |arms| Shift {
             judged: arms.replayed.judged,
             changed: arms.replayed.changed,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use seawall_bundle::{
-    Edits, Hash, Limits, Locations, Manifest, Mark, Object, Platform, Root, SHARE_ALL, Share,
-    Trial, Trust, Version, open_keys, open_manifest, sign_manifest, update,
+    Edits, Hash, Limits, Locations, Manifest, Mark, Platform, Root, SHARE_ALL, Share, Trial, Trust,
+    Version, open_keys, open_manifest, sign_manifest, update,
 };
 use seawall_control::Chain;
 use seawall_control::store::{Rollout, Subject};
@@ -41,8 +41,6 @@ const LEAST_PULSE: Duration = Duration::from_secs(2);
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// And not earlier, at any pace.
 const LEAST_FORGOTTEN: Duration = Duration::from_secs(60);
-/// Objects of versions on trial that are kept packed.
-const KEPT: usize = 1_024;
 
 /// The highest generation that was used, and how far the log had come then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,8 +112,8 @@ pub struct Publisher {
     /// And when; none: not by this process.
     published: Option<Instant>,
     root: Root,
-    /// Versions on trial, as objects.
-    versions: HashMap<(Chain, u64), Object>,
+    /// Versions on trial, by the objects that were stored of them.
+    versions: HashMap<(Chain, u64), Hash>,
     /// Makes objects of files.
     packer: Packer,
 }
@@ -403,34 +401,36 @@ impl Publisher {
 
     /// What is on trial; its versions are there as objects.
     fn trials(&mut self, engine: &mut Engine) -> Result<Vec<Trial>> {
-        let mut trials = Vec::new();
+        let (mut trials, mut stored) = (Vec::new(), HashMap::new());
         for rollout in engine.on_trial()? {
             let Subject::Version { chain, from, to } = &rollout.subject else {
                 continue;
             };
             let key = (chain.clone(), *to);
-            if !self.versions.contains_key(&key) {
-                let object = self.version(engine, chain, *to)?.pack(&self.limits)?;
-                self.packer.flush(&self.folder)?;
-                let objects = [(object.name(), object.packed())];
-                self.folder.put_objects(objects.into_iter())?;
-                if self.versions.len() >= KEPT {
-                    self.versions.clear();
+            let object = match self.versions.get(&key) {
+                Some(object) => *object,
+                None => {
+                    let object = self.version(engine, chain, *to)?.pack(&self.limits)?;
+                    self.packer.flush(&self.folder)?;
+                    let objects = [(object.name(), object.packed())];
+                    self.folder.put_objects(objects.into_iter())?;
+                    object.name()
                 }
-                self.versions.insert(key.clone(), object);
-            }
-            let object = self.versions.get(&key).map(Object::name);
+            };
+            stored.insert(key, object);
             trials.push(Trial {
                 chain: to_bundle(chain),
                 version: *to,
                 parent: from.unwrap_or(0),
-                object: object.context("a version on trial")?,
+                object,
                 shares: vec![share(engine, &rollout)],
                 // Those that go in step are tried by the same clients.
                 salt: rollout.group().wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 expires_after_s: self.tempo.scaled(FORGOTTEN).max(LEAST_FORGOTTEN).as_secs(),
             });
         }
+        // What nobody tries any more may be swept, and is stored again if it is tried again.
+        self.versions = stored;
         Ok(trials)
     }
 

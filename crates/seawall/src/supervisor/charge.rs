@@ -81,6 +81,8 @@ pub struct Charge {
     pub secrets: Option<OwnedFd>,
     /// It was told to end, or killed, by us.
     pub ours: bool,
+    /// It waited, ready, for the one before it to go.
+    pub was_spare: bool,
     /// Out-of-memory kills of this machine when it was started.
     pub memory_kills: u64,
 }
@@ -124,6 +126,7 @@ impl Charge {
             places: Vec::new(),
             secrets: None,
             ours: false,
+            was_spare: false,
             memory_kills: super::process::out_of_memory_kills(),
         })
     }
@@ -326,6 +329,7 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
         places,
         secrets,
         ours: !here.serves,
+        was_spare: false,
         memory_kills: super::process::out_of_memory_kills(),
     };
     Some((charge, sockets))

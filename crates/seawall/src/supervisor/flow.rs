@@ -21,16 +21,8 @@ use super::{End, Event, Next, Supervisor, Why};
 use crate::message::{Begin, FromAgent, FromWorker, Reply, ToAgent, ToWorker};
 use crate::say::{complain, say};
 
-/// A thread that did not say for so long that it runs does not.
-const HANGS: Duration = Duration::from_secs(3);
-/// The longest a worker may take to prepare. A million zones take seconds.
-const PREPARES: Duration = Duration::from_secs(300);
-/// The longest a worker may take to hand its State over, and the next one to open.
-const HANDS_OVER: Duration = Duration::from_secs(2);
 /// How a worker died that the kernel ended for want of memory.
 const OUT_OF_MEMORY: &str = "SIGKILL: the kernel was out of memory; give it more (MemoryMax= of systemd, --memory of containers), or let less in ([edge.limits])";
-/// From this on a look was late: the machine slept, or was busy with others.
-const LATE: Duration = Duration::from_millis(1_000);
 
 impl Supervisor {
     pub(super) fn happened(&mut self, event: Event) {
@@ -157,7 +149,7 @@ impl Supervisor {
     }
 
     /// Lets the next worker accept connections.
-    fn open(&mut self, state: Option<OwnedFd>) {
+    pub(super) fn open(&mut self, state: Option<OwnedFd>) {
         let Some(pid) = self.next.as_ref().map(|next| next.pid) else {
             return;
         };
@@ -179,7 +171,7 @@ impl Supervisor {
                 return;
             }
         };
-        let hung = matches!(why, Why::Replace);
+        let hung = matches!(why, Why::Replace { .. });
         for charge in self.workers.values_mut() {
             if charge.process.pid() != pid && charge.phase == Phase::Serves {
                 let within = if hung {
@@ -282,7 +274,7 @@ impl Supervisor {
             Why::Start if !self.announced => self.ends = Some(End::Code(1)),
             // What was live cannot be served any more, by this program: what the file says is the next best.
             Why::Start => self.start_soon(Duration::from_secs(1), false),
-            Why::Replace => {}
+            Why::Replace { .. } => {}
         }
     }
 
@@ -323,7 +315,12 @@ impl Supervisor {
             return;
         }
         let starved = out_of_memory_kills() != charge.memory_kills;
-        let killed = matches!(ended, Ended::Signal(libc::SIGKILL | libc::SIGTERM)) && !starved;
+        let killed = match ended {
+            Ended::Signal(signal) => matches!(signal, libc::SIGKILL | libc::SIGTERM) && !starved,
+            // How is told to its parent only, which has died. Who ran nothing when it ended was not ended by what it ran.
+            Ended::Unknown => !starved && charge.culprit(None).is_none(),
+            Ended::Code(_) => false,
+        };
         let kind = if killed { Kind::Killed } else { Kind::Crash };
         let how = match ended {
             Ended::Signal(libc::SIGKILL) if starved => OUT_OF_MEMORY.to_owned(),
@@ -343,7 +340,7 @@ impl Supervisor {
     }
 
     /// A death, or what comes to the same: who is to blame, and what is done about it. Returns how long the next start waits.
-    fn died(
+    pub(super) fn died(
         &mut self,
         charge: &Charge,
         kind: Kind,
@@ -472,111 +469,10 @@ impl Supervisor {
                     Why::Start => {
                         self.start_at = Some((Instant::now() + Duration::from_secs(1), live));
                     }
-                    Why::Replace => {}
+                    Why::Replace { .. } => {}
                 }
             }
         }
-    }
-
-    /// Looks at what the workers run; four times a second.
-    pub(super) fn look(&mut self) {
-        let now = Instant::now();
-        let gap = now - self.looked;
-        self.looked = now;
-        if self.agent_at.is_some_and(|at| at <= now) {
-            self.start_agent();
-            self.tell_agent_who_serves();
-            self.live();
-            self.serving_again();
-        }
-        for charge in self.workers.values_mut() {
-            let late = match charge.phase {
-                Phase::Leaves { due } => due <= now,
-                Phase::Prepares => now - charge.since > PREPARES,
-                Phase::Opens => now - charge.since > HANDS_OVER * 5,
-                Phase::Ready | Phase::Serves => false,
-            };
-            if late {
-                charge.process.signal(libc::SIGKILL);
-            }
-        }
-        let ready = self
-            .next
-            .as_ref()
-            .and_then(|next| self.workers.get(&next.pid));
-        if ready.is_some_and(|next| next.phase == Phase::Ready && now - next.since > HANDS_OVER) {
-            // Who hangs hands nothing over.
-            self.open(None);
-        }
-        if self.stopping.is_some() || gap > LATE {
-            return;
-        }
-        if self.next.is_some() {
-            if self.upgrade_prepares().is_some() {
-                self.look_for_hangs();
-                self.look_at_memory();
-            }
-            return;
-        }
-        self.seconds += 1;
-        if let Some(pid) = self.serving_pid() {
-            self.give_datagrams(pid);
-        }
-        self.look_for_hangs();
-        if self.seconds.is_multiple_of(4) && self.next.is_none() {
-            self.look_at_memory();
-        }
-        self.tend_spare();
-    }
-
-    fn look_for_hangs(&mut self) {
-        #[cfg(feature = "unsafe-drills")]
-        if is_off(Safeguard::Hang) {
-            return;
-        }
-        let Some(charge) = self.serving() else { return };
-        if Instant::now() - charge.since < HANGS {
-            return;
-        }
-        let Some(thread) = charge.stuck(monotonic_ms(), HANGS) else {
-            return;
-        };
-        let culprit = charge.culprit(Some(thread));
-        let how = format!("thread {thread} does not move");
-        self.replace(Kind::Hang, &how, culprit);
-    }
-
-    fn look_at_memory(&mut self) {
-        #[cfg(feature = "unsafe-drills")]
-        if is_off(Safeguard::Memory) {
-            return;
-        }
-        let Some(charge) = self.serving() else { return };
-        let most = match charge.serving.bounds.memory {
-            0 => self.memory,
-            most => most,
-        };
-        let holds = charge.process.memory().unwrap_or(0);
-        if holds > most {
-            let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            let kind = Kind::of_memory(Instant::now() - charge.since < HANGS);
-            self.replace(kind, &how, None);
-        }
-    }
-
-    /// The next worker serves before the old one goes.
-    fn replace(&mut self, kind: Kind, how: &str, culprit: Option<super::judge::Version>) {
-        let Some(pid) = self.serving_pid() else {
-            return;
-        };
-        let Some(charge) = self.workers.remove(&pid) else {
-            return;
-        };
-        self.died(&charge, kind, how, culprit);
-        self.workers.insert(pid, charge);
-        self.restarts += 1;
-        self.give_up_upgrade();
-        self.start(self.runs.clone(), true, Why::Replace);
     }
 
     fn agent_ended(&mut self, pid: i32) {

@@ -68,6 +68,10 @@ impl Supervisor {
             }
         };
         match &self.spare.waits {
+            Some((pid, _)) if self.is_stopped(*pid) => {
+                self.end_spare();
+                self.without_spare("somebody stopped it, by SIGSTOP");
+            }
             Some((_, started_on)) if *started_on == basis => {}
             Some(_) => self.end_spare(),
             None if now - since >= SETTLES && self.spare.not_before.is_none_or(|at| at <= now) => {
@@ -75,6 +79,11 @@ impl Supervisor {
             }
             None => {}
         }
+    }
+
+    fn is_stopped(&self, pid: i32) -> bool {
+        let charge = self.workers.get(&pid);
+        charge.is_some_and(|charge| charge.process.is_stopped())
     }
 
     /// What a worker that serves what was live would be started on.
@@ -112,8 +121,10 @@ impl Supervisor {
         if self.basis().is_some_and(|now| now == basis)
             && let Some(charge) = self.workers.get_mut(&pid)
             && matches!(charge.phase, Phase::Prepares | Phase::Ready)
+            && !charge.process.is_stopped()
         {
             charge.started = Instant::now();
+            charge.was_spare = charge.phase == Phase::Ready;
             return Some(pid);
         }
         if let Some(charge) = self.workers.get_mut(&pid) {

@@ -139,6 +139,28 @@ fn measured(zones: usize, times: usize) -> (Vec<Duration>, Vec<Duration>) {
     (waiting, polling)
 }
 
+/// They come in turns, and what is asked meanwhile is answered.
+#[test]
+#[ignore = "long: twenty probes for each of very many zones"]
+fn more_new_zones_than_can_be_on_trial_all_come() {
+    let site = Answering::start("good");
+    let up = crate::rollouts::start(&document(&site.url(), 0), "500");
+    let file = up
+        .folder()
+        .write("many.toml", &document(&site.url(), 1_300));
+    let (code, said) = told(seawall(&["apply", file.to_str().unwrap()], &up.data()));
+    assert_eq!(code, Some(0), "{said}");
+    let status_of = |zone: usize| {
+        let host = format!("Host: z{zone}.test");
+        crate::tools::curl(&["-H", &host, &up.url("/")]).status
+    };
+    until("the first and the last zone", || {
+        let (_, said) = told(seawall(&["rollouts"], &up.data()));
+        assert!(!said.contains("cannot"), "{said}");
+        (status_of(0) == 200 && status_of(1_299) == 200).then_some(())
+    });
+}
+
 #[test]
 fn a_change_of_one_zone_among_many_comes_to_its_first_client() {
     measured(300, 1);

@@ -131,3 +131,35 @@ fn an_upgrade_begins_without_the_old_programs_spare_and_has_one_of_its_own_then(
     let failed = [&counts.cut, &counts.refused, &counts.wrong].map(Counts::get);
     assert_eq!(failed, [0, 0, 0], "{}", up.log());
 }
+
+#[test]
+fn a_spare_that_does_not_move_is_not_waited_for() {
+    let up = Up::edge(&document(""));
+    let data = up.data();
+    let (worker, stopped) = (pid(&data, "worker"), spare(&up));
+    send(stopped, libc::SIGSTOP);
+    send(worker, libc::SIGKILL);
+    let next = another(&data, "worker", worker);
+    assert_ne!(next, stopped, "{}", up.log());
+    let (_, told) = status(&data);
+    // It was never tried: one that is and does not answer costs everybody's requests for as long.
+    assert_eq!(told["edge"]["restarts"], 1, "{told:#}\n{}", up.log());
+    assert_eq!(version(&up).len(), 12);
+}
+
+/// Three deaths that nobody is to blame for put what all zones share into quarantine. A worker that somebody stopped did not die of it.
+#[test]
+fn a_worker_that_somebody_stops_is_replaced_and_nothing_of_it_is_blamed() {
+    let up = Up::edge(&zones(3));
+    let data = up.data();
+    for _ in 0..3 {
+        let worker = pid(&data, "worker");
+        send(worker, libc::SIGSTOP);
+        another(&data, "worker", worker);
+    }
+    let (_, told) = status(&data);
+    assert_eq!(told["edge"]["restarts"], 3, "{told:#}");
+    assert_eq!(told["edge"]["platform_quarantined"], false, "{}", up.log());
+    assert_eq!(told["edge"]["safe_mode"], false);
+    assert!(up.log().contains("somebody stopped it"), "{}", up.log());
+}

@@ -247,6 +247,16 @@ impl ConfigStore for Postgres {
         self.change(self.patience.appends, &progress, asks)
     }
 
+    fn append_all(
+        &mut self,
+        appends: &mut (dyn Iterator<Item = Append> + Send),
+        made: &mut (dyn FnMut(Appended) + Send),
+    ) -> Result<(), StoreError> {
+        let (progress, leads) = (Progress::default(), self.leads);
+        let asks = async |db: &Client| write::append_all(db, appends, made, leads, &progress).await;
+        self.change(self.patience.rebuilds, &progress, asks)
+    }
+
     fn made_by(&mut self, request: RequestId) -> Result<Option<(Appended, Hash)>, StoreError> {
         self.ask(self.patience.reads, async |db| {
             let entries = read::of_request(db, &request.0).await?;

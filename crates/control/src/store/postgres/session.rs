@@ -32,7 +32,7 @@ pub struct Patience {
     pub reads: Duration,
     /// For an append, and for a page of a log that is verified. One of 100,000 zones takes some seconds.
     pub appends: Duration,
-    /// For making all that is derived again.
+    /// For making all that is derived again, and for appends that are made together.
     pub rebuilds: Duration,
     /// How long a session may be silent before the server ends it: that of a process that was stopped, whose kernel goes on
     /// answering for it. Then somebody else may lead. One that lives says something four times in this time.

@@ -44,6 +44,24 @@ pub(super) async fn append(
     in_one(db, progress, changes).await
 }
 
+/// Makes appends in one transaction.
+pub(super) async fn append_all(
+    db: &Client,
+    appends: &mut (dyn Iterator<Item = Append> + Send),
+    made: &mut (dyn FnMut(Appended) + Send),
+    leads: bool,
+    progress: &Progress,
+) -> Answer<()> {
+    let changes = async || {
+        for append in appends {
+            work::bounded(&append)?;
+            made(within(db, &append, leads, progress).await?);
+        }
+        Ok(())
+    };
+    in_one(db, progress, changes).await
+}
+
 /// Takes in entries of another log.
 pub(super) async fn take_in(
     db: &Client,

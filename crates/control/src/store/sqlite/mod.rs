@@ -67,6 +67,14 @@ impl ConfigStore for Sqlite {
         write::append(&mut self.db, &self.path, append)
     }
 
+    fn append_all(
+        &mut self,
+        appends: &mut (dyn Iterator<Item = Append> + Send),
+        made: &mut (dyn FnMut(Appended) + Send),
+    ) -> Result<(), StoreError> {
+        write::append_all(&mut self.db, &self.path, appends, made)
+    }
+
     fn made_by(&mut self, request: RequestId) -> Result<Option<(Appended, Hash)>, StoreError> {
         self.read(|db| {
             let entries = read::of_request(db, &request.0)?;

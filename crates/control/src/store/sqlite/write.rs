@@ -1,5 +1,6 @@
 //! An append and a rebuild, each in one transaction: what is needed is looked up, what comes of it is written down.
 
+use std::borrow::Borrow;
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -19,23 +20,40 @@ pub(super) fn append(
     path: &Path,
     append: &Append,
 ) -> Result<Appended, StoreError> {
-    work::bounded(append)?;
+    let mut done = None;
+    append_all(db, path, &mut std::iter::once(append), &mut |made| {
+        done = Some(made);
+    })?;
+    done.ok_or_else(|| StoreError::Refused("nothing was appended".into()))
+}
+
+pub(super) fn append_all<A: Borrow<Append>>(
+    db: &mut Connection,
+    path: &Path,
+    appends: &mut (impl Iterator<Item = A> + ?Sized),
+    made: &mut (impl FnMut(Appended) + ?Sized),
+) -> Result<(), StoreError> {
     let told = |wrong: Wrong| wrong.told(path);
     // Immediate: what is expected is looked at with the only right to write in our hands.
     let transaction = db
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| fault(path, error))?;
-    if let Some(id) = append.request {
-        let before = read::of_request(&transaction, &id.0).map_err(told)?;
-        if !before.is_empty() {
-            return work::again(&before, append);
+    for append in appends {
+        let append = append.borrow();
+        work::bounded(append)?;
+        if let Some(id) = append.request {
+            let before = read::of_request(&transaction, &id.0).map_err(told)?;
+            if !before.is_empty() {
+                made(work::again(&before, append)?);
+                continue;
+            }
         }
+        let known = look(&transaction, &Needs::of(append)).map_err(told)?;
+        let (work, done) = Work::of(known, append)?;
+        write(&transaction, &work).map_err(told)?;
+        made(done);
     }
-    let known = look(&transaction, &Needs::of(append)).map_err(told)?;
-    let (work, done) = Work::of(known, append)?;
-    write(&transaction, &work).map_err(told)?;
-    transaction.commit().map_err(|error| fault(path, error))?;
-    Ok(done)
+    transaction.commit().map_err(|error| fault(path, error))
 }
 
 /// Takes in entries of another log.

@@ -1,0 +1,140 @@
+//! What is looked at several times a second: whether workers move, how much memory they hold, and whether one takes too long for what
+//! it was told to do. What follows from it is in [`flow`](super::flow).
+
+use std::time::Duration;
+
+#[cfg(feature = "unsafe-drills")]
+use seawall_model::safeguard::{Safeguard, is_off};
+use tokio::time::Instant;
+
+use super::charge::{Charge, Phase};
+use super::judge::{Kind, Version};
+use super::process::monotonic_ms;
+use super::{Supervisor, Why};
+
+/// A thread that did not say for so long that it runs does not.
+const HANGS: Duration = Duration::from_secs(3);
+/// The longest a worker may take to prepare. A million zones take seconds.
+const PREPARES: Duration = Duration::from_secs(300);
+/// The longest a worker may take to hand its State over.
+const HANDS_OVER: Duration = Duration::from_secs(2);
+/// As long as one of whose threads one does not move: the others may still hand over what they know, and clients wait meanwhile.
+const HUNG_HANDS_OVER: Duration = Duration::from_millis(500);
+/// The longest the next one may take to open.
+const OPENS: Duration = Duration::from_secs(10);
+/// A spare has nothing left to do but that: where it does not, another worker is started.
+const SPARE_OPENS: Duration = Duration::from_secs(2);
+/// From this on a look was late: the machine slept, or was busy with others.
+const LATE: Duration = Duration::from_millis(1_000);
+
+impl Supervisor {
+    /// Looks at what the workers run; four times a second.
+    pub(super) fn look(&mut self) {
+        let now = Instant::now();
+        let gap = now - self.looked;
+        self.looked = now;
+        if self.agent_at.is_some_and(|at| at <= now) {
+            self.start_agent();
+            self.tell_agent_who_serves();
+            self.live();
+            self.serving_again();
+        }
+        for charge in self.workers.values_mut() {
+            let late = match charge.phase {
+                Phase::Leaves { due } => due <= now,
+                Phase::Prepares => now - charge.since > PREPARES,
+                Phase::Opens if charge.was_spare => now - charge.since > SPARE_OPENS,
+                Phase::Opens => now - charge.since > OPENS,
+                Phase::Ready | Phase::Serves => false,
+            };
+            if late {
+                charge.process.signal(libc::SIGKILL);
+            }
+        }
+        let waits = self.next.as_ref().map(|next| match next.why {
+            Why::Replace { hung: true } => HUNG_HANDS_OVER,
+            _ => HANDS_OVER,
+        });
+        let next = self.next.as_ref();
+        let next = next.and_then(|next| self.workers.get(&next.pid));
+        let is_late = |next: &Charge| next.phase == Phase::Ready && waits < Some(now - next.since);
+        if next.is_some_and(is_late) {
+            // Who hangs hands nothing over.
+            self.open(None);
+        }
+        if self.stopping.is_some() || gap > LATE {
+            return;
+        }
+        if self.next.is_some() {
+            if self.upgrade_prepares().is_some() {
+                self.look_for_hangs();
+                self.look_at_memory();
+            }
+            return;
+        }
+        self.seconds += 1;
+        if let Some(pid) = self.serving_pid() {
+            self.give_datagrams(pid);
+        }
+        self.look_for_hangs();
+        if self.seconds.is_multiple_of(4) && self.next.is_none() {
+            self.look_at_memory();
+        }
+        self.tend_spare();
+    }
+
+    fn look_for_hangs(&mut self) {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Hang) {
+            return;
+        }
+        let Some(charge) = self.serving() else { return };
+        if Instant::now() - charge.since < HANGS {
+            return;
+        }
+        let Some(thread) = charge.stuck(monotonic_ms(), HANGS) else {
+            return;
+        };
+        if charge.process.is_stopped() {
+            // Nothing that it served did that, and nothing of it goes into quarantine for it.
+            return self.replace(Kind::Killed, "somebody stopped it, by SIGSTOP", None);
+        }
+        let culprit = charge.culprit(Some(thread));
+        let how = format!("thread {thread} does not move");
+        self.replace(Kind::Hang, &how, culprit);
+    }
+
+    fn look_at_memory(&mut self) {
+        #[cfg(feature = "unsafe-drills")]
+        if is_off(Safeguard::Memory) {
+            return;
+        }
+        let Some(charge) = self.serving() else { return };
+        let most = match charge.serving.bounds.memory {
+            0 => self.memory,
+            most => most,
+        };
+        let holds = charge.process.memory().unwrap_or(0);
+        if holds > most {
+            let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
+            let kind = Kind::of_memory(Instant::now() - charge.since < HANGS);
+            self.replace(kind, &how, None);
+        }
+    }
+
+    /// The next worker serves before the old one goes.
+    fn replace(&mut self, kind: Kind, how: &str, culprit: Option<Version>) {
+        let Some(pid) = self.serving_pid() else {
+            return;
+        };
+        let Some(charge) = self.workers.remove(&pid) else {
+            return;
+        };
+        self.died(&charge, kind, how, culprit);
+        self.workers.insert(pid, charge);
+        self.restarts += 1;
+        self.give_up_upgrade();
+        let hung = matches!(kind, Kind::Hang | Kind::Killed);
+        self.start(self.runs.clone(), true, Why::Replace { hung });
+    }
+}
