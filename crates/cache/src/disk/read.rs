@@ -234,7 +234,8 @@ fn pieces(
     let mut pieces = Vec::with_capacity(known.len());
     for checksum in known {
         let length = left.min(PIECE as u64) as usize;
-        let mut piece: Piece = std::iter::repeat_n(0, length).collect();
+        // SAFETY: bytes may be zero.
+        let mut piece: Piece = unsafe { Arc::new_zeroed_slice(length).assume_init() };
         let here = front.len().min(length);
         let (first, later) = front.split_at_checked(here).unwrap_or_default();
         front = later;
