@@ -13,11 +13,6 @@ pub(super) trait Io: Debug + Send + Sync {
         file.read_exact_at(into, at)
     }
 
-    /// So many bytes from there are read next: the disk may begin with all of them.
-    fn expect(&self, file: &File, at: u64, length: u32) {
-        soon(file, at, length);
-    }
-
     /// Fills it if that needs no waiting: what the system has in memory already. Whether it did.
     fn read_now(&self, file: &File, into: &mut [u8], at: u64) -> bool {
         now(file, into, at)
@@ -34,13 +29,6 @@ pub(super) trait Io: Debug + Send + Sync {
 pub(super) struct Real;
 
 impl Io for Real {}
-
-fn soon(file: &File, at: u64, length: u32) {
-    if let (Ok(offset), Ok(length)) = (libc::off_t::try_from(at), libc::off_t::try_from(length)) {
-        // SAFETY: numbers. What it cannot do is read all the same.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, length, libc::POSIX_FADV_WILLNEED) };
-    }
-}
 
 fn now(file: &File, into: &mut [u8], at: u64) -> bool {
     let Ok(offset) = libc::off_t::try_from(at) else {

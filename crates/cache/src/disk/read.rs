@@ -4,7 +4,6 @@
 //! what is being read already waits with the others.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -21,8 +20,6 @@ use crate::policy::{Kept, tags};
 
 /// Up to so many bytes are read where they are asked for, if they are in memory.
 const AT_ONCE: u32 = 64 * 1024;
-/// Bytes that are read first: of most small responses all.
-const FRONT: usize = 4 * 1024;
 /// Threads that read.
 const THREADS: usize = 4;
 /// Reads that wait for one of them.
@@ -118,13 +115,13 @@ impl Disk {
         if at.length <= AT_ONCE
             && let Some(segment) = self.segment(at.segment)
         {
-            let mut now = |into: &mut [u8], at| match self.io.read_now(&segment.file, into, at) {
-                true => Ok(()),
-                false => Err(io::ErrorKind::WouldBlock.into()),
-            };
-            if let Ok(loaded) = self.record(cache, at, &mut now) {
+            let mut bytes = vec![0; at.length as usize];
+            if self
+                .io
+                .read_now(&segment.file, &mut bytes, u64::from(at.offset))
+            {
                 drop(reads);
-                read.end(self.loaded(url, at, loaded));
+                read.end(self.loaded(cache, url, at, &bytes));
                 return Some(read);
             }
         }
@@ -143,26 +140,16 @@ impl Disk {
         Some(read)
     }
 
-    /// Reads a record; none inside: it is not what was written.
-    fn record(&self, cache: &Cache, at: Location, read: ReadAt<'_>) -> io::Result<Option<Loaded>> {
-        let Some(opened) = self.opened() else {
-            return Ok(None);
-        };
-        let place = Place {
-            store: opened.store,
-            segment: at.segment,
-            offset: at.offset,
-        };
-        let Some((meta, body)) = front(place, at.length, read)? else {
-            return Ok(None);
-        };
-        let start = u64::from(at.offset) + u64::from(at.length) - body.left;
-        let pieces = pieces(&meta.slices, &body, start, read)?;
-        Ok(pieces.map(|pieces| decoded(cache, meta, &pieces)))
-    }
-
     /// A record, if it is what was written; else it is forgotten.
-    fn loaded(&self, url: u64, at: Location, found: Option<Loaded>) -> Came {
+    fn loaded(&self, cache: &Cache, url: u64, at: Location, bytes: &[u8]) -> Came {
+        let found = self.opened().and_then(|opened| {
+            let place = Place {
+                store: opened.store,
+                segment: at.segment,
+                offset: at.offset,
+            };
+            decode(cache, place, bytes)
+        });
         match found {
             Some(loaded) => {
                 count(&self.counts.read);
@@ -181,85 +168,16 @@ impl Disk {
     }
 }
 
-/// Fills a buffer from a place of a segment.
-type ReadAt<'r> = &'r mut dyn FnMut(&mut [u8], u64) -> io::Result<()>;
-
-/// A body, as far as it was read with what lies before it.
-struct Begun {
-    bytes: Vec<u8>,
-    /// Where in `bytes` it begins.
-    from: usize,
-    /// Bytes of it that were not read.
-    left: u64,
-}
-
-/// What is to be known of a record of `length` bytes, and how its body begins; none where it is not what was written.
-fn front(place: Place, length: u32, read: ReadAt<'_>) -> io::Result<Option<(format::Meta, Begun)>> {
-    let offset = u64::from(place.offset);
-    let mut bytes = vec![0; (length as usize).min(FRONT)];
-    read(&mut bytes, offset)?;
-    let is_it =
-        |header: &Header| header.kind == Kind::Response && header.length() == u64::from(length);
-    let Some(header) = Header::read(place, &bytes).filter(is_it) else {
-        return Ok(None);
-    };
-    let (here, from) = (bytes.len(), HEADER + header.meta as usize);
-    if header.meta as usize > format::MOST_META {
-        return Ok(None);
-    }
-    if from > here {
-        bytes.resize(from, 0);
-        let rest = bytes.get_mut(here..).unwrap_or_default();
-        read(rest, offset + here as u64)?;
-    }
-    let meta = bytes.get(HEADER..from).unwrap_or_default();
-    if format::crc(meta) != header.meta_crc {
-        return Ok(None);
-    }
-    let left = u64::from(length) - bytes.len() as u64;
-    Ok(format::meta(meta).map(|meta| (meta, Begun { bytes, from, left })))
-}
-
-/// The pieces of a body, what is left of which lies at `start`; each is read where it stays, and looked at while it is in the
-/// processor's cache. None where one is not what was written.
-fn pieces(
-    known: &[u64],
-    begun: &Begun,
-    mut start: u64,
-    read: ReadAt<'_>,
-) -> io::Result<Option<Vec<Piece>>> {
-    const { assert!(PIECE == format::SLICE, "a piece has one checksum") };
-    let mut front = begun.bytes.get(begun.from..).unwrap_or_default();
-    let mut left = front.len() as u64 + begun.left;
-    let mut pieces = Vec::with_capacity(known.len());
-    for checksum in known {
-        let length = left.min(PIECE as u64) as usize;
-        // SAFETY: bytes may be zero.
-        let mut piece: Piece = unsafe { Arc::new_zeroed_slice(length).assume_init() };
-        let here = front.len().min(length);
-        let (first, later) = front.split_at_checked(here).unwrap_or_default();
-        front = later;
-        // Nobody else has it yet.
-        let Some((there, rest)) =
-            Arc::get_mut(&mut piece).and_then(|all| all.split_at_mut_checked(here))
-        else {
-            return Ok(None);
-        };
-        there.copy_from_slice(first);
-        if !rest.is_empty() {
-            read(rest, start)?;
-        }
-        start += rest.len() as u64;
-        left -= length as u64;
-        if length == 0 || format::crc(&piece) != *checksum {
-            return Ok(None);
-        }
-        pieces.push(piece);
-    }
-    Ok((left == 0).then_some(pieces))
-}
-
-fn decoded(cache: &Cache, meta: format::Meta, pieces: &[Piece]) -> Loaded {
+fn decode(cache: &Cache, place: Place, bytes: &[u8]) -> Option<Loaded> {
+    let header = Header::read(place, bytes)?;
+    (header.kind == Kind::Response && header.length() == bytes.len() as u64).then_some(())?;
+    let (meta, body) = bytes
+        .get(HEADER..)?
+        .split_at_checked(header.meta as usize)?;
+    (format::crc(meta) == header.meta_crc).then_some(())?;
+    let meta = format::meta(meta)?;
+    format::is_whole(&meta, body).then_some(())?;
+    let pieces: Vec<Piece> = body.chunks(PIECE).map(Piece::from).collect();
     let mut fields = Fields::default();
     meta.head.fill_fields(&mut fields);
     let (host, target) = (&meta.host, &meta.target);
@@ -275,15 +193,15 @@ fn decoded(cache: &Cache, meta: format::Meta, pieces: &[Piece]) -> Loaded {
         vary: meta.vary,
     };
     let body = match meta.sliced {
-        None => Body::new(pieces),
+        None => Body::new(&pieces),
         Some((sliced, length)) => Body::in_slices(sliced, length),
     };
     let entry = Entry::new(kept, meta.selecting, body, stamp, meta.rules);
     entry.offered.store(true, Ordering::Relaxed);
-    Loaded {
+    Some(Loaded {
         key: meta.key,
         entry: Arc::new(entry),
-    }
+    })
 }
 
 impl Reading {
@@ -346,14 +264,14 @@ impl Job {
             at,
             read,
         } = self;
-        let done = disk.segment(at.segment).map(|segment| {
-            let file = &segment.file;
-            disk.io.expect(file, u64::from(at.offset), at.length);
-            let mut read = |into: &mut [u8], at| disk.io.read(file, into, at);
-            disk.record(&cache, at, &mut read)
+        let mut bytes = vec![0; at.length as usize];
+        let file = disk.segment(at.segment);
+        let done = file.map(|segment| {
+            disk.io
+                .read(&segment.file, &mut bytes, u64::from(at.offset))
         });
         let came = match done {
-            Some(Ok(found)) => disk.loaded(url, at, found),
+            Some(Ok(())) => disk.loaded(&cache, url, at, &bytes),
             // The segment has gone meanwhile.
             None => None,
             Some(Err(error)) => {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::cache::Joined;
-use seawall_cache::disk::Reading;
 use seawall_cache::fill::{Follower, Lead, Told};
 use seawall_cache::memory::{Entry, Piece};
 use seawall_cache::policy::Failure;
@@ -71,8 +70,6 @@ pub(super) struct SliceReader {
     open: Option<(u64, Source)>,
     /// Slices that were begun one after the other.
     opened: u64,
-    /// The slice after it, which is being read from disk.
-    coming: Option<(u64, Reading)>,
     tries: u32,
     /// Something had to be asked for.
     pub(super) fetches: bool,
@@ -100,7 +97,6 @@ impl SliceReader {
             }),
             open: None,
             opened: 0,
-            coming: None,
             tries: 0,
             fetches: false,
         }
@@ -160,9 +156,6 @@ impl SliceReader {
         cut(self.open(at, alarm, is_over).await?)?;
         let index = self.asked.slices.at(at);
         let part = self.asked.slices.part(index);
-        if at == part.start && part.end() < end {
-            self.read_ahead(index + 1);
-        }
         // Who has read a whole slice will likely want the one after the next too. Where another one's come, that one fetches it.
         let follows = matches!(&self.open, Some((_, Source::Fill(_, Whose::Others))));
         if self.opened > is_new.max(1) && !follows && part.end() < end {
@@ -200,13 +193,11 @@ impl SliceReader {
         alarm: &mut Alarm,
         is_over: &impl Fn() -> Option<Fault>,
     ) -> Result<Option<Source>, Fault> {
-        let coming = self.coming.take().filter(|(coming, _)| *coming == index);
         let slices = &self.asked.slices;
         if let Some(entry) = slices.find(index) {
             return Ok(Some(Source::Entry(entry)));
         }
-        let reading = coming.map(|(_, reading)| reading);
-        if let Some(mut reading) = reading.or_else(|| slices.look_on_disk(index)) {
+        if let Some(mut reading) = slices.look_on_disk(index) {
             let read = |cx: &mut std::task::Context<'_>| reading.poll(slices.request(), cx);
             let read = alarm.wait(DISK, read).await.ok().flatten();
             if let Some(entry) = read.and_then(|entry| slices.whole(index, entry)) {
@@ -242,22 +233,6 @@ impl SliceReader {
                 },
                 Some(Told::Alone | Told::Others(_) | Told::Failed(_)) | None => return Ok(None),
             }
-        }
-    }
-
-    /// Begins to read the next slice from disk while this one leaves: of what lies there all comes from one place.
-    fn read_ahead(&mut self, index: u64) {
-        let slices = &self.asked.slices;
-        if slices.find(index).is_some() {
-            return;
-        }
-        let Some(mut reading) = slices.look_on_disk(index) else {
-            return;
-        };
-        // Nobody waits yet. What is there at once is in memory from now on.
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        if reading.poll(slices.request(), &mut cx).is_pending() {
-            self.coming = Some((index, reading));
         }
     }
 
