@@ -53,6 +53,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const KEEPS_AGAIN: Duration = Duration::from_secs(5);
 /// Between two Reports of a trial, at any pace.
 const LEAST_REPORT: Duration = Duration::from_millis(20);
+/// What a Report takes of each trial in it, with room to spare: many make it rarer, at any pace.
+const REPORTED: Duration = Duration::from_micros(500);
 /// Between two probes, at any pace and however much is on trial: origins hear them too.
 const LEAST_PROBE: Duration = Duration::from_millis(2);
 /// Probes at once.
@@ -232,7 +234,7 @@ impl Agent {
                     probe = Instant::now() + (between_probes / trials).max(LEAST_PROBE);
                     self.probe();
                     if report <= Instant::now() {
-                        report = Instant::now() + between_reports;
+                        report = Instant::now() + between_reports.max(REPORTED * trials);
                         self.count();
                     }
                 }

@@ -1,6 +1,7 @@
 //! Starts `seawall up` with a data folder of its own on free ports, and ends all of its processes on drop.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -115,20 +116,37 @@ pub fn finished(command: &mut Command) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
+    let (stdout, stderr) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
     let begun = Instant::now();
-    // What it prints fits into the pipes, so that it may be read afterwards.
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if begun.elapsed() > patience() {
             child.kill().unwrap();
-            let said = child.wait_with_output().unwrap();
+            let _ended = child.wait().unwrap();
+            let said = stderr.join().unwrap();
             panic!(
                 "{command:?} did not end:\n{}",
-                String::from_utf8_lossy(&said.stderr)
+                String::from_utf8_lossy(&said)
             );
         }
         thread::sleep(Duration::from_millis(10));
+    };
+    Output {
+        status,
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
     }
-    child.wait_with_output().unwrap()
+}
+
+/// Reads what a pipe brings while it comes: it may be more than fits in.
+fn all_of(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        pipe.unwrap().read_to_end(&mut all).unwrap();
+        all
+    })
 }
 
 /// A running Seawall.
