@@ -6,6 +6,7 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used)]
 
 mod bench;
+mod cache_twins;
 mod crs;
 mod generate;
 mod twins;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask TASK
 
   bench      measures Seawall beside nginx, HAProxy and a bare relay (bench/README.md); `bench --help`
+  cache-twins  plays the scenarios of the cache's protections with those off: each must fail
   crs [BEGIN]  plays the Core Rule Set's own tests over HTTP, all or those whose names begin so (../shared/crs, or CRS_DIR)
   drill-twins [ID…]  runs each drill with its safeguard off: none may be contained
   generate   writes docs/reference/ from the tables in the code; `--check` only tells what is stale";
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
         "bench" => bench::run(&rest),
+        "cache-twins" => cache_twins::run(&rest),
         "crs" => crs::run(&rest),
         "drill-twins" => twins::run(&rest),
         "generate" => generate::run(&rest),

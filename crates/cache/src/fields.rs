@@ -1,20 +1,26 @@
-//! Looking for fields by name, where a head knows no number for them.
+//! Looking for fields by name. A name that the head has a number for is not compared: most of what is asked for is not there.
 
 use std::borrow::Cow;
 
-use seawall_model::Fields;
+use seawall_model::{FieldId, Fields};
 
 /// All values of a field, in their order.
 pub(crate) fn values<'f>(fields: &'f Fields, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
-    let lines = fields.iter();
-    lines
-        .filter(|field| field.name.eq_ignore_ascii_case(name))
-        .map(|field| field.value)
+    let id = FieldId::of(name);
+    let is_named = !id.name().is_empty();
+    let by_number = is_named.then(|| fields.all(id));
+    // Of the others many names have one number.
+    let by_name = (!is_named).then(|| {
+        let lines = fields.iter().filter(move |field| field.id == id);
+        lines.filter(|field| field.name.eq_ignore_ascii_case(name))
+    });
+    let by_name = by_name.into_iter().flatten().map(|field| field.value);
+    by_number.into_iter().flatten().chain(by_name)
 }
 
 /// Whether the field is there.
 pub(crate) fn has(fields: &Fields, name: &[u8]) -> bool {
-    fields.named(name).is_some()
+    values(fields, name).next().is_some()
 }
 
 /// All lines of a field as one (RFC 9110 §5.3); none where there is no line.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -90,15 +91,17 @@ fn mirrored() -> Vec<String> {
         .collect()
 }
 
+/// So Linux names a program's file that was replaced since it was started.
+const REPLACED: &str = " (deleted)";
+
 /// The program that we are, as it is named now: what will lie there later is the next version.
 ///
 /// # Errors
 /// When the system does not tell.
 pub fn program() -> Result<PathBuf> {
     let path = std::env::current_exe().context("our own program cannot be found")?;
-    // So Linux names one that was replaced since it was started.
     let text = path.to_string_lossy();
-    Ok(match text.strip_suffix(" (deleted)") {
+    Ok(match text.strip_suffix(REPLACED) {
         Some(before) => before.into(),
         None => path,
     })
@@ -107,10 +110,21 @@ pub fn program() -> Result<PathBuf> {
 /// The program that we are, whatever lies at its place by now: what is started besides an upgrade is started from it. A file that was put
 /// there is used once it has proved that it can serve, and not by the next death.
 pub fn running() -> PathBuf {
-    let own = Path::new("/proc/self/exe");
-    match (own.exists(), program()) {
-        (false, Ok(program)) => program,
-        _ => own.to_owned(),
+    let own = PathBuf::from("/proc/self/exe");
+    let Ok(named) = program() else {
+        return own;
+    };
+    let file = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    let is_other = match (file(&own), file(&named)) {
+        (Ok(own), Ok(named)) => own != named,
+        (own, _) => own.is_err(),
+    };
+    // Of one that was replaced the system says so. Where it does not, and the files differ, somebody runs us (valgrind), whose file it is.
+    let is_replaced =
+        std::env::current_exe().is_ok_and(|path| path.to_string_lossy().ends_with(REPLACED));
+    match is_other && !is_replaced {
+        true => named,
+        false => own,
     }
 }
 

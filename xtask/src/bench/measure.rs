@@ -11,7 +11,7 @@ use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
 use super::rows::{File, Guarded, Protocol, Row, Work};
-use super::{firewall, host, http3, output_folder, programs, upgrade};
+use super::{disk, firewall, host, http3, output_folder, programs, upgrade};
 
 /// How long and how often.
 pub struct Plan {
@@ -57,6 +57,7 @@ pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Res
         Work::Guard(guarded) => each(row, contenders, |_, notes| {
             guard_instructions(yard, row, guarded, notes)
         }),
+        Work::FromDisk => disk::row(yard, plan),
         Work::Upgrades { times, clients } => each(row, contenders, |_, notes| {
             upgrade::failed(yard, times, clients, notes)
         }),

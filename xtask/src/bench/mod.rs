@@ -8,6 +8,7 @@
 mod callgrind;
 mod clients;
 mod contenders;
+mod disk;
 mod firewall;
 mod guard;
 mod host;

@@ -46,6 +46,10 @@ pub enum Program {
     Hostile,
     /// Hit ratios on made-up traces: how far below W-TinyLFU at worst.
     Ratios,
+    /// Ten million responses on disk: from a start until what lies there is found.
+    IndexStart,
+    /// What their index takes.
+    IndexMemory,
 }
 
 /// Where a program is that measures.
@@ -83,6 +87,9 @@ impl Program {
                 "distribution::measured::a_million_zones_come_within_a_minute",
             ),
             Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
+            Self::IndexStart | Self::IndexMemory => {
+                Place::Test("seawall-cache", "disk::tests::measured::start_of_millions")
+            }
         }
     }
 }
@@ -214,6 +221,8 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::Hostile => hostile(printed),
         Program::FanOut => measured(printed, "p99"),
         Program::Ratios => measured(printed, "at worst"),
+        Program::IndexStart => measured(printed, "ready"),
+        Program::IndexMemory => measured(printed, "index"),
         Program::Resync => measured(printed, "1000000 zones from nothing"),
     }
     .with_context(|| format!("{program:?} printed:\n{printed}"))

@@ -44,6 +44,8 @@ pub enum Work {
     Guard(Guarded),
     /// CPU time per request that the Core Rule Set adds.
     Rules { shape: Shape, paranoia: u8 },
+    /// Milliseconds for an answer of 10 MiB from a disk, of which the system has nothing in memory.
+    FromDisk,
     /// What a program of ours prints about itself.
     Program(Program),
 }
@@ -287,6 +289,13 @@ pub const ROWS: &[Row] = &[
         targets: &[Target::Of(Contender::Nginx, 1.0)],
     },
     Row {
+        name: "hit-disk-10m",
+        what: "GET 10 MiB that the cache has on disk and nobody in memory, one client; nginx with sendfile",
+        work: Work::FromDisk,
+        unit: "ms",
+        targets: &[Target::Of(Contender::Nginx, 1.1)],
+    },
+    Row {
         name: "h2tls-1m",
         what: "GET 1 MiB, HTTP/2 over TLS, 16 connections of 1 stream",
         work: Work::SecureRequests {
@@ -440,6 +449,20 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::FanOut),
         unit: "ms",
         targets: &[Target::AtMost(2_000.0)],
+    },
+    Row {
+        name: "index-10m",
+        what: "10,000,000 small responses on the cache's disk: from a start until they are found",
+        work: Work::Program(Program::IndexStart),
+        unit: "s",
+        targets: &[Target::AtMost(5.0)],
+    },
+    Row {
+        name: "index-10m-memory",
+        what: "what their index takes",
+        work: Work::Program(Program::IndexMemory),
+        unit: "MiB",
+        targets: &[Target::AtMost(1_536.0)],
     },
     Row {
         name: "resync",

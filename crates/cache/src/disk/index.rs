@@ -1,8 +1,9 @@
 //! Where everything is: the index of the disk tier, in memory.
 //!
-//! An entry has hashes in place of its key, and takes 40 bytes and a number in a table of at most three quarters full: 51 bytes at
+//! An entry has hashes in place of its key, and takes 40 bytes and a place of 8 in a table of two to four fifths full: 60 bytes at
 //! most. What has the same hashes and is not the same is found out when the record is read. All of a URL lies together, as in the
-//! memory tier, so that purging it is one look-up.
+//! memory tier, so that purging it is one look-up. The table has a part of the URL's hash beside each number: whoever looks, and a
+//! start that puts in millions, goes to no entry but those that it wants.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use super::format::Name;
 /// A power of two. A table that grows stands still for as long as one part takes.
 const PARTS: usize = 64;
 /// Entries that are allocated together.
-const CHUNK: usize = 1_024;
+const CHUNK: usize = 128;
 /// No entry.
 const NONE: u32 = u32::MAX;
 /// The most responses for one URL, as in the memory tier.
@@ -38,6 +39,29 @@ struct Entry {
     used: bool,
 }
 
+/// A place of the table.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// The lower half of the URL's hash.
+    hash: u32,
+    /// Of the entry.
+    number: u32,
+}
+
+impl Slot {
+    const EMPTY: Self = Self {
+        hash: 0,
+        number: NONE,
+    };
+
+    const fn of(url: u64, number: u32) -> Self {
+        Self {
+            hash: url as u32,
+            number,
+        }
+    }
+}
+
 /// One part, under one lock.
 #[derive(Debug, Default)]
 struct Part {
@@ -46,7 +70,7 @@ struct Part {
     places: u32,
     free: Vec<u32>,
     /// Open addressing, linear probing, by the URL's hash.
-    table: Vec<u32>,
+    table: Vec<Slot>,
     /// Entries in it.
     count: usize,
 }
@@ -56,6 +80,8 @@ struct Part {
 struct Zones {
     numbers: std::collections::HashMap<u64, u32>,
     bytes: Vec<u64>,
+    /// The zone that was looked for last: many follow one another that are of one.
+    last: Option<(u64, u32)>,
 }
 
 /// The index.
@@ -121,10 +147,9 @@ impl Index {
         if let Some(mut part) = self.part(name.url) {
             let same = |entry: &Entry| entry.key == name.key && entry.variant == name.variant;
             part.take(name.url, same, &mut gone);
-            let mut all: Vec<Location> = part.of_url(name.url).map(|(_, _, e)| e.at).collect();
-            if all.len() >= MOST_VARIANTS {
-                all.sort_unstable_by_key(|at| (at.segment, at.offset));
-                let oldest = all.first().copied();
+            let all = || part.of_url(name.url).map(|(_, _, entry)| entry.at);
+            if all().count() >= MOST_VARIANTS {
+                let oldest = all().min_by_key(|at| (at.segment, at.offset));
                 part.take(name.url, |entry| Some(entry.at) == oldest, &mut gone);
             }
             part.put(Entry {
@@ -136,7 +161,9 @@ impl Index {
                 used: false,
             });
         }
-        self.zones().subtract(&gone);
+        if !gone.is_empty() {
+            self.zones().subtract(&gone);
+        }
     }
 
     /// Takes out all of a URL.
@@ -213,11 +240,18 @@ impl Index {
 
 impl Zones {
     fn add(&mut self, zone: u64, bytes: u32) -> u32 {
-        let next = self.bytes.len() as u32;
-        let number = *self.numbers.entry(zone).or_insert(next);
-        if number == next {
-            self.bytes.push(0);
-        }
+        let number = match self.last {
+            Some((last, number)) if last == zone => number,
+            _ => {
+                let next = self.bytes.len() as u32;
+                let number = *self.numbers.entry(zone).or_insert(next);
+                if number == next {
+                    self.bytes.push(0);
+                }
+                self.last = Some((zone, number));
+                number
+            }
+        };
         if let Some(all) = self.bytes.get_mut(number as usize) {
             *all += u64::from(bytes);
         }
@@ -236,7 +270,8 @@ impl Zones {
 impl Part {
     fn memory(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<Entry>()
-            + (self.table.capacity() + self.free.capacity()) * size_of::<u32>()
+            + self.table.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<u32>()
     }
 
     fn entry(&self, number: u32) -> Option<&Entry> {
@@ -250,27 +285,29 @@ impl Part {
     }
 
     /// Not the bits that choose the part.
-    fn home(&self, url: u64) -> usize {
-        (url as usize) & self.table.len().wrapping_sub(1)
+    fn home(&self, hash: u32) -> usize {
+        (hash as usize) & self.table.len().wrapping_sub(1)
     }
 
     /// Where in the table, which entry, and the entry.
     fn of_url(&self, url: u64) -> impl Iterator<Item = (usize, u32, &Entry)> {
-        let (length, home) = (self.table.len(), self.home(url));
+        let hash = url as u32;
+        let (length, home) = (self.table.len(), self.home(hash));
         (0..length)
             .map(move |step| (home + step) & (length - 1))
             .map_while(move |at| {
-                let number = *self.table.get(at)?;
-                (number != NONE).then_some((at, number))
+                let slot = *self.table.get(at)?;
+                (slot.number != NONE).then_some((at, slot))
             })
-            .filter_map(move |(at, number)| {
-                let entry = self.entry(number)?;
-                (entry.url == url).then_some((at, number, entry))
+            .filter(move |(_, slot)| slot.hash == hash)
+            .filter_map(move |(at, slot)| {
+                let entry = self.entry(slot.number)?;
+                (entry.url == url).then_some((at, slot.number, entry))
             })
     }
 
     fn put(&mut self, entry: Entry) {
-        if (self.count + 1) * 4 > self.table.len() * 3 {
+        if (self.count + 1) * 5 > self.table.len() * 4 {
             self.grow();
         }
         let number = match self.free.pop() {
@@ -286,18 +323,18 @@ impl Part {
         if let Some(place) = self.entry_mut(number) {
             *place = entry;
         }
-        self.link(entry.url, number);
+        self.link(Slot::of(entry.url, number));
         self.count += 1;
     }
 
-    fn link(&mut self, url: u64, number: u32) {
-        let (length, home) = (self.table.len(), self.home(url));
+    fn link(&mut self, slot: Slot) {
+        let (length, home) = (self.table.len(), self.home(slot.hash));
         for step in 0..length {
             let at = (home + step) & (length - 1);
             if let Some(place) = self.table.get_mut(at)
-                && *place == NONE
+                && place.number == NONE
             {
-                *place = number;
+                *place = slot;
                 return;
             }
         }
@@ -305,12 +342,9 @@ impl Part {
 
     fn grow(&mut self) {
         let length = (self.table.len() * 2).max(64);
-        let before = std::mem::replace(&mut self.table, vec![NONE; length]);
-        for number in before.into_iter().filter(|number| *number != NONE) {
-            if let Some(url) = self.entry(number).map(|entry| entry.url) {
-                self.link(url, number);
-            }
-        }
+        let before = std::mem::replace(&mut self.table, vec![Slot::EMPTY; length]);
+        let slots = before.into_iter().filter(|slot| slot.number != NONE);
+        slots.for_each(|slot| self.link(slot));
     }
 
     /// Takes out those of a URL.
@@ -336,21 +370,22 @@ impl Part {
         let (mut gap, mut next) = (at, at);
         loop {
             next = (next + 1) & mask;
-            let number = self.table.get(next).copied().unwrap_or(NONE);
-            let Some(home) = self.entry(number).map(|entry| self.home(entry.url)) else {
+            let slot = self.table.get(next).copied().unwrap_or(Slot::EMPTY);
+            if slot.number == NONE {
                 break;
-            };
+            }
+            let home = self.home(slot.hash);
             // It may not move before its home.
             let stays = (next.wrapping_sub(home) & mask) < (next.wrapping_sub(gap) & mask);
             if !stays {
                 if let Some(place) = self.table.get_mut(gap) {
-                    *place = number;
+                    *place = slot;
                 }
                 gap = next;
             }
         }
         if let Some(place) = self.table.get_mut(gap) {
-            *place = NONE;
+            *place = Slot::EMPTY;
         }
     }
 }

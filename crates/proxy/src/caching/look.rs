@@ -239,51 +239,22 @@ impl<'a> Exchange<'a, '_> {
                             return Looked::Answered;
                         }
                     };
-                    match told {
-                        Told::Begun(begun) => {
-                            let status = Status {
-                                forwarded: Some(why),
-                                collapsed: true,
-                                ..Status::default()
-                            };
-                            let given = Given::Fill(begun, follower);
-                            self.give_kept(
-                                zone,
-                                &key,
-                                given,
-                                status,
-                                Source::Cache,
-                                admitted,
-                                parts,
-                            )
-                            .await;
-                            return Looked::Answered;
-                        }
+                    let (given, ttl) = match told {
+                        Told::Begun(begun) => (Given::Fill(begun, follower), None),
                         Told::Entry(entry) => {
-                            let status = Status {
-                                forwarded: Some(why),
-                                ttl: Some(entry.life.ttl(super::now())),
-                                collapsed: true,
-                                ..Status::default()
-                            };
-                            let given = Given::Entry(entry, Some(Arc::clone(&key)));
-                            self.give_kept(
-                                zone,
-                                &key,
-                                given,
-                                status,
-                                Source::Cache,
-                                admitted,
-                                parts,
-                            )
-                            .await;
-                            return Looked::Answered;
+                            let ttl = entry.life.ttl(super::now());
+                            (Given::Entry(entry, Some(Arc::clone(&key))), Some(ttl))
                         }
                         Told::Lead(lead) if !alone => {
                             way.lead = Some(lead);
                             return Looked::Goes(way);
                         }
-                        Told::Others(vary) => beside = Some(vary),
+                        Told::Others(vary) => {
+                            beside = Some(vary);
+                            now = super::now();
+                            found = cache.find(&key, head);
+                            continue;
+                        }
                         Told::Failed(failure) => {
                             if way.stands_in_for(failure, super::now()) {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
@@ -298,9 +269,16 @@ impl<'a> Exchange<'a, '_> {
                             goes_alone(&mut way);
                             return Looked::Goes(way);
                         }
-                    }
-                    now = super::now();
-                    found = cache.find(&key, head);
+                    };
+                    let status = Status {
+                        forwarded: Some(why),
+                        ttl,
+                        collapsed: true,
+                        ..Status::default()
+                    };
+                    self.give_kept(zone, &key, given, status, Source::Cache, admitted, parts)
+                        .await;
+                    return Looked::Answered;
                 }
             }
         }

@@ -407,6 +407,8 @@ impl Asked {
         if !self.slices.begin(lead, index, now()) {
             return Err(Fault::Internal);
         }
+        // Who waits for the head has it before what comes behind, which may break off at once.
+        tokio::task::yield_now().await;
         let mut left = self.slices.part(index).length;
         let mut verifier = match self.verifies {
             true => Verifier::of(&head),
