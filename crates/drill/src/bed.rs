@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::error::Void;
-use crate::guardian::Guardian;
+use crate::guardian::{self, Guardian};
 use crate::ledger::{Ledger, Ring};
 use crate::load::{self, Generator, Shared, Stalls};
 use crate::origin;
@@ -264,15 +264,8 @@ fn bare(setting: &Setting) -> Command {
 
 /// A folder that nobody else has.
 fn folder() -> Result<PathBuf, Void> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/uuid");
-    let id = id.map_err(Void::at("a name for the folder"))?;
-    // Paths of unix sockets are short.
-    let id: String = id
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .take(16)
-        .collect();
-    let folder = std::env::temp_dir().join(format!("seawall-drill-{id}"));
+    let name = guardian::name().map_err(Void::at("a name for the folder"))?;
+    let folder = std::env::temp_dir().join(name);
     let mut builder = fs::DirBuilder::new();
     let made = builder.mode(0o700).create(&folder);
     made.map_err(Void::at(folder.display().to_string()))?;

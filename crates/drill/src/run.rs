@@ -56,8 +56,7 @@ pub type Code = u8;
 /// What keeps it from being done, with what can be done.
 pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
     if let Some(folder) = &options.guard {
-        guardian::guard(folder);
-        return Ok(0);
+        return guardian::guard(folder).map(|()| 0);
     }
     if options.list {
         list();
