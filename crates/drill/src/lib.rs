@@ -12,6 +12,7 @@
 mod api;
 mod bed;
 mod busy;
+mod cgroup;
 mod drills;
 mod error;
 pub mod fault;
@@ -20,6 +21,7 @@ mod http;
 mod ledger;
 mod load;
 mod machine;
+mod opens;
 mod origin;
 mod outage;
 mod permit;

@@ -1,8 +1,10 @@
 //! Whether this machine can carry a bed: asked before anything is started.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::cgroup;
 use crate::error::Void;
 
 /// Cores without which a dozen edges say nothing.
@@ -14,12 +16,16 @@ const DESCRIPTORS: u64 = 4_096;
 /// Free disk where the bed lies, in MiB.
 const DISK_MIB: u64 = 512;
 
+/// Processes and threads that may come: some forty processes with a hundred threads, and as many again while they are replaced.
+const TASKS: u64 = 300;
+
 /// Looks.
 ///
 /// # Errors
 /// All that is too small, with what is needed.
 pub fn look(folder: &Path) -> Result<(), Void> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let left = cgroup::left();
     let found = [
         (cores as u64, CORES as u64, "cores", "use a larger machine"),
         (
@@ -29,16 +35,35 @@ pub fn look(folder: &Path) -> Result<(), Void> {
             "end something else",
         ),
         (
+            left.memory_mib.unwrap_or(u64::MAX),
+            MEMORY_MIB,
+            "MiB of memory left by the control group",
+            "raise its `memory.max`",
+        ),
+        (
+            left.tasks.unwrap_or(u64::MAX),
+            TASKS,
+            "tasks left by the control group",
+            "raise its `pids.max`",
+        ),
+        (
+            processes().unwrap_or(u64::MAX),
+            TASKS,
+            "processes left to this user",
+            "raise `ulimit -u`",
+        ),
+        (
             descriptors(),
             DESCRIPTORS,
             "descriptors for one process",
             "raise `ulimit -Hn`",
         ),
         (
-            disk_mib(folder).unwrap_or(u64::MAX),
+            // One that is not there has none.
+            disk_mib(folder).unwrap_or(0),
             DISK_MIB,
             "MiB of free disk for temporary files",
-            "set TMPDIR to a larger disk",
+            "set TMPDIR to a folder on a larger disk",
         ),
     ];
     let small = too_small(&found);
@@ -84,6 +109,26 @@ fn descriptors() -> u64 {
     limit.rlim_cur
 }
 
+/// How many more this user may have by its own bound; none where there is no bound. Nobody counts root's.
+fn processes() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the call gets a pointer to a struct of ours that outlives it.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) };
+    // SAFETY: it has no arguments.
+    let user = unsafe { libc::geteuid() };
+    if told != 0 || limit.rlim_cur == libc::RLIM_INFINITY || user == 0 {
+        return None;
+    }
+    let all = fs::read_dir("/proc").ok()?.flatten();
+    let of_user = all.filter(|entry| entry.metadata().is_ok_and(|told| told.uid() == user));
+    let threads = of_user.filter_map(|entry| fs::read_dir(entry.path().join("task")).ok());
+    let threads: usize = threads.map(Iterator::count).sum();
+    Some(limit.rlim_cur.saturating_sub(threads as u64))
+}
+
 fn disk_mib(folder: &Path) -> Option<u64> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
@@ -111,6 +156,8 @@ mod tests {
     fn this_machine_tells_what_it_has() {
         assert!(memory_mib().unwrap() > 0);
         assert!(disk_mib(&std::env::temp_dir()).is_some());
+        let nowhere = look(Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(nowhere.contains("TMPDIR"), "{nowhere}");
         assert!(descriptors() > 0);
     }
 }

@@ -6,7 +6,7 @@ use crate::drills::Drill;
 use crate::ledger::Ledger;
 use crate::plot::{self, escaped};
 use crate::timeline::Event;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, percent};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1f2937;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:3rem;border-top:1px solid #d1d5db;padding-top:1rem}
@@ -68,10 +68,10 @@ fn row(text: &mut String, one: &Told) {
     };
     let _ = writeln!(
         text,
-        "<tr><td><a href=\"#{0}\">{0}</a></td><td class=\"word {class}\">{word}</td><td class=\"n\">{1:.3} %</td><td class=\"n\">{2:.3} %</td><td class=\"n\">{3}</td><td class=\"n\">{back}</td></tr>",
+        "<tr><td><a href=\"#{0}\">{0}</a></td><td class=\"word {class}\">{word}</td><td class=\"n\">{1}</td><td class=\"n\">{2}</td><td class=\"n\">{3}</td><td class=\"n\">{back}</td></tr>",
         escaped(&outcome.id),
-        outcome.sr_global * 100.0,
-        outcome.sr_canary * 100.0,
+        percent(outcome.sr_global),
+        percent(outcome.sr_canary),
         outcome.requests
     );
 }
@@ -149,6 +149,8 @@ mod tests {
         let page = html(&told);
         assert_eq!(page.matches("<h2 ").count(), DRILLS.len());
         assert_eq!(page.matches("<svg ").count(), DRILLS.len());
+        // Of a drill without a bed nothing was right.
+        assert!(!page.contains("100.000 %"), "{page}");
         for word in ["src=", "<script", "@import", "url(", "<link"] {
             assert!(!page.contains(word), "{word}");
         }

@@ -18,7 +18,7 @@ use crate::machine;
 use crate::report::{self, Told};
 use crate::show::Show;
 use crate::timeline::{Event, Kind, Timeline};
-use crate::verdict::{Outcome, Seen, judge};
+use crate::verdict::{Outcome, Seen, judge, percent};
 
 /// After a drill has done its part, clients are watched for so long.
 const AFTER: Duration = Duration::from_millis(1_500);
@@ -248,11 +248,11 @@ fn tell(outcome: &Outcome, json: bool) {
         None => String::new(),
     };
     print(format_args!(
-        "{:<10} {word}: {:.3} % of {} requests right ({:.3} % in canary locations){back}; {:.0} s at speed {}",
+        "{:<10} {word}: {} of {} requests right ({} in canary locations){back}; {:.0} s at speed {}",
         outcome.id,
-        outcome.sr_global * 100.0,
+        percent(outcome.sr_global),
         outcome.requests,
-        outcome.sr_canary * 100.0,
+        percent(outcome.sr_canary),
         outcome.took_s,
         outcome.speed
     ));

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::ledger::{Ledger, Ring};
+use crate::ledger::{Counts, Ledger, Ring};
 
 /// The share of requests that must be right.
 pub const RIGHT: f64 = 0.999;
@@ -48,10 +48,10 @@ pub struct Outcome {
     pub contained: bool,
     /// It says nothing.
     pub void: bool,
-    /// Requests right, of all.
-    pub sr_global: f64,
+    /// Requests right, of all; none where nobody was asked.
+    pub sr_global: Option<f64>,
     /// Of those in canary locations.
-    pub sr_canary: f64,
+    pub sr_canary: Option<f64>,
     /// From the first bad answer to the way back, in seconds of tempo time; none where nobody was answered badly, or nothing
     /// was to be taken back.
     pub reverted_after_s: Option<f64>,
@@ -153,8 +153,8 @@ pub fn judge(id: &str, ledger: &Ledger, seen: &Seen, speed: u32) -> Outcome {
         id: id.to_owned(),
         contained: void.is_none() && why.is_empty(),
         void: void.is_some(),
-        sr_global: rounded(total.rate()),
-        sr_canary: rounded(ledger.ring(Ring::Canary).rate()),
+        sr_global: share(total),
+        sr_canary: share(ledger.ring(Ring::Canary)),
         reverted_after_s,
         speed,
         requests: total.all(),
@@ -223,9 +223,17 @@ fn reverted(ledger: &Ledger, seen: &Seen, speed: u32) -> Option<f64> {
     Some((ms as f64 / 100.0).round() / 10.0)
 }
 
-/// Down to a hundred-thousandth, and never up to what it was not.
-fn rounded(rate: f64) -> f64 {
-    (rate * 1e5).floor() / 1e5
+/// The share of right ones, down to a hundred-thousandth and never up to what it was not; none of nothing.
+fn share(counts: Counts) -> Option<f64> {
+    (counts.all() > 0).then(|| (counts.rate() * 1e5).floor() / 1e5)
+}
+
+/// A share as people are told: in per cent, or a dash where there is none.
+pub fn percent(share: Option<f64>) -> String {
+    match share {
+        Some(share) => format!("{:.3} %", share * 100.0),
+        None => "–".into(),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use seawall_model::Tempo;
 use serde_json::Value;
 
 use super::Found;
@@ -14,11 +15,28 @@ use crate::timeline::Kind;
 /// O14: each request for a rare path panics.
 pub async fn panics(bed: &Bed) -> Result<Found, Void> {
     let mut found = wakes(bed, "drill:panic", "each request for a rare path panics").await?;
+    let opened = bed.counted_of_bug(&["breakers_opened"]).await > Some(0);
+    if !opened && bed.nobody_saw_it() && forgets_too_soon(bed.tempo()) {
+        return Err(Void::NotInjected(format!(
+            "at this speed a stage has forgotten a panic after {:?}, before a location meets three: say --speed 20",
+            bed.tempo().scaled(REMEMBERED)
+        )));
+    }
     found.claim(
         "a stage that panics for three networks is left out for a while",
-        bed.counted_of_bug(&["breakers_opened"]).await > Some(0),
+        opened,
     );
     Ok(found)
+}
+
+/// For so long a stage remembers whom it panicked for.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// A location's clients ask for the rare path three times in this time, on the wall: one in twenty of thirty requests a second.
+const THREE: Duration = Duration::from_secs(2);
+
+/// Whether three panics are never remembered at once, whatever a stage does.
+fn forgets_too_soon(tempo: Tempo) -> bool {
+    tempo.scaled(REMEMBERED) < THREE
 }
 
 /// O14: each of them burns all the fuel that there is.
@@ -58,6 +76,8 @@ pub async fn eats(bed: &Bed) -> Result<Found, Void> {
     Ok(found)
 }
 
+/// How long the rare path is asked for, at any speed: what is asked for a moment says nothing.
+const ASKS: Duration = Duration::from_secs(10);
 /// How long memory is eaten, at any speed.
 const EATS: Duration = Duration::from_secs(30);
 
@@ -161,7 +181,7 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     let least = if bug == "drill:eat" {
         EATS
     } else {
-        Duration::ZERO
+        ASKS
     };
     let lasts = bed.tempo().scaled(Duration::from_secs(260)).max(least);
     tokio::time::sleep(lasts).await;
@@ -201,5 +221,17 @@ impl Bed {
     async fn met_its_bug(&self) -> bool {
         let failed = self.counted_of_bug(&["faults", "spent"]).await;
         failed.is_some_and(|count| count > 0 || !self.nobody_saw_it())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_usual_speeds_three_panics_are_remembered_and_at_high_ones_that_is_said() {
+        for (speed, too_soon) in [(1, false), (20, false), (200, true), (1_000, true)] {
+            assert_eq!(forgets_too_soon(Tempo::faster(speed)), too_soon, "{speed}");
+        }
     }
 }

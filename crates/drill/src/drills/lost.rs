@@ -23,6 +23,8 @@ const SIGNS: Duration = Duration::from_secs(90);
 const LATE: Duration = Duration::from_secs(10);
 /// So many requests a second a client in a loop makes, at least, to be one.
 const LOOP: u64 = 200;
+/// For so long, on the wall.
+const FLOOD: Duration = Duration::from_secs(8);
 
 /// O5.
 pub async fn control_is_gone(bed: &Bed) -> Result<Found, Void> {
@@ -129,7 +131,8 @@ pub async fn store_is_ill(bed: &Bed) -> Result<Found, Void> {
         let _ = fs::rename(store(&format!("{name}.away")), store(name));
     }
     bed.control.again(&setting).await?;
-    bed.timeline.note(Kind::Reverted, "the store is back");
+    bed.timeline
+        .note(Kind::Note, "the drill puts the store back");
     let next = bed.brings_everywhere(&bed.site.shop(&harmless())).await;
     found.claim(
         "the next change is everywhere once it is back",
@@ -214,16 +217,16 @@ pub async fn api_is_flooded(bed: &Bed) -> Result<Found, Void> {
     };
     bed.timeline
         .note(Kind::Fault, "a page asks the API in a loop");
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + FLOOD;
     let (flood, others) = tokio::join!(floods(&page, until), works(bed, until));
     let (asked, refused, told) = flood;
     bed.timeline.note(
         Kind::Detected,
         format!("{refused} of its {asked} requests were answered 429"),
     );
-    if asked < LOOP * 4 {
+    if asked < LOOP * FLOOD.as_secs() {
         return Err(Void::NotInjected(format!(
-            "it asked {asked} times only: that is no flood"
+            "it asked {asked} times in {FLOOD:?}: fewer than {LOOP} a second are no flood"
         )));
     }
     found.claim(
