@@ -215,6 +215,12 @@ impl Ledger {
         })
     }
 
+    /// How many bad answers there were of which the reason has these words.
+    pub fn answered(&self, words: &str) -> u64 {
+        let fit = self.reasons.iter().filter(|(why, _)| why.contains(words));
+        fit.map(|(_, count)| count).sum()
+    }
+
     /// Those of all zones but one.
     pub fn but(&self, zone: &str) -> Counts {
         let others = self.zones.iter().filter(|(name, _)| *name != zone);
@@ -284,5 +290,6 @@ mod tests {
             .collect();
         assert_eq!(over, [1, 1, 1]);
         assert_eq!(ledger.reasons.values().sum::<u64>(), 2);
+        assert_eq!((ledger.answered("503"), ledger.answered("spent")), (2, 0));
     }
 }

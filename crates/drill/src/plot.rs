@@ -11,12 +11,17 @@ const WIDTH: f64 = 960.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
 /// The share of right requests, from top to bottom.
-const TOP: f64 = 20.0;
-const BOTTOM: f64 = 220.0;
+const TOP: f64 = 52.0;
+const BOTTOM: f64 = 252.0;
+/// Lines for what marks are called, and the room that one takes.
+const LABEL_LINES: usize = 3;
+const LABEL: f64 = 56.0;
+/// Parts of the axis of time: what stands at two of its ends does not touch.
+const PARTS: u64 = 3;
 /// Points of the plot that are averaged: half a second.
 const SMOOTH: usize = 5;
 /// The real outage begins below that.
-const REAL: f64 = 290.0;
+const REAL: f64 = 322.0;
 /// Between two lines of words.
 const LINE: f64 = 16.0;
 
@@ -66,8 +71,9 @@ pub fn svg(ledger: &Ledger, events: &[Event], outage: &Outage, speed: u32) -> St
             ring.name()
         );
     }
+    let mut taken = [f64::NEG_INFINITY; LABEL_LINES];
     for event in events.iter().filter(|event| event.kind != Kind::Note) {
-        mark(&mut text, x(event.at_ms), event.kind);
+        mark(&mut text, x(event.at_ms), event.kind, &mut taken);
     }
     real(&mut text, outage);
     text.push_str("</svg>\n");
@@ -85,10 +91,10 @@ fn axes(text: &mut String, end: u64, speed: u32) {
             y + 4.0
         );
     }
-    for nth in 0..=4_u64 {
-        let ms = end * nth / 4;
-        let x = LEFT + (WIDTH - LEFT - RIGHT) * nth as f64 / 4.0;
-        let class = if nth == 4 { "end" } else { "mid" };
+    for nth in 0..=PARTS {
+        let ms = end * nth / PARTS;
+        let x = LEFT + (WIDTH - LEFT - RIGHT) * nth as f64 / PARTS as f64;
+        let class = if nth == PARTS { "end" } else { "mid" };
         let _ = writeln!(
             text,
             "<text class=\"{class}\" x=\"{x:.0}\" y=\"{:.0}\">{:.0} s ({})</text>",
@@ -134,7 +140,8 @@ fn line(text: &mut String, ledger: &Ledger, ring: Ring, x: &impl Fn(u64) -> f64)
     );
 }
 
-fn mark(text: &mut String, x: f64, kind: Kind) {
+/// A mark, with its word on the first line that has room for it; `taken` is how far each of them is.
+fn mark(text: &mut String, x: f64, kind: Kind, taken: &mut [f64; LABEL_LINES]) {
     let (class, word) = match kind {
         Kind::Fault => ("fault", "fault"),
         Kind::Detected => ("noticed", "noticed"),
@@ -143,9 +150,20 @@ fn mark(text: &mut String, x: f64, kind: Kind) {
     };
     let _ = writeln!(
         text,
-        "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/><text class=\"mid {class}\" x=\"{x:.1}\" y=\"{:.0}\">{word}</text>",
-        TOP - 6.0
+        "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>"
     );
+    // Where there is no room the line alone says it, by its colour; all of it is in the table below.
+    let free = taken.iter_mut().enumerate().find(|(_, end)| **end <= x - LABEL / 2.0);
+    if let Some((line, end)) = free {
+        *end = x + LABEL / 2.0;
+        let y = TOP - 6.0 - LINE * line as f64;
+        // The last one ends where the plot does.
+        let at = x.min(WIDTH - LABEL / 2.0);
+        let _ = writeln!(
+            text,
+            "<text class=\"mid {class}\" x=\"{at:.1}\" y=\"{y:.0}\">{word}</text>"
+        );
+    }
 }
 
 /// What happened then, on a line as long as that outage was.
@@ -220,6 +238,30 @@ mod tests {
         assert_eq!(svg.matches("class=\"fault\"").count(), 1);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert_eq!(escaped("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
+    }
+
+    #[test]
+    fn words_of_marks_that_are_near_one_another_stand_on_lines_of_their_own() {
+        let at = |at_ms, kind| Event {
+            at_ms,
+            kind,
+            what: String::new(),
+        };
+        let events = [
+            at(5_000, Kind::Fault),
+            at(5_010, Kind::Detected),
+            at(5_020, Kind::Reverted),
+            at(5_030, Kind::Fault),
+            at(20_000, Kind::Fault),
+        ];
+        let svg = svg(&Ledger::default(), &events, &O1, 20);
+        let words = svg.lines().filter(|line| line.starts_with("<text class=\"mid "));
+        let words = words.filter(|line| !line.contains(" s ("));
+        let heights: Vec<&str> = words.filter_map(|line| line.split("y=\"").nth(1)).collect();
+        assert_eq!(heights.len(), 4, "{svg}");
+        assert_eq!(svg.matches("<line class=\"fault\"").count(), 3);
+        let lines = heights.iter().map(|text| text.split('"').next().unwrap());
+        assert_eq!(lines.collect::<Vec<_>>(), ["46", "30", "14", "46"]);
     }
 
     #[test]

@@ -81,12 +81,13 @@ fn section(text: &mut String, one: &Told) {
     let (class, word) = word(outcome);
     let _ = writeln!(
         text,
-        "<h2 id=\"{0}\">{0}: {1} <span class=\"word {class}\">{word}</span></h2>\n<p>{2}</p>\n<p><b>Injected here:</b> {3}.<br><b>Stopped by:</b> {4}.</p>",
+        "<h2 id=\"{0}\">{0}: {1} <span class=\"word {class}\">{word}</span></h2>\n<p>{2} <small>(From {5}.)</small></p>\n<p><b>Injected here:</b> {3}.<br><b>Stopped by:</b> {4}.</p>",
         escaped(&outcome.id),
         escaped(outage.title),
         escaped(outage.what),
         escaped(one.drill.injects),
-        escaped(one.drill.stopped_by)
+        escaped(one.drill.stopped_by),
+        escaped(outage.source)
     );
     text.push_str(&plot::svg(&one.ledger, &one.events, outage, outcome.speed));
     let _ = writeln!(

@@ -1,5 +1,6 @@
 //! Runs drills, one after the other, each on a bed of its own, and tells what became of them.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -59,16 +60,12 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
         return guardian::guard(folder).map(|()| 0);
     }
     if options.list {
-        list();
+        list(options.json);
         return Ok(0);
     }
     let drills = which(options)?;
     machine::look(&std::env::temp_dir()).map_err(|error| error.to_string())?;
-    if let Some(path) = &options.report {
-        // Who has waited for all of them is to have it.
-        let opened = File::options().append(true).create(true).open(path);
-        opened.map_err(|error| format!("{}: {error}", path.display()))?;
-    }
+    let page = options.report.as_deref().map(Page::at).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -81,17 +78,54 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
         // All that ran for it ends with it: clients, origin, watchers.
         drop(local);
         let Some(one) = one else {
-            return Err("interrupted: nothing of the bed is left".into());
+            return Err(format!(
+                "interrupted: nothing of the bed is left; {} of the drills had ended",
+                told.len()
+            ));
         };
         tell(&one.outcome, options.json);
         code = code.max(one.outcome.code());
         told.push(one);
-    }
-    if let Some(path) = &options.report {
-        let text = report::html(&told);
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Some(page) = &page {
+            page.write(&told)?;
+        }
     }
     Ok(code)
+}
+
+/// The file of the report. What is written to it after each drill stays, however the next ones end.
+struct Page<'p> {
+    path: &'p Path,
+    is_new: bool,
+    is_written: Cell<bool>,
+}
+
+impl<'p> Page<'p> {
+    /// Who has waited for all of them is to have it: that it can be written is looked at first.
+    fn at(path: &'p Path) -> Result<Self, String> {
+        let is_new = !path.exists();
+        let opened = File::options().append(true).create(true).open(path);
+        opened.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self {
+            path,
+            is_new,
+            is_written: Cell::new(false),
+        })
+    }
+
+    fn write(&self, told: &[Told]) -> Result<(), String> {
+        self.is_written.set(true);
+        let written = std::fs::write(self.path, report::html(told));
+        written.map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        if self.is_new && !self.is_written.get() {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
 }
 
 fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
@@ -112,7 +146,12 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
                 "there is no drill {id:?}: `seawall drill --list` shows those that there are"
             ));
         }
-        all.extend(some);
+        for drill in some {
+            // Named twice is meant once.
+            if !all.iter().any(|known: &&Drill| known.id == drill.id) {
+                all.push(drill);
+            }
+        }
     }
     if all.is_empty() {
         return Err("name drills, or say --all; `seawall drill --list` shows them".into());
@@ -120,8 +159,20 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
     Ok(all)
 }
 
-fn list() {
+fn list(json: bool) {
     for drill in DRILLS {
+        if json {
+            let line = serde_json::json!({
+                "id": drill.id,
+                "date": drill.outage.date,
+                "title": drill.outage.title,
+                "injects": drill.injects,
+                "stopped_by": drill.stopped_by,
+                "in_all": drill.in_all == InAll::Yes,
+            });
+            print(format_args!("{line}"));
+            continue;
+        }
         let note = match drill.in_all {
             InAll::Yes => "",
             InAll::AsPart => " (a part of one that --all has)",
@@ -270,4 +321,32 @@ fn tell(outcome: &Outcome, json: bool) {
 /// To standard output; that nobody reads it is no reason to end.
 pub fn print(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_that_is_named_twice_runs_once() {
+        let options = Options {
+            ids: ["O10a", "O10", "o10A"].map(String::from).to_vec(),
+            ..Options::default()
+        };
+        let ids: Vec<&str> = which(&options).unwrap().iter().map(|drill| drill.id).collect();
+        assert_eq!(ids.len(), 7);
+        assert_eq!(ids.first(), Some(&"O10a"));
+    }
+
+    #[test]
+    fn a_report_without_a_drill_leaves_no_file_and_never_takes_one() {
+        let path = std::env::temp_dir().join(format!("seawall-page-{}", std::process::id()));
+        drop(Page::at(&path).unwrap());
+        assert!(!path.exists());
+        Page::at(&path).unwrap().write(&[]).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("<html"));
+        drop(Page::at(&path).unwrap());
+        assert!(path.exists(), "it was there before");
+        std::fs::remove_file(&path).unwrap();
+    }
 }

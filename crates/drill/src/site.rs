@@ -39,9 +39,9 @@ impl Site {
     pub fn whole(&self) -> String {
         let mut text = self.platform(&rows(0));
         text.push_str(&self.shop("").replace("schema = 1\n", ""));
-        let blog = "[zone.ddos]\nrequests_per_client = 100000\n[zone.body]\njson_depth = 8\n[zone.hygiene]\nremove = [\"x-powered-by\"]\nnosniff = true\n";
+        let blog = "[zone.waf]\npatches = '''SecRule ARGS:probe \"@streq attack\" \"id:77,phase:2,deny,t:none\"'''\n[zone.ddos]\nrequests_per_client = 100000\n[zone.body]\njson_depth = 8\n[zone.hygiene]\nremove = [\"x-powered-by\"]\nnosniff = true\n";
         text.push_str(&self.zone("blog.test", blog));
-        let bank = "[zone.request_headers]\nset = { \"x-bank\" = \"1\" }\n[zone.lists]\nblock = [\"banned\"]\n[zone.ddos]\nconcurrent_per_client = 1000\n";
+        let bank = "[zone.request_headers]\nset = { \"x-bank\" = \"1\" }\n[zone.lists]\nblock = [\"banned\"]\n[zone.ddos]\nconcurrent_per_client = 1000\n[[zone.rate_limit]]\nwhen = 'http.request.uri.path eq \"/limited\"'\nrequests = 1\nper = \"1d\"\n";
         text.push_str(&self.zone("bank.test", bank));
         for nth in 0..SMALL {
             let more = match nth {
@@ -123,6 +123,8 @@ enum Wanted {
     Refused(&'static str, u16),
     /// Sent elsewhere by a rule.
     Redirected,
+    /// What the origin says once, then too many: which one it is depends on what the edge remembers.
+    Limited,
     /// The edge's own.
     Trace,
 }
@@ -194,6 +196,11 @@ pub fn ask(location: usize, nth: u64, mood: &Mood) -> Ask {
             };
             ask(&small(which), format!("/page/{nth}"), wanted)
         }
+        15 => Ask {
+            query: "?probe=attack".into(),
+            ..ask("blog.test", "/probe".into(), Wanted::Refused("waf", 403))
+        },
+        16 => ask("bank.test", "/limited".into(), Wanted::Limited),
         _ => shop(format!("/page/{nth}"), Wanted::Origin),
     }
 }
@@ -240,6 +247,7 @@ impl Ask {
             Wanted::Refused(by, status) => {
                 (answer.status, stage) == (status, by) || mood.without.contains(by) && echoed
             }
+            Wanted::Limited => echoed || (answer.status, stage) == (429, "rate"),
             Wanted::Redirected => {
                 let to = answer.field("location").unwrap_or_default();
                 answer.status == 302 && to.ends_with("/new")

@@ -14,6 +14,9 @@ const OF_2019: &str = r#"(?:(?:\"|'|\]|\}|\\|\d|(?:nan|infinity|true|false|null|
 const RULES: usize = 100;
 const CONDITIONS: usize = 17;
 
+/// What a request is told that is refused because its rules spent all of its fuel.
+const SPENT: &str = "rules/spent";
+
 /// How long control may take to answer.
 const ANSWERS: Duration = Duration::from_secs(2);
 
@@ -63,7 +66,12 @@ async fn bring(bed: &Bed) -> Result<Found, Void> {
     let large = bed
         .site
         .shop(&watching("http.request.uri.query", &words.join("|")));
+    bed.timeline
+        .note(Kind::Fault, "a pattern of fifty thousand alternatives");
     let (status, _) = bed.api().apply(&large).await.unwrap_or_default();
+    if status == 422 {
+        bed.timeline.note(Kind::Detected, "it is refused");
+    }
     found.claim(
         "fifty thousand alternatives are refused before anybody has them",
         status == 422,
@@ -76,8 +84,17 @@ async fn bring(bed: &Bed) -> Result<Found, Void> {
             "a hundred costly rules, in watch mode; a person means them",
         )
         .await?;
-    found.reverts = standing.ended != Some(true);
     bed.tempo_time(Duration::from_secs(60)).await;
+    // Fuel is what contains it. That control takes it back would be another safeguard.
+    found.claim(
+        format!("costly rules in watch mode come everywhere ({})", standing.why),
+        standing.ended == Some(true),
+    );
+    let spent = bed.shared.ledger.borrow().answered(SPENT);
+    found.claim(
+        format!("no request was refused because rules that watch spent its fuel ({spent} were)"),
+        spent == 0,
+    );
     Ok(found)
 }
 

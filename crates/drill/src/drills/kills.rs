@@ -32,8 +32,9 @@ pub async fn every_stage(bed: &Bed) -> Result<Found, Void> {
     }
     for stage in stages {
         if !has_work(&state, stage) {
-            let said = format!("no zone of the bed has something for {stage} to do");
-            bed.timeline.note(Kind::Note, said);
+            return Err(Void::NotInjected(format!(
+                "no zone of the bed has something for {stage} to do: that it is off would be nothing"
+            )));
         }
         one(bed, stage, &mut found).await?;
     }

@@ -240,7 +240,7 @@ impl Bed {
         let standing =
             standing.ok_or_else(|| Void::NotInjected("control does not answer".into()))?;
         match standing.ended {
-            Some(false) => self.is_back("control took it back"),
+            Some(false) => self.is_back(&format!("control took it back: {}", standing.why)),
             Some(true) => self.timeline.note(Kind::Note, "it is everywhere"),
             None => self
                 .timeline

@@ -12,7 +12,7 @@ pub const EXAMPLES: &str = "Examples:
   seawall drill --all --json                a line of JSON for each
 
 A drill runs a control and twelve edges of this program on this machine, in a folder and on ports of their own; no root is needed, and
-nothing of it stays. Exit 0: all were contained. 1: one was not. 2: one could not be run, and says nothing.";
+nothing of it stays. Exit 0: all were contained. 1: one was not. 2: one is void and says nothing, or it was interrupted, or asked for wrongly.";
 
 /// Flags of `drill`.
 #[derive(Args)]
