@@ -60,7 +60,12 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
         return guardian::guard(folder).map(|()| 0);
     }
     if options.list {
-        list(options.json);
+        let drills = if options.all || !options.ids.is_empty() {
+            which(options)?
+        } else {
+            DRILLS.iter().collect()
+        };
+        list(&drills, options.json);
         return Ok(0);
     }
     let drills = which(options)?;
@@ -159,8 +164,8 @@ fn which(options: &Options) -> Result<Vec<&'static Drill>, String> {
     Ok(all)
 }
 
-fn list(json: bool) {
-    for drill in DRILLS {
+fn list(drills: &[&Drill], json: bool) {
+    for drill in drills {
         if json {
             let line = serde_json::json!({
                 "id": drill.id,
@@ -193,11 +198,13 @@ async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option
     ) else {
         return None;
     };
-    let live = !options.json && std::io::stdout().is_terminal();
-    let plain = !live;
+    let terminal = !options.json && std::io::stdout().is_terminal();
     let json = options.json;
+    let live = Rc::new(Cell::new(false));
+    let shown = live.clone();
     let timeline = Timeline::new(Rc::new(move |event: &Event| {
-        if plain {
+        // A picture shows it itself.
+        if !shown.get() {
             progress(json, drill.id, event);
         }
     }));
@@ -216,7 +223,7 @@ async fn one(drill: &'static Drill, options: &Options, program: &Path) -> Option
         without: options.twin.then(|| drill.safeguard.name().to_owned()),
     };
     tokio::select! {
-        told = on_a_bed(drill, &setting, timeline, live) => Some(told),
+        told = on_a_bed(drill, &setting, timeline, terminal.then_some(&live)) => Some(told),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     }
@@ -226,7 +233,7 @@ async fn on_a_bed(
     drill: &'static Drill,
     setting: &Setting,
     timeline: Timeline,
-    live: bool,
+    live: Option<&Rc<Cell<bool>>>,
 ) -> Told {
     let mut seen = Seen {
         apart: drill.in_all == InAll::Apart,
@@ -239,7 +246,7 @@ async fn on_a_bed(
         Ok(bed) => {
             timeline.note(Kind::Note, "the bed is well, and under load");
             let bed = Rc::new(bed);
-            let show = Show::start(&bed, drill, live);
+            let show = live.map(|live| Show::start(&bed, drill, live));
             let found = tokio::time::timeout(LONGEST, (drill.run)(&bed)).await;
             let found = found.unwrap_or_else(|_| {
                 Err(Void::NotInjected("the drill did not come to an end".into()))
@@ -256,7 +263,9 @@ async fn on_a_bed(
             seen.stalled = bed.shared.stalls.wrong.get();
             seen.others = busy.others(&bed.folder);
             ledger = bed.shared.ledger.borrow().clone();
-            show.end();
+            if let Some(show) = show {
+                show.end();
+            }
         }
     }
     seen.took_ms = timeline.now();
