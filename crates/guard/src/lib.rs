@@ -56,7 +56,8 @@ pub use reserved::is_reserved;
 pub use runner::{Guard, Scope, Subject};
 pub use stage::{
     BodyStage, Budget, Follow, Following, Inspect, OnFault, OnKill, OnSpent, Opened, ReasonDef,
-    ResponseStage, ResponseView, Seam, Seams, Sieve, Stage, StageDef, Tell, Transform, Wants,
+    ResponseStage, ResponseView, Seam, Seams, Sieve, Sifting, Stage, StageDef, Tell, Transform,
+    Wants,
 };
 pub use stages::rules::wrong as wrong_condition;
 pub use states::{StageCounts, States, ZoneId};

@@ -22,7 +22,7 @@ use crate::breaker::{Breaker, Pass};
 use crate::caught::caught;
 use crate::edits::HeadEdit;
 use crate::stage::{
-    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Sieve, Stage, StageDef, Transform,
+    BodyStage, OnFault, OnKill, OnSpent, ResponseStage, Sieve, Sifting, Stage, StageDef, Transform,
 };
 use crate::states::{StageCounts, States, ZoneId};
 use crate::trail::Trail;
@@ -125,7 +125,7 @@ pub(crate) enum HeadSeam {
 enum Said {
     Judged(Verdict),
     Transformed(Transformed),
-    Sifted(Vec<u32>, usize),
+    Sifted(Sifting, usize),
 }
 
 pub(crate) type Refused = Box<Refusal>;
@@ -297,7 +297,12 @@ impl Guard {
                 None | Some(Said::Judged(Verdict::Pass) | Said::Transformed(Transformed::Same)) => {
                 }
                 Some(Said::Judged(verdict)) => self.heed(step, verdict, run, trail)?,
-                Some(Said::Sifted(fitting, count)) => run.sift(fitting, count),
+                Some(Said::Sifted(sifting, count)) => {
+                    if sifting.spent {
+                        self.note_spent(step, trail);
+                    }
+                    run.sift(sifting.fitting, count);
+                }
                 Some(Said::Transformed(Transformed::Respond(..))) if run.again => {}
                 Some(Said::Transformed(change)) => {
                     if let Some(edit) = self.change(step, change, trail)? {
@@ -374,16 +379,19 @@ impl Guard {
 
     #[cold]
     fn spent<S, T>(&self, step: &Step<S>, trail: &mut Trail) -> Result<Option<T>, Refused> {
-        self.states.count(step.place, |counts| &counts.spent);
-        let reason = Reason {
-            name: "spent",
-            about: unfinished::take(),
-        };
         if step.def.on_spent == OnSpent::Deny && step.mode == StageMode::Enforce {
-            return Err(self.refusal(step, Answer::Status(403), reason, trail));
+            self.states.count(step.place, |counts| &counts.spent);
+            return Err(self.refusal(step, Answer::Status(403), spent(), trail));
         }
-        trail.add(step.def.name, &reason, StageMode::Watch);
+        self.note_spent(step, trail);
         Ok(None)
+    }
+
+    /// What it spent its fuel on is left out, and nobody is refused for it.
+    #[cold]
+    fn note_spent<S>(&self, step: &Step<S>, trail: &mut Trail) {
+        self.states.count(step.place, |counts| &counts.spent);
+        trail.add(step.def.name, &spent(), StageMode::Watch);
     }
 
     #[cold]
@@ -578,5 +586,13 @@ impl Guard {
             edit.apply(&mut next);
             changed = Some(next);
         }
+    }
+}
+
+/// Why something was left out or refused whose fuel was at its end.
+fn spent() -> Reason {
+    Reason {
+        name: "spent",
+        about: unfinished::take(),
     }
 }

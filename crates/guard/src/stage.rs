@@ -32,11 +32,20 @@ pub trait Stage: Send + Sync {
 /// Says which of the parts behind it could have something to say, so that the others need not be asked. It decides nothing: a part
 /// that it names is asked as ever, and if it fails all of them are.
 pub trait Sieve: Send + Sync {
-    /// The numbers of these parts, counted from 0, in order.
+    /// Which parts.
     ///
     /// # Errors
-    /// [`Spent`]: there was not enough fuel.
-    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Vec<u32>, Spent>;
+    /// [`Spent`]: there was not enough fuel for those that enforce.
+    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Sifting, Spent>;
+}
+
+/// What a [`Sieve`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sifting {
+    /// The numbers of the parts that could have something to say, counted from 0, in order.
+    pub fitting: Vec<u32>,
+    /// There was not enough fuel for those that only watch: they are left out, which is told.
+    pub spent: bool,
 }
 
 /// Looks into bodies. It is asked once all head stages have passed, before a byte of the body is read.

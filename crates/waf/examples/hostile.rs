@@ -63,7 +63,7 @@ fn main() {
     let program = compile(&set, 4);
     for (name, bytes) in values() {
         by_length(
-            &format!("{}, paranoia 4", &name[7..]),
+            &format!("{}, paranoia 4", name.get(7..).unwrap_or(name)),
             &program,
             &bytes,
             [2, 4, 8, 16],
@@ -73,11 +73,17 @@ fn main() {
     for paranoia in 1..=4 {
         let program = compile(&set, paranoia);
         for (name, bytes) in values() {
-            within(&name[7..], &program, paranoia, &bytes, 16);
+            within(
+                name.get(7..).unwrap_or(name),
+                &program,
+                paranoia,
+                &bytes,
+                16,
+            );
         }
     }
     for (name, bytes) in values() {
-        within(&name[7..], &program, 4, &bytes, 1024);
+        within(name.get(7..).unwrap_or(name), &program, 4, &bytes, 1024);
     }
 }
 

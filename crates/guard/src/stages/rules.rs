@@ -16,7 +16,8 @@ use super::transform;
 use crate::assemble::ZoneInput;
 use crate::edits::HeadEdit;
 use crate::stage::{
-    Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Sieve, Stage, StageDef, Transform,
+    Budget, OnFault, OnKill, OnSpent, ReasonDef, Seam, Seams, Sieve, Sifting, Stage, StageDef,
+    Transform,
 };
 use crate::verdict::{Reason, Transformed, Verdict};
 use goal::Goal;
@@ -115,7 +116,7 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
                     continue;
                 };
                 let when = Arc::new(when);
-                conditions.push(when.clone());
+                conditions.push((when.clone(), rule.mode));
                 let seam = part(when, &rule.action, goals, &name);
                 seams.parts.push((seam, rule.mode, Some(name)));
             }
@@ -139,9 +140,11 @@ fn build(input: &mut ZoneInput<'_>) -> Seams {
     for (nth, wrong) in wrongs {
         input.problem(&format!("rule[{nth}].when"), wrong);
     }
-    if conditions.len() >= LEAST_SIFTED {
-        let set = Set::new(conditions.iter().map(AsRef::as_ref));
-        let sieve = Seam::Sieve(Box::new(Together(set)), conditions.len());
+    let together = Together::of(&conditions);
+    // Those that only watch never use up what those that enforce need.
+    let are_mixed = together.enforcing.is_some() && together.watching.is_some();
+    if conditions.len() >= LEAST_SIFTED || are_mixed {
+        let sieve = Seam::Sieve(Box::new(together), conditions.len());
         let part = (sieve, StageMode::Enforce, Some(TOGETHER.into()));
         seams.parts.insert(0, part);
     }
@@ -154,13 +157,71 @@ const LEAST_SIFTED: usize = 8;
 const TOGETHER: &str = "all rules together";
 
 /// The conditions of all rules, asked together: nearly all rules fit nearly no request.
-struct Together(Set);
+struct Together {
+    enforcing: Option<Part>,
+    watching: Option<Part>,
+}
+
+/// Some of the rules, with their numbers among all.
+struct Part {
+    set: Set,
+    numbers: Vec<u32>,
+}
+
+impl Together {
+    fn of(conditions: &[(Arc<Expression>, StageMode)]) -> Self {
+        let part = |enforces: bool| {
+            let of = || {
+                let all = conditions.iter().zip(0_u32..);
+                all.filter(move |((_, mode), _)| (*mode == StageMode::Enforce) == enforces)
+            };
+            let numbers: Vec<u32> = of().map(|(_, nth)| nth).collect();
+            let set = || Set::new(of().map(|((when, _), _)| when.as_ref()));
+            (!numbers.is_empty()).then(|| Part {
+                set: set(),
+                numbers,
+            })
+        };
+        Self {
+            enforcing: part(true),
+            watching: part(false),
+        }
+    }
+}
+
+impl Part {
+    /// Adds the numbers of those that fit.
+    fn fitting(
+        &self,
+        request: &RequestView<'_>,
+        fuel: &mut Fuel,
+        all: &mut Vec<u32>,
+    ) -> Result<(), Spent> {
+        let mut found = Vec::new();
+        self.set.fitting(request, fuel, &mut found)?;
+        let number = |nth: u32| self.numbers.get(nth as usize).copied();
+        all.extend(found.into_iter().filter_map(number));
+        Ok(())
+    }
+}
 
 impl Sieve for Together {
-    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Vec<u32>, Spent> {
-        let mut fitting = Vec::new();
-        self.0.fitting(request, fuel, &mut fitting)?;
-        Ok(fitting)
+    fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Sifting, Spent> {
+        let mut sifting = Sifting::default();
+        let before = fuel.left();
+        if let Some(enforcing) = &self.enforcing {
+            enforcing.fitting(request, fuel, &mut sifting.fitting)?;
+        }
+        if let Some(watching) = &self.watching {
+            // Those of them that fit are asked once more, which costs no more than it did.
+            let needed = before.saturating_sub(fuel.left());
+            let mut rest = Fuel::new(fuel.left().saturating_sub(needed));
+            let watched = watching.fitting(request, &mut rest, &mut sifting.fitting);
+            sifting.spent = watched.is_err();
+            fuel.spend(rest.used())?;
+            sifting.fitting.sort_unstable();
+        }
+        Ok(sifting)
     }
 }
 
