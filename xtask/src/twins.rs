@@ -31,7 +31,10 @@ pub fn run(ids: &[String]) -> Result<ExitCode> {
     }
     let ask = |more: &[&str]| {
         let mut drill = Command::new(&program);
-        drill.args(["drill", "--twin", "--json"]).args(more).args(&all);
+        drill
+            .args(["drill", "--twin", "--json"])
+            .args(more)
+            .args(&all);
         let output = drill.stderr(Stdio::inherit()).output();
         output.with_context(|| program.display().to_string())
     };

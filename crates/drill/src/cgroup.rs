@@ -36,7 +36,9 @@ fn of(groups: &str, root: &Path) -> Left {
         };
         for top in tops {
             let group = top.join(path.trim_start_matches('/'));
-            let within = group.ancestors().take_while(|group| group.starts_with(&top));
+            let within = group
+                .ancestors()
+                .take_while(|group| group.starts_with(&top));
             for group in within {
                 left.memory_mib = least(left.memory_mib, memory_mib(group));
                 left.tasks = least(left.tasks, tasks(group));

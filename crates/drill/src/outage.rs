@@ -3,7 +3,8 @@
 
 /// From whom something is known.
 const OWN_REPORT: &str = "its operator's own report";
-const OTHERS: &str = "what others wrote about it, and memory: the minutes are not from its operator's report";
+const OTHERS: &str =
+    "what others wrote about it, and memory: the minutes are not from its operator's report";
 
 /// An outage.
 #[derive(Debug)]
@@ -130,10 +131,7 @@ pub static O7: Outage = Outage {
     minutes: 67,
     what: "A new key went to the wrong environment; the old one was deleted. All writes and a third of all reads of the object store failed. Nobody could see which key was in use.",
     source: OWN_REPORT,
-    timeline: &[
-        (0, "writes fail"),
-        (67, "the new key is where it belongs"),
-    ],
+    timeline: &[(0, "writes fail"), (67, "the new key is where it belongs")],
 };
 
 /// Cloudflare, dashboard.
@@ -192,7 +190,10 @@ pub static O17: Outage = Outage {
     source: OTHERS,
     timeline: &[
         (0, "edges crash"),
-        (480, "the next day: the last good configuration is back, by waves"),
+        (
+            480,
+            "the next day: the last good configuration is back, by waves",
+        ),
     ],
 };
 

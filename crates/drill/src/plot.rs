@@ -153,7 +153,10 @@ fn mark(text: &mut String, x: f64, kind: Kind, taken: &mut [f64; LABEL_LINES]) {
         "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>"
     );
     // Where there is no room the line alone says it, by its colour; all of it is in the table below.
-    let free = taken.iter_mut().enumerate().find(|(_, end)| **end <= x - LABEL / 2.0);
+    let free = taken
+        .iter_mut()
+        .enumerate()
+        .find(|(_, end)| **end <= x - LABEL / 2.0);
     if let Some((line, end)) = free {
         *end = x + LABEL / 2.0;
         let y = TOP - 6.0 - LINE * line as f64;
@@ -255,7 +258,9 @@ mod tests {
             at(20_000, Kind::Fault),
         ];
         let svg = svg(&Ledger::default(), &events, &O1, 20);
-        let words = svg.lines().filter(|line| line.starts_with("<text class=\"mid "));
+        let words = svg
+            .lines()
+            .filter(|line| line.starts_with("<text class=\"mid "));
         let words = words.filter(|line| !line.contains(" s ("));
         let heights: Vec<&str> = words.filter_map(|line| line.split("y=\"").nth(1)).collect();
         assert_eq!(heights.len(), 4, "{svg}");

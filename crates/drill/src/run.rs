@@ -342,7 +342,11 @@ mod tests {
             ids: ["O10a", "O10", "o10A"].map(String::from).to_vec(),
             ..Options::default()
         };
-        let ids: Vec<&str> = which(&options).unwrap().iter().map(|drill| drill.id).collect();
+        let ids: Vec<&str> = which(&options)
+            .unwrap()
+            .iter()
+            .map(|drill| drill.id)
+            .collect();
         assert_eq!(ids.len(), 7);
         assert_eq!(ids.first(), Some(&"O10a"));
     }

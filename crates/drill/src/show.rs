@@ -140,7 +140,10 @@ fn picture(
     (lines, columns): (usize, usize),
 ) -> String {
     let mut all = vec![
-        format!("{} {} ({})", drill.id, drill.outage.title, drill.outage.date),
+        format!(
+            "{} {} ({})",
+            drill.id, drill.outage.title, drill.outage.date
+        ),
         format!("  {}", drill.injects),
         format!(
             "  {:<8} {:<8} {VICTIM:<9} {:<24} {:>9}  now",
@@ -164,10 +167,17 @@ fn picture(
     }
     let rings = Ring::ALL.map(|ring| {
         let counts = ledger.ring(ring);
-        format!("{} {:.3} % of {}", ring.name(), counts.rate() * 100.0, counts.all())
+        format!(
+            "{} {:.3} % of {}",
+            ring.name(),
+            counts.rate() * 100.0,
+            counts.all()
+        )
     });
     all.push(format!("  {}", rings.join("   ")));
-    let left = lines.saturating_sub(OTHER_LINES + ledger.locations.len()).max(1);
+    let left = lines
+        .saturating_sub(OTHER_LINES + ledger.locations.len())
+        .max(1);
     let first = events.len().saturating_sub(left);
     all.extend(events.iter().skip(first).map(line));
     let mut text = String::new();
@@ -238,11 +248,17 @@ mod tests {
         for size in [(24, 80), (60, 200)] {
             let text = picture(drill, &ledger, &stand, &events, size);
             assert!(text.lines().count() <= size.0, "{text}");
-            assert!(text.lines().all(|line| line.chars().count() < size.1), "{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() < size.1),
+                "{text}"
+            );
             for (name, _) in LOCATIONS {
                 assert!(text.contains(name), "{text}");
             }
-            assert!(text.contains("event 39") && text.starts_with("O10d"), "{text}");
+            assert!(
+                text.contains("event 39") && text.starts_with("O10d"),
+                "{text}"
+            );
         }
     }
 

@@ -87,7 +87,10 @@ async fn bring(bed: &Bed) -> Result<Found, Void> {
     bed.tempo_time(Duration::from_secs(60)).await;
     // Fuel is what contains it. That control takes it back would be another safeguard.
     found.claim(
-        format!("costly rules in watch mode come everywhere ({})", standing.why),
+        format!(
+            "costly rules in watch mode come everywhere ({})",
+            standing.why
+        ),
         standing.ended == Some(true),
     );
     let spent = bed.shared.ledger.borrow().answered(SPENT);

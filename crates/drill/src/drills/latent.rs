@@ -178,11 +178,7 @@ async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {
     bed.timeline.note(Kind::Fault, what);
     bed.shared.mood.borrow_mut().rare = true;
     // How fast memory is eaten does not depend on the speed: four workers in each location are replaced in that time.
-    let least = if bug == "drill:eat" {
-        EATS
-    } else {
-        ASKS
-    };
+    let least = if bug == "drill:eat" { EATS } else { ASKS };
     let lasts = bed.tempo().scaled(Duration::from_secs(260)).max(least);
     tokio::time::sleep(lasts).await;
     bed.shared.mood.borrow_mut().rare = false;

@@ -108,7 +108,10 @@ async fn deletes(bed: &Bed, method: &str, path: &str) -> Result<u64, Void> {
     let said = crate::api::json(&answer);
     let rollout = said.pointer("/versions/0/rollout").and_then(Value::as_u64);
     rollout.ok_or_else(|| {
-        Void::NotInjected(format!("{method} {path} was answered {} {said}", answer.status))
+        Void::NotInjected(format!(
+            "{method} {path} was answered {} {said}",
+            answer.status
+        ))
     })
 }
 

@@ -91,7 +91,10 @@ fn is_seen_in_a_browser(folder: &Folder, page: &Path, drills: usize) {
     fs::write(&bare, without.collect::<Vec<_>>().join("\n")).unwrap();
     let seen = colours(folder, &bare);
     println!("without the lines: {seen:?}");
-    assert!(!is_there(&seen), "the plot is not what was looked at: {seen:?}");
+    assert!(
+        !is_there(&seen),
+        "the plot is not what was looked at: {seen:?}"
+    );
 }
 
 /// The lines of the three rings, the red dots of the real outages, and the green word.
@@ -229,7 +232,10 @@ fn what_people_run_has_nothing_by_which_a_safeguard_is_turned_off() {
             assert!(!has(word), "{word} is in {path}");
         }
         // Nor the names of what they are asked by.
-        assert!(!has("safeguard6is_off") && !has("safeguard8turn_off"), "{path}");
+        assert!(
+            !has("safeguard6is_off") && !has("safeguard8turn_off"),
+            "{path}"
+        );
     }
 }
 
