@@ -208,14 +208,12 @@ impl Part {
 impl Sieve for Together {
     fn sift(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Sifting, Spent> {
         let mut sifting = Sifting::default();
-        let before = fuel.left();
         if let Some(enforcing) = &self.enforcing {
             enforcing.fitting(request, fuel, &mut sifting.fitting)?;
         }
         if let Some(watching) = &self.watching {
-            // Those of them that fit are asked once more, which costs no more than it did.
-            let needed = before.saturating_sub(fuel.left());
-            let mut rest = Fuel::new(fuel.left().saturating_sub(needed));
+            // Those that fit are asked once more, and put targets together: half is kept for them.
+            let mut rest = Fuel::new(fuel.left() / 2);
             let watched = watching.fitting(request, &mut rest, &mut sifting.fitting);
             sifting.spent = watched.is_err();
             fuel.spend(rest.used())?;
