@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use seawall_net::client::{Client, Request};
 use seawall_net::outward::Outward;
 use seawall_net::tls::config::{OriginWants, origin};
@@ -13,12 +13,22 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
 
+/// Names a file of authorities to trust in place of the public ones, as OpenSSL's variable does: behind a proxy that looks into TLS
+/// no other is any good.
+const AUTHORITIES: &str = "SSL_CERT_FILE";
+
 /// The content of a URL, of at most so many bytes.
 ///
 /// # Errors
 /// It cannot be had, or is longer.
 pub fn download(url: &str, largest: usize) -> Result<Vec<u8>> {
+    let authorities = match std::env::var_os(AUTHORITIES) {
+        Some(path) => std::fs::read(&path)
+            .with_context(|| format!("{AUTHORITIES} names {}", path.to_string_lossy()))?,
+        None => Vec::new(),
+    };
     let tls = origin(OriginWants {
+        authorities: &authorities,
         http1: true,
         ..OriginWants::default()
     })?;
