@@ -115,7 +115,8 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
 fn every_operation_answers_as_it_is_described() {
     let site = Answering::start("good");
     let config = zone("a.test", &site.url(), "");
-    let api = Api::with(&config, &["--edges", "127.0.0.1:0"]);
+    // What is said of a rollout is said while it runs.
+    let api = Api::with(&config, &["--edges", "127.0.0.1:0", "--speed", "20"]);
     let answer = curl(&[&format!("http://{}/api/openapi.json", api.address)]);
     let kept = std::fs::read_to_string(repository().join("docs/reference/openapi.json")).unwrap();
     assert_eq!(answer.text(), kept, "what is served is what is documented");
