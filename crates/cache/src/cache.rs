@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use seawall_model::RequestHead;
 
+use crate::account::Account;
 use crate::disk::{Disk, Purged, Reading, Settings, Told};
 use crate::fill::{Fill, Follower, Lead};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target};
-use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Place, Size};
+use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Piece, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
 
@@ -22,16 +23,10 @@ pub struct Cache {
     memory: Memory,
     purges: Purges,
     disk: Option<Arc<Disk>>,
-    filling: Mutex<Filling>,
-    most_filling: usize,
-    most_filling_of_zone: usize,
-}
-
-/// Bytes of fills that are on their way.
-#[derive(Debug, Default)]
-struct Filling {
-    all: usize,
-    zones: HashMap<u64, usize>,
+    /// Bytes that are on their way.
+    filling: Account,
+    /// Bytes of bodies that are in memory, whoever holds them: the memory tier, or clients that are slow to take what it had.
+    bodies: Arc<Account>,
 }
 
 /// What somebody does who needs an answer from the origin.
@@ -46,7 +41,8 @@ pub enum Joined {
 }
 
 impl Cache {
-    /// An empty one. Beside `size`, a quarter more may be taken by what is on its way.
+    /// An empty one. Beside `size`, a quarter more may be taken by what is on its way, and as much again by bodies that are in it no
+    /// more but that clients still take.
     pub fn new(size: Size) -> Arc<Self> {
         Self::with(size, None)
     }
@@ -57,14 +53,12 @@ impl Cache {
     }
 
     pub(crate) fn with(size: Size, disk: Option<Arc<Disk>>) -> Arc<Self> {
-        let most_filling = size.bytes / 4;
         Arc::new(Self {
             memory: Memory::new(size),
             purges: Purges::default(),
             disk,
-            filling: Mutex::default(),
-            most_filling,
-            most_filling_of_zone: most_filling / 100 * usize::from(size.zone_share.min(100)),
+            filling: Account::new(size.bytes / 4, size.zone_share),
+            bodies: Arc::new(Account::new(size.bytes.saturating_mul(2), size.zone_share)),
         })
     }
 
@@ -403,29 +397,26 @@ impl Cache {
         self.memory.place(key)
     }
 
-    /// Takes bytes for a fill; false where all fills, or those of the zone, have as much as they may.
+    /// Takes bytes for a fill; false where all fills, or those of the zone, have as much as they may, or bodies do that are there.
     pub fn take(&self, zone: u64, bytes: usize) -> bool {
-        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = filling.all + bytes;
-        let own = filling.zones.get(&zone).copied().unwrap_or(0) + bytes;
-        if all > self.most_filling || own > self.most_filling_of_zone {
-            return false;
-        }
-        filling.all = all;
-        filling.zones.insert(zone, own);
-        true
+        self.holds_more(zone, bytes) && self.filling.take(zone, bytes)
     }
 
     /// Gives them back.
     pub fn give_back(&self, zone: u64, bytes: usize) {
-        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        filling.all = filling.all.saturating_sub(bytes);
-        if let Some(own) = filling.zones.get_mut(&zone) {
-            *own = own.saturating_sub(bytes);
-            if *own == 0 {
-                filling.zones.remove(&zone);
-            }
-        }
+        self.filling.give_back(zone, bytes);
+    }
+
+    /// Whether so many bytes more of bodies may come into memory.
+    pub(crate) fn holds_more(&self, zone: u64, bytes: usize) -> bool {
+        self.bodies.has_room(zone, bytes)
+    }
+
+    /// A body of these pieces, which counts as the zone's for as long as anybody holds it.
+    pub fn body(&self, zone: u64, pieces: &[Piece]) -> Body {
+        let body = Body::new(pieces);
+        let held = self.bodies.hold(zone, body.length());
+        body.held(held)
     }
 
     /// The number of purges just now, for a request that is about to be sent.
@@ -440,10 +431,12 @@ impl Cache {
 
     /// Bytes that fills have now.
     pub fn filling(&self) -> usize {
-        self.filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .all
+        self.filling.all()
+    }
+
+    /// Bytes of bodies that are in memory, whoever holds them; small ones are not counted.
+    pub fn bodies(&self) -> usize {
+        self.bodies.all()
     }
 }
 

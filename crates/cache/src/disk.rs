@@ -17,6 +17,7 @@ mod index;
 mod io;
 mod journal;
 mod read;
+mod record;
 mod recover;
 #[cfg(test)]
 mod tests;

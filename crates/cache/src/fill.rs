@@ -18,7 +18,7 @@ pub use follower::{Broken, Follower, Told};
 pub use lead::{Lead, NotStored};
 
 use crate::head::Head;
-use crate::memory::{Entry, Piece};
+use crate::memory::{Body, Entry, Piece};
 use crate::policy::{Failure, Kept, Life, Vary};
 
 /// The most that follow one fill; more fetch for themselves.
@@ -83,6 +83,8 @@ struct State {
     phase: Phase,
     /// What is kept of the body, each piece with its offset.
     pieces: VecDeque<(u64, Piece)>,
+    /// The body, once all of it is there: it counts for as long as anybody takes its pieces.
+    body: Option<Body>,
     /// The length of the body so far.
     end: u64,
     /// Bytes in `pieces`.
@@ -145,6 +147,7 @@ impl Fill {
             state: Mutex::new(State {
                 phase: Phase::Waiting,
                 pieces: VecDeque::new(),
+                body: None,
                 end: 0,
                 bytes: 0,
                 wakers: Vec::new(),

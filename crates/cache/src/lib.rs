@@ -6,6 +6,7 @@
 //! Not here: rules and their conditions (`proxy` evaluates them and hands over a plain [`policy::Plan`]), connections, origins,
 //! how bytes are framed, when anything happens.
 
+mod account;
 pub mod cache;
 pub mod directives;
 pub mod disk;

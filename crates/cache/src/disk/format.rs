@@ -335,15 +335,6 @@ impl Slices {
     }
 }
 
-/// Whether a body is what its checksums say.
-pub(super) fn is_whole(meta: &Meta, body: &[u8]) -> bool {
-    let slices = body.chunks(SLICE);
-    slices.len() == meta.slices.len()
-        && slices
-            .zip(&meta.slices)
-            .all(|(slice, known)| crc(slice) == *known)
-}
-
 /// Reads numbers and texts.
 struct Bytes<'b>(&'b [u8]);
 

@@ -10,12 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 use seawall_model::{Fields, RequestHead};
 
-use super::format::{self, HEADER, Header, Kind, Place};
+use super::format::{Meta, Place};
 use super::index::Location;
-use super::{Disk, count};
+use super::{Disk, count, record};
 use crate::cache::Cache;
 use crate::key::Key;
-use crate::memory::{Body, Entry, PIECE, Piece};
+use crate::memory::{Body, Entry, Piece};
 use crate::policy::{Kept, tags};
 
 /// Up to so many bytes are read where they are asked for, if they are in memory.
@@ -26,6 +26,9 @@ const THREADS: usize = 4;
 const WAITING: usize = 256;
 /// Bytes that are being read.
 const BYTES: u64 = 64 << 20;
+
+/// It is not in the system's memory.
+struct Waits;
 
 /// A response, as it lay there.
 #[derive(Debug)]
@@ -106,22 +109,33 @@ impl Disk {
         })
     }
 
-    fn begin(self: &Arc<Self>, cache: &Arc<Cache>, url: u64, at: Location) -> Option<Arc<Read>> {
+    fn begin(
+        self: &Arc<Self>,
+        cache: &Arc<Cache>,
+        zone: u64,
+        url: u64,
+        at: Location,
+    ) -> Option<Arc<Read>> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = reads.get(&at) {
             return Some(Arc::clone(read));
+        }
+        if !cache.holds_more(zone, at.length as usize) {
+            count(&self.counts.refused_reads);
+            return None;
         }
         let read = Arc::new(Read::default());
         if at.length <= AT_ONCE
             && let Some(segment) = self.segment(at.segment)
         {
-            let mut bytes = vec![0; at.length as usize];
-            if self
-                .io
-                .read_now(&segment.file, &mut bytes, u64::from(at.offset))
-            {
+            let read_now =
+                |into: &mut [u8], offset| match self.io.read_now(&segment.file, into, offset) {
+                    true => Ok(()),
+                    false => Err(Waits),
+                };
+            if let Ok(came) = self.loaded(cache, url, at, read_now) {
                 drop(reads);
-                read.end(self.loaded(cache, url, at, &bytes));
+                read.end(came);
                 return Some(read);
             }
         }
@@ -141,26 +155,35 @@ impl Disk {
     }
 
     /// A record, if it is what was written; else it is forgotten.
-    fn loaded(&self, cache: &Cache, url: u64, at: Location, bytes: &[u8]) -> Came {
-        let found = self.opened().and_then(|opened| {
-            let place = Place {
-                store: opened.store,
-                segment: at.segment,
-                offset: at.offset,
-            };
-            decode(cache, place, bytes)
-        });
-        match found {
-            Some(loaded) => {
+    fn loaded<E>(
+        &self,
+        cache: &Cache,
+        url: u64,
+        at: Location,
+        read: impl FnMut(&mut [u8], u64) -> Result<(), E>,
+    ) -> Result<Came, E> {
+        let found = match self.opened() {
+            None => None,
+            Some(opened) => {
+                let place = Place {
+                    store: opened.store,
+                    segment: at.segment,
+                    offset: at.offset,
+                };
+                record::read(place, at.length, read)?
+            }
+        };
+        Ok(match found {
+            Some((meta, pieces)) => {
                 count(&self.counts.read);
-                Some(Arc::new(loaded))
+                Some(Arc::new(found_in(cache, meta, &pieces)))
             }
             None => {
                 count(&self.counts.bad);
                 self.index(|index| index.remove_at(url, at));
                 None
             }
-        }
+        })
     }
 
     fn is_there(&self, url: u64, at: Location) -> bool {
@@ -168,16 +191,8 @@ impl Disk {
     }
 }
 
-fn decode(cache: &Cache, place: Place, bytes: &[u8]) -> Option<Loaded> {
-    let header = Header::read(place, bytes)?;
-    (header.kind == Kind::Response && header.length() == bytes.len() as u64).then_some(())?;
-    let (meta, body) = bytes
-        .get(HEADER..)?
-        .split_at_checked(header.meta as usize)?;
-    (format::crc(meta) == header.meta_crc).then_some(())?;
-    let meta = format::meta(meta)?;
-    format::is_whole(&meta, body).then_some(())?;
-    let pieces: Vec<Piece> = body.chunks(PIECE).map(Piece::from).collect();
+/// The response that a record holds.
+fn found_in(cache: &Cache, meta: Meta, pieces: &[Piece]) -> Loaded {
     let mut fields = Fields::default();
     meta.head.fill_fields(&mut fields);
     let (host, target) = (&meta.host, &meta.target);
@@ -193,15 +208,15 @@ fn decode(cache: &Cache, place: Place, bytes: &[u8]) -> Option<Loaded> {
         vary: meta.vary,
     };
     let body = match meta.sliced {
-        None => Body::new(&pieces),
+        None => cache.body(meta.zone, pieces),
         Some((sliced, length)) => Body::in_slices(sliced, length),
     };
     let entry = Entry::new(kept, meta.selecting, body, stamp, meta.rules);
     entry.offered.store(true, Ordering::Relaxed);
-    Some(Loaded {
+    Loaded {
         key: meta.key,
         entry: Arc::new(entry),
-    })
+    }
 }
 
 impl Reading {
@@ -218,7 +233,7 @@ impl Reading {
                     let Some(at) = self.places.pop() else {
                         return Poll::Ready(None);
                     };
-                    match self.disk.begin(&self.cache, self.url, at) {
+                    match self.disk.begin(&self.cache, self.key.zone, self.url, at) {
                         Some(read) => (at, read),
                         None => continue,
                     }
@@ -264,14 +279,13 @@ impl Job {
             at,
             read,
         } = self;
-        let mut bytes = vec![0; at.length as usize];
-        let file = disk.segment(at.segment);
-        let done = file.map(|segment| {
-            disk.io
-                .read(&segment.file, &mut bytes, u64::from(at.offset))
+        let segment = disk.segment(at.segment);
+        let done = segment.map(|segment| {
+            let read = |into: &mut [u8], offset| disk.io.read(&segment.file, into, offset);
+            disk.loaded(&cache, url, at, read)
         });
         let came = match done {
-            Some(Ok(())) => disk.loaded(&cache, url, at, &bytes),
+            Some(Ok(came)) => came,
             // The segment has gone meanwhile.
             None => None,
             Some(Err(error)) => {

@@ -206,7 +206,7 @@ impl Lead {
             let pieces = state.pieces.iter();
             pieces.map(|(_, piece)| Arc::clone(piece)).collect()
         };
-        let body = Body::new(&pieces);
+        let body = self.cache.body(self.key.zone, &pieces);
         let entry = Arc::new(self.entry(&begun, body.clone()));
         let (cache, key) = (&self.cache, &self.key);
         let stored = cache
@@ -221,6 +221,7 @@ impl Lead {
             (state.end, state.bytes) = (0, 0);
             let pieces = body.pieces().iter();
             pieces.for_each(|piece| state.push(Arc::clone(piece)));
+            state.body = Some(body);
         });
         // Stored first: who comes between finds it in either place.
         self.end(Phase::Whole(begun));

@@ -495,3 +495,36 @@ fn who_wants_a_part_follows_who_fetches_all_and_leads_nobody() {
     );
     assert!(cache.follow(&key(&asked), &asked, None).is_none());
 }
+
+#[test]
+fn bodies_that_somebody_still_takes_have_a_bound() {
+    let cache = Cache::new(Size {
+        bytes: 4 << 20,
+        zone_share: 100,
+    });
+    let length = 512 * 1024;
+    let fill = |nth: usize| {
+        let target = format!("/{nth}");
+        let mut lead = lead(&cache, &target);
+        let slow = follow(&cache, &target);
+        let asked = request(&target, &[]);
+        assert!(lead.begin(kept(&asked, &[]), &asked, None, 0, NOW));
+        lead.push(&vec![7; length]);
+        (slow, lead.finish())
+    };
+    let (mut slow, done): (Vec<Follower>, Vec<_>) = (0..40).map(fill).unzip();
+    let kept = done
+        .iter()
+        .filter(|done| done.is_ok() || matches!(done, Err(NotStored::Outside(_))));
+    assert_eq!(kept.count(), 16, "twice the memory: {done:?}");
+    assert_eq!(cache.bodies(), 8 << 20);
+    let mut got = Vec::new();
+    assert_eq!(read(&mut slow[0], &mut got), Ok(true));
+    assert!(got.len() == length && got.iter().all(|byte| *byte == 7));
+    drop(done);
+    slow.clear();
+    let (used, _) = cache.used();
+    assert!(cache.bodies() <= used, "{} of {used}", cache.bodies());
+    let (_, done) = fill(100);
+    assert!(done.is_ok(), "there is room again");
+}

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use seawall_model::RequestHead;
 
 use super::packed::Packed;
+use crate::account::Held;
 use crate::head::Head;
 use crate::policy::{Kept, Life, Vary};
 use crate::purge::Stamp;
@@ -24,6 +25,8 @@ pub struct Body {
     length: u64,
     sliced: Option<Sliced>,
     packed: Arc<Packed>,
+    /// It counts until nobody has a copy.
+    held: Option<Arc<Held>>,
 }
 
 impl Body {
@@ -59,6 +62,7 @@ impl Body {
             length,
             sliced: None,
             packed: Arc::default(),
+            held: None,
         }
     }
 
@@ -69,7 +73,13 @@ impl Body {
             length,
             sliced: Some(sliced),
             packed: Arc::default(),
+            held: None,
         }
+    }
+
+    /// The same, which counts.
+    pub(crate) fn held(self, held: Option<Arc<Held>>) -> Self {
+        Self { held, ..self }
     }
 
     /// Its length in bytes, whatever of it is here.

@@ -269,11 +269,7 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
     fs::write(&program, "#!/bin/sh\nexit 7\n").map_err(Void::at("the bad program"))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
         .map_err(Void::at("the bad program"))?;
-    let workers = |bed: &Bed| -> Vec<Option<i32>> {
-        let edges = bed.edges.iter();
-        edges.map(|edge| edge.pid("worker")).collect()
-    };
-    let before = workers(bed);
+    let before = bed.workers();
     bed.timeline.note(
         Kind::Fault,
         "every edge is told to become a program that cannot serve",
@@ -296,7 +292,7 @@ pub async fn bad_program(bed: &Bed) -> Result<Found, Void> {
     bed.tempo_time(Duration::from_secs(60)).await;
     found.claim(
         "every worker is the one that it was",
-        workers(bed) == before,
+        bed.workers() == before,
     );
     fs::rename(&good, &program).map_err(Void::at("the program"))?;
     bed.timeline

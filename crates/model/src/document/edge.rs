@@ -195,7 +195,8 @@ pub struct EdgeLimits {
     pub requests_in_progress: u64,
     /// Bytes of request bodies that are held while they are looked at, all zones together. Default 256 MiB.
     pub body_memory: u64,
-    /// Bytes of responses that are kept, all zones together; a quarter more may be on its way into it. Default 256 MiB.
+    /// Bytes of responses that are kept, all zones together; a quarter more may be on its way into it, and as much again may be held for clients
+    /// that are slow to take it. Default 256 MiB.
     pub cache_memory: u64,
     /// Bytes on disk for responses that are kept; 0: none, else at least 128 MiB. Default none.
     pub cache_disk: u64,

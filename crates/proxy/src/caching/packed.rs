@@ -81,7 +81,7 @@ impl Packing {
     pub(super) fn finish(mut self) {
         let out = std::mem::take(&mut self.out);
         let is_worth_it = self.taken as u64 * 100 <= self.entry.body.length() * WORTH;
-        let packed = is_worth_it.then(|| Body::new(&out));
+        let packed = is_worth_it.then(|| self.cache.body(self.key.zone, &out));
         // Without room for it, it is made anew each time.
         let _ = self.cache.pack(&self.key, &self.entry, self.coding, packed);
         self.cache.give_back(self.key.zone, self.taken);

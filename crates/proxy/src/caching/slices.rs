@@ -6,9 +6,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use seawall_cache::cache::Joined;
+use seawall_cache::disk::Reading;
 use seawall_cache::fill::{Follower, Lead, Told};
 use seawall_cache::memory::{Entry, Piece};
 use seawall_cache::policy::Failure;
@@ -56,6 +58,12 @@ enum Source {
     Fill(Follower, Whose),
 }
 
+/// A slice before its turn.
+enum Next {
+    Reads(Reading),
+    Read(Arc<Entry>),
+}
+
 /// Whose request to the origin is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
@@ -68,6 +76,8 @@ pub(super) struct SliceReader {
     asked: Rc<Asked>,
     /// The slice that it is in.
     open: Option<(u64, Source)>,
+    /// The one behind it, where that is on disk.
+    next: Option<(u64, Next)>,
     /// Slices that were begun one after the other.
     opened: u64,
     tries: u32,
@@ -96,6 +106,7 @@ impl SliceReader {
                 verifies: zone.cache.is_some_and(|plan| plan.verifies),
             }),
             open: None,
+            next: None,
             opened: 0,
             tries: 0,
             fetches: false,
@@ -156,10 +167,10 @@ impl SliceReader {
         cut(self.open(at, alarm, is_over).await?)?;
         let index = self.asked.slices.at(at);
         let part = self.asked.slices.part(index);
-        // Who has read a whole slice will likely want the one after the next too. Where another one's come, that one fetches it.
+        // Where another one's come, that one sees to the next.
         let follows = matches!(&self.open, Some((_, Source::Fill(_, Whose::Others))));
-        if self.opened > is_new.max(1) && !follows && part.end() < end {
-            self.asked.ahead(index + 1);
+        if self.opened > is_new && !follows && part.end() < end {
+            self.ahead(index + 1);
         }
         let within = at - part.start;
         loop {
@@ -186,6 +197,40 @@ impl SliceReader {
         }
     }
 
+    /// Begins to read a slice that lies on disk while the one before it is sent; fetches one that nobody has, if a whole one was read
+    /// already: who has had that will likely want more.
+    fn ahead(&mut self, index: u64) {
+        let slices = &self.asked.slices;
+        if slices.find(index).is_some() {
+            return;
+        }
+        let Some(mut reading) = slices.look_on_disk(index) else {
+            if self.opened > 1 {
+                self.asked.ahead(index);
+            }
+            return;
+        };
+        // Nobody waits yet: this only begins it.
+        let begun = reading.poll(slices.request(), &mut Context::from_waker(Waker::noop()));
+        self.next = match begun {
+            Poll::Pending => Some((index, Next::Reads(reading))),
+            Poll::Ready(entry) => entry.map(|entry| (index, Next::Read(entry))),
+        };
+    }
+
+    /// A slice that is on disk, if it can be read.
+    async fn read(&mut self, index: u64, alarm: &mut Alarm) -> Option<Arc<Entry>> {
+        let slices = &self.asked.slices;
+        let next = self.next.take().filter(|(next, _)| *next == index);
+        let mut reading = match next {
+            Some((_, Next::Read(entry))) => return Some(entry),
+            Some((_, Next::Reads(reading))) => reading,
+            None => slices.look_on_disk(index)?,
+        };
+        let read = |cx: &mut Context<'_>| reading.poll(slices.request(), cx);
+        alarm.wait(DISK, read).await.ok().flatten()
+    }
+
     /// The bytes of a slice, once its head is there; none where whoever fetches it failed.
     async fn source(
         &mut self,
@@ -193,16 +238,13 @@ impl SliceReader {
         alarm: &mut Alarm,
         is_over: &impl Fn() -> Option<Fault>,
     ) -> Result<Option<Source>, Fault> {
-        let slices = &self.asked.slices;
-        if let Some(entry) = slices.find(index) {
+        if let Some(entry) = self.asked.slices.find(index) {
             return Ok(Some(Source::Entry(entry)));
         }
-        if let Some(mut reading) = slices.look_on_disk(index) {
-            let read = |cx: &mut std::task::Context<'_>| reading.poll(slices.request(), cx);
-            let read = alarm.wait(DISK, read).await.ok().flatten();
-            if let Some(entry) = read.and_then(|entry| slices.whole(index, entry)) {
-                return Ok(Some(Source::Entry(entry)));
-            }
+        let read = self.read(index, alarm).await;
+        let slices = &self.asked.slices;
+        if let Some(entry) = read.and_then(|entry| slices.whole(index, entry)) {
+            return Ok(Some(Source::Entry(entry)));
         }
         // Whoever had no luck with others goes alone.
         let joined = match self.tries {
@@ -218,9 +260,7 @@ impl SliceReader {
             },
         };
         loop {
-            let told = |cx: &mut std::task::Context<'_>| {
-                follower.poll_told(self.asked.slices.request(), cx)
-            };
+            let told = |cx: &mut Context<'_>| follower.poll_told(self.asked.slices.request(), cx);
             match wait(alarm, self.asked.patience(whose), is_over, told).await? {
                 Some(Told::Begun(_)) => return Ok(Some(Source::Fill(follower, whose))),
                 Some(Told::Entry(entry)) => {
@@ -249,7 +289,7 @@ async fn wait<T>(
     alarm: &mut Alarm,
     patience: Duration,
     is_over: &impl Fn() -> Option<Fault>,
-    mut poll: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<T>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<Option<T>, Fault> {
     let mut left = patience;
     while !left.is_zero() {
@@ -277,11 +317,7 @@ impl Asked {
 
     /// Fetches a slice before it is asked for, where nobody has it.
     fn ahead(self: &Rc<Self>, index: u64) {
-        let slices = &self.slices;
-        if slices.find(index).is_some() || slices.look_on_disk(index).is_some() {
-            return;
-        }
-        if let Joined::Lead(lead) = slices.join(index, now()) {
+        if let Joined::Lead(lead) = self.slices.join(index, now()) {
             self.fetch(lead, index);
         }
     }
@@ -382,9 +418,8 @@ impl Asked {
         let mut head = ResponseHead::default();
         let timeouts = &self.zone.timeouts;
         let info = loop {
-            let next = |cx: &mut std::task::Context<'_>| {
-                response.poll_head(Method::Get, limits, &mut head, cx)
-            };
+            let next =
+                |cx: &mut Context<'_>| response.poll_head(Method::Get, limits, &mut head, cx);
             let info = alarm.wait(timeouts.header, next).await;
             let info = info.map_err(|_| Fault::OriginTimeout)??;
             if head.status >= 200 {
@@ -415,7 +450,7 @@ impl Asked {
             false => None,
         };
         loop {
-            let fill = |cx: &mut std::task::Context<'_>| response.poll_fill_by(MEDIUM, cx);
+            let fill = |cx: &mut Context<'_>| response.poll_fill_by(MEDIUM, cx);
             let ready = alarm.wait(timeouts.idle, fill).await;
             let ready = ready.map_err(|_| Fault::OriginStalled)?;
             // Past the head it is not asked anew here: whoever waits begins again.

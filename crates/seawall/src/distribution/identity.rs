@@ -29,7 +29,8 @@ pub const CONTROL: &str = "control.seawall.internal";
 /// The name of whoever hands on what control has published.
 pub const RELAY: &str = "relay.seawall.internal";
 const AUTHORITY_KEY: &str = "keys/authority.key";
-const AUTHORITY: &str = "keys/authority.pem";
+/// Where control keeps the certificate of its authority, in its data folder.
+pub const AUTHORITY: &str = "keys/authority.pem";
 /// Days that a location's certificate is good for; it is renewed long before.
 pub const DAYS: u64 = 90;
 /// Years that the authority's is, and control's own.

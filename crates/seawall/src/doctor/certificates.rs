@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{Findings, MOST, now};
 use crate::data::Data;
+use crate::distribution::identity;
 use crate::distribution::joining::Identity;
 use crate::status;
 
@@ -36,6 +37,9 @@ impl Findings {
             }
         }
         self.of_location(data);
+        if let Ok(pem) = std::fs::read_to_string(data.join(identity::AUTHORITY)) {
+            self.of_authority(&pem);
+        }
         self.that_serve(data);
     }
 
@@ -149,7 +153,28 @@ impl Findings {
                 };
                 let name = "control and other locations".into();
                 self.ends(about.into(), &ending(name, None, Source::Location, facts.validity), None);
+                self.of_authority(&identity.authority);
             }
+        }
+    }
+
+    /// The fleet's authority: it is good for twenty years, and nothing renews it.
+    fn of_authority(&mut self, pem: &str) {
+        let about = "authority of the fleet";
+        let again = "on control move DATA/keys/authority.key and authority.pem away and restart it; then let every location join again \
+                     (docs/runbooks/joining.md)";
+        let read = CertificateDer::from_pem_slice(pem.as_bytes());
+        let Some(facts) = read.ok().and_then(|read| der::facts(&read)) else {
+            return self.bad(about, "cannot be read", again);
+        };
+        let years = facts.validity.not_after.saturating_sub(now()) / (365 * 86_400);
+        match years {
+            0 => self.bad(
+                about,
+                "ends within a year, and all locations with it",
+                again,
+            ),
+            years => self.good(about, format!("is good for {years} years more")),
         }
     }
 

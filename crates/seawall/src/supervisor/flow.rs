@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-#[cfg(feature = "unsafe-drills")]
-use seawall_model::safeguard::{Safeguard, is_off};
 use tokio::time::Instant;
 
 use super::announce::{self, Pids};

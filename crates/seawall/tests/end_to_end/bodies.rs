@@ -1,8 +1,8 @@
 //! Large bodies both ways: whole, in flat memory, and no faster than the other side reads.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::origin::Held;
 use crate::tools::{Server, connect, curl, curl_command};
@@ -275,4 +276,72 @@ fn resident(pid: u32) -> u64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// An origin of bodies of these bytes, all of which may be kept.
+fn keepable(length: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut asked = [0; 4096];
+                while stream.read(&mut asked).is_ok_and(|read| read > 0) {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {length}\r\n\r\n"
+                    );
+                    let _ = stream.write_all(head.as_bytes());
+                    let _ = stream.write_all(&vec![b'k'; length]);
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Many clients ask for bodies that may be kept, each for another one, and take a little of it only: what memory has displaced meanwhile
+/// is theirs, and has a bound.
+#[test]
+fn clients_that_are_slow_to_take_what_is_kept_hold_a_bounded_part_of_memory() {
+    const LENGTH: usize = 2 << 20;
+    let origin = keepable(LENGTH);
+    let up = Up::edge(&format!(
+        "schema = 1\n[edge.limits]\ncache_memory = \"32MiB\"\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"{origin}\" }}]\n"
+    ));
+    let ask = |nth: usize| {
+        let mut client = connect(up.http());
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        write!(
+            client,
+            "GET /{nth} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut front = [0; 512];
+        client.read_exact(&mut front).unwrap();
+        (client, front)
+    };
+    // Memory is full, and the allocator knows what it needs.
+    (0..24).for_each(|nth| drop(ask(nth)));
+    let watch = Watch::begin(up.worker());
+    let slow: Vec<_> = (100..220).map(ask).collect();
+    thread::sleep(Duration::from_secs(1));
+    let growth = watch.end();
+    println!("120 slow clients: the worker grew by {} KiB", growth / 1024);
+    assert!(
+        growth <= 96 * MIB,
+        "the worker grew by {} KiB",
+        growth / 1024
+    );
+    for (mut client, front) in slow {
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).unwrap();
+        let all = [&front[..], &rest].concat();
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        assert!(all.starts_with(b"HTTP/1.1 200 "));
+        assert!(
+            all[end..] == vec![b'k'; LENGTH],
+            "{} bytes",
+            all.len() - end
+        );
+    }
 }
