@@ -26,7 +26,7 @@ impl Account {
         Self {
             sums: Mutex::default(),
             most,
-            most_of_zone: most / 100 * usize::from(zone_share.min(100)),
+            most_of_zone: (most as u128 * u128::from(zone_share.min(100)) / 100) as usize,
         }
     }
 

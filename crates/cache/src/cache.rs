@@ -1,9 +1,8 @@
 //! The store as a whole: what is kept, what is on its way, what was purged. All threads of a worker share one.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use seawall_model::RequestHead;

@@ -90,7 +90,7 @@ struct State {
     /// Bytes in `pieces`.
     bytes: usize,
     /// One place for each follower; none is free.
-    wakers: Vec<Option<Place>>,
+    places: Vec<Option<Place>>,
     followers: usize,
 }
 
@@ -107,13 +107,16 @@ impl State {
         self.bytes += length;
     }
 
-    /// Keeps the last bytes only; tells how many are gone.
+    /// Keeps what somebody has not taken yet, of that the last bytes only; tells how many are gone.
     fn keep(&mut self, most: usize) -> usize {
         let before = self.bytes;
-        while self.bytes > most
-            && let Some((_, piece)) = self.pieces.pop_front()
+        let places = self.places.iter().flatten();
+        let needed = places.map(|place| place.next).min().unwrap_or(u64::MAX);
+        while let Some((offset, piece)) = self.pieces.front()
+            && (self.bytes > most || offset + piece.len() as u64 <= needed)
         {
             self.bytes -= piece.len();
+            self.pieces.pop_front();
         }
         before - self.bytes
     }
@@ -127,9 +130,14 @@ impl State {
     }
 }
 
-/// The place of a follower, with its waker while it waits.
+/// The place of a follower.
 #[derive(Debug, Default)]
-struct Place(Option<Waker>);
+struct Place {
+    /// While it waits.
+    waker: Option<Waker>,
+    /// The offset of the byte that it takes next.
+    next: u64,
+}
 
 /// What leader and followers share.
 #[derive(Debug)]
@@ -150,7 +158,7 @@ impl Fill {
                 body: None,
                 end: 0,
                 bytes: 0,
-                wakers: Vec::new(),
+                places: Vec::new(),
                 followers: 0,
             }),
         })
@@ -174,8 +182,8 @@ impl Fill {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        let waiting = state.wakers.iter_mut().flatten();
-        let woken: Vec<Waker> = waiting.filter_map(|place| place.0.take()).collect();
+        let waiting = state.places.iter_mut().flatten();
+        let woken: Vec<Waker> = waiting.filter_map(|place| place.waker.take()).collect();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         changed

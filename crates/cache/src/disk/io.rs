@@ -3,8 +3,12 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+
+/// Reads of so many bytes and more are announced: the system fetches all of it at once, and not window by window.
+const ANNOUNCED: usize = 256 * 1024;
 
 /// A disk.
 pub(super) trait Io: Debug + Send + Sync {
@@ -13,9 +17,29 @@ pub(super) trait Io: Debug + Send + Sync {
         file.read_exact_at(into, at)
     }
 
-    /// Fills it if that needs no waiting: what the system has in memory already. Whether it did.
-    fn read_now(&self, file: &File, into: &mut [u8], at: u64) -> bool {
-        now(file, into, at)
+    /// As [`Io::read`], of memory in which nothing is yet; what is there then.
+    fn read_new<'b>(
+        &self,
+        file: &File,
+        into: &'b mut [MaybeUninit<u8>],
+        at: u64,
+    ) -> io::Result<&'b mut [u8]> {
+        let into = zeroed(into);
+        self.read(file, into, at)?;
+        Ok(into)
+    }
+
+    /// Fills it if that needs no waiting: what the system has in memory already. None: it does not have all of it.
+    fn read_now<'b>(
+        &self,
+        file: &File,
+        into: &'b mut [MaybeUninit<u8>],
+        at: u64,
+    ) -> Option<&'b mut [u8]> {
+        let read = read_some(file, into, at, libc::RWF_NOWAIT);
+        let is_all = read.is_ok_and(|read| read == into.len());
+        // SAFETY: the system has written all of it.
+        is_all.then(|| unsafe { into.assume_init_mut() })
     }
 
     /// Writes all of it there.
@@ -28,26 +52,62 @@ pub(super) trait Io: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Real;
 
-impl Io for Real {}
+impl Io for Real {
+    fn read_new<'b>(
+        &self,
+        file: &File,
+        into: &'b mut [MaybeUninit<u8>],
+        at: u64,
+    ) -> io::Result<&'b mut [u8]> {
+        if into.len() >= ANNOUNCED {
+            announce(file, at, into.len());
+        }
+        let mut filled = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match read_some(file, rest, at + filled as u64, 0) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // SAFETY: the system has written all of it, part by part.
+        Ok(unsafe { into.assume_init_mut() })
+    }
+}
 
-fn now(file: &File, into: &mut [u8], at: u64) -> bool {
+/// Memory that holds zeros.
+pub(super) fn zeroed(into: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    into.fill(MaybeUninit::new(0));
+    // SAFETY: all of it has just been written.
+    unsafe { into.assume_init_mut() }
+}
+
+/// Tells the system that this will be read. What it says is of no use to anybody: it is only a hint.
+fn announce(file: &File, at: u64, length: usize) {
+    let (Ok(at), Ok(length)) = (libc::off_t::try_from(at), libc::off_t::try_from(length)) else {
+        return;
+    };
+    // SAFETY: numbers.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), at, length, libc::POSIX_FADV_WILLNEED) };
+}
+
+/// Reads once; how many bytes of the buffer the system has written.
+fn read_some(
+    file: &File,
+    into: &mut [MaybeUninit<u8>],
+    at: u64,
+    flags: libc::c_int,
+) -> io::Result<usize> {
     let Ok(offset) = libc::off_t::try_from(at) else {
-        return false;
+        return Err(io::ErrorKind::InvalidInput.into());
     };
     let part = libc::iovec {
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
     // SAFETY: the one part is a buffer that is ours for as long as the call takes, with its length.
-    let read = unsafe {
-        libc::preadv2(
-            file.as_raw_fd(),
-            &raw const part,
-            1,
-            offset,
-            libc::RWF_NOWAIT,
-        )
-    };
-    // Less than all, or a file system that does not know the flag: somebody who may wait does it.
-    usize::try_from(read).is_ok_and(|read| read == into.len())
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, offset, flags) };
+    // Less than nothing is an error: a file system that does not know the flag says so too.
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }

@@ -4,6 +4,7 @@
 //! what is being read already waits with the others.
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -28,7 +29,7 @@ const WAITING: usize = 256;
 const BYTES: u64 = 64 << 20;
 
 /// It is not in the system's memory.
-struct Waits;
+struct Away;
 
 /// A response, as it lay there.
 #[derive(Debug)]
@@ -127,17 +128,13 @@ impl Disk {
         let read = Arc::new(Read::default());
         if at.length <= AT_ONCE
             && let Some(segment) = self.segment(at.segment)
+            && let Ok(came) = self.loaded(cache, url, at, |into, offset| {
+                self.io.read_now(&segment.file, into, offset).ok_or(Away)
+            })
         {
-            let read_now =
-                |into: &mut [u8], offset| match self.io.read_now(&segment.file, into, offset) {
-                    true => Ok(()),
-                    false => Err(Waits),
-                };
-            if let Ok(came) = self.loaded(cache, url, at, read_now) {
-                drop(reads);
-                read.end(came);
-                return Some(read);
-            }
+            drop(reads);
+            read.end(came);
+            return Some(read);
         }
         let job = Job {
             disk: Arc::clone(self),
@@ -160,7 +157,7 @@ impl Disk {
         cache: &Cache,
         url: u64,
         at: Location,
-        read: impl FnMut(&mut [u8], u64) -> Result<(), E>,
+        read: impl for<'b> FnMut(&'b mut [MaybeUninit<u8>], u64) -> Result<&'b mut [u8], E>,
     ) -> Result<Came, E> {
         let found = match self.opened() {
             None => None,
@@ -281,8 +278,9 @@ impl Job {
         } = self;
         let segment = disk.segment(at.segment);
         let done = segment.map(|segment| {
-            let read = |into: &mut [u8], offset| disk.io.read(&segment.file, into, offset);
-            disk.loaded(&cache, url, at, read)
+            disk.loaded(&cache, url, at, |into, offset| {
+                disk.io.read_new(&segment.file, into, offset)
+            })
         });
         let came = match done {
             Some(Ok(came)) => came,

@@ -2,6 +2,7 @@
 //!
 //! Every byte is compared with its checksum where it lies then, so that what a disk does afterwards changes nothing of what was looked at.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::format::{self, HEADER, Header, Kind, Meta, Place, SLICE};
@@ -13,21 +14,21 @@ const FRONT: usize = 4096;
 // A piece has one checksum.
 const _: () = assert!(PIECE == SLICE);
 
-/// Reads the record of `length` bytes at `place` by `read`, which fills a buffer from an offset of the segment. None: it is not what was
-/// written, or no response.
+/// Reads the record of `length` bytes at `place` by `read`, which fills a buffer from an offset of the segment and gives it back. None:
+/// it is not what was written, or no response.
 ///
 /// # Errors
 /// Those of `read`.
 pub(super) fn read<E>(
     place: Place,
     length: u32,
-    mut read: impl FnMut(&mut [u8], u64) -> Result<(), E>,
+    mut read: impl for<'b> FnMut(&'b mut [MaybeUninit<u8>], u64) -> Result<&'b mut [u8], E>,
 ) -> Result<Option<(Meta, Vec<Piece>)>, E> {
     let length = length as usize;
     let offset = |at: usize| u64::from(place.offset) + at as u64;
-    let mut front = [0; FRONT];
+    let mut front = [MaybeUninit::uninit(); FRONT];
     let front = front.get_mut(..length.min(FRONT)).unwrap_or_default();
-    read(front, offset(0))?;
+    let front = read(front, offset(0))?;
     let Some(header) = Header::read(place, front) else {
         return Ok(None);
     };
@@ -39,9 +40,8 @@ pub(super) fn read<E>(
     let known = match front.get(HEADER..start) {
         Some(known) => known,
         None => {
-            long.resize(header.meta as usize, 0);
-            read(&mut long, offset(HEADER))?;
-            &long
+            long.resize(header.meta as usize, MaybeUninit::uninit());
+            read(&mut long, offset(HEADER))?
         }
     };
     if format::crc(known) != header.meta_crc {
@@ -69,19 +69,25 @@ pub(super) fn read<E>(
 fn piece<E>(
     size: usize,
     here: &[u8],
-    read: impl FnOnce(&mut [u8], usize) -> Result<(), E>,
+    read: impl for<'b> FnOnce(&'b mut [MaybeUninit<u8>], usize) -> Result<&'b mut [u8], E>,
 ) -> Result<Piece, E> {
     let here = here.get(..size).unwrap_or(here);
     if here.len() == size {
         return Ok(here.into());
     }
-    // SAFETY: bytes that are zero are bytes.
-    let mut piece: Piece = unsafe { Arc::<[u8]>::new_zeroed_slice(size).assume_init() };
-    if let Some((front, rest)) =
-        Arc::get_mut(&mut piece).and_then(|all| all.split_at_mut_checked(here.len()))
-    {
-        front.copy_from_slice(here);
-        read(rest, here.len())?;
+    let mut piece = Arc::<[u8]>::new_uninit_slice(size);
+    let parts = Arc::get_mut(&mut piece).and_then(|all| all.split_at_mut_checked(here.len()));
+    let Some((front, rest)) = parts else {
+        // It is nobody else's, and larger than what is here.
+        return Ok(here.into());
+    };
+    front.write_copy_of_slice(here);
+    let (at, bytes) = (rest.as_ptr().cast(), rest.len());
+    let read = read(rest, here.len())?;
+    if !std::ptr::eq(read.as_ptr(), at) || read.len() != bytes {
+        // Another buffer than was given: its checksum will tell.
+        return Ok(here.into());
     }
-    Ok(piece)
+    // SAFETY: what was here is written, and so is the rest: it was given back as bytes.
+    Ok(unsafe { piece.assume_init() })
 }

@@ -52,13 +52,13 @@ impl Follower {
             return None;
         }
         state.followers += 1;
-        let free = state.wakers.iter().position(Option::is_none);
+        let free = state.places.iter().position(Option::is_none);
         let place = free.unwrap_or_else(|| {
-            state.wakers.push(None);
-            state.wakers.len() - 1
+            state.places.push(None);
+            state.places.len() - 1
         });
-        if let Some(waker) = state.wakers.get_mut(place) {
-            *waker = Some(Place::default());
+        if let Some(free) = state.places.get_mut(place) {
+            *free = Some(Place::default());
         }
         drop(state);
         Some(Self {
@@ -115,6 +115,9 @@ impl Follower {
         let mut state = self.fill.state();
         if let Some((piece, at)) = state.at(self.next) {
             self.next += (piece.len() - at) as u64;
+            if let Some(Some(place)) = state.places.get_mut(self.place) {
+                place.next = self.next;
+            }
             return Poll::Ready(Ok(Some((piece, at))));
         }
         match state.phase {
@@ -128,8 +131,8 @@ impl Follower {
     }
 
     fn wait(&self, state: &mut State, cx: &Context<'_>) {
-        if let Some(Some(place)) = state.wakers.get_mut(self.place) {
-            match &mut place.0 {
+        if let Some(Some(place)) = state.places.get_mut(self.place) {
+            match &mut place.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
@@ -142,7 +145,7 @@ impl Drop for Follower {
         // Whoever is to take over must not wait for this one.
         self.fill.change(|state| {
             state.followers = state.followers.saturating_sub(1);
-            if let Some(place) = state.wakers.get_mut(self.place) {
+            if let Some(place) = state.places.get_mut(self.place) {
                 *place = None;
             }
         });

@@ -11,6 +11,9 @@ use crate::memory::{Body, Entry, Outside, Piece};
 use crate::policy::{Failure, Kept, Time, tags};
 use crate::slices::Sliced;
 
+/// How many bytes of a body that is not kept may be ahead of the only one who takes it.
+const ALONE: u64 = 64 * 1024;
+
 /// Who fetches an answer for itself and for all who follow. Dropped before the end, it is as if it had died.
 #[derive(Debug)]
 pub struct Lead {
@@ -23,6 +26,8 @@ pub struct Lead {
     bytes: u64,
     /// All of it is kept, and stored at the end.
     stores: bool,
+    /// Bytes that may be kept for the slower ones once it is not.
+    most_behind: usize,
     over: bool,
 }
 
@@ -51,6 +56,7 @@ impl Lead {
             taken: 0,
             bytes: 0,
             stores: true,
+            most_behind: BEHIND,
             over: false,
         }
     }
@@ -64,7 +70,18 @@ impl Lead {
         self.fill.begun()
     }
 
-    /// Whether all of the body is kept so far. If not, it must not come faster than the slowest who is to get all of it.
+    /// How many bytes it may be ahead of a client that is to get all of it: any number while all of the body is kept.
+    pub fn ahead(&self) -> u64 {
+        if self.stores {
+            return u64::MAX;
+        }
+        match self.fill.state().followers {
+            0 | 1 => ALONE,
+            _ => BEHIND as u64 / 2,
+        }
+    }
+
+    /// Whether all of the body is kept so far.
     pub const fn stores(&self) -> bool {
         self.stores
     }
@@ -151,15 +168,16 @@ impl Lead {
         }
         self.bytes += bytes.len() as u64;
         if self.stores && !self.has_room(bytes.len()) {
-            // From here on it only passes by. Who comes now fetches anew.
+            // From here on it only passes by. Who comes now fetches anew; who has not taken all of what is there has time to do so.
             self.stores = false;
+            self.most_behind = BEHIND + self.fill.state().bytes;
             self.withdraw();
         }
-        let stores = self.stores;
+        let (stores, most) = (self.stores, self.most_behind);
         let given_back = self.fill.change(|state| {
             if stores || state.followers > 0 {
                 state.push(Piece::from(bytes));
-                return if stores { 0 } else { state.keep(BEHIND) };
+                return if stores { 0 } else { state.keep(most) };
             }
             state.end += bytes.len() as u64;
             state.keep(0)

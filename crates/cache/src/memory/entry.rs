@@ -1,5 +1,6 @@
 //! A stored response: its head, its body in pieces, its time, and by what it is found and purged.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,14 +20,24 @@ pub const PIECE: usize = 256 * 1024;
 pub type Piece = Arc<[u8]>;
 
 /// A whole body, and what was made of it, which its copies share; or what is to be known of one that is stored in slices.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Body {
     pieces: Arc<[Piece]>,
     length: u64,
     sliced: Option<Sliced>,
     packed: Arc<Packed>,
     /// It counts until nobody has a copy.
-    held: Option<Arc<Held>>,
+    _held: Option<Arc<Held>>,
+}
+
+impl fmt::Debug for Body {
+    /// Without its bytes, which may be many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Body");
+        all.field("length", &self.length);
+        all.field("pieces", &self.pieces.len());
+        all.field("sliced", &self.sliced).finish_non_exhaustive()
+    }
 }
 
 impl Body {
@@ -40,10 +51,11 @@ impl Body {
             [] => {}
             [one] => out.push(Arc::clone(one)),
             several => {
-                let bytes: Vec<u8> = several
+                let length = several.iter().map(|piece| piece.len()).sum();
+                let mut bytes = Vec::with_capacity(length);
+                several
                     .iter()
-                    .flat_map(|piece| piece.iter().copied())
-                    .collect();
+                    .for_each(|piece| bytes.extend_from_slice(piece));
                 out.push(bytes.into());
             }
         };
@@ -62,7 +74,7 @@ impl Body {
             length,
             sliced: None,
             packed: Arc::default(),
-            held: None,
+            _held: None,
         }
     }
 
@@ -73,13 +85,16 @@ impl Body {
             length,
             sliced: Some(sliced),
             packed: Arc::default(),
-            held: None,
+            _held: None,
         }
     }
 
     /// The same, which counts.
     pub(crate) fn held(self, held: Option<Arc<Held>>) -> Self {
-        Self { held, ..self }
+        Self {
+            _held: held,
+            ..self
+        }
     }
 
     /// Its length in bytes, whatever of it is here.

@@ -61,6 +61,7 @@ impl<'a> Exchange<'a, '_> {
                 Given::Slices(slices)
             }
         };
+        let in_slices = matches!(given, Given::Slices(_));
         parts.cache.clear();
         status.write(&mut parts.cache);
         let passed = self.give_all(zone, given, admitted, parts).await;
@@ -75,6 +76,10 @@ impl<'a> Exchange<'a, '_> {
             self.response.abort();
             self.outcome.fault = Some(fault);
             return;
+        }
+        if in_slices && fault == Fault::Incomplete {
+            // The slice that was open broke off, and there is another version by now: this client has nothing of the old one yet.
+            return Box::pin(self.past(zone, admitted, parts)).await;
         }
         self.response.take_back();
         let head = admitted.head();

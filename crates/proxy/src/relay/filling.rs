@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use seawall_cache::fill::{BEHIND, Follower, Lead};
+use seawall_cache::fill::{Follower, Lead};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::MEDIUM;
 use seawall_net::downstream::After;
@@ -93,9 +93,9 @@ impl Download<'_, '_, '_, '_> {
             loop {
                 // Woken with the writer, which is polled first.
                 let is_near = |lead: &Option<Lead>| {
-                    let lead = lead.as_ref();
-                    let ahead = lead.map_or(0, |lead| lead.bytes().saturating_sub(written.get()));
-                    lead.is_none_or(Lead::stores) || ahead < BEHIND as u64 / 2
+                    lead.as_ref().is_none_or(|lead| {
+                        lead.bytes().saturating_sub(written.get()) < lead.ahead()
+                    })
                 };
                 poll_fn(|_| match is_near(way.lead()) {
                     true => Poll::Ready(()),

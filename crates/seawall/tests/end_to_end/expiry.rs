@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
-use crate::fleet::Control;
+use crate::fleet::{Control, first};
+use crate::origin::nowhere;
 use crate::tools::curl;
 use crate::up::{Folder, Up, until};
 
@@ -156,6 +157,8 @@ fn the_end_of_a_certificate_from_a_file_is_an_alarm_everywhere_until_it_is_renew
 #[test]
 fn doctor_tells_how_long_the_authority_of_a_fleet_is_good() {
     let control = Control::start(20);
+    let (code, said) = control.apply(&first(&nowhere()), &[]);
+    assert_eq!(code, Some(0), "{said}");
     let edge = control.joined("one", &[]);
     let doctor = |data: &Path| {
         let mut asked = Command::new(env!("CARGO_BIN_EXE_seawall"));

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::mem::MaybeUninit;
 
 use super::*;
 
@@ -135,8 +136,8 @@ impl Io for Told {
         }
     }
 
-    fn read_now(&self, _: &File, _: &mut [u8], _: u64) -> bool {
-        false
+    fn read_now<'b>(&self, _: &File, _: &'b mut [MaybeUninit<u8>], _: u64) -> Option<&'b mut [u8]> {
+        None
     }
 
     fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
