@@ -7,9 +7,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-/// Reads of so many bytes and more are announced: the system fetches all of it at once, and not window by window.
-const ANNOUNCED: usize = 256 * 1024;
-
 /// A disk.
 pub(super) trait Io: Debug + Send + Sync {
     /// Fills the buffer from there, however long it takes.
@@ -59,9 +56,6 @@ impl Io for Real {
         into: &'b mut [MaybeUninit<u8>],
         at: u64,
     ) -> io::Result<&'b mut [u8]> {
-        if into.len() >= ANNOUNCED {
-            announce(file, at, into.len());
-        }
         let mut filled = 0;
         while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match read_some(file, rest, at + filled as u64, 0) {
@@ -81,15 +75,6 @@ pub(super) fn zeroed(into: &mut [MaybeUninit<u8>]) -> &mut [u8] {
     into.fill(MaybeUninit::new(0));
     // SAFETY: all of it has just been written.
     unsafe { into.assume_init_mut() }
-}
-
-/// Tells the system that this will be read. What it says is of no use to anybody: it is only a hint.
-fn announce(file: &File, at: u64, length: usize) {
-    let (Ok(at), Ok(length)) = (libc::off_t::try_from(at), libc::off_t::try_from(length)) else {
-        return;
-    };
-    // SAFETY: numbers.
-    unsafe { libc::posix_fadvise(file.as_raw_fd(), at, length, libc::POSIX_FADV_WILLNEED) };
 }
 
 /// Reads once; how many bytes of the buffer the system has written.

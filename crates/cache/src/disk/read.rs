@@ -110,47 +110,6 @@ impl Disk {
         })
     }
 
-    fn begin(
-        self: &Arc<Self>,
-        cache: &Arc<Cache>,
-        zone: u64,
-        url: u64,
-        at: Location,
-    ) -> Option<Arc<Read>> {
-        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(read) = reads.get(&at) {
-            return Some(Arc::clone(read));
-        }
-        if !cache.holds_more(zone, at.length as usize) {
-            count(&self.counts.refused_reads);
-            return None;
-        }
-        let read = Arc::new(Read::default());
-        if at.length <= AT_ONCE
-            && let Some(segment) = self.segment(at.segment)
-            && let Ok(came) = self.loaded(cache, url, at, |into, offset| {
-                self.io.read_now(&segment.file, into, offset).ok_or(Away)
-            })
-        {
-            drop(reads);
-            read.end(came);
-            return Some(read);
-        }
-        let job = Job {
-            disk: Arc::clone(self),
-            cache: Arc::clone(cache),
-            url,
-            at,
-            read: Arc::clone(&read),
-        };
-        if !self.pool.push(job) {
-            count(&self.counts.refused_reads);
-            return None;
-        }
-        reads.insert(at, Arc::clone(&read));
-        Some(read)
-    }
-
     /// A record, if it is what was written; else it is forgotten.
     fn loaded<E>(
         &self,
@@ -217,6 +176,43 @@ fn found_in(cache: &Cache, meta: Meta, pieces: &[Piece]) -> Loaded {
 }
 
 impl Reading {
+    /// Begins to read a record, or joins who does; none where too much is read.
+    fn begin(&self, at: Location) -> Option<Arc<Read>> {
+        let (disk, cache) = (&self.disk, &self.cache);
+        let mut reads = disk.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = reads.get(&at) {
+            return Some(Arc::clone(read));
+        }
+        if !cache.holds_more(self.key.zone, at.length as usize) {
+            count(&disk.counts.refused_reads);
+            return None;
+        }
+        let read = Arc::new(Read::default());
+        if at.length <= AT_ONCE
+            && let Some(segment) = disk.segment(at.segment)
+            && let Ok(came) = disk.loaded(cache, self.url, at, |into, offset| {
+                disk.io.read_now(&segment.file, into, offset).ok_or(Away)
+            })
+        {
+            drop(reads);
+            read.end(came);
+            return Some(read);
+        }
+        let job = Job {
+            disk: Arc::clone(disk),
+            cache: Arc::clone(cache),
+            url: self.url,
+            at,
+            read: Arc::clone(&read),
+        };
+        if !disk.pool.push(job) {
+            count(&disk.counts.refused_reads);
+            return None;
+        }
+        reads.insert(at, Arc::clone(&read));
+        Some(read)
+    }
+
     /// The response for this request, once it is read; it is in memory then. None: it is not here, or cannot be used.
     pub fn poll(
         &mut self,
@@ -230,7 +226,7 @@ impl Reading {
                     let Some(at) = self.places.pop() else {
                         return Poll::Ready(None);
                     };
-                    match self.disk.begin(&self.cache, self.key.zone, self.url, at) {
+                    match self.begin(at) {
                         Some(read) => (at, read),
                         None => continue,
                     }
