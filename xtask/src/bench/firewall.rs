@@ -46,12 +46,12 @@ impl Shape {
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 /// An answer of libmodsecurity to JSON takes a quarter of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A zone alone may use a quarter of a thread's time for what judges requests, so that nobody's rules starve others. The client asks for a
-/// while, one request after the other, and rests then so many times as long: no contender is ever without room.
+/// A zone alone may use a quarter of a thread's time for what judges requests, so that nobody's rules starve others. The clients ask for a
+/// while, and rest then so many times as long: no contender is ever without room.
 const BURST: Duration = Duration::from_millis(20);
 const RESTS: u32 = 4;
-/// A run has at least so many requests, however long they take.
-const LEAST: u64 = 3;
+/// Clients that ask at the same time, so that a server finds the next request when it has answered one, as it does under load.
+const CLIENTS: usize = 8;
 /// Levels above 1 are compared in so many pairs: their targets are wide.
 const PAIRS_ABOVE: usize = 3;
 
@@ -233,16 +233,22 @@ fn wire(asked: &asked::Asked) -> Vec<u8> {
 
 /// CPU microseconds of the worker for each request, over so much time.
 fn cost(running: &Running, sent: &[u8], time: Duration) -> Result<f64> {
-    let mut connection = connect(running)?;
+    let connections = (0..CLIENTS).map(|_| connect(running));
+    let mut connections = connections.collect::<Result<Vec<_>>>()?;
     let before = cpu_time(running.worker)?;
     let began = Instant::now();
     let mut burst = began;
     let mut completed = 0;
-    while completed < LEAST || began.elapsed() < time {
+    while completed == 0 || began.elapsed() < time {
         host::stop_when_interrupted()?;
-        match ask(&mut connection, sent)? {
-            200 => completed += 1,
-            other => bail!("{} answered {other}", running.who),
+        for connection in &mut connections {
+            connection.get_mut().write_all(sent)?;
+        }
+        for connection in &mut connections {
+            match answer(connection)? {
+                200 => completed += 1,
+                other => bail!("{} answered {other}", running.who),
+            }
         }
         if burst.elapsed() >= BURST {
             std::thread::sleep(burst.elapsed() * RESTS);
@@ -260,9 +266,14 @@ fn connect(running: &Running) -> Result<BufReader<TcpStream>> {
     Ok(BufReader::new(stream))
 }
 
-/// The status of an answer that came whole.
+/// Asks, and gives the status of the answer.
 fn ask(connection: &mut BufReader<TcpStream>, sent: &[u8]) -> Result<u16> {
     connection.get_mut().write_all(sent)?;
+    answer(connection)
+}
+
+/// The status of an answer that came whole.
+fn answer(connection: &mut BufReader<TcpStream>) -> Result<u16> {
     let (mut status, mut length) = (0, None);
     let mut line = String::new();
     loop {

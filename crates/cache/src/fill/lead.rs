@@ -70,6 +70,13 @@ impl Lead {
         self.fill.begun()
     }
 
+    /// Bytes that the slowest of those who follow has taken; none where nobody follows.
+    pub fn slowest(&self) -> Option<u64> {
+        let state = self.fill.state();
+        let places = state.places.iter().flatten();
+        places.map(|place| place.next).min()
+    }
+
     /// How many bytes it may be ahead of a client that is to get all of it: any number while all of the body is kept.
     pub fn ahead(&self) -> u64 {
         if self.stores {

@@ -31,6 +31,8 @@ use crate::origin::{Outcome, Tried};
 use crate::snapshot::Zone;
 use crate::thread::Thread;
 
+/// How often it is looked whether a client has taken what it was given.
+const PACE: Duration = Duration::from_millis(10);
 /// How often a slice is begun anew that breaks off, or does not come.
 const TRIES: u32 = 3;
 
@@ -450,6 +452,7 @@ impl Asked {
             false => None,
         };
         loop {
+            is_wanted(lead).await?;
             let fill = |cx: &mut Context<'_>| response.poll_fill_by(MEDIUM, cx);
             let ready = alarm.wait(timeouts.idle, fill).await;
             let ready = ready.map_err(|_| Fault::OriginStalled)?;
@@ -483,4 +486,17 @@ impl Asked {
             tokio::task::consume_budget().await;
         }
     }
+}
+
+/// Waits until more of a slice is wanted: one that is not kept, for want of room, comes no faster than it is taken, and ends with the
+/// last one who takes it.
+async fn is_wanted(lead: &Lead) -> Result<(), Fault> {
+    while !lead.stores() {
+        let taken = lead.slowest().ok_or(Fault::ClientGone)?;
+        if lead.bytes().saturating_sub(taken) < lead.ahead() {
+            break;
+        }
+        tokio::time::sleep(PACE).await;
+    }
+    Ok(())
 }
