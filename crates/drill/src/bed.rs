@@ -265,7 +265,9 @@ fn bare(setting: &Setting) -> Command {
 /// A folder that nobody else has.
 fn folder() -> Result<PathBuf, Void> {
     let name = guardian::name().map_err(Void::at("a name for the folder"))?;
-    let folder = std::env::temp_dir().join(name);
+    // Its guardian, and what runs in it, have their own idea of what is relative to what.
+    let folder = std::path::absolute(std::env::temp_dir().join(name));
+    let folder = folder.map_err(Void::at("the folder for temporary files"))?;
     let mut builder = fs::DirBuilder::new();
     let made = builder.mode(0o700).create(&folder);
     made.map_err(Void::at(folder.display().to_string()))?;

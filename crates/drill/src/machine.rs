@@ -67,11 +67,17 @@ pub fn look(folder: &Path) -> Result<(), Void> {
         ),
     ];
     let small = too_small(&found);
-    if small.is_empty() {
-        Ok(())
-    } else {
-        Err(Void::TooSmall(small.join("; ")))
+    if !small.is_empty() {
+        return Err(Void::TooSmall(small.join("; ")));
     }
+    let probe = folder.join(format!("seawall-probe-{}", std::process::id()));
+    let written = fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe));
+    written.map_err(|error| {
+        Void::TooSmall(format!(
+            "{}: {error} (set TMPDIR to a folder that can be written)",
+            folder.display()
+        ))
+    })
 }
 
 fn too_small(found: &[(u64, u64, &str, &str)]) -> Vec<String> {

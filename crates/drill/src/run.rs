@@ -101,8 +101,6 @@ pub fn run(options: &Options, program: &Path) -> Result<Code, String> {
 /// The file of the report. What is written to it after each drill stays, however the next ones end.
 struct Page<'p> {
     path: &'p Path,
-    is_new: bool,
-    is_written: Cell<bool>,
 }
 
 impl<'p> Page<'p> {
@@ -111,25 +109,16 @@ impl<'p> Page<'p> {
         let is_new = !path.exists();
         let opened = File::options().append(true).create(true).open(path);
         opened.map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self {
-            path,
-            is_new,
-            is_written: Cell::new(false),
-        })
+        if is_new {
+            // Nothing is there until there is something to say.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(Self { path })
     }
 
     fn write(&self, told: &[Told]) -> Result<(), String> {
-        self.is_written.set(true);
         let written = std::fs::write(self.path, report::html(told));
         written.map_err(|error| format!("{}: {error}", self.path.display()))
-    }
-}
-
-impl Drop for Page<'_> {
-    fn drop(&mut self) {
-        if self.is_new && !self.is_written.get() {
-            let _ = std::fs::remove_file(self.path);
-        }
     }
 }
 
@@ -354,11 +343,11 @@ mod tests {
     #[test]
     fn a_report_without_a_drill_leaves_no_file_and_never_takes_one() {
         let path = std::env::temp_dir().join(format!("seawall-page-{}", std::process::id()));
-        drop(Page::at(&path).unwrap());
+        Page::at(&path).unwrap();
         assert!(!path.exists());
         Page::at(&path).unwrap().write(&[]).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("<html"));
-        drop(Page::at(&path).unwrap());
+        Page::at(&path).unwrap();
         assert!(path.exists(), "it was there before");
         std::fs::remove_file(&path).unwrap();
     }

@@ -115,10 +115,13 @@ fn read(state: &Value) -> Stand {
         .filter(|(_, zone)| zone.get("candidate").is_some_and(Value::is_string))
         .map(|(name, _)| name)
         .collect();
-    let mut beside = match tried.as_slice() {
-        [] => String::new(),
-        [one] => format!("tries {one} "),
-        many => format!("tries {} zones ", many.len()),
+    // What all zones share counts as one thing; its zones are on trial with it.
+    let of_all = state.get("platform_on_trial").and_then(Value::as_u64);
+    let mut beside = match (of_all, tried.as_slice()) {
+        (Some(share), _) => format!("tries what all share, {share} % "),
+        (None, []) => String::new(),
+        (None, [one]) => format!("tries {one} "),
+        (None, many) => format!("tries {} zones ", many.len()),
     };
     let switches = state.get("switches").and_then(Value::as_array);
     for switch in switches.into_iter().flatten() {
@@ -146,7 +149,7 @@ fn picture(
         ),
         format!("  {}", drill.injects),
         format!(
-            "  {:<8} {:<8} {VICTIM:<9} {:<24} {:>9}  now",
+            "  {:<8} {:<8} {VICTIM:<9} {:<28} {:>9}  now",
             "", "platform", "", "right"
         ),
     ];
@@ -156,7 +159,7 @@ fn picture(
             (sent + counts.all(), bad + counts.bad())
         });
         all.push(format!(
-            "  {:<8} {:<8} {:<9} {:<24.24} {:>7.3} %  {:>2} of {sent}",
+            "  {:<8} {:<8} {:<9} {:<28.28} {:>7.3} %  {:>2} of {sent}",
             tally.name,
             stand.platform,
             stand.victim,

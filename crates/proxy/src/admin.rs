@@ -377,6 +377,8 @@ fn state(head: &RequestHead, admin: &Admin) -> Value {
         "drained": admin.shared.told.drained.load(std::sync::atomic::Ordering::Relaxed),
         "switches": admin.shared.told.switches(),
         "version": &*snapshot.version,
+        // The percentage of clients who are served by another version of what all zones share.
+        "platform_on_trial": snapshot.trials.as_ref().and_then(|trials| trials.platform.as_ref()).map(|(trial, _)| trial.share / 100),
         "parents": parents(&snapshot, now),
         "zones": zones,
         "zones_total": snapshot.zones.len(),

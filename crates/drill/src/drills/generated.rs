@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Found;
+use super::latent::for_its_bug;
 use crate::bed::Bed;
 use crate::error::Void;
 use crate::site::{VICTIM, rows, waking};
@@ -128,6 +129,7 @@ pub async fn breaks_the_reader(bed: &Bed) -> Result<Found, Void> {
             "it is everywhere, and nothing crashed: no edge has the bug".into(),
         ));
     }
+    for_its_bug(&standing)?;
     found.reverts = true;
     found.claim("it was taken back", standing.ended == Some(false));
     // Control hears of a death before the edge tells who serves in its place.

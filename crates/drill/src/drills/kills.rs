@@ -120,7 +120,7 @@ async fn spreads(
 
 /// Whether the worker that tells this has the stage switched off.
 fn is_off(state: &Value, stage: &str) -> bool {
-    let switches = state.get("switches").and_then(Value::as_array);
-    let mut named = switches.into_iter().flatten();
-    named.any(|switch| switch.get("stage").and_then(Value::as_str) == Some(stage))
+    let killed = state.get("killed").and_then(Value::as_array);
+    let mut named = killed.into_iter().flatten();
+    named.any(|one| one.as_str() == Some(stage))
 }

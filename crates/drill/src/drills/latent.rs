@@ -6,6 +6,7 @@ use seawall_model::Tempo;
 use serde_json::Value;
 
 use super::Found;
+use crate::api::Standing;
 use crate::bed::{Bed, Edge};
 use crate::error::Void;
 use crate::fault::BUG;
@@ -166,10 +167,22 @@ pub async fn crashes_later(bed: &Bed) -> Result<Found, Void> {
             "nothing crashed: no edge has the bug".into(),
         ));
     }
+    for_its_bug(&standing)?;
     found.reverts = true;
     found.claim("it was taken back by itself", standing.ended == Some(false));
     bed.tempo_time(Duration::from_secs(60)).await;
     Ok(found)
+}
+
+/// Whether a change that was taken back was so because an edge crashed at it, and not for anything else.
+pub fn for_its_bug(standing: &Standing) -> Result<(), Void> {
+    if standing.ended == Some(false) && !standing.why.contains("refuses it") {
+        return Err(Void::NotInjected(format!(
+            "it was taken back, and no edge had crashed: {}",
+            standing.why
+        )));
+    }
+    Ok(())
 }
 
 async fn wakes(bed: &Bed, bug: &str, what: &str) -> Result<Found, Void> {

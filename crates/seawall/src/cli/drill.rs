@@ -26,8 +26,8 @@ pub struct Drill {
     /// List them
     #[arg(long)]
     pub list: bool,
-    /// What every time of Seawall's is divided by; 1 is what people run
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// What every time of Seawall's is divided by, up to 100; 1 is what people run
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub speed: u32,
     /// A line of JSON for each drill, and progress on standard error
     #[arg(long)]

@@ -240,14 +240,14 @@ fn download(flag: &str, url: &str) -> (u64, String) {
 }
 
 /// Looks at a process's resident memory every few milliseconds, for its peak.
-struct Watch {
+pub struct Watch {
     stop: Arc<AtomicBool>,
     peak: JoinHandle<u64>,
     before: u64,
 }
 
 impl Watch {
-    fn begin(pid: u32) -> Self {
+    pub fn begin(pid: u32) -> Self {
         let before = resident(pid);
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
@@ -263,7 +263,7 @@ impl Watch {
     }
 
     /// By how many bytes it grew at most.
-    fn end(self) -> u64 {
+    pub fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.peak.join().unwrap().saturating_sub(self.before)
     }
@@ -300,7 +300,7 @@ fn keepable(length: usize) -> String {
 }
 
 /// A client whose system takes hardly anything for it; what it gets first of this.
-fn slow(up: &Up, path: &str) -> (Socket, Vec<u8>) {
+pub fn slow(up: &Up, path: &str) -> (Socket, Vec<u8>) {
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     client.set_recv_buffer_size(4096).unwrap();
     client.connect(&up.http().into()).unwrap();

@@ -63,8 +63,9 @@ fn who_honours_goaway_loses_nothing_over_upgrades() {
         told["goaways"].as_u64() >= Some(upgrades as u64),
         "each worker that leaves says so: {told}"
     );
+    // The last one may come when nothing more is asked.
     assert!(
-        told["connections"].as_u64() > told["goaways"].as_u64(),
+        told["connections"].as_u64() >= told["goaways"].as_u64(),
         "{told}"
     );
     workers(&up, 1);

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::bodies::{Watch, slow};
 use crate::up::Up;
 
 const LENGTH: u64 = 1_300_000;
@@ -186,4 +187,43 @@ fn nothing_of_two_versions_is_ever_mixed() {
     // Most are whole, or slices would be of no use; and what is asked for is no more than that much.
     assert!(whole > cut, "{whole} whole, {cut} cut");
     assert!(requests < 4 * EACH * 4, "{requests}");
+}
+
+/// Large files that are kept in slices, asked for by clients that take hardly anything: what each holds of them has a bound, and all of it
+/// comes in the end.
+#[test]
+fn slow_clients_of_slices_hold_a_bounded_part_of_memory() {
+    const FILMS: u64 = 150;
+    const MIB: u64 = 1 << 20;
+    let origin = Changing::start(u64::MAX);
+    let up = Up::edge(&format!(
+        "schema = 1\n[edge]\nlimits = {{ cache_memory = \"8MiB\" }}\n[[zone]]\nname = \"a.test\"\n\
+         hosts = [\"*\"]\norigin = [{{ url = \"http://{}\" }}]\ncache = {{ slice = \"1MiB\" }}\n",
+        origin.address
+    ));
+    for film in 0..FILMS {
+        assert_eq!(ask(up.http(), film, None), Came::Whole);
+    }
+    let watch = Watch::begin(up.worker());
+    let mut clients: Vec<_> = (0..FILMS)
+        .map(|film| slow(&up, &format!("/film/{film}")))
+        .collect();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let growth = watch.end();
+    println!(
+        "{FILMS} slow clients of slices: the worker grew by {} MiB",
+        growth / MIB
+    );
+    assert!(
+        growth <= 64 * MIB,
+        "the worker grew by {} MiB",
+        growth / MIB
+    );
+    for (mut client, mut all) in clients.split_off(147).into_iter().chain(clients.drain(..3)) {
+        client.read_to_end(&mut all).unwrap();
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = &all[end.unwrap() + 4..];
+        assert_eq!(body.len() as u64, LENGTH);
+        assert!((0..).zip(body).all(|(at, got)| *got == byte(0, at)));
+    }
 }
