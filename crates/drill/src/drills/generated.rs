@@ -152,16 +152,22 @@ async fn waits(bed: &Bed, rows: &[String], what: &str) -> Result<Found, Void> {
     bed.timeline.note(Kind::Fault, what);
     let rollout = bed.api().applied(&document).await?;
     // The first of its steps would be over by then.
-    bed.tempo_time(Duration::from_secs(200)).await;
-    let standing = bed.api().rollout(rollout).await;
-    let why = standing.as_ref().map(|one| one.why.clone());
-    let held = standing
-        .as_ref()
-        .is_some_and(|one| one.ended.is_none() && one.locations == 0);
-    if held {
-        let why = why.unwrap_or_default();
-        bed.timeline.note(Kind::Detected, format!("it {why}"));
+    let due = Instant::now() + bed.tempo().scaled(Duration::from_secs(200));
+    let looks = bed.tempo().scaled(Duration::from_secs(1));
+    let (mut noticed, mut held) = (false, false);
+    while Instant::now() < due {
+        tokio::time::sleep(looks).await;
+        let Some(standing) = bed.api().rollout(rollout).await else {
+            continue;
+        };
+        held = standing.ended.is_none() && standing.locations == 0;
+        if !noticed && held && standing.why.contains("approval") {
+            noticed = true;
+            let what = format!("it {}", standing.why);
+            bed.timeline.note(Kind::Detected, what);
+        }
     }
+    let held = held && noticed;
     found.claim("it waits for a person, and no location has it", held);
     found.claim("no client was refused by it", bed.nobody_saw_it());
     Ok(found)
