@@ -12,6 +12,8 @@ use crate::timeline::Kind;
 
 /// What is said of a switch that is not set, or not any more.
 const NONE_SET: &str = "no such switch is set";
+/// So long nowhere, a switch is over.
+const GONE: Duration = Duration::from_secs(2);
 /// From a switch to everywhere, in tempo time.
 const EVERYWHERE: Duration = Duration::from_secs(180);
 
@@ -109,7 +111,7 @@ async fn spreads(
     patience: Duration,
 ) -> (Vec<&'static str>, bool) {
     let due = tokio::time::Instant::now() + patience;
-    let mut first = Vec::new();
+    let (mut first, mut seen) = (Vec::new(), tokio::time::Instant::now());
     loop {
         let mut there = Vec::new();
         for edge in &bed.edges {
@@ -119,10 +121,16 @@ async fn spreads(
             }
         }
         let all = there.len() == bed.edges.len();
+        let now = tokio::time::Instant::now();
+        if !there.is_empty() {
+            seen = now;
+        }
+        // It was somewhere and is nowhere any more: it was taken back.
+        let is_gone = !first.is_empty() && now - seen > GONE;
         if first.is_empty() {
             first = there;
         }
-        if all || tokio::time::Instant::now() > due {
+        if all || is_gone || now > due {
             return (first, all);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
