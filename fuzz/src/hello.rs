@@ -61,8 +61,9 @@ pub fn choose(name: &str) -> Option<Arc<rustls::ServerConfig>> {
     static CONFIG: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
     let made = CONFIG.get_or_init(|| {
         let (chain, key) = config::self_signed(vec!["a.test".into()]).unwrap();
+        let identity = config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let made = config::server(config::ServerWants {
-            identity: Some(config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()),
+            certificate: Some(identity.signer().unwrap()),
             only_tls13: true,
             client: config::ClientCertificate::Off,
             client_authorities: b"",

@@ -53,7 +53,7 @@ pub use object::Object;
 pub use refused::{Fault, Refused};
 pub use report::{Report, ReportHead, open_report, report_signer, sign_report};
 pub use seal::{open_sealed, seal};
-pub use tree::{Change, Diff, Edits, Platform, Root, Step, Update, UpdateError, update};
+pub use tree::{Change, Diff, Edits, Platform, Root, Step, Update, UpdateError, place, update};
 pub use trust::{Accepted, Mark, TIME_AHEAD_MS, TimeAhead, Trust, open_manifest};
 pub use version::{File, Version, Zone};
 

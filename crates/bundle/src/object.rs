@@ -1,6 +1,9 @@
 //! An object: content that is named by its SHA-256 and stored compressed.
 
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{self, Read};
+
+use zstd::bulk::Compressor;
 
 use crate::hash::Hash;
 use crate::refused::{Refused, at_most};
@@ -29,8 +32,8 @@ impl Object {
     /// memory.
     pub fn pack(content: &[u8], limit: usize) -> Result<Self, Refused> {
         at_most("an object", content.len(), limit)?;
-        let packed = zstd::bulk::compress(content, LEVEL)
-            .map_err(|error| Refused::malformed("an object", error.to_string()))?;
+        let packed =
+            pack(content).map_err(|error| Refused::malformed("an object", error.to_string()))?;
         Ok(Self {
             name: Hash::of(content),
             packed,
@@ -73,8 +76,23 @@ impl Object {
     }
 }
 
+thread_local! {
+    /// What packs with the same memory: at this level it is megabytes, and most objects are kilobytes.
+    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn pack(content: &[u8]) -> io::Result<Vec<u8>> {
+    PACKER.with_borrow_mut(|kept| {
+        let packer = match kept {
+            Some(packer) => packer,
+            None => kept.insert(Compressor::new(LEVEL)?),
+        };
+        packer.compress(content)
+    })
+}
+
 fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
-    let wrong = |error: std::io::Error| Refused::malformed("an object", error.to_string());
+    let wrong = |error: io::Error| Refused::malformed("an object", error.to_string());
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)
         .map_err(wrong)?
         .single_frame();

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
+use seawall_control::Hash;
 use seawall_model::Tempo;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -36,6 +37,7 @@ use crate::good;
 use crate::here::Done;
 use crate::last_words;
 use crate::lasting;
+use crate::live;
 use crate::message::{FromAgent, ToAgent};
 use crate::order::{self, Counted, Ordered};
 use crate::privileges;
@@ -60,6 +62,8 @@ const LEAST_REPORT: Duration = Duration::from_millis(20);
 const REPORTED: Duration = Duration::from_micros(500);
 /// Between two probes, at any pace and however much is on trial: origins hear them too.
 const LEAST_PROBE: Duration = Duration::from_millis(2);
+/// So many texts are looked for in what serves before they are compiled.
+const MANY: usize = 1_000;
 /// Probes at once.
 const PROBES: usize = 32;
 
@@ -96,6 +100,7 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
             asked: false,
             followed: (0, 0),
             look: Rc::default(),
+            serves: watch::channel(false).0,
             reports: None,
             probed,
             probing: 0,
@@ -150,6 +155,8 @@ struct Agent {
     followed: (u64, u64),
     /// Something else may be published.
     look: Rc<Notify>,
+    /// A worker serves, or did.
+    serves: watch::Sender<bool>,
     /// Takes Reports to a control elsewhere.
     reports: Option<watch::Sender<Option<Report>>>,
     probed: mpsc::Sender<(Key, Option<bool>)>,
@@ -173,7 +180,8 @@ impl Agent {
             if let Some(identity) = &identity {
                 self.reports = Some(report::start(Data::at(&flags.up.data)?, identity.clone())?);
             }
-            follow::start(flags, identity, tempo, self.look.clone(), told)?;
+            let (look, serves) = (self.look.clone(), self.serves.subscribe());
+            follow::start(flags, identity, tempo, look, serves, told)?;
         }
         let mut look = Instant::now();
         let (mut report, mut probe) = (Instant::now(), Instant::now());
@@ -304,7 +312,7 @@ impl Agent {
         let Ok(wire) = Wire::connect(&self.data.path("control.sock")) else {
             return;
         };
-        let location = configure::parsed(&flags.up).document.edge.location;
+        let location = configure::location(&flags.up);
         if wire.say(&ToControl::Agent { location }, &[]).is_ok() {
             self.control = Some(Rc::new(wire));
         }
@@ -343,6 +351,7 @@ impl Agent {
                 self.report();
             }
             ToAgent::Serves { stand, .. } => {
+                self.serves.send_replace(true);
                 self.asked = false;
                 self.managed.worker_is_new(stand);
                 self.order().await?;
@@ -387,7 +396,7 @@ impl Agent {
             } else {
                 to_compile
             };
-        let (keys, texts): (Vec<Key>, Vec<String>) = to_compile.into_iter().unzip();
+        let (keys, texts) = self.new_to_worker(to_compile).await;
         let deadly = attempt::all(&self.program, self.contents.folder(), &texts).await;
         for (key, why) in keys.into_iter().zip(deadly) {
             self.managed.compiled(key, why);
@@ -397,6 +406,28 @@ impl Agent {
             self.wire.say(&FromAgent::Order, &[file.as_fd()])?;
         }
         Ok(())
+    }
+
+    /// Without the zones that serve as they are: where there are very many, all of them come once more when control has taken in
+    /// what a file says, or when a worker is new.
+    async fn new_to_worker(&mut self, all: Vec<(Key, String)>) -> (Vec<Key>, Vec<String>) {
+        if all.len() < MANY {
+            return all.into_iter().unzip();
+        }
+        let live = self.data.path(live::LIVE);
+        let read = tokio::task::spawn_blocking(move || live::sections(&live));
+        let live = read.await.ok().and_then(Result::ok).unwrap_or_default();
+        let (mut keys, mut texts) = (Vec::new(), Vec::new());
+        for (key, text) in all {
+            let section = text.strip_prefix(live::HEAD).unwrap_or(&text);
+            if live.contains(&Hash::of(section.as_bytes())) {
+                self.managed.compiled(key, None);
+            } else {
+                keys.push(key);
+                texts.push(text);
+            }
+        }
+        (keys, texts)
     }
 
     fn report(&mut self) {

@@ -55,9 +55,10 @@ pub fn trial(
     std::io::stdin().read_to_end(&mut input)?;
     let contents = contents.map(Contents::at);
     let texts: Vec<String> = serde_json::from_slice(&input)?;
+    let checks = file::Checks::new(stages).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     for text in texts {
         let parsed = document::parse_alone(&text, &Limits::default());
-        let _ = file::problems_by(&parsed, stages, |path, room| match &contents {
+        let _ = checks.problems(&parsed, |path, room| match &contents {
             Some(contents) => contents.read_open(path, room),
             None => Err("nothing was brought".into()),
         });

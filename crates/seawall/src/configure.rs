@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use seawall_guard::{StageDef, blame};
-use seawall_model::document::{Parsed, Up as UpDocument, up_default};
+use seawall_model::document::{self, Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::{Compiled, Refused};
 use seawall_proxy::materials::{ALL, Materials};
@@ -79,6 +79,19 @@ pub fn parsed(up: &Up) -> Parsed {
         parsed.document.edge.location.clone_from(location);
     }
     parsed
+}
+
+/// The name of this location, as [`parsed`] would say it: zones are not read for it.
+pub fn location(up: &Up) -> String {
+    match (&up.location, &up.config) {
+        (Some(location), _) => location.clone(),
+        (None, None) => parsed(up).document.edge.location,
+        (None, Some(file)) => {
+            let text = file::text(file).unwrap_or_default();
+            let head = document::parse_head(&text, &Limits::default());
+            head.edge.location
+        }
+    }
 }
 
 /// A document without a problem.

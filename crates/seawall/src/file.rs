@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use seawall_guard::StageDef;
 use seawall_model::document::{self, Document, Parsed};
 use seawall_model::{Limits, Problem, Problems, Wrong};
 use seawall_net::tls::config::self_signed;
+use seawall_net::tls::kept::Keys;
 use seawall_proxy::compile::{self, Compiled, Sources};
 use seawall_proxy::materials::{Materials, Room, from_disk};
 use seawall_proxy::snapshot::Snapshot;
@@ -88,16 +90,46 @@ pub fn problems_by(
     stages: &'static [&'static StageDef],
     read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
 ) -> Problems {
-    match self_signed(vec!["localhost".into()]) {
-        Ok(pem) => {
-            let state = State::new(registry(), stages);
-            let materials = Materials::read_by(&parsed.document, Some(pem), read);
-            compile(parsed, &materials, &state, None).problems
-        }
-        Err(error) => {
+    match Checks::new(stages) {
+        Ok(checks) => checks.problems(parsed, read),
+        Err(problems) => problems,
+    }
+}
+
+/// Checks of many documents, one after the other: what costs most of a small one's is made once.
+pub struct Checks {
+    stages: &'static [&'static StageDef],
+    self_signed: (String, String),
+    keys: Arc<Keys>,
+}
+
+impl Checks {
+    /// # Errors
+    /// When no self-signed certificate can be made.
+    pub fn new(stages: &'static [&'static StageDef]) -> Result<Self, Problems> {
+        let made = self_signed(vec!["localhost".into()]);
+        let self_signed = made.map_err(|error| {
             let wrong = Wrong::new(error.to_string(), "");
             Problems::one(Problem::new("document", wrong))
-        }
+        })?;
+        Ok(Self {
+            stages,
+            self_signed,
+            keys: Arc::default(),
+        })
+    }
+
+    /// As [`problems_by`]. Nothing of one document is known to the next.
+    pub fn problems(
+        &self,
+        parsed: &Parsed,
+        read: impl FnMut(&Path, Room) -> Result<Vec<u8>, String>,
+    ) -> Problems {
+        let mut state = State::new(registry(), self.stages);
+        state.keys = self.keys.clone();
+        let own = Some(self.self_signed.clone());
+        let materials = Materials::read_by(&parsed.document, own, read);
+        compile(parsed, &materials, &state, None).problems
     }
 }
 

@@ -8,7 +8,7 @@
 //! bytes (each behind its length, 64 bits, little end first), and at the end the SHA-256 of all before it. A file that was cut off
 //! or changed is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -25,6 +25,9 @@ use crate::sum::Summed;
 
 /// What serves now.
 pub const LIVE: &str = "live";
+
+/// What stands in a document of one zone before its section.
+pub const HEAD: &str = "schema = 1\n";
 
 /// How the file begins.
 const MAGIC: &[u8; 15] = b"seawall-live 2\n";
@@ -176,6 +179,23 @@ pub fn verify(path: &Path) -> io::Result<Option<Hash>> {
     Ok(parts(path)?.hash)
 }
 
+/// The hash of each section of its text, as a document's are written one by one
+/// ([`Document::each_section`]); the text is never there whole.
+///
+/// # Errors
+/// As [`read`].
+pub fn sections(path: &Path) -> io::Result<HashSet<Hash>> {
+    let mut sections = HashSet::new();
+    let (from, all) = begin(path)?;
+    let Begun::Now(from) = from else {
+        return Ok(sections);
+    };
+    parts_now(from, all, |section| {
+        sections.insert(Hash::of(section));
+    })?;
+    Ok(sections)
+}
+
 /// Whether it is of the kind that is written now.
 pub fn is_current(path: &Path) -> bool {
     let mut magic = [0; MAGIC.len()];
@@ -202,14 +222,32 @@ struct Parts {
 }
 
 fn parts(path: &Path) -> io::Result<Parts> {
+    match begin(path)? {
+        (Begun::Now(from), all) => {
+            let mut text = Vec::new();
+            let parts = parts_now(from, all, |section| text.extend_from_slice(section))?;
+            Ok(Parts { text, ..parts })
+        }
+        (Begun::Before(from), all) => parts_before(from, all),
+    }
+}
+
+/// A file whose beginning was read.
+enum Begun {
+    Now(Summed<BufReader<File>>),
+    Before(BufReader<File>),
+}
+
+/// It, and how many bytes it has.
+fn begin(path: &Path) -> io::Result<(Begun, u64)> {
     let file = File::open(path)?;
     let all = file.metadata()?.len();
     let mut from = Summed::new(BufReader::new(file));
     let mut magic = [0; MAGIC.len()];
     from.read_exact(&mut magic).map_err(cut_off)?;
     match &magic {
-        MAGIC => parts_now(from, all),
-        MAGIC_BEFORE => parts_before(from.end().0, all),
+        MAGIC => Ok((Begun::Now(from), all)),
+        MAGIC_BEFORE => Ok((Begun::Before(from.end().0), all)),
         _ => Err(bad("it is of another kind, or its beginning was changed")),
     }
 }
@@ -227,7 +265,12 @@ fn cut_off(error: io::Error) -> io::Error {
     }
 }
 
-fn parts_now(mut from: Summed<BufReader<File>>, all: u64) -> io::Result<Parts> {
+/// All but the text, whose sections are handed out.
+fn parts_now(
+    mut from: Summed<BufReader<File>>,
+    all: u64,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<Parts> {
     let mut parts = Parts::default();
     let mut room = limits().document_bytes as u64;
     loop {
@@ -237,7 +280,7 @@ fn parts_now(mut from: Summed<BufReader<File>>, all: u64) -> io::Result<Parts> {
             [TEXT] => {
                 let section = bytes(&mut from, room.min(all))?;
                 room -= section.len() as u64;
-                parts.text.extend(section);
+                take(&section);
             }
             [FILE] => {
                 let name = bytes(&mut from, LONGEST_PATH)?;
@@ -325,6 +368,14 @@ pub mod tests {
         assert_eq!(found.stand.as_deref(), Some("abc"));
         let whole = std::fs::read(&path).unwrap();
         assert!(verify(&path).unwrap().is_some());
+        // A zone's own text, as control has it, is found in it.
+        let text = seawall_control::version::zone_text(&document.zones[0]);
+        let section = text.strip_prefix(HEAD).unwrap();
+        assert!(
+            sections(&path)
+                .unwrap()
+                .contains(&Hash::of(section.as_bytes()))
+        );
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(read(&path).is_err(), "{length}");

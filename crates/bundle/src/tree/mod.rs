@@ -26,6 +26,7 @@ mod tests;
 mod update;
 
 pub use diff::{Change, Diff, Step};
+pub use place::place;
 pub use root::{Platform, Root};
 pub use update::{Edits, Update, UpdateError, update};
 

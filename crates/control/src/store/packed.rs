@@ -1,5 +1,9 @@
 //! Documents and contents of files as stores keep them: packed, by the hash of what was packed.
 
+use std::cell::RefCell;
+
+use zstd::bulk::{Compressor, Decompressor};
+
 use super::MOST_CONTENT;
 use crate::version::Hash;
 
@@ -16,11 +20,11 @@ pub(super) struct Packed {
 }
 
 /// What packs many of them with the same memory.
-pub(super) struct Packer(zstd::bulk::Compressor<'static>);
+pub(super) struct Packer(Compressor<'static>);
 
 impl Packer {
     pub(super) fn new() -> std::io::Result<Self> {
-        zstd::bulk::Compressor::new(LEVEL).map(Self)
+        Compressor::new(LEVEL).map(Self)
     }
 
     pub(super) fn pack(&mut self, bytes: &[u8]) -> std::io::Result<Packed> {
@@ -32,6 +36,21 @@ impl Packer {
     }
 }
 
+thread_local! {
+    /// What unpacks with the same memory: making that takes longer than unpacking a document.
+    static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn unpack(packed: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
+    UNPACKER.with_borrow_mut(|kept| {
+        let unpacker = match kept {
+            Some(unpacker) => unpacker,
+            None => kept.insert(Decompressor::new()?),
+        };
+        unpacker.decompress(packed, size)
+    })
+}
+
 /// Unpacks it; what is wrong with it otherwise, in words.
 pub(super) fn unpacked(wanted: &Hash, size: i64, packed: &[u8]) -> Result<Vec<u8>, String> {
     let bad = |what: &str| format!("{wanted} {what}");
@@ -39,7 +58,7 @@ pub(super) fn unpacked(wanted: &Hash, size: i64, packed: &[u8]) -> Result<Vec<u8
     if size > MOST_CONTENT {
         return Err(bad("is larger than anything can be"));
     }
-    let bytes = zstd::bulk::decompress(packed, size).map_err(|_| bad("cannot be unpacked"))?;
+    let bytes = unpack(packed, size).map_err(|_| bad("cannot be unpacked"))?;
     if Hash::of(&bytes) != *wanted {
         return Err(bad("is not what was stored"));
     }

@@ -83,6 +83,19 @@ impl<'t> Pieces<'t> {
         })
     }
 
+    /// The head, if no line of the rest begins a section of what all zones share.
+    pub(super) fn head_alone(&self, text: &'t str) -> Option<&'t str> {
+        let rest = text.get(self.head.len()..)?;
+        let is_shared = |line: &str| {
+            let name = line.trim_start().strip_prefix('[')?;
+            let name = name.trim_start_matches(['[', ' ', '\t', '"', '\'']);
+            (name.starts_with("edge") || name.starts_with("lists")).then_some(())
+        };
+        rest.lines()
+            .all(|line| is_shared(line).is_none())
+            .then_some(self.head)
+    }
+
     /// Reads all zones of a text with this head; none when a piece is not as expected.
     pub(super) fn read<'p>(&'p self, head: &DeTable<'t>, limits: &Limits) -> Option<Read<'p, 't>> {
         let next = AtomicUsize::new(0);

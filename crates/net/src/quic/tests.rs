@@ -31,8 +31,9 @@ fn client_config() -> Arc<rustls::ClientConfig> {
 /// One name is known.
 fn choose() -> Choose {
     let (chain, key) = config::self_signed(vec!["a.test".into()]).unwrap();
+    let identity = config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
     let made = config::server(config::ServerWants {
-        identity: Some(config::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()),
+        certificate: Some(identity.signer().unwrap()),
         only_tls13: true,
         client: config::ClientCertificate::Off,
         client_authorities: b"",

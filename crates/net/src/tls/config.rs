@@ -171,8 +171,8 @@ pub enum ClientCertificate {
 
 /// What a zone wants of TLS towards its clients.
 pub struct ServerWants<'a> {
-    /// The certificate; none where each zone that shares this puts a resolver of its own in its place.
-    pub identity: Option<Identity>,
+    /// The certificate, ready; none where each zone that shares this puts a resolver of its own in its place.
+    pub certificate: Option<Arc<CertifiedKey>>,
     /// Refuse TLS 1.2.
     pub only_tls13: bool,
     /// Whether clients show certificates.
@@ -184,7 +184,7 @@ pub struct ServerWants<'a> {
 /// The configuration for one zone.
 ///
 /// # Errors
-/// [`MaterialFault`]: key and certificate do not fit, or the authorities are none.
+/// [`MaterialFault`]: the authorities are none.
 pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault> {
     let versions: &[&rustls::SupportedProtocolVersion] = if wants.only_tls13 {
         &[&rustls::version::TLS13]
@@ -209,8 +209,7 @@ pub fn server(wants: ServerWants<'_>) -> Result<Arc<ServerConfig>, MaterialFault
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let only = wants.identity.map(Identity::signer).transpose()?;
-    let mut config = builder.with_cert_resolver(Arc::new(Only(only)));
+    let mut config = builder.with_cert_resolver(Arc::new(Only(wants.certificate)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each zone puts tickets of its own in their place.

@@ -95,6 +95,22 @@ pub struct Keys {
     most: usize,
     held: Mutex<Held>,
     above: Mutex<HashMap<u64, Weak<Above>>>,
+    /// The pair that was asked for last by its text.
+    last: Mutex<Option<Pair>>,
+}
+
+/// A certificate and its key as PEM, and both ready to sign.
+struct Pair {
+    certificate: String,
+    key: String,
+    ready: Arc<CertifiedKey>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the key.
+        write!(f, "Pair({} bytes)", self.certificate.len())
+    }
 }
 
 impl Default for Keys {
@@ -117,7 +133,30 @@ impl Keys {
             most,
             held: Mutex::default(),
             above: Mutex::default(),
+            last: Mutex::default(),
         }
+    }
+
+    /// A pair that many zones have in common, ready to sign. Who asks for the same once more has the same: a zone that is compiled
+    /// alone need not verify it anew.
+    ///
+    /// # Errors
+    /// As [`Identity::from_pem`] and [`Identity::signer`].
+    pub fn pair(&self, certificate: &str, key: &str) -> Result<Arc<CertifiedKey>, MaterialFault> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*last()
+            && known.certificate == certificate
+            && known.key == key
+        {
+            return Ok(known.ready.clone());
+        }
+        let ready = Identity::from_pem(certificate.as_bytes(), key.as_bytes())?.signer()?;
+        *last() = Some(Pair {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            ready: ready.clone(),
+        });
+        Ok(ready)
     }
 
     /// Verifies that key and certificate fit, and keeps them. The certificates above are kept once for all that have the same.

@@ -83,7 +83,7 @@ impl<'a> Shelf<'a> {
             tls.client_ca.as_deref(),
         );
         let made = self.servers.entry(key);
-        let shared = made.or_insert_with(|| server(tls, materials)).clone();
+        let shared = made.or_insert_with(|| server(tls, materials, keys)).clone();
         match (kept.transpose(), shared) {
             (Ok(kept), Ok(shared)) => Ok((shared, kept)),
             (kept, shared) => {
@@ -160,17 +160,14 @@ fn kept(files: &CertificateFiles, materials: &Materials, keys: &Keys) -> Result<
 }
 
 /// What zones have in common whose TLS is alike. Where certificates are files, each zone puts its own there.
-fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs> {
+fn server(tls: &Tls, materials: &Materials, keys: &Keys) -> Result<Arc<ServerConfig>, Wrongs> {
     let mut wrongs = Wrongs::new();
-    let identity = match &tls.certificate {
+    let certificate = match &tls.certificate {
         Certificate::Files(_) => Some(None),
         Certificate::SelfSigned | Certificate::Acme => {
             let pem = materials.self_signed();
-            let made = pem.map(|(certificate, key)| {
-                Identity::from_pem(certificate.as_bytes(), key.as_bytes())
-            });
-            match made {
-                Some(Ok(identity)) => Some(Some(identity)),
+            match pem.map(|(certificate, key)| keys.pair(certificate, key)) {
+                Some(Ok(ready)) => Some(Some(ready)),
                 _ => {
                     let wrong = Wrong::new("no self-signed certificate could be made", "");
                     wrongs.push((".tls.certificate".into(), wrong));
@@ -185,11 +182,11 @@ fn server(tls: &Tls, materials: &Materials) -> Result<Arc<ServerConfig>, Wrongs>
         }
         _ => Some(&[][..]),
     };
-    let (Some(identity), Some(client_authorities)) = (identity, client_authorities) else {
+    let (Some(certificate), Some(client_authorities)) = (certificate, client_authorities) else {
         return Err(wrongs);
     };
     let made = config::server(ServerWants {
-        identity,
+        certificate,
         only_tls13: tls.min_version == TlsVersion::Tls13,
         client: match tls.client {
             ClientCertificates::Off => ClientCertificate::Off,

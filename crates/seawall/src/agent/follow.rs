@@ -29,6 +29,9 @@ pub const POLL: Duration = Duration::from_secs(5);
 /// At any pace.
 const LEAST: Duration = Duration::from_millis(50);
 
+/// A worker is to serve what is on disk before what is published is looked at, if it does so within this time.
+const WORKER_FIRST: Duration = Duration::from_secs(20);
+
 /// Something else is to be served.
 pub struct Followed {
     /// The epoch and generation of the manifest that says so.
@@ -39,7 +42,7 @@ pub struct Followed {
     pub beside: Beside,
 }
 
-/// Follows what is published until nobody hears of it any more.
+/// Once a worker `serves`, follows what is published until nobody hears of it any more.
 ///
 /// # Errors
 /// When the data folder cannot be used.
@@ -48,10 +51,11 @@ pub fn start(
     identity: Option<Identity>,
     tempo: Tempo,
     look: Rc<Notify>,
+    mut serves: watch::Receiver<bool>,
     told: mpsc::Sender<Followed>,
 ) -> Result<()> {
     let data = Data::at(&flags.up.data)?;
-    let location = configure::parsed(&flags.up).document.edge.location;
+    let location = configure::location(&flags.up);
     let pace = tempo.scaled(POLL).max(LEAST);
     let mut follower = None;
     let mut handed = None;
@@ -69,6 +73,9 @@ pub fn start(
     tokio::task::spawn_local(async move {
         let mut complaints = Vec::new();
         let mut told_of = (0, 0);
+        // Where there are very many zones both take all that the machine has. Whatever keeps a worker from it, the remedy may be
+        // published.
+        let _ = tokio::time::timeout(WORKER_FIRST, serves.wait_for(|serves| *serves)).await;
         loop {
             if is_here {
                 renew(&mut follower, &data, &location);

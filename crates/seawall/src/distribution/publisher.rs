@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use seawall_bundle::{
     Edits, Hash, Limits, Locations, Manifest, Mark, Platform, Root, SHARE_ALL, Share, Trial, Trust,
-    Version, open_keys, open_manifest, sign_manifest, update,
+    Version, open_keys, open_manifest, place, sign_manifest, update,
 };
 use seawall_control::Chain;
 use seawall_control::store::{Rollout, Subject};
@@ -312,7 +312,7 @@ impl Publisher {
     fn renew(&mut self, engine: &mut Engine) -> Result<()> {
         let anew = !self.is_of(engine)?;
         let after = if anew { 0 } else { self.used.log };
-        let changed: Vec<(Chain, u64)> = engine
+        let mut changed: Vec<(Chain, u64)> = engine
             .serving()
             .filter(|(_, served)| served.since > after)
             .map(|(chain, served)| (chain.clone(), served.number))
@@ -326,6 +326,12 @@ impl Publisher {
             self.root.clone()
         };
         let many = changed.len() > BATCH;
+        if many {
+            changed.sort_by_cached_key(|(chain, _)| match chain {
+                Chain::Platform => None,
+                Chain::Zone(name) => Some(place(name)),
+            });
+        }
         for (nth, batch) in changed.chunks(BATCH).enumerate() {
             let mut edits = Edits::default();
             for (chain, number) in batch {

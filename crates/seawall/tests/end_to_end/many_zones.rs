@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::buckets::{BUCKET, S3};
 use crate::clients::statuses;
 use crate::fleet::{Lead, edge_command, seawall, told, without};
@@ -73,7 +75,20 @@ fn joined(server: &S3, up: &Up, location: &str, at: &str, more: &[&str]) -> Up {
             .all(|status| *status == Some(200))
             .then_some(())
     });
+    until("it is in step", || {
+        let mine = generation(up, location)?;
+        (mine >= generation(up, "local")?).then_some(())
+    });
     edge
+}
+
+/// The generation of the manifest that a location acts on, as it reported.
+fn generation(up: &Up, location: &str) -> Option<u64> {
+    let (_, said) = told(seawall(&["control", "locations", "--json"], &up.data()));
+    let all: Value = serde_json::from_str(&said).ok()?;
+    let all = all.as_array().or_else(|| all["locations"].as_array())?;
+    let place = all.iter().find(|one| one["name"] == location)?;
+    place["generation"].as_u64()
 }
 
 /// Whether the manifest puts this version of `a.test` on trial.

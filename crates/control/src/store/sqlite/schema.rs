@@ -116,7 +116,7 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     // FULL: a commit that was told of is on the disk. 64 MiB of pages: hashes lie anywhere, and an append of many zones touches
     // all of them. The schema of a file is not trusted to call functions.
     db.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
     )
     .map_err(broken)?;
     match schema {

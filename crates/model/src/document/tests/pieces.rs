@@ -168,3 +168,24 @@ fn many_zones_are_read_and_one_that_is_bad_is_told_with_its_line() {
                     zone[19000].hosts[0]: \"z7.test\" is also zone[7].hosts[0] (a host belongs to one zone; line 76004)";
     assert_eq!(told, expected);
 }
+
+#[test]
+fn what_all_zones_share_is_read_without_the_zones_where_it_stands_before_them() {
+    let limits = Limits::default();
+    let zone = "[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\n";
+    let edge = "[edge]\nlocation = \"ams\"\n";
+    // So long that it is cut: what is wrong with zones is not told here.
+    let zones = zone.repeat(4_000);
+    for text in [
+        format!("schema = 1\n{edge}{zones}"),
+        format!("schema = 1\n{zones}{edge}"),
+        format!("schema = 1\n{zones} [ \"edge\" ]\nlocation = \"ams\"\n"),
+        format!("schema = 1\nedge.location = \"ams\"\n{zones}"),
+        format!("schema = 1\n{edge}{zone}"),
+    ] {
+        let head = parse_head(&text, &limits);
+        assert_eq!((&*head.edge.location, head.zones.len()), ("ams", 0));
+    }
+    let other = format!("schema = 1\n{zones}# [edge]\n");
+    assert_eq!(parse_head(&other, &limits).edge.location, "local");
+}
