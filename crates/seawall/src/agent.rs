@@ -312,7 +312,7 @@ impl Agent {
         let Ok(wire) = Wire::connect(&self.data.path("control.sock")) else {
             return;
         };
-        let location = configure::location(&flags.up);
+        let location = configure::shared(&flags.up).document.edge.location;
         if wire.say(&ToControl::Agent { location }, &[]).is_ok() {
             self.control = Some(Rc::new(wire));
         }

@@ -47,9 +47,21 @@ const NAMED: usize = 100;
 
 /// What is to be served: the file, or what the flags mean; the flags' addresses before the file's.
 pub fn parsed(up: &Up) -> Parsed {
+    read_by(up, document::parse_zones)
+}
+
+/// What all zones share of what is to be served: zones are not read for it.
+pub fn shared(up: &Up) -> Parsed {
+    read_by(up, document::parse_head)
+}
+
+fn read_by(up: &Up, parse: fn(&str, &Limits) -> Parsed) -> Parsed {
     let mut parsed = match &up.config {
         Some(file) => {
-            let mut parsed = file::read(file);
+            let mut parsed = match file::text(file) {
+                Ok(text) => parse(&text, &Limits::default()),
+                Err(problems) => file::bad(problems),
+            };
             // So that the document means the same wherever it is kept; where we are is known, or paths stay as they are.
             if let Ok(base) = std::path::absolute(file::folder(file)) {
                 parsed.document.make_absolute(&base);
@@ -79,19 +91,6 @@ pub fn parsed(up: &Up) -> Parsed {
         parsed.document.edge.location.clone_from(location);
     }
     parsed
-}
-
-/// The name of this location, as [`parsed`] would say it: zones are not read for it.
-pub fn location(up: &Up) -> String {
-    match (&up.location, &up.config) {
-        (Some(location), _) => location.clone(),
-        (None, None) => parsed(up).document.edge.location,
-        (None, Some(file)) => {
-            let text = file::text(file).unwrap_or_default();
-            let head = document::parse_head(&text, &Limits::default());
-            head.edge.location
-        }
-    }
 }
 
 /// A document without a problem.
@@ -246,7 +245,7 @@ impl Configuration {
             return self.read(&Unkept::default());
         }
         let mut source = self.source_of(kept);
-        let file = parsed(&self.up);
+        let file = shared(&self.up);
         if file.platform_ok {
             let (edge, new) = (&mut source.parsed.document.edge, file.document.edge);
             edge.location = new.location;

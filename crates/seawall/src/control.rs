@@ -106,7 +106,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         let data = Data::at(&flags.up.data)?;
         let _held = data.hold("control")?;
         let tempo = Tempo::faster(flags.up.speed);
-        let location = configure::location(&flags.up);
+        let location = configure::shared(&flags.up).document.edge.location;
         let starter = flags.wire.map(start::wire).transpose()?;
         let Some(store) = truth::open(&flags.up, &data, starter.as_ref()).await? else {
             return Ok(ExitCode::SUCCESS);

@@ -166,11 +166,13 @@ pub fn parse_alone(text: &str, limits: &Limits) -> Parsed {
 
 /// What all zones share, for those who need no more: the zones of a long text are not read, where nothing but zones follows the
 /// first of them. What is wrong is for who reads all of it.
-pub fn parse_head(text: &str, limits: &Limits) -> Document {
+pub fn parse_head(text: &str, limits: &Limits) -> Parsed {
     let is_long = text.len() >= pieces::LONG;
     let pieces = is_long.then(|| Pieces::of(text, usize::MAX)).flatten();
     let head = pieces.and_then(|pieces| pieces.head_alone(text));
-    parse_alone(head.unwrap_or(text), limits).document.head()
+    let mut parsed = parse_alone(head.unwrap_or(text), limits);
+    parsed.document.zones.clear();
+    parsed
 }
 
 fn parse_part(text: &str, limits: &Limits, alone: bool) -> Parsed {

@@ -55,7 +55,7 @@ pub fn start(
     told: mpsc::Sender<Followed>,
 ) -> Result<()> {
     let data = Data::at(&flags.up.data)?;
-    let location = configure::location(&flags.up);
+    let location = configure::shared(&flags.up).document.edge.location;
     let pace = tempo.scaled(POLL).max(LEAST);
     let mut follower = None;
     let mut handed = None;

@@ -184,8 +184,16 @@ fn what_all_zones_share_is_read_without_the_zones_where_it_stands_before_them() 
         format!("schema = 1\n{edge}{zone}"),
     ] {
         let head = parse_head(&text, &limits);
-        assert_eq!((&*head.edge.location, head.zones.len()), ("ams", 0));
+        let found = (&*head.document.edge.location, head.document.zones.len());
+        assert_eq!(
+            (found, head.platform_ok),
+            (("ams", 0), true),
+            "{:?}",
+            head.problems
+        );
     }
     let other = format!("schema = 1\n{zones}# [edge]\n");
-    assert_eq!(parse_head(&other, &limits).edge.location, "local");
+    assert_eq!(parse_head(&other, &limits).document.edge.location, "local");
+    let bad = format!("schema = 1\n[edge]\nlocation = 7\n{zones}");
+    assert!(!parse_head(&bad, &limits).platform_ok);
 }
