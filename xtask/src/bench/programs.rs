@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub enum Place {
     Example(&'static str, &'static str),
     /// A long test of a package's library, built as all tests are: it waits for others more than it computes.
     Test(&'static str, &'static str),
+    /// One that computes: with the profile of releases.
+    Released(&'static str, &'static str),
 }
 
 impl Program {
@@ -86,9 +88,9 @@ impl Program {
                 "seawall",
                 "distribution::measured::a_million_zones_come_within_a_minute",
             ),
-            Self::Ratios => Place::Test("seawall-cache", "memory::ratios::ratios"),
+            Self::Ratios => Place::Released("seawall-cache", "memory::ratios::ratios"),
             Self::IndexStart | Self::IndexMemory => {
-                Place::Test("seawall-cache", "disk::tests::measured::start_of_millions")
+                Place::Released("seawall-cache", "disk::tests::measured::start_of_millions")
             }
         }
     }
@@ -107,7 +109,10 @@ pub fn build(rows: &[&Row]) -> Result<()> {
         match place {
             Place::Example(package, example) => build_example(package, example)?,
             Place::Test(package, _) => {
-                test_of(package)?;
+                test_of(package, &[])?;
+            }
+            Place::Released(package, _) => {
+                test_of(package, &["--release"])?;
             }
         }
     }
@@ -133,10 +138,11 @@ fn build_example(package: &str, example: &str) -> Result<()> {
 }
 
 /// The program that runs the tests of a package's library; built where it is not yet.
-fn test_of(package: &str) -> Result<PathBuf> {
+fn test_of(package: &str, profile: &[&str]) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["test", "--quiet", "--locked", "--no-run", "--lib"]);
     command.args(["--message-format=json", "--package", package]);
+    command.args(profile);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("the tests of {package} do not build");
@@ -174,10 +180,9 @@ pub fn measure(yard: &Yard, program: Program, runs: usize) -> Result<(Vec<f64>, 
 fn run(yard: &Yard, program: Program) -> Result<String> {
     let (name, mut command) = match program.place() {
         Place::Example(package, example) => (example, Command::new(kept(package, example))),
-        Place::Test(package, test) => {
-            let mut command = Command::new(test_of(package)?);
-            command.args(["--exact", test, "--ignored", "--nocapture"]);
-            (test, command)
+        Place::Test(package, test) => (test, test_alone(&test_of(package, &[])?, test)),
+        Place::Released(package, test) => {
+            (test, test_alone(&test_of(package, &["--release"])?, test))
         }
     };
     // SAFETY: one system call that is safe between fork and exec.
@@ -190,6 +195,12 @@ fn run(yard: &Yard, program: Program) -> Result<String> {
     }
     let patience = Duration::from_secs(180);
     run_tool(name, command, yard.cpus.proxy, patience, yard.scratch())
+}
+
+fn test_alone(program: &Path, test: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    command
 }
 
 fn release() -> PathBuf {
