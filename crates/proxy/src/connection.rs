@@ -66,7 +66,7 @@ async fn location(
     tier: Arc<Tier>,
 ) {
     register(&presence).await;
-    let mut alarm = Alarm::new(thread.snapshot.load().edge.handshake_timeout);
+    let mut alarm = Alarm::new(thread.snapshot.load().edge().handshake_timeout);
     let choose = |_: tls::Asked<'_>| Some(tier.server.clone());
     let accepted = match Box::pin(accept(tcp, &mut alarm, choose)).await {
         Ok(accepted) => accepted,
@@ -119,7 +119,7 @@ pub async fn register(presence: &Presence) {
 async fn encrypted(thread: Rc<Thread>, presence: Presence, tcp: TcpStream, mut facts: ConnFacts) {
     register(&presence).await;
     let snapshot = thread.snapshot.load();
-    let mut alarm = Alarm::new(snapshot.edge.handshake_timeout);
+    let mut alarm = Alarm::new(snapshot.edge().handshake_timeout);
     let from = facts.peer.ip();
     let choose = |asked: tls::Asked<'_>| {
         let name = asked.name;
@@ -189,7 +189,7 @@ fn handshake_result(fault: &TlsFault) -> &'static str {
 async fn cleartext(thread: Rc<Thread>, presence: Presence, peer: Peer, stream: Stream) {
     register(&presence).await;
     let mut buffer = Buffer::default();
-    let mut alarm = Alarm::new(thread.snapshot.load().edge.idle_timeout);
+    let mut alarm = Alarm::new(thread.snapshot.load().edge().idle_timeout);
     loop {
         let n = buffer.len().min(PREFACE.len());
         let like_http2 = buffer.front(n) == PREFACE.get(..n).unwrap_or_default();
@@ -206,7 +206,7 @@ async fn cleartext(thread: Rc<Thread>, presence: Presence, peer: Peer, stream: S
             Some(read) if read > 0 => {}
             _ => return,
         }
-        alarm.set(thread.snapshot.load().edge.header_timeout);
+        alarm.set(thread.snapshot.load().edge().header_timeout);
     }
 }
 
@@ -355,11 +355,11 @@ fn poll_head(
     loop {
         if !buffer.is_empty() {
             let head = thread.snapshot.with(|snapshot| {
-                *most = snapshot.edge.requests_per_connection;
-                let head = find_head(thread, buffer.data(), scanner, &snapshot.edge.head);
+                *most = snapshot.edge().requests_per_connection;
+                let head = find_head(thread, buffer.data(), scanner, &snapshot.edge().head);
                 if head.is_none() && !*begun {
                     *begun = true;
-                    alarm.set(snapshot.edge.header_timeout);
+                    alarm.set(snapshot.edge().header_timeout);
                 }
                 head
             });

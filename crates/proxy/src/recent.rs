@@ -1,5 +1,7 @@
 //! Requests that were served of late, by which a change is judged before any client meets it (DESIGN, "Replay").
 //!
+//! A request that would not come to a zone any more, because nobody has its host or its head is beyond a limit, is judged otherwise.
+//!
 //! Heads alone, in memory alone, without credentials ([`RequestHead::masked`]): one a second of each zone at most, so that what is
 //! kept goes back some minutes and a flood fills it no faster than anything else. A zone can switch it off.
 //!
@@ -201,25 +203,35 @@ impl Recent {
         kinds.into_iter().map(kind::name).collect()
     }
 
-    /// Judges what is kept of a zone by it as it is and as it would be. `now_ms` is on the monotonic clock.
-    pub fn replay(&self, before: &Zone, after: &Zone, now_ms: u64) -> Replayed {
+    /// Judges what is kept of a zone by it as it is and as it would be, in the configuration that it would be in. `now_ms` is on the
+    /// monotonic clock.
+    pub fn replay(
+        &self,
+        before: &Zone,
+        after: &Zone,
+        all_after: &Snapshot,
+        now_ms: u64,
+    ) -> Replayed {
         let mut replayed = Replayed::default();
         for kept in self.of_zone(before.id) {
-            replayed.judge(&kept, before, after, now_ms);
+            // A host that another zone takes is that one's.
+            let is_served = all_after.zone(kept.head.authority()).is_some();
+            replayed.judge(&kept, before, after, is_served, now_ms);
         }
         replayed
     }
 
     /// Judges what was kept last of all zones, [`OF_ALL`] at the most, by one configuration and by another.
-    pub fn replay_all(&self, before: &Snapshot, after: &Snapshot, now_ms: u64) -> Replayed {
+    pub fn replay_all(&self, before: &Snapshot, after_all: &Snapshot, now_ms: u64) -> Replayed {
         let mut replayed = Replayed::default();
         for kept in self.latest() {
             let zones = (
                 before.zones.named(&kept.zone),
-                after.zones.named(&kept.zone),
+                after_all.zones.named(&kept.zone),
             );
             if let (Some(before), Some(after)) = zones {
-                replayed.judge(&kept, before, after, now_ms);
+                let is_within = after_all.edge.head.holds(&kept.head);
+                replayed.judge(&kept, before, after, is_within, now_ms);
             }
         }
         replayed
@@ -227,7 +239,15 @@ impl Recent {
 }
 
 impl Replayed {
-    fn judge(&mut self, kept: &Kept, before: &Zone, after: &Zone, now_ms: u64) {
+    /// `comes_through`: whether the head would come to the zone's guard at all.
+    fn judge(
+        &mut self,
+        kept: &Kept,
+        before: &Zone,
+        after: &Zone,
+        comes_through: bool,
+        now_ms: u64,
+    ) {
         let subject = Subject {
             conn: &kept.conn,
             client: kept.client,
@@ -237,7 +257,7 @@ impl Replayed {
         };
         let lets_in = |zone: &Zone| zone.guard.judge_again(&kept.head, &subject).is_ok();
         self.judged += 1;
-        if lets_in(before) != lets_in(after) {
+        if lets_in(before) != (comes_through && lets_in(after)) {
             self.changed += 1;
         }
     }

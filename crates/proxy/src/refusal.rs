@@ -77,6 +77,9 @@ pub async fn refuse(
         _ => answer.slug,
     };
     record(thread, facts, ray, version, &seen, error);
+    if matches!(answer.status, 414 | 431) {
+        snapshot.count_turned_away(|next, live| next.head.is_narrower(&live.head));
+    }
 }
 
 /// Writes the Record of a request that was not answered but reset (HTTP/2 and 3).

@@ -107,10 +107,10 @@ impl State {
         let acme = own.into_iter().flatten().chain(on_trial());
         let wanted = acme.flat_map(|zone| acme_names(zone));
         self.certificates.want(wanted.collect());
-        let clients = usize::try_from(live.edge.client_table).unwrap_or(usize::MAX);
+        let clients = usize::try_from(live.edge().client_table).unwrap_or(usize::MAX);
         self.guard.clients.set_most(clients);
         self.guard.rates.set_most(clients);
-        self.guard.kill(&live.edge.kill);
+        self.guard.kill(&live.edge().kill);
         self.guard.sweep();
         self.recent
             .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));

@@ -339,9 +339,9 @@ impl Thread {
         let threads = self.shared.threads.max(1);
         let part = |whole: u64| usize::try_from(whole).unwrap_or(usize::MAX) / threads;
         let bounds = self.snapshot.with(|snapshot| Bounds {
-            requests: part(snapshot.edge.requests_in_progress),
-            connections: part(snapshot.edge.connections),
-            body: part(snapshot.edge.body_memory),
+            requests: part(snapshot.edge().requests_in_progress),
+            connections: part(snapshot.edge().connections),
+            body: part(snapshot.edge().body_memory),
             fuel: FUEL_PER_SECOND,
         });
         self.shares.set_bounds(bounds);
@@ -375,6 +375,9 @@ impl Thread {
         let presence = self.enter(counted);
         if open >= most {
             self.shard.connection_refused("limit");
+            self.snapshot.with(|live| {
+                live.count_turned_away(|next, live| next.connections < live.connections)
+            });
             return None;
         }
         if open >= self.shared.room {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::kind::{self, KINDS};
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Edge, Snapshot, Zone};
 
 /// All clients, as a share.
 pub const ALL: u16 = 10_000;
@@ -59,6 +59,37 @@ impl Deref for Live {
 
     fn deref(&self) -> &Snapshot {
         &self.snapshot
+    }
+}
+
+impl Live {
+    /// What holds where no request is known yet, as for connections and the heads on them: that cannot be one thing for some
+    /// clients and another for others. What is on trial for all clients here holds for all here, and so in one location before it
+    /// does in others.
+    #[inline]
+    pub fn edge(&self) -> &Edge {
+        self.edge_on_trial()
+            .map_or(&self.snapshot.edge, |(candidate, _)| candidate)
+    }
+
+    fn edge_on_trial(&self) -> Option<(&Edge, &Arms)> {
+        let (trial, candidate) = self.trials.as_ref()?.platform.as_ref()?;
+        (trial.share >= ALL).then(|| (&*candidate.snapshot.edge, &*trial.arms))
+    }
+
+    /// Somebody was turned away by a limit before there was a request. That is counted against what is on trial if its limit
+    /// `is_narrower` than the live one.
+    #[cold]
+    pub(crate) fn count_turned_away(&self, is_narrower: impl Fn(&Edge, &Edge) -> bool) {
+        if let Some((candidate, arms)) = self.edge_on_trial()
+            && is_narrower(candidate, &self.snapshot.edge)
+        {
+            arms.candidate.count(&Ended {
+                how: How::EdgeError,
+                judged_otherwise: false,
+                own_us: 0,
+            });
+        }
     }
 }
 
@@ -185,6 +216,8 @@ fn how(verdict: &str, status: u16, source: Source, fault: Option<Fault>) -> How 
         // No refusal: the stage failed, and the zone would rather have no answer than one that nobody looked at. What is closed because
         // it is switched off (`killed`) is closed on purpose.
         (500.., _) if verdict.ends_with("/fault") => How::EdgeError,
+        // Nor is this against it: there was no room. What limits all zones together is on trial too.
+        (500.., _) if verdict.ends_with("/busy") => How::EdgeError,
         _ if !verdict.is_empty() => How::Refused,
         (500.., _) if source == Source::Origin => How::OriginError,
         (500.., _) => How::EdgeError,
@@ -425,9 +458,13 @@ impl Live {
             return unchanged;
         };
         let next = candidate.zone(authority);
-        // A host that no zone has yet is on trial with the zone that wants it.
-        let Some(trial) = live.or(next).and_then(|zone| trials.get(&zone.id)) else {
-            return unchanged;
+        // A host that no zone has yet is on trial with the zone that wants it, and so is one that a wildcard of another zone has until
+        // then.
+        let of = |zone: Option<&Arc<Zone>>| zone.and_then(|zone| trials.get(&zone.id));
+        let (trial, is_taken) = match (of(live), of(next)) {
+            (Some(trial), _) => (trial, false),
+            (None, Some(trial)) => (trial, true),
+            (None, None) => return unchanged,
         };
         // The handshake knew the peer alone, and must have been on the same side.
         let is_strict = |zone: Option<&Arc<Zone>>| zone.is_some_and(|zone| zone.strict_tls);
@@ -445,7 +482,10 @@ impl Live {
             snapshot,
             zone,
             arms: [None, Some(trial.arm(on_trial)), None],
-            live: live.filter(|_| on_trial).map(|live| (live, &*trial.arms)),
+            // Two zones may judge as differently as they like.
+            live: live
+                .filter(|_| on_trial && !is_taken)
+                .map(|live| (live, &*trial.arms)),
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::announced;
 use crate::connection;
+use crate::snapshot::Edge;
 use crate::thread::{Shared, Thread};
 
 /// How many connections may wait to be accepted, per listener.
@@ -191,10 +192,8 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, kind: Kind) {
         match listener.accept().await {
             Ok((tcp, from)) => {
                 let snapshot = thread.snapshot.load();
-                let (most, each) = (
-                    snapshot.edge.connections,
-                    snapshot.edge.connections_per_client,
-                );
+                let edge = snapshot.edge();
+                let (most, each) = (edge.connections, edge.connections_per_client);
                 let announces = is_clients && announced::begins(&snapshot, tls, from.ip());
                 drop(snapshot);
                 // Whose it is, where somebody else is to say that, is counted then.
@@ -202,6 +201,9 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, kind: Kind) {
                 let counted = counts.then(|| from.ip());
                 if counted.is_some_and(|ip| !thread.shared.enter(ip, each)) {
                     thread.shard.connection_refused("client_limit");
+                    thread.snapshot.with(|live| {
+                        live.count_turned_away(|next, live| each_client(next) < each_client(live))
+                    });
                     continue;
                 }
                 let Some(presence) = thread.admit(most, counted) else {
@@ -233,6 +235,15 @@ async fn accept(thread: Rc<Thread>, listener: TcpListener, kind: Kind) {
             // The client was gone before we looked (ECONNABORTED and the like).
             Err(_) => {}
         }
+    }
+}
+
+/// Connections that one client may have.
+fn each_client(edge: &Edge) -> u64 {
+    match edge.connections_per_client {
+        // Nobody counts them.
+        0 => u64::MAX,
+        most => u64::from(most),
     }
 }
 

@@ -47,6 +47,20 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
+impl HeadLimits {
+    /// Whether it takes less than another one of anything.
+    pub fn is_narrower(&self, other: &Self) -> bool {
+        self.head_bytes < other.head_bytes
+            || self.target_bytes < other.target_bytes
+            || self.fields < other.fields
+    }
+
+    /// Whether a head that was read is within it, as far as its parts tell.
+    pub fn holds(&self, head: &seawall_model::RequestHead) -> bool {
+        head.target().len() <= self.target_bytes && head.fields.len() <= self.fields
+    }
+}
+
 impl Default for HeadLimits {
     fn default() -> Self {
         Self {

@@ -30,16 +30,16 @@ pub(super) async fn http2(
     let (config, patience) = {
         let snapshot = thread.snapshot.load();
         let config = h2::Config {
-            max_concurrent_streams: snapshot.edge.h2_streams,
-            max_header_list: snapshot.edge.head.head_bytes as u32,
+            max_concurrent_streams: snapshot.edge().h2_streams,
+            max_header_list: snapshot.edge().head.head_bytes as u32,
             enable_connect_protocol: true,
             ..h2::Config::server()
         };
         (
             config,
             Patience {
-                idle: snapshot.edge.idle_timeout,
-                write: snapshot.edge.write_timeout,
+                idle: snapshot.edge().idle_timeout,
+                write: snapshot.edge().write_timeout,
             },
         )
     };
@@ -113,7 +113,7 @@ async fn one_stream(thread: Rc<Thread>, peer: Rc<Peer>, stream: Rc<StreamHandle>
     if !stream.with(|core, id| core.take_request(id, &mut scratch.request)) {
         return;
     }
-    let most = thread.snapshot.load().edge.head.fields;
+    let most = thread.snapshot.load().edge().head.fields;
     if scratch.request.fields.len() > most {
         thread.give_scratch(scratch);
         return too_large(thread, peer, stream).await;

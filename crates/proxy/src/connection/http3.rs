@@ -160,7 +160,7 @@ fn judge(thread: &Rc<Thread>, rules: &Rules, arrival: Arrival) -> Verdict<Presen
         };
     }
     let snapshot = thread.snapshot.load();
-    let edge = &snapshot.edge;
+    let edge = snapshot.edge();
     let limits = Limits {
         streams: edge.h2_streams,
         idle: edge.idle_timeout,
@@ -173,7 +173,7 @@ fn judge(thread: &Rc<Thread>, rules: &Rules, arrival: Arrival) -> Verdict<Presen
 
 /// A connection to its end.
 async fn connection(thread: Rc<Thread>, presence: Presence, quic: Rc<Connection>) {
-    let mut timer = Alarm::new(thread.snapshot.load().edge.handshake_timeout);
+    let mut timer = Alarm::new(thread.snapshot.load().edge().handshake_timeout);
     Box::pin(drive(&thread, presence, &quic, &mut timer)).await;
     quic.fade(timer).await;
 }
@@ -182,7 +182,7 @@ async fn drive(thread: &Rc<Thread>, presence: Presence, quic: &Rc<Connection>, t
     register(&presence).await;
     let (config, patience, each) = {
         let snapshot = thread.snapshot.load();
-        let edge = &snapshot.edge;
+        let edge = snapshot.edge();
         let config = h3::Config {
             max_field_section: edge.head.head_bytes,
             cancelled: 200,
@@ -278,7 +278,7 @@ impl Client {
 async fn one_stream(thread: Rc<Thread>, client: Rc<Client>, stream: Rc<Stream>) {
     let (timeout, most) = {
         let snapshot = thread.snapshot.load();
-        (snapshot.edge.header_timeout, snapshot.edge.head.fields)
+        (snapshot.edge().header_timeout, snapshot.edge().head.fields)
     };
     let mut alarm = Alarm::new(timeout);
     let mut scratch = thread.take_scratch();

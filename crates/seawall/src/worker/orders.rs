@@ -287,7 +287,7 @@ impl Making<'_> {
             one.blamed = after.map(|zone| (zone.id.0, zone.version_number));
             if let (None, Some(before), Some(after)) = (&one.replayed, &put.before, after) {
                 let recent = &self.configuration.state.recent;
-                one.replayed = Some(recent.replay(before, after, monotonic_ms()));
+                one.replayed = Some(recent.replay(before, after, &candidate, monotonic_ms()));
             }
             trials.insert(known.id, one.trial());
             tried.push(one);

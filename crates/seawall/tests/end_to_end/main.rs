@@ -53,6 +53,7 @@ mod purges;
 mod rebuilt;
 mod reload;
 mod rollouts;
+mod wide;
 // The PostgreSQL that the store's own tests start, and where they keep it.
 #[path = "../../../control/tests/store/folder.rs"]
 mod folder;
