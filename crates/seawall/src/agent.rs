@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use seawall_control::Hash;
+use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -71,7 +72,7 @@ const PROBES: usize = 32;
 ///
 /// # Errors
 /// When it was not started by a supervisor.
-pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
+pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     last_words::in_the_background();
     privileges::give_up(&flags.up.data);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -86,6 +87,8 @@ pub fn run(flags: &cli::Worker) -> Result<ExitCode> {
         let agent = Agent {
             is_managed: flags.managed,
             done: here.done,
+            unkept: false,
+            stages,
             ready: None,
             wire: start::wire(flags.wire)?,
             data: Data::at(&flags.up.data)?,
@@ -147,6 +150,10 @@ struct Agent {
     is_managed: bool,
     /// What was done here of late.
     done: Vec<Done>,
+    /// What was done here is not on disk as it is.
+    unkept: bool,
+    /// All stages.
+    stages: &'static [&'static StageDef],
     /// Whether this edge says that it is ready.
     ready: Option<bool>,
     /// What was counted was asked for.
@@ -218,6 +225,9 @@ impl Agent {
                 }
                 _ = beat.tick() => {
                     self.stands.look(&self.data);
+                    if self.unkept {
+                        self.keep_here();
+                    }
                     self.sweep();
                     if self.managed.again() {
                         self.order().await?;

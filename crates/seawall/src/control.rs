@@ -71,7 +71,7 @@ use make::Maker;
 use newest::Newest;
 use words::{FromControl, ToControl};
 
-pub use answer::PAGE;
+pub use answer::{PAGE, unknown};
 
 /// Names of what may last.
 const LEFT: &str = "left";

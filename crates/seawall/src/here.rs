@@ -72,7 +72,7 @@ pub enum Act {
 /// Something that was done here, as control is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// Counts up at this edge.
+    /// Counts up at this edge, not by ones: none is ever given to something else.
     pub number: u64,
     /// When, in seconds since 1970 by this machine's clock.
     pub at: u64,

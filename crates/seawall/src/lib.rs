@@ -49,6 +49,7 @@ mod status;
 mod steering;
 mod sum;
 mod supervisor;
+mod switch;
 mod token;
 mod trouble;
 mod unkept;
@@ -77,7 +78,7 @@ pub fn run(stages: &'static [&'static StageDef]) -> ExitCode {
         cli::Command::Up(up) => up::run(&up),
         cli::Command::Edge(edge) => join::prepare(*edge).and_then(|edge| supervisor::run(&edge)),
         cli::Command::Worker(worker) => worker::run(&worker, stages),
-        cli::Command::Agent(agent) => agent::run(&agent),
+        cli::Command::Agent(agent) => agent::run(&agent, stages),
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         cli::Command::Drill(drill) => drill::run(&drill),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use seawall_bundle::{Limits, Purge, ReportHead, SCHEMA, SigningKey, sign_report};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Agent;
 use super::managed::Held;
 use super::stands::HERE;
+use crate::control::unknown;
 use crate::data::{self, Data};
 use crate::distribution::joining::Identity;
 use crate::distribution::publisher::now_ms;
@@ -21,7 +23,8 @@ use crate::good;
 use crate::here::{Act, Done, Glass};
 use crate::live;
 use crate::order::{Chain, Change};
-use crate::standing::Switch;
+use crate::standing::{Clock, STANDING, Standing, Switch};
+use crate::switch;
 
 /// What is kept of it, in the data folder.
 const KEPT: &str = "here.json";
@@ -54,9 +57,19 @@ impl Kept {
 }
 
 impl Agent {
-    /// Does it, and says what was done.
+    /// Does it, and says what was done. What was done and could not be written down is an error, which says both.
     pub(super) async fn here(&mut self, here: Glass) -> Result<String> {
-        let said = match &here.act {
+        let said = self.act(&here)?;
+        let noted = self.note(here);
+        self.order().await?;
+        match noted {
+            Ok(()) => Ok(said),
+            Err(why) => bail!("done here ({said}), but {why:#}"),
+        }
+    }
+
+    fn act(&mut self, here: &Glass) -> Result<String> {
+        Ok(match &here.act {
             Act::Kill {
                 stage,
                 zone,
@@ -74,8 +87,7 @@ impl Agent {
             Act::Purge { zone, what, soft } => self.purge_here(zone, what, *soft)?,
             Act::Drain | Act::Undrain => {
                 let away = here.act == Act::Drain;
-                self.stands
-                    .change(&self.data, |standing, _| standing.drained_here = away);
+                self.change(|standing, _| standing.drained_here = away)?;
                 if away {
                     "this edge says that it is not ready; it serves whoever comes"
                 } else {
@@ -83,10 +95,18 @@ impl Agent {
                 }
                 .to_owned()
             }
-        };
-        self.note(here)?;
-        self.order().await?;
-        Ok(said)
+        })
+    }
+
+    /// Changes what stands here beside documents.
+    fn change(&mut self, change: impl FnOnce(&mut Standing, &Clock)) -> Result<()> {
+        if self.stands.change(&self.data, change) {
+            return Ok(());
+        }
+        bail!(
+            "{} cannot be written: nothing was done (make room on the disk, and try again)",
+            self.data.path(STANDING).display()
+        )
     }
 
     fn kill_here(
@@ -96,21 +116,20 @@ impl Agent {
         for_ms: u64,
         why: &str,
     ) -> Result<String> {
+        switch::has_stage(self.stages, stage).map_err(|why| anyhow!(why))?;
+        if let Some(zone) = zone {
+            self.has_zone(zone)?;
+        }
+        switch::may_be_set(why, Duration::from_millis(for_ms)).map_err(|why| anyhow!(why))?;
         let number = HERE | data::random()? >> 1;
-        let kept = self.stands.change(&self.data, |standing, now| {
+        self.change(|standing, now| {
             standing.switches.retain(|_, switch| {
                 !(switch.here && switch.stage == stage && switch.zone.as_deref() == zone)
             });
             let mut switch = Switch::seen_now(stage, zone, for_ms, why, now);
             switch.here = true;
             standing.switches.insert(number, switch);
-        });
-        if !kept {
-            bail!(
-                "{} cannot be written",
-                self.data.path(crate::standing::STANDING).display()
-            );
-        }
+        })?;
         let zone = zone.map_or_else(|| "all zones".to_owned(), ToOwned::to_owned);
         Ok(format!(
             "{stage} is off in {zone} here, for {} s",
@@ -118,9 +137,22 @@ impl Agent {
         ))
     }
 
+    /// Whether a zone serves here. All that serves is read, which takes a while where that is very much; where it cannot be read, the
+    /// switch is not what is to wait for it.
+    fn has_zone(&self, zone: &str) -> Result<()> {
+        let Ok(live) = good::recall(&self.data.path("")) else {
+            return Ok(());
+        };
+        let mut zones = live.parsed.document.zones.iter();
+        if zones.any(|known| known.name == zone) {
+            return Ok(());
+        }
+        bail!(unknown(&Chain::Zone(zone.to_owned())))
+    }
+
     fn purge_here(&mut self, zone: &str, what: &[Purged], soft: bool) -> Result<String> {
         purged::check(what).map_err(|why| anyhow!(why))?;
-        let kept = self.stands.change(&self.data, |standing, _| {
+        self.change(|standing, _| {
             let last = standing.purges.last().map_or(0, |purge| purge.id);
             // The later ones are purged last: the oldest of this machine's own go first.
             let own = standing.purges.iter().filter(|purge| purge.id >= HERE);
@@ -135,24 +167,18 @@ impl Agent {
                 what: what.to_vec(),
                 soft,
             });
-        });
-        if !kept {
-            bail!(
-                "{} cannot be written",
-                self.data.path(crate::standing::STANDING).display()
-            );
-        }
+        })?;
         self.count();
         Ok(format!("{} of {zone} purged here", what.len()))
     }
 
     fn end_kill_here(&mut self, stage: &str, zone: Option<&str>) -> Result<String> {
         let before = self.stands.standing().switches.len();
-        self.stands.change(&self.data, |standing, _| {
+        self.change(|standing, _| {
             standing.switches.retain(|_, switch| {
                 !(switch.here && switch.stage == stage && switch.zone.as_deref() == zone)
             });
-        });
+        })?;
         if self.stands.standing().switches.len() == before {
             bail!("no such switch was set here (those of control are ended there)");
         }
@@ -222,32 +248,56 @@ impl Agent {
         });
     }
 
-    /// Writes it down: for the next process, for people, and for control.
+    /// Writes down what was done: for the next process, for people, and for control.
+    ///
+    /// # Errors
+    /// What could not be written. Control is told even so, by this process.
     fn note(&mut self, here: Glass) -> Result<()> {
+        let is_kept_there = matches!(here.act, Act::Back(_) | Act::Hold(_) | Act::Release(_));
+        let now = now_ms();
         let last = self.done.last().map_or(0, |done| done.number);
         let done = Done {
-            number: last + 1,
-            at: now_ms() / 1_000,
+            // Never less than the time: a number that was told and could not be kept is not given again.
+            number: last.saturating_add(1).max(now),
+            at: now / 1_000,
             here,
         };
-        self.log(&done)?;
+        let logged = self.log(&done);
         self.done.push(done);
         if self.done.len() > TOLD {
             self.done.remove(0);
         }
-        self.keep_here();
-        Ok(())
+        let mut missed = Vec::new();
+        if !self.keep_here() {
+            let what = if is_kept_there {
+                "not kept for the next process"
+            } else {
+                "control does not hear of it if this process ends"
+            };
+            missed.push(format!(
+                "{what}: {} cannot be written (make room on the disk; it is tried again until then)",
+                self.data.path(KEPT).display()
+            ));
+        }
+        if let Err(why) = logged {
+            missed.push(format!("not in {LOG}: {why:#}"));
+        }
+        if missed.is_empty() {
+            return Ok(());
+        }
+        bail!(missed.join("; and "))
     }
 
-    /// Keeps what was done for the next process.
-    pub(super) fn keep_here(&self) {
+    /// Keeps what was done for the next process. Whether it could: if not, it is tried again later.
+    pub(super) fn keep_here(&mut self) -> bool {
         let kept = Kept {
             held: self.managed.held().cloned().collect(),
             done: self.done.clone(),
         };
-        if let Ok(text) = serde_json::to_vec_pretty(&kept) {
-            self.data.keep(KEPT, &text, 0o600);
-        }
+        let text = serde_json::to_vec_pretty(&kept);
+        let kept = text.is_ok_and(|text| self.data.keep(KEPT, &text, 0o600));
+        self.unkept = !kept;
+        kept
     }
 
     fn log(&self, done: &Done) -> Result<()> {
@@ -281,8 +331,13 @@ impl Agent {
             .open(&path);
         opened
             .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
+                let before = file.metadata()?.len();
+                let written = file.write_all(&text).and_then(|()| file.sync_all());
+                if written.is_err() {
+                    // Half a line would spoil the next one.
+                    let _ = file.set_len(before);
+                }
+                written
             })
             .with_context(|| format!("{} cannot be written", path.display()))
     }

@@ -62,11 +62,16 @@ impl Stands {
         self.keep(data, &now);
     }
 
-    /// Does something on this machine.
+    /// Does something on this machine. Whether it could be written: if not, it is not done, nor later.
     pub fn change(&mut self, data: &Data, change: impl FnOnce(&mut Standing, &Clock)) -> bool {
         let now = Clock::now();
+        let before = self.standing.clone();
         change(&mut self.standing, &now);
-        self.keep(data, &now)
+        let kept = self.keep(data, &now);
+        if !kept {
+            self.standing = before;
+        }
+        kept
     }
 
     /// Now and then: what is over is forgotten, and how much of the rest is written down.
@@ -115,5 +120,28 @@ impl Stands {
     /// What stands.
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_not_done_and_not_later_either() {
+        let name = format!("seawall-stands-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let data = Data::at(&folder).unwrap();
+        let mut stands = Stands::read(&data, Tempo::default());
+        // No file can be where a folder is.
+        let path = data.path(STANDING);
+        std::fs::create_dir(&path).unwrap();
+        assert!(!stands.change(&data, |standing, _| standing.drained_here = true));
+        assert!(!stands.standing().drained_here);
+        std::fs::remove_dir(&path).unwrap();
+        assert!(stands.change(&data, |standing, _| standing.missed_at = 1));
+        let written = Standing::read(&path).unwrap();
+        assert_eq!((written.missed_at, written.drained_here), (1, false));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

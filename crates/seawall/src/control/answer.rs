@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use seawall_control::store::{
     Appended, Body, Change as StoreChange, KillSwitch, RequestId, Rollout, Scope, State,
@@ -11,15 +12,16 @@ use seawall_control::store::{
 use seawall_control::version::Version;
 use seawall_model::tempo::Kind;
 
+use super::Control;
 use super::asks::{
     Answer, Applied, Ask, Asked, Bucket, Document, EntryTold, Log, Made, NotMade, Place, Published,
     Status, Told, Versions, When, Which, ZoneTold, Zones,
 };
 use super::make::{By, Wanted};
 use super::words::FromControl;
-use super::{Control, kills};
 use crate::order::{self, Chain};
 use crate::process::VERSION;
+use crate::switch;
 use crate::wire::Wire;
 
 /// Rows on one page, at most.
@@ -425,15 +427,7 @@ impl Control {
     }
 
     fn kill(&mut self, scope: Scope, seconds: Option<u64>, by: &By<'_>) -> Answered {
-        let known = self.stages.iter().map(|stage| stage.name);
-        if !known.clone().any(|name| name == scope.module) {
-            let names: Vec<&str> = known.collect();
-            return Err(NotMade::Refused(format!(
-                "there is no stage {:?}: {}",
-                scope.module,
-                names.join(", ")
-            )));
-        }
+        switch::has_stage(self.stages, &scope.module).map_err(NotMade::Refused)?;
         if let Some(zone) = &scope.zone {
             let chain = Chain::Zone(zone.clone());
             if self.engine.serves(&chain).is_none() {
@@ -454,18 +448,8 @@ impl Control {
                 "no such switch is set: name stage, zone and location as they were set".into(),
             ));
         };
-        if by.why.trim().is_empty() {
-            return Err(NotMade::Refused(
-                "a switch needs a reason: say why, for those who find it".into(),
-            ));
-        }
-        let most = kills::LONGEST.as_secs();
-        if !(1..=most).contains(&seconds) {
-            return Err(NotMade::Refused(format!(
-                "a switch lasts from 1 s to {} days: for longer, change the document",
-                most / 86_400
-            )));
-        }
+        let lasts = Duration::from_secs(seconds);
+        switch::may_be_set(by.why, lasts).map_err(NotMade::Refused)?;
         let switch = KillSwitch { scope, seconds };
         let rollout = self.engine.kill(switch, by)?;
         Ok(Answer::Killed { rollout })
@@ -565,6 +549,7 @@ pub(super) fn applied(made: &Appended) -> Applied {
     }
 }
 
-pub(super) fn unknown(chain: &Chain) -> String {
+/// What is told of a chain that is not there.
+pub fn unknown(chain: &Chain) -> String {
     format!("{chain} is not known here: `seawall status` lists zones")
 }

@@ -23,8 +23,6 @@ use crate::say::{complain, say};
 const ROWS: usize = 256;
 /// How long a switch is published after its time is over, for those who saw it late.
 const LATE: Duration = Duration::from_secs(600);
-/// The longest switch: who needs more changes a document.
-pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 impl Engine {
     /// Sets a switch, and begins its rollout. The rollout's number.

@@ -186,6 +186,22 @@ fn a_switch_and_a_drain_are_set_on_the_machine_itself() {
     let up = start(&blocks(&site.url()), "50");
     assert_eq!(admin(&up, "/readyz").0, 200);
     kill_control(&up);
+    let on = ["--why", "x", "--here"];
+    for (wrong, why) in [
+        (&["nonsense", "--for", "1h"][..], "rules"),
+        (&["rules", "--zone", "b.test", "--for", "1h"][..], "b.test"),
+        (&["rules", "--for", "8d"][..], "7 days"),
+    ] {
+        let (code, said) = told(asks(&up, &[&["kill"][..], wrong, &on].concat()));
+        assert!(code == Some(1) && said.contains(why), "{wrong:?}: {said}");
+    }
+    let of_zone = ["kill", "rules", "--zone", "a.test"];
+    goes_well(&up, &[&of_zone[..], &["--for", "7d"], &on].concat());
+    until("the switch of the zone", || {
+        (get(&up, "/no") == 200).then_some(())
+    });
+    goes_well(&up, &[&of_zone[..], &["--end", "--here"]].concat());
+    until("its end", || (get(&up, "/no") == 403).then_some(()));
     goes_well(
         &up,
         &[
@@ -208,6 +224,67 @@ fn a_switch_and_a_drain_are_set_on_the_machine_itself() {
     assert_eq!(get(&up, "/"), 200, "who comes is served");
     goes_well(&up, &["undrain", "--here"]);
     until("ready", || (admin(&up, "/readyz").0 == 200).then_some(()));
+}
+
+/// The agent dies, and there is another one.
+fn next_agent(up: &Up) {
+    let pid = || {
+        let text = std::fs::read(up.data().join("up.json")).ok()?;
+        let state: Value = serde_json::from_slice(&text).ok()?;
+        state["pids"]["agent"].as_u64()
+    };
+    let before = pid().unwrap();
+    send(before as u32, libc::SIGKILL);
+    until("another agent", || pid().filter(|pid| *pid != before));
+}
+
+#[test]
+fn what_cannot_be_written_on_the_machine_itself_is_not_told_as_done() {
+    let site = Answering::start("good");
+    let up = start(&blocks(&site.url()), "50");
+    kill_control(&up);
+    // No file can be where a folder is.
+    let blocked = |name: &str| {
+        let path = up.data().join(name);
+        let _ = std::fs::remove_file(&path);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let path = blocked("standing.json");
+    let (code, said) = told(asks(&up, &["drain", "--here", "--why", "new disks"]));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("standing.json cannot be written"), "{said}");
+    std::fs::remove_dir(path).unwrap();
+    let kill = ["kill", "rules", "--for", "1h", "--why", "x", "--here"];
+    goes_well(&up, &kill);
+    until("the switch", || (get(&up, "/no") == 200).then_some(()));
+    assert_eq!(admin(&up, "/readyz").0, 200, "it is not done later");
+
+    // What is not kept is done, and told as what it is; no number of it is given again.
+    let path = blocked("here.json");
+    for _ in 0..2 {
+        next_agent(&up);
+        let said = until("an answer of the agent", || {
+            let (code, said) = told(asks(&up, &["pin", "a.test", "--here", "--why", "x"]));
+            assert_eq!(code, Some(1), "{said}");
+            (!said.contains("try again in a second")).then_some(said)
+        });
+        assert!(said.contains("done here"), "{said}");
+        assert!(said.contains("not kept for the next process"), "{said}");
+    }
+    std::fs::remove_dir(&path).unwrap();
+    until("that it is kept", || {
+        let kept: Value = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        (kept["held"].as_array()?.len() == 1).then_some(())
+    });
+    let log = std::fs::read_to_string(up.data().join("break-glass.log")).unwrap();
+    let lines = log.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["done"]["number"].as_u64().unwrap()
+    });
+    let numbers: Vec<u64> = lines.collect();
+    assert_eq!(numbers.len(), 3, "{numbers:?}");
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
 #[test]
