@@ -74,6 +74,11 @@ impl Fleet {
         known.architecture = std::env::consts::ARCH.into();
     }
 
+    /// Whether this is the name of the location on this machine.
+    pub fn has_here(&self, name: &str) -> bool {
+        self.locations.get(name).is_some_and(|known| known.here)
+    }
+
     /// These have joined, and these are drained; others that had joined are gone.
     pub fn are(&mut self, joined: &[Joined], drained: &[String]) {
         for known in self.locations.values_mut() {

@@ -75,6 +75,7 @@ impl Control {
     ) -> Result<asks::Answer, NotMade> {
         seawall_model::document::location(location)
             .map_err(|wrong| NotMade::Refused(wrong.to_string()))?;
+        self.is_free(location).map_err(NotMade::Refused)?;
         let refused = |error: anyhow::Error| NotMade::Refused(format!("{error:#}"));
         if !(1..=TOKEN).contains(&for_s) {
             return Err(NotMade::Refused(
@@ -118,6 +119,16 @@ impl Control {
         }))
     }
 
+    /// Whether a location may join by this name: another one of the name of this machine's own would stand before it.
+    fn is_free(&self, location: &str) -> Result<(), String> {
+        if !self.engine.fleet.has_here(location) {
+            return Ok(());
+        }
+        Err(format!(
+            "{location} is the location of control's own machine: choose another name for the one that is to join (`seawall control token --location NAME`), or start this machine with another one (`seawall up --location NAME`)"
+        ))
+    }
+
     /// Answers who came over the network.
     pub(super) fn asked(&mut self, asked: Asked) -> Answer {
         let answered = match asked {
@@ -145,6 +156,7 @@ impl Control {
             // The answer was lost: it is told again.
             return self.let_in(&ask.location, &ask.keys);
         }
+        self.is_free(&ask.location).map_err(|why| anyhow!(why))?;
         let unknown = "the token is unknown, used up, too old or another location's: make one with `seawall control token`";
         let token = self.engine.store().stands("token", &name)?;
         let token = token.map(|entry| entry.body);

@@ -47,6 +47,7 @@ mod on_demand;
 mod origin;
 mod origins;
 mod own_certificates;
+mod own_name;
 mod parents;
 mod protocols;
 mod purges;
