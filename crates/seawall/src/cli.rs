@@ -18,6 +18,8 @@ use clap::{Args, Parser, Subcommand};
 use seawall_control::store::postgres;
 use seawall_model::{Host, document, units};
 
+use crate::token;
+
 pub use asking::{
     Apply, At, Audit, Decide, Delete, Diff, Here, Of, OfZone, Pin, Rollback, Rollouts, Token,
     TokenWhat, Why,
@@ -103,7 +105,7 @@ pub enum Command {
     #[command(after_help = ANNOUNCE_EXAMPLES)]
     Announce(Announce),
     /// Make, list and revoke tokens of the API; without --api also when all tokens are lost
-    #[command(after_help = TOKEN_EXAMPLES)]
+    #[command(after_help = token_examples())]
     Token(Token),
     /// The process that keeps versions and rolls them out; `up` starts it
     #[command(after_help = CONTROL_EXAMPLES)]
@@ -189,8 +191,21 @@ const TOKEN_EXAMPLES: &str = "Examples:
   seawall token list
   seawall token revoke ci                                         from then on it is good no more
 
-Scopes: * (everything), read, write:ZONE, write:*, platform, files, rollouts, locations, tokens. docs/reference/api.md says what each allows.
-The first token is in DATA/admin.token, which its owner alone reads.";
+Scopes: ";
+
+/// With all scopes, of their table.
+fn token_examples() -> String {
+    let names = token::SCOPES.iter().map(|scope| match scope.name {
+        "*" => "* (everything)",
+        name => name,
+    });
+    let names: Vec<&str> = names.collect();
+    format!(
+        "{TOKEN_EXAMPLES}{}. docs/reference/api.md says what each allows.\nThe first token is in DATA/{}, which its owner alone reads.",
+        names.join(", "),
+        token::FIRST_FILE
+    )
+}
 
 const CHECK_EXAMPLES: &str = "Example:
   seawall check seawall.toml        exit 0 when it is good, 1 when not; each problem as `path: what (help)`";

@@ -253,6 +253,8 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn token(name: &str, scopes: &[&str], expires: Option<u64>) -> (String, Token) {
@@ -290,6 +292,18 @@ mod tests {
         }
         tokens.set(Vec::new());
         assert_eq!(name(&other, 0), None);
+    }
+
+    #[test]
+    fn the_help_of_the_command_lists_all_scopes() {
+        let mut command = crate::cli::Cli::command();
+        let command = command.find_subcommand_mut("token").unwrap();
+        let help = command.render_long_help().to_string();
+        let (_, listed) = help.split_once("Scopes: ").unwrap();
+        let listed: Vec<&str> = listed.split([' ', ',', '.', '\n']).collect();
+        for def in SCOPES {
+            assert!(listed.contains(&def.name), "{}: {help}", def.name);
+        }
     }
 
     #[test]
