@@ -286,8 +286,12 @@ fn ended(standings: &[Standing]) -> ExitCode {
                 one.what, one.version, one.why
             ));
         } else {
+            let how = match one.replaced_by {
+                Some(_) => "was replaced",
+                None => "was taken back",
+            };
             complain(format_args!(
-                "{} version {} was taken back: {}",
+                "{} version {} {how}: {}",
                 one.what, one.version, one.why
             ));
             code = ExitCode::FAILURE;

@@ -24,6 +24,7 @@ mod purges;
 mod queue;
 mod refresh;
 mod reports;
+mod standings;
 mod steer;
 mod tokens;
 mod track;

@@ -424,6 +424,9 @@ pub struct Standing {
     /// It goes on once a person has approved it, and not before.
     #[serde(default)]
     pub asks: bool,
+    /// The newer version that took its place, where it ended so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<u64>,
 }
 
 /// A version, as it is told.

@@ -10,13 +10,12 @@ use seawall_control::guards::{self, Lately};
 use seawall_control::plan::{self, ALLOWED_SHIFT_OF_RULES, Taken, Target};
 use seawall_control::store::{
     Append, Appended, Body, Change as StoreChange, ConfigStore, Expect, Outcome, RequestId,
-    Rollout, State, StoreError, Subject,
+    Rollout, StoreError, Subject,
 };
 use seawall_model::document;
 use seawall_model::tempo::Kind;
 use seawall_model::{Document, Limits, Share, Tempo};
 
-use super::asks::Standing;
 use super::files;
 use super::fleet::Fleet;
 use super::make::By;
@@ -465,50 +464,10 @@ impl Engine {
         Ok(running)
     }
 
-    /// How rollouts stand: those that run, or these.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn standings(&mut self, ids: &[u64]) -> Result<Vec<Standing>, StoreError> {
-        let mut rollouts = Vec::new();
-        if ids.is_empty() {
-            rollouts = self.store.running()?;
-        }
-        for id in ids {
-            rollouts.extend(self.store.rollout(*id)?);
-        }
-        Ok(rollouts
-            .iter()
-            .map(|rollout| self.standing(rollout))
-            .collect())
-    }
-
-    fn standing(&self, rollout: &Rollout) -> Standing {
-        let (what, version) = match &rollout.subject {
-            Subject::Version { chain, to, .. } => (chain.to_string(), *to),
-            Subject::Kill(scope) => (format!("kill {}", scope.key()), rollout.id),
-        };
-        let ended = match rollout.state {
-            State::Running => None,
-            State::Ended(outcome) => Some(outcome == Outcome::Complete),
-        };
-        let why = match ended {
-            None => self.waits.get(&rollout.id).cloned(),
-            Some(_) => None,
-        };
-        Standing {
-            id: rollout.id,
-            what,
-            version,
-            share: rollout.share.parts(),
-            locations: rollout.ring.len(),
-            why: why.unwrap_or_else(|| rollout.why.clone()),
-            ended,
-            asks: ended.is_none()
-                && !rollout.approved
-                && !matches!(rollout.tempo, Kind::Return | Kind::Kill)
-                && (self.asked.get(&rollout.id)).is_some_and(|asked| !asked.people.is_empty()),
-        }
+    /// Whether a rollout was found to be one for a person.
+    pub(super) fn was_asked_for(&self, rollout: u64) -> bool {
+        let asked = self.asked.get(&rollout);
+        asked.is_some_and(|asked| !asked.people.is_empty())
     }
 }
 

@@ -92,6 +92,37 @@ fn a_change_that_breaks_requests_is_taken_back_and_only_the_first_clients_notice
 }
 
 #[test]
+fn a_change_that_a_newer_one_replaces_says_so() {
+    let site = Answering::start("good");
+    // At this pace the first one is on its way still when the next one comes.
+    let up = start(&zone(&site.url(), ""), "1");
+    let [first, next] = ["/one", "/two"].map(|path| {
+        let when = format!("http.request.uri.path eq \"{path}\"");
+        let rule = format!("[[zone.rule]]\nwhen = '{when}'\naction = \"block\"\n");
+        zone(&site.url(), &rule)
+    });
+    let next = up.folder().write("next.toml", &next);
+    let (code, said) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| applied(&up, &first, &["--approve"]));
+        until("its rollout", || {
+            let (_, said) = told(asks(&up, &["rollouts"]));
+            said.contains("a.test version 2").then_some(())
+        });
+        let file = next.to_str().unwrap();
+        let words = ["apply", file, "--approve", "--why", "it is better"];
+        let (code, said) = told(asks(&up, &words));
+        assert_eq!(code, Some(0), "{said}");
+        first.join().unwrap()
+    });
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("version 2 was replaced: version 3 by "),
+        "{said}"
+    );
+    assert!(said.contains("took its place: it is better"), "{said}");
+}
+
+#[test]
 fn a_rule_that_refuses_everybody_is_taken_back_and_one_that_refuses_nobody_comes_to_all() {
     let site = Answering::start("good");
     let up = start(&zone(&site.url(), ""), "10");
