@@ -231,18 +231,28 @@ async fn watch(control: &Control, at: &cli::At, ids: &[u64]) -> Result<ExitCode>
         if running.is_empty() {
             return Ok(ended(&standings));
         }
-        if running.iter().all(|one| one.asks) {
+        if running.iter().all(|one| one.asks || one.person.is_some()) {
             for one in running {
-                complain(format_args!(
-                    "{} version {} waits for a person: `seawall approve {}` lets it go on, `seawall abort {}` ends it",
-                    one.what, one.version, one.id, one.id
-                ));
+                tell_what_to_do(one);
             }
             ended(&standings);
             return Ok(ExitCode::from(ASKS));
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Tells what a person can do about a rollout that waits for one.
+fn tell_what_to_do(one: &Standing) {
+    let what = match &one.person {
+        Some(what) => what.clone(),
+        // Control is of an older version.
+        None => format!("`seawall approve {}` lets it go on", one.id),
+    };
+    complain(format_args!(
+        "{} version {} waits for a person ({}): {what}, `seawall abort {}` ends it",
+        one.what, one.version, one.why, one.id
+    ));
 }
 
 fn progress(running: &[&Standing], all: usize) -> String {

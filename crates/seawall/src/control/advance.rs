@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use seawall_control::plan::{self, Step, StepSpec, Target};
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
+use seawall_model::tempo::Kind;
 
 use super::engine::{Engine, PLANNER};
 use super::fleet::Began;
@@ -49,6 +50,10 @@ impl Engine {
             for (_, _, target) in &mut targets {
                 target.from = target.from.or(Some(0));
             }
+        }
+        let person = person(&targets);
+        for rollout in group {
+            self.waits_for_person(rollout.id, person.clone());
         }
         let reports = self.reports_of(&targets, now_ms);
         let looked = targets.into_iter().zip(reports);
@@ -141,6 +146,14 @@ impl Engine {
         Ok(running.into_iter().filter_map(of).collect())
     }
 
+    /// Notes what a person has to do before a rollout goes on; none: it waits for no person.
+    pub(super) fn waits_for_person(&mut self, rollout: u64, what: Option<String>) {
+        match what {
+            Some(what) => self.people.insert(rollout, what),
+            None => self.people.remove(&rollout),
+        };
+    }
+
     /// All wait for the one that must.
     fn hold(&mut self, looked: &[Looked<'_>], one: &Looked<'_>, why: &str) {
         for other in looked {
@@ -223,6 +236,21 @@ impl Engine {
         looked.iter().for_each(|one| self.forget(one.rollout.id));
         Ok(self.append(PLANNER, why, Vec::new(), ends)?.first)
     }
+}
+
+/// What a person has to do before those that go in step go on: what keeps one of them keeps all. Going back asks nobody.
+fn person(targets: &[Aimed<'_>]) -> Option<String> {
+    let mut kept = targets
+        .iter()
+        .filter(|(_, _, target)| target.kind != Kind::Return);
+    kept.find_map(|(rollout, (chain, ..), target)| {
+        if target.pinned {
+            let of = chain.zone().unwrap_or("--platform");
+            return Some(format!("`seawall pin {of} --remove` lets it go on"));
+        }
+        let asks = !target.approved && !target.asks.is_empty();
+        asks.then(|| format!("`seawall approve {}` lets it go on", rollout.id))
+    })
 }
 
 /// How a rollout that is complete is told of: who has not got it is named.

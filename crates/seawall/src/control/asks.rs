@@ -427,6 +427,10 @@ pub struct Standing {
     /// The newer version that took its place, where it ended so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<u64>,
+    /// What a person has to do before it goes on, where only a person can end what it waits for, such as a pin; none: it goes on by
+    /// itself.
+    #[serde(default)]
+    pub person: Option<String>,
 }
 
 /// A version, as it is told.

@@ -46,6 +46,8 @@ pub struct Engine {
     pub(super) began: HashMap<u64, u64>,
     /// What each running rollout waits for.
     pub(super) waits: HashMap<u64, String>,
+    /// What a person has to do before it goes on, of those that wait for one.
+    pub(super) people: HashMap<u64, String>,
     /// What guards say of rollouts.
     asked: HashMap<u64, Asked>,
     /// Zones that were changed of late.
@@ -77,6 +79,7 @@ impl Engine {
             stepped: HashMap::new(),
             began: HashMap::new(),
             waits: HashMap::new(),
+            people: HashMap::new(),
             asked: HashMap::new(),
             lately: Lately::default(),
             switched: HashMap::new(),
@@ -325,6 +328,7 @@ impl Engine {
         self.stepped.remove(&rollout);
         self.began.remove(&rollout);
         self.waits.remove(&rollout);
+        self.people.remove(&rollout);
         self.asked.remove(&rollout);
     }
 

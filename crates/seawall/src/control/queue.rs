@@ -152,6 +152,9 @@ impl Engine {
         if let Some(other) = waits {
             self.waits
                 .insert(rollout.id, format!("waits for rollout {other}"));
+            // Who keeps that one keeps this one.
+            let person = self.people.get(&other).cloned();
+            self.waits_for_person(rollout.id, person);
         }
         waits.is_some()
     }
@@ -164,6 +167,7 @@ impl Engine {
         for rollout in group {
             let why = format!("waits for its turn: {} are on trial", room.on_trial);
             self.waits.insert(rollout.id, why);
+            self.waits_for_person(rollout.id, None);
         }
         false
     }

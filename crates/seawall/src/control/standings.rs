@@ -54,6 +54,10 @@ impl Engine {
             locations: rollout.ring.len(),
             why,
             ended,
+            person: match ended {
+                None => self.people.get(&rollout.id).cloned(),
+                Some(_) => None,
+            },
             asks: ended.is_none()
                 && !rollout.approved
                 && !matches!(rollout.tempo, Kind::Return | Kind::Kill)

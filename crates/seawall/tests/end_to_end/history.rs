@@ -96,4 +96,18 @@ fn a_control_alone_is_well_and_what_waits_for_a_person_ends_the_wait() {
     control.applies(&more);
     let (code, said) = control.asks(&["delete", "b.test", "--wait"]);
     assert_eq!(code, Some(0), "{said}");
+
+    // So does what is pinned, and with it what goes behind it.
+    let (code, said) = control.asks(&["pin", "--platform"]);
+    assert_eq!(code, Some(0), "{said}");
+    let both = first(&site.url()).replacen("[edge]\n", "[edge]\naccess_log = \"off\"\n", 1);
+    let (code, said) = control.apply(&both, &["--wait", "--approve"]);
+    assert_eq!(code, Some(3), "{said}");
+    for what in ["platform version", "zone/a.test version"] {
+        let mut lines = said.lines();
+        let is_told = |line: &str| {
+            line.contains(&format!("{what} ")) && line.contains("`seawall pin --platform --remove`")
+        };
+        assert!(lines.any(is_told), "{what}: {said}");
+    }
 }

@@ -300,8 +300,10 @@ fn versions_are_rolled_back_deleted_restored_and_pinned() {
     assert_eq!(get(&up, "/"), 200);
     assert_eq!(told(asks(&up, &["pin", "a.test"])).0, Some(0));
     let file = up.folder().write("pinned.toml", &block);
-    let (code, said) = told(asks(&up, &["apply", file.to_str().unwrap()]));
-    assert_eq!(code, Some(0), "{said}");
+    // Only a person can end that: whoever waits is told what to do.
+    let (code, said) = told(asks(&up, &["apply", file.to_str().unwrap(), "--wait"]));
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("`seawall pin a.test --remove`"), "{said}");
     until("a rollout that waits", || {
         let (_, said) = told(asks(&up, &["rollouts"]));
         said.contains("pinned").then_some(())
