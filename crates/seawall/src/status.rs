@@ -2,6 +2,8 @@
 //!
 //! The supervisor tells of processes, the worker's admin port of what it serves; either may be missing, which is told too.
 
+mod locations;
+
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +21,7 @@ use crate::distribution::joining::Identity;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::wire::Wire;
+use locations::Locations;
 
 /// How long anybody may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -119,6 +122,7 @@ fn ails(control: &Value) -> impl Iterator<Item = &'static str> {
     let is_told = |what: &str| control.pointer(what).is_some_and(Value::is_string);
     all.into_iter()
         .filter_map(move |(what, word)| is_told(what).then_some(word))
+        .chain(Locations::of(control).words())
 }
 
 /// The same of a control that runs here and without an edge (`seawall control`).
@@ -157,6 +161,9 @@ fn keeps(flags: &cli::Status, status: &Status, known: &Value) -> Result<ExitCode
             status.rollouts.len(),
             status.log
         ));
+        for told in Locations::of(known).lines() {
+            say(format_args!("  locations   {told}"));
+        }
     }
     if !flags.json && !degraded.is_empty() {
         say(format_args!("  degraded    {}", degraded.join(", ")));
@@ -306,6 +313,13 @@ impl Known {
                     pid.unwrap_or(0)
                 ),
             );
+        }
+        for told in self
+            .control
+            .iter()
+            .flat_map(|known| Locations::of(known).lines())
+        {
+            line("locations", &told);
         }
         let trouble = self.control.as_ref();
         if let Some(trouble) = trouble.and_then(|known| text(known, "/trouble")) {

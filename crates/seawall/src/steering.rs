@@ -89,6 +89,7 @@ mod tests {
             drained,
             away,
             ready: None,
+            silent: false,
             joined: true,
             generation: None,
             age_ms: None,

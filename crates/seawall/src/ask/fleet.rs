@@ -78,9 +78,11 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 }
                 _ => "not heard of yet".into(),
             };
-            let drained = match (place.drained, place.away, place.ready) {
+            let drained = match (place.drained, place.away, place.silent, place.ready) {
                 (true, ..) => ", drained",
-                (_, true, _) => ", ill: traffic is led away",
+                (_, true, true, _) => ", silent: traffic is led away",
+                (_, true, ..) => ", ill: traffic is led away",
+                (_, _, true, _) => ", silent",
                 (.., Some(false)) => ", ill: it stays, or too many would be away",
                 _ => "",
             };

@@ -30,6 +30,8 @@ pub struct Fleet {
     locations: BTreeMap<String, Known>,
     /// Those that traffic is led away from though nobody has drained them.
     away: Vec<String>,
+    /// After so many milliseconds without a Report a location is silent; none: nobody has looked yet.
+    silent_ms: Option<u64>,
 }
 
 /// A location that has joined.
@@ -55,9 +57,20 @@ struct Known {
     heard: Option<(Heard, u64)>,
     /// What it did when.
     track: Track,
+    /// When it was looked at first, in milliseconds of our clock.
+    since: Option<u64>,
 }
 
 impl Known {
+    /// Whether it has told nothing for so long. One on this machine that never told anything may be none that tells us.
+    fn is_silent(&self, now_ms: u64, silent_ms: u64) -> bool {
+        let since = match &self.heard {
+            Some((_, at)) => Some(*at),
+            None => self.since.filter(|_| self.joined),
+        };
+        since.is_some_and(|since| now_ms.saturating_sub(since) > silent_ms)
+    }
+
     /// The kinds of zones that were asked for there of late.
     fn kinds(&self) -> BTreeSet<String> {
         let heard = self.heard.iter();
@@ -199,6 +212,10 @@ impl Fleet {
     /// Looks who is ill. Whether traffic is to be led away from others than before. A location that was never heard of is not
     /// ill: it is new.
     pub fn steer(&mut self, now_ms: u64, silent_ms: u64) -> bool {
+        self.silent_ms = Some(silent_ms);
+        for known in self.locations.values_mut() {
+            known.since = known.since.or(Some(now_ms));
+        }
         let seen = |(name, known): (&String, &Known)| Seen {
             name: name.clone(),
             drained: known.drained,
@@ -226,6 +243,9 @@ impl Fleet {
             drained: known.drained,
             away: self.away.contains(name),
             ready: known.heard.as_ref().and_then(|(report, _)| report.ready),
+            silent: self
+                .silent_ms
+                .is_some_and(|silent_ms| known.is_silent(now_ms, silent_ms)),
             joined: known.joined,
             canary: known.canary,
             generation: known.heard.as_ref().map(|(report, _)| report.generation),
@@ -304,6 +324,35 @@ mod tests {
         };
         let reports = fleet.kill_reports(SWITCH, ends, (begins, HOLD_MS));
         plan::plan(&target, &reports, ends)
+    }
+
+    #[test]
+    fn who_tells_nothing_is_silent_also_when_nobody_ever_heard_of_it() {
+        let mut fleet = Fleet::default();
+        let joined = ["ams", "fra", "lhr"].map(|location| Joined {
+            location: location.into(),
+            architecture: "x86_64".into(),
+            canary: false,
+        });
+        fleet.is_here("here");
+        fleet.are(&joined, &[]);
+        let silent = |fleet: &Fleet, now_ms| -> Vec<String> {
+            let places = fleet.places(now_ms).into_iter();
+            let silent = places.filter(|place| place.silent);
+            silent.map(|place| place.name).collect()
+        };
+        assert_eq!(silent(&fleet, 90_000), [""; 0], "nobody has looked yet");
+        fleet.steer(90_000, 30_000);
+        for name in ["ams", "fra"] {
+            fleet.heard(name, Report::default(), 100_000, &Tempo::default());
+        }
+        assert_eq!(silent(&fleet, 120_000), [""; 0]);
+        fleet.heard("ams", Report::default(), 120_000, &Tempo::default());
+        fleet.steer(125_000, 30_000);
+        assert_eq!(silent(&fleet, 125_000), ["lhr"], "it joined long ago");
+        assert_eq!(silent(&fleet, 130_001), ["fra", "lhr"]);
+        fleet.heard("lhr", Report::default(), 131_000, &Tempo::default());
+        assert_eq!(silent(&fleet, 131_000), ["fra"]);
     }
 
     /// OUTAGES.md, 2025-12-05: the switch was the outage.

@@ -46,6 +46,9 @@ pub struct Place {
     /// Whether it says that it can serve; none: it does not say.
     #[serde(default)]
     pub ready: Option<bool>,
+    /// It has told nothing for longer than one that is well does; or nothing at all since it joined or control started.
+    #[serde(default)]
+    pub silent: bool,
     /// It joined; else it is on this machine.
     pub joined: bool,
     /// Its owner wants changes to begin there.

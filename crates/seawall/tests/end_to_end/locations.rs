@@ -372,9 +372,16 @@ fn nobody_waits_for_a_drained_location_and_a_silent_one_holds() {
         let said = rollouts(&control);
         (said.contains("lhr is silent") || said.contains("lhr has not taken")).then_some(())
     });
+    until("its silence in what is degraded", || {
+        let (code, said) = control.asks(&["status"]);
+        let is_told = said.contains("1 of 2 silent: lhr (") && said.contains("locations_silent");
+        (code == Some(1) && is_told).then_some(())
+    });
     let (code, said) = control.asks(&["drain", "--location", "lhr"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(place(&control.places(), "lhr")["drained"], true);
+    let (code, said) = control.asks(&["status"]);
+    assert_eq!(code, Some(0), "{said}");
     refuses(&edges[0], "/one");
     until("the end of its rollout", || {
         rollouts(&control).contains("no rollout runs").then_some(())
