@@ -11,15 +11,23 @@ const DIFFERS: Duration = Duration::from_millis(500);
 
 /// What differs between two versions.
 pub fn diff(a: u64, b: u64, before: &str, after: &str) -> Diff {
-    let diff = TextDiff::configure()
-        .timeout(DIFFERS)
-        .diff_lines(before, after);
     let (from, to) = (format!("version {a}"), format!("version {b}"));
-    let text = diff.unified_diff().header(&from, &to).to_string();
     Diff {
         a,
         b,
         same: before == after,
-        diff: text,
+        diff: unified((&from, before), (&to, after), DIFFERS),
     }
+}
+
+/// The same of two texts, each with its name; the shortest is looked for for so long.
+pub fn unified(
+    (from, before): (&str, &str),
+    (to, after): (&str, &str),
+    within: Duration,
+) -> String {
+    let diff = TextDiff::configure()
+        .timeout(within)
+        .diff_lines(before, after);
+    diff.unified_diff().header(from, to).to_string()
 }

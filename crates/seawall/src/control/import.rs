@@ -2,6 +2,9 @@
 //!
 //! Zone by zone: a bad zone stays as it was, the others go on, and what was left out is told for as long as it is so. What an
 //! earlier import of that very file brought, and nobody changed since, goes when the file leaves it out, as a tombstone.
+//! Where something else than the file's is live, that is told ([`differs`]).
+
+mod differs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -55,7 +58,7 @@ impl Maker<'_> {
         if let Some(live) = live
             && self.engine.store().last()? == 0
         {
-            self.take_in(&path, live.parsed, live.files)?;
+            self.take_in(up, &path, live.parsed, live.files)?;
         }
         if up.config.is_none()
             && up.origin.is_none()
@@ -65,7 +68,7 @@ impl Maker<'_> {
             // The log knows sites already, of a backup or of a file: the sample is for who has none.
             return Ok(None);
         }
-        let left_out = self.take_in(&path, configure::parsed(up), Vec::new())?;
+        let left_out = self.take_in(up, &path, configure::parsed(up), Vec::new())?;
         Ok(left_out.map(|(what, mut problems)| {
             complain(format_args!("{what}:\n{problems}"));
             let more = problems.list.len().saturating_sub(TOLD);
@@ -78,6 +81,7 @@ impl Maker<'_> {
     /// Takes in a document; files that are not among these come from the disk.
     fn take_in(
         &mut self,
+        up: &Up,
         path: &str,
         parsed: Parsed,
         files: Vec<(PathBuf, Vec<u8>)>,
@@ -102,6 +106,9 @@ impl Maker<'_> {
             matches!(of, Some(Body::FileImported { hash: last, .. }) if *last == hash)
         };
         if left_out.is_empty() && is_last(taken_of(&document, &parts, &left_out)) {
+            if up.config.is_some() {
+                self.tell_what_differs(up, path, &parts, &left_out);
+            }
             return Ok(None);
         }
         let who = format!("file:{path}");
@@ -126,6 +133,7 @@ impl Maker<'_> {
             let contents = contents.map(|(_, content)| content).collect();
             self.bring(path, &who, changes, contents, hash)?;
         }
+        self.tell_what_differs(up, path, &parts, &left_out);
         Ok(but_for(path, &left_out, told))
     }
 
@@ -251,11 +259,7 @@ impl Maker<'_> {
                 // Files that have other contents now are nobody's change of the document.
                 && (!self.is_same_document(head, bound)? || self.is_as_it_was_read(chain, bound)?)
             {
-                complain(format_args!(
-                    "{chain} was changed by {} since the file was taken in (version {}: {}): that stays live. `seawall diff` shows it; \
-                     `seawall apply` with the file takes the file's, and writing it into the file keeps it",
-                    head.author, head.number, head.why
-                ));
+                // It stays live, which is told once the rest is taken in.
                 continue;
             }
             let new = self.note(bound, head.as_ref())?;

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::fleet::seawall;
 use crate::origin::Answering;
-use crate::rollouts::start;
+use crate::rollouts::{applied, start};
 use crate::tools::curl;
-use crate::up::{Up, until};
+use crate::up::{Up, send, until};
 
 /// Zones `a.test` and `b.test`, each with more of its own.
 fn both(origin: &str, a: &str, b: &str) -> String {
@@ -72,7 +72,7 @@ fn a_zone_that_turns_bad_in_the_file_stays_as_it_was_the_others_go_live_and_it_i
     // Told for as long as it is so: also by a control that found it like that.
     let control = || status(&up)["edge"]["up"]["pids"]["control"].as_u64();
     let pid = until("control", control);
-    crate::up::send(pid as u32, libc::SIGKILL);
+    send(pid as u32, libc::SIGKILL);
     until("another control that tells it", || {
         let is_other = control().is_some_and(|now| now != pid);
         (is_other && is_degraded_by_file(&status(&up))).then_some(())
@@ -86,6 +86,71 @@ fn a_zone_that_turns_bad_in_the_file_stays_as_it_was_the_others_go_live_and_it_i
     until("nothing that is left out", || {
         (!is_degraded_by_file(&status(&up))).then_some(())
     });
+}
+
+/// Kills control, and waits for another one, which answers when it has taken in the file.
+fn restart_control(up: &Up) {
+    let control = || status(up)["edge"]["up"]["pids"]["control"].as_u64();
+    let pid = until("control", control);
+    send(pid as u32, libc::SIGKILL);
+    until("another control", || control().filter(|now| *now != pid));
+    until("its first answer", || {
+        let output = seawall(&["rollouts"], &up.data());
+        output.status.success().then_some(())
+    });
+}
+
+#[test]
+fn what_was_changed_by_command_is_told_at_each_start_with_what_differs_and_both_ways_out() {
+    let site = Answering::start("good");
+    let url = site.url();
+    let config = |path: &str| both(&url, &refuses(path), "");
+    let up = start(&config("/file"), "500");
+    let told = || up.log().matches("zone/a.test was changed by").count();
+    restart_control(&up);
+    assert_eq!(told(), 0, "what is equal is not told");
+    let (code, said) = applied(&up, &config("/hand"), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
+    // The file is what it was.
+    for times in 1..=2 {
+        restart_control(&up);
+        assert_eq!(told(), times, "{}", up.log());
+    }
+    let differs = |mark: char, path: &str| {
+        let log = up.log();
+        log.lines()
+            .any(|line| line.starts_with(mark) && line.contains(path))
+    };
+    assert!(differs('-', "/file") && differs('+', "/hand"));
+    let file = up.folder().join("seawall.toml");
+    let log = up.log();
+    for way in [
+        "GET /api/v1/zones/a.test/document".to_owned(),
+        format!("`seawall apply {}`", file.display()),
+    ] {
+        assert!(log.contains(&way), "{way}");
+    }
+    assert!(!log.contains("zone/b.test was") && !log.contains("platform was"));
+    // Both have changed.
+    up.folder().write("seawall.toml", &config("/later"));
+    up.signal(libc::SIGHUP);
+    until("what the file says now", || {
+        differs('-', "/later").then_some(())
+    });
+    assert_eq!(get(&up, "a.test", "/hand"), 403);
+    let before = told();
+    // One of the ways out, and nothing is told any more.
+    let (code, said) = applied(&up, &config("/later"), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
+    restart_control(&up);
+    assert_eq!(told(), before, "{}", up.log());
+    assert_eq!(get(&up, "a.test", "/later"), 403);
+    // What was deleted is told too.
+    let output = seawall(&["delete", "b.test", "--wait"], &up.data());
+    assert_eq!(output.status.code(), Some(0));
+    restart_control(&up);
+    assert!(up.log().contains("zone/b.test was deleted by"));
+    assert_eq!(told(), before, "{}", up.log());
 }
 
 #[test]
