@@ -378,7 +378,7 @@ pub(super) struct Listed {
 
 /// What a segment that is full ends with: all that is in it, so that it need not be read to be known.
 pub(super) fn footer(store: u64, segment: u32, all: &[Listed]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(all.len() * FOOTER_ENTRY + TRAILER);
+    let mut out = Vec::with_capacity(footer_of(all.len()));
     for one in all {
         out.extend_from_slice(&one.name.url.to_le_bytes());
         out.extend_from_slice(&one.name.key.to_le_bytes());
@@ -400,11 +400,16 @@ pub(super) fn footer(store: u64, segment: u32, all: &[Listed]) -> Vec<u8> {
     out
 }
 
+/// Bytes of a footer that lists so many.
+pub(super) fn footer_of(entries: usize) -> usize {
+    entries * FOOTER_ENTRY + TRAILER
+}
+
 /// Bytes of the footer that ends with this trailer, itself included.
 pub(super) fn footer_length(trailer: &[u8]) -> Option<usize> {
     let mut from = Bytes(trailer);
     (*from.array::<4>()? == FOOTER_MAGIC).then_some(())?;
-    Some(from.u32()? as usize * FOOTER_ENTRY + TRAILER)
+    Some(footer_of(from.u32()? as usize))
 }
 
 /// What a footer lists; none where it is none of this segment.

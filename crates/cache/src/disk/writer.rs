@@ -325,7 +325,9 @@ impl Writer<'_> {
             let Some(bytes) = record(place) else {
                 return true;
             };
-            if offset + bytes.len() as u64 > self.disk.segment && offset > 0 {
+            let listed = self.active.as_ref().map_or(0, |active| active.listed.len());
+            let list = format::footer_of(listed + self.pending.len() + 1) as u64;
+            if offset + bytes.len() as u64 + list > self.disk.segment && offset > 0 {
                 if !(self.flush() && self.roll()) {
                     return false;
                 }
@@ -473,11 +475,13 @@ impl Writer<'_> {
             .push((active.id, active.end + footer.len() as u64));
     }
 
-    /// The oldest segments go until there is room for one more; what of them was asked for since is written anew.
+    /// The oldest segments go until there is room for one more, and for what of the next one is written anew before that goes:
+    /// who dies in between leaves no more than there may be. What of them was asked for since is written anew.
     fn make_room(&mut self) {
+        let room = self.disk.segment + self.anew();
         loop {
             let used: u64 = self.sizes.iter().map(|(_, size)| size).sum();
-            if used + self.disk.segment <= self.disk.settings.bytes || self.sizes.is_empty() {
+            if used + room <= self.disk.settings.bytes || self.sizes.is_empty() {
                 return;
             }
             self.disk.is_full.store(true, Ordering::Relaxed);
@@ -487,8 +491,13 @@ impl Writer<'_> {
         }
     }
 
+    /// Bytes of a segment that goes that may be written anew, their list included.
+    fn anew(&self) -> u64 {
+        self.disk.segment * ANEW / 100
+    }
+
     fn save(&mut self, id: u32) {
-        let most = self.disk.segment * ANEW / 100;
+        let most = self.anew();
         let Some(segment) = self.disk.segment(id) else {
             return;
         };
@@ -502,7 +511,8 @@ impl Writer<'_> {
             let Some(active) = &self.active else {
                 return;
             };
-            if used != Some(true) || active.end + u64::from(one.length) > most {
+            let list = format::footer_of(active.listed.len() + 1) as u64;
+            if used != Some(true) || active.end + u64::from(one.length) + list > most {
                 continue;
             }
             let Some((bytes, place)) = self.again(&segment, id, &one, active) else {
