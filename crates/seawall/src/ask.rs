@@ -247,7 +247,10 @@ fn tell_what_to_do(one: &Standing) {
     let what = match &one.person {
         Some(what) => what.clone(),
         // Control is of an older version.
-        None => format!("`seawall approve {}` lets it go on", one.id),
+        None => format!(
+            "`seawall approve {}` lets it go on, however it judges requests",
+            one.id
+        ),
     };
     complain(format_args!(
         "{} version {} waits for a person ({}): {what}, `seawall abort {}` ends it",

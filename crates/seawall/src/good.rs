@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use seawall_model::document::Parsed;
 
+use crate::earlier;
 use crate::live::{self, Files, LIVE, sync_folder};
 use crate::say::complain;
 
@@ -119,6 +120,13 @@ pub fn keep(folder: &Path) -> io::Result<()> {
     if hash.is_some() && live::verify(&newest).ok() == Some(hash) {
         return fs::remove_file(&proved);
     }
+    let stay = [proved.as_path(), newest.as_path(), older.as_path()];
+    match earlier::keep(folder, &oldest, stay) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => complain(format_args!(
+            "what zones were before others changed is not kept: {error}"
+        )),
+        _ => {}
+    }
     let copy = folder.join(format!("{PROVED}.{}.new", std::process::id()));
     let copied = copy_whole(&proved, &copy).and_then(|()| {
         // At every moment in between, the names that are there are good ones in the right order.
@@ -215,7 +223,12 @@ mod tests {
             .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
             .collect();
         left.sort();
-        assert_eq!(left, ["last-good", "last-good.1", "last-good.2", "live"]);
+        let three = ["last-good", "last-good.1", "last-good.2", "live"];
+        assert_eq!(left, [&[earlier::ZONES][..], &three].concat());
+        let found = live::read(&folder.0.join(earlier::ZONES)).unwrap();
+        let zones = found.parsed.document.zones.iter().map(|zone| &*zone.name);
+        assert_eq!(zones.collect::<Vec<_>>(), ["b", "a"], "what fell out");
+        assert_eq!(found.files.len(), 1);
     }
 
     #[test]

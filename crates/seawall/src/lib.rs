@@ -25,6 +25,7 @@ mod doctor;
 mod download;
 mod draft;
 mod drill;
+mod earlier;
 mod file;
 mod geo;
 mod good;

@@ -186,14 +186,28 @@ pub fn verify(path: &Path) -> io::Result<Option<Hash>> {
 /// As [`read`].
 pub fn sections(path: &Path) -> io::Result<HashSet<Hash>> {
     let mut sections = HashSet::new();
-    let (from, all) = begin(path)?;
-    let Begun::Now(from) = from else {
-        return Ok(sections);
-    };
-    parts_now(from, all, |section| {
-        sections.insert(Hash::of(section));
+    read_sections(path, |section| {
+        sections.insert(Hash::of(section.as_bytes()));
     })?;
     Ok(sections)
+}
+
+/// Hands out each section of its text, and gives the files. An earlier program's has none.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sections(path: &Path, mut take: impl FnMut(&str)) -> io::Result<Files> {
+    let (from, all) = begin(path)?;
+    let Begun::Now(from) = from else {
+        return Ok(Files::new());
+    };
+    let parts = parts_now(from, all, |section| {
+        if let Ok(section) = std::str::from_utf8(section) {
+            take(section);
+        }
+    })?;
+    let is_file = |(name, _): &(PathBuf, Vec<u8>)| name.as_path() != Path::new(STAND);
+    Ok(parts.files.into_iter().filter(is_file).collect())
 }
 
 /// Whether it is of the kind that is written now.
@@ -203,7 +217,8 @@ pub fn is_current(path: &Path) -> bool {
     read.is_ok() && magic == *MAGIC
 }
 
-fn limits() -> Limits {
+/// What a document on disk may have.
+pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.document_bytes *= LONGER;
     limits

@@ -19,6 +19,7 @@ use crate::control::unknown;
 use crate::data::{self, Data};
 use crate::distribution::joining::Identity;
 use crate::distribution::publisher::now_ms;
+use crate::earlier;
 use crate::good;
 use crate::here::{Act, Done, Glass};
 use crate::live;
@@ -192,7 +193,12 @@ impl Agent {
         self.may_hold()?;
         let now = self.serves_of(chain)?;
         let folder = self.data.path("");
-        let earlier = good::GOOD.iter().filter_map(|name| {
+        let fell_out = match chain {
+            Chain::Platform => earlier::PLATFORM,
+            Chain::Zone(_) => earlier::ZONES,
+        };
+        let names = good::GOOD.iter().chain(std::iter::once(&fell_out));
+        let earlier = names.filter_map(|name| {
             let found = live::read(&folder.join(name)).ok()?;
             let text = text_of(&found.parsed.document, chain)?;
             Some((text, found.files))

@@ -249,7 +249,12 @@ fn person(targets: &[Aimed<'_>]) -> Option<String> {
             return Some(format!("`seawall pin {of} --remove` lets it go on"));
         }
         let asks = !target.approved && !target.asks.is_empty();
-        asks.then(|| format!("`seawall approve {}` lets it go on", rollout.id))
+        asks.then(|| {
+            format!(
+                "`seawall approve {}` lets it go on, however it judges requests",
+                rollout.id
+            )
+        })
     })
 }
 

@@ -181,6 +181,41 @@ fn with_all_else_dead_an_edge_goes_back_on_its_own_machine() {
 }
 
 #[test]
+fn a_zone_goes_back_on_its_own_machine_however_often_others_have_changed() {
+    let site = Answering::start("good");
+    let other = |path: &str| {
+        let rule =
+            "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"PATH\"'\naction = \"block\"\n";
+        zone(&site.url(), &rule.replace("PATH", path)).replace("a.test", "b.test")
+    };
+    let first = other("/first").replacen("schema = 1\n", "", 1);
+    let up = start(&format!("{}{first}", zone(&site.url(), "")), "50");
+    let proves_good = |what: &str| {
+        until("what has proved good", || {
+            let good = std::fs::read(up.data().join("last-good")).ok()?;
+            String::from_utf8_lossy(&good).contains(what).then_some(())
+        });
+    };
+    proves_good("/first");
+    let (code, said) = applied(&up, &blocks(&site.url()), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    proves_good("/no");
+    // More of them than are kept of all zones together.
+    for nth in 0..4 {
+        let path = format!("/other-{nth}");
+        let (code, said) = applied(&up, &other(&path), &[]);
+        assert_eq!(code, Some(0), "{said}");
+        proves_good(&path);
+    }
+    kill_control(&up);
+    assert_eq!(get(&up, "/no"), 403);
+    goes_well(&up, &["rollback", "a.test", "--here", "--why", "it blocks"]);
+    until("what had proved good", || {
+        (get(&up, "/no") == 200).then_some(())
+    });
+}
+
+#[test]
 fn a_switch_and_a_drain_are_set_on_the_machine_itself() {
     let site = Answering::start("good");
     let up = start(&blocks(&site.url()), "50");
