@@ -7,6 +7,8 @@
 //! Not here: who puts something on trial and judges what is counted (`control`), and how it is compiled
 //! ([`compile`](crate::compile)).
 
+mod networks;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::kind::{self, KINDS};
 use crate::snapshot::{Edge, Snapshot, Zone};
+use networks::Networks;
 
 /// All clients, as a share.
 pub const ALL: u16 = 10_000;
@@ -87,6 +90,8 @@ impl Live {
             arms.candidate.count(&Ended {
                 how: How::EdgeError,
                 judged_otherwise: false,
+                network: None,
+                turned_away: false,
                 own_us: 0,
             });
         }
@@ -156,6 +161,8 @@ pub struct Arm {
     judged_otherwise: AtomicU64,
     durations: [AtomicU64; CLASSES],
     judging: [AtomicU64; CLASSES],
+    /// Whose requests they were, and of those whose were refused.
+    networks: [Networks; 2],
 }
 
 impl Default for Arm {
@@ -169,6 +176,7 @@ impl Default for Arm {
             judged_otherwise: AtomicU64::new(0),
             durations: [const { AtomicU64::new(0) }; CLASSES],
             judging: [const { AtomicU64::new(0) }; CLASSES],
+            networks: Default::default(),
         }
     }
 }
@@ -177,6 +185,10 @@ impl Default for Arm {
 pub(crate) struct Ended {
     pub(crate) how: How,
     judged_otherwise: bool,
+    /// Whose it was, where it was a request's: its network, mixed.
+    network: Option<u64>,
+    /// Refused, and not by being sent elsewhere.
+    turned_away: bool,
     /// What we took of its time, not the origin.
     own_us: u64,
 }
@@ -200,6 +212,8 @@ impl Ended {
         Self {
             how,
             judged_otherwise,
+            network: Some(mixed(record.client_ip, 0)),
+            turned_away: how == How::Refused && record.status >= 400,
             own_us: record
                 .duration_us
                 .saturating_sub(record.origin_us.unwrap_or(0)),
@@ -240,6 +254,12 @@ pub struct Counts {
     pub resets: u64,
     /// Requests that a stage refused or challenged.
     pub refused: u64,
+    /// About how many networks of clients asked.
+    #[serde(default)]
+    pub networks: u64,
+    /// About how many of them were refused once at least, and not by being sent elsewhere.
+    #[serde(default)]
+    pub refused_networks: u64,
     /// Requests, of those that the change served, whose head the other side would have judged otherwise.
     pub judged_otherwise: u64,
     /// Requests by the class of what we took of their time ([`class_begins_at`]), without the empty classes at the end.
@@ -264,6 +284,13 @@ impl Arm {
             How::Refused => add(&self.refused),
         }
         add(&self.requests);
+        let [all, refused] = &self.networks;
+        if let Some(network) = ended.network {
+            all.add(network);
+            if ended.turned_away {
+                refused.add(network);
+            }
+        }
         if ended.judged_otherwise {
             add(&self.judged_otherwise);
         }
@@ -288,12 +315,15 @@ impl Arm {
             }
             classes
         };
+        let [all, turned_away] = &self.networks;
         Counts {
             requests: read(&self.requests),
             edge_errors: read(&self.edge_errors),
             origin_errors: read(&self.origin_errors),
             resets: read(&self.resets),
             refused: read(&self.refused),
+            networks: all.about(),
+            refused_networks: turned_away.about(),
             judged_otherwise: read(&self.judged_otherwise),
             durations: classes(&self.durations),
             judging: classes(&self.judging),
@@ -324,9 +354,7 @@ pub fn class_begins_at(class: usize) -> u64 {
 impl Trial {
     /// Whether this client is served by the change.
     pub fn has(&self, client: IpAddr) -> bool {
-        let network = network_of(client);
-        let mixed = mix(self.salt ^ network as u64 ^ mix((network >> 64) as u64));
-        mixed % u64::from(ALL) < u64::from(self.share)
+        mixed(client, self.salt) % u64::from(ALL) < u64::from(self.share)
     }
 
     fn arm(&self, on_trial: bool) -> &Arm {
@@ -336,6 +364,12 @@ impl Trial {
             &self.arms.live
         }
     }
+}
+
+/// A client's network, with a salt.
+fn mixed(client: IpAddr, salt: u64) -> u64 {
+    let network = network_of(client);
+    mix(salt ^ network as u64 ^ mix((network >> 64) as u64))
 }
 
 /// Spreads all bits over all bits (the finalizer of SplitMix64; Steele, Lea and Flood, "Fast splittable pseudorandom number

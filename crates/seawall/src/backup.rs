@@ -29,13 +29,16 @@ use crate::control::files::{Binder, Safe, alone};
 use crate::control::truth;
 use crate::data::{Data, Held};
 use crate::distribution::{joining, publisher};
+use crate::earlier;
 use crate::good::{self, GOOD};
 use crate::live::{LIVE, sync_folder};
 use crate::say::say;
 
 /// Files of the data folder that go into a backup, besides the log and [`GOOD`].
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 12] = [
     LIVE,
+    earlier::ZONES,
+    earlier::PLATFORM,
     publisher::USED,
     "root.pub",
     "location.json",

@@ -15,7 +15,11 @@
 //! ```
 //!
 //! where the base's own is the noise of judging twice (counters move on meanwhile). The rollout goes back when the
-//! sequential test shows that the candidate's share is above `allowed + noise`.
+//! sequential test shows that the candidate's share is above `allowed + noise`: of what was replayed, of what was served, or of
+//! both together.
+//!
+//! **Refused clients**: whatever refuses, also what counts clients and so has no say in replay. The rollout goes back when at least
+//! 50 of 100 clients more than beside it were refused once at least; of each side 20 must be known.
 //!
 //! **Times** (the edge's own time: median and 99th percentile; CPU: median) once, at the end of a hold: the candidate fails when
 //! for sure more than `1 − q` of its requests took longer than `T = base's q-quantile · (1 + relative) + absolute`. "For sure"
@@ -32,6 +36,8 @@ use super::sequential::{self, Seen};
 pub const ENOUGH: u64 = 20;
 /// Of them so many per cent must go well.
 const WELL: u64 = 90;
+/// Clients of a hundred by which a candidate may refuse more than what it stands beside.
+const REFUSED: u64 = 50;
 /// By how much other places and other hours may do better before that means something.
 pub const MARGIN: f64 = 1.5;
 /// Requests of both arms below which a median and a 99th percentile are not compared.
@@ -141,6 +147,24 @@ pub(super) fn sums(sums: &Sums, both: bool, allowed: Share) -> Option<String> {
     unwell(&sums.with, &sums.beside)
         .or_else(|| worse(sums, both))
         .or_else(|| shifted(sums, allowed))
+        .or_else(|| refuses(sums, allowed).filter(|_| both))
+}
+
+/// Whether the candidate refuses most clients, and the base beside it does not. Clients count, not requests: one that is refused a
+/// thousand times, as an attacker is, is one on whichever side it is.
+fn refuses(sums: &Sums, allowed: Share) -> Option<String> {
+    let (with, base) = (&sums.with.all, &sums.beside.all);
+    let per_cent = |counts: &Counts| {
+        (counts.clients >= ENOUGH)
+            .then(|| counts.refused_clients.min(counts.clients) * 100 / counts.clients)
+    };
+    let more = per_cent(with)?.saturating_sub(per_cent(base)?);
+    (allowed < Share::ALL && more >= REFUSED).then(|| {
+        format!(
+            "about {} of {} clients are refused, of those without it {} of {}",
+            with.refused_clients, with.clients, base.refused_clients, base.clients
+        )
+    })
 }
 
 fn worse(sums: &Sums, both: bool) -> Option<String> {
@@ -229,16 +253,26 @@ fn shifted(sums: &Sums, allowed: Share) -> Option<String> {
     };
     let noise = ratio(sums.base.all.verdict_changed, sums.base.all.requests);
     let limit = f64::from(allowed.parts()) / f64::from(Share::ALL.parts()) + noise;
-    let seen = Seen {
-        bad: sums.with.all.verdict_changed.saturating_add(sums.replay.1),
-        requests: sums.with.all.requests.saturating_add(sums.replay.0),
+    let (judged, changed) = sums.replay;
+    let replayed = Seen {
+        bad: changed,
+        requests: judged,
     };
-    sequential::rejects(sequential::above(seen, limit)).then(|| {
-        format!(
-            "{} of {} requests are judged otherwise than without it, more than the {allowed} that it may change",
-            seen.bad, seen.requests
-        )
-    })
+    let served = Seen {
+        bad: sums.with.all.verdict_changed,
+        requests: sums.with.all.requests,
+    };
+    let both = Seen {
+        bad: served.bad.saturating_add(replayed.bad),
+        requests: served.requests.saturating_add(replayed.requests),
+    };
+    // Replay by itself too: probes, and clients who ask for other things, are no evidence against it.
+    let over = |seen: &Seen| sequential::rejects(sequential::above(*seen, limit));
+    let seen = [replayed, served, both].into_iter().find(over)?;
+    Some(format!(
+        "{} of {} requests are judged otherwise than without it, more than the {allowed} that it may change",
+        seen.bad, seen.requests
+    ))
 }
 
 /// Why the candidate must go at the end of a hold: it is slower or dearer.

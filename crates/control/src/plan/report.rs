@@ -76,6 +76,10 @@ pub struct Counts {
     pub resets: u64,
     /// Judged otherwise by the other version, of those that were judged by both.
     pub verdict_changed: u64,
+    /// About how many networks of clients they came from.
+    pub clients: u64,
+    /// About how many of those were refused, once at least, by whatever refuses: also by what counts clients.
+    pub refused_clients: u64,
 }
 
 impl Counts {
@@ -91,6 +95,8 @@ impl Counts {
             (&mut self.edge_5xx, other.edge_5xx),
             (&mut self.resets, other.resets),
             (&mut self.verdict_changed, other.verdict_changed),
+            (&mut self.clients, other.clients),
+            (&mut self.refused_clients, other.refused_clients),
         ];
         for (sum, more) in parts {
             *sum = sum.saturating_add(more);

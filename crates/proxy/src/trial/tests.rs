@@ -80,6 +80,8 @@ fn each_way_to_end_is_counted_as_what_it_is() {
         arm.count(&Ended {
             how,
             judged_otherwise: true,
+            network: Some(mixed(IpAddr::from([192, 0, 2, 1]), 0)),
+            turned_away: how == How::Refused,
             own_us: 5,
         });
     }
@@ -90,6 +92,8 @@ fn each_way_to_end_is_counted_as_what_it_is() {
         origin_errors,
         resets,
         refused,
+        networks,
+        refused_networks,
         judged_otherwise,
         durations,
         judging,
@@ -98,6 +102,7 @@ fn each_way_to_end_is_counted_as_what_it_is() {
         (requests, edge_errors, origin_errors, resets, refused),
         (5, 1, 1, 1, 1)
     );
+    assert_eq!((networks, refused_networks), (1, 1));
     assert_eq!(judged_otherwise, 5);
     assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
     assert_eq!(judging, [0u64; 0]);

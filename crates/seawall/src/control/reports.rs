@@ -129,5 +129,7 @@ fn counts(counted: &Counted) -> Counts {
         edge_5xx: counted.edge_errors,
         resets: counted.resets,
         verdict_changed: counted.judged_otherwise,
+        clients: counted.networks,
+        refused_clients: counted.refused_networks,
     }
 }

@@ -79,7 +79,7 @@ fn counts(of: Totals) -> Counts {
         requests: of.requests,
         edge_5xx: of.edge_errors,
         resets: of.resets,
-        verdict_changed: 0,
+        ..Counts::default()
     }
 }
 

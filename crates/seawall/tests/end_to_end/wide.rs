@@ -78,3 +78,21 @@ fn limits_of_all_zones_are_on_trial_before_they_are_for_good() {
     let (code, said) = applied(&up, text, &[]);
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn a_rate_limit_that_refuses_everybody_is_taken_back() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "10");
+    let clients = Clients::start(up.http(), 100);
+    until("traffic", || (clients.seen().len() == 100).then_some(()));
+    let limit = "[[zone.rate_limit]]\nby = [\"http.host\"]\nrequests = 5\nper = \"1m\"\naction = \"block\"\n";
+    let (code, said) = applied(&up, &zone(&site.url(), limit), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("clients are refused"), "{said}");
+    until("it is as before", || (get(&up, "/") == 200).then_some(()));
+    // Nobody is refused by one that is wide.
+    let wide = limit.replace("requests = 5\n", "requests = 500000\n");
+    let (code, said) = applied(&up, &zone(&site.url(), &wide), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    clients.end();
+}

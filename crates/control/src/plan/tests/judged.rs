@@ -156,6 +156,13 @@ fn verdicts_may_change_as_far_as_is_allowed() {
         bench.why_back().contains("256 of 256"),
         "replay tells it before the first request"
     );
+    // However much else is served meanwhile.
+    bench.reports[0].with.all = counts(100_000, 0);
+    bench.reports[0].replay = Shift {
+        judged: 12,
+        changed: 12,
+    };
+    assert!(bench.why_back().contains("12 of 12"));
     bench.target.approved = true;
     assert!(bench.why_hold().contains("watched"), "a person wants it so");
     let mut kill = Bench::new(Kind::Kill, 2);
@@ -167,6 +174,30 @@ fn verdicts_may_change_as_far_as_is_allowed() {
     );
     kill.reports[0].with.all = counts(1_000, 900);
     kill.why_back();
+}
+
+#[test]
+fn a_candidate_that_refuses_most_clients_goes_back_and_one_client_is_one() {
+    let mut bench = Bench::new(Kind::Zone, 1);
+    bench.take();
+    bench.pass(2_000);
+    let of = |clients, refused_clients| Counts {
+        clients,
+        refused_clients,
+        ..counts(1_000, 0)
+    };
+    bench.reports[0].base.all = of(400, 12);
+    bench.reports[0].with.all = of(40, 2);
+    assert!(bench.why_hold().contains("watched"), "as many as beside it");
+    bench.reports[0].with.all = of(19, 19);
+    assert!(bench.why_hold().contains("watched"), "too few to be told");
+    bench.reports[0].with.all = of(40, 30);
+    assert!(bench.why_back().contains("30 of 40 clients are refused"));
+    bench.reports[0].base.all = of(400, 300);
+    assert!(bench.why_hold().contains("watched"), "so are all others");
+    bench.reports[0].base.all = of(400, 12);
+    bench.target.approved = true;
+    assert!(bench.why_hold().contains("watched"), "a person wants it so");
 }
 
 #[test]
