@@ -194,7 +194,9 @@ impl<P: Fn(&Publication)> Desk<'_, P> {
         state.have = Some(facts);
         // It serves all the same; that it would be gone after a restart is told.
         let mut broken = self.broken.borrow_mut();
-        broken.retain(|what| !what.contains(&format!("/{name}.sealed")));
+        // As what is restored and what is put tell of it.
+        let [file, of_name] = [format!("/{name}.sealed"), format!("/{name}:")];
+        broken.retain(|what| !what.contains(&file) && !what.contains(&of_name));
         if let Err(fault) = kept {
             broken.push(fault.to_string());
         }

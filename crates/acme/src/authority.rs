@@ -16,7 +16,7 @@ use crate::plan::{self, Window};
 use crate::wire::{Reply, Wire};
 use crate::{Challenge, Fault, Issued};
 
-/// The longest an order may take until its certificate is there.
+/// The longest that an authority may take to see a proof, and then to give the certificate. What a hook takes is not its time.
 const ORDER: Duration = Duration::from_secs(180);
 /// Between two looks at something that is not done.
 const LOOK: Duration = Duration::from_secs(1);
@@ -142,7 +142,6 @@ impl<'w> Authority<'w> {
         challenges: &[Challenge],
         present: &impl Present,
     ) -> Result<Issued, Fault> {
-        let due = Instant::now() + ORDER;
         let wanted = |replaces: Option<&str>| {
             let identifiers = json!([{ "type": "dns", "value": name }]);
             match replaces {
@@ -166,8 +165,9 @@ impl<'w> Authority<'w> {
             .cloned();
         for url in authorizations.unwrap_or_default().iter().take(4) {
             let url = url.as_str().unwrap_or_default();
-            self.authorize(name, url, challenges, present, due).await?;
+            self.authorize(name, url, challenges, present).await?;
         }
+        let due = Instant::now() + ORDER;
         let key = KeyPair::generate().map_err(own)?;
         order = self
             .wait(&order_url, order, &["ready", "valid"], due)
@@ -196,7 +196,6 @@ impl<'w> Authority<'w> {
         url: &str,
         challenges: &[Challenge],
         present: &impl Present,
-        due: Instant,
     ) -> Result<(), Fault> {
         let authorization = good(&self.post(url, None).await?)?;
         if status(&authorization) == "valid" {
@@ -220,6 +219,7 @@ impl<'w> Authority<'w> {
         let proof = self.proof(name, challenge, &text(offer, "token")?)?;
         let presented = match present.present(&proof, true).await {
             Ok(()) => {
+                let due = Instant::now() + ORDER;
                 self.prove(name, challenge, url, &text(offer, "url")?, due)
                     .await
             }

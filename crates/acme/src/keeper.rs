@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use seawall_net::tls::config::{OriginWants, origin};
@@ -22,6 +22,8 @@ use crate::{Challenge, Fault, Publication, Settings, Standing};
 
 /// The longest sleep: a laptop that slept, or a clock that was set, is noticed then.
 const NAP: Duration = Duration::from_secs(60);
+/// A clock that goes back by more seconds than this was set.
+const SET_BACK: u64 = 60;
 /// Names that are got or renewed at a time: authorities count orders, and each order looks once a second whether it is done.
 const AT_ONCE: usize = 4;
 /// Of those, names that clients ask for.
@@ -158,6 +160,19 @@ struct Keeper<'d, P: Fn(&Publication)> {
     underway: BTreeMap<String, bool>,
     /// How far our clock is ahead of the authority's, in seconds, where that is worth telling.
     ahead: i64,
+    clock: Clock,
+}
+
+/// When the clock was looked at last, by one that only goes on, and what it said.
+struct Clock(Instant, u64);
+
+impl Clock {
+    /// Looks at it; whether it was set back since the last time.
+    fn was_set_back(&mut self, here: Instant, now: u64) -> bool {
+        let Self(before, said) = std::mem::replace(self, Self(here, now));
+        let should = said.saturating_add(here.saturating_duration_since(before).as_secs());
+        now.saturating_add(SET_BACK) < should
+    }
 }
 
 impl<'d, P: Fn(&Publication)> Keeper<'d, P> {
@@ -167,6 +182,7 @@ impl<'d, P: Fn(&Publication)> Keeper<'d, P> {
             names,
             underway: BTreeMap::new(),
             ahead: 0,
+            clock: Clock(Instant::now(), now()),
         }
     }
 
@@ -215,6 +231,13 @@ impl<'d, P: Fn(&Publication)> Keeper<'d, P> {
             return None;
         }
         let now = now();
+        if self.clock.was_set_back(Instant::now(), now) {
+            // What was put off by the clock of before is looked at by this one.
+            for state in self.names.values_mut() {
+                state.next = state.next.min(now);
+                state.ask_at = state.ask_at.min(now);
+            }
+        }
         let demanded = self.underway.values().filter(|wanted| !**wanted).count();
         let is_due = |(name, state): &(&String, &Name)| {
             let ask = state.have.is_some() && state.ask_at <= now;
@@ -328,4 +351,23 @@ fn random() -> u64 {
     // Without randomness all machines would wait equally long: a pity, no more.
     let _ = rand::fill(&mut bytes);
     u64::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_is_noticed_once_and_one_that_goes_on_never() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let mut clock = Clock(begun, 1_000_000);
+        assert!(!clock.was_set_back(after(60), 1_000_060));
+        // A laptop that slept, or a clock that was set on.
+        assert!(!clock.was_set_back(after(120), 1_900_000));
+        // Some seconds are what clocks are mended by all the time.
+        assert!(!clock.was_set_back(after(180), 1_900_030));
+        assert!(clock.was_set_back(after(240), 1_000_240));
+        assert!(!clock.was_set_back(after(300), 1_000_300));
+    }
 }

@@ -146,9 +146,16 @@ pub struct Kept {
     last: AtomicU64,
     begun: Mutex<u64>,
     written: AtomicU64,
+    left: AtomicU64,
 }
 
 impl Kept {
+    /// Another process keeps what serves from here on: what waits for a disk is not written over what that one has.
+    pub fn leave(&self) {
+        let last = self.last.load(Ordering::Acquire);
+        self.left.store(last, Ordering::Release);
+    }
+
     /// Whether what serves is on disk.
     pub fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire) == self.last.load(Ordering::Acquire)
@@ -464,6 +471,9 @@ impl Configuration {
         done: &mpsc::Sender<()>,
     ) -> std::io::Result<()> {
         let kept = &self.kept;
+        if kept.left.load(Ordering::Acquire) >= number {
+            return Ok(());
+        }
         let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
         if *begun > number || kept.last.load(Ordering::Acquire) > number && *begun == number {
             return Ok(());

@@ -32,6 +32,19 @@ fn error(path: &Path) -> StoreError {
 }
 
 #[test]
+fn many_open_a_file_that_nobody_has_made_yet() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let path = folder.path("control.db");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| drop(open(&path)));
+            }
+        });
+    }
+}
+
+#[test]
 fn kill_9_loses_nothing_that_was_told_and_leaves_nothing_half_done() {
     let folder = Folder::new();
     let path = folder.path("control.db");

@@ -249,7 +249,11 @@ impl Supervisor {
                     .arg("edge")
                     .args(["--held", &held.to_string()])
                     .args(super::managed(self.managed))
-                    .args(&self.words);
+                    .args(&self.words)
+                    // What a service manager gave has long been taken: those numbers are other descriptors by now.
+                    .env_remove("LISTEN_PID")
+                    .env_remove("LISTEN_FDS")
+                    .env_remove("LISTEN_FDNAMES");
                 // All our descriptors close with it; the workers serve on and are found again.
                 let error = command.exec();
                 Err(anyhow!(

@@ -531,6 +531,7 @@ impl Worker {
     fn retire(&mut self, within: Duration) {
         self.running = None;
         self.state_lock = None;
+        self.configuration.kept.leave();
         self.take_back = None;
         self.shared.cache.leave_disk(Duration::ZERO);
         self.ending = Some(Ending {

@@ -4,7 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -16,6 +17,8 @@ pub(super) const APPLICATION: i64 = 0x5357_616c;
 pub(super) const SCHEMA: i64 = 1;
 /// How long another writer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// After how long a file that somebody else makes is looked at again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// The log and the documents are the truth; what follows them is derived.
 const TABLES: &str = "
@@ -84,8 +87,15 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags).map_err(|error| fault(path, error))?;
-    prepare(path, &mut db)?;
-    Ok(db)
+    let begun = Instant::now();
+    loop {
+        match prepare(path, &mut db) {
+            // While somebody else makes the file, SQLite says so without waiting: two that waited for each other would wait for ever.
+            Err(StoreError::Busy) if begun.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(db),
+        }
+    }
 }
 
 /// Opens a file that must be there and is not changed: a backup.
@@ -113,7 +123,7 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
             what: format!("the file system allows no write-ahead log (its mode stays {mode})"),
         });
     }
-    // FULL: a commit that was told of is on the disk. 64 MiB of pages: hashes lie anywhere, and an append of many zones touches
+    // The write-ahead log shrinks to 64 MiB after a large append. FULL: a commit that was told of is on the disk. 64 MiB of pages: hashes lie anywhere, and an append of many zones touches
     // all of them. The schema of a file is not trusted to call functions.
     db.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
@@ -127,6 +137,10 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
 
 /// The schema that the file has; none if it is empty.
 fn ours(path: &Path, db: &Connection) -> Result<Option<i64>, StoreError> {
+    // All of it at one moment: somebody else may be making it.
+    let _moment = db
+        .unchecked_transaction()
+        .map_err(|error| fault(path, error))?;
     let number = |pragma: &str| -> Result<i64, StoreError> {
         db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
             .map_err(|error| fault(path, error))
