@@ -20,7 +20,24 @@ pub(crate) struct TextId(u32);
 impl TextId {
     /// The empty text.
     pub(crate) const EMPTY: Self = Self(0);
+
+    const fn is_kept(self) -> bool {
+        self.0 & KEPT != 0
+    }
+
+    /// Its place in its arena.
+    const fn place(self) -> usize {
+        (self.0 & !KEPT) as usize
+    }
 }
+
+/// The bit of texts that are kept from one request to the next.
+const KEPT: u32 = 1 << 30;
+/// How many of them there may be, and how many bytes they may take, before all are forgotten.
+const MOST_KEPT: usize = 2048;
+const MOST_BYTES: usize = 256 << 10;
+/// Longer texts (bytes) are not kept.
+const LONGEST_KEPT: usize = 256;
 
 /// Which rules ask: patterns of requests and of responses are scanned for apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,30 +60,147 @@ pub(crate) enum Question {
     Xss,
 }
 
+/// Fields whose values come again and again, and are no secrets; besides `sec-ch-` and `sec-fetch-`.
+const COMMON: [&str; 26] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-type",
+    "dnt",
+    "expect",
+    "host",
+    "origin",
+    "pragma",
+    "priority",
+    "sec-gpc",
+    "server",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "vary",
+    "x-requested-with",
+];
+
+fn is_common(field: &[u8]) -> bool {
+    let name = field.to_ascii_lowercase();
+    let begins = [&b"sec-ch-"[..], b"sec-fetch-"];
+    begins.iter().any(|begin| name.starts_with(begin))
+        || COMMON.iter().any(|common| common.as_bytes() == name)
+}
+
 #[derive(Clone, Debug)]
 struct Record {
-    begin: usize,
-    end: usize,
-    /// Kinds of bytes in it.
-    classes: u16,
+    begin: u32,
+    end: u32,
     /// Another text with the same hash.
     next: Option<TextId>,
     /// By side and kind: 0 not scanned, 1 nothing occurs, else the place of what occurs, plus 2.
     scanned: [u32; 4],
+    /// Kinds of bytes in it.
+    classes: u16,
     /// Two bits for each question: asked, and the answer.
     answers: u8,
+    /// Whether a field of this name says what many clients say alike, once somebody asked.
+    names_common: Option<bool>,
 }
 
-/// Texts of a request. Kept from one request to the next for its memory.
+/// Some texts, and what is known of them.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
+struct Arena {
     bytes: Vec<u8>,
     records: Vec<Record>,
     by_hash: HashMap<u64, TextId, BuildHasherDefault<Through>>,
     /// By text and node: the number of the result plus 1, or 0.
     transformed: Vec<u32>,
-    nodes: usize,
     hits: Vec<Hits>,
+}
+
+impl Arena {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        self.by_hash.clear();
+        self.transformed.clear();
+        self.hits.clear();
+    }
+
+    /// Whether it has as many texts as are kept from one request to the next.
+    fn is_full(&self) -> bool {
+        self.records.len() >= MOST_KEPT || self.bytes.len() >= MOST_BYTES
+    }
+
+    fn record(&self, id: TextId) -> Option<&Record> {
+        self.records.get(id.place())
+    }
+
+    fn get(&self, id: TextId) -> &[u8] {
+        let range = self
+            .record(id)
+            .map(|record| record.begin as usize..record.end as usize);
+        range
+            .and_then(|range| self.bytes.get(range))
+            .unwrap_or_default()
+    }
+
+    /// The text with this hash that is this one; and the first with this hash.
+    fn find(&self, hash: u64, text: &[u8]) -> (Option<TextId>, Option<TextId>) {
+        let first = self.by_hash.get(&hash).copied();
+        let mut at = first;
+        while let Some(id) = at {
+            if self.get(id) == text {
+                break;
+            }
+            at = self.record(id).and_then(|record| record.next);
+        }
+        (at, first)
+    }
+
+    /// Takes a text in that it has not; `kept` is which of the arenas it is.
+    fn put(
+        &mut self,
+        hash: u64,
+        text: &[u8],
+        next: Option<TextId>,
+        kept: u32,
+        nodes: usize,
+    ) -> TextId {
+        let place = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        let id = TextId(place | kept);
+        let begin = self.bytes.len() as u32;
+        self.bytes.extend(text);
+        self.records.push(Record {
+            begin,
+            end: self.bytes.len() as u32,
+            classes: transform::classes(text),
+            next,
+            scanned: [0; 4],
+            answers: 0,
+            names_common: None,
+        });
+        self.by_hash.insert(hash, id);
+        self.transformed.resize(self.records.len() * nodes, 0);
+        id
+    }
+}
+
+/// Texts of a request, and of earlier ones those that come again and are nobody's secret: names, and what clients say of themselves.
+///
+/// What is known of a text depends on the text and on the program alone, so that it is as true of the next request. That somebody
+/// sent it may be found out by time, which is why values of arguments, cookies, paths and bodies are forgotten with their request.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    own: Arena,
+    kept: Arena,
+    nodes: usize,
     /// Reused by transformations.
     scratch: Vec<u8>,
     /// Makes which texts collide a secret.
@@ -123,22 +257,39 @@ impl Hasher for Through {
 }
 
 impl Texts {
-    /// Forgets all texts; `nodes` is how many steps of pipelines there are.
+    /// Forgets what is the request's own; `nodes` is how many steps of pipelines there are.
     pub(crate) fn clear(&mut self, nodes: usize) {
-        self.bytes.clear();
-        self.records.clear();
-        self.by_hash.clear();
-        self.transformed.clear();
-        self.hits.clear();
+        self.own.clear();
+        if self.nodes != nodes || self.kept.is_full() {
+            self.kept = Arena::default();
+        }
         self.nodes = nodes;
-        self.add(b"");
+        let nothing = hash(self.key, b"");
+        self.own.put(nothing, b"", None, 0, nodes);
+    }
+
+    /// Forgets all, because another program is asked.
+    pub(crate) fn forget(&mut self) {
+        self.kept = Arena::default();
+    }
+
+    fn arena(&self, id: TextId) -> &Arena {
+        match id.is_kept() {
+            true => &self.kept,
+            false => &self.own,
+        }
+    }
+
+    fn arena_mut(&mut self, id: TextId) -> &mut Arena {
+        match id.is_kept() {
+            true => &mut self.kept,
+            false => &mut self.own,
+        }
     }
 
     /// The bytes of a text.
     pub(crate) fn get(&self, id: TextId) -> &[u8] {
-        self.record(id)
-            .and_then(|record| self.bytes.get(record.begin..record.end))
-            .unwrap_or_default()
+        self.arena(id).get(id)
     }
 
     /// The bytes of its kinds.
@@ -147,34 +298,65 @@ impl Texts {
     }
 
     fn record(&self, id: TextId) -> Option<&Record> {
-        self.records.get(id.0 as usize)
+        self.arena(id).record(id)
     }
 
-    /// The number of a text, which is kept if it is new.
+    /// The number of a text, which is taken in if it is new.
     pub(crate) fn add(&mut self, text: &[u8]) -> TextId {
-        let hash = hash(self.key, text);
-        let first = self.by_hash.get(&hash).copied();
-        let mut at = first;
-        while let Some(id) = at {
-            if self.get(id) == text {
-                return id;
-            }
-            at = self.record(id).and_then(|record| record.next);
+        if text.is_empty() {
+            return TextId::EMPTY;
         }
-        let id = TextId(u32::try_from(self.records.len()).unwrap_or(u32::MAX));
-        let begin = self.bytes.len();
-        self.bytes.extend(text);
-        self.records.push(Record {
-            begin,
-            end: self.bytes.len(),
-            classes: transform::classes(text),
-            next: first,
-            scanned: [0; 4],
-            answers: 0,
-        });
-        self.by_hash.insert(hash, id);
-        self.transformed.resize(self.records.len() * self.nodes, 0);
-        id
+        let hash = hash(self.key, text);
+        if let (Some(id), _) = self.kept.find(hash, text) {
+            return id;
+        }
+        self.add_own(hash, text)
+    }
+
+    fn add_own(&mut self, hash: u64, text: &[u8]) -> TextId {
+        match self.own.find(hash, text) {
+            (Some(id), _) => id,
+            (None, first) => self.own.put(hash, text, first, 0, self.nodes),
+        }
+    }
+
+    /// As [`Texts::add`], of a text that is likely to come again and is nobody's secret.
+    pub(crate) fn keep(&mut self, text: &[u8]) -> TextId {
+        if text.is_empty() {
+            return TextId::EMPTY;
+        }
+        let hash = hash(self.key, text);
+        match self.kept.find(hash, text) {
+            (Some(id), _) => id,
+            (None, _) if text.len() > LONGEST_KEPT || self.kept.is_full() => {
+                self.add_own(hash, text)
+            }
+            (None, first) => self.kept.put(hash, text, first, KEPT, self.nodes),
+        }
+    }
+
+    /// The numbers of a field's name and value.
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> (TextId, TextId) {
+        let of = self.keep(name);
+        let record = self.arena_mut(of).records.get_mut(of.place());
+        let is_common = record
+            .is_some_and(|record| *record.names_common.get_or_insert_with(|| is_common(name)));
+        match is_common {
+            true => (of, self.keep(value)),
+            false => (of, self.add(value)),
+        }
+    }
+
+    /// What a transformation made of a kept text is kept with it.
+    fn add_beside(&mut self, of: TextId, text: &[u8]) -> TextId {
+        if text.is_empty() || !of.is_kept() {
+            return self.add(text);
+        }
+        let hash = hash(self.key, text);
+        match self.kept.find(hash, text) {
+            (Some(id), _) => id,
+            (None, first) => self.kept.put(hash, text, first, KEPT, self.nodes),
+        }
     }
 
     /// What the transformations up to this node make of the text.
@@ -188,8 +370,8 @@ impl Texts {
         if pipelines.leaves(node, self.classes(id)) {
             return Ok(id);
         }
-        let place = id.0 as usize * self.nodes + node.index();
-        match self.transformed.get(place) {
+        let place = id.place() * self.nodes + node.index();
+        match self.arena(id).transformed.get(place) {
             Some(0) | None => {}
             Some(known) => return Ok(TextId(known - 1)),
         }
@@ -202,10 +384,14 @@ impl Texts {
         let text = self.get(from);
         let paid = fuel.spend(20 + 2 * text.len() as u64);
         let changed = paid.is_ok() && transform::apply(transformation, text, &mut scratch);
-        let result = if changed { self.add(&scratch) } else { from };
+        let result = if changed {
+            self.add_beside(id, &scratch)
+        } else {
+            from
+        };
         self.scratch = scratch;
         paid?;
-        if let Some(known) = self.transformed.get_mut(place) {
+        if let Some(known) = self.arena_mut(id).transformed.get_mut(place) {
             *known = result.0 + 1;
         }
         Ok(result)
@@ -213,27 +399,27 @@ impl Texts {
 
     /// What a scan of this side found: None when there was none, an empty option when nothing occurs.
     pub(crate) fn scanned(&self, id: TextId, side: Side, kind: Kind) -> Option<Option<&Hits>> {
-        let place = *self
-            .record(id)?
-            .scanned
-            .get(side as usize + kind as usize)?;
+        let arena = self.arena(id);
+        let record = arena.record(id)?;
+        let place = *record.scanned.get(side as usize + kind as usize)?;
         match place {
             0 => None,
             1 => Some(None),
-            place => Some(self.hits.get(place as usize - 2)),
+            place => Some(arena.hits.get(place as usize - 2)),
         }
     }
 
     /// Notes what a scan found.
     pub(crate) fn note_scan(&mut self, id: TextId, side: Side, kind: Kind, hits: Option<Hits>) {
+        let arena = self.arena_mut(id);
         let place = match hits {
             None => 1,
             Some(hits) => {
-                self.hits.push(hits);
-                self.hits.len() as u32 + 1
+                arena.hits.push(hits);
+                arena.hits.len() as u32 + 1
             }
         };
-        let record = self.records.get_mut(id.0 as usize);
+        let record = arena.records.get_mut(id.place());
         if let Some(known) =
             record.and_then(|record| record.scanned.get_mut(side as usize + kind as usize))
         {
@@ -249,7 +435,7 @@ impl Texts {
 
     /// Notes an answer.
     pub(crate) fn note_answer(&mut self, id: TextId, question: Question, answer: bool) {
-        if let Some(record) = self.records.get_mut(id.0 as usize) {
+        if let Some(record) = self.arena_mut(id).records.get_mut(id.place()) {
             record.answers |= (1 | u8::from(answer) << 1) << (2 * question as u8);
         }
     }

@@ -364,7 +364,7 @@ impl BodyStage for Arc<Waf> {
             waf: self.clone(),
             asked: Asked::of(request),
             matched: begun.matched,
-            left: Some(begun.left),
+            left: begun.left,
         }));
         let watches = begun.goes_on;
         Ok(Opened::Follow(Box::new(Following {

@@ -100,7 +100,8 @@ pub fn run_within(
     let asked = transaction
         .request_head(&mut fuel)
         .map(|_| ())
-        .and_then(|()| transaction.request_body(body, &mut fuel).map(|_| ()));
+        .and_then(|()| transaction.request_body(body, &mut fuel).map(|_| ()))
+        .and_then(|()| transaction.log(&mut fuel));
     let is_whole = asked.is_ok();
     let ids = transaction
         .matches()

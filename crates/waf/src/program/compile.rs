@@ -7,8 +7,8 @@ use seawall_model::problem::quote;
 use seawall_model::{Network, Problem, Problems, Wrong};
 
 use super::{
-    Change, Disruptive, Effect, Link, Matchers, Name, Names, Operator, PatternId, Piece, Program,
-    Quick, Right, Rule, Selector, Target, Template, UnionOf,
+    Change, Constants, Disruptive, Effect, Link, Matchers, Name, Names, Operator, PatternId, Piece,
+    Program, Quick, Right, Rule, Selector, Target, Template, UnionOf,
 };
 use crate::operators::{Compare, Order, byte_range};
 use crate::pipeline::{Node, Pipelines};
@@ -47,6 +47,7 @@ impl RuleSet {
             set: self,
             problems: Problems::default(),
             names: Names::new(),
+            constants: Constants::default(),
             pipelines: Pipelines::default(),
             matchers: Matchers::default(),
             unions: HashMap::new(),
@@ -79,6 +80,7 @@ struct Compiler<'s> {
     set: &'s RuleSet,
     problems: Problems,
     names: Names,
+    constants: Constants,
     pipelines: Pipelines,
     matchers: Matchers,
     unions: HashMap<(Variable, Node, Kind), u16>,
@@ -177,6 +179,8 @@ impl Compiler<'_> {
             pipelines: self.pipelines,
             matchers: self.matchers,
             names: self.names,
+            constants: self.constants,
+            gates: Vec::new(),
             settings: self.set.settings.clone(),
             unions: self.unions.len(),
             combinations: self.combinations,
@@ -473,10 +477,7 @@ impl Compiler<'_> {
         Some(match effect {
             tree::Effect::Set(collection, name, change) => {
                 let change = match change {
-                    tree::Change::To(value) => match value.constant().and_then(plain_number) {
-                        Some(number) => Change::ToNumber(number),
-                        None => Change::To(self.template(value)),
-                    },
+                    tree::Change::To(value) => self.becomes(value),
                     tree::Change::Add(value) => Change::Add(self.template(value)),
                     tree::Change::Subtract(value) => Change::Subtract(self.template(value)),
                     tree::Change::Remove => Change::Remove,
@@ -489,6 +490,16 @@ impl Compiler<'_> {
             tree::Effect::Open(collection, key) => Effect::Open(*collection, self.template(key)),
             tree::Effect::Control(ctl) => return self.control(ctl, place),
         })
+    }
+
+    fn becomes(&mut self, value: &tree::Template) -> Change {
+        match value.constant() {
+            None => Change::To(self.template(value)),
+            Some(text) => match plain_number(text) {
+                Some(number) => Change::ToNumber(number),
+                None => Change::ToConstant(self.constants.add(text)),
+            },
+        }
     }
 
     fn control(&mut self, ctl: &Ctl, place: &Place) -> Option<Effect> {

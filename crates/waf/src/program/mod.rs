@@ -4,6 +4,7 @@
 //! request has, and running (`transaction`).
 
 mod compile;
+mod constants;
 mod gate;
 mod matchers;
 mod names;
@@ -23,6 +24,7 @@ use crate::texts::Kind;
 use crate::vocabulary::Variable;
 pub use compile::Options;
 pub(crate) use compile::side_of;
+pub(crate) use constants::{ConstantId, Constants};
 pub use gate::{Cost, MOST_UNITS};
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
@@ -38,10 +40,13 @@ pub struct Program {
     pub(crate) phases: [Vec<u32>; 5],
     /// Beside `phases`: what ends most rules before anybody looks at them. It is small, so that a request walks through little memory.
     pub(crate) outlines: [Vec<Outline>; 5],
+    /// The comparisons of outlines.
+    pub(crate) gates: Vec<Quick>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) pipelines: Pipelines,
     pub(crate) matchers: Matchers,
     pub(crate) names: Names,
+    pub(crate) constants: Constants,
     pub(crate) settings: Settings,
     /// How many unions of hits there are to remember.
     pub(crate) unions: usize,
@@ -107,17 +112,17 @@ pub(crate) struct Link {
     pub(crate) unions: Option<u16>,
 }
 
-/// What alone decides that a rule does not match.
+/// What alone decides that a rule does not match, in a few bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outline {
     /// Nothing: it has to be asked.
     Open,
-    Gate(Quick),
+    /// A comparison, by its place in `gates`.
+    Gate(u16),
+    /// The same, and all that a match does is to go on elsewhere: at the place of the phase that is so far behind the next rule.
+    Jump { gate: u16, by: u16 },
     /// That its bit is not in what occurs in the texts of a combination.
-    Absent {
-        combination: u16,
-        bit: u16,
-    },
+    Absent { combination: u16, bit: u16 },
 }
 
 /// A comparison of a number in TX, as the gates of paranoia levels are.
@@ -223,6 +228,7 @@ pub(crate) enum Name {
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     ToNumber(i64),
+    ToConstant(ConstantId),
     To(Template),
     Add(Template),
     Subtract(Template),

@@ -1,6 +1,6 @@
 //! What is known only once all rules are compiled. Not here: compiling one.
 
-use super::{Operator, Outline, Program, Rule, Selector, Stays, side_of};
+use super::{Disruptive, Operator, Outline, Program, Quick, Rule, Selector, Stays, side_of};
 
 impl Program {
     /// Which names a pattern of names fits is known once all names are.
@@ -42,12 +42,14 @@ impl Program {
 
     /// What ends each rule at once, in the order of the phases.
     pub(super) fn settle_outlines(&mut self) {
-        let outline = |number: &u32| match self.rules.get(*number as usize) {
-            Some(rule) => self.outline(rule),
+        let mut gates = Vec::new();
+        let mut outline = |(at, number): (usize, &u32)| match self.rules.get(*number as usize) {
+            Some(rule) => self.outline(at, rule, &mut gates),
             None => Outline::Open,
         };
-        let of = |phase: &Vec<u32>| phase.iter().map(outline).collect();
+        let of = |phase: &Vec<u32>| phase.iter().enumerate().map(&mut outline).collect();
         self.outlines = self.phases.each_ref().map(of);
+        self.gates = gates;
         self.unions_stay.resize(self.unions, 0);
         for unions in &self.combinations {
             let mut all = 0;
@@ -64,12 +66,19 @@ impl Program {
         }
     }
 
-    fn outline(&self, rule: &Rule) -> Outline {
+    fn outline(&self, at: usize, rule: &Rule, gates: &mut Vec<Quick>) -> Outline {
         let Some(link) = rule.links.first() else {
             return Outline::Open;
         };
         if let Some(quick) = link.quick {
-            return Outline::Gate(quick);
+            let Ok(gate) = u16::try_from(gates.len()) else {
+                return Outline::Open;
+            };
+            gates.push(quick);
+            return match only_goes_on(at, rule) {
+                Some(by) => Outline::Jump { gate, by },
+                None => Outline::Gate(gate),
+            };
         }
         let unions = link.unions.and_then(|place| {
             let unions = self.combinations.get(usize::from(place))?;
@@ -83,5 +92,22 @@ impl Program {
             }
             _ => Outline::Open,
         }
+    }
+}
+
+/// How many rules behind the next one a match goes on, where a match does nothing else.
+fn only_goes_on(at: usize, rule: &Rule) -> Option<u16> {
+    let [link] = rule.links.as_slice() else {
+        return None;
+    };
+    let does_more = !link.effects.is_empty()
+        || link.capture
+        || rule.log
+        || rule.severity.is_some()
+        || !matches!(rule.disruptive, Disruptive::Pass);
+    let next = rule.jump.map_or(at + 1, |to| to as usize) + rule.skip as usize;
+    match does_more {
+        true => None,
+        false => u16::try_from(next.checked_sub(at + 1)?).ok(),
     }
 }

@@ -122,6 +122,7 @@ impl<'t> Transaction<'t> {
         Ok(Some(match change {
             Change::Remove => return Ok(None),
             Change::ToNumber(number) => Value::Number(*number),
+            Change::ToConstant(id) => Value::Constant(*id),
             Change::Add(more) => Value::Number(number.saturating_add(by(self, more, fuel)?)),
             Change::Subtract(less) => Value::Number(number.saturating_sub(by(self, less, fuel)?)),
             Change::To(template) => {

@@ -46,11 +46,14 @@ impl<'t> Transaction<'t> {
         let outlines = program.outlines.get(usize::from(phase - 1));
         let outlines = outlines.map_or(&[][..], Vec::as_slice);
         let mut at = 0;
-        while let Some(number) = rules.get(at).copied() {
-            let outline = outlines.get(at);
+        while let Some(outline) = outlines.get(at) {
+            let number = rules.get(at).copied().unwrap_or(u32::MAX);
             at += 1;
             fuel.spend(RULE)?;
-            if self.looked.is_none() && outline.is_some_and(|outline| self.ends(outline)) {
+            if self.looked.is_none()
+                && let Some(by) = self.ends(outline)
+            {
+                at += by;
                 continue;
             }
             let Some(rule) = program.rules.get(number as usize) else {
@@ -115,20 +118,60 @@ impl<'t> Transaction<'t> {
         self.interrupted.is_some() || self.allowed.is_some()
     }
 
-    /// Whether a rule does not match, by what is known without looking at it.
+    /// What is known of a rule without looking at it: that it is over, and how many rules behind it are passed over. None where it has
+    /// to be asked.
     #[inline]
-    fn ends(&self, outline: &Outline) -> bool {
+    fn ends(&mut self, outline: &Outline) -> Option<usize> {
         match outline {
-            Outline::Open => false,
-            Outline::Gate(quick) => !self.quick(quick),
+            Outline::Open => None,
+            Outline::Gate(gate) => match self.gate(*gate) {
+                true => None,
+                false => Some(0),
+            },
+            Outline::Jump { gate, by } => match self.gate(*gate) {
+                true if self.removed.is_empty() && self.removed_targets.is_empty() => {
+                    self.went_on(*gate);
+                    Some(usize::from(*by))
+                }
+                true => None,
+                false => Some(0),
+            },
             Outline::Absent { combination, bit } => {
                 let place = usize::from(*combination);
-                let known = self.work.combinations.get(place);
-                known.map_or_else(
-                    || self.are_empty(place),
-                    |hits| !hits.has(usize::from(*bit)),
-                )
+                let is_absent = match self.work.combinations.occurs(place, usize::from(*bit)) {
+                    Some(occurs) => !occurs,
+                    None => self.are_empty(place),
+                };
+                is_absent.then_some(0)
             }
+        }
+    }
+
+    fn gate(&self, gate: u16) -> bool {
+        let quick = self.program.gates.get(usize::from(gate));
+        quick.is_none_or(|quick| self.quick(quick))
+    }
+
+    /// A rule matched that only goes on elsewhere: what it matched is what was matched last.
+    fn went_on(&mut self, gate: u16) {
+        if let Some(quick) = self.program.gates.get(usize::from(gate))
+            && let Some(value) = self.compared(quick)
+        {
+            let name = Named::Tx(quick.left);
+            self.matched = Some(Matched {
+                variable: Variable::Tx,
+                name,
+                value,
+            });
+        }
+    }
+
+    /// What a comparison compares.
+    fn compared(&self, quick: &Quick) -> Option<Value> {
+        let value = self.work.store.get(quick.left);
+        match quick.count {
+            true => Some(Value::Number(i64::from(value.is_some()))),
+            false => value,
         }
     }
 
@@ -167,11 +210,10 @@ impl<'t> Transaction<'t> {
 
     /// Whether a comparison of a number in TX holds. A variable that is not there is never read, and counts as none.
     fn quick(&self, quick: &Quick) -> bool {
-        let left = match (self.work.store.get(quick.left), quick.count) {
-            (value, true) => i64::from(value.is_some()),
-            (Some(value), false) => self.number_of(value),
-            (None, false) => return false,
+        let Some(left) = self.compared(quick) else {
+            return false;
         };
+        let left = self.number_of(left);
         let right = match quick.right {
             Right::Number(number) => number,
             Right::Tx(id) => self
@@ -200,10 +242,8 @@ impl<'t> Transaction<'t> {
             && self.removed_targets.is_empty()
         {
             // That it holds was found out before.
-            let value = match (self.work.store.get(quick.left), quick.count) {
-                (value, true) => Value::Number(i64::from(value.is_some())),
-                (Some(value), false) => value,
-                (None, false) => return Ok(false),
+            let Some(value) = self.compared(quick) else {
+                return Ok(false);
             };
             self.hit(link, Variable::Tx, Named::Tx(quick.left), value, fuel)?;
             return Ok(true);

@@ -77,6 +77,7 @@ impl Transaction<'_> {
     pub(super) fn print(&self, value: Value, out: &mut Vec<u8>) {
         match value {
             Value::Text(text) => out.extend(self.work.texts.get(text)),
+            Value::Constant(id) => out.extend(self.program.constants.text(id)),
             Value::Number(number) => {
                 // A few digits, without allocating.
                 use std::io::Write;
@@ -88,6 +89,9 @@ impl Transaction<'_> {
     pub(super) fn text_of(&mut self, value: Value) -> TextId {
         match value {
             Value::Text(text) => text,
+            Value::Constant(id) => self.work.texts.keep(self.program.constants.text(id)),
+            // Small ones are counts, which come again.
+            Value::Number(number @ 0..100) => self.work.texts.keep(number.to_string().as_bytes()),
             Value::Number(number) => self.work.texts.add(number.to_string().as_bytes()),
         }
     }
@@ -96,6 +100,7 @@ impl Transaction<'_> {
         match value {
             Value::Number(number) => number,
             Value::Text(text) => operators::number(self.work.texts.get(text)),
+            Value::Constant(id) => operators::number(self.program.constants.text(id)),
         }
     }
 
@@ -120,6 +125,6 @@ impl Transaction<'_> {
             Selector::Tx(id) => return self.tx_name(*id),
             Selector::All | Selector::Pattern(_) | Selector::TxPattern(..) => &[],
         };
-        self.work.texts.add(name)
+        self.work.texts.keep(name)
     }
 }

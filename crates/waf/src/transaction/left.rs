@@ -32,13 +32,16 @@ pub struct Left {
     reads_body: bool,
     reads_response: bool,
     body_error: Option<&'static str>,
-    /// TX, by name.
-    variables: Vec<(Vec<u8>, Owned)>,
+    /// TX, by number. Its texts, which are the workspace's, stand beside it.
+    known: Vec<Option<Value>>,
+    texts: Vec<(usize, Vec<u8>)>,
+    /// TX, by name: what rules made up.
+    made_up: Vec<(Vec<u8>, Owned)>,
 }
 
 #[derive(Debug)]
 enum Owned {
-    Number(i64),
+    Value(Value),
     Text(Vec<u8>),
 }
 
@@ -46,15 +49,20 @@ impl<'t> Transaction<'t> {
     /// Lets go of the workspace until the next phase.
     pub fn leave(mut self) -> Left {
         self.settle();
+        let known = self.work.store.take_known();
         let texts = &self.work.texts;
-        let all = self.work.store.all(&self.program.names).into_iter();
-        let owned = |value: Value| match value {
-            Value::Number(number) => Owned::Number(number),
-            Value::Text(text) => Owned::Text(texts.get(text).to_vec()),
-        };
-        let variables = all
-            .map(|(name, value)| (name.to_vec(), owned(value)))
-            .collect();
+        let places = known.iter().enumerate();
+        let own = places.filter_map(|(place, value)| match value {
+            Some(Value::Text(text)) => Some((place, texts.get(*text).to_vec())),
+            _ => None,
+        });
+        let own = own.collect();
+        let made_up = self.work.store.all_made_up().into_iter();
+        let made_up = made_up.map(|(name, value)| match value {
+            Value::Text(text) => (name, Owned::Text(texts.get(text).to_vec())),
+            value => (name, Owned::Value(value)),
+        });
+        let made_up = made_up.collect();
         Left {
             engine: self.engine,
             matches: self.matches,
@@ -72,7 +80,9 @@ impl<'t> Transaction<'t> {
             reads_body: self.reads_body,
             reads_response: self.reads_response,
             body_error: self.body_error,
-            variables,
+            known,
+            texts: own,
+            made_up,
         }
     }
 
@@ -89,9 +99,16 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<Self, Spent> {
         let mut this = Self::new(program, &Zone::default(), request, work, collections);
-        for (name, value) in left.variables {
+        let mut known = left.known;
+        for (place, text) in left.texts {
+            if let Some(value) = known.get_mut(place) {
+                *value = Some(Value::Text(this.work.texts.add(&text)));
+            }
+        }
+        this.work.store.put_known(known);
+        for (name, value) in left.made_up {
             let value = match value {
-                Owned::Number(number) => Value::Number(number),
+                Owned::Value(value) => value,
                 Owned::Text(text) => Value::Text(this.work.texts.add(&text)),
             };
             this.put_variable(name, value);

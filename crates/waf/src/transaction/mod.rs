@@ -383,6 +383,7 @@ impl Workspace {
     fn begin(&mut self, program: &Program) {
         if self.program != program.tag {
             self.cache = MatcherCache::default();
+            self.texts.forget();
             self.program = program.tag;
         }
         self.cache.budget = BUDGET;

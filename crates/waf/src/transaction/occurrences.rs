@@ -14,29 +14,50 @@ pub(super) const VALUE: u64 = 8;
 /// What occurs in each of some places, once it is known. Its memory is kept from one request to the next.
 #[derive(Debug, Default)]
 pub(super) struct Occurrences {
-    is_known: Vec<bool>,
+    known: Vec<Known>,
     hits: Vec<Hits>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    #[default]
+    No,
+    /// And nothing occurs, as in most texts.
+    Nothing,
+    Something,
 }
 
 impl Occurrences {
     /// Forgets all; there are so many places.
     pub(super) fn reset(&mut self, places: usize) {
-        self.is_known.clear();
-        self.is_known.resize(places, false);
+        self.known.clear();
+        self.known.resize(places, Known::No);
         self.hits.resize_with(places, Hits::default);
     }
 
     /// Forgets all but the places that stay so.
     pub(super) fn keep(&mut self, stays: Stays, places: &[u8]) {
-        for (is_known, place) in self.is_known.iter_mut().zip(places) {
-            *is_known &= place & stays.0 != 0;
+        for (known, place) in self.known.iter_mut().zip(places) {
+            if place & stays.0 == 0 {
+                *known = Known::No;
+            }
         }
     }
 
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<&Hits> {
-        let is_known = self.is_known.get(place).copied().unwrap_or(false);
-        self.hits.get(place).filter(|_| is_known)
+        let known = self.known.get(place).copied().unwrap_or_default();
+        self.hits.get(place).filter(|_| known != Known::No)
+    }
+
+    /// Whether this pattern or these phrases occur, where that is known.
+    #[inline]
+    pub(super) fn occurs(&self, place: usize, bit: usize) -> Option<bool> {
+        match self.known.get(place)? {
+            Known::No => None,
+            Known::Nothing => Some(false),
+            Known::Something => Some(self.hits.get(place).is_some_and(|hits| hits.has(bit))),
+        }
     }
 
     /// Empty hits, to be put back.
@@ -49,11 +70,14 @@ impl Occurrences {
     }
 
     fn put(&mut self, place: usize, hits: Hits) {
+        if let Some(known) = self.known.get_mut(place) {
+            *known = match hits.is_empty() {
+                true => Known::Nothing,
+                false => Known::Something,
+            };
+        }
         if let Some(known) = self.hits.get_mut(place) {
             *known = hits;
-        }
-        if let Some(is_known) = self.is_known.get_mut(place) {
-            *is_known = true;
         }
     }
 }
@@ -89,8 +113,7 @@ impl<'t> Transaction<'t> {
             self.combination(unions, &mut hits, fuel)?;
             self.work.combinations.put(place, hits);
         }
-        let known = self.work.combinations.get(place);
-        if known.is_some_and(|hits| hits.has(bit)) {
+        if self.work.combinations.occurs(place, bit) == Some(true) {
             return Ok(true);
         }
         for union in unions.iter().filter(|union| union.is_apart()) {

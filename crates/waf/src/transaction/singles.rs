@@ -113,7 +113,7 @@ impl<'t> Transaction<'t> {
                 let length = |id: TextId| self.work.texts.get(id).len();
                 let sizes = items.iter().map(|item| match item.value {
                     Value::Text(text) => length(item.name) + length(text),
-                    Value::Number(_) => 0,
+                    Value::Number(_) | Value::Constant(_) => 0,
                 });
                 return number(sizes.sum());
             }
@@ -148,7 +148,12 @@ impl<'t> Transaction<'t> {
             }
         };
         fuel.spend(BYTE * bytes.len() as u64)?;
-        Ok(Some(Value::Text(self.work.texts.add(bytes))))
+        let texts = &mut self.work.texts;
+        let text = match variable {
+            V::RequestMethod | V::RequestProtocol | V::ResponseProtocol => texts.keep(bytes),
+            _ => texts.add(bytes),
+        };
+        Ok(Some(Value::Text(text)))
     }
 
     /// Variables that stand nowhere as they are.

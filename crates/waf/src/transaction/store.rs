@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::program::{Names, TxId};
+use crate::program::{ConstantId, Names, TxId};
 use crate::texts::TextId;
 use crate::vocabulary::Variable;
 
@@ -11,6 +11,8 @@ use crate::vocabulary::Variable;
 pub(crate) enum Value {
     Text(TextId),
     Number(i64),
+    /// A text of the program's.
+    Constant(ConstantId),
 }
 
 /// How many names of TX a request may make up.
@@ -40,6 +42,16 @@ impl Store {
         if let Some(place) = self.known.get_mut(id.index()) {
             *place = value;
         }
+    }
+
+    /// Takes the values of names that rules mention out of it.
+    pub(super) fn take_known(&mut self) -> Vec<Option<Value>> {
+        std::mem::take(&mut self.known)
+    }
+
+    /// Puts them back.
+    pub(super) fn put_known(&mut self, known: Vec<Option<Value>>) {
+        self.known = known;
     }
 
     /// A name that was made up, in lower case.

@@ -150,7 +150,7 @@ impl<'t> Transaction<'t> {
         if let Some(Some(name)) = self.work.tx_names.get(id.index()) {
             return *name;
         }
-        let name = self.work.texts.add(self.program.names.name(id));
+        let name = self.work.texts.keep(self.program.names.name(id));
         if self.work.tx_names.len() <= id.index() {
             self.work.tx_names.resize(id.index() + 1, None);
         }
@@ -300,11 +300,12 @@ impl<'t> Transaction<'t> {
     ) -> Result<(), Spent> {
         for (name, value) in headers {
             fuel.spend(BYTE * (name.len() + value.len()) as u64)?;
-            let name = self.work.texts.add(name);
-            let value = if names {
-                name
-            } else {
-                self.work.texts.add(value)
+            let (name, value) = match names {
+                true => {
+                    let name = self.work.texts.keep(name);
+                    (name, name)
+                }
+                false => self.work.texts.field(name, value),
             };
             items.push(Item {
                 name,
@@ -333,7 +334,7 @@ impl<'t> Transaction<'t> {
                 }
                 let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
                 let (name, value) = pair.split_at_checked(at).unwrap_or((pair, &[]));
-                let name = self.work.texts.add(name);
+                let name = self.work.texts.keep(name);
                 let value = if names {
                     name
                 } else {
@@ -413,7 +414,7 @@ impl Sink for Arguments {
             return false;
         }
         let item = Item {
-            name: self.texts.add(name),
+            name: self.texts.keep(name),
             value: Value::Text(self.texts.add(value)),
         };
         self.items.push(item);

@@ -45,7 +45,8 @@ pub(super) struct Asked {
 pub(super) struct Begun {
     pub(super) verdict: Verdict,
     pub(super) matched: Vec<u64>,
-    pub(super) left: Left,
+    /// What its later phases need; None where there are none.
+    pub(super) left: Option<Left>,
     /// Whether the body is to be looked at.
     pub(super) goes_on: bool,
 }
@@ -98,11 +99,20 @@ pub(super) fn begin(
             Ok(Begun {
                 verdict,
                 matched: ids(transaction.matches()),
-                left: transaction.leave(),
+                left: leave(transaction, goes_on || waf.responses.is_some()),
                 goes_on,
             })
         })
     })
+}
+
+/// Writes what outlives the request, and keeps what is asked for later where there is a later.
+fn leave(mut transaction: Transaction<'_>, goes_on: bool) -> Option<Left> {
+    if goes_on {
+        return Some(transaction.leave());
+    }
+    transaction.settle();
+    None
 }
 
 /// Makes the rules' view of a request.
@@ -113,25 +123,16 @@ fn asking<T>(
     ask: impl FnOnce(Request<'_>, &mut Fuel) -> Result<T, Spent>,
 ) -> Result<T, Spent> {
     fuel.spend(10 * head.fields.len() as u64)?;
-    let mut lines: [(&[u8], &[u8]); LINES] = [(b"", b""); LINES];
-    let mut count = 0;
+    let mut lines: Vec<(&[u8], &[u8])> = Vec::with_capacity(head.fields.len().min(LINES) + 1);
     let mut has_host = false;
-    let fields = head.fields.iter().map(|field| {
-        has_host |= field.id == seawall_model::FieldId::Host;
-        (field.name, field.value)
-    });
-    for (place, line) in lines.iter_mut().zip(fields) {
-        *place = line;
-        count += 1;
+    for field in head.fields.iter().take(LINES) {
+        has_host |= field.id == FieldId::Host;
+        lines.push((field.name, field.value));
     }
     let is_old = matches!(head.version, HttpVersion::Http10 | HttpVersion::Http11);
     // In HTTP/2 and 3 the authority stands for it (RFC 9113 §8.3.1).
-    if !has_host
-        && !is_old
-        && let Some(place) = lines.get_mut(count)
-    {
-        *place = (b"Host", head.authority());
-        count += 1;
+    if !has_host && !is_old {
+        lines.push((b"Host", head.authority()));
     }
     let made;
     let line = if is_old && head.fields.raw().starts_with(head.method_bytes()) {
@@ -158,7 +159,7 @@ fn asking<T>(
         method: head.method_bytes(),
         target: head.target(),
         protocol: protocol(head.version),
-        headers: lines.get(..count).unwrap_or_default(),
+        headers: &lines,
         unique_id: &id,
         time: waf.states.unix_seconds(),
     };
@@ -342,6 +343,8 @@ impl Life {
             return Ok(None);
         };
         let Self { waf, asked, .. } = self;
+        // The response's phases are the last ones.
+        let follows = waf.responses.is_some() && given.response.is_none();
         let seen = (&asked.head, asked.peer, asked.local, asked.client);
         let run = |program: &Program, work: &mut Workspace| {
             asking(waf, seen, fuel, |seen, fuel| {
@@ -349,12 +352,14 @@ impl Life {
                 let mut transaction =
                     Transaction::resume(program, seen, left, work, &mut kept, fuel)?;
                 let came = ask(&mut transaction, given, &seen, fuel)?;
-                Ok((came, ids(transaction.matches()), transaction.leave()))
+                let matched = ids(transaction.matches());
+                let goes_on = follows && transaction.interrupted().is_none();
+                Ok((came, matched, leave(transaction, goes_on)))
             })
         };
         let (came, matched, left) = waf.set.with(run)?;
         self.matched = matched;
-        self.left = Some(left);
+        self.left = left;
         Ok(Some(came))
     }
 }
