@@ -8,7 +8,7 @@ use seawall_model::{Network, Problem, Problems, Wrong};
 
 use super::{
     Change, Constants, Disruptive, Effect, Link, Matchers, Name, Names, Operator, PatternId, Piece,
-    Program, Quick, Right, Rule, Selector, Target, Template, UnionOf,
+    Program, Quick, Rule, Selector, Target, Template, UnionOf,
 };
 use crate::operators::{Compare, Order, byte_range};
 use crate::pipeline::{Node, Pipelines};
@@ -181,6 +181,7 @@ impl Compiler<'_> {
             names: self.names,
             constants: self.constants,
             gates: Vec::new(),
+            first: Vec::new(),
             settings: self.set.settings.clone(),
             unions: self.unions.len(),
             combinations: self.combinations,
@@ -189,6 +190,7 @@ impl Compiler<'_> {
         };
         program.settle_unions();
         program.settle_outlines();
+        program.settle_first();
         program.settle_names();
         Ok(program)
     }
@@ -277,7 +279,7 @@ impl Compiler<'_> {
         } else {
             None
         };
-        let quick = quick(&looks, &excludes, &operator, negated, &stages);
+        let quick = Quick::of(&looks, &excludes, &operator, negated, &stages);
         let effects = actions
             .effects
             .iter()
@@ -555,35 +557,6 @@ impl Compiler<'_> {
         self.meant.push(bits.into());
         Some(self.meant.len() as u32 - 1)
     }
-}
-
-/// The comparison of a link that compares one number in TX, and nothing else.
-fn quick(
-    looks: &[Target],
-    excludes: &[Target],
-    operator: &Operator,
-    negated: bool,
-    stages: &[Node],
-) -> Option<Quick> {
-    let [look] = looks else { return None };
-    let (Selector::Tx(left), [], [Node::ROOT]) = (&look.selector, excludes, stages) else {
-        return None;
-    };
-    let Operator::Number(order, Template(pieces)) = operator else {
-        return None;
-    };
-    let right = match pieces.as_slice() {
-        [Piece::Tx(id)] => Right::Tx(*id),
-        [Piece::Text(text)] => Right::Number(crate::operators::number(text)),
-        _ => return None,
-    };
-    Some(Quick {
-        left: *left,
-        count: look.count,
-        order: *order,
-        right,
-        negated,
-    })
 }
 
 /// The paranoia level that a rule's tags name; 1 when they name none.

@@ -9,6 +9,8 @@ mod gate;
 mod matchers;
 mod names;
 mod prefilter;
+mod quick;
+mod same;
 mod settle;
 mod stays;
 
@@ -28,6 +30,7 @@ pub(crate) use constants::{ConstantId, Constants};
 pub use gate::{Cost, MOST_UNITS};
 pub(crate) use matchers::{BUDGET, MatcherCache, Matchers, PatternId};
 pub(crate) use names::{Names, TxId};
+pub(crate) use quick::{Quick, Right};
 pub(crate) use stays::Stays;
 
 /// A set of rules: a bit for each.
@@ -57,6 +60,8 @@ pub struct Program {
     pub(crate) combination_variables: Vec<u128>,
     /// What links look at together: many look at the same.
     pub(crate) combinations: Vec<Vec<UnionOf>>,
+    /// Rules of phase 1 that come to the same for each request: a bit for each.
+    pub(crate) first: Vec<u64>,
     /// What a set of rules means that `ctl` removes: a bit for each rule.
     pub(crate) meant: Vec<Meant>,
     /// Which program this is: what a thread built for one is nothing to another.
@@ -123,24 +128,6 @@ pub(crate) enum Outline {
     Jump { gate: u16, by: u16 },
     /// That its bit is not in what occurs in the texts of a combination.
     Absent { combination: u16, bit: u16 },
-}
-
-/// A comparison of a number in TX, as the gates of paranoia levels are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quick {
-    pub(crate) left: TxId,
-    /// Whether it is counted instead of read.
-    pub(crate) count: bool,
-    pub(crate) order: Order,
-    pub(crate) right: Right,
-    pub(crate) negated: bool,
-}
-
-/// What a number is compared with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Right {
-    Number(i64),
-    Tx(TxId),
 }
 
 /// All texts of a variable behind a pipeline.

@@ -35,63 +35,73 @@ impl<'t> Transaction<'t> {
         self.work.unions.keep(stays, &self.program.unions_stay);
         let places = &self.program.combinations_stay;
         self.work.combinations.keep(stays, places);
+        let mut at = Some(self.begun(fuel)?);
         if self.passes(phase) {
             return Ok(self.interrupted.as_ref());
         }
-        let program: &'t Program = self.program;
-        let rules = program
-            .phases
-            .get(usize::from(phase - 1))
-            .map_or(&[][..], Vec::as_slice);
-        let outlines = program.outlines.get(usize::from(phase - 1));
-        let outlines = outlines.map_or(&[][..], Vec::as_slice);
-        let mut at = 0;
-        while let Some(outline) = outlines.get(at) {
-            let number = rules.get(at).copied().unwrap_or(u32::MAX);
-            at += 1;
-            fuel.spend(RULE)?;
-            if self.looked.is_none()
-                && let Some(by) = self.ends(outline)
-            {
-                at += by;
-                continue;
-            }
-            let Some(rule) = program.rules.get(number as usize) else {
-                continue;
-            };
-            let is_met = match self.is_removed(number) {
-                true => {
-                    self.came = Came::Removed;
-                    false
-                }
-                false => self.rule(number, rule, fuel)?,
-            };
-            if let Some(looked) = &mut self.looked {
-                looked.push(Looked {
-                    id: rule.id,
-                    phase,
-                    came: self.came,
-                });
-            }
-            if !is_met {
-                continue;
-            }
-            self.fired(rule);
-            if self.engine == Engine::Off || self.interrupted.is_some() && phase < 5 {
-                break;
-            }
-            if self.allowed.is_some() && phase < 5 {
-                break;
-            }
-            if let Some(to) = rule.jump {
-                at = to as usize;
-            }
-            at += rule.skip as usize;
+        while let Some(place) = at {
+            at = self.step(place, fuel)?;
         }
         if self.allowed == Some(Allow::Phase) {
             self.allowed = None;
         }
         Ok(self.interrupted.as_ref())
+    }
+
+    /// Asks the rule at a place of the phase: the place of the next one, or None at the end.
+    #[inline]
+    pub(super) fn step(&mut self, at: usize, fuel: &mut Fuel) -> Result<Option<usize>, Spent> {
+        let program: &'t Program = self.program;
+        let phase = usize::from(self.phase - 1);
+        let Some(outline) = program.outlines.get(phase).and_then(|all| all.get(at)) else {
+            return Ok(None);
+        };
+        fuel.spend(RULE)?;
+        if self.looked.is_none()
+            && let Some(by) = self.ends(outline)
+        {
+            return Ok(Some(at + 1 + by));
+        }
+        let number = program.phases.get(phase).and_then(|all| all.get(at));
+        let number = number.copied().unwrap_or(u32::MAX);
+        match program.rules.get(number as usize) {
+            Some(rule) => self.ask_rule(at, number, rule, fuel),
+            None => Ok(Some(at + 1)),
+        }
+    }
+
+    /// The same, of a rule that has to be looked at.
+    fn ask_rule(
+        &mut self,
+        at: usize,
+        number: u32,
+        rule: &'t Rule,
+        fuel: &mut Fuel,
+    ) -> Result<Option<usize>, Spent> {
+        let is_met = match self.is_removed(number) {
+            true => {
+                self.came = Came::Removed;
+                false
+            }
+            false => self.rule(number, rule, fuel)?,
+        };
+        if let Some(looked) = &mut self.looked {
+            looked.push(Looked {
+                id: rule.id,
+                phase: self.phase,
+                came: self.came,
+            });
+        }
+        if !is_met {
+            return Ok(Some(at + 1));
+        }
+        self.fired(rule);
+        let ends = self.interrupted.is_some() || self.allowed.is_some();
+        if self.engine == Engine::Off || ends && self.phase < 5 {
+            return Ok(None);
+        }
+        let next = rule.jump.map_or(at + 1, |to| to as usize);
+        Ok(Some(next + rule.skip as usize))
     }
 
     /// What is as it was in the phase before: from the first to the second what the body does not change.
@@ -147,7 +157,7 @@ impl<'t> Transaction<'t> {
         }
     }
 
-    fn gate(&self, gate: u16) -> bool {
+    pub(super) fn gate(&self, gate: u16) -> bool {
         let quick = self.program.gates.get(usize::from(gate));
         quick.is_none_or(|quick| self.quick(quick))
     }

@@ -49,6 +49,7 @@ impl<'t> Transaction<'t> {
     /// Lets go of the workspace until the next phase.
     pub fn leave(mut self) -> Left {
         self.settle();
+        debug_assert!(self.begin.is_none(), "a phase has run");
         let known = self.work.store.take_known();
         let texts = &self.work.texts;
         let places = known.iter().enumerate();
@@ -99,6 +100,7 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<Self, Spent> {
         let mut this = Self::new(program, &Zone::default(), request, work, collections);
+        this.begin = None;
         let mut known = left.known;
         for (place, text) in left.texts {
             if let Some(value) = known.get_mut(place) {

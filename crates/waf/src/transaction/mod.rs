@@ -4,6 +4,7 @@
 //! body, 5 the log. Each returns whether the request is to be interrupted; who runs the transaction does what is said. Everything
 //! is synchronous and paid for with fuel. Not here: IO, clocks, holding bodies.
 
+mod begun;
 mod body;
 mod effects;
 mod evaluate;
@@ -29,6 +30,7 @@ use crate::seclang::SEVERITIES;
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{TextId, Texts};
 use crate::vocabulary::Variable;
+use begun::Begins;
 pub use left::Left;
 pub use looked::{Came, Looked};
 use occurrences::Occurrences;
@@ -52,6 +54,7 @@ pub struct Workspace {
     /// By number: the text of a name of TX, once somebody asked for it.
     tx_names: Vec<Option<TextId>>,
     buffer: Vec<u8>,
+    begins: Begins,
 }
 
 /// A value of a variable.
@@ -132,6 +135,13 @@ struct Matched {
     value: Value,
 }
 
+impl Matched {
+    /// Whether it has a text of the request's.
+    const fn is_text(self) -> bool {
+        matches!(self.value, Value::Text(_)) || matches!(self.name, Named::Text(_))
+    }
+}
+
 /// The name of what was matched: texts are made of names and numbers when somebody asks for them.
 #[derive(Clone, Copy, Debug)]
 enum Named {
@@ -150,6 +160,8 @@ pub struct Transaction<'t> {
     collections: &'t mut dyn Collections,
     engine: Engine,
     phase: u8,
+    /// Which of the begins of the workspace is still to be set.
+    begin: Option<usize>,
     /// Variables whose items are there, by bits.
     filled: u128,
     /// Of these, and of those that are read at once, the ones that have no value.
@@ -205,6 +217,7 @@ impl<'t> Transaction<'t> {
             collections,
             engine: zone.engine.unwrap_or(program.settings.engine),
             phase: 0,
+            begin: None,
             filled: 0,
             empty: 0,
             matched: None,
@@ -233,9 +246,7 @@ impl<'t> Transaction<'t> {
             part_sizes: Vec::new(),
         };
         this.processor = this.processor_of_type();
-        for (name, value) in &zone.variables {
-            this.preset(name, value);
-        }
+        this.begin(zone);
         this
     }
 
@@ -384,6 +395,7 @@ impl Workspace {
         if self.program != program.tag {
             self.cache = MatcherCache::default();
             self.texts.forget();
+            self.begins.clear();
             self.program = program.tag;
         }
         self.cache.budget = BUDGET;

@@ -110,7 +110,9 @@ impl<'t> Transaction<'t> {
         }
         if self.work.combinations.get(place).is_none() {
             let mut hits = self.work.combinations.take(place);
-            self.combination(unions, &mut hits, fuel)?;
+            let variables = program.combination_variables.get(place).copied();
+            let present = self.present(variables.unwrap_or_default(), fuel)?;
+            self.combination(unions, present, &mut hits, fuel)?;
             self.work.combinations.put(place, hits);
         }
         if self.work.combinations.occurs(place, bit) == Some(true) {
@@ -128,12 +130,13 @@ impl<'t> Transaction<'t> {
     fn combination(
         &mut self,
         unions: &[UnionOf],
+        present: u128,
         all: &mut Hits,
         fuel: &mut Fuel,
     ) -> Result<(), Spent> {
-        for union in unions.iter().filter(|union| !union.is_apart()) {
+        for union in unions {
             // Most variables of most requests are empty.
-            if !self.has_values(union.variable, fuel)? {
+            if present & (1 << union.variable as u8) == 0 || union.is_apart() {
                 continue;
             }
             let place = usize::from(union.place);

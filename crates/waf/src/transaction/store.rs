@@ -44,6 +44,17 @@ impl Store {
         }
     }
 
+    /// The values of names that rules mention; and whether there are no others.
+    pub(super) fn known(&self) -> (&[Option<Value>], bool) {
+        (&self.known, self.made_up.is_empty())
+    }
+
+    /// Sets the values of all names that rules mention.
+    pub(super) fn set_known(&mut self, known: &[Option<Value>]) {
+        self.known.clear();
+        self.known.extend_from_slice(known);
+    }
+
     /// Takes the values of names that rules mention out of it.
     pub(super) fn take_known(&mut self) -> Vec<Option<Value>> {
         std::mem::take(&mut self.known)

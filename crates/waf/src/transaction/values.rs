@@ -194,14 +194,16 @@ impl<'t> Transaction<'t> {
         }
     }
 
-    /// Whether a variable has any value; makes them.
-    #[inline]
-    pub(super) fn has_values(&mut self, variable: V, fuel: &mut Fuel) -> Result<bool, Spent> {
-        let bit = 1u128 << variable as u8;
-        if (self.filled | self.empty) & bit == 0 {
-            self.fill(variable, fuel)?;
+    /// Which of these variables have any value; makes them. A bit for each.
+    pub(super) fn present(&mut self, variables: u128, fuel: &mut Fuel) -> Result<u128, Spent> {
+        let mut unknown = variables & !(self.filled | self.empty);
+        while unknown != 0 {
+            if let Some(variable) = V::ALL.get(unknown.trailing_zeros() as usize) {
+                self.fill(*variable, fuel)?;
+            }
+            unknown &= unknown - 1;
         }
-        Ok(self.empty & bit == 0)
+        Ok(variables & !self.empty)
     }
 
     /// Makes the values of a variable.
