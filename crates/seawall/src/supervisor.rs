@@ -45,7 +45,7 @@ use charge::{Charge, Phase};
 use datagrams::Datagrams;
 use judge::Judge;
 use process::{Ended, Process};
-pub use sockets::notify;
+pub use sockets::{ForAnother, notify};
 use sockets::{Given, Sockets};
 use spare::Spare;
 
@@ -59,6 +59,8 @@ const EVENTS: usize = 64;
 /// # Errors
 /// Whatever keeps it from doing so, with what can be done.
 pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
+    // Before anything is opened that might have one of their numbers.
+    let given = Given::take_all(flags.given.unwrap_or_else(given_to_us));
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -70,7 +72,6 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             Some(number) => Held::inherited(number)?,
             None => data.hold("edge")?,
         };
-        let given = Given::take_all(flags.given.unwrap_or_else(given_to_us));
         let listener = WireListener::bind(&data.path("edge.sock"))?;
         let up = flags.wire.map(start::wire).transpose()?.map(Rc::new);
         let (events, mut happens) = mpsc::channel(EVENTS);
@@ -295,6 +296,11 @@ impl Supervisor {
             self.workers.insert(pid, charge);
         }
         self.datagrams.adopt(&self.workers, places);
+        if let Some(sockets) = &self.sockets
+            && let Some(given) = self.given.take()
+        {
+            sockets.are_all(given);
+        }
         if serving.is_some() {
             self.judge = record::restore(&self.data).faster(self.speed);
             self.announced = true;

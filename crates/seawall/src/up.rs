@@ -19,8 +19,8 @@ use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
 use crate::start::{self, Start};
-use crate::supervisor::notify;
 use crate::supervisor::process::{Ended, Process, let_go};
+use crate::supervisor::{ForAnother, notify};
 use crate::wire::Wire;
 
 /// How long a supervisor that holds its lock may take to listen.
@@ -40,6 +40,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// # Errors
 /// Whatever keeps it from serving, with what can be done.
 pub fn run(flags: &cli::Up) -> Result<ExitCode> {
+    // Before anything is opened that might have one of their numbers.
+    let given = ForAnother::take_all(given());
     // What control could not use is told before anything runs.
     truth::address(flags.store.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,7 +58,7 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
             runs: start::running(),
             stops: None,
             heard_of_end: false,
-            given: given(),
+            given,
             control: None,
         };
         let mut wait = WAIT;
@@ -71,6 +73,10 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
                 Gone::Become(program) => {
                     up.end_control().await;
                     let mut command = Command::new(&program);
+                    // What a service manager gave has long been taken: those numbers are other descriptors by now.
+                    for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+                        command.env_remove(name);
+                    }
                     let error = command.arg("up").args(&up.words).exec();
                     complain(format_args!(
                         "{} cannot be run as `up`: {error}",
@@ -112,7 +118,8 @@ struct Up {
     stops: Option<Request>,
     /// The supervisor said that it ends.
     heard_of_end: bool,
-    given: i32,
+    /// What a service manager handed over, for the supervisor.
+    given: ForAnother,
     /// Control, once the edge serves.
     control: Option<Control>,
 }
@@ -219,7 +226,11 @@ impl Up {
         let start = Start {
             program: &self.runs,
             role: "edge",
-            own: vec!["--managed".into(), "--given".into(), given.to_string()],
+            own: vec![
+                "--managed".into(),
+                "--given".into(),
+                given.count.to_string(),
+            ],
             words: &self.words,
             apart: true,
         };
@@ -339,6 +350,8 @@ impl Up {
                 }
                 reply = supervisor.wire.hear::<Reply>() => match reply {
                     Ok(Some((reply, _))) => {
+                        // Who lives has them already.
+                        self.given = ForAnother::default();
                         if matches!(reply, Reply::Serving { .. }) {
                             if self.control.is_none() {
                                 self.start_control(WAIT).await;

@@ -1,22 +1,27 @@
 //! The listening sockets: bound once, kept here, given to each worker in turn. While no worker accepts, connections wait in them.
 //!
 //! A service manager may hand some over (`LISTEN_FDS`, sd_listen_fds(3)), and keep what we have for whoever starts after us
-//! (`FDSTORE`, sd_notify(3)).
+//! (`FDSTORE`, sd_notify(3)). What nobody accepts from is closed, here and there: connections would wait on it for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Result, anyhow};
 use seawall_proxy::worker;
 
 use crate::message::{Plan, Role, Socket, Wanted};
+use crate::say::complain;
 
 /// The first descriptor that a service manager hands over.
 const FIRST: RawFd = 3;
 /// More would be a mistake.
 const MOST_GIVEN: RawFd = 4096;
+/// How the names begin under which a service manager keeps sockets of ours.
+const OURS: &str = "seawall-";
 
 /// All that is listened on.
 #[derive(Debug, Default)]
@@ -33,15 +38,13 @@ impl Sockets {
     /// What cannot be listened on, why, and what can be done.
     pub fn open(plan: &Plan, mut given: Given) -> Result<Self> {
         let mut sockets = Self::default();
+        given.fit(plan);
         for wanted in &plan.listen {
+            let threads = threads(wanted.role, plan);
             if let Some(given) = given.take(wanted.address) {
-                sockets.add_given(wanted, given, plan.threads)?;
+                sockets.add_given(wanted.role, given, threads)?;
                 continue;
             }
-            let threads = match wanted.role {
-                Role::Http | Role::Https | Role::Parent => plan.threads,
-                Role::Admin => 1,
-            };
             let (bound, opened) = match bind(wanted.role, wanted.address, threads) {
                 Ok(opened) => opened,
                 Err(error) => {
@@ -52,31 +55,36 @@ impl Sockets {
                         "port {} cannot be bound ({error}): serving on {otherwise} instead",
                         wanted.address.port()
                     ));
+                    if let Some(given) = given.take(otherwise) {
+                        sockets.add_given(wanted.role, given, threads)?;
+                        continue;
+                    }
                     bind(wanted.role, otherwise, threads)
                         .map_err(|error| cannot_listen(otherwise, &wanted.flag, &error))?
                 }
             };
             sockets.add(wanted.role, bound, opened);
         }
+        // Those for where it would have been served otherwise.
+        let_go(given.0.into_values().flatten());
         Ok(sockets)
     }
 
     /// A service manager opens one socket for an address; all threads accept on it.
-    fn add_given(&mut self, wanted: &Wanted, given: Vec<OwnedFd>, threads: usize) -> Result<()> {
-        let first = given.first().ok_or_else(|| anyhow!("no socket"))?.as_fd();
+    fn add_given(&mut self, role: Role, given: Vec<Handed>, threads: usize) -> Result<()> {
+        let first = given.first().ok_or_else(|| anyhow!("no socket"))?;
+        let mut address = None;
         let mut opened = Vec::new();
-        let threads = if wanted.role == Role::Admin {
-            1
-        } else {
-            threads
-        };
         for nth in 0..threads {
-            let socket = given.get(nth).map_or(first, AsFd::as_fd);
-            opened.push(socket.try_clone_to_owned()?);
+            let socket = &given.get(nth).unwrap_or(first).socket;
+            let listener = TcpListener::from(socket.try_clone()?);
+            listener.set_nonblocking(true)?;
+            address = Some(listener.local_addr()?);
+            opened.push(listener.into());
         }
-        let listener = TcpListener::from(first.try_clone_to_owned()?);
-        listener.set_nonblocking(true)?;
-        self.add(wanted.role, listener.local_addr()?, opened);
+        if let Some(address) = address {
+            self.add(role, address, opened);
+        }
         Ok(())
     }
 
@@ -94,6 +102,23 @@ impl Sockets {
     /// What another process had.
     pub fn adopt(&mut self, told: Vec<Socket>, files: Vec<OwnedFd>) {
         self.all.extend(told.into_iter().zip(files));
+    }
+
+    /// What another process had is what we have: of what a service manager handed over, the rest is let go.
+    pub fn are_all(&self, given: Given) {
+        let ours: BTreeSet<u64> = self
+            .all
+            .iter()
+            .filter_map(|(_, socket)| number(socket))
+            .collect();
+        let given = given.0.into_values().flatten();
+        let rest = given
+            .filter(|one| number(&one.socket).is_none_or(|number| !ours.contains(&number)))
+            .collect::<Vec<_>>();
+        if !rest.is_empty() {
+            let_go(rest);
+            self.store();
+        }
     }
 
     /// Whether there is none.
@@ -131,9 +156,17 @@ impl Sockets {
                 Role::Admin => "admin",
             };
             // Colons end a name there; the address is asked of the socket itself later.
-            let words = format!("FDSTORE=1\nFDNAME=seawall-{role}-{}", told.thread);
+            let words = format!("FDSTORE=1\nFDNAME={OURS}{role}-{}", told.thread);
             notify(&words, Some(socket.as_fd()));
         }
+    }
+}
+
+/// How many threads accept what is for this role.
+fn threads(role: Role, plan: &Plan) -> usize {
+    match role {
+        Role::Http | Role::Https | Role::Parent => plan.threads,
+        Role::Admin => 1,
     }
 }
 
@@ -163,15 +196,54 @@ fn cannot_listen(address: SocketAddr, flag: &str, error: &std::io::Error) -> any
     anyhow!("cannot listen on {address}: {error} ({help} with {flag})")
 }
 
+/// What a service manager handed over to this process for another one that it starts: open until this is dropped. A socket that is
+/// open here would listen whatever that one closes.
+#[derive(Debug, Default)]
+pub struct ForAnother {
+    /// How many descriptors that one has to look at.
+    pub count: RawFd,
+    _files: Vec<OwnedFd>,
+}
+
+impl ForAnother {
+    /// Takes what `count` says was handed over: before anything else is opened, and once for a process.
+    pub fn take_all(count: RawFd) -> Self {
+        let count = count.clamp(0, MOST_GIVEN);
+        let mut files = Vec::new();
+        for raw in FIRST..FIRST.saturating_add(count) {
+            // SAFETY: it only asks whether there is such a descriptor.
+            if unsafe { libc::fcntl(raw, libc::F_GETFD) } >= 0 {
+                // SAFETY: it is open, and whoever started us says that it is ours.
+                files.push(unsafe { OwnedFd::from_raw_fd(raw) });
+            }
+        }
+        Self {
+            count,
+            _files: files,
+        }
+    }
+}
+
+/// A socket that a service manager handed over.
+#[derive(Debug)]
+struct Handed {
+    /// As the manager calls it; empty where it said nothing.
+    name: String,
+    socket: OwnedFd,
+}
+
 /// Sockets that a service manager handed over, by the addresses that they are bound to.
 #[derive(Debug, Default)]
-pub struct Given(BTreeMap<SocketAddr, Vec<OwnedFd>>);
+pub struct Given(BTreeMap<SocketAddr, Vec<Handed>>);
 
 impl Given {
-    /// Takes what `count` says was handed over, once for a process.
+    /// Takes what `count` says was handed over, once for a process; their names are in `LISTEN_FDNAMES`.
     pub fn take_all(count: RawFd) -> Self {
         let mut given = Self::default();
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
         for raw in FIRST..FIRST.saturating_add(count.clamp(0, MOST_GIVEN)) {
+            let name = names.next().unwrap_or_default().to_owned();
             // SAFETY: it only asks whether there is such a descriptor.
             if unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
                 continue;
@@ -180,16 +252,71 @@ impl Given {
             let socket = unsafe { OwnedFd::from_raw_fd(raw) };
             let listener = TcpListener::from(socket);
             if let Ok(address) = listener.local_addr() {
-                given.0.entry(address).or_default().push(listener.into());
+                let socket = listener.into();
+                let handed = Handed { name, socket };
+                given.0.entry(address).or_default().push(handed);
             }
+        }
+        for handed in given.0.values_mut() {
+            // They come in any order. The first threads' stay when there are fewer.
+            handed.sort_by_key(|one| thread(&one.name));
         }
         given
     }
 
-    fn take(&mut self, address: SocketAddr) -> Option<Vec<OwnedFd>> {
-        self.0
-            .remove(&address)
-            .filter(|sockets| !sockets.is_empty())
+    /// Closes what a plan has no use for, and says so to the manager: before anything is bound, which it might be in the way of.
+    fn fit(&mut self, plan: &Plan) {
+        let mut rest = Vec::new();
+        self.0.retain(|address, handed| {
+            let is_for =
+                |wanted: &&Wanted| wanted.address == *address || wanted.otherwise == Some(*address);
+            let wanted = plan.listen.iter().filter(is_for);
+            let most = wanted.map(|wanted| threads(wanted.role, plan)).max();
+            let most = most.unwrap_or(0).min(handed.len());
+            rest.extend(handed.drain(most..));
+            !handed.is_empty()
+        });
+        let_go(rest);
+    }
+
+    fn take(&mut self, address: SocketAddr) -> Option<Vec<Handed>> {
+        self.0.remove(&address)
+    }
+}
+
+/// The thread that a socket was for, by the name under which it was kept.
+fn thread(name: &str) -> usize {
+    let thread = name
+        .strip_prefix(OURS)
+        .and_then(|name| name.rsplit_once('-'));
+    thread.map_or(0, |(_, thread)| thread.parse().unwrap_or(0))
+}
+
+/// Which socket it is, whatever descriptor it has.
+fn number(socket: &OwnedFd) -> Option<u64> {
+    let file = File::from(socket.try_clone().ok()?);
+    Some(file.metadata().ok()?.ino())
+}
+
+/// Closes sockets that nobody accepts from, and has a service manager do so that keeps them. What it still has to keep must be
+/// [stored](Sockets::store) after that: a name may be that of several.
+fn let_go(handed: impl IntoIterator<Item = Handed>) {
+    let mut told = BTreeSet::new();
+    for Handed { name, socket } in handed {
+        let listener = TcpListener::from(socket);
+        if !name.starts_with(OURS) {
+            if let Ok(address) = listener.local_addr() {
+                complain(format_args!(
+                    "the service manager listens on {address}, and no thread accepts there: make it an address of [edge] http or https, or take \
+                     it out of the manager's unit"
+                ));
+            }
+            continue;
+        }
+        drop(listener);
+        if told.insert(name.clone()) {
+            notify(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None);
+        }
     }
 }
 
@@ -199,7 +326,7 @@ pub fn notify(words: &str, file: Option<BorrowedFd<'_>>) {
         return;
     };
     if let Err(error) = crate::wire::notify(&path, words, file) {
-        crate::say::complain(format_args!(
+        complain(format_args!(
             "the service manager cannot be told ({error}); it is served all the same"
         ));
     }

@@ -61,6 +61,7 @@ mod folder;
 #[path = "../../../control/tests/store/server.rs"]
 #[allow(dead_code, reason = "the store's own tests use the rest")]
 mod server;
+mod service_manager;
 mod site;
 mod slices;
 mod spare;

@@ -514,7 +514,7 @@ fn a_service_manager_gives_sockets_and_is_told() {
 }
 
 /// What a service manager is told up to that it serves.
-fn until_ready(told: &UnixDatagram) -> String {
+pub fn until_ready(told: &UnixDatagram) -> String {
     let mut heard = String::new();
     while !heard.contains("READY=1") {
         let mut bytes = [0; 256];
