@@ -17,11 +17,14 @@ use super::sockets::Sockets;
 use crate::data::Data;
 use crate::message::{Begin, FromWorker, Here, Place, Plan, Serving, Socket, ToWorker};
 use crate::page::SharedPage;
+use crate::say::complain;
 use crate::start::Start;
 use crate::wire::{FILES, Wire, in_memory};
 
 /// How long a worker that runs already may take to say what there is.
 const DESCRIBES: Duration = Duration::from_secs(2);
+/// How often it is tried to reach one for which there was no room.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What a worker is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,9 +279,7 @@ pub async fn adopt(data: &Data) -> Vec<(Charge, Sockets)> {
         if !(name.starts_with("worker-") && name.ends_with(".sock")) {
             continue;
         }
-        let Ok(wire) = Wire::connect(&entry.path()) else {
-            // Whoever made it is not there any more.
-            let _ = std::fs::remove_file(entry.path());
+        let Some(wire) = reached(&entry.path()).await else {
             continue;
         };
         let Ok(peer) = wire.peer() else { continue };
@@ -289,12 +290,46 @@ pub async fn adopt(data: &Data) -> Vec<(Charge, Sockets)> {
             Some(described) => found.push(described),
             None => {
                 process.signal(libc::SIGKILL);
-                process.ended().await;
-                let _ = std::fs::remove_file(entry.path());
+                // One that hangs in the kernel ends when that lets it go.
+                let ended = tokio::time::timeout(DESCRIBES, process.ended()).await;
+                if ended.is_ok() {
+                    let _ = std::fs::remove_file(entry.path());
+                }
             }
         }
     }
     found
+}
+
+/// A wire to whoever listens at a file. Where nobody does any more, the file is taken away; else it stays, whatever is in the way: it is
+/// all by which a worker that serves can be found.
+async fn reached(path: &Path) -> Option<Wire> {
+    let due = Instant::now() + DESCRIBES;
+    loop {
+        let error = match Wire::connect(path) {
+            Ok(wire) => return Some(wire),
+            Err(error) => error,
+        };
+        match error.kind() {
+            // Whoever made it is not there any more.
+            io::ErrorKind::ConnectionRefused => {
+                let _ = std::fs::remove_file(path);
+                return None;
+            }
+            io::ErrorKind::NotFound => return None,
+            // As long as too many wait for it.
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted if Instant::now() < due => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            _ => {
+                complain(format_args!(
+                    "{}: the worker there cannot be reached ({error}); if it serves, it serves on, and the next start looks for it again",
+                    path.display()
+                ));
+                return None;
+            }
+        }
+    }
 }
 
 async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
@@ -363,5 +398,44 @@ async fn told(wire: &Wire) -> Option<(Described, Sockets)> {
             FromWorker::Described => return Some((described, sockets)),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::wire::WireListener;
+
+    /// The file is all by which the next supervisor finds a worker: only where nobody listens is it of no use.
+    #[test]
+    fn only_a_socket_where_nobody_listens_is_taken_away() {
+        let folder = std::env::temp_dir().join(format!("seawall-adopt-{}", std::process::id()));
+        let data = Data::at(&folder).unwrap();
+        let path = |pid: u32| data.path(format!("worker-{pid}.sock"));
+        // Left over; of another kind, which is the error of neither; and one with more before it than it lets wait.
+        drop(UnixListener::bind(path(1)).unwrap());
+        let _other = UnixListener::bind(path(2)).unwrap();
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let _busy = WireListener::bind(&path(3)).unwrap();
+            let mut waiting = Vec::new();
+            let full = loop {
+                match Wire::connect(&path(3)) {
+                    Ok(wire) => waiting.push(wire),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+            let kind = |pid| Wire::connect(&path(pid)).unwrap_err().kind();
+            assert_eq!(kind(1), io::ErrorKind::ConnectionRefused);
+            assert_ne!(kind(2), io::ErrorKind::ConnectionRefused);
+            assert!(adopt(&data).await.is_empty());
+            let stays = [1, 2, 3].map(|pid| path(pid).exists());
+            assert_eq!(stays, [false, true, true]);
+        });
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
