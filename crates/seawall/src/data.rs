@@ -85,8 +85,9 @@ impl Data {
         let mut lock = opened.with_context(|| format!("{} cannot be written", path.display()))?;
         // SAFETY: the descriptor is open; flock touches no memory of ours.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            let mut pid = String::new();
-            let _ = lock.read_to_string(&mut pid);
+            let mut text = String::new();
+            let _ = lock.read_to_string(&mut text);
+            let pid = text.lines().next().unwrap_or_default();
             bail!(
                 "another Seawall runs on {} with pid {} (stop it with `kill {}`, or choose another folder with --data)",
                 folder.display(),
@@ -100,6 +101,12 @@ impl Data {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
         Ok(Held { lock })
+    }
+
+    /// The process that has a role, or had it last.
+    pub fn holder(&self, role: &str) -> Option<i32> {
+        let text = fs::read_to_string(self.path(format!("{role}.lock"))).ok()?;
+        text.lines().next()?.trim().parse().ok()
     }
 
     /// The path of a file in it.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -19,12 +19,18 @@ use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
 use crate::start::{self, Start};
-use crate::supervisor::process::{Ended, Process, let_go};
+use crate::supervisor::process::{Ended, Process, is_stopped, let_go};
 use crate::supervisor::{ForAnother, notify};
 use crate::wire::Wire;
 
 /// How long a supervisor that holds its lock may take to listen.
 const LISTENS: Duration = Duration::from_secs(10);
+/// How long one that runs already may be silent: it may have to look for workers that do not answer.
+const ANSWERS: Duration = Duration::from_secs(60);
+/// The same of one that somebody has stopped, which will not go on by itself.
+const STOPPED: Duration = Duration::from_secs(3);
+/// How often it is looked whether it was stopped.
+const LOOK_STOPPED: Duration = Duration::from_millis(250);
 /// The first wait before a supervisor is started in place of one that died, and the longest.
 const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -82,6 +88,10 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
                         "{} cannot be run as `up`: {error}",
                         program.display()
                     ));
+                }
+                Gone::Silent(error) => {
+                    up.end_control().await;
+                    return Err(error);
                 }
                 Gone::Died(how) => {
                     complain(format_args!(
@@ -179,6 +189,33 @@ struct Supervisor {
     wire: Wire,
     /// It ran before we came.
     adopted: bool,
+    /// It has answered us; whom we started need not.
+    heard: bool,
+}
+
+impl Supervisor {
+    /// Fails when it has been silent since `asked` for longer than it may.
+    fn may_be_silent(&self, asked: Instant) -> Result<()> {
+        let silent = asked.elapsed();
+        let is_stopped = silent > STOPPED && self.process.is_stopped();
+        if !is_stopped && silent < ANSWERS {
+            return Ok(());
+        }
+        Err(no_answer(self.process.pid(), is_stopped))
+    }
+}
+
+/// Whoever supervises does not answer: what a person can do.
+fn no_answer(pid: i32, is_stopped: bool) -> anyhow::Error {
+    let why = if is_stopped {
+        "somebody has stopped it (SIGSTOP)"
+    } else {
+        "it hangs"
+    };
+    anyhow!(
+        "the supervisor of this data folder, pid {pid}, does not answer: {why}. Have it go on with `kill -CONT {pid}`, or end it with \
+         `kill -9 {pid}` and start again: sites that are served are served on, either way"
+    )
 }
 
 /// What became of a supervisor.
@@ -189,6 +226,8 @@ enum Gone {
     Become(PathBuf),
     /// It died.
     Died(String),
+    /// It runs and does not answer.
+    Silent(anyhow::Error),
 }
 
 impl Up {
@@ -208,17 +247,25 @@ impl Up {
                         &[],
                     )
                     .is_ok()
+                // This is answered at once, whether it serves by now or not.
+                && wire.say(&Request::Status, &[]).is_ok()
             {
                 return Ok(Supervisor {
                     process,
                     wire,
                     adopted: true,
+                    heard: false,
                 });
             }
             // Whoever holds the lock is about to listen, or about to end.
             match self.data.hold("edge") {
                 Ok(_free) => break,
-                Err(error) if Instant::now() > due => return Err(error),
+                Err(error) if Instant::now() > due => {
+                    // Perhaps so many came before us that there was no room to ask.
+                    let holder = self.data.holder("edge");
+                    let stopped = holder.filter(|pid| is_stopped(*pid));
+                    return Err(stopped.map_or(error, |pid| no_answer(pid, true)));
+                }
                 Err(_) => tokio::time::sleep(WAIT).await,
             }
         }
@@ -239,6 +286,7 @@ impl Up {
             process,
             wire,
             adopted: false,
+            heard: true,
         })
     }
 
@@ -323,8 +371,15 @@ impl Up {
         }
         let is_first = std::process::id() == 1;
         let mut look = tokio::time::interval(LOOK);
+        let mut silence = tokio::time::interval(LOOK_STOPPED);
+        let asked = Instant::now();
         loop {
             tokio::select! {
+                _ = silence.tick(), if !supervisor.heard => {
+                    if let Err(error) = supervisor.may_be_silent(asked) {
+                        return Gone::Silent(error);
+                    }
+                }
                 _ = look.tick(), if is_first => {
                     let control = self.control.as_ref().map(|control| control.process.pid());
                     let ours: Vec<i32> = control.into_iter().chain([supervisor.process.pid()]).collect();
@@ -350,6 +405,7 @@ impl Up {
                 }
                 reply = supervisor.wire.hear::<Reply>() => match reply {
                     Ok(Some((reply, _))) => {
+                        supervisor.heard = true;
                         // Who lives has them already.
                         self.given = ForAnother::default();
                         if matches!(reply, Reply::Serving { .. }) {

@@ -139,21 +139,31 @@ impl Process {
 
     /// The memory that it holds, in bytes: what is resident. None when it has ended.
     pub fn memory(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
-        let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-        Some(pages * 4096)
+        resident(&self.pid.to_string())
     }
 
     /// Whether a signal has stopped it (`SIGSTOP`).
     pub fn is_stopped(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
-        let stat = stat.unwrap_or_default();
-        // Its name, in parentheses, may hold anything.
-        let state = stat
-            .rsplit_once(") ")
-            .map(|(_, rest)| rest.starts_with('T'));
-        state.unwrap_or(false)
+        is_stopped(self.pid)
     }
+}
+
+/// The memory that a process holds, by its number or as `self`, in bytes: what is resident.
+pub fn resident(process: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+/// Whether a signal has stopped the process of this number.
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.unwrap_or_default();
+    // Its name, in parentheses, may hold anything.
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with('T'));
+    state.unwrap_or(false)
 }
 
 /// Lets children go that have ended and that nobody waits for: to the first process of a container come all whose parents have died.

@@ -66,6 +66,7 @@ mod site;
 mod slices;
 mod spare;
 mod strikes;
+mod supervision;
 mod supervisor;
 mod tools;
 mod trouble;
