@@ -13,6 +13,7 @@ use seawall_proxy::certificates::Certificates;
 use seawall_proxy::state::State;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::kept::StateLock;
 use crate::say::say;
 
 /// Names asked for that may wait until the keeper looks.
@@ -93,11 +94,11 @@ pub struct Running {
 }
 
 impl Keeper {
-    /// Starts it, once challenges can be answered: on a thread of its own.
+    /// Starts it, once challenges can be answered: on a thread of its own. It has the right to write for as long as it runs.
     ///
     /// # Errors
     /// There is no thread.
-    pub fn start(&self) -> Result<Running> {
+    pub fn start(&self, lock: Arc<StateLock>) -> Result<Running> {
         let (settings, certificates) = (self.settings.clone(), self.certificates.clone());
         let (stop, stopped) = oneshot::channel();
         let (ask, asked) = mpsc::channel(ASKED);
@@ -127,6 +128,8 @@ impl Keeper {
                         }
                     }
                 });
+                // What the runtime still waits for writes nothing.
+                drop(lock);
             })?;
         Ok(Running { _stop: stop })
     }

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_guard::{StageDef, blame};
@@ -28,6 +28,7 @@ use crate::contents::Contents;
 use crate::data::Data;
 use crate::file;
 use crate::good::{self, Recalled};
+use crate::kept::{Kept, StateLock};
 use crate::lasting;
 use crate::live;
 use crate::page::SharedPage;
@@ -138,28 +139,6 @@ pub struct Configuration {
     pub fleet: Option<Arc<Members>>,
     /// Where it is told what is compiled.
     pub page: &'static SharedPage,
-}
-
-/// Keeps the youngest of what was live, one after the other.
-#[derive(Default)]
-pub struct Kept {
-    last: AtomicU64,
-    begun: Mutex<u64>,
-    written: AtomicU64,
-    left: AtomicU64,
-}
-
-impl Kept {
-    /// Another process keeps what serves from here on: what waits for a disk is not written over what that one has.
-    pub fn leave(&self) {
-        let last = self.last.load(Ordering::Acquire);
-        self.left.store(last, Ordering::Release);
-    }
-
-    /// Whether what serves is on disk.
-    pub fn is_written(&self) -> bool {
-        self.written.load(Ordering::Acquire) == self.last.load(Ordering::Acquire)
-    }
 }
 
 /// What is to be compiled: a document and the files that it names.
@@ -436,26 +415,32 @@ impl Configuration {
     /// Keeps what serves now, and the zones' ids, for the next process, on a thread of its own: a disk may hang, and writing many
     /// zones takes long. Tells `done` when that is done. A disk that is full or read-only is tried again, and what serves serves.
     pub fn keep_live(&self, unkept: Unkept, done: mpsc::Sender<()>) {
-        let (configuration, kept) = (self.clone(), self.kept.clone());
-        let number = kept.last.fetch_add(1, Ordering::AcqRel) + 1;
+        let (configuration, number) = (self.clone(), self.kept.next());
         // Few are there before anybody is told what serves.
-        if self.state.zone_ids.len() <= FEW_IDS {
-            keep_zone_ids(&self.data, &self.state);
+        if self.state.zone_ids.len() <= FEW_IDS
+            && let Some(lock) = self.kept.lock()
+        {
+            keep_zone_ids(&self.data, &self.state, &lock);
         }
         let keep = move || {
             let live = configuration.data.path(live::LIVE).display().to_string();
-            while let Err(error) = configuration.keep_once(number, &unkept, &done) {
-                lasting::fails(
-                    &live,
-                    format_args!(
-                        "{live} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
-                         it is tried again every {} s",
-                        AGAIN.as_secs()
+            let written = loop {
+                match configuration.keep_once(number, &unkept, &done) {
+                    Ok(written) => break written,
+                    Err(error) => lasting::fails(
+                        &live,
+                        format_args!(
+                            "{live} cannot be written ({error}): what serves serves on, but a restart would bring back what was live before; \
+                             it is tried again every {} s",
+                            AGAIN.as_secs()
+                        ),
                     ),
-                );
+                }
                 std::thread::sleep(AGAIN);
+            };
+            if written {
+                lasting::works(&live, &format!("{live} is written again"));
             }
-            lasting::works(&live, &format!("{live} is written again"));
         };
         let thread = std::thread::Builder::new().name("keep".into());
         if let Err(error) = thread.spawn(keep) {
@@ -463,35 +448,29 @@ impl Configuration {
         }
     }
 
-    /// Writes it, unless something younger is live by now.
+    /// Writes it, unless something younger is live by now, or another worker has what only one may write. Whether it was written.
     fn keep_once(
         &self,
         number: u64,
         unkept: &Unkept,
         done: &mpsc::Sender<()>,
-    ) -> std::io::Result<()> {
-        let kept = &self.kept;
-        if kept.left.load(Ordering::Acquire) >= number {
-            return Ok(());
+    ) -> std::io::Result<bool> {
+        let written = self.kept.once(number, |lock| {
+            keep_zone_ids(&self.data, &self.state, lock);
+            let written = self.write(unkept, lock);
+            let unwritten = &self.state.disk.unwritten;
+            unwritten.store(written.is_err(), Ordering::Relaxed);
+            written
+        })?;
+        if written {
+            // One that waits to be heard stands for this one too.
+            let _ = done.try_send(());
         }
-        let mut begun = kept.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if *begun > number || kept.last.load(Ordering::Acquire) > number && *begun == number {
-            return Ok(());
-        }
-        *begun = number;
-        keep_zone_ids(&self.data, &self.state);
-        let written = self.write(unkept);
-        let unwritten = &self.state.disk.unwritten;
-        unwritten.store(written.is_err(), Ordering::Relaxed);
-        written?;
-        kept.written.store(number, Ordering::Release);
-        // One that waits to be heard stands for this one too.
-        let _ = done.try_send(());
-        Ok(())
+        Ok(written)
     }
 
     /// Writes what serves: what is not on disk, and of that what has not changed.
-    fn write(&self, unkept: &Unkept) -> std::io::Result<()> {
+    fn write(&self, unkept: &Unkept, lock: &StateLock) -> std::io::Result<()> {
         let (mut old, mut document) = (Materials::default(), Document::default());
         if unkept.base.is_none() || unkept.with_old_files {
             match self.recall() {
@@ -519,14 +498,15 @@ impl Configuration {
         }
         let path = self.data.path(live::LIVE);
         let stand = unkept.stand.as_deref();
-        live::write(&path, base.unwrap_or(&document), &materials, stand)
+        let document = base.unwrap_or(&document);
+        live::write_if(&path, document, &materials, stand, || lock.check())
     }
 }
 
 /// Keeps the zones' ids for the next process, if they changed.
-fn keep_zone_ids(data: &Data, state: &State) {
+fn keep_zone_ids(data: &Data, state: &State, lock: &StateLock) {
     if let Some(ids) = state.zone_ids.changed()
-        && !data.keep_zone_ids(&ids)
+        && !data.keep_zone_ids(&ids, || lock.check())
     {
         state.zone_ids.keep_again();
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use seawall_guard::ZoneId;
 use seawall_net::tls::config::self_signed;
 
+use crate::kept::number_in;
 use crate::lasting;
 use crate::say::complain;
 
@@ -46,6 +47,11 @@ impl Held {
         Ok(Self { lock })
     }
 
+    /// The file of the lock.
+    pub fn file(&self) -> &File {
+        &self.lock
+    }
+
     /// The descriptor, open in the program that this process becomes.
     pub fn for_the_next_program(&self) -> i32 {
         let number = self.lock.as_raw_fd();
@@ -72,6 +78,34 @@ impl Data {
     /// # Errors
     /// When the folder cannot be written, or another process has that role: then with that one's pid.
     pub fn hold(&self, role: &str) -> Result<Held> {
+        let mut lock = self.locked(role)?;
+        // The lock is what counts; on a full disk it stands without the pid.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        Ok(Held { lock })
+    }
+
+    /// As [`hold`](Self::hold), with a number that is higher than that of whoever had it before.
+    ///
+    /// # Errors
+    /// As above, and when the number cannot be written.
+    pub fn hold_numbered(&self, role: &str) -> Result<(Held, u64)> {
+        let mut lock = self.locked(role)?;
+        let mut text = String::new();
+        // What is no text has no number.
+        let _ = lock.read_to_string(&mut text);
+        let number = number_in(&text).unwrap_or(0).saturating_add(1);
+        let text = format!("{}\n{number}\n", std::process::id());
+        // In place, for which a full disk has room.
+        lock.rewind()?;
+        lock.write_all(text.as_bytes())?;
+        lock.set_len(text.len() as u64)?;
+        Ok((Held { lock }, number))
+    }
+
+    fn locked(&self, role: &str) -> Result<File> {
         let folder = &self.folder;
         let path = folder.join(format!("{role}.lock"));
         let mut options = File::options();
@@ -87,20 +121,13 @@ impl Data {
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let mut text = String::new();
             let _ = lock.read_to_string(&mut text);
-            let pid = text.lines().next().unwrap_or_default();
+            let pid = text.lines().next().unwrap_or_default().trim();
             bail!(
-                "another Seawall runs on {} with pid {} (stop it with `kill {}`, or choose another folder with --data)",
-                folder.display(),
-                pid.trim(),
-                pid.trim()
+                "another Seawall runs on {} with pid {pid} (stop it with `kill {pid}`, or choose another folder with --data)",
+                folder.display()
             );
         }
-        // The lock is what counts; on a full disk it stands without the pid.
-        let _ = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Held { lock })
+        Ok(lock)
     }
 
     /// The process that has a role, or had it last.
@@ -118,6 +145,17 @@ impl Data {
     /// lasts, and serving goes on: a full disk takes no site down.
     /// Tells whether it could.
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> bool {
+        self.keep_if(name, content, mode, || Ok(()))
+    }
+
+    /// As [`keep`](Self::keep), if `may` says so in the moment in which the file is put in place.
+    pub fn keep_if(
+        &self,
+        name: &str,
+        content: &[u8],
+        mode: u32,
+        may: impl FnOnce() -> io::Result<()>,
+    ) -> bool {
         // Two workers may write for as long as an upgrade takes: each into a file of its own first.
         let temporary = self.path(format!("{name}.{}.new", std::process::id()));
         let written = File::options()
@@ -129,6 +167,7 @@ impl Data {
             .and_then(|mut file| {
                 file.write_all(content)?;
                 file.sync_all()?;
+                may()?;
                 fs::rename(&temporary, self.path(name))
             });
         let path = self.path(name);
@@ -209,9 +248,13 @@ impl Data {
         ids.collect()
     }
 
-    /// Keeps the zones' ids, sorted by name, for the processes to come.
+    /// Keeps the zones' ids, sorted by name, for the processes to come, if `may` says so in the moment in which they are put in place.
     /// Tells whether it could.
-    pub fn keep_zone_ids(&self, ids: &[(Box<str>, ZoneId)]) -> bool {
+    pub fn keep_zone_ids(
+        &self,
+        ids: &[(Box<str>, ZoneId)],
+        may: impl FnOnce() -> io::Result<()>,
+    ) -> bool {
         let mut text = String::from("{");
         for (nth, (name, id)) in ids.iter().enumerate() {
             let comma = if nth == 0 { "" } else { "," };
@@ -219,7 +262,7 @@ impl Data {
             let _ = write!(text, "{comma}\n  \"{name}\": \"{:016x}\"", id.0);
         }
         text.push_str("\n}\n");
-        self.keep(ZONE_IDS, text.as_bytes(), 0o644)
+        self.keep_if(ZONE_IDS, text.as_bytes(), 0o644, may)
     }
 
     /// This installation's name in `CDN-Loop`: random, made once.
@@ -260,9 +303,9 @@ mod tests {
         assert!(data.hold("up").is_ok());
         assert_eq!(data.zone_ids(), []);
         let ids = [("a.test", ZoneId(7)), ("b", ZoneId(u64::MAX))];
-        assert!(data.keep_zone_ids(&ids.map(|(name, id)| (name.into(), id))));
+        assert!(data.keep_zone_ids(&ids.map(|(name, id)| (name.into(), id)), || Ok(())));
         assert_eq!(data.zone_ids(), ids.map(|(name, id)| (name.to_owned(), id)));
-        assert!(data.keep_zone_ids(&[]));
+        assert!(data.keep_zone_ids(&[], || Ok(())));
         assert_eq!(data.zone_ids(), []);
         for (broken, read) in [
             ("{", vec![]),

@@ -32,6 +32,7 @@ mod good;
 mod here;
 mod http3;
 mod join;
+mod kept;
 mod keys;
 mod last_words;
 mod lasting;

@@ -73,8 +73,23 @@ pub fn write(
     materials: &[&Materials],
     stand: Option<&str>,
 ) -> io::Result<()> {
+    write_if(path, document, materials, stand, || Ok(()))
+}
+
+/// As [`write`], if `may` says so in the moment in which it is put in place.
+///
+/// # Errors
+/// As above.
+pub fn write_if(
+    path: &Path,
+    document: &Document,
+    materials: &[&Materials],
+    stand: Option<&str>,
+    may: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let written = write_to(&temporary, document, materials, stand)
+        .and_then(|()| may())
         .and_then(|()| std::fs::rename(&temporary, path))
         .and_then(|()| sync_folder(path));
     if written.is_err() {

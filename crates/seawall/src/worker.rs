@@ -28,9 +28,10 @@ use seawall_proxy::state::State;
 
 use crate::certificates::{self, Keeper};
 use crate::cli;
-use crate::configure::{self, Configuration, Kept, Source};
+use crate::configure::{self, Configuration, Source};
 use crate::data::Data;
 use crate::distribution::joining::Identity;
+use crate::kept::Kept;
 use crate::last_words;
 use crate::message::{Begin, FromWorker, Plan, Role, Socket, ToWorker};
 use crate::page::SharedPage;

@@ -1,6 +1,7 @@
 //! A worker's threads, and what it does when it is told something.
 
 mod looks;
+mod owns;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -37,9 +38,10 @@ use super::wires::{accept, listen, socket_path};
 use super::{Started, answer};
 use crate::certificates::{Keeper, Running};
 use crate::configure::{Configuration, effective};
-use crate::data::{Held, random};
+use crate::data::random;
 use crate::distribution::joining::Identity;
 use crate::http3::{self, Datagrams};
+use crate::kept::StateLock;
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
 use crate::page::SharedPage;
@@ -86,7 +88,7 @@ pub struct Worker {
     keeper: Option<Keeper>,
     running: Option<Running>,
     /// Only who holds this writes what outlives a process.
-    pub(super) state_lock: Option<Held>,
+    pub(super) state_lock: Option<Arc<StateLock>>,
     /// It is to be kept as soon as we may write.
     pub(super) to_keep: bool,
     /// What it began with was kept before.
@@ -428,8 +430,7 @@ impl Worker {
             }
             ToWorker::Place(place) => self.datagrams.keep(place, files),
             ToWorker::HandOver => {
-                self.running = None;
-                self.state_lock = None;
+                self.give_up_state();
                 // What waits is written meanwhile; the next one loads what is there once it serves.
                 self.shared.cache.leave_disk(Duration::ZERO);
                 self.take_back = Some(TAKE_BACK);
@@ -483,25 +484,6 @@ impl Worker {
         }
     }
 
-    /// Takes the right to write what outlives a process, and writes what waits for that. Should a hung worker still have it,
-    /// the next second is as good.
-    fn take_state(&mut self) {
-        if self.state_lock.is_some() || self.ending.is_some() {
-            return;
-        }
-        let Ok(held) = self.configuration.data.hold("state") else {
-            return;
-        };
-        self.state_lock = Some(held);
-        self.keep();
-        if let Some(keeper) = &self.keeper {
-            match keeper.start() {
-                Ok(running) => self.running = Some(running),
-                Err(error) => complain(format_args!("certificates: {error:#}")),
-            }
-        }
-    }
-
     /// For a supervisor that came later.
     fn describe(&self, wire: &Wire) -> Result<()> {
         let here = Here {
@@ -529,9 +511,7 @@ impl Worker {
 
     /// Another one serves on the same sockets.
     fn retire(&mut self, within: Duration) {
-        self.running = None;
-        self.state_lock = None;
-        self.configuration.kept.leave();
+        self.give_up_state();
         self.take_back = None;
         self.shared.cache.leave_disk(Duration::ZERO);
         self.ending = Some(Ending {

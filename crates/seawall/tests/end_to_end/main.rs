@@ -48,6 +48,7 @@ mod origin;
 mod origins;
 mod own_certificates;
 mod own_name;
+mod owners;
 mod parents;
 mod protocols;
 mod purges;
