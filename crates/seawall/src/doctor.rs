@@ -27,6 +27,7 @@ use crate::file;
 use crate::message::Plan;
 use crate::process::{raise_descriptors, room};
 use crate::say::say;
+use crate::supervisor::process::{memory_for_a_worker, resident};
 use crate::worker::answer;
 
 /// One connection or look-up may take so long.
@@ -62,6 +63,7 @@ pub fn run(doctor: &Doctor, stages: &'static [&'static StageDef]) -> ExitCode {
     let plan = answer::plan(up, document);
     all.ports(up, &plan);
     all.descriptors(&plan, document);
+    all.memory(document);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -179,6 +181,39 @@ impl Findings {
             Ok(room) => {
                 self.good("open files", format!("{most} are allowed: {room} clients at once"));
             }
+        }
+    }
+
+    /// Whether a worker may hold what it takes: we have compiled the same, and serve nobody.
+    fn memory(&mut self, document: &Document) {
+        let (limits, machine) = (&document.edge.limits, memory_for_a_worker());
+        let (most, fix) = match limits.memory {
+            0 => (
+                machine,
+                "MemoryMax= of systemd, --memory of containers: a worker may have four fifths of it; or lower [edge.limits] cache_memory",
+            ),
+            most => (
+                most,
+                "raise [edge.limits] memory, or leave it out: then it is four fifths of the machine, or of its group; or lower cache_memory",
+            ),
+        };
+        let may = format!("a worker may hold {} MiB", most / MIB);
+        let own = resident("self").unwrap_or(0);
+        let cache = limits.cache_memory.saturating_add(limits.cache_memory / 4);
+        if own > most {
+            let what = format!(
+                "{may}, and holds {} before it serves anybody: it would be replaced again and again",
+                own / MIB
+            );
+            self.bad("memory", what, fix);
+        } else if own.saturating_add(cache) > most {
+            let what = format!(
+                "{may}; with its cache full, which is {} MiB at most, it holds more and is replaced, with an empty cache",
+                cache / MIB
+            );
+            self.warn("memory", what, fix);
+        } else {
+            self.good("memory", may);
         }
     }
 

@@ -33,6 +33,8 @@ const MOST: u64 = 64 << 20;
 const ALARMS: usize = 5;
 /// Degraded for these reasons, beside what the worker says.
 const NO_SUPERVISOR: &str = "no_supervisor";
+/// Where the supervisor says what limit of memory is too low for what is served, in bytes.
+const TOO_LOW: &str = "/memory_limit_too_low";
 
 /// What is known.
 struct Known {
@@ -247,6 +249,9 @@ impl Known {
                 if zones > 0 || is(known, "/platform_quarantined") {
                     degraded.push("quarantine".into());
                 }
+                if number(known, TOO_LOW).is_some() {
+                    degraded.push("memory_limit".into());
+                }
                 let begins = number(known, "/uptime_s").unwrap_or(0) < BEGINS;
                 let missing = self.control.is_none() && !self.joined;
                 if is(known, "/managed") && missing && !begins {
@@ -390,6 +395,15 @@ fn processes(known: &Value, line: &mut impl FnMut(&str, &str)) {
         if let Some(address) = text(known, &format!("/up/{key}")) {
             line(key, address);
         }
+    }
+    if let Some(limit) = number(known, TOO_LOW) {
+        line(
+            "memory",
+            &format!(
+                "a worker may hold {} MiB, which is too little for what is served: raise [edge.limits] memory, or what the machine has",
+                limit >> 20
+            ),
+        );
     }
     for zone in list(known, "/quarantined") {
         line("quarantine", &quarantined(zone));

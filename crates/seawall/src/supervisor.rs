@@ -4,8 +4,8 @@
 //! Who is killed is missed by nobody: workers serve on without a supervisor, and the next one finds them by their sockets in the
 //! data folder and takes over what they listen on.
 //!
-//! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`], and
-//! the worker that waits for one in [`spare`], a new program that prepares in
+//! Here: what happens. What follows from it is in [`flow`], what is asked in [`requests`], what follows from a death in [`judge`],
+//! when one that serves is replaced in [`replacing`], and the worker that waits for one in [`spare`], a new program that prepares in
 //! [`upgrading`].
 
 mod announce;
@@ -16,6 +16,7 @@ pub mod judge;
 mod looks;
 pub mod process;
 mod record;
+mod replacing;
 mod requests;
 mod sockets;
 mod spare;
@@ -45,6 +46,7 @@ use charge::{Charge, Phase};
 use datagrams::Datagrams;
 use judge::Judge;
 use process::{Ended, Process};
+use replacing::{Limit, Replacing};
 pub use sockets::{ForAnother, notify};
 use sockets::{Given, Sockets};
 use spare::Spare;
@@ -86,6 +88,8 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             next: None,
             spare: Spare::default(),
             start_at: None,
+            replacing: Replacing::default(),
+            limit: Limit::default(),
             restarts: 0,
             generation: 0,
             sockets: None,
@@ -230,6 +234,8 @@ struct Supervisor {
     spare: Spare,
     /// When the next worker is to be started, and whether it serves what was live.
     start_at: Option<(Instant, bool)>,
+    replacing: Replacing,
+    limit: Limit,
     /// Workers that were started in place of one that died.
     restarts: u64,
     generation: u64,

@@ -12,6 +12,7 @@ use super::charge::{Charge, Phase};
 use super::judge::{Kind, Measure};
 use super::process::{Ended, monotonic_ms, out_of_memory_kills};
 use super::record::{self, Death};
+use super::replacing::Replacing;
 use super::requests::{refuse, tell};
 use super::sockets::{Sockets, notify};
 use super::upgrading::how;
@@ -169,6 +170,7 @@ impl Supervisor {
                 return;
             }
         };
+        self.replacing = Replacing::default();
         let hung = matches!(why, Why::Replace { .. });
         for charge in self.workers.values_mut() {
             if charge.process.pid() != pid && charge.phase == Phase::Serves {
@@ -272,7 +274,7 @@ impl Supervisor {
             Why::Start if !self.announced => self.ends = Some(End::Code(1)),
             // What was live cannot be served any more, by this program: what the file says is the next best.
             Why::Start => self.start_soon(Duration::from_secs(1), false),
-            Why::Replace { .. } => {}
+            Why::Replace { .. } => self.replacing.failed(Instant::now()),
         }
     }
 
@@ -467,7 +469,7 @@ impl Supervisor {
                     Why::Start => {
                         self.start_at = Some((Instant::now() + Duration::from_secs(1), live));
                     }
-                    Why::Replace { .. } => {}
+                    Why::Replace { .. } => self.replacing.failed(Instant::now()),
                 }
             }
         }

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::charge::{Charge, Phase};
 use super::judge::{Kind, Version};
 use super::process::monotonic_ms;
+use super::replacing::Cause;
 use super::{Supervisor, Why};
+use crate::lasting;
 
 /// A thread that did not say for so long that it runs does not.
 const HANGS: Duration = Duration::from_secs(3);
@@ -26,6 +28,8 @@ const OPENS: Duration = Duration::from_secs(10);
 const SPARE_OPENS: Duration = Duration::from_secs(2);
 /// From this on a look was late: the machine slept, or was busy with others.
 const LATE: Duration = Duration::from_millis(1_000);
+/// The trouble of a limit of memory that is too low, as it is told while it lasts.
+const TOO_LOW: &str = "memory";
 
 impl Supervisor {
     /// Looks at what the workers run; four times a second.
@@ -93,7 +97,7 @@ impl Supervisor {
             return;
         }
         let Some(thread) = charge.stuck(monotonic_ms(), HANGS) else {
-            return;
+            return self.replacing.is_over(Cause::Hang);
         };
         if charge.process.is_stopped() {
             // Nothing that it served did that, and nothing of it goes into quarantine for it.
@@ -110,31 +114,76 @@ impl Supervisor {
             return;
         }
         let Some(charge) = self.serving() else { return };
+        let now = Instant::now();
         let most = match charge.serving.bounds.memory {
             0 => self.memory,
             most => most,
         };
-        let holds = charge.process.memory().unwrap_or(0);
-        if holds > most {
-            let how = format!("it holds {} MiB, of {} MiB", holds >> 20, most >> 20);
-            let kind = Kind::of_memory(Instant::now() - charge.since < HANGS);
+        let held = charge.process.memory().unwrap_or(0);
+        let (pid, served) = (charge.process.pid(), now - charge.since);
+        let was_too_low = self.limit.too_low().is_some();
+        let machine = self.memory;
+        let kind = self.limit.look((pid, held), (most, machine), served, now);
+        if was_too_low && self.limit.too_low().is_none() {
+            lasting::works(TOO_LOW, "workers hold no more memory than they may");
+        }
+        if held <= most {
+            self.replacing.is_over(Cause::Memory);
+        }
+        if let Some(kind) = kind {
+            let how = format!("it holds {} MiB, of {} MiB", held >> 20, most >> 20);
             self.replace(kind, &how, None);
         }
     }
 
-    /// The next worker serves before the old one goes.
+    /// The next worker serves before the old one goes. What was counted of it is not counted again when no other can start.
     fn replace(&mut self, kind: Kind, how: &str, culprit: Option<Version>) {
+        if self.start_at.is_some() || !self.replacing.may(Instant::now()) {
+            return;
+        }
         let Some(pid) = self.serving_pid() else {
             return;
         };
-        let Some(charge) = self.workers.remove(&pid) else {
+        let hung = matches!(kind, Kind::Hang | Kind::Killed);
+        let cause = if hung { Cause::Hang } else { Cause::Memory };
+        if self.replacing.is_news(pid, cause) {
+            let Some(charge) = self.workers.remove(&pid) else {
+                return;
+            };
+            self.died(&charge, kind, how, culprit);
+            if cause == Cause::Memory {
+                self.tell_of_limit(charge.serving.bounds.memory == 0, how);
+            }
+            self.workers.insert(pid, charge);
+            self.restarts += 1;
+        }
+        self.give_up_upgrade();
+        self.start(self.runs.clone(), true, Why::Replace { hung });
+    }
+
+    /// A worker was replaced for its memory: where that helps nothing, people are told what does, and the next one waits.
+    fn tell_of_limit(&mut self, is_machines: bool, how: &str) {
+        let Some(wait) = self.limit.replaced(Instant::now()) else {
             return;
         };
-        self.died(&charge, kind, how, culprit);
-        self.workers.insert(pid, charge);
-        self.restarts += 1;
-        self.give_up_upgrade();
-        let hung = matches!(kind, Kind::Hang | Kind::Killed);
-        self.start(self.runs.clone(), true, Why::Replace { hung });
+        let (limit, helps) = if is_machines {
+            (
+                "four fifths of this machine's memory, or of its group's",
+                "give it more (MemoryMax= of systemd, --memory of containers), or lower [edge.limits] cache_memory and body_memory",
+            )
+        } else {
+            (
+                "[edge.limits] memory",
+                "raise it, or leave it out, which is four fifths of the machine",
+            )
+        };
+        lasting::fails(
+            TOO_LOW,
+            format_args!(
+                "{limit}: too low for what is served. Workers, one after the other, hold more as soon as they serve ({how}): {helps}. \
+                 The next one is replaced in {} s at the earliest",
+                wait.as_secs()
+            ),
+        );
     }
 }

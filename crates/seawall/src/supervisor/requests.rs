@@ -215,6 +215,7 @@ impl Supervisor {
             "quarantined": quarantined,
             "platform_quarantined": self.judge.platform.is_some(),
             "safe_mode": self.judge.safe_mode,
+            "memory_limit_too_low": self.limit.too_low(),
         })
     }
 

@@ -306,6 +306,35 @@ fn a_socket_of_an_origin_that_is_not_there_or_left_over_is_told() {
 }
 
 #[test]
+fn a_limit_of_memory_below_what_a_worker_takes_is_bad_and_one_that_its_cache_fills_is_told() {
+    let folder = Folder::new();
+    let look = |limits: &str| {
+        let document = zone("{ url = \"sample\" }");
+        let limits = format!("schema = 1\n[edge.limits]\n{limits}\n");
+        let document = document.replacen("schema = 1\n", &limits, 1);
+        found(&folder, &document, NO_PORTS, "")
+    };
+    let all = look("memory = \"1MiB\"");
+    expect(
+        &all,
+        "bad",
+        "memory",
+        "may hold 1 MiB",
+        "raise [edge.limits] memory",
+    );
+    let all = look("memory = \"1GiB\"\ncache_memory = \"2GiB\"");
+    expect(
+        &all,
+        "warning",
+        "memory",
+        "its cache full",
+        "lower cache_memory",
+    );
+    let all = look("memory = \"1GiB\"\ncache_memory = \"64MiB\"");
+    expect(&all, "good", "memory", "may hold 1024 MiB", "");
+}
+
+#[test]
 fn descriptors_are_counted_against_what_may_be_let_in() {
     let folder = Folder::new();
     let document = zone("{ url = \"sample\" }");

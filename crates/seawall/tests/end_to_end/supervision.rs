@@ -1,7 +1,11 @@
 //! What keeps a supervisor from doing its work: it is stopped, it can start nothing, it is asked for what no worker can keep. Sites are
 //! served, and people are told.
 
-use crate::supervisor::{pid, zones};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::supervisor::{another, pid, status, zones};
 use crate::tools::curl;
 use crate::up::{Up, command, end_all, finished, send, until};
 
@@ -40,4 +44,88 @@ fn a_supervisor_that_somebody_stopped_is_named_and_not_waited_for() {
     assert_eq!(pid(&data, "worker"), worker, "{}", next.log());
     assert_eq!(serves(&url), 200);
     end_all(&data);
+}
+
+/// Bounds how many descriptors a process may have from now on; what the bound was.
+fn bound_descriptors(pid: u32, most: u64) -> u64 {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let of = |now: *const libc::rlimit, before: *mut libc::rlimit| {
+        // SAFETY: the pointers are to structs that outlive the call, or none.
+        let done = unsafe { libc::prlimit(pid as i32, libc::RLIMIT_NOFILE, now, before) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    };
+    of(std::ptr::null(), &raw mut before);
+    let now = libc::rlimit {
+        rlim_cur: most,
+        ..before
+    };
+    of(&raw const now, std::ptr::null_mut());
+    before.rlim_cur
+}
+
+#[test]
+fn a_hang_whose_replacement_cannot_start_is_one_death_and_is_replaced_once_it_can() {
+    let up = Up::edge(&zones(1));
+    let data = up.data();
+    let (worker, supervisor) = (pid(&data, "worker"), pid(&data, "supervisor"));
+    let before = bound_descriptors(supervisor, 3);
+    send(worker, libc::SIGSTOP);
+    until("three tries", || {
+        let tries = up.log().matches("no worker can be started").count();
+        (tries >= 3).then_some(())
+    });
+    let deaths = up.log().matches("the next one starts").count();
+    assert_eq!(deaths, 1, "{}", up.log());
+    bound_descriptors(supervisor, before);
+    another(&data, "worker", worker);
+    assert_eq!(serves(&up.url("/")), 200);
+    let (_, told) = status(&data);
+    let edge = &told["edge"];
+    assert_eq!(edge["restarts"], 1, "{told:#}");
+    assert_eq!(edge["platform_quarantined"], false, "{}", up.log());
+}
+
+#[test]
+fn a_limit_of_memory_below_what_a_worker_takes_is_told_and_workers_are_replaced_ever_more_seldom() {
+    let limited = |limit: &str| {
+        let limit = format!("schema = 1\n[edge.limits]\nmemory = \"{limit}\"\n");
+        zones(1).replacen("schema = 1\n", &limit, 1)
+    };
+    let up = Up::edge(&limited("1MiB"));
+    let data = up.data();
+    let is_told = |told: &Value| {
+        let words = told["degraded"].as_array().unwrap();
+        words.contains(&"memory_limit".into())
+    };
+    for (nth, says) in ["", "", "replaced in 2 s", "replaced in 4 s"]
+        .iter()
+        .enumerate()
+    {
+        until(&format!("replacement {nth}"), || {
+            let log = up.log();
+            let many = log.matches("of 1 MiB); the next one starts").count();
+            (many > nth && log.contains(says)).then_some(())
+        });
+    }
+    assert!(
+        up.log()
+            .contains("[edge.limits] memory: too low for what is served")
+    );
+    let (code, told) = status(&data);
+    assert!(code == 1 && is_told(&told), "{told:#}");
+    assert_eq!(told["edge"]["memory_limit_too_low"], 1 << 20, "{told:#}");
+    assert_eq!(serves(&up.url("/")), 200);
+    // As it says. Whichever worker serves when it is asked.
+    up.folder().write("seawall.toml", &limited("1GiB"));
+    until("a limit that is high enough", || {
+        up.signal(libc::SIGHUP);
+        std::thread::sleep(Duration::from_millis(300));
+        let (_, told) = status(&data);
+        (!is_told(&told)).then_some(())
+    });
+    assert!(up.log().contains("hold no more memory than they may"));
+    assert_eq!(serves(&up.url("/")), 200);
 }
