@@ -87,22 +87,23 @@ impl Data {
         Ok(Held { lock })
     }
 
-    /// As [`hold`](Self::hold), with a number that is higher than that of whoever had it before.
+    /// As [`hold`](Self::hold), with a number that is higher than that of whoever had it before; none where it cannot be written.
     ///
     /// # Errors
-    /// As above, and when the number cannot be written.
-    pub fn hold_numbered(&self, role: &str) -> Result<(Held, u64)> {
+    /// As above.
+    pub fn hold_numbered(&self, role: &str) -> Result<(Held, Option<u64>)> {
         let mut lock = self.locked(role)?;
         let mut text = String::new();
         // What is no text has no number.
         let _ = lock.read_to_string(&mut text);
         let number = number_in(&text).unwrap_or(0).saturating_add(1);
         let text = format!("{}\n{number}\n", std::process::id());
-        // In place, for which a full disk has room.
-        lock.rewind()?;
-        lock.write_all(text.as_bytes())?;
-        lock.set_len(text.len() as u64)?;
-        Ok((Held { lock }, number))
+        // In place, for which a full disk has room, unless it is the first time.
+        let written = lock
+            .rewind()
+            .and_then(|()| lock.write_all(text.as_bytes()))
+            .and_then(|()| lock.set_len(text.len() as u64));
+        Ok((Held { lock }, written.is_ok().then_some(number)))
     }
 
     fn locked(&self, role: &str) -> Result<File> {

@@ -25,7 +25,8 @@ const LONGEST: usize = 64;
 pub struct StateLock {
     held: Held,
     path: PathBuf,
-    number: u64,
+    /// None where the disk was full when it was taken.
+    number: Option<u64>,
 }
 
 impl StateLock {
@@ -50,7 +51,7 @@ impl StateLock {
         let mut bytes = [0; LONGEST];
         let length = own.read_at(&mut bytes, 0)?;
         let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
-        if is_there && number_in(&text) == Some(self.number) {
+        if is_there && (self.number.is_none() || number_in(&text) == self.number) {
             return Ok(());
         }
         Err(io::Error::other(
@@ -162,7 +163,7 @@ mod tests {
     fn what_is_being_written_keeps_the_next_one_out_and_nothing_begins_after_that() {
         let folder = Folder::new("kept");
         let (kept, lock) = folder.holder();
-        let first = lock.number;
+        let first = lock.number.unwrap();
         drop(lock);
         let (begun, has_begun) = sync_channel(0);
         let (go_on, goes_on) = sync_channel::<()>(0);
@@ -190,7 +191,7 @@ mod tests {
             assert!(!late.join().unwrap().unwrap());
         });
         let next = StateLock::take(data).unwrap();
-        assert_eq!(next.number, first + 1);
+        assert_eq!(next.number, Some(first + 1));
         assert!(!kept.is_written(), "what was not written waits");
     }
 

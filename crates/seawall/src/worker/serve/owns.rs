@@ -10,16 +10,17 @@ impl Worker {
     /// Takes the right to write what outlives a process, and writes what waits for that. Should another worker still have it, because
     /// it hangs or is writing, the next second is as good.
     pub(super) fn take_state(&mut self) {
-        let is_lost = |lock: &Arc<StateLock>| lock.check().is_err();
-        if self.state_lock.as_ref().is_some_and(is_lost) {
-            self.give_up_state();
-        }
-        if self.state_lock.is_some() || self.ending.is_some() {
+        let is_good = |lock: &Arc<StateLock>| lock.check().is_ok();
+        if self.state_lock.as_ref().is_some_and(is_good) || self.ending.is_some() {
             return;
         }
         let Ok(lock) = StateLock::take(&self.configuration.data) else {
             return;
         };
+        if self.state_lock.is_some() {
+            // Somebody took the file of that one away.
+            self.give_up_state();
+        }
         let lock = Arc::new(lock);
         self.configuration.kept.enter(lock.clone());
         self.state_lock = Some(lock.clone());
