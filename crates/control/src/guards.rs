@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use seawall_model::Document;
-use seawall_model::document::{Rule, Zone, ZoneSettings};
+use seawall_model::document::{Rule, RuleAction, Zone, ZoneSettings};
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::{Share, Tempo};
@@ -139,6 +139,23 @@ pub fn allowed_shift(old: &Document, new: &Document) -> Share {
     } else {
         ALLOWED_SHIFT_OF_RULES
     }
+}
+
+/// Whether nothing differs between two documents of one zone but where its requests go behind the edge: its origins, and what its rules
+/// rewrite. Then whatever the one lets through the other does, and answers from there can be compared.
+pub fn routes_only(old: &Document, new: &Document) -> bool {
+    let without = |document: &Document| -> Vec<Zone> {
+        let zones = document.zones.iter().cloned();
+        zones
+            .map(|mut zone| {
+                zone.origins.clear();
+                let rules = &mut zone.settings_mut().rules;
+                rules.retain(|rule| !matches!(rule.action, RuleAction::Rewrite { .. }));
+                zone
+            })
+            .collect()
+    };
+    !new.zones.is_empty() && old.lists == new.lists && without(old) == without(new)
 }
 
 /// A zone without what says only how requests are carried.
@@ -342,6 +359,27 @@ mod tests {
         let asks = delta(&parts, &measure(&emptied));
         assert_eq!(allowed_shift(&document, &emptied), ALLOWED_SHIFT_OF_RULES);
         assert_eq!(asks, ["lists.bad goes from 2 entries to none"]);
+    }
+
+    #[test]
+    fn where_requests_go_is_told_from_all_else() {
+        let zone = |origin: &str, more: &str| {
+            let text = format!(
+                "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{{ url = \"{origin}\" }}]\n{more}"
+            );
+            document::parse(&text, &Limits::default()).expect("a good document")
+        };
+        let (here, there) = ("http://127.0.0.1:1", "http://127.0.0.1:2");
+        let rule =
+            |action: &str| format!("[[zone.rule]]\nwhen = 'http.host eq \"a.test\"'\n{action}\n");
+        let before = zone(here, "");
+        assert!(routes_only(&before, &zone(there, "")));
+        let rewrites = rule("action = \"rewrite\"\nadd_prefix = \"/v2\"");
+        assert!(routes_only(&before, &zone(here, &rewrites)));
+        let blocks = rule("action = \"block\"");
+        assert!(!routes_only(&before, &zone(here, &blocks)));
+        assert!(!routes_only(&zone(here, &blocks), &zone(here, &rewrites)));
+        assert!(!routes_only(&before, &zone(there, "redirect_https = true")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Fuel, panics, modes, breakers, weights and skips are enforced here and nowhere else. Where nothing is configured a zone's
 //! guard has no steps, and costs a request a few instructions.
 
+mod again;
 mod run;
 mod scope;
 
@@ -303,7 +304,7 @@ impl Guard {
                     }
                     run.sift(sifting.fitting, count);
                 }
-                Some(Said::Transformed(Transformed::Respond(..))) if run.again => {}
+                Some(Said::Transformed(Transformed::Respond(..))) if run.stays() => {}
                 Some(Said::Transformed(change)) => {
                     if let Some(edit) = self.change(step, change, trail)? {
                         run.forget();
@@ -565,27 +566,6 @@ impl Guard {
     pub(crate) fn watched<S>(&self, step: &Step<S>, reason: &Reason, trail: &mut Trail) {
         self.states.count(step.place, |counts| &counts.watched);
         trail.add(step.def.name, reason, StageMode::Watch);
-    }
-
-    /// Judges a request that was admitted, and still goes on, once more: by stages that say that they can. `head` is as it came;
-    /// what changes heads changes it here too, so that it is judged as a new one would be. Who would be sent elsewhere may stay.
-    ///
-    /// # Errors
-    /// [`Refusal`]: it would not be admitted any more.
-    pub fn judge_again(&self, head: &RequestHead, subject: &Subject<'_>) -> Result<(), Refused> {
-        let mut trail = Trail::default();
-        let mut run = Run::new(true);
-        let mut changed = None;
-        loop {
-            let head = changed.as_ref().unwrap_or(head);
-            let view = self.view(head, subject);
-            let Some(edit) = self.until_edit(&view, subject, &mut run, &mut trail)? else {
-                return Ok(());
-            };
-            let mut next = head.clone();
-            edit.apply(&mut next);
-            changed = Some(next);
-        }
     }
 }
 

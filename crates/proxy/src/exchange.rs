@@ -297,11 +297,11 @@ pub async fn run<'c>(
             now: since / 1_000,
             scope: scope(peer),
         };
-        Ended::of(
-            &record,
-            outcome.fault,
-            chosen.is_judged_otherwise(asked, &subject),
-        )
+        let is_sent_elsewhere =
+            record.source == Source::Edge && (300..400).contains(&record.status);
+        let judged_otherwise = chosen.is_judged_otherwise(asked, &subject)
+            || (is_sent_elsewhere && chosen.goes_round(asked, &subject));
+        Ended::of(&record, outcome.fault, judged_otherwise)
     });
     if let Some(zone) = zone
         && zone.replay

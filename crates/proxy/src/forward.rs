@@ -16,7 +16,7 @@ use seawall_telemetry::Ray;
 
 use crate::retire::Load;
 use crate::shares::{ConnectionShare, ZoneShare};
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Edge, Snapshot, Zone};
 use crate::thread::Thread;
 
 /// Forwarding fields of others: replaced by ours.
@@ -47,10 +47,14 @@ pub struct Client {
 /// address of `X-Forwarded-For` that is no trusted proxy.
 pub fn client(snapshot: &Snapshot, peer: &Peer, fields: &Fields) -> Client {
     let is_location = peer.location.is_some();
-    let peer = &peer.facts;
-    let ip = peer.peer.ip().to_canonical();
-    let https = peer.tls.is_some();
-    let trusted_proxies = &snapshot.edge.trusted_proxies;
+    client_of(&snapshot.edge, &peer.facts, is_location, fields)
+}
+
+/// The same, of what is known of a connection.
+pub fn client_of(edge: &Edge, conn: &ConnFacts, is_location: bool, fields: &Fields) -> Client {
+    let ip = conn.peer.ip().to_canonical();
+    let https = conn.tls.is_some();
+    let trusted_proxies = &edge.trusted_proxies;
     let is_trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
     if !is_location && (trusted_proxies.is_empty() || !is_trusted(ip)) {
         return Client {

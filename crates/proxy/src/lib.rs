@@ -7,6 +7,7 @@ pub mod admin;
 mod announced;
 pub mod caching;
 pub mod certificates;
+mod circle;
 pub mod compile;
 mod compress;
 pub mod connection;

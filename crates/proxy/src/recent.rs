@@ -1,13 +1,14 @@
 //! Requests that were served of late, by which a change is judged before any client meets it (DESIGN, "Replay").
 //!
-//! A request that would not come to a zone any more, because nobody has its host or its head is beyond a limit, is judged otherwise.
+//! A request that would not come to a zone any more, because nobody has its host or its head is beyond a limit, is judged otherwise; so is
+//! one that redirects would send in a circle, which nothing refuses and nobody answers.
 //!
 //! Heads alone, in memory alone, without credentials ([`RequestHead::masked`]): one a second of each zone at most, so that what is
 //! kept goes back some minutes and a flood fills it no faster than anything else. A zone can switch it off.
 //!
 //! Not here: what judges ([`Guard::judge_again`](seawall_guard::Guard::judge_again)), and who asks for it (the binary's orders).
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,8 @@ use seawall_guard::{Scope, Subject, ZoneId};
 use seawall_model::{ConnFacts, RequestHead};
 use serde::{Deserialize, Serialize};
 
-use crate::kind;
 use crate::snapshot::{Snapshot, Zone};
+use crate::{circle, forward, kind};
 
 /// Requests of one zone.
 pub const OF_ZONE: usize = 256;
@@ -29,14 +30,22 @@ const BYTES: usize = 64 << 20;
 const NUMBERS: usize = 256 << 10;
 /// A head that is larger is not kept.
 const LARGEST: usize = 16 << 10;
+/// Redirects that are followed for one change, of all requests together.
+const HOPS: u32 = 16 << 10;
 
 /// How many of what was judged twice was judged differently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
     /// Judged by both.
     pub judged: u64,
-    /// Let in by one and not by the other.
+    /// Let in by one and not by the other, or sent in a circle by the change alone.
     pub changed: u64,
+    /// Those that it would send in a circle.
+    #[serde(default)]
+    pub circled: u64,
+    /// The first one of these circles.
+    #[serde(default)]
+    pub circle: Option<String>,
 }
 
 /// When a zone's last request was kept, in seconds of the monotonic clock, from 1.
@@ -203,42 +212,69 @@ impl Recent {
         kinds.into_iter().map(kind::name).collect()
     }
 
-    /// Judges what is kept of a zone by it as it is and as it would be, in the configuration that it would be in. `now_ms` is on the
+    /// Judges what is kept of a zone by it as it is and as it would be, each in the configuration that it is in. `now_ms` is on the
     /// monotonic clock.
     pub fn replay(
         &self,
         before: &Zone,
         after: &Zone,
+        all_before: &Snapshot,
         all_after: &Snapshot,
         now_ms: u64,
     ) -> Replayed {
-        let mut replayed = Replayed::default();
-        for kept in self.of_zone(before.id) {
+        let kept = self.of_zone(before.id);
+        let https_is_seen = kept.iter().any(|kept| kept.https);
+        let mut twice = Twice::by(all_before, all_after, now_ms);
+        for kept in kept {
             // A host that another zone takes is that one's.
             let is_served = all_after.zone(kept.head.authority()).is_some();
-            replayed.judge(&kept, before, after, is_served, now_ms);
+            twice.judge(&kept, before, after, is_served, https_is_seen);
         }
-        replayed
+        twice.replayed
     }
 
     /// Judges what was kept last of all zones, [`OF_ALL`] at the most, by one configuration and by another.
     pub fn replay_all(&self, before: &Snapshot, after_all: &Snapshot, now_ms: u64) -> Replayed {
-        let mut replayed = Replayed::default();
-        for kept in self.latest() {
+        let latest = self.latest();
+        let by_https = latest.iter().filter(|kept| kept.https);
+        let by_https: HashSet<&str> = by_https.map(|kept| &*kept.zone).collect();
+        let mut twice = Twice::by(before, after_all, now_ms);
+        for kept in &latest {
             let zones = (
                 before.zones.named(&kept.zone),
                 after_all.zones.named(&kept.zone),
             );
             if let (Some(before), Some(after)) = zones {
                 let is_within = after_all.edge.head.holds(&kept.head);
-                replayed.judge(&kept, before, after, is_within, now_ms);
+                let https_is_seen = by_https.contains(&*kept.zone);
+                twice.judge(kept, before, after, is_within, https_is_seen);
             }
         }
-        replayed
+        twice.replayed
     }
 }
 
-impl Replayed {
+/// Two configurations that judge the same requests, and what came of it.
+struct Twice<'a> {
+    before: &'a Snapshot,
+    after: &'a Snapshot,
+    now_ms: u64,
+    /// Redirects that may still be followed.
+    hops: u32,
+    replayed: Replayed,
+}
+
+impl<'a> Twice<'a> {
+    fn by(before: &'a Snapshot, after: &'a Snapshot, now_ms: u64) -> Self {
+        Self {
+            before,
+            after,
+            now_ms,
+            hops: HOPS,
+            replayed: Replayed::default(),
+        }
+    }
+
     /// `comes_through`: whether the head would come to the zone's guard at all.
     fn judge(
         &mut self,
@@ -246,19 +282,45 @@ impl Replayed {
         before: &Zone,
         after: &Zone,
         comes_through: bool,
-        now_ms: u64,
+        https_is_seen: bool,
     ) {
-        let subject = Subject {
+        let was = Subject {
             conn: &kept.conn,
             client: kept.client,
             https: kept.https,
-            now: now_ms,
+            now: self.now_ms,
             scope: Scope::ALL,
         };
-        let lets_in = |zone: &Zone| zone.guard.judge_again(&kept.head, &subject).is_ok();
-        self.judged += 1;
-        if lets_in(before) != (comes_through && lets_in(after)) {
-            self.changed += 1;
+        // Who is believed about a client may be what changes.
+        let client = forward::client_of(&self.after.edge, &kept.conn, false, &kept.head.fields);
+        let would_be = Subject {
+            client: client.ip,
+            https: client.https,
+            ..was
+        };
+        let was_let_in = before.guard.judge_again(&kept.head, &was).is_ok();
+        let is_let_in = comes_through && after.guard.judge_again(&kept.head, &would_be).is_ok();
+        self.replayed.judged += 1;
+        if was_let_in != is_let_in {
+            self.replayed.changed += 1;
+            return;
+        }
+        if !is_let_in {
+            return;
+        }
+        // What the client knows as HTTPS is that, also where nobody is believed any more who says so.
+        let is_https = kept.https || client.https;
+        let follow = |all: &Snapshot, subject: &Subject<'_>, hops: &mut u32| {
+            circle::find(all, &kept.head, subject, is_https, https_is_seen, hops)
+        };
+        let Some(found) = follow(self.after, &would_be, &mut self.hops) else {
+            return;
+        };
+        // What goes round already is no worse than before. There are few of these, so each may be followed to its end.
+        if follow(self.before, &was, &mut (circle::HOPS + 1)).is_none() {
+            self.replayed.changed += 1;
+            self.replayed.circled += 1;
+            self.replayed.circle.get_or_insert(found);
         }
     }
 }

@@ -129,6 +129,8 @@ pub struct Edge {
     pub kill: Box<[String]>,
     /// The HTTPS port that clients see, for redirects; none is 443.
     pub public_https: u16,
+    /// HTTPS is listened for here, or somebody said at which port clients reach it.
+    pub has_https: bool,
     /// Those that are asked before an origin.
     pub parents: Parents,
     /// Degradations that make `/readyz` say no.

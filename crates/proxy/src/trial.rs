@@ -7,6 +7,7 @@
 //! Not here: who puts something on trial and judges what is counted (`control`), and how it is compiled
 //! ([`compile`](crate::compile)).
 
+mod ended;
 mod networks;
 
 use std::collections::HashMap;
@@ -18,12 +19,14 @@ use std::sync::{Arc, OnceLock};
 use seawall_guard::{Subject, ZoneId, network_of};
 use seawall_model::RequestHead;
 use seawall_net::clock::thread_cpu_us;
-use seawall_telemetry::{Record, Source};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
+use crate::forward::Client;
 use crate::kind::{self, KINDS};
 use crate::snapshot::{Edge, Snapshot, Zone};
+use crate::{circle, forward};
+use ended::Behind;
+pub(crate) use ended::{Ended, How};
 use networks::Networks;
 
 /// All clients, as a share.
@@ -92,6 +95,7 @@ impl Live {
                 judged_otherwise: false,
                 network: None,
                 turned_away: false,
+                behind: Behind::Nothing,
                 own_us: 0,
             });
         }
@@ -161,8 +165,8 @@ pub struct Arm {
     judged_otherwise: AtomicU64,
     durations: [AtomicU64; CLASSES],
     judging: [AtomicU64; CLASSES],
-    /// Whose requests they were, and of those whose were refused.
-    networks: [Networks; 2],
+    /// Whose requests they were; of those whose were refused, whose came behind the edge, and who got an error from there.
+    networks: [Networks; 4],
 }
 
 impl Default for Arm {
@@ -178,66 +182,6 @@ impl Default for Arm {
             judging: [const { AtomicU64::new(0) }; CLASSES],
             networks: Default::default(),
         }
-    }
-}
-
-/// How a request ended, as far as a trial is concerned.
-pub(crate) struct Ended {
-    pub(crate) how: How,
-    judged_otherwise: bool,
-    /// Whose it was, where it was a request's: its network, mixed.
-    network: Option<u64>,
-    /// Refused, and not by being sent elsewhere.
-    turned_away: bool,
-    /// What we took of its time, not the origin.
-    own_us: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    Well,
-    EdgeError,
-    OriginError,
-    /// A response was begun and did not come to its end.
-    BrokeOff,
-    /// A stage refused it, or the edge as what it does not do.
-    Refused,
-    /// The client's own doing, which says nothing of us.
-    ByClient,
-}
-
-impl Ended {
-    pub(crate) fn of(record: &Record<'_>, fault: Option<Fault>, judged_otherwise: bool) -> Self {
-        let how = how(record.verdict, record.status, record.source, fault);
-        Self {
-            how,
-            judged_otherwise,
-            network: Some(mixed(record.client_ip, 0)),
-            turned_away: how == How::Refused && record.status >= 400,
-            own_us: record
-                .duration_us
-                .saturating_sub(record.origin_us.unwrap_or(0)),
-        }
-    }
-}
-
-/// How a request ended that was answered so, and with this verdict (`stage/reason`; empty where there is none).
-fn how(verdict: &str, status: u16, source: Source, fault: Option<Fault>) -> How {
-    match (status, fault) {
-        (_, Some(Fault::ClientGone | Fault::SlowReader)) => How::ByClient,
-        // The rules were too dear for it, not against it: what is live had the same requests, and so the same attackers.
-        _ if verdict.ends_with("/spent") => How::EdgeError,
-        // No refusal: the stage failed, and the zone would rather have no answer than one that nobody looked at. What is closed because
-        // it is switched off (`killed`) is closed on purpose.
-        (500.., _) if verdict.ends_with("/fault") => How::EdgeError,
-        // Nor is this against it: there was no room. What limits all zones together is on trial too.
-        (500.., _) if verdict.ends_with("/busy") => How::EdgeError,
-        _ if !verdict.is_empty() => How::Refused,
-        (500.., _) if source == Source::Origin => How::OriginError,
-        (500.., _) => How::EdgeError,
-        (400.., Some(_)) if source == Source::Edge => How::Refused,
-        (_, Some(_)) => How::BrokeOff,
-        _ => How::Well,
     }
 }
 
@@ -260,6 +204,12 @@ pub struct Counts {
     /// About how many of them were refused once at least, and not by being sent elsewhere.
     #[serde(default)]
     pub refused_networks: u64,
+    /// About how many of them were answered by an origin or the cache, once at least.
+    #[serde(default)]
+    pub answered_networks: u64,
+    /// About how many of those got an answer from 400 on there, once at least.
+    #[serde(default)]
+    pub failed_networks: u64,
     /// Requests, of those that the change served, whose head the other side would have judged otherwise.
     pub judged_otherwise: u64,
     /// Requests by the class of what we took of their time ([`class_begins_at`]), without the empty classes at the end.
@@ -284,11 +234,17 @@ impl Arm {
             How::Refused => add(&self.refused),
         }
         add(&self.requests);
-        let [all, refused] = &self.networks;
+        let [all, refused, behind, failed] = &self.networks;
         if let Some(network) = ended.network {
             all.add(network);
             if ended.turned_away {
                 refused.add(network);
+            }
+            if ended.behind != Behind::Nothing {
+                behind.add(network);
+            }
+            if ended.behind == Behind::Error {
+                failed.add(network);
             }
         }
         if ended.judged_otherwise {
@@ -315,7 +271,7 @@ impl Arm {
             }
             classes
         };
-        let [all, turned_away] = &self.networks;
+        let [all, turned_away, behind, failed] = &self.networks;
         Counts {
             requests: read(&self.requests),
             edge_errors: read(&self.edge_errors),
@@ -324,6 +280,8 @@ impl Arm {
             refused: read(&self.refused),
             networks: all.about(),
             refused_networks: turned_away.about(),
+            answered_networks: behind.about(),
+            failed_networks: failed.about(),
             judged_otherwise: read(&self.judged_otherwise),
             durations: classes(&self.durations),
             judging: classes(&self.judging),
@@ -390,8 +348,18 @@ pub struct Chosen<'a> {
     pub zone: Option<&'a Arc<Zone>>,
     /// Where it is counted: for the platform's trial, for the zone's, and for zones of its kind in the platform's.
     arms: [Option<&'a Arm>; 3],
-    /// The zone as it is live, where this one is on trial, and what is counted of both.
-    live: Option<(&'a Arc<Zone>, &'a Arms)>,
+    /// What is live, where this one is on trial.
+    live: Option<Beside<'a>>,
+}
+
+/// The live version of a zone that is on trial.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    zone: &'a Arc<Zone>,
+    /// The configuration that it is in.
+    snapshot: &'a Snapshot,
+    /// What is counted of both.
+    arms: &'a Arms,
 }
 
 impl Chosen<'_> {
@@ -406,7 +374,7 @@ impl Chosen<'_> {
     /// clients have no say in it, nor has what is refused later than by its head. The CPU time that it took each is counted.
     #[cold]
     pub(crate) fn is_judged_otherwise(&self, head: &RequestHead, subject: &Subject<'_>) -> bool {
-        let (Some(zone), Some((live, arms))) = (self.zone, self.live) else {
+        let (Some(zone), Some(live)) = (self.zone, self.live) else {
             return false;
         };
         let lets_in = |zone: &Zone, arm: &Arm| {
@@ -416,12 +384,37 @@ impl Chosen<'_> {
             lets_in
         };
         // Who comes second finds what both look at near: they take turns.
-        let mut sides = [(&**zone, &arms.candidate), (&**live, &arms.live)];
+        let arms = live.arms;
+        let mut sides = [(&**zone, &arms.candidate), (&**live.zone, &arms.live)];
         if subject.now.is_multiple_of(2) {
             sides.reverse();
         }
         let [one, other] = sides.map(|(zone, arm)| lets_in(zone, arm));
         one != other
+    }
+
+    /// Whether the change alone would send a request in a circle that it has sent elsewhere. No time is counted.
+    #[cold]
+    pub(crate) fn goes_round(&self, head: &RequestHead, subject: &Subject<'_>) -> bool {
+        let Some(live) = self.live else {
+            return false;
+        };
+        let both = [self.snapshot, live.snapshot];
+        // Each believes whom it believes, and what the client knows as HTTPS is that.
+        let clients =
+            both.map(|all| forward::client_of(&all.edge, subject.conn, false, &head.fields));
+        let is_https = clients.iter().any(|client| client.https);
+        let is_sent_round = |all: &Snapshot, client: &Client| {
+            let subject = Subject {
+                client: client.ip,
+                https: client.https,
+                ..*subject
+            };
+            let mut hops = circle::HOPS + 1;
+            circle::find(all, head, &subject, is_https, true, &mut hops).is_some()
+        };
+        let [with, without] = clients;
+        is_sent_round(self.snapshot, &with) && !is_sent_round(live.snapshot, &without)
     }
 
     #[cold]
@@ -465,7 +458,11 @@ impl Live {
             let kind = chosen.zone.map(|zone| kind::of(zone));
             let of_kind = kind.and_then(|kind| trial.arms.of_kind(kind, on_trial));
             let live = if on_trial {
-                self.zone(authority).map(|zone| (zone, &*trial.arms))
+                self.zone(authority).map(|zone| Beside {
+                    zone,
+                    snapshot: &self.snapshot,
+                    arms: &trial.arms,
+                })
             } else {
                 chosen.live
             };
@@ -517,9 +514,11 @@ impl Live {
             zone,
             arms: [None, Some(trial.arm(on_trial)), None],
             // Two zones may judge as differently as they like.
-            live: live
-                .filter(|_| on_trial && !is_taken)
-                .map(|live| (live, &*trial.arms)),
+            live: live.filter(|_| on_trial && !is_taken).map(|zone| Beside {
+                zone,
+                snapshot: &self.snapshot,
+                arms: &trial.arms,
+            }),
         }
     }
 }

@@ -21,6 +21,13 @@
 //! **Refused clients**: whatever refuses, also what counts clients and so has no say in replay. The rollout goes back when at least
 //! 50 of 100 clients more than beside it were refused once at least; of each side 20 must be known.
 //!
+//! **Circles**: the rollout goes back when of the requests that were replayed more than one in a hundred, by the sequential test, would be
+//! sent in a circle by redirects. Nobody means that, whatever else a change may change.
+//!
+//! **Failed clients**, where nothing differs but where requests go behind the edge: then both sides ask for the same there. Of the clients
+//! that were answered from there, at least 50 of 100 more than beside it got an answer from 400 on once at least, and the sequential
+//! test, with clients in place of requests, says so too.
+//!
 //! **Times** (the edge's own time: median and 99th percentile; CPU: median) once, at the end of a hold: the candidate fails when
 //! for sure more than `1 − q` of its requests took longer than `T = base's q-quantile · (1 + relative) + absolute`. "For sure"
 //! is the lower end of Wilson's interval at 99.9 %, and the base's quantile is the upper end of its own (by ranks) at 99.9 %. It
@@ -31,13 +38,14 @@ use seawall_model::tempo::Share;
 
 use super::report::{Arm, Counts, Histogram, Report};
 use super::sequential::{self, Seen};
+use super::{ALLOWED_SHIFT, Target};
 
 /// Requests and probes below which nothing is judged.
 pub const ENOUGH: u64 = 20;
 /// Of them so many per cent must go well.
 const WELL: u64 = 90;
-/// Clients of a hundred by which a candidate may refuse more than what it stands beside.
-const REFUSED: u64 = 50;
+/// Clients of a hundred by which a candidate may refuse, or fail, more than what it stands beside.
+const MORE: u64 = 50;
 /// By how much other places and other hours may do better before that means something.
 pub const MARGIN: f64 = 1.5;
 /// Requests of both arms below which a median and a 99th percentile are not compared.
@@ -59,6 +67,8 @@ pub(super) struct Sums {
     /// The edge's own time and the CPU time of all, in the past.
     fleet_past: Arm,
     replay: (u64, u64),
+    /// Of what was replayed: how many would be sent in a circle, and one of the circles.
+    circles: (u64, Option<String>),
 }
 
 impl Arm {
@@ -104,6 +114,11 @@ impl Sums {
                 sums.past.add(&report.past);
                 sums.replay.0 = sums.replay.0.saturating_add(report.replay.judged);
                 sums.replay.1 = sums.replay.1.saturating_add(report.replay.changed);
+                let circles = &report.circles;
+                sums.circles.0 = sums.circles.0.saturating_add(circles.requests);
+                if sums.circles.1.is_none() {
+                    sums.circles.1.clone_from(&circles.one);
+                }
             }
         }
         sums
@@ -143,26 +158,71 @@ fn unwell(with: &Arm, base: &Arm) -> Option<String> {
 }
 
 /// Why the candidate must go by what all locations tell together; `both` says whether its locations serve both versions.
-pub(super) fn sums(sums: &Sums, both: bool, allowed: Share) -> Option<String> {
+pub(super) fn sums(sums: &Sums, both: bool, target: &Target) -> Option<String> {
+    let allowed = target.allowed_shift();
+    // A person, or an emergency, wants it so.
+    let is_meant = allowed >= Share::ALL;
     unwell(&sums.with, &sums.beside)
         .or_else(|| worse(sums, both))
+        .or_else(|| circles(sums).filter(|_| !is_meant))
         .or_else(|| shifted(sums, allowed))
-        .or_else(|| refuses(sums, allowed).filter(|_| both))
+        .or_else(|| refuses(sums).filter(|_| both && !is_meant))
+        .or_else(|| fails(sums).filter(|_| both && !is_meant && target.routes_only))
 }
 
 /// Whether the candidate refuses most clients, and the base beside it does not. Clients count, not requests: one that is refused a
 /// thousand times, as an attacker is, is one on whichever side it is.
-fn refuses(sums: &Sums, allowed: Share) -> Option<String> {
+fn refuses(sums: &Sums) -> Option<String> {
     let (with, base) = (&sums.with.all, &sums.beside.all);
-    let per_cent = |counts: &Counts| {
-        (counts.clients >= ENOUGH)
-            .then(|| counts.refused_clients.min(counts.clients) * 100 / counts.clients)
-    };
-    let more = per_cent(with)?.saturating_sub(per_cent(base)?);
-    (allowed < Share::ALL && more >= REFUSED).then(|| {
+    let of = |counts: &Counts| (counts.refused_clients, counts.clients);
+    (more_of_hundred(of(with), of(base))? >= MORE).then(|| {
         format!(
             "about {} of {} clients are refused, of those without it {} of {}",
             with.refused_clients, with.clients, base.refused_clients, base.clients
+        )
+    })
+}
+
+/// Whether most clients of the candidate are told from behind the edge that something is not there, or not to be had, and those
+/// beside it are not.
+fn fails(sums: &Sums) -> Option<String> {
+    let (with, base) = (&sums.with.all, &sums.beside.all);
+    let of = |counts: &Counts| (counts.failed_clients, counts.answered_clients);
+    let seen = |counts: &Counts| Seen {
+        bad: counts.failed_clients.min(counts.answered_clients),
+        requests: counts.answered_clients,
+    };
+    let is_more = more_of_hundred(of(with), of(base))? >= MORE;
+    let is_sure = || sequential::rejects(sequential::worse(seen(with), seen(base), 1.0));
+    (is_more && is_sure()).then(|| {
+        format!(
+            "about {} of {} clients get an error (4xx, 5xx) from the origin, of those without it {} of {}",
+            with.failed_clients, with.answered_clients, base.failed_clients, base.answered_clients
+        )
+    })
+}
+
+/// By how many clients of a hundred one side has more of some kind than the other; none where too few are known of either.
+fn more_of_hundred(with: (u64, u64), base: (u64, u64)) -> Option<u64> {
+    let of_hundred =
+        |(some, all): (u64, u64)| (all >= ENOUGH).then(|| some.min(all).saturating_mul(100) / all);
+    Some(of_hundred(with)?.saturating_sub(of_hundred(base)?))
+}
+
+/// Whether requests of late would be sent in a circle.
+fn circles(sums: &Sums) -> Option<String> {
+    let (requests, one) = &sums.circles;
+    let seen = Seen {
+        bad: *requests,
+        requests: sums.replay.0,
+    };
+    let most = f64::from(ALLOWED_SHIFT.parts()) / f64::from(Share::ALL.parts());
+    sequential::rejects(sequential::above(seen, most)).then(|| {
+        format!(
+            "{} of {} requests of late would be sent round in a circle: {}",
+            seen.bad,
+            seen.requests,
+            one.as_deref().unwrap_or("by redirects")
         )
     })
 }

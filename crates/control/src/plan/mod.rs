@@ -31,7 +31,7 @@ use seawall_model::tempo::{AtOnce, Kind, Share, Tempo};
 pub use flap::alternates;
 pub use fleet::{Location, Order};
 pub use gates::{ENOUGH, MARGIN};
-pub use report::{Arm, Candidate, Counts, Histogram, Probes, Report, Shift};
+pub use report::{Arm, Candidate, Circles, Counts, Histogram, Probes, Report, Shift};
 pub use sequential::{ALPHA, Seen, above, rejects, worse};
 
 /// Verdicts that a change may change where nothing that judges is changed: a binary, origins, a cache.
@@ -59,6 +59,8 @@ pub struct Target {
     /// How many verdicts it may change: [`ALLOWED_SHIFT`] or [`ALLOWED_SHIFT_OF_RULES`]. An approved rollout and an emergency
     /// switch may change all.
     pub allowed_shift: Share,
+    /// Nothing differs but where requests go behind the edge: origins, and what rules rewrite. Then the answers from there are compared.
+    pub routes_only: bool,
     /// The locations that have what is changed.
     pub fleet: Vec<Location>,
     /// The pace.
@@ -158,7 +160,7 @@ pub fn plan(target: &Target, reports: &[Report], now_ms: u64) -> Step {
         (Some(why), _) => return Step::TakeBack { why },
     }
     if target.kind != Kind::Return
-        && let Some(why) = gates::sums(&watch.sums, watch.both, target.allowed_shift())
+        && let Some(why) = gates::sums(&watch.sums, watch.both, target)
     {
         return Step::TakeBack { why };
     }

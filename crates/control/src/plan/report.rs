@@ -35,6 +35,8 @@ pub struct Report {
     /// Recorded requests that were judged by the candidate and by the version before it, and of those how many the two
     /// disagree on.
     pub replay: Shift,
+    /// Of those, the ones that the candidate would send in a circle, which nobody means.
+    pub circles: Circles,
 }
 
 /// What a location has been given.
@@ -80,6 +82,10 @@ pub struct Counts {
     pub clients: u64,
     /// About how many of those were refused, once at least, by whatever refuses: also by what counts clients.
     pub refused_clients: u64,
+    /// About how many were answered by an origin or the cache, once at least.
+    pub answered_clients: u64,
+    /// About how many of those got an answer from 400 on there, once at least.
+    pub failed_clients: u64,
 }
 
 impl Counts {
@@ -97,6 +103,8 @@ impl Counts {
             (&mut self.verdict_changed, other.verdict_changed),
             (&mut self.clients, other.clients),
             (&mut self.refused_clients, other.refused_clients),
+            (&mut self.answered_clients, other.answered_clients),
+            (&mut self.failed_clients, other.failed_clients),
         ];
         for (sum, more) in parts {
             *sum = sum.saturating_add(more);
@@ -129,6 +137,16 @@ pub struct Shift {
     pub judged: u64,
     /// Judged differently.
     pub changed: u64,
+}
+
+/// Recorded requests that redirects would send in a circle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Circles {
+    /// How many.
+    pub requests: u64,
+    /// One of the circles, in words.
+    pub one: Option<String>,
 }
 
 /// Counts by size: eight buckets for each doubling, so that a bucket is 9 % wide. Only those with something in them are there.

@@ -143,6 +143,7 @@ impl World {
             approved: false,
             pinned: false,
             allowed_shift: ALLOWED_SHIFT,
+            routes_only: false,
             fleet,
             tempo: Tempo::default(),
         };

@@ -12,6 +12,8 @@ pub(super) struct Run {
     pub(super) skip: SkipSet,
     /// It is judged once more.
     pub(super) again: bool,
+    /// Who would be sent elsewhere is, though it is judged once more.
+    pub(super) follows: bool,
     sifted: Option<Sifted>,
 }
 
@@ -33,8 +35,14 @@ impl Run {
             score: 0,
             skip: SkipSet::NONE,
             again,
+            follows: false,
             sifted: None,
         }
+    }
+
+    /// Whether who would be sent elsewhere may stay.
+    pub(super) const fn stays(&self) -> bool {
+        self.again && !self.follows
     }
 
     /// Steps that a sieve named are asked, others among its steps are not.

@@ -45,6 +45,7 @@ pub(super) fn edge(edge: &EdgeDocument, state: &State) -> Edge {
         h2_streams: limits.h2_streams,
         kill: edge.kill.clone().into(),
         public_https: https_port(edge, state),
+        has_https: edge.public_https.or(state.https_port()).is_some(),
         parents: Parents::new(edge, state.tier.get().map(|tier| &**tier), &state.members),
         unready_when: edge.unready_when.clone().into(),
     }

@@ -1,6 +1,10 @@
 //! Who is on trial, and how what came of a request counts.
 
+use seawall_telemetry::Source;
+
+use super::ended::how;
 use super::*;
+use crate::fault::Fault;
 
 fn trial(share: u16, salt: u64) -> Trial {
     Trial {
@@ -82,6 +86,11 @@ fn each_way_to_end_is_counted_as_what_it_is() {
             judged_otherwise: true,
             network: Some(mixed(IpAddr::from([192, 0, 2, 1]), 0)),
             turned_away: how == How::Refused,
+            behind: match how {
+                How::Well => Behind::Answer,
+                How::OriginError => Behind::Error,
+                _ => Behind::Nothing,
+            },
             own_us: 5,
         });
     }
@@ -94,6 +103,8 @@ fn each_way_to_end_is_counted_as_what_it_is() {
         refused,
         networks,
         refused_networks,
+        answered_networks,
+        failed_networks,
         judged_otherwise,
         durations,
         judging,
@@ -103,6 +114,7 @@ fn each_way_to_end_is_counted_as_what_it_is() {
         (5, 1, 1, 1, 1)
     );
     assert_eq!((networks, refused_networks), (1, 1));
+    assert_eq!((answered_networks, failed_networks), (1, 1));
     assert_eq!(judged_otherwise, 5);
     assert_eq!(durations, [0, 0, 0, 0, 0, 5]);
     assert_eq!(judging, [0u64; 0]);

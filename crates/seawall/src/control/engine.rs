@@ -396,6 +396,7 @@ impl Engine {
             approved: rollout.approved,
             pinned,
             allowed_shift: asked.allowed_shift,
+            routes_only: asked.routes_only,
             fleet: self.fleet.locations(),
             tempo: self.tempo,
         })
@@ -432,6 +433,7 @@ impl Engine {
             return Ok(Asked {
                 people,
                 allowed_shift: ALLOWED_SHIFT_OF_RULES,
+                routes_only: false,
             });
         };
         if rollout.tempo != Kind::Return {
@@ -442,6 +444,7 @@ impl Engine {
         Ok(Asked {
             people,
             allowed_shift: guards::allowed_shift(&before, &after),
+            routes_only: guards::routes_only(&before, &after),
         })
     }
 
@@ -491,6 +494,8 @@ struct Asked {
     people: Vec<String>,
     /// How many verdicts it may change.
     allowed_shift: Share,
+    /// Nothing differs but where requests go behind the edge.
+    routes_only: bool,
 }
 
 /// Seconds since 1970.

@@ -319,6 +319,7 @@ mod tests {
             approved: false,
             pinned: false,
             allowed_shift: Share::ALL,
+            routes_only: false,
             fleet: fleet.locations(),
             tempo: Tempo::default(),
         };

@@ -91,6 +91,7 @@ impl Engine {
             approved: rollout.approved,
             pinned: false,
             allowed_shift: Share::ALL,
+            routes_only: false,
             fleet,
             tempo: self.tempo,
         };

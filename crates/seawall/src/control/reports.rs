@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
-use seawall_control::plan::{self, Arm, Candidate, Counts, Histogram, Shift};
+use seawall_control::plan::{self, Arm, Candidate, Circles, Counts, Histogram, Shift};
 use seawall_model::Share;
 use seawall_proxy::trial::{Counts as Counted, class_begins_at};
 
@@ -103,6 +103,10 @@ pub fn about(
             judged: arms.replayed.judged,
             changed: arms.replayed.changed,
         }),
+        circles: arms.map_or_else(Circles::default, |arms| Circles {
+            requests: arms.replayed.circled,
+            one: arms.replayed.circle.clone(),
+        }),
         ..plan::Report::default()
     }
 }
@@ -131,5 +135,7 @@ fn counts(counted: &Counted) -> Counts {
         verdict_changed: counted.judged_otherwise,
         clients: counted.networks,
         refused_clients: counted.refused_networks,
+        answered_clients: counted.answered_networks,
+        failed_clients: counted.failed_networks,
     }
 }

@@ -287,7 +287,8 @@ impl Making<'_> {
             one.blamed = after.map(|zone| (zone.id.0, zone.version_number));
             if let (None, Some(before), Some(after)) = (&one.replayed, &put.before, after) {
                 let recent = &self.configuration.state.recent;
-                one.replayed = Some(recent.replay(before, after, &candidate, monotonic_ms()));
+                let now_ms = monotonic_ms();
+                one.replayed = Some(recent.replay(before, after, snapshot, &candidate, now_ms));
             }
             trials.insert(known.id, one.trial());
             tried.push(one);
@@ -321,7 +322,7 @@ fn with_arms(on: &OnTrial, before: &[Tried]) -> Tried {
         arms: same.map_or_else(Arc::default, |tried| tried.arms.clone()),
         blamed: None,
         probe: None,
-        replayed: same.and_then(|tried| tried.replayed),
+        replayed: same.and_then(|tried| tried.replayed.clone()),
     }
 }
 
@@ -362,7 +363,7 @@ pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
         share: tried.on.share,
         live: tried.arms.live.counts(),
         candidate: tried.arms.candidate.counts(),
-        replayed: tried.replayed.unwrap_or_default(),
+        replayed: tried.replayed.clone().unwrap_or_default(),
         kinds: tried.arms.kinds().collect(),
     };
     Counted {

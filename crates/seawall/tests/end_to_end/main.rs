@@ -16,6 +16,7 @@ mod bodies;
 mod buckets;
 mod certificates;
 mod check;
+mod circles;
 mod clients;
 mod compress;
 mod contents;

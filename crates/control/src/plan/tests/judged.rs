@@ -201,6 +201,71 @@ fn a_candidate_that_refuses_most_clients_goes_back_and_one_client_is_one() {
 }
 
 #[test]
+fn a_candidate_that_would_send_requests_in_a_circle_goes_back() {
+    let mut bench = Bench::new(Kind::Zone, 1);
+    bench.target.allowed_shift = ALLOWED_SHIFT_OF_RULES;
+    bench.take();
+    bench.pass(2_000);
+    let report = &mut bench.reports[0];
+    report.replay = Shift {
+        judged: 100,
+        changed: 12,
+    };
+    assert!(
+        bench.why_hold().contains("watched"),
+        "a rule may refuse as many"
+    );
+    bench.reports[0].circles = Circles {
+        requests: 12,
+        one: Some("/a -> /b -> /a".into()),
+    };
+    assert_eq!(
+        bench.why_back(),
+        "12 of 100 requests of late would be sent round in a circle: /a -> /b -> /a"
+    );
+    bench.reports[0].circles.requests = 1;
+    assert!(bench.why_hold().contains("watched"), "one may be odd");
+    bench.reports[0].circles.requests = 100;
+    bench.target.approved = true;
+    assert!(bench.why_hold().contains("watched"), "a person wants it so");
+}
+
+#[test]
+fn a_candidate_whose_clients_get_errors_from_the_origin_goes_back() {
+    let mut bench = Bench::new(Kind::Zone, 1);
+    bench.target.routes_only = true;
+    bench.take();
+    bench.pass(2_000);
+    let of = |answered_clients, failed_clients| Counts {
+        answered_clients,
+        failed_clients,
+        ..counts(1_000, 0)
+    };
+    bench.reports[0].base.all = of(400, 200);
+    bench.reports[0].with.all = of(40, 24);
+    assert!(bench.why_hold().contains("watched"), "as many as beside it");
+    bench.reports[0].base.all = of(400, 12);
+    bench.reports[0].with.all = of(19, 19);
+    assert!(bench.why_hold().contains("watched"), "too few to be told");
+    bench.reports[0].with.all = of(40, 39);
+    assert!(bench.why_back().contains("39 of 40 clients get an error"));
+    bench.reports[0].base.all = of(5, 0);
+    assert!(
+        bench.why_hold().contains("watched"),
+        "nobody came to the origin before: it is mended"
+    );
+    bench.reports[0].base.all = of(400, 12);
+    bench.target.routes_only = false;
+    assert!(
+        bench.why_hold().contains("watched"),
+        "others may come to the origin than before"
+    );
+    bench.target.routes_only = true;
+    bench.target.approved = true;
+    assert!(bench.why_hold().contains("watched"), "a person wants it so");
+}
+
+#[test]
 fn a_slower_or_dearer_candidate_goes_back_at_the_end_of_a_hold() {
     let filled = |sizes: &dyn Fn(u64) -> u64, count: u64| {
         let mut histogram = Histogram::default();

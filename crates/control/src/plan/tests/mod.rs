@@ -36,6 +36,7 @@ impl Bench {
                 approved: false,
                 pinned: false,
                 allowed_shift: ALLOWED_SHIFT,
+                routes_only: false,
                 fleet: (0..locations).map(location).collect(),
                 tempo: Tempo::default(),
             },
