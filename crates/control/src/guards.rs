@@ -158,6 +158,34 @@ pub fn routes_only(old: &Document, new: &Document) -> bool {
     !new.zones.is_empty() && old.lists == new.lists && without(old) == without(new)
 }
 
+/// Why a person is asked where a change puts a zone into maintenance: that refuses everybody, and is meant.
+pub fn closes(old: &Document, new: &Document) -> Option<String> {
+    let zone = new.zones.iter().find(|zone| zone.maintenance.enabled)?;
+    let was = |one: &Zone| one.name == zone.name && one.maintenance.enabled;
+    if old.zones.iter().any(was) {
+        return None;
+    }
+    let whom = match zone.maintenance.allow.is_empty() {
+        true => "everybody",
+        false => "everybody who is not in `allow`",
+    };
+    Some(format!(
+        "it puts {} into maintenance: {whom} gets 503 in place of the site, until another change ends it",
+        zone.name
+    ))
+}
+
+/// Whether a change does nothing but end the maintenance of its zone. It asks nobody, however often it is done and of however many zones.
+pub fn only_opens(old: &Document, new: &Document) -> bool {
+    let ends = |(old, new): (&Zone, &Zone)| {
+        let mut opened = old.clone();
+        opened.settings_mut().maintenance = new.maintenance.clone();
+        old.maintenance.enabled && !new.maintenance.enabled && opened == *new
+    };
+    let is_same = old.zones.len() == new.zones.len() && old.lists == new.lists;
+    is_same && !new.zones.is_empty() && old.zones.iter().zip(&new.zones).all(ends)
+}
+
 /// A zone without what says only how requests are carried.
 fn judging(zone: &Zone) -> Zone {
     let none = ZoneSettings::default();
@@ -359,6 +387,35 @@ mod tests {
         let asks = delta(&parts, &measure(&emptied));
         assert_eq!(allowed_shift(&document, &emptied), ALLOWED_SHIFT_OF_RULES);
         assert_eq!(asks, ["lists.bad goes from 2 entries to none"]);
+    }
+
+    #[test]
+    fn maintenance_asks_a_person_and_its_end_does_not() {
+        let zone = |more: &str| {
+            let text = format!(
+                "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"a.test\"]\norigin = [{{ url = \"http://127.0.0.1:1\" }}]\n{more}"
+            );
+            document::parse(&text, &Limits::default()).expect("a good document")
+        };
+        let open = zone("");
+        let shut = zone("maintenance = { enabled = true }");
+        let mine = zone("maintenance = { enabled = true, allow = [\"192.0.2.1\"] }");
+        let told = closes(&open, &shut).expect("it asks");
+        assert!(told.contains("everybody gets 503"), "{told}");
+        let told = closes(&open, &mine).expect("it asks");
+        assert!(told.contains("not in `allow` gets 503"), "{told}");
+        for (old, new) in [
+            (&shut, &open),
+            (&shut, &mine),
+            (&mine, &shut),
+            (&open, &open),
+        ] {
+            assert_eq!(closes(old, new), None);
+        }
+        assert!(only_opens(&shut, &open) && only_opens(&mine, &open));
+        assert!(!only_opens(&open, &shut) && !only_opens(&shut, &mine));
+        let more = zone("websocket = false");
+        assert!(!only_opens(&shut, &more), "that is more than ending it");
     }
 
     #[test]

@@ -440,6 +440,12 @@ impl Engine {
             let was = files::measure(&mut *self.store, &text, &before)?;
             let is = files::measure(&mut *self.store, &new_text, &after)?;
             people.extend(guards::delta(&was, &is));
+            if let Some(why) = guards::closes(&before, &after) {
+                people.insert(0, why);
+            }
+        }
+        if guards::only_opens(&before, &after) {
+            people.clear();
         }
         Ok(Asked {
             people,

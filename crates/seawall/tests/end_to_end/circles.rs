@@ -1,5 +1,5 @@
 //! Changes that refuse nobody, and after which nobody is served: redirects that lead in a circle, HTTPS that is not there, paths that the
-//! origin has not.
+//! origin has not. And the one that refuses everybody and is meant: maintenance.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clients::Clients;
 use crate::origin::Answering;
-use crate::rollouts::{applied, get, serves, start, zone};
+use crate::rollouts::{applied, asks, get, serves, start, told, zone};
 use crate::up::{Folder, Up, until};
 
 fn rule(path: &str, action: &str) -> String {
@@ -79,6 +79,34 @@ fn nobody_is_sent_to_https_that_is_not_there() {
     let (code, said) = applied(&up, &https, &["--approve"]);
     assert_eq!(code, Some(0), "it is meant: {said}");
     assert_eq!(get(&up, "/x"), 301);
+}
+
+#[test]
+fn maintenance_asks_a_person_and_its_end_asks_nobody() {
+    let site = Answering::start("good");
+    let open = zone(&site.url(), "");
+    let shut = zone(&site.url(), "[zone.maintenance]\nenabled = true\n");
+    let up = start(&open, "500");
+    let (code, said) = applied(&up, &shut, &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("puts a.test into maintenance: everybody gets 503"),
+        "{said}"
+    );
+    assert_eq!(get(&up, "/"), 200);
+    assert_eq!(told(asks(&up, &["approve"])).0, Some(0));
+    until("maintenance", || (get(&up, "/") == 503).then_some(()));
+    // However often: to be open again is never too much.
+    for _ in 0..2 {
+        let (code, said) = applied(&up, &open, &[]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(get(&up, "/"), 200);
+        let (code, said) = applied(&up, &shut, &["--approve"]);
+        assert_eq!(code, Some(0), "in one go: {said}");
+        assert_eq!(get(&up, "/"), 503);
+    }
+    let (code, said) = applied(&up, &open, &[]);
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// A site that has no `/missing`.

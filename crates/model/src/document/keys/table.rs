@@ -288,7 +288,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].transform", Table, Means("all defaults"), "The stage `transform`: `redirect_https` and `request_headers`."),
     key("zone[].transform.mode", Choice(MODES), Is("\"enforce\""), WATCH),
     key("zone[].maintenance", Table, Means("all defaults"), "The zone answers 503 with a page that says why."),
-    key("zone[].maintenance.enabled", Flag, Is("false"), "Whether it does so."),
+    key("zone[].maintenance.enabled", Flag, Is("false"), "Whether it does so. A change that begins it waits for a person's word (`--approve`, `seawall approve`); one that only ends it asks nobody."),
     key("zone[].maintenance.message", Text, Is("\"\""), "Plain text on the page; at most 500 characters."),
     key("zone[].maintenance.page", File, Means("Seawall's own, with `message`"), "A file (HTML) that is the page, for all who are not in `allow`."),
     key("zone[].maintenance.retry_after", Time(Duration::from_secs(1), DAY), Is("\"5m\""), "`Retry-After`: when it is worth asking again."),
