@@ -37,7 +37,7 @@ impl Shared {
     /// - HTTP/1: responses that begin from now on carry `Connection: close`. A connection without a request waits for one up to
     ///   [`LAST_REQUEST`], serves it, and ends with FIN and not with a reset.
     /// - HTTP/2: GOAWAY in two steps (RFC 9113 §6.8), the second one with the last stream a round trip later.
-    /// - Tunnels go on until [`draining`](Self::draining) and [`stopping`](Self::stopping) end them.
+    /// - Tunnels go on until [`stop`](Self::stop).
     ///
     /// Draining, as after SIGTERM, is what happens where nobody takes over: it closes connections without a request at once,
     /// gives a head of which a part is here one second, refuses TLS handshakes, and says GOAWAY in one step. A worker that
@@ -47,6 +47,16 @@ impl Shared {
         self.retirement.changed.notify_waiters();
         // Threads that only wait for draining look up too.
         self.drain.notify_waiters();
+    }
+
+    /// The time is over, whether this worker retired or drained: what still runs is cut, says so to its client, and leaves its
+    /// Record. May be called more than once, from any thread.
+    pub fn stop(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+        // Threads of a worker that retired serve what they have accepted, and wait for that to end.
+        self.retirement.changed.notify_waiters();
     }
 
     /// Whether another worker has taken over.

@@ -297,9 +297,7 @@ fn tunnels_outlive_all_else_up_to_the_workers_stop() {
         let gone = tokio::time::timeout(Duration::from_millis(200), worker.shared.gone());
         assert!(gone.await.is_err(), "one is still there");
         // The end of the process is not waited for by a tunnel.
-        worker.shared.draining.store(true, Ordering::Release);
-        worker.shared.stopping.store(true, Ordering::Release);
-        worker.shared.drain.notify_waiters();
+        worker.shared.stop();
         within("all to be gone", worker.shared.gone())
             .await
             .unwrap();

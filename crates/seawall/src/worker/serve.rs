@@ -561,7 +561,7 @@ impl Worker {
     }
 
     async fn end(self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.stop();
         let due = Instant::now() + LAST_WORDS;
         while Instant::now() < due && self.runs() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -72,5 +72,6 @@ mod supervision;
 mod supervisor;
 mod tools;
 mod trouble;
+mod tunnels;
 mod up;
 mod upgrading;

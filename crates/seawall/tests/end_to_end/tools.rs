@@ -71,7 +71,7 @@ pub fn play(program: &str, flags: &[&str]) {
     );
 }
 
-fn node(program: &str) -> Command {
+pub fn node(program: &str) -> Command {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/node");
     assert!(
         folder.join("node_modules").exists(),
