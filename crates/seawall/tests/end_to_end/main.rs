@@ -47,6 +47,7 @@ mod observe;
 mod on_demand;
 mod origin;
 mod origins;
+mod overruns;
 mod own_certificates;
 mod own_name;
 mod owners;
