@@ -11,6 +11,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod another_program;
 mod api;
 mod bodies;
 mod buckets;
