@@ -32,6 +32,7 @@ mod first_process;
 mod fleet;
 mod guard;
 mod hand_over;
+mod haproxy;
 mod history;
 mod http3;
 mod http3_upgrades;
