@@ -55,6 +55,7 @@ mod own_name;
 mod owners;
 mod parents;
 mod protocols;
+mod public_ports;
 mod purges;
 mod rebuilt;
 mod reload;
