@@ -53,6 +53,7 @@ mod overruns;
 mod own_certificates;
 mod own_name;
 mod owners;
+mod packages;
 mod parents;
 mod protocols;
 mod public_ports;
