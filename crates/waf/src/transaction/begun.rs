@@ -117,9 +117,8 @@ impl<'t> Transaction<'t> {
         let mut at = 0;
         while let Some(outline) = program.outlines.first().and_then(|all| all.get(at)) {
             let number = program.phases.first().and_then(|all| all.get(at)).copied();
-            let is_gate = matches!(outline, Outline::Gate(_) | Outline::Jump { .. });
             let is_constant = number.is_some_and(|number| program.is_constant(number));
-            if !is_constant && !(is_gate && !self.passes_gate(outline)) {
+            if !is_constant && !self.is_gated(outline) {
                 break;
             }
             match self.step(at, fuel)? {
@@ -130,10 +129,11 @@ impl<'t> Transaction<'t> {
         Ok(at)
     }
 
-    fn passes_gate(&self, outline: &Outline) -> bool {
+    /// Whether a comparison ends a rule.
+    fn is_gated(&self, outline: &Outline) -> bool {
         match outline {
-            Outline::Gate(gate) | Outline::Jump { gate, .. } => self.gate(*gate),
-            _ => true,
+            Outline::Gate(gate) | Outline::Jump { gate, .. } => !self.gate(*gate),
+            _ => false,
         }
     }
 
