@@ -1,7 +1,8 @@
 //! One attempt for one name: ask when to renew, renew, or get a first certificate, of one authority after the other. Several run at
 //! once, each on a copy of what is known of its name; what they have in common is here too.
 //!
-//! Not here: which names are due, and what becomes of a failure ([`keeper`](crate::keeper)).
+//! Not here: which names are due, and what becomes of a failure ([`keeper`](crate::keeper)); what becomes of what came
+//! ([`unkept`](crate::unkept)).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use seawall_net::tls::der::Facts;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::authority::{Authority, Present, Proof, renewal_id};
+use crate::authority::{Authority, Directory, Present, Proof, renewal_id};
 use crate::jose::{AccountKey, base64url, sha256};
 use crate::plan::{self, Window};
 use crate::store::{self, Store};
+use crate::unkept::Unkept;
 use crate::wire::Wire;
 use crate::{Challenge, Fault, Issued, Publication, Settings, hook};
 
@@ -25,6 +27,8 @@ pub(crate) struct Name {
     /// The document names it; else a client asked for it.
     pub wanted: bool,
     pub have: Option<Facts>,
+    /// The directory of the authority that gave it, where that is known.
+    pub issuer: Option<String>,
     /// What the authority said of renewal, and when to ask again.
     pub window: Option<Window>,
     pub ask_at: u64,
@@ -57,6 +61,8 @@ pub(crate) struct Desk<'k, P: Fn(&Publication)> {
     pub wire: &'k Wire,
     pub store: Store,
     pub board: Board<'k, P>,
+    /// What came and could not be written yet, by name.
+    pub unkept: RefCell<BTreeMap<String, Unkept>>,
     /// What is wrong beyond one name.
     pub broken: RefCell<Vec<String>>,
     /// Directories for which a key was made just now: who comes while its account is being made waits, or there would be two.
@@ -119,43 +125,94 @@ impl<P: Fn(&Publication)> Desk<'_, P> {
 
     /// One authority after the other, until one gives it.
     async fn try_all(&self, tended: &mut Tended) -> Result<(), Fault> {
-        let mut first = None;
+        let (due, mut failed) = self.ask(tended).await;
+        if due == Some(false) {
+            return Ok(());
+        }
         for directory in &self.settings.directories {
-            match self.try_one(tended, directory).await {
+            if failed.iter().any(|(other, _)| other == directory) {
+                continue;
+            }
+            match self.try_one(tended, directory, due).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.is_the_authoritys() => {
-                    first.get_or_insert(fault);
+                    failed.push((directory.as_str(), fault));
                 }
                 Err(fault) => return Err(fault),
             }
         }
+        let first = failed.into_iter().next().map(|(_, fault)| fault);
         Err(first.unwrap_or_else(|| Fault::Own("[edge.acme] directories is empty".into())))
     }
 
-    async fn try_one(&self, tended: &mut Tended, directory: &str) -> Result<(), Fault> {
+    /// Whether what there is is to be renewed, by the authority that gave it: another one knows nothing of it (RFC 9773 §4). Where
+    /// it is not known who did, each is asked until one knows. None where there is nothing, or nobody who could be asked; and who
+    /// could not be.
+    async fn ask(&self, tended: &mut Tended) -> (Option<bool>, Vec<(&str, Fault)>) {
+        let (mut due, mut failed) = (None, Vec::new());
+        let (name, state) = (tended.name.as_str(), &mut tended.state);
+        let Some(have) = state.have.clone() else {
+            return (due, failed);
+        };
+        let known = state.issuer.clone();
+        let is_asked = |directory: &&String| known.as_ref().is_none_or(|known| known == *directory);
+        for directory in self.settings.directories.iter().filter(is_asked) {
+            let authority = match Directory::read(self.wire, directory).await {
+                Ok(authority) => authority,
+                Err(fault) => {
+                    failed.push((directory.as_str(), fault));
+                    continue;
+                }
+            };
+            // Whether it is time says the authority's clock: ours may be wrong by a year.
+            let local = now();
+            let today = authority.date.unwrap_or(local);
+            tended.ahead = Some(local as i64 - today as i64);
+            state.ask_at = local + plan::ASK;
+            if let Some(id) = renewal_id(&have)
+                && let Ok(Some((window, again))) = authority.renewal(&id).await
+            {
+                state.window = Some(window);
+                state.ask_at = local + again;
+                state.issuer = Some(directory.clone());
+            }
+            // Without renewal information two thirds of its life count.
+            let at = plan::renew_at(have.validity, state.window, of_name(name));
+            due = Some(at <= today);
+            if at > today {
+                state.next = local.saturating_add(at - today);
+            }
+            if state.issuer.is_some() {
+                break;
+            }
+        }
+        (due, failed)
+    }
+
+    /// Gets one of this authority. Where nobody could say whether it is due, its clock does.
+    async fn try_one(
+        &self,
+        tended: &mut Tended,
+        directory: &str,
+        due: Option<bool>,
+    ) -> Result<(), Fault> {
         let mut authority = self.open(directory).await?;
-        // Whether it is time says the authority's clock: ours may be wrong by a year.
         let local = now();
         let today = authority.date.unwrap_or(local);
         tended.ahead = Some(local as i64 - today as i64);
         let (name, state) = (tended.name.as_str(), &mut tended.state);
-        let mut replaces = None;
-        if let Some(have) = &state.have {
-            replaces = renewal_id(have);
-            // An authority that did not issue it knows nothing of it: then two thirds of its life count.
-            state.ask_at = local + plan::ASK;
-            if let Some(id) = &replaces
-                && let Ok(Some((window, again))) = authority.renewal(id).await
-            {
-                state.window = Some(window);
-                state.ask_at = local + again;
-            }
+        if let (Some(have), None) = (&state.have, due) {
             let at = plan::renew_at(have.validity, state.window, of_name(name));
             if at > today {
                 state.next = local.saturating_add(at - today);
+                state.ask_at = local + plan::ASK;
                 return Ok(());
             }
         }
+        // Of what another one gave it would not hear (RFC 9773 §5).
+        let is_its = state.issuer.as_deref() == Some(directory);
+        let have = state.have.as_ref().filter(|_| is_its);
+        let replaces = have.and_then(renewal_id);
         let wildcard = name.starts_with("*.");
         let usable = self.settings.challenges.iter().copied();
         let challenges: Vec<_> = usable
@@ -164,16 +221,16 @@ impl<P: Fn(&Publication)> Desk<'_, P> {
         let issued = authority
             .order(name, replaces.as_deref(), &challenges, &self.board)
             .await?;
-        self.take(tended, issued, today, local)
+        self.take(tended, issued, directory, (today, local))
     }
 
-    /// A certificate that came: looked at, kept, published.
+    /// A certificate that came: looked at, kept, published. What time it is at the authority, and here.
     fn take(
         &self,
         tended: &mut Tended,
         issued: Issued,
-        today: u64,
-        local: u64,
+        directory: &str,
+        (today, local): (u64, u64),
     ) -> Result<(), Fault> {
         let (name, state) = (tended.name.as_str(), &mut tended.state);
         let facts = store::check(name, &issued)?;
@@ -182,7 +239,7 @@ impl<P: Fn(&Publication)> Desk<'_, P> {
             return Err(Fault::Certificate(format!("{name}: it is not valid now")));
         }
         let at = plan::renew_at(validity, None, of_name(name));
-        let kept = self.store.put(name, &issued);
+        self.keep(name, &issued, directory);
         self.board.change(|all| {
             all.certificates.insert(name.to_owned(), issued);
         });
@@ -192,14 +249,7 @@ impl<P: Fn(&Publication)> Desk<'_, P> {
         state.ask_at = local + 60;
         state.window = None;
         state.have = Some(facts);
-        // It serves all the same; that it would be gone after a restart is told.
-        let mut broken = self.broken.borrow_mut();
-        // As what is restored and what is put tell of it.
-        let [file, of_name] = [format!("/{name}.sealed"), format!("/{name}:")];
-        broken.retain(|what| !what.contains(&file) && !what.contains(&of_name));
-        if let Err(fault) = kept {
-            broken.push(fault.to_string());
-        }
+        state.issuer = Some(directory.to_owned());
         Ok(())
     }
 

@@ -60,51 +60,24 @@ pub async fn date(outward: &Arc<Outward>, directory: &str) -> Result<u64, Fault>
     date.ok_or_else(|| Fault::Nonsense("it does not say its time".into()))
 }
 
-/// One authority.
-pub struct Authority<'w> {
+/// What an authority says to everybody: where what is, when to renew, and what time it is there.
+pub struct Directory<'w> {
     wire: &'w Wire,
-    key: AccountKey,
-    account: String,
-    nonce: Option<String>,
-    new_nonce: String,
-    new_order: String,
-    renewal_info: Option<String>,
+    urls: Value,
     /// Its clock, when it answered: seconds since 1970.
     pub date: Option<u64>,
 }
 
-impl<'w> Authority<'w> {
-    /// Reads the directory, and finds or makes our account; its terms are agreed to.
+impl<'w> Directory<'w> {
+    /// Reads it (RFC 8555 §7.1.1).
     ///
     /// # Errors
     /// [`Fault`].
-    pub async fn open(
-        wire: &'w Wire,
-        directory: &str,
-        key: AccountKey,
-        contact: Option<&str>,
-    ) -> Result<Self, Fault> {
+    pub async fn read(wire: &'w Wire, directory: &str) -> Result<Self, Fault> {
         let reply = wire.send(Method::Get, directory, None).await?;
         let date = reply.field("date").and_then(plan::http_date);
         let urls = good(&reply)?;
-        let mut authority = Self {
-            wire,
-            key,
-            account: String::new(),
-            nonce: None,
-            new_nonce: text(&urls, "newNonce")?,
-            new_order: text(&urls, "newOrder")?,
-            renewal_info: text(&urls, "renewalInfo").ok(),
-            date,
-        };
-        let mut wanted = json!({ "termsOfServiceAgreed": true });
-        if let (Some(contact), Some(map)) = (contact, wanted.as_object_mut()) {
-            map.insert("contact".into(), json!([format!("mailto:{contact}")]));
-        }
-        let url = text(&urls, "newAccount")?;
-        let reply = authority.post(&url, Some(&wanted)).await?;
-        authority.account = location(&reply)?;
-        Ok(authority)
+        Ok(Self { wire, urls, date })
     }
 
     /// When a certificate should be renewed (RFC 9773), and in how many seconds to ask again. None where the authority has none.
@@ -112,7 +85,7 @@ impl<'w> Authority<'w> {
     /// # Errors
     /// [`Fault`].
     pub async fn renewal(&self, id: &str) -> Result<Option<(Window, u64)>, Fault> {
-        let Some(url) = &self.renewal_info else {
+        let Ok(url) = text(&self.urls, "renewalInfo") else {
             return Ok(None);
         };
         let url = format!("{}/{id}", url.trim_end_matches('/'));
@@ -129,6 +102,50 @@ impl<'w> Authority<'w> {
                 "renewal information without a window".into(),
             )),
         }
+    }
+}
+
+/// One authority.
+pub struct Authority<'w> {
+    wire: &'w Wire,
+    key: AccountKey,
+    account: String,
+    nonce: Option<String>,
+    new_nonce: String,
+    new_order: String,
+    /// Its clock, when it answered: seconds since 1970.
+    pub date: Option<u64>,
+}
+
+impl<'w> Authority<'w> {
+    /// Reads the directory, and finds or makes our account; its terms are agreed to.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn open(
+        wire: &'w Wire,
+        directory: &str,
+        key: AccountKey,
+        contact: Option<&str>,
+    ) -> Result<Self, Fault> {
+        let Directory { urls, date, .. } = Directory::read(wire, directory).await?;
+        let mut authority = Self {
+            wire,
+            key,
+            account: String::new(),
+            nonce: None,
+            new_nonce: text(&urls, "newNonce")?,
+            new_order: text(&urls, "newOrder")?,
+            date,
+        };
+        let mut wanted = json!({ "termsOfServiceAgreed": true });
+        if let (Some(contact), Some(map)) = (contact, wanted.as_object_mut()) {
+            map.insert("contact".into(), json!([format!("mailto:{contact}")]));
+        }
+        let url = text(&urls, "newAccount")?;
+        let reply = authority.post(&url, Some(&wanted)).await?;
+        authority.account = location(&reply)?;
+        Ok(authority)
     }
 
     /// Gets a certificate for one name. `replaces` is the renewal id of the one before.

@@ -39,7 +39,7 @@ pub fn restored(settings: &Settings) -> Result<Publication, Fault> {
     Ok(Publication {
         certificates: found
             .into_iter()
-            .map(|(name, (issued, _))| (name, issued))
+            .map(|(name, restored)| (name, restored.issued))
             .collect(),
         alarms,
         ..Publication::default()
@@ -70,10 +70,14 @@ pub async fn run(
     let mut underway = Underway::default();
     keeper.want(&wanted.borrow_and_update().clone());
     loop {
+        if desk.keep_again() {
+            keeper.tell();
+        }
         while let Some((name, state)) = keeper.begin() {
             underway.0.push(Box::pin(desk.tend(name, state)));
         }
         let nap = Duration::from_secs(keeper.until_next()).min(NAP);
+        let nap = nap.min(desk.until_kept());
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
@@ -124,14 +128,16 @@ fn opened<'k, P: Fn(&Publication)>(
     let (found, broken) = store.restore();
     let mut publication = Publication::default();
     let mut names = BTreeMap::new();
-    for (name, (issued, facts)) in found {
-        publication.certificates.insert(name.clone(), issued);
-        let next = plan::renew_at(facts.validity, None, of_name(&name));
-        let have = Some(facts);
+    for (name, restored) in found {
+        publication
+            .certificates
+            .insert(name.clone(), restored.issued);
+        let next = plan::renew_at(restored.facts.validity, None, of_name(&name));
         names.insert(
             name,
             Name {
-                have,
+                have: Some(restored.facts),
+                issuer: restored.issuer,
                 next,
                 ..Name::default()
             },
@@ -146,6 +152,7 @@ fn opened<'k, P: Fn(&Publication)>(
             publish,
             hook: &settings.hook,
         },
+        unkept: RefCell::default(),
         broken: RefCell::new(broken),
         new: RefCell::default(),
     };

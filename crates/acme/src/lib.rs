@@ -14,6 +14,7 @@ pub mod keeper;
 pub mod plan;
 pub mod settings;
 pub mod store;
+mod unkept;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,9 @@ pub const ASK: u64 = 6 * 3600;
 /// A clock that is off by more than this is told: certificates are backdated by an hour.
 pub const SKEW: u64 = 3600;
 
+/// The longest between two attempts to write what came: it costs nobody anything.
+const LONGEST_UNWRITTEN: u64 = 600;
+
 /// The longest that an alarm is ahead of the end of a certificate: some are good for ten years.
 const LONGEST_ALARM: u64 = 60 * 86_400;
 
@@ -53,6 +56,12 @@ pub fn back_off(failures: u32, asked: Option<Duration>, random: u64) -> u64 {
     let base = doubled.min(MOST);
     let jitter = ((u128::from(random) * u128::from(base / 2)) >> 64) as u64;
     (base + jitter).max(asked.map_or(0, |asked| asked.as_secs()).min(86_400 * 2))
+}
+
+/// How long to wait, after so many failures in a row, until what came is written again: doubled each time.
+pub fn write_again(failures: u32) -> Duration {
+    let doubled = 1_u64 << failures.saturating_sub(1).min(16);
+    Duration::from_secs(LONGEST_UNWRITTEN.min(doubled))
 }
 
 /// `2026-01-02T03:04:05Z`, with a fraction or an offset perhaps (RFC 3339).
@@ -167,5 +176,8 @@ mod tests {
         assert!(back_off(2, None, u64::MAX) < 90);
         assert_eq!(back_off(u32::MAX, None, 0), MOST);
         assert_eq!(back_off(1, Some(Duration::from_secs(7200)), 0), 7200);
+        let seconds = |failures| write_again(failures).as_secs();
+        assert_eq!([0, 1, 2, 3].map(seconds), [1, 1, 2, 4]);
+        assert_eq!(seconds(u32::MAX), LONGEST_UNWRITTEN);
     }
 }

@@ -16,14 +16,34 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use seawall_net::tls::der::{self, Facts};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::{Fault, Issued};
 
 const MAGIC: &[u8] = b"SWC1";
 const LARGEST: u64 = 1 << 20;
 const CREDENTIAL: &str = "seawall-certificates-key";
+
+/// A certificate as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    chain: String,
+    key: String,
+    /// The directory of the authority that gave it; none in what was kept before that was noted.
+    issuer: Option<String>,
+}
+
+/// A certificate that was kept and could be served.
+#[derive(Debug)]
+pub struct Restored {
+    /// It and its key.
+    pub issued: Issued,
+    /// What it says.
+    pub facts: Facts,
+    /// The directory of the authority that gave it, where that is known.
+    pub issuer: Option<String>,
+}
 
 /// The folder, opened.
 pub struct Store {
@@ -87,6 +107,16 @@ impl Store {
             .map_err(|error| fault(&error))
     }
 
+    /// Keeps a certificate, with the directory of the authority that gave it.
+    ///
+    /// # Errors
+    /// [`Fault::Own`], as the disk says.
+    pub fn keep(&self, name: &str, issued: &Issued, issuer: &str) -> Result<(), Fault> {
+        let Issued { chain, key } = issued.clone();
+        let issuer = Some(issuer.to_owned());
+        self.put(name, &Kept { chain, key, issuer })
+    }
+
     /// What is kept under a name; none when nothing is.
     ///
     /// # Errors
@@ -125,8 +155,8 @@ impl Store {
         Some(content)
     }
 
-    /// All certificates that are kept and could be served, with what each says; and what is wrong with the others.
-    pub fn restore(&self) -> (BTreeMap<String, (Issued, Facts)>, Vec<String>) {
+    /// All certificates that are kept and could be served; and what is wrong with the others.
+    pub fn restore(&self) -> (BTreeMap<String, Restored>, Vec<String>) {
         let mut found = BTreeMap::new();
         let mut wrong = Vec::new();
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -139,12 +169,7 @@ impl Store {
                 continue;
             }
             let name = name.replacen('_', "*", usize::from(name.starts_with("_.")));
-            let got = self.get::<Issued>(&name).and_then(|issued| {
-                issued
-                    .map(|issued| check(&name, &issued).map(|facts| (issued, facts)))
-                    .transpose()
-            });
-            match got {
+            match self.restored(&name) {
                 Ok(Some(good)) => {
                     found.insert(name, good);
                 }
@@ -153,6 +178,19 @@ impl Store {
             }
         }
         (found, wrong)
+    }
+
+    fn restored(&self, name: &str) -> Result<Option<Restored>, Fault> {
+        let Some(Kept { chain, key, issuer }) = self.get(name)? else {
+            return Ok(None);
+        };
+        let issued = Issued { chain, key };
+        let facts = check(name, &issued)?;
+        Ok(Some(Restored {
+            issued,
+            facts,
+            issuer,
+        }))
     }
 }
 
@@ -181,7 +219,7 @@ pub fn check(name: &str, issued: &Issued) -> Result<Facts, Fault> {
 }
 
 /// A wildcard's star is no good in a file's name.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     name.replace(['*', '/'], "_")
 }
 
@@ -232,7 +270,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("seawall-store-{}", std::process::id()));
         let store = Store::open(&folder).unwrap();
         let good = issued("a.test");
-        store.put("a.test", &good).unwrap();
+        store.keep("a.test", &good, "https://one.test/").unwrap();
+        // As it was kept before it was noted who gave it.
         store.put("*.b.test", &issued("*.b.test")).unwrap();
         store.put("c.test", &issued("other.test")).unwrap();
         let bytes = fs::read(folder.join("a.test.sealed")).unwrap();
@@ -242,7 +281,10 @@ mod tests {
         let store = Store::open(&folder).unwrap();
         let (found, wrong) = store.restore();
         assert_eq!(found.keys().collect::<Vec<_>>(), ["*.b.test", "a.test"]);
-        assert_eq!(found["a.test"].0, good);
+        assert_eq!(found["a.test"].issued, good);
+        let issuer = found["a.test"].issuer.as_deref();
+        assert_eq!(issuer, Some("https://one.test/"));
+        assert_eq!(found["*.b.test"].issuer, None);
         assert_eq!(wrong.len(), 3, "{wrong:?}");
         fs::write(folder.join("key"), [7; 32]).unwrap();
         let (found, wrong) = Store::open(&folder).unwrap().restore();

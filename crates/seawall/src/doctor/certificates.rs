@@ -79,8 +79,9 @@ impl Findings {
                     "is not there yet",
                     "`seawall up` gets it; /state of the admin port tells how that goes",
                 ),
-                Some((_, facts)) => {
-                    let ending = ending(name, None, Source::Acme, facts.validity);
+                Some(restored) => {
+                    let validity = restored.facts.validity;
+                    let ending = ending(name, None, Source::Acme, validity);
                     let fix = "/state of the admin port tells why it was not renewed";
                     self.ends(about, &ending, Some(fix));
                 }

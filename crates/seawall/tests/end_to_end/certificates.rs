@@ -136,6 +136,14 @@ pub fn serve(folder: Folder, text: &str) -> Up {
     Up::start(folder, &["--config", path.to_str().unwrap()])
 }
 
+/// On a data folder that outlives it.
+fn start_on(data: &Path, flags: &[&str]) -> Up {
+    fs::create_dir_all(data).unwrap();
+    let inner = Folder::new();
+    std::os::unix::fs::symlink(data, inner.join("data")).unwrap();
+    Up::start(inner, flags)
+}
+
 pub fn state(up: &Up) -> serde_json::Value {
     serde_json::from_slice(&curl(&[&format!("http://{}/state", up.admin())]).body).unwrap()
 }
@@ -215,12 +223,7 @@ fn what_was_kept_serves_at_once_and_is_renewed_when_the_authority_says_so() {
     let path = folder.write("seawall.toml", &text);
     let flags = ["--config", path.to_str().unwrap()];
     let data = folder.join("kept");
-    let start = |flags: &[&str]| {
-        let inner = Folder::new();
-        std::os::unix::fs::symlink(&data, inner.join("data")).unwrap();
-        Up::start(inner, flags)
-    };
-    fs::create_dir_all(&data).unwrap();
+    let start = |flags: &[&str]| start_on(&data, flags);
     let mut up = start(&flags);
     acme.leads_to(&up);
     let first = acme.issues(&up, "a.test");
@@ -298,6 +301,56 @@ fn the_next_authority_is_asked_when_one_is_down_or_makes_no_sense() {
     );
     acme.leads_to(&up);
     acme.issues(&up, "a.test");
+}
+
+#[test]
+fn the_authority_that_gave_it_is_asked_when_to_renew() {
+    // Of what the second gave, the first knows nothing: by it, it would be renewed in two months.
+    let (first, second) = (Acme::start(&[]), Acme::start(&["90", "renew"]));
+    let folder = Folder::new();
+    let data = folder.join("kept");
+    let start = |directories: &str| {
+        let directories = format!("directories = [{directories}]");
+        let path = folder.write("seawall.toml", &config(&directories, "[\"a.test\"]"));
+        start_on(&data, &["--config", path.to_str().unwrap()])
+    };
+    let mut up = start(&format!("\"{}\"", second.directory));
+    second.leads_to(&up);
+    second.issues(&up, "a.test");
+    up.signal(15);
+    up.ended();
+    drop(up);
+
+    let up = start(&format!(
+        "\"{}\", \"{}\"",
+        first.directory, second.directory
+    ));
+    first.leads_to(&up);
+    first.issues(&up, "a.test");
+}
+
+#[test]
+fn what_cannot_be_written_serves_is_told_and_is_written_when_it_can_be() {
+    let acme = Acme::start(&[]);
+    let folder = Folder::new();
+    // A folder, where the file is to be: nothing can be written there, and all else can.
+    let kept = folder.join("data/certificates");
+    let in_the_way = kept.join("a.test.sealed.new");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let directories = format!("directories = [\"{}\"]", acme.directory);
+    let up = serve(folder, &config(&directories, "[\"a.test\"]"));
+    acme.leads_to(&up);
+    acme.issues(&up, "a.test");
+    let is_told = || {
+        let alarms = state(&up)["certificates"]["alarms"].to_string();
+        alarms.contains("writing it is tried again")
+    };
+    until("an alarm", || is_told().then_some(()));
+    let file = kept.join("a.test.sealed");
+    assert!(!file.exists());
+    fs::remove_dir(&in_the_way).unwrap();
+    until("the file", || file.exists().then_some(()));
+    until("the alarm's end", || (!is_told()).then_some(()));
 }
 
 #[test]
