@@ -2,7 +2,9 @@
 //!
 //! The supervisor binds; worker and agent drop their capabilities (capabilities(7)), can gain none (`PR_SET_NO_NEW_PRIVS`), and are refused
 //! system calls that an edge never makes and an intruder would (seccomp(2)). Run as a user of its own, as the packages do, there is
-//! nothing left to drop; run as root there is.
+//! nothing left to drop; run as root there is, and what root may write without any capability is given up beside it ([`writing`]).
+
+pub mod writing;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -55,6 +57,15 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
 ];
 
+/// Flags of clone(2) by which a process would get namespaces of its own, and with them capabilities again.
+const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWUTS;
+
 #[repr(C)]
 struct Head {
     version: u32,
@@ -104,6 +115,17 @@ fn capabilities(kept: u32) -> std::io::Result<()> {
         // SAFETY: numbers.
         unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }
+    let mut head = Head {
+        version: VERSION,
+        pid: 0,
+    };
+    let mut before = [Sets::default(); 2];
+    // SAFETY: both are laid out as the call wants them (capget(2)) and outlive it.
+    let told = unsafe { libc::syscall(libc::SYS_capget, &raw mut head, before.as_mut_ptr()) };
+    checked(told)?;
+    // Who asks for more than it has, as root in a container, would get nothing done.
+    let [permitted, _] = before.map(|sets| sets.permitted);
+    let kept = kept & permitted;
     let ours = [
         Sets {
             effective: kept,
@@ -112,10 +134,6 @@ fn capabilities(kept: u32) -> std::io::Result<()> {
         },
         Sets::default(),
     ];
-    let head = Head {
-        version: VERSION,
-        pid: 0,
-    };
     // SAFETY: both are laid out as the call wants them (capset(2)) and outlive it.
     let done = unsafe { libc::syscall(libc::SYS_capset, &raw const head, ours.as_ptr()) };
     checked(done)
@@ -145,7 +163,8 @@ fn refuse_system_calls() -> std::io::Result<()> {
     checked(done.into())
 }
 
-/// The filter: for other architectures' calls and for those above EPERM, for the rest leave. One comparison for each.
+/// The filter: for other architectures' calls and for those above EPERM, for the rest leave. One comparison for each. What becomes of
+/// clone depends on its flags, which are behind a pointer in clone3: who is told that there is no clone3 calls clone.
 fn filter() -> Vec<libc::sock_filter> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -153,10 +172,18 @@ fn filter() -> Vec<libc::sock_filter> {
     /// Set in the numbers of calls of x32, which has the architecture of x86-64.
     const X32: u32 = 0x4000_0000;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    /// Where the number and the architecture are in `struct seccomp_data`.
+    /// Where the number, the architecture and the lower half of the first argument are in `struct seccomp_data`.
     const NUMBER: u32 = 0;
     const ARCHITECTURE: u32 = 4;
+    const FIRST: u32 = if cfg!(target_endian = "little") {
+        16
+    } else {
+        20
+    };
+    /// Steps from the comparison after the refused ones to that which refuses.
+    const TO_REFUSAL: usize = 5;
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let count = REFUSED.len();
     let mut filter = vec![
@@ -165,19 +192,31 @@ fn filter() -> Vec<libc::sock_filter> {
         step(
             EQUAL,
             0,
-            u8::try_from(count + 3).unwrap_or(u8::MAX),
+            u8::try_from(count + 2 + TO_REFUSAL).unwrap_or(u8::MAX),
             own_architecture(),
         ),
         step(LOAD, 0, 0, NUMBER),
         // The same calls once more, with 32-bit pointers: nobody here makes them.
-        step(ANY_BIT, u8::try_from(count + 1).unwrap_or(u8::MAX), 0, X32),
+        step(
+            ANY_BIT,
+            u8::try_from(count + TO_REFUSAL).unwrap_or(u8::MAX),
+            0,
+            X32,
+        ),
     ];
     for (nth, call) in REFUSED.iter().enumerate() {
-        let to_refusal = u8::try_from(count - nth).unwrap_or(u8::MAX);
+        let to_refusal = u8::try_from(count - nth - 1 + TO_REFUSAL).unwrap_or(u8::MAX);
         filter.push(step(EQUAL, to_refusal, 0, *call as u32));
     }
-    filter.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
-    filter.push(step(RETURN, 0, 0, refuse));
+    filter.extend([
+        step(EQUAL, 5, 0, libc::SYS_clone3 as u32),
+        step(EQUAL, 0, 2, libc::SYS_clone as u32),
+        step(LOAD, 0, 0, FIRST),
+        step(ANY_BIT, 1, 0, NAMESPACES as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(RETURN, 0, 0, refuse),
+        step(RETURN, 0, 0, unknown),
+    ]);
     filter
 }
 
@@ -202,6 +241,30 @@ fn checked(result: libc::c_long) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Why a call failed, if it did.
+    fn told(result: libc::c_long) -> Option<i32> {
+        let failed = result < 0;
+        failed.then(|| std::io::Error::last_os_error().raw_os_error().unwrap())
+    }
+
+    /// Makes a process that ends at once, with these flags; why there is none.
+    fn cloned(flags: i32) -> Option<i32> {
+        let flags = libc::c_long::from(flags | libc::SIGCHLD);
+        // SAFETY: as fork(2) calls it: the child has a copy of all, and does nothing but end.
+        let child =
+            unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
+        if child == 0 {
+            // SAFETY: it ends the child, and runs nothing of ours.
+            unsafe { libc::_exit(0) };
+        }
+        let why = told(child);
+        if why.is_none() {
+            // SAFETY: a child of ours; nobody asks how it ended.
+            unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), 0) };
+        }
+        why
+    }
 
     #[test]
     fn who_gave_up_is_refused_what_an_edge_never_does_and_still_has_files() {
@@ -231,18 +294,26 @@ mod tests {
             // SAFETY: numbers and null pointers, for calls that are refused before they look at them.
             let refused = unsafe {
                 [
-                    libc::syscall(libc::SYS_ptrace, 0, 0, 0, 0),
-                    libc::syscall(libc::SYS_unshare, 0),
-                    libc::syscall(libc::SYS_bpf, 0, 0, 0),
+                    told(libc::syscall(libc::SYS_ptrace, 0, 0, 0, 0)),
+                    told(libc::syscall(libc::SYS_unshare, 0)),
+                    told(libc::syscall(libc::SYS_setns, -1, 0)),
+                    told(libc::syscall(libc::SYS_bpf, 0, 0, 0)),
                     // As x32 has it: where the kernel has none of that, it would say so with another number.
-                    libc::syscall(0x4000_0000 | libc::SYS_getpid),
+                    told(libc::syscall(0x4000_0000 | libc::SYS_getpid)),
                 ]
             };
-            assert_eq!(refused, [-1, -1, -1, -1]);
-            assert_eq!(
-                std::io::Error::last_os_error().raw_os_error(),
-                Some(libc::EPERM)
-            );
+            assert_eq!(refused, [Some(libc::EPERM); 5]);
+            for flag in [libc::CLONE_NEWUSER, libc::CLONE_NEWNS, libc::CLONE_NEWNET] {
+                assert_eq!(cloned(flag), Some(libc::EPERM), "{flag:x}");
+            }
+            assert_eq!(cloned(0), None);
+            // SAFETY: a null pointer, which is refused before it is looked at.
+            let newer = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<u8>(), 0_usize) };
+            assert_eq!(told(newer), Some(libc::ENOSYS));
+            // Without clone3 there are threads and programs all the same.
+            std::thread::spawn(|| ()).join().unwrap();
+            let ended = std::process::Command::new("true").status().unwrap();
+            assert!(ended.success());
             std::fs::write(given_up.join("file"), "text").unwrap();
             std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         })

@@ -135,6 +135,7 @@ async fn prepare(
     if let Some(problems) = configure::hopeless(up, &source.parsed, stages) {
         return Ok(Prepared::Hopeless(problems));
     }
+    let confined = privileges::writing::give_up(&data.path(""), &source.parsed.document);
     let plan = answer::plan(up, &source.parsed.document);
     let blamed = blame::Page::of(page.words());
     blamed.begin(plan.threads, flags.generation);
@@ -183,6 +184,7 @@ async fn prepare(
         page,
         generation: flags.generation,
         keeper,
+        confined,
     };
     let worker = Worker::start(started).context("the worker cannot be started")?;
     worker.probe().await?;
@@ -202,6 +204,8 @@ pub(crate) struct Started {
     page: &'static SharedPage,
     generation: u64,
     keeper: Option<Keeper>,
+    /// What people should know of what it may write.
+    confined: Option<String>,
 }
 
 /// All listening sockets; none when nobody gives any.

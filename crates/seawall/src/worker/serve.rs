@@ -125,6 +125,7 @@ impl Worker {
             page,
             generation,
             keeper,
+            confined,
         } = started;
         let (state, data) = (&configuration.state, &configuration.data);
         let document = source.parsed.document.head();
@@ -196,6 +197,7 @@ impl Worker {
                 "only {descriptors} open files are allowed, which is {room} clients at once: raise LimitNOFILE (systemd) or ulimit -n"
             ));
         }
+        serving.notes.extend(confined);
         let https = sockets.iter().map(|(told, _)| told);
         let https = https.filter(|told| told.role == Role::Https).count();
         let told = mpsc::channel(1);

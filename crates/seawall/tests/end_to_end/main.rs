@@ -60,6 +60,7 @@ mod public_ports;
 mod purges;
 mod rebuilt;
 mod reload;
+mod rights;
 mod rollouts;
 mod wide;
 // The PostgreSQL that the store's own tests start, and where they keep it.
