@@ -44,12 +44,14 @@ pub fn renewal_id(facts: &Facts) -> Option<String> {
     Some(format!("{authority}.{}", base64url(&facts.serial)))
 }
 
-/// What time it is at an authority, in seconds since 1970: by the public authorities for its TLS.
+/// What time it is at an authority, in seconds since 1970. `ca` is PEM of authorities for its TLS, instead of the public ones; empty for
+/// those.
 ///
 /// # Errors
 /// [`Fault`]: it cannot be reached or does not say.
-pub async fn date(outward: &Arc<Outward>, directory: &str) -> Result<u64, Fault> {
+pub async fn date(outward: &Arc<Outward>, directory: &str, ca: &[u8]) -> Result<u64, Fault> {
     let tls = origin(OriginWants {
+        authorities: ca,
         http1: true,
         ..OriginWants::default()
     });

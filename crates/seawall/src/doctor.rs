@@ -1,11 +1,12 @@
 //! `seawall doctor`: looks at what a site needs from this machine and its surroundings; each finding with its fix.
 //!
-//! It changes nothing, sends nothing to anybody but origins, resolvers and (for the clock) the ACME authority that the document
-//! names, and says what cannot be seen from here.
+//! It changes nothing, sends nothing to anybody but origins, resolvers, what the hosts of zones lead to and (for the clock) the ACME
+//! authority that the document names, and says what cannot be seen from here.
 
 mod certificates;
 mod listeners;
 mod origins;
+mod reach;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
@@ -69,8 +70,9 @@ pub fn run(doctor: &Doctor, stages: &'static [&'static StageDef]) -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
-            all.clock(document).await;
+            all.clock(configure::base(up), document).await;
             all.hosts(document).await;
+            all.reach(&up.data, document).await;
             all.origins(document).await;
         }),
         Err(error) => all.bad(
@@ -218,7 +220,7 @@ impl Findings {
     }
 
     /// Our clock beside that of the first authority that says its own.
-    async fn clock(&mut self, document: &Document) {
+    async fn clock(&mut self, base: &Path, document: &Document) {
         let edge = &document.edge;
         let by_acme = document
             .zones
@@ -227,10 +229,21 @@ impl Findings {
         if !by_acme {
             return;
         }
+        let ca = match edge.acme.ca.as_ref().map(|ca| base.join(ca)) {
+            None => Vec::new(),
+            Some(path) => match std::fs::read(&path) {
+                Ok(ca) => ca,
+                Err(error) => {
+                    let what = format!("{} cannot be read: {error}", path.display());
+                    let fix = "name the PEM file of the authority's authority, and let the user read it that Seawall runs as";
+                    return self.bad("[edge.acme] ca", what, fix);
+                }
+            },
+        };
         let outward = outward_of(document);
         for directory in &edge.acme.directories {
-            let Ok(date) = seawall_acme::authority::date(&outward, directory).await else {
-                let fix = "outgoing HTTPS must be allowed; another in [edge.acme] directories would be asked next";
+            let Ok(date) = seawall_acme::authority::date(&outward, directory, &ca).await else {
+                let fix = "outgoing HTTPS must be allowed, and [edge.acme] ca name its authority where that is a private one; another in [edge.acme] directories would be asked next";
                 self.warn(
                     format!("authority {directory}"),
                     "cannot be reached, or does not say its time",
@@ -241,7 +254,9 @@ impl Findings {
             let ahead = now() as i64 - date as i64;
             if ahead.unsigned_abs() > plan::SKEW {
                 let fix = "timedatectl set-ntp true";
-                return self.bad("clock", format!("{ahead} s ahead of {directory}"), fix);
+                let whose = if ahead > 0 { "ahead of" } else { "behind" };
+                let what = format!("{} s {whose} {directory}", ahead.unsigned_abs());
+                return self.bad("clock", what, fix);
             }
             return self.good(
                 "clock",
@@ -253,14 +268,10 @@ impl Findings {
 
     /// Do the hosts lead here?
     async fn hosts(&mut self, document: &Document) {
-        let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
-        let names = hosts.filter_map(|host| match host {
-            HostPattern::Exact(name) => Some(name),
-            _ => None,
-        });
-        for name in names.take(MOST) {
+        for name in names(document).take(MOST) {
             let about = format!("dns {name}");
-            let found = tokio::time::timeout(PATIENCE, outward::resolve(name, 443)).await;
+            let found = outward::resolve(name.trim_matches(['[', ']']), 443);
+            let found = tokio::time::timeout(PATIENCE, found).await;
             match found {
                 Ok(Ok(addresses)) => {
                     let here = addresses
@@ -290,12 +301,6 @@ impl Findings {
                 ),
             }
         }
-        let fix = "from another network: curl -I http://YOUR-HOST/ and https://YOUR-HOST/; when it hangs, open ports 80 and 443 in firewall, cloud security group and router";
-        self.warn(
-            "public reachability",
-            "cannot be seen from this machine alone, and Seawall asks no outside service",
-            fix,
-        );
     }
 
     fn tell(self, as_json: bool) -> ExitCode {
@@ -353,6 +358,15 @@ fn unwritten(error: &std::io::Error) -> &'static str {
         ErrorKind::NotADirectory => "there is a file of this name: choose another with --data",
         _ => "look at the disk (`dmesg`), or choose another folder with --data",
     }
+}
+
+/// The hosts that are names, and no patterns of such.
+fn names(document: &Document) -> impl Iterator<Item = &str> {
+    let hosts = document.zones.iter().flat_map(|zone| &zone.hosts);
+    hosts.filter_map(|host| match host {
+        HostPattern::Exact(name) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 fn outward_of(document: &Document) -> Arc<Outward> {

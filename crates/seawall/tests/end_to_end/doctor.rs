@@ -1,5 +1,6 @@
 //! `seawall doctor`: what is wrong with a machine and its surroundings, each with its fix.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::expiry;
 use crate::tools::Server;
-use crate::up::Folder;
+use crate::up::{Folder, Up};
 
 /// What the doctor finds of a document, with these flags more and started in this way.
 fn found(folder: &Folder, document: &str, flags: &[&str], limits: &str) -> Vec<Value> {
@@ -358,6 +359,138 @@ fn descriptors_are_counted_against_what_may_be_let_in() {
         "only 40 open files",
         "LimitNOFILE",
     );
+}
+
+/// A server of HTTPS, for 127.0.0.1 and by nobody whom the world trusts, whose clock is so many seconds behind; ended on drop. Its
+/// certificate is `private.pem`.
+fn clock(folder: &Folder, behind: u64) -> (Ended, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    folder.write("private.pem", &params.self_signed(&key).unwrap().pem());
+    folder.write("private.key", &key.serialize_pem());
+    let program = format!(
+        "const read = require('fs').readFileSync;
+         const server = require('https').createServer(
+           {{ key: read('private.key'), cert: read('private.pem') }},
+           (_, answer) => {{
+             answer.setHeader('Date', new Date(Date.now() - {behind} * 1000).toUTCString());
+             answer.end('{{}}');
+           }});
+         server.listen(0, '127.0.0.1', () => console.log(server.address().port));"
+    );
+    let mut child = Command::new("node")
+        .args(["-e", &program])
+        .current_dir(folder.join(""))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = child.stdout.take().unwrap();
+    let child = Ended(child);
+    let mut port = String::new();
+    BufReader::new(said).read_line(&mut port).unwrap();
+    (
+        child,
+        format!("https://127.0.0.1:{}/directory", port.trim()),
+    )
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_also_by_an_authority_of_ones_own() {
+    let folder = Folder::new();
+    let named = || zone("{ url = \"sample\" }").replace("\"*\"", "\"a.test\"");
+    let year = 365 * 86_400;
+    for (behind, health, what, fix) in [
+        (year, "bad", " s ahead of https://127.0.0.1:", "timedatectl"),
+        (0, "good", "within ", ""),
+    ] {
+        let (_server, directory) = clock(&folder, behind);
+        let acme = format!(
+            "schema = 1\n[edge.acme]\ndirectories = [\"{directory}\"]\nca = \"private.pem\"\n"
+        );
+        let document =
+            named().replacen("schema = 1\n", &acme, 1) + "tls = { certificate = \"acme\" }\n";
+        let all = found(&folder, &document, NO_PORTS, "");
+        expect(&all, health, "clock", what, fix);
+    }
+    let folder = Folder::new();
+    let document = named().replacen(
+        "schema = 1\n",
+        "schema = 1\n[edge.acme]\nca = \"none.pem\"\n",
+        1,
+    ) + "tls = { certificate = \"acme\" }\n";
+    let all = found(&folder, &document, NO_PORTS, "");
+    expect(&all, "bad", "[edge.acme] ca", "cannot be read", "PEM file");
+}
+
+/// Listens where a host leads that is not ours, and answers as any web server.
+fn stranger(at: (&str, u16)) {
+    let listener = TcpListener::bind(at).unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+}
+
+#[test]
+fn hosts_that_come_to_this_edge_are_told_from_those_that_go_elsewhere() {
+    let document = |host: &str, more: &str| {
+        let one = zone("{ url = \"sample\" }").replace("\"*\"", &format!("\"{host}\""));
+        one.replacen("schema = 1\n", &format!("schema = 1\n{more}"), 1)
+    };
+    let here = document("127.0.0.1", "");
+    let up = Up::edge(&here);
+    let (http, https) = (up.http().port(), up.https().port());
+    let all = found(up.folder(), &here, NO_PORTS, "");
+    let what = format!("comes to this edge: http at 127.0.0.1:{http}, https at 127.0.0.1:{https}");
+    expect(&all, "good", "reach 127.0.0.1", &what, "");
+
+    // A host of which plain HTTP is answered by somebody else, and HTTPS by nobody.
+    stranger(("127.0.0.2", http));
+    let all = found(up.folder(), &document("127.0.0.2", ""), NO_PORTS, "");
+    let what = "something that is not this edge answers (HTTP/1.1 200 OK)";
+    expect(
+        &all,
+        "warning",
+        "reach 127.0.0.2",
+        what,
+        "records of 127.0.0.2",
+    );
+    let what = format!("https at 127.0.0.2:{https}: nobody listens there");
+    expect(
+        &all,
+        "warning",
+        "reach 127.0.0.2",
+        &what,
+        "listen at this address",
+    );
+
+    // Another Seawall is not this one, whatever its zones are called.
+    let other = Up::edge(&here);
+    let more = format!("[edge]\npublic_http = {}\n", other.http().port());
+    let all = found(up.folder(), &document("127.0.0.1", &more), NO_PORTS, "");
+    let what = "another Seawall answers";
+    expect(
+        &all,
+        "warning",
+        "reach 127.0.0.1",
+        what,
+        "another location of yours",
+    );
+
+    // Where none runs, nothing is claimed.
+    let all = found(&Folder::new(), &here, NO_PORTS, "");
+    let about = "public reachability";
+    expect(
+        &all,
+        "warning",
+        about,
+        "no Seawall serves on this data folder",
+        "start it",
+    );
+    assert!(all.iter().all(|one| one["about"] != "reach 127.0.0.1"));
 }
 
 /// A disk of a few pages, ended on drop; none where nothing can be mounted.
