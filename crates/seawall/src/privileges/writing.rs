@@ -220,18 +220,13 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::say::say;
 
-    /// Does it in a thread of its own, which is all that is confined; false where the kernel cannot.
-    fn confined(places: Places, then: impl FnOnce() + Send + 'static) -> bool {
+    /// Does it in a thread of its own, which is all that is confined; skipped where the kernel cannot.
+    fn confined(places: Places, then: impl FnOnce() + Send + 'static) {
         let confined = move || match confine(&places) {
-            Ok(_) => {
-                then();
-                true
-            }
-            Err(error) => {
-                println!("skipped: no Landlock here: {error}");
-                false
-            }
+            Ok(_) => then(),
+            Err(error) => say(format_args!("skipped: no Landlock here: {error}")),
         };
         std::thread::spawn(confined).join().unwrap()
     }
