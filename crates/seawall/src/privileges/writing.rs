@@ -78,7 +78,7 @@ pub fn give_up(data: &Path, document: &Document) -> Option<String> {
     }
     Some(match confine(&Places::of(data, document)) {
         Ok(version) => format!(
-            "it runs as root: what serves writes below its data folder and to its log alone, and starts no program (Landlock {version}); {better} is better still"
+            "it runs as root: what serves writes below DATA and to its log alone, and starts no program (Landlock {version}); {better} is better still"
         ),
         Err(error) => format!(
             "it runs as root, and what serves may write what root may ({error}: no Landlock of Linux here): give it {better}"
