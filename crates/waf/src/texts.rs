@@ -440,3 +440,54 @@ impl Texts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_common_fields_are_kept_and_nothing_else() {
+        let mut texts = Texts::default();
+        texts.clear(3);
+        let (name, agent) = texts.field(b"User-Agent", b"Mozilla/5.0");
+        let (cookie, secret) = texts.field(b"Cookie", b"session=secret");
+        let argument = texts.add(b"hunter2");
+        assert_eq!(texts.add(b"Mozilla/5.0"), agent, "a text has one number");
+        texts.note_scan(agent, Side::Request, Kind::Patterns, None);
+        texts.note_scan(secret, Side::Request, Kind::Patterns, None);
+        texts.note_answer(name, Question::Sqli, false);
+        texts.clear(3);
+        let again = texts.field(b"User-Agent", b"Mozilla/5.0");
+        assert_eq!(again, (name, agent));
+        assert_eq!(
+            texts.scanned(agent, Side::Request, Kind::Patterns),
+            Some(None)
+        );
+        assert_eq!(texts.answer(name, Question::Sqli), Some(false));
+        let (again, secret) = texts.field(b"Cookie", b"session=secret");
+        assert_eq!(again, cookie);
+        assert!(!secret.is_kept() && !argument.is_kept());
+        assert_eq!(texts.scanned(secret, Side::Request, Kind::Patterns), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut texts = Texts::default();
+        for nth in 0..10_000 {
+            texts.clear(50);
+            texts.keep(format!("name-{nth}").as_bytes());
+            assert!(texts.kept.records.len() <= MOST_KEPT);
+        }
+        texts.clear(50);
+        let long = vec![b'a'; LONGEST_KEPT + 1];
+        assert!(!texts.keep(&long).is_kept());
+        assert_eq!(texts.keep(b""), TextId::EMPTY);
+        assert_eq!(texts.get(TextId::EMPTY), b"");
+        for nth in 0..3 * MOST_KEPT {
+            let name = format!("of one request {nth}");
+            let id = texts.keep(name.as_bytes());
+            assert_eq!(texts.get(id), name.as_bytes());
+        }
+        assert!(texts.kept.records.len() <= MOST_KEPT);
+    }
+}

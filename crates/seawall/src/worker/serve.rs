@@ -52,7 +52,7 @@ use crate::unkept::Unkept;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
 
 /// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
 /// The folder of the cache's disk tier, in the data folder.

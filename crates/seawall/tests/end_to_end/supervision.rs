@@ -20,8 +20,9 @@ fn a_supervisor_that_somebody_stopped_is_named_and_not_waited_for() {
     let (url, worker) = (up.url("/"), pid(&data, "worker"));
     let supervisor = pid(&data, "supervisor");
     send(up.pid(), libc::SIGKILL);
-    send(supervisor, libc::SIGSTOP);
+    // The kernel has those go on whose parent ends while they are stopped.
     let folder = up.leave();
+    send(supervisor, libc::SIGSTOP);
     let config = folder.join("seawall.toml");
     let flags = ["--config", config.to_str().unwrap(), "--workers", "2"];
     let done = finished(command(&data).args(flags));

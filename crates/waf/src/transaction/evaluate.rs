@@ -58,7 +58,7 @@ impl<'t> Transaction<'t> {
         };
         fuel.spend(RULE)?;
         if self.looked.is_none()
-            && let Some(by) = self.ends(outline)
+            && let Some(by) = self.ends(outline, fuel)?
         {
             return Ok(Some(at + 1 + by));
         }
@@ -131,8 +131,8 @@ impl<'t> Transaction<'t> {
     /// What is known of a rule without looking at it: that it is over, and how many rules behind it are passed over. None where it has
     /// to be asked.
     #[inline]
-    fn ends(&mut self, outline: &Outline) -> Option<usize> {
-        match outline {
+    fn ends(&mut self, outline: &Outline, fuel: &mut Fuel) -> Result<Option<usize>, Spent> {
+        Ok(match outline {
             Outline::Open => None,
             Outline::Gate(gate) => match self.gate(*gate) {
                 true => None,
@@ -147,14 +147,13 @@ impl<'t> Transaction<'t> {
                 false => Some(0),
             },
             Outline::Absent { combination, bit } => {
-                let place = usize::from(*combination);
-                let is_absent = match self.work.combinations.occurs(place, usize::from(*bit)) {
-                    Some(occurs) => !occurs,
-                    None => self.are_empty(place),
-                };
-                is_absent.then_some(0)
+                let (place, bit) = (usize::from(*combination), usize::from(*bit));
+                match self.occurs_in(place, bit, fuel)? {
+                    true => None,
+                    false => Some(0),
+                }
             }
-        }
+        })
     }
 
     pub(super) fn gate(&self, gate: u16) -> bool {

@@ -102,28 +102,52 @@ impl<'t> Transaction<'t> {
         };
         let program: &'t Program = self.program;
         let place = usize::from(combination);
-        let Some(unions) = program.combinations.get(place) else {
-            return Ok(true);
-        };
-        if self.are_empty(place) {
-            return Ok(false);
-        }
-        if self.work.combinations.get(place).is_none() {
-            let mut hits = self.work.combinations.take(place);
-            let variables = program.combination_variables.get(place).copied();
-            let present = self.present(variables.unwrap_or_default(), fuel)?;
-            self.combination(unions, present, &mut hits, fuel)?;
-            self.work.combinations.put(place, hits);
-        }
-        if self.work.combinations.occurs(place, bit) == Some(true) {
+        if self.occurs_in(place, bit, fuel)? {
             return Ok(true);
         }
+        let unions = program
+            .combinations
+            .get(place)
+            .map_or(&[][..], Vec::as_slice);
         for union in unions.iter().filter(|union| union.is_apart()) {
             if self.occurs_apart(link, union, fuel)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether a bit is in what occurs in any text of a combination, but for those that are asked apart. It is found out once for all
+    /// bits.
+    #[inline]
+    pub(super) fn occurs_in(
+        &mut self,
+        place: usize,
+        bit: usize,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        if let Some(occurs) = self.work.combinations.occurs(place, bit) {
+            return Ok(occurs);
+        }
+        if self.are_empty(place) {
+            return Ok(false);
+        }
+        self.find_out(place, fuel)?;
+        Ok(self.work.combinations.occurs(place, bit) == Some(true))
+    }
+
+    fn find_out(&mut self, place: usize, fuel: &mut Fuel) -> Result<(), Spent> {
+        let program: &'t Program = self.program;
+        let variables = program.combination_variables.get(place).copied();
+        let present = self.present(variables.unwrap_or_default(), fuel)?;
+        let unions = program
+            .combinations
+            .get(place)
+            .map_or(&[][..], Vec::as_slice);
+        let mut hits = self.work.combinations.take(place);
+        self.combination(unions, present, &mut hits, fuel)?;
+        self.work.combinations.put(place, hits);
+        Ok(())
     }
 
     /// What occurs in any text of these variables, but for those that are asked apart.

@@ -1,0 +1,165 @@
+//! A workspace that has seen requests says of the next one what a new one says: what is kept from one to the next changes nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use seawall_model::Fuel;
+use seawall_waf::{
+    Body, Engine, Exclusion, File, Nothing, Options, Program, Request, RuleSet, Transaction,
+    Workspace, Zone,
+};
+
+/// Settings with defaults first, as rule sets have them; then rules that look at requests.
+const RULES: &str = "\
+SecRequestBodyAccess On
+SecRule &TX:level \"@eq 0\" \"id:1,phase:1,pass,nolog,setvar:tx.level=1\"
+SecRule &TX:word \"@eq 0\" \"id:2,phase:1,pass,nolog,setvar:tx.word=default\"
+SecAction \"id:3,phase:1,pass,nolog,setvar:tx.sum=+%{tx.level},setvar:tx.same=%{tx.word}\"
+SecRule TX:level \"@lt 2\" \"id:4,phase:1,pass,nolog,skipAfter:END-1\"
+SecAction \"id:5,phase:1,pass,nolog,setvar:tx.sum=+10\"
+SecMarker END-1
+SecRule REQUEST_HEADERS:User-Agent \"@rx (?i)evil\" \"id:10,phase:1,pass,msg:'%{tx.sum} %{tx.same}',t:lowercase\"
+SecRule ARGS \"@pm union select\" \"id:11,phase:2,pass,t:urlDecodeUni,t:lowercase\"
+SecRule ARGS|REQUEST_HEADERS \"@detectSQLi\" \"id:12,phase:2,pass\"
+SecRule TX:level \"@ge 2\" \"id:13,phase:2,pass,msg:'%{tx.level}'\"
+SecRule ARGS_NAMES \"@streq q\" \"id:14,phase:2,pass\"
+";
+
+fn program() -> Program {
+    let file = File {
+        name: "a",
+        text: RULES,
+    };
+    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    set.compile(Options::default()).unwrap()
+}
+
+fn zone(variables: &[(&str, &str)]) -> Zone {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Zone {
+        engine: Some(Engine::DetectionOnly),
+        variables: variables.iter().map(own).collect(),
+        partial: false,
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sent {
+    target: &'static str,
+    agent: &'static str,
+    explains: bool,
+}
+
+/// What matched, with its message and value.
+fn play(
+    program: &Program,
+    zone: &Zone,
+    sent: Sent,
+    exclusion: Option<&Exclusion>,
+    work: &mut Workspace,
+) -> Vec<(u64, String, Vec<u8>)> {
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let request = Request {
+        client: local,
+        client_port: 1,
+        server: local,
+        server_port: 80,
+        line: b"GET / HTTP/1.1",
+        method: b"GET",
+        target: sent.target.as_bytes(),
+        protocol: b"HTTP/1.1",
+        headers: &[(b"User-Agent", sent.agent.as_bytes()), (b"Host", b"a.test")],
+        unique_id: b"1",
+        time: 0,
+    };
+    let (mut nothing, mut fuel) = (Nothing, Fuel::new(10_000_000));
+    let mut transaction = Transaction::new(program, zone, request, work, &mut nothing);
+    if sent.explains {
+        transaction.explain();
+    }
+    if let Some(exclusion) = exclusion {
+        transaction.exclude(exclusion);
+    }
+    transaction.request_head(&mut fuel).unwrap();
+    transaction
+        .request_body(Body::default(), &mut fuel)
+        .unwrap();
+    transaction.log(&mut fuel).unwrap();
+    let matches = transaction.matches().iter();
+    matches
+        .map(|found| (found.id, found.message.clone(), found.value.clone()))
+        .collect()
+}
+
+#[test]
+fn what_is_kept_changes_nothing() {
+    let (program, other) = (program(), program());
+    let zones = [
+        zone(&[]),
+        zone(&[("level", "2")]),
+        zone(&[("level", "3"), ("word", "of the zone")]),
+        zone(&[("word", "of another")]),
+    ];
+    let first = Exclusion::new(&program, &["1-3".into()], &[], &[]).unwrap();
+    let last = Exclusion::new(&program, &["10".into()], &[], &[]).unwrap();
+    let target = Exclusion::new(&program, &["4".into()], &[], &["TX:level".into()]).unwrap();
+    let exclusions = [None, Some(&first), Some(&last), Some(&target)];
+    let asked = [
+        ("/", "Mozilla/5.0 (X11; Linux x86_64)"),
+        ("/?q=1", "EVIL/1"),
+        ("/?q=union+select", "Mozilla/5.0 (X11; Linux x86_64)"),
+        ("/?EVIL/1=1%27%20or%20%271%27=%271", "EVIL/1"),
+        ("/?q=EVIL/1", "1' or '1'='1"),
+        ("/", ""),
+    ];
+    let mut work = Workspace::default();
+    let mut seen = 0;
+    for round in 0..3 {
+        for zone in &zones {
+            for (target, agent) in asked {
+                for exclusion in exclusions {
+                    let explains = round == 1;
+                    let sent = Sent {
+                        target,
+                        agent,
+                        explains,
+                    };
+                    let new = play(&program, zone, sent, exclusion, &mut Workspace::default());
+                    let again = play(&program, zone, sent, exclusion, &mut work);
+                    assert_eq!(again, new, "{target} {agent} {zone:?} in round {round}");
+                    seen += new.len();
+                }
+            }
+        }
+        // What is known of one program's texts is nothing to another's.
+        let sent = Sent {
+            target: "/?q=EVIL/1",
+            agent: "EVIL/1",
+            explains: false,
+        };
+        play(&other, &zones[0], sent, None, &mut work);
+    }
+    assert!(seen > 300, "{seen} matches");
+}
+
+#[test]
+fn the_first_rules_are_paid_for_once() {
+    let program = program();
+    let mut work = Workspace::default();
+    let sent = Sent {
+        target: "/",
+        agent: "evil",
+        explains: false,
+    };
+    let zone = zone(&[("level", "2")]);
+    let shown = |work: &mut Workspace| play(&program, &zone, sent, None, work);
+    let first = shown(&mut work);
+    assert_eq!(first, shown(&mut work));
+    let (id, message, _) = first.first().unwrap();
+    assert_eq!((*id, message.as_str()), (10, "12 default"));
+}
