@@ -32,7 +32,7 @@ pub enum Program {
     ZonesMemory,
     /// One of them becomes another one.
     ZonesChange,
-    /// Finding one of them by its host, which is in the caches.
+    /// Finding one of them by its host, which is in the caches, beside finding the only one.
     ZonesLookup,
     /// What fuel is worth in the stages: the furthest from 1 ns, as a factor.
     FuelOfStages,
@@ -227,7 +227,7 @@ fn read_one(program: Program, printed: &str) -> Result<(f64, Vec<String>)> {
         Program::ZonesStart => zones(printed, "start"),
         Program::ZonesMemory => zones(printed, "each"),
         Program::ZonesChange => zones(printed, "one changed"),
-        Program::ZonesLookup => zones(printed, "lookup of one host"),
+        Program::ZonesLookup => lookup(printed),
         Program::FuelOfStages | Program::FuelOfRules => fuel(&[printed]),
         Program::Hostile => hostile(printed),
         Program::FanOut => measured(printed, "p99"),
@@ -335,6 +335,34 @@ fn zones(printed: &str, wanted: &str) -> Result<(f64, Vec<String>)> {
     Ok((value.context("no such figure")?, notes))
 }
 
+/// From lines as `1000000 zones, lookup of one host: 34.0 ns` and `1 zones, lookup of one host: 24.0 ns`: the row is their ratio, all
+/// are notes.
+fn lookup(printed: &str) -> Result<(f64, Vec<String>)> {
+    let (mut among, mut alone): (Option<f64>, Option<f64>) = (None, None);
+    let mut notes = Vec::new();
+    for line in printed.lines() {
+        let Some((zones, what)) = line.split_once(" zones, ") else {
+            continue;
+        };
+        notes.push(line.to_owned());
+        let nanos = what
+            .strip_prefix("lookup of one host: ")
+            .and_then(|figure| figure.strip_suffix(" ns"));
+        let Some(nanos) = nanos else {
+            continue;
+        };
+        match zones {
+            "1" => alone = Some(nanos.parse()?),
+            _ => among = Some(nanos.parse()?),
+        }
+    }
+    let (among, alone) = among.zip(alone).context("not both lookups")?;
+    if alone <= 0.0 {
+        bail!("a lookup in no time");
+    }
+    Ok((among / alone, notes))
+}
+
 /// From lines that end in nanoseconds, units, and nanoseconds for each unit: of each kind of work the least of all runs.
 fn fuel<P: AsRef<str>>(runs: &[P]) -> Result<(f64, Vec<String>)> {
     let mut kinds: BTreeMap<&str, f64> = BTreeMap::new();
@@ -413,6 +441,18 @@ mod tests {
             ]
         );
         assert!(zones(printed, "each").is_err());
+    }
+
+    #[test]
+    fn a_lookup_among_many_zones_is_judged_by_that_of_one() {
+        let printed = "10 zones, start: 12 ms\n10 zones, lookup of all hosts: 900.5 ns\n\
+            10 zones, lookup of one host: 36.0 ns\n1 zones, lookup of one host: 24.0 ns\nended\n";
+        let (value, notes) = lookup(printed).expect("parses");
+        assert_eq!((value, notes.len()), (1.5, 4));
+        assert_eq!(notes[2], "10 zones, lookup of one host: 36.0 ns");
+        let alone = "1 zones, lookup of one host: 24.0 ns\n";
+        assert!(lookup(alone).is_err());
+        assert!(lookup("10 zones, lookup of one host: 36.0 ns\n").is_err());
     }
 
     #[test]
