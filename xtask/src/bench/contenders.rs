@@ -6,12 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::callgrind::Callgrind;
 use super::host::{self, Cpus};
+use super::million;
 use super::process::{Process, cpu_time, run_tool};
 use super::rows::{File, Row};
 use super::templates::render;
@@ -55,6 +57,8 @@ pub struct Yard {
     pub cpus: Cpus,
     origin_port: u16,
     seawall: Option<PathBuf>,
+    /// What a run with a million zones has shown: several rows are of one run.
+    pub million: OnceLock<million::Measured>,
     _origin: Process,
     folder: Folder,
 }
@@ -91,6 +95,7 @@ impl Yard {
             cpus,
             origin_port,
             seawall,
+            million: OnceLock::new(),
             _origin: origin,
             folder,
         })
@@ -121,6 +126,11 @@ impl Yard {
     /// Our binary, when it is measured.
     pub fn binary(&self) -> Option<&Path> {
         self.seawall.as_deref()
+    }
+
+    /// Where the origin listens, on this machine.
+    pub fn origin(&self) -> u16 {
+        self.origin_port
     }
 
     /// For the output of tools.
@@ -427,7 +437,7 @@ fn children(pid: u32) -> Result<Vec<u32>> {
 }
 
 /// The worker, and all processes, from what `up.json` says; `own` is the child that we started.
-fn processes(state: &serde_json::Value, own: u32) -> (u32, Vec<u32>) {
+pub fn processes(state: &serde_json::Value, own: u32) -> (u32, Vec<u32>) {
     let mut all = vec![own];
     let named = state.get("pids").and_then(serde_json::Value::as_object);
     let number = |value: &serde_json::Value| value.as_u64().and_then(|pid| u32::try_from(pid).ok());
@@ -497,7 +507,7 @@ fn networks(first: u8, second: u8) -> String {
 }
 
 /// Ports that were free a moment ago: the peers cannot say which one they were given.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::new();
     let mut ports = [0; N];
     for port in &mut ports {

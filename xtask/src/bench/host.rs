@@ -55,10 +55,17 @@ fn allowed_cpus() -> Result<Vec<usize>> {
 
 /// Binds the calling thread, and the threads and children that it starts later, to one core.
 pub fn pin_this_thread(cpu: usize) -> std::io::Result<()> {
-    // SAFETY: `cpu` comes from the allowed set, hence is under CPU_SETSIZE; async-signal-safe, for use after fork.
+    bind_this_thread(&[cpu])
+}
+
+/// The same, to these cores.
+pub fn bind_this_thread(cpus: &[usize]) -> std::io::Result<()> {
+    // SAFETY: the cores come from the allowed set, hence are under CPU_SETSIZE; async-signal-safe, for use after fork.
     let result = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
+        for &cpu in cpus {
+            libc::CPU_SET(cpu, &mut set);
+        }
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
     };
     if result == 0 {

@@ -11,7 +11,7 @@ use super::guard::{self, Part};
 use super::load::{self, Asking, Load};
 use super::process::{proportional_kib, resident_kib};
 use super::rows::{File, Guarded, Protocol, Row, Work};
-use super::{disk, firewall, host, http3, output_folder, programs, upgrade};
+use super::{disk, firewall, host, http3, million, output_folder, programs, upgrade};
 
 /// How long and how often.
 pub struct Plan {
@@ -20,6 +20,8 @@ pub struct Plan {
     pub seconds: u64,
     /// When the whole bench is to end.
     pub deadline: Instant,
+    /// A row asks for a change among a million zones: it is made in the run of which the others are.
+    pub change: bool,
 }
 
 /// What came out of one row.
@@ -60,6 +62,9 @@ pub fn row(yard: &Yard, row: &Row, contenders: &[Contender], plan: &Plan) -> Res
         Work::FromDisk => disk::row(yard, plan),
         Work::Upgrades { times, clients } => each(row, contenders, |_, notes| {
             upgrade::failed(yard, times, clients, notes)
+        }),
+        Work::Million(asked) => each(row, contenders, |_, notes| {
+            million::figure(yard, asked, plan.change, notes)
         }),
         Work::Rules { shape, paranoia } => firewall::row(yard, shape, paranoia, contenders, plan),
         Work::Program(program) => {

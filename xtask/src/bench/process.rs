@@ -19,7 +19,17 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` on one core; what it prints goes to `output`.
-    pub fn start(name: &str, mut command: Command, cpu: usize, output: PathBuf) -> Result<Self> {
+    pub fn start(name: &str, command: Command, cpu: usize, output: PathBuf) -> Result<Self> {
+        Self::start_on(name, command, &[cpu], output)
+    }
+
+    /// The same, on these cores.
+    pub fn start_on(
+        name: &str,
+        mut command: Command,
+        cpus: &[usize],
+        output: PathBuf,
+    ) -> Result<Self> {
         // Appending, so that it can be truncated while the child writes.
         let file = File::options().create(true).append(true).open(&output)?;
         file.set_len(0)?;
@@ -27,7 +37,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);
-        bind(&mut command, cpu);
+        bind(&mut command, cpus);
         let child = command.spawn().with_context(|| format!("start {name}"))?;
         Ok(Self {
             name: name.to_owned(),
@@ -51,6 +61,19 @@ impl Process {
     /// The end of what the child printed.
     pub fn printed(&self) -> String {
         tail(&self.output)
+    }
+
+    /// Waits until the child has done what it was started for. An error when it fails, or takes longer than this.
+    pub fn finish(&mut self, patience: Duration) -> Result<()> {
+        match wait_until(&mut self.child, Instant::now() + patience)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.printed()),
+            None => bail!(
+                "{} did not end within {patience:?}:\n{}",
+                self.name,
+                self.printed()
+            ),
+        }
     }
 
     /// Asks the child to end and waits; after `patience` it is killed.
@@ -89,7 +112,7 @@ pub fn run_tool(
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);
-    bind(&mut command, cpu);
+    bind(&mut command, &[cpu]);
     let mut child = command.spawn().with_context(|| format!("start {name}"))?;
     let status = wait_until(&mut child, Instant::now() + patience);
     let Ok(Some(status)) = status else {
@@ -106,11 +129,12 @@ pub fn run_tool(
 }
 
 /// Pins the child and ties its life to ours.
-fn bind(command: &mut Command, cpu: usize) {
+fn bind(command: &mut Command, cpus: &[usize]) {
+    let cpus = cpus.to_vec();
     // SAFETY: only system calls that are safe between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            host::pin_this_thread(cpu)?;
+            host::bind_this_thread(&cpus)?;
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
@@ -173,6 +197,11 @@ pub fn resident_kib(pid: u32) -> Result<u64> {
     status_field(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
+/// The most that was resident of a process, in KiB.
+pub fn peak_kib(pid: u32) -> Result<u64> {
+    status_field(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
 fn status_field(path: &str, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     field(&text, name).with_context(|| format!("{path} has no {name}"))
@@ -206,7 +235,32 @@ mod tests {
         let text = "7fff [rollup]\nRss:   1684 kB\nPss:    273 kB\nPss_Dirty: 116 kB\n";
         assert_eq!(field(text, "Pss:"), Some(273));
         assert_eq!(field(text, "Swap:"), None);
-        assert!(resident_kib(std::process::id()).expect("we run") > 100);
+        let own = std::process::id();
+        assert!(resident_kib(own).expect("we run") > 100);
+        assert!(peak_kib(own).expect("we run") > 100);
+    }
+
+    #[test]
+    fn who_fails_or_takes_too_long_has_not_finished() {
+        let cpus = host::Cpus::choose().expect("a core");
+        let folder = std::env::temp_dir();
+        let finish = |nth: u32, script: &str, patience: u64| {
+            let output = folder.join(format!("xtask-finish-{}-{nth}", std::process::id()));
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let both = [cpus.proxy, cpus.load];
+            let mut child =
+                Process::start_on("child", command, &both, output.clone()).expect("starts");
+            let finished = child.finish(Duration::from_millis(patience));
+            drop(child);
+            std::fs::remove_file(output).expect("its output");
+            finished.map_err(|error| error.to_string())
+        };
+        assert_eq!(finish(0, "true", 10_000), Ok(()));
+        let failed = finish(1, "echo because; exit 3", 10_000).expect_err("exit 3");
+        assert!(failed.contains("because"), "{failed}");
+        let slow = finish(2, "exec sleep 60", 50).expect_err("it sleeps");
+        assert!(slow.contains("did not end"), "{slow}");
     }
 
     #[test]

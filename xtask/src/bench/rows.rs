@@ -2,6 +2,7 @@
 
 use super::contenders::Contender;
 use super::firewall::Shape;
+use super::million::Million;
 use super::programs::Program;
 
 /// One line of the bench.
@@ -38,6 +39,8 @@ pub enum Work {
     Resident,
     /// Requests that fail while the program is replaced under load.
     Upgrades { times: u32, clients: u32 },
+    /// A million zones in a real process.
+    Million(Million),
     /// User-space instructions per request.
     Instructions(Protocol),
     /// User-space instructions per request that the guard takes of them.
@@ -146,6 +149,7 @@ impl Row {
                 | Work::Program(_)
                 | Work::Http3Requests { .. }
                 | Work::Upgrades { .. }
+                | Work::Million(_)
                 | Work::Rules { .. }
         )
     }
@@ -442,6 +446,27 @@ pub const ROWS: &[Row] = &[
         work: Work::Program(Program::ZonesLookup),
         unit: "x of one zone",
         targets: &[Target::AtMost(1.1)],
+    },
+    Row {
+        name: "million-zones-serving",
+        what: "`seawall up` on a file of 1,000,000 zones: from its start to the first right answer, for one of the middle",
+        work: Work::Million(Million::Serving),
+        unit: "s",
+        targets: &[Target::AtMost(10.0)],
+    },
+    Row {
+        name: "million-zones-rss",
+        what: "resident memory of its worker, after the first answers and when it has settled: the larger",
+        work: Work::Million(Million::Resident),
+        unit: "MiB",
+        targets: &[Target::AtMost(1_536.0)],
+    },
+    Row {
+        name: "million-zones-live",
+        what: "one zone's change there, through control: from the command to the first answer that shows it, the median",
+        work: Work::Million(Million::Live),
+        unit: "ms",
+        targets: &[Target::AtMost(10.0)],
     },
     Row {
         name: "fan-out",

@@ -1,7 +1,7 @@
 //! Upgrades under load: clients on connections that stay open ask on while the program is replaced again and again. What counts is
 //! what failed; how long the longest request and each upgrade took stands beside it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::answer::Answer;
 use super::contenders::{Contender, HOST, Yard};
 use super::host;
 use super::process::run_tool;
@@ -134,29 +135,13 @@ fn ask(connection: &mut BufReader<TcpStream>) -> Result<(u16, bool)> {
         File::OneKib.path()
     );
     connection.get_mut().write_all(request.as_bytes())?;
-    let (mut status, mut length, mut keeps) = (0, None, true);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if connection.read_line(&mut line)? == 0 {
-            bail!("closed");
-        }
-        let text = line.trim_end().to_ascii_lowercase();
-        match text.split_once(": ") {
-            None if text.is_empty() => break,
-            None => status = text.get(9..12).context("no status")?.parse()?,
-            Some(("content-length", value)) => length = Some(value.parse()?),
-            Some(("connection", "close")) => keeps = false,
-            Some(_) => {}
-        }
-    }
-    let mut body = vec![0; length.context("no length")?];
-    connection.read_exact(&mut body)?;
-    Ok((status, keeps))
+    let answer = Answer::read(connection)?;
+    Ok((answer.status, answer.keeps))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead as _;
     use std::net::TcpListener;
 
     use super::*;
