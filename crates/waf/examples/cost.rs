@@ -49,12 +49,10 @@ fn main() {
         began.elapsed(),
         work.memory()
     );
-    // For a profiler: the plain request alone, so many times.
-    if let Some(times) = std::env::var("PLAIN")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
-        let plain = &requests()[0];
+    // For a profiler: one request alone (`ASKS`, 0 to 3), so many times.
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let Some(times) = number("TIMES") {
+        let plain = &requests()[number("ASKS").unwrap_or_default()];
         let mut other = vec![0u8; evicted()];
         for _ in 0..times {
             touch(&mut other);

@@ -19,6 +19,8 @@ pub(crate) fn apply(transformation: Transformation, text: &[u8], out: &mut Vec<u
     let begin = out.len();
     match transformation {
         T::None => return false,
+        T::CmdLine if space::is_cmd_line(text) => return false,
+        T::CompressWhitespace if space::is_compressed(text) => return false,
         T::Base64Decode => decode::base64(text, false, out),
         T::Base64DecodeExt => decode::base64(text, true, out),
         T::Base64Encode => encode_base64(text, out),

@@ -5,6 +5,78 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13 | 0xa0)
 }
 
+/// What bytes are to the functions that ask first whether anything changes.
+mod kind {
+    /// White space.
+    pub(super) const SPACE: u8 = 1;
+    /// White space that is no space.
+    pub(super) const ODD: u8 = 2;
+    /// What a command line loses, or has otherwise: escapes, quotes, separators, upper case.
+    pub(super) const COMMAND: u8 = 4;
+    /// A space before it goes from a command line.
+    pub(super) const CLOSE: u8 = 8;
+}
+
+const KINDS: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut byte = 0usize;
+    while byte < 256 {
+        #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+        {
+            table[byte] = kind_of(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
+
+const fn kind_of(byte: u8) -> u8 {
+    let command = matches!(
+        byte,
+        b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n' | b'A'..=b'Z'
+    );
+    (if is_space(byte) { kind::SPACE } else { 0 })
+        | (if is_space(byte) && byte != b' ' {
+            kind::ODD
+        } else {
+            0
+        })
+        | (if command { kind::COMMAND } else { 0 })
+        | (if matches!(byte, b'/' | b'(') {
+            kind::CLOSE
+        } else {
+            0
+        })
+}
+
+fn kind(byte: u8) -> u8 {
+    KINDS.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// Whether no white space stands in it but single spaces, as in what people write. Without a branch for each byte.
+pub(super) fn is_compressed(text: &[u8]) -> bool {
+    let (mut odd, mut before) = (0, 0);
+    for byte in text {
+        let kind = kind(*byte);
+        odd |= kind & kind::ODD | kind & before & kind::SPACE;
+        before = kind;
+    }
+    odd == 0
+}
+
+/// Whether a command line stays as it is.
+pub(super) fn is_cmd_line(text: &[u8]) -> bool {
+    let (mut changes, mut was_space) = (0, 0);
+    for byte in text {
+        let kind = kind(*byte);
+        let is_space = u8::from(*byte == b' ');
+        changes |= kind & kind::COMMAND;
+        changes |= was_space & (is_space | u8::from(kind & kind::CLOSE != 0));
+        was_space = is_space;
+    }
+    changes == 0
+}
+
 /// Runs of white space become one space.
 pub(super) fn compress(text: &[u8], out: &mut Vec<u8>) {
     let mut within = false;
@@ -21,6 +93,20 @@ pub(super) fn compress(text: &[u8], out: &mut Vec<u8>) {
 
 /// White space goes, that of UTF-8's no-break space included.
 pub(super) fn remove(text: &[u8], out: &mut Vec<u8>) {
+    if memchr::memchr(0xc2, text).is_none() {
+        // Each byte is written, and stays where the next one is not written over it.
+        let begin = out.len();
+        out.resize(begin + text.len(), 0);
+        let mut end = begin;
+        for byte in text {
+            if let Some(place) = out.get_mut(end) {
+                *place = *byte;
+            }
+            end += usize::from(kind(*byte) & kind::SPACE == 0);
+        }
+        out.truncate(end);
+        return;
+    }
     let mut bytes = text.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         if is_space(byte) || byte == 0xc2 && bytes.peek() == Some(&0xa0) {

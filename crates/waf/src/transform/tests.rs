@@ -115,3 +115,39 @@ fn no_transformation_grows_beyond_six_times() {
         }
     }
 }
+
+#[test]
+fn what_is_said_to_stay_stays_and_nothing_else_does() {
+    const LETTERS: &[u8] = b" ab/(,\"A\t\xa0\xc2;^";
+    let mut number = 7u64;
+    let mut next = || {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (number >> 40) as usize
+    };
+    let mut stayed = 0;
+    for _ in 0..50_000 {
+        let length = next() % 9;
+        let letters = (0..length).map(|_| LETTERS.get(next() % LETTERS.len()).copied());
+        let text: Vec<u8> = letters.flatten().collect();
+        let (mut compressed, mut command, mut without) = (Vec::new(), Vec::new(), Vec::new());
+        space::compress(&text, &mut compressed);
+        space::cmd_line(&text, &mut command);
+        space::remove(&text, &mut without);
+        assert_eq!(space::is_compressed(&text), compressed == text, "{text:?}");
+        assert_eq!(space::is_cmd_line(&text), command == text, "{text:?}");
+        stayed += usize::from(command == text);
+        let mut expected = Vec::new();
+        let mut rest = text.as_slice();
+        while let Some((byte, after)) = rest.split_first() {
+            let is_wide = *byte == 0xc2 && after.first() == Some(&0xa0);
+            if !is_wide && !matches!(byte, b' ' | 9..=13 | 0xa0) {
+                expected.push(*byte);
+            }
+            rest = after;
+        }
+        assert_eq!(without, expected, "{text:?}");
+    }
+    assert!(stayed > 1_000, "{stayed}");
+}
