@@ -1,7 +1,7 @@
 //! State: what outlives snapshots. Keyed by the zones' stable ids, owned by the worker, shared by its threads.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::breaker::Breaker;
@@ -21,6 +21,8 @@ pub(crate) type BreakerKey = (ZoneId, &'static str, Option<Arc<str>>);
 
 /// Beside the places of stages: some stage is off in some zone.
 const SOME_ZONE: u32 = 1 << 31;
+/// So few breakers are not worth sweeping.
+const FEW: usize = 1_000;
 
 /// What is switched off, by stages' places.
 #[derive(Debug, Default)]
@@ -71,6 +73,8 @@ pub struct States {
     quarantined: RwLock<HashSet<ZoneId>>,
     any_quarantined: AtomicBool,
     pub(crate) breakers: Mutex<HashMap<BreakerKey, Arc<Breaker>>>,
+    /// How many of them were left when they were swept last.
+    swept: AtomicUsize,
     /// What stages of another process counted, as far as it is in `counts`.
     pub(crate) taken: Mutex<HashMap<&'static str, [u64; 6]>>,
     counts: Box<[(&'static str, StageCounts)]>,
@@ -101,6 +105,7 @@ impl States {
             quarantined: RwLock::default(),
             any_quarantined: AtomicBool::new(false),
             breakers: Mutex::default(),
+            swept: AtomicUsize::new(0),
             taken: Mutex::default(),
             counts: stages
                 .into_iter()
@@ -293,10 +298,19 @@ impl States {
         self.rates.sweep(now);
     }
 
-    /// Forgets what no snapshot uses any more. After a swap, and now and then.
+    /// Forgets what no snapshot uses any more.
     pub fn sweep(&self) {
         let mut all = locked(&self.breakers);
         all.retain(|_, breaker| Arc::strong_count(breaker) > 1);
+        self.swept.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// The same, where there are twice as many as were left the last time: each one costs the same, however many there are.
+    pub fn sweep_where_many(&self) {
+        let many = locked(&self.breakers).len();
+        if many > FEW + 2 * self.swept.load(Ordering::Relaxed) {
+            self.sweep();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What outlives a snapshot: the guard's State, members of pools, metrics slots, ticket keys. Keyed by zones' stable ids, so that
 //! a swap finds it again and a new zone never finds an old one's.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +17,7 @@ use seawall_net::tls::tickets::TicketKeys;
 use seawall_telemetry::Registry;
 
 use crate::certificates::Certificates;
-use crate::compile::{Changed, Refused};
+use crate::compile::Refused;
 use crate::origin::Members;
 use crate::recent::Recent;
 use crate::snapshot::Zone;
@@ -114,29 +114,58 @@ impl State {
         self.guard.sweep();
         self.recent
             .retain(|name| live.zones.named(name).is_some_and(|zone| zone.replay));
+        self.set_wall();
+    }
+
+    fn set_wall(&self) {
         let wall = unix_us().saturating_sub(monotonic_us());
         self.guard.set_wall(wall / 1_000);
     }
 
-    /// As [`settle`](Self::settle), after the change of one zone: nothing here depends on how many there are. Its breakers are
-    /// swept out later.
-    pub fn settle_change(&self, changed: &Changed) {
-        let (before, after) = (changed.before.as_deref(), changed.after.as_deref());
-        if let (Some(gone), None) = (before, after) {
-            self.zone_ids.forget(&gone.name);
+    /// As [`settle`](Self::settle), after a swap in which nothing has changed but these zones, and which of them are on trial: nothing
+    /// here depends on how many others there are. Breakers are swept out when they have become many.
+    pub fn settle_zones<'z>(
+        &self,
+        before: &Live,
+        after: &Live,
+        changed: impl IntoIterator<Item = &'z str>,
+    ) {
+        let tried: HashMap<&str, &Zone> = (after.trials.iter())
+            .flat_map(|trials| trials.zones())
+            .map(|zone| (&*zone.name, &**zone))
+            .collect();
+        let were_tried = before.trials.iter().flat_map(|trials| trials.zones());
+        let were_tried: Vec<&Arc<Zone>> = were_tried.collect();
+        let mut names: BTreeSet<&str> = changed.into_iter().collect();
+        names.extend(were_tried.iter().map(|zone| &*zone.name));
+        let mut gone: BTreeSet<String> = were_tried
+            .into_iter()
+            .flat_map(|zone| acme_names(zone))
+            .collect();
+        let mut come: BTreeSet<String> = tried.values().flat_map(|zone| acme_names(zone)).collect();
+        for name in names {
+            let (was, is) = (before.zones.named(name), after.zones.named(name));
+            gone.extend(was.into_iter().flat_map(|zone| acme_names(zone)));
+            come.extend(is.into_iter().flat_map(|zone| acme_names(zone)));
+            if is.is_none() && !tried.contains_key(name) {
+                self.zone_ids.forget(name);
+            }
+            if let Some(was) = was
+                && is.is_none_or(|zone| !zone.replay)
+            {
+                self.recent.forget(was.id);
+            }
         }
-        if let Some(before) = before
-            && after.is_none_or(|zone| !zone.replay)
-        {
-            self.recent.forget(before.id);
-        }
-        if before.is_some_and(|zone| zone.acme) || after.is_some_and(|zone| zone.acme) {
-            let names = |zone: Option<&Zone>| -> BTreeSet<String> {
-                zone.into_iter().flat_map(acme_names).collect()
-            };
-            self.certificates
-                .change_wanted(&names(before), names(after));
-        }
+        // What was on trial with a host that another zone has all the while: that one wants it still.
+        let held = |name: &&String| {
+            let holder = after.zones.holder(&pattern_of(name));
+            holder.is_some_and(|zone| zone.acme)
+        };
+        let held: Vec<String> = gone.iter().filter(held).cloned().collect();
+        come.extend(held);
+        self.certificates.change_wanted(&gone, come);
+        self.guard.sweep_where_many();
+        self.set_wall();
     }
 
     /// Safe mode: optional stages ([`StageDef::optional`]) are off in all zones, from the next stage on that a request meets.
@@ -182,6 +211,14 @@ impl State {
             .with_own_folder(self.own_folder.get().cloned());
         outward.set_own(locked(&self.own_listeners).clone());
         Arc::new(outward)
+    }
+}
+
+/// The host that a name of a certificate is of.
+fn pattern_of(name: &str) -> HostPattern {
+    match name.strip_prefix("*.") {
+        Some(under) => HostPattern::Under(under.to_owned()),
+        None => HostPattern::Exact(name.to_owned()),
     }
 }
 

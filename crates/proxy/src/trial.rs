@@ -120,6 +120,8 @@ pub struct Trial {
     pub salt: u64,
     /// What is counted.
     pub arms: Arc<Arms>,
+    /// The zone as it is on trial; none where it is to go, and of what all zones share.
+    pub zone: Option<Arc<Zone>>,
 }
 
 /// The two sides of a trial.
@@ -531,21 +533,22 @@ impl Trials {
         is_on.then(|| candidate.zones.named(name)).flatten()
     }
 
-    /// Zones as they are on trial; with the platform on trial, all of its configuration.
+    /// Zones as they are on trial; with the platform on trial, all of its configuration. Without it, this depends on nothing but how
+    /// many are on trial.
     pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
-        let of_zones = self.zones.iter().flat_map(|(trials, candidate)| {
-            let zones = candidate.zones.iter();
-            zones.filter(|zone| trials.contains_key(&zone.id))
-        });
         let of_platform = self.platform.iter().flat_map(|(_, candidate)| {
-            let within = candidate.trials.iter().flat_map(|within| &within.zones);
-            let within = within.flat_map(|(trials, zones)| {
-                let zones = zones.zones.iter();
-                zones.filter(|zone| trials.contains_key(&zone.id))
-            });
-            candidate.zones.iter().chain(within)
+            let within = candidate.trials.iter();
+            candidate
+                .zones
+                .iter()
+                .chain(within.flat_map(Self::of_zones))
         });
-        of_zones.chain(of_platform)
+        self.of_zones().chain(of_platform)
+    }
+
+    fn of_zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        let trials = self.zones.iter().flat_map(|(trials, _)| trials.values());
+        trials.filter_map(|trial| trial.zone.as_ref())
     }
 }
 

@@ -5,7 +5,7 @@
     reason = "helpers of tests are no production code"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use seawall_proxy::materials::Materials;
 use seawall_proxy::snapshot::Snapshot;
 use seawall_proxy::stages::STAGES;
 use seawall_proxy::state::State;
-use seawall_proxy::trial::Live;
+use seawall_proxy::trial::{Live, Trial, Trials};
 use seawall_telemetry::{BuildInfo, Registry};
 
 const ZONES: usize = 20_000;
@@ -59,19 +59,30 @@ impl Bench {
     }
 
     fn put(&self, live: &Snapshot, zone: &str) -> Result<Changed, Problems> {
+        let changed = self.compiled(live, zone)?;
+        let name = changed.after.as_ref().unwrap().name.to_string();
+        self.settle(live, &changed, &name);
+        Ok(changed)
+    }
+
+    fn compiled(&self, live: &Snapshot, zone: &str) -> Result<Changed, Problems> {
         let alone = self.parse(&BTreeMap::from([(0, zone.to_owned())]));
         assert_eq!(alone.problems, None);
         let pem = Some(self.pem.clone());
         let materials = Materials::load(&alone.document, Path::new("."), pem);
         let put = Change::Put(alone.document.zones.first().unwrap(), &materials);
-        let changed = change(live, put, &self.limits, &self.state)?;
-        self.state.settle_change(&changed);
-        Ok(changed)
+        change(live, put, &self.limits, &self.state)
+    }
+
+    fn settle(&self, live: &Snapshot, changed: &Changed, name: &str) {
+        let of = |snapshot: &Snapshot| Live::from(Arc::new(snapshot.clone()));
+        let (before, after) = (of(live), of(&changed.snapshot));
+        self.state.settle_zones(&before, &after, [name]);
     }
 
     fn remove(&self, live: &Snapshot, name: &str) -> Result<Changed, Problems> {
         let changed = change(live, Change::Remove(name), &self.limits, &self.state)?;
-        self.state.settle_change(&changed);
+        self.settle(live, &changed, name);
         Ok(changed)
     }
 }
@@ -194,4 +205,84 @@ fn a_change_is_refused_for_what_a_whole_compile_refuses() {
     let two = bench.remove(&one, "z2").unwrap().snapshot;
     let none = bench.remove(&two, "z0").unwrap().snapshot;
     assert!(none.zones.is_empty() && none.zone(b"z0.test").is_none());
+}
+
+/// The names of certificates that this wants, looked at as a whole.
+fn wanted(live: &Live) -> BTreeSet<String> {
+    let zones = live.serving_zones().filter(|zone| zone.acme);
+    let hosts = zones.flat_map(|zone| zone.hosts.iter());
+    hosts.map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_zones_on_trial_and_changed_ones_want_is_known_without_looking_at_the_others() {
+    let pem = self_signed(vec!["localhost".into()]).unwrap();
+    let bench = Bench::new(&pem);
+    let acme = "tls = { certificate = \"acme\" }\n";
+    let own = |nth: usize, host: usize, more: &str| {
+        zone(nth, more).replace(
+            &format!("[\"z{nth}.test\", \"*.z{nth}.test\"]"),
+            &format!("[\"z{host}.test\"]"),
+        )
+    };
+    let zones = (0..6).map(|nth| (nth, own(nth, nth, [acme, ""][nth % 2])));
+    let mut live = Live::from(Arc::new(bench.whole(&zones.collect())));
+    bench.state.settle(&live, &[]);
+    assert_eq!(wanted(&live).len(), 3);
+    let mut number = 11u64;
+    let mut next = |most: usize| {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (number >> 33) as usize % most
+    };
+    for step in 0..400 {
+        let nth = next(8);
+        let text = own(nth, next(8), [acme, ""][next(2)]);
+        let name = format!("z{nth}");
+        let mut snapshot = live.snapshot.clone();
+        let mut changed_names = Vec::new();
+        if next(3) > 0 {
+            let changed = match next(5) {
+                0 => change(&live, Change::Remove(&name), &bench.limits, &bench.state),
+                _ => bench.compiled(&live, &text),
+            };
+            if let Ok(changed) = changed {
+                snapshot = Arc::new(changed.snapshot);
+                changed_names.push(name);
+            }
+        }
+        // On trial beside it: another zone, or none, or that it goes.
+        let on = next(8);
+        let trial = match next(3) {
+            0 => None,
+            _ => bench.compiled(&snapshot, &own(on, next(8), acme)).ok(),
+        };
+        let trials = trial.and_then(|trial| {
+            let after = trial.after?;
+            let one = Trial {
+                share: 500,
+                salt: 1,
+                arms: Arc::default(),
+                zone: Some(after.clone()),
+            };
+            Some(Trials {
+                platform: None,
+                zones: Some(([(after.id, one)].into(), Arc::new(trial.snapshot))),
+            })
+        });
+        let now = Live { snapshot, trials };
+        let names = changed_names.iter().map(String::as_str);
+        bench.state.settle_zones(&live, &now, names);
+        let known = bench.state.certificates.wanted().borrow().clone();
+        assert_eq!(known, wanted(&now), "step {step}");
+        let there = now.serving_zones().map(|zone| &*zone.name);
+        let there: BTreeSet<&str> = there.collect();
+        for nth in 0..8 {
+            let name = format!("z{nth}");
+            let has_id = bench.state.zone_ids.get(&name).is_some();
+            assert_eq!(has_id, there.contains(&*name), "{name} in step {step}");
+        }
+        live = now;
+    }
 }

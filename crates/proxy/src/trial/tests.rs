@@ -11,6 +11,7 @@ fn trial(share: u16, salt: u64) -> Trial {
         share,
         salt,
         arms: Arc::default(),
+        zone: None,
     }
 }
 

@@ -36,6 +36,7 @@ pub async fn probe(own: SocketAddr, taken: &Taken, nth: u32) -> Option<bool> {
         share: taken.share,
         salt: taken.salt,
         arms: Arc::default(),
+        zone: None,
     };
     let on = address(&trial, true, nth)?;
     if ask(own, on, host, path).await == Got::Answer {
@@ -111,6 +112,7 @@ mod tests {
                     share,
                     salt,
                     arms: Arc::default(),
+                    zone: None,
                 };
                 let mut found = 0;
                 for on in [true, false] {

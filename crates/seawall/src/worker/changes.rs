@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Parser;
 use seawall_model::Document;
+use seawall_proxy::trial::Live;
 use tokio::sync::mpsc;
 
 use super::answer;
@@ -176,14 +177,15 @@ impl Worker {
             stand,
             ordered,
         } = *made;
-        self.retired.push(self.shared.slot.swap(live));
+        let before = self.shared.slot.swap(live);
         self.tried = tried;
         let state = &self.configuration.state;
         if says_what_is_live {
             // With what control says is live, whatever was lost is made good.
             state.disk.older.store(false, Ordering::Relaxed);
         }
-        state.settle(&self.shared.slot.load(), &[]);
+        self.settle(&before, changed.as_ref());
+        self.retired.push(before);
         let tell = |word: &FromWorker, files: &[_]| {
             if let Some(wire) = wire {
                 let _ = wire.say(word, files);
@@ -213,6 +215,22 @@ impl Worker {
             ..ordered
         };
         tell_ordered(&ordered, wire);
+    }
+
+    /// What outlives a snapshot is told what has changed.
+    fn settle(&self, before: &Live, changed: Option<&Changed>) {
+        let (state, now) = (&self.configuration.state, self.shared.slot.load());
+        let tries_platform = |live: &Live| {
+            let trials = live.trials.as_ref();
+            trials.is_some_and(|trials| trials.platform.is_some())
+        };
+        let zones: &[_] = match changed {
+            Some(Changed::All(_)) => return state.settle(&now, &[]),
+            _ if tries_platform(before) || tries_platform(&now) => return state.settle(&now, &[]),
+            Some(Changed::Zones(zones)) => zones,
+            None => &[],
+        };
+        state.settle_zones(before, &now, zones.iter().map(|zone| &*zone.name));
     }
 
     /// This is what serves now.

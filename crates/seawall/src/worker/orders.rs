@@ -240,7 +240,7 @@ impl Making<'_> {
                 let recent = &self.configuration.state.recent;
                 one.replayed = Some(recent.replay_all(snapshot, &candidate, monotonic_ms()));
             }
-            let trial = one.trial();
+            let trial = one.trial(None);
             tried.push(one);
             let kept = self.ordered.refused.len();
             let within =
@@ -290,7 +290,7 @@ impl Making<'_> {
                 let now_ms = monotonic_ms();
                 one.replayed = Some(recent.replay(before, after, snapshot, &candidate, now_ms));
             }
-            trials.insert(known.id, one.trial());
+            trials.insert(known.id, one.trial(after));
             tried.push(one);
         }
         (!trials.is_empty()).then_some((trials, Arc::new(candidate)))
@@ -338,11 +338,12 @@ impl Tried {
         }
     }
 
-    fn trial(&self) -> Trial {
+    fn trial(&self, zone: Option<&Arc<Served>>) -> Trial {
         Trial {
             share: self.on.share,
             salt: self.on.salt,
             arms: self.arms.clone(),
+            zone: zone.cloned(),
         }
     }
 }
