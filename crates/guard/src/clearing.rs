@@ -30,8 +30,8 @@ impl Guard {
             // Another location of ours has the client: its stages judge it.
             return Ok(Cleared::origin(head.status, &head.fields));
         }
-        if !self.steps().response.is_empty() {
-            self.states.set_now(subject.now);
+        if !self.steps().response.is_empty() || !trail.follows.is_empty() {
+            self.tell_time(subject);
         }
         // They judge what the origin said, before others change it.
         for (at, mut follow, wants) in std::mem::take(&mut trail.follows) {

@@ -40,6 +40,9 @@ impl Guard {
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<Option<Inspection<'_>>, Box<Refusal>> {
+        if !self.steps().body.is_empty() {
+            self.tell_time(subject);
+        }
         let head = admitted.head();
         let view = self.view(head, subject);
         let mut inspection = Inspection {
@@ -133,6 +136,7 @@ impl Inspection<'_> {
         trail: &mut Trail,
     ) -> Result<(), Box<Refusal>> {
         let guard = self.guard;
+        guard.tell_time(subject);
         let mut at = 0;
         while let Some(watching) = self.watches.get_mut(at) {
             let nth = watching.at;

@@ -235,13 +235,18 @@ impl Guard {
         Ok(Admitted::client(head, self.zone))
     }
 
+    /// Who asks stages tells them the time.
+    pub(crate) fn tell_time(&self, subject: &Subject<'_>) {
+        self.states.set_now(subject.now);
+    }
+
     fn judge(
         &self,
         head: &mut RequestHead,
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<(), Refused> {
-        self.states.set_now(subject.now);
+        self.tell_time(subject);
         let mut run = Run::new(false);
         let judged = loop {
             let view = self.view(head, subject);

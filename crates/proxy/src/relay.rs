@@ -487,6 +487,7 @@ async fn talk(
     if let Some(body) = body {
         let mut alarm = Alarm::new(idle);
         let look = Look {
+            ended: false,
             inspection: download.inspection.take(),
             subject: download.subject,
             trail: download.trail,

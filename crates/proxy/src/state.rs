@@ -117,7 +117,8 @@ impl State {
         self.set_wall();
     }
 
-    fn set_wall(&self) {
+    /// What the clock on the wall says, which somebody may have set.
+    pub fn set_wall(&self) {
         let wall = unix_us().saturating_sub(monotonic_us());
         self.guard.set_wall(wall / 1_000);
     }

@@ -163,3 +163,35 @@ fn the_first_rules_are_paid_for_once() {
     let (id, message, _) = first.first().unwrap();
     assert_eq!((*id, message.as_str()), (10, "12 default"));
 }
+
+#[test]
+fn an_attack_behind_many_cookies_is_found() {
+    let file = File {
+        name: "a",
+        text: "SecRule REQUEST_COOKIES \"@contains evil\" \"id:1,phase:1,pass\"",
+    };
+    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let program = set.compile(Options::default()).unwrap();
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut line = "a;".repeat(20_000);
+    line.push_str(" b=evil");
+    let request = Request {
+        client: local,
+        client_port: 1,
+        server: local,
+        server_port: 80,
+        line: b"GET / HTTP/1.1",
+        method: b"GET",
+        target: b"/",
+        protocol: b"HTTP/1.1",
+        headers: &[(b"Cookie", line.as_bytes())],
+        unique_id: b"1",
+        time: 0,
+    };
+    let (mut work, mut nothing) = (Workspace::default(), Nothing);
+    let mut fuel = Fuel::new(10_000_000);
+    let zone = zone(&[]);
+    let mut transaction = Transaction::new(&program, &zone, request, &mut work, &mut nothing);
+    transaction.request_head(&mut fuel).unwrap();
+    assert_eq!(transaction.matches().len(), 1);
+}

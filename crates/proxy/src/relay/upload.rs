@@ -65,6 +65,8 @@ pub(super) struct Look<'l, 'a> {
     pub(super) standing: &'l Standing<'a>,
     /// The request, as it may be judged once more.
     pub(super) head: &'l RequestHead,
+    /// The end was shown.
+    pub(super) ended: bool,
 }
 
 impl Look<'_, '_> {
@@ -73,11 +75,12 @@ impl Look<'_, '_> {
         if !self.standing.holds(self.head) {
             return Err(UploadFault::Withdrawn);
         }
-        let Some(inspection) = &mut self.inspection else {
+        let Some(inspection) = self.inspection.as_mut().filter(|_| !self.ended) else {
             return Ok(());
         };
         // Without an announced length the end comes by itself, as an empty piece.
         let end = piece.is_empty() || self.length == Some(spent);
+        self.ended = end;
         let mut trail = self.trail.borrow_mut();
         let before = trail.fuel;
         let fed = inspection.feed(piece, end, &self.subject, &mut trail);

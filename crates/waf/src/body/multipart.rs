@@ -182,12 +182,12 @@ fn parts<'b>(
     let mut open: Option<(Part<'b>, usize)> = None;
     let (mut closed, mut begun, mut files) = (false, false, 0usize);
     let mut before_end = 0;
+    let mut ends = |end: usize| match end {
+        1 => lf = true,
+        2 => crlf = true,
+        _ => {}
+    };
     while let Some((begin, line, end)) = lines.next() {
-        match end {
-            1 => lf = true,
-            2 => crlf = true,
-            _ => {}
-        }
         let mark = if closed {
             Mark::None
         } else {
@@ -196,7 +196,10 @@ fn parts<'b>(
         found.flags.unmatched_boundary |= mark == Mark::Other;
         match mark {
             Mark::Open | Mark::Close => {
+                // How lines within a part end is the part's own: a picture, a text. The one before a boundary is of the boundary.
+                ends(end);
                 if let Some((mut part, from)) = open.take() {
+                    ends(before_end);
                     let until = begin.saturating_sub(before_end).max(from);
                     part.body = body.get(from..until).unwrap_or_default();
                     found.parts.push(part);
@@ -208,7 +211,7 @@ fn parts<'b>(
                     if found.parts.len() >= bounds.count {
                         return Err("too many parts");
                     }
-                    let part = headers(&mut lines, &mut found.flags, &mut lf, &mut crlf)?;
+                    let part = headers(&mut lines, &mut found.flags, &mut ends)?;
                     files += usize::from(part.file.is_some());
                     if files > bounds.files {
                         found.flags.file_limit = true;
@@ -242,8 +245,7 @@ fn parts<'b>(
 fn headers<'b>(
     lines: &mut Lines<'_>,
     flags: &mut Flags,
-    lf: &mut bool,
-    crlf: &mut bool,
+    ends: &mut impl FnMut(usize),
 ) -> Result<Part<'b>, &'static str> {
     let mut part = Part::default();
     loop {
@@ -251,11 +253,7 @@ fn headers<'b>(
             flags.invalid_part = true;
             return Err("the headers of a part do not end");
         };
-        match end {
-            1 => *lf = true,
-            2 => *crlf = true,
-            _ => {}
-        }
+        ends(end);
         if line.is_empty() {
             break;
         }
@@ -435,6 +433,9 @@ mod tests {
         assert!(flag(&format!("{good}x")).data_after);
         assert!(flag(&good.replace("\r\n", "\n")).lf_line);
         assert!(flag(&good.replace("v\r\n", "v\n")).crlf_and_lf);
+        // How the lines of a picture or a text end is its own.
+        let lines = good.replace("v\r\n", "v\nw\r\nx\n\ny\r\n");
+        assert_eq!(flag(&lines), Flags::default());
         assert!(flag(&good.replace("v\r\n", "v\r\n--x1y\r\n")).unmatched_boundary);
         assert!(flag(&part("form-data;\r\n name=\"a\"")).header_folding);
         assert!(flag(&part("form-data name=\"a\"")).missing_semicolon);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seawall_model::{FieldId, Fuel, HttpVersion, RequestHead, RequestView, Spent};
 use seawall_waf::{
-    Body, CodingFault, Interruption, Left, Match, Program, Request, Response, Transaction,
+    Body, CodingFault, Engine, Interruption, Left, Match, Program, Request, Response, Transaction,
     Workspace, plain,
 };
 
@@ -227,10 +227,10 @@ fn unfinished(transaction: &Transaction<'_>, asked: Result<(), Spent>) -> Result
     asked
 }
 
-fn verdict(transaction: &Transaction<'_>, refused: &'static str) -> Verdict {
-    let stopped = transaction
-        .interrupted()
-        .or_else(|| transaction.would_interrupt());
+/// What a transaction has come to; where rules only watch, what it would have come to.
+fn verdict(transaction: &Transaction<'_>, refused: &'static str, watches: bool) -> Verdict {
+    let would = transaction.would_interrupt().filter(|_| watches);
+    let stopped = transaction.interrupted().or(would);
     let Some(stopped) = stopped else {
         return match transaction.matches() {
             [] => Verdict::Pass,
@@ -271,7 +271,8 @@ impl Waf {
         transaction: &Transaction<'_>,
         refused: &'static str,
     ) -> Verdict {
-        let said = verdict(transaction, refused);
+        let watches = self.zone.engine != Some(Engine::On);
+        let said = verdict(transaction, refused, watches);
         let said = match self.is_shadow {
             true => shadowed(said),
             false => said,
@@ -373,6 +374,8 @@ pub(super) struct Reader {
     life: Arc<Mutex<Life>>,
     codings: Vec<Vec<u8>>,
     body: Vec<u8>,
+    /// It was looked at: rules are asked once.
+    looked: bool,
 }
 
 impl Reader {
@@ -382,10 +385,14 @@ impl Reader {
             life,
             codings: codings.map(<[u8]>::to_vec).collect(),
             body: Vec::new(),
+            looked: false,
         }
     }
 
     fn look(&mut self, mut cut: bool, fuel: &mut Fuel) -> Result<Verdict, Spent> {
+        if std::mem::replace(&mut self.looked, true) {
+            return Ok(Verdict::Pass);
+        }
         let mut body = std::mem::take(&mut self.body);
         let mut life = locked(&self.life);
         let follows = life.waf.responses.is_some();

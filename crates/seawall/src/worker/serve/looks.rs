@@ -28,13 +28,14 @@ impl Worker {
         }
         if looks.is_multiple_of(SWEEP) {
             state.guard.forget(self.shared.now());
+            state.set_wall();
             purges::tidy(&self.shared.cache);
         }
         let before = self.retired.len();
         self.retired.retain(|old| Arc::strong_count(old) > 1);
         if self.retired.len() < before {
             // What only those held.
-            state.guard.sweep();
+            state.guard.sweep_where_many();
         }
     }
 
