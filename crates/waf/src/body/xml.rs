@@ -1,7 +1,8 @@
 //! XML: the text between tags as one value, and each attribute's value.
 //!
-//! No entity is ever fetched or expanded beyond the five that XML itself has and numbers: a document type is passed over, and an
-//! entity that it would define stays as it is written. Tags have to match.
+//! No entity is ever fetched or expanded beyond the five that XML itself has and numbers. A document type that defines one is told as
+//! wrong, since an origin may read there what is written nowhere; values that it gives to attributes are read as theirs, and all else of
+//! it is passed over. Tags have to match.
 
 use super::Bounds;
 use crate::transform::{Transformation, apply};
@@ -14,6 +15,11 @@ pub(crate) struct Xml {
     /// The values of all attributes.
     pub(crate) attributes: Vec<Vec<u8>>,
 }
+
+/// What is wrong with a document type that has an entity of its own, wherever that one lies.
+pub(crate) const ENTITIES: &str = "a document type defines entities";
+/// What is wrong with one that does not end.
+const OPEN: &str = "a document type is never closed";
 
 /// Reads a text. What is wrong comes with what was found before.
 pub(crate) fn read(text: &[u8], bounds: Bounds) -> (Xml, Result<(), &'static str>) {
@@ -52,7 +58,7 @@ fn walk<'t>(text: &'t [u8], bounds: Bounds, found: &mut Xml) -> Result<(), &'sta
                 .ok_or("an instruction is never closed")?
                 .1
         } else if let Some(body) = from.strip_prefix(b"<!") {
-            document_type(body)?
+            document_type(body, bounds, found)?
         } else if let Some(body) = from.strip_prefix(b"</") {
             let (name, after) = behind(body, b">").ok_or("a tag is never closed")?;
             if open.pop() != Some(name.trim_ascii_end()) {
@@ -92,22 +98,60 @@ fn behind<'t>(text: &'t [u8], end: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     Some((text.get(..at)?, text.get(at + end.len()..)?))
 }
 
-/// Passes a document type over, with its own definitions, which nobody reads.
-fn document_type(body: &[u8]) -> Result<&[u8], &'static str> {
-    let mut quote = None;
-    let mut inner = 0i32;
-    for (at, byte) in body.iter().enumerate() {
-        match (quote, byte) {
-            (Some(open), byte) if open == *byte => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(*byte),
-            (None, b'[') => inner += 1,
-            (None, b']') => inner -= 1,
-            (None, b'>') if inner <= 0 => return Ok(body.get(at + 1..).unwrap_or_default()),
+/// Passes a document type over, and reads what stands in quotes within its brackets: values of attributes that name none.
+fn document_type<'t>(
+    body: &'t [u8],
+    bounds: Bounds,
+    found: &mut Xml,
+) -> Result<&'t [u8], &'static str> {
+    if !begins(body, b"DOCTYPE") {
+        return Err("a declaration outside of a document type");
+    }
+    let (mut rest, mut is_inner) = (body, false);
+    loop {
+        let at = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\'' | b'[' | b']' | b'<' | b'>'))
+            .ok_or(OPEN)?;
+        let from = rest.get(at..).unwrap_or_default();
+        rest = from.get(1..).unwrap_or_default();
+        match from.first() {
+            Some(quote @ (b'"' | b'\'')) => {
+                let (value, after) = behind(rest, &[*quote]).ok_or(OPEN)?;
+                if is_inner {
+                    attribute(value, bounds, found)?;
+                }
+                rest = after;
+            }
+            Some(b'[') => is_inner = true,
+            Some(b']') => is_inner = false,
+            Some(b'>') if !is_inner => return Ok(rest),
+            Some(b'<') if rest.starts_with(b"!--") => {
+                let comment = rest.get(3..).unwrap_or_default();
+                rest = behind(comment, b"-->").ok_or(OPEN)?.1;
+            }
+            Some(b'<') if rest.starts_with(b"?") => rest = behind(rest, b"?>").ok_or(OPEN)?.1,
+            Some(b'<') if begins(rest, b"!ENTITY") => return Err(ENTITIES),
             _ => {}
         }
     }
-    Err("a document type is never closed")
+}
+
+/// Whether a text begins with a word, in large or small letters.
+fn begins(text: &[u8], word: &[u8]) -> bool {
+    let begin = text.get(..word.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+}
+
+/// Takes the value of an attribute in.
+fn attribute(value: &[u8], bounds: Bounds, found: &mut Xml) -> Result<(), &'static str> {
+    if found.attributes.len() >= bounds.count {
+        return Err("too many attributes");
+    }
+    let mut decoded = Vec::new();
+    decode(value, &mut decoded);
+    found.attributes.push(decoded);
+    Ok(())
 }
 
 /// The name of a tag, whether it closes itself, and what is behind it.
@@ -146,12 +190,7 @@ fn tag<'t>(
             return Err("an attribute's value without quotes");
         };
         let end = memchr::memchr(*quote, value).ok_or("an attribute's value is never closed")?;
-        if found.attributes.len() >= bounds.count {
-            return Err("too many attributes");
-        }
-        let mut decoded = Vec::new();
-        decode(value.get(..end).unwrap_or_default(), &mut decoded);
-        found.attributes.push(decoded);
+        attribute(value.get(..end).unwrap_or_default(), bounds, found)?;
         rest = value.get(end + 1..).unwrap_or_default();
     }
 }
@@ -176,13 +215,53 @@ mod tests {
     #[test]
     fn text_and_attributes_are_found() {
         let (found, done) = read(
-            b"<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>\
+            b"<?xml version=\"1.0\"?><!DOCTYPE a>\
               <a b='1 &lt;' c=\"2\">t<!-- no --><d/>&x;<![CDATA[<u>]]></a>\n",
             BOUNDS,
         );
         assert_eq!(done, Ok(()));
         assert_eq!(found.text, b"t&x;<u>");
         assert_eq!(found.attributes, [b"1 <".to_vec(), b"2".to_vec()]);
+    }
+
+    #[test]
+    fn a_document_type_defines_no_entity() {
+        for inner in [
+            "<!ENTITY x \"1' or '1'='1\">",
+            "<!ENTITY x SYSTEM 'file:///etc/passwd'>",
+            "<!ENTITY x PUBLIC 'a' 'http://a.test/x'>",
+            "<!ENTITY % x SYSTEM 'http://a.test/x'> %x;",
+            "<!-- it's ]> --><!ENTITY x 'y'>",
+            "<?a it's ]> ?><!ENTITY x 'y'>",
+            "<!ATTLIST a b CDATA ']>'><!ENTITY x 'y'>",
+        ] {
+            let text = format!("<!DOCTYPE a [{inner}]><a>&x;</a>");
+            assert_eq!(read(text.as_bytes(), BOUNDS).1, Err(ENTITIES), "{text}");
+        }
+        let bare = read(b"<!ENTITY x 'y'><a>&x;</a>", BOUNDS);
+        assert!(bare.1.is_err());
+    }
+
+    #[test]
+    fn a_document_type_without_entities_is_fine() {
+        for begin in [
+            "<!DOCTYPE html>",
+            "<!doctype html>",
+            "<!DOCTYPE a SYSTEM \"a>.dtd\">",
+            "<!DOCTYPE a PUBLIC '-//A//B' 'http://a.test/a.dtd' [ ] >",
+            "<!DOCTYPE a [<!ELEMENT a (#PCDATA)> <!-- <!ENTITY x 'y'> -->]>",
+        ] {
+            let (found, done) = read(format!("{begin}<a>t</a>").as_bytes(), BOUNDS);
+            assert_eq!(done, Ok(()), "{begin}");
+            assert_eq!(
+                (found.text.as_slice(), found.attributes.len()),
+                (&b"t"[..], 0)
+            );
+        }
+        // Who reads it takes this for `<a b="1 &lt; 2">`.
+        let text = b"<!DOCTYPE a [<!ATTLIST a b CDATA '1 &lt; 2'>]><a/>";
+        let (found, done) = read(text, BOUNDS);
+        assert_eq!((done, found.attributes), (Ok(()), vec![b"1 < 2".to_vec()]));
     }
 
     #[test]
@@ -203,6 +282,11 @@ mod tests {
             "<a><a><a><a/></a></a></a><",
             "<a><a><a><a></a></a></a></a>",
             "<![CDATA[",
+            "<!x><a/>",
+            "<!DOCTYPE a",
+            "<!DOCTYPE a [>",
+            "<!DOCTYPE a '>",
+            "<!DOCTYPE a [<!-- ]><a/>",
             "</a>",
             "<>",
         ] {

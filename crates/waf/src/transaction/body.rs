@@ -87,6 +87,10 @@ impl Transaction<'_> {
                     items.push(self.made(b"//@*", attribute));
                 }
                 self.put(V::Xml, items);
+                // This one is wrong however little of the body is there.
+                if read == Err(xml::ENTITIES) {
+                    self.body_error.get_or_insert(xml::ENTITIES);
+                }
                 self.note(read);
             }
             Some(Processor::Multipart) => self.read_multipart(bounds),
