@@ -133,7 +133,11 @@ impl<'t> Transaction<'t> {
                     return Ok(Some(value));
                 }
                 let text = self.text(template, fuel)?;
-                Value::Text(self.work.texts.add(&text))
+                let id = self.work.texts.add(&text);
+                if self.reads_secret(template, fuel)? {
+                    self.secrets.mark(id);
+                }
+                Value::Text(id)
             }
         }))
     }

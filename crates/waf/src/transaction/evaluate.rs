@@ -171,6 +171,7 @@ impl<'t> Transaction<'t> {
                 variable: Variable::Tx,
                 name,
                 value,
+                secret: self.is_secret(Variable::Tx, name, value),
             });
         }
     }
@@ -352,10 +353,12 @@ impl<'t> Transaction<'t> {
             variable,
             name,
             value,
+            secret: self.is_secret(variable, name, value),
         };
         if link.capture {
             let text = self.text_of(value);
             self.capture(link, text, fuel)?;
+            self.captured(link, matched);
         }
         self.matched = Some(matched);
         if self.chain.len() < MATCHES {

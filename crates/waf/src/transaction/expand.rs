@@ -3,7 +3,7 @@
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
-use super::{Matched, Named, Transaction};
+use super::{Item, Matched, Named, Transaction};
 use crate::operators;
 use crate::program::{Piece, Selector, Target, Template};
 use crate::texts::TextId;
@@ -11,6 +11,8 @@ use crate::vocabulary::{Shape, Variable};
 
 /// Bytes that a template may become.
 const LONGEST: usize = 64 << 10;
+/// And one that somebody reads.
+const SHOWN: usize = 1024;
 
 impl Transaction<'_> {
     /// Appends what a template says now.
@@ -30,8 +32,8 @@ impl Transaction<'_> {
                 }
                 Piece::Variable(variable, name) => {
                     fuel.spend(50)?;
-                    if let Some(value) = self.first(*variable, name, fuel)? {
-                        self.print(value, out);
+                    if let Some(item) = self.first(*variable, name, fuel)? {
+                        self.print(item.value, out);
                     }
                 }
             }
@@ -43,22 +45,47 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// A template for people. What would cost too much is left out.
+    /// A template for people, without what may be a secret. What would cost too much is left out.
     pub(super) fn shown(&mut self, template: &Template) -> String {
-        let mut out = Vec::new();
+        let mut out = String::new();
         let mut fuel = Fuel::new(1_000_000);
-        let _too_much = self.expand(template, &mut out, &mut fuel);
-        out.truncate(1024);
+        for piece in &template.0 {
+            if let Piece::Text(text) = piece {
+                out.push_str(&String::from_utf8_lossy(text));
+                continue;
+            }
+            let one = Template(vec![piece.clone()]);
+            let is_secret = self.reads_secret(&one, &mut fuel);
+            let text = self.short(&one, &mut fuel);
+            match is_secret {
+                Ok(false) => out.push_str(&text),
+                Ok(true) | Err(_) => out.extend(text.chars().map(masked)),
+            }
+        }
+        let end = out.floor_char_boundary(SHOWN);
+        out.truncate(end);
+        out
+    }
+
+    /// A template for the client, whose secrets are its own.
+    pub(super) fn sent(&mut self, template: &Template) -> String {
+        self.short(template, &mut Fuel::new(1_000_000))
+    }
+
+    fn short(&mut self, template: &Template, fuel: &mut Fuel) -> String {
+        let mut out = Vec::new();
+        let _too_much = self.expand(template, &mut out, fuel);
+        out.truncate(SHOWN);
         String::from_utf8_lossy(&out).into_owned()
     }
 
     /// The first value of a variable by this name, or of all when the name is empty.
-    fn first(
+    pub(super) fn first(
         &mut self,
         variable: Variable,
         name: &[u8],
         fuel: &mut Fuel,
-    ) -> Result<Option<Value>, Spent> {
+    ) -> Result<Option<Item>, Spent> {
         let selector = if name.is_empty() {
             Selector::All
         } else {
@@ -71,7 +98,7 @@ impl Transaction<'_> {
         };
         let mut found = Vec::new();
         self.gather(&target, &mut found, fuel)?;
-        Ok(found.first().map(|item| item.value))
+        Ok(found.first().copied())
     }
 
     pub(super) fn print(&self, value: Value, out: &mut Vec<u8>) {
@@ -126,5 +153,13 @@ impl Transaction<'_> {
             Selector::All | Selector::Pattern(_) | Selector::TxPattern(..) => &[],
         };
         self.work.texts.keep(name)
+    }
+}
+
+/// A letter or digit of what may be a secret.
+fn masked(c: char) -> char {
+    match c.is_alphanumeric() {
+        true => '*',
+        false => c,
     }
 }

@@ -34,7 +34,7 @@ pub struct Left {
     body_error: Option<&'static str>,
     /// TX, by number. Its texts, which are the workspace's, stand beside it.
     known: Vec<Option<Value>>,
-    texts: Vec<(usize, Vec<u8>)>,
+    texts: Vec<(usize, Own)>,
     /// TX, by name: what rules made up.
     made_up: Vec<(Vec<u8>, Owned)>,
 }
@@ -42,8 +42,12 @@ pub struct Left {
 #[derive(Debug)]
 enum Owned {
     Value(Value),
-    Text(Vec<u8>),
+    Text(Own),
 }
+
+/// A text, and whether it was made of secrets.
+#[derive(Debug)]
+struct Own(Vec<u8>, bool);
 
 impl<'t> Transaction<'t> {
     /// Lets go of the workspace until the next phase.
@@ -51,16 +55,17 @@ impl<'t> Transaction<'t> {
         self.settle();
         debug_assert!(self.begin.is_none(), "a phase has run");
         let known = self.work.store.take_known();
-        let texts = &self.work.texts;
+        let (texts, secrets) = (&self.work.texts, &self.secrets);
+        let own = |text| Own(texts.get(text).to_vec(), secrets.has(text));
         let places = known.iter().enumerate();
-        let own = places.filter_map(|(place, value)| match value {
-            Some(Value::Text(text)) => Some((place, texts.get(*text).to_vec())),
+        let known_texts = places.filter_map(|(place, value)| match value {
+            Some(Value::Text(text)) => Some((place, own(*text))),
             _ => None,
         });
-        let own = own.collect();
+        let known_texts = known_texts.collect();
         let made_up = self.work.store.all_made_up().into_iter();
         let made_up = made_up.map(|(name, value)| match value {
-            Value::Text(text) => (name, Owned::Text(texts.get(text).to_vec())),
+            Value::Text(text) => (name, Owned::Text(own(text))),
             value => (name, Owned::Value(value)),
         });
         let made_up = made_up.collect();
@@ -82,7 +87,7 @@ impl<'t> Transaction<'t> {
             reads_response: self.reads_response,
             body_error: self.body_error,
             known,
-            texts: own,
+            texts: known_texts,
             made_up,
         }
     }
@@ -104,14 +109,14 @@ impl<'t> Transaction<'t> {
         let mut known = left.known;
         for (place, text) in left.texts {
             if let Some(value) = known.get_mut(place) {
-                *value = Some(Value::Text(this.work.texts.add(&text)));
+                *value = Some(this.taken(&text));
             }
         }
         this.work.store.put_known(known);
         for (name, value) in left.made_up {
             let value = match value {
                 Owned::Value(value) => value,
-                Owned::Text(text) => Value::Text(this.work.texts.add(&text)),
+                Owned::Text(text) => this.taken(&text),
             };
             this.put_variable(name, value);
         }
@@ -133,6 +138,14 @@ impl<'t> Transaction<'t> {
         this.body_error = left.body_error;
         this.read_query(fuel)?;
         Ok(this)
+    }
+
+    fn taken(&mut self, own: &Own) -> Value {
+        let text = self.work.texts.add(&own.0);
+        if own.1 {
+            self.secrets.mark(text);
+        }
+        Value::Text(text)
     }
 }
 

@@ -53,41 +53,7 @@ impl Transaction<'_> {
     }
 }
 
-/// What names of secrets have in them.
-const SECRET: [&str; 17] = [
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "auth",
-    "sess",
-    "sid",
-    "api_key",
-    "apikey",
-    "api-key",
-    "credential",
-    "private",
-    "card",
-    "cvv",
-    "cvc",
-    "iban",
-    "ssn",
-];
-
 impl Match {
-    /// Whether what it matched in may be a secret, or hold one, by its name.
-    pub fn is_secret(&self) -> bool {
-        let name = self.variable.to_ascii_lowercase();
-        let (variable, of) = name.split_once(':').unwrap_or((&name, ""));
-        let is_named = SECRET.iter().any(|word| of.contains(word));
-        match variable {
-            "request_headers" => is_named || of == "cookie",
-            "request_cookies" | "full_request" | "request_body" | "query_string"
-            | "request_uri" | "request_uri_raw" | "request_line" => true,
-            _ => is_named,
-        }
-    }
-
     /// The value as people may see it: what the pattern matched stands between `»` and `«`. Of what may be a secret all else is masked,
     /// and so is the match where it is the whole value.
     pub fn shown(&self) -> String {
@@ -95,7 +61,7 @@ impl Match {
         let before = self.value.get(..from).unwrap_or_default();
         let piece = self.value.get(from..to).unwrap_or_default();
         let behind = self.value.get(to..).unwrap_or_default();
-        let is_secret = self.is_secret();
+        let is_secret = self.secret;
         let is_whole = before.is_empty() && behind.is_empty();
         let mut out = text(before, is_secret);
         if !piece.is_empty() {

@@ -13,6 +13,7 @@ mod left;
 mod looked;
 mod occurrences;
 mod outcome;
+mod secrets;
 mod singles;
 mod store;
 mod values;
@@ -34,6 +35,7 @@ use begun::Begins;
 pub use left::Left;
 pub use looked::{Came, Looked};
 use occurrences::Occurrences;
+use secrets::Secrets;
 pub use store::{Change, Collection, Collections, How, Kept, Nothing};
 use store::{Store, Value};
 
@@ -71,9 +73,9 @@ pub struct Match {
     pub id: u64,
     /// 1 to 5.
     pub phase: u8,
-    /// Its message, macros expanded.
+    /// Its message, macros expanded; what may be a secret is masked.
     pub message: String,
-    /// Its `logdata`, macros expanded.
+    /// Its `logdata`, in the same way.
     pub data: String,
     /// 0 (emergency) to 7 (debug); 8 when the rule says none.
     pub severity: u8,
@@ -85,6 +87,8 @@ pub struct Match {
     pub value: Vec<u8>,
     /// What of it the pattern or phrase matched, where the rule captures it.
     pub piece: Option<(usize, usize)>,
+    /// Whether what it matched in may be a secret, or hold one, by the name of where that came from.
+    pub secret: bool,
     /// Whether the rule wants an event of its own (`auditlog`).
     pub audit: bool,
 }
@@ -133,6 +137,8 @@ struct Matched {
     variable: Variable,
     name: Named,
     value: Value,
+    /// Whether it may be a secret, or hold one.
+    secret: bool,
 }
 
 impl Matched {
@@ -174,6 +180,8 @@ pub struct Transaction<'t> {
     /// What becomes of the rule that runs.
     came: Came,
     chain: Vec<Matched>,
+    /// Texts that rules made of secrets.
+    secrets: Secrets,
     /// The rule that runs.
     rule: u64,
     matches: Vec<Match>,
@@ -225,6 +233,7 @@ impl<'t> Transaction<'t> {
             looked: None,
             came: Came::Unmet,
             chain: Vec::new(),
+            secrets: Secrets::default(),
             rule: 0,
             matches: Vec::new(),
             interrupted: None,

@@ -32,7 +32,7 @@ impl<'t> Transaction<'t> {
             Disruptive::Drop => Interruption::Drop,
             Disruptive::Redirect(to) => {
                 let status = rule.status.filter(|status| matches!(status, 301..=308));
-                Interruption::Redirect(status.unwrap_or(302), self.shown(to))
+                Interruption::Redirect(status.unwrap_or(302), self.sent(to))
             }
         };
         let interrupted = Interrupted { rule: rule.id, how };
@@ -76,6 +76,7 @@ impl<'t> Transaction<'t> {
             variable: String::from_utf8_lossy(&variable).into_owned(),
             value,
             piece,
+            secret: self.matched.is_some_and(|matched| matched.secret),
             audit: rule.audit && self.audit,
         }
     }

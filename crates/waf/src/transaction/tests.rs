@@ -133,6 +133,59 @@ fn a_rule_interrupts_only_where_the_engine_is_on() {
 }
 
 #[test]
+fn a_secret_is_masked_wherever_rules_take_it() {
+    let sent = Sent {
+        target: "/?password=hunter2&q=plain",
+        headers: &[
+            ("Cookie", "c=hunter2 union select"),
+            ("Authorization", "Bearer hunter2 union select"),
+        ],
+        body: "",
+    };
+    let first = |rules: &str| play(rules, &sent, Engine::On).first.unwrap();
+    let chain = |of: &str, then: &str| {
+        format!(
+            "SecRule {of} \"@rx (hunter\\d union)\" \"id:1,phase:1,pass,capture,chain,msg:'m %{{TX.0}} %{{MATCHED_VAR}}'\"\n\
+             SecRule {then} \"@rx union\" \"capture\""
+        )
+    };
+    let authorization = "REQUEST_HEADERS:Authorization";
+    for (rules, variable) in [
+        (chain("REQUEST_COOKIES", "MATCHED_VAR"), "MATCHED_VAR"),
+        (
+            chain("REQUEST_COOKIES", "MATCHED_VARS"),
+            "MATCHED_VARS:REQUEST_COOKIES:c",
+        ),
+        (chain(authorization, "MATCHED_VAR"), "MATCHED_VAR"),
+        (chain(authorization, "TX:1"), "TX:1"),
+    ] {
+        let first = first(&rules);
+        assert_eq!(first.variable, variable);
+        assert!(first.value.starts_with(b"hunter2") || first.value.starts_with(b"Bearer"));
+        assert!(
+            first.shown().contains("******* »union«"),
+            "{}",
+            first.shown()
+        );
+        assert!(first.message.starts_with("m *"), "{}", first.message);
+        assert!(!first.message.contains("hunter2"), "{}", first.message);
+    }
+    let kept = first(
+        "SecRule ARGS:password \"@rx (.+)\" \"id:1,phase:1,pass,nolog,capture,setvar:'tx.kept=a %{tx.1}'\"\n\
+         SecRule TX:kept \"@rx ^a\" \"id:2,phase:1,pass,capture,msg:'%{tx.kept}'\"",
+    );
+    assert_eq!((kept.id, kept.value.as_slice()), (2, &b"a hunter2"[..]));
+    let told = (kept.shown(), kept.message);
+    assert_eq!(told, ("»a« *******".to_owned(), "* *******".to_owned()));
+    // What is nobody's secret is told.
+    let plain = first(
+        "SecRule ARGS:q \"@rx (\\w+)\" \"id:1,phase:1,pass,capture,msg:'%{tx.1} in %{matched_var}'\"",
+    );
+    assert_eq!(plain.message, "plain in plain");
+    assert_eq!(plain.shown(), "»plain«");
+}
+
+#[test]
 fn every_link_of_a_chain_has_to_match() {
     let chain = |second: &str| {
         format!(

@@ -1,0 +1,176 @@
+//! What may be a secret: by the name of where it came from, also where rules have taken it elsewhere since. Nothing of that is told to people.
+//!
+//! Rules take values on as what was matched (`MATCHED_VAR`), as what was captured (`TX:1`) and by `setvar`. Texts that come of a secret
+//! are marked then, which costs only where a rule matched. Not here: what is kept for longer than a request (`SESSION:name`).
+
+use seawall_model::{Fuel, Spent};
+
+use super::store::Value;
+use super::{Matched, Named, Transaction};
+use crate::program::{Link, Piece, Template, TxId};
+use crate::texts::TextId;
+use crate::vocabulary::Variable;
+
+/// How many texts are marked; with more of them, every one counts as a secret.
+const MOST: usize = 256;
+/// Bytes of a name that is looked at. A longer one counts as a secret's.
+const LONGEST: usize = 128;
+
+/// What names of secrets have in them.
+const WORDS: [&str; 17] = [
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "auth",
+    "sess",
+    "sid",
+    "api_key",
+    "apikey",
+    "api-key",
+    "credential",
+    "private",
+    "card",
+    "cvv",
+    "cvc",
+    "iban",
+    "ssn",
+];
+
+/// Texts of TX that were made of secrets.
+#[derive(Debug, Default)]
+pub(super) struct Secrets(Vec<TextId>);
+
+impl Secrets {
+    /// Marks a text.
+    pub(super) fn mark(&mut self, text: TextId) {
+        if !self.has(text) {
+            self.0.push(text);
+        }
+    }
+
+    /// Whether a text is marked.
+    pub(super) fn has(&self, text: TextId) -> bool {
+        self.0.len() >= MOST || self.0.contains(&text)
+    }
+}
+
+impl Transaction<'_> {
+    /// Whether a value of a variable may be a secret, or hold one. Numbers are none.
+    pub(super) fn is_secret(&self, variable: Variable, name: Named, value: Value) -> bool {
+        if !matches!(value, Value::Text(_)) {
+            return false;
+        }
+        let name = match name {
+            Named::Text(text) => self.work.texts.get(text),
+            Named::Tx(id) => self.program.names.name(id),
+        };
+        self.is_secrets_name(variable.name().as_bytes(), name)
+    }
+
+    fn is_secrets_name(&self, variable: &[u8], name: &[u8]) -> bool {
+        let (mut variable, mut of) = (variable, name);
+        if variable == b"MATCHED_VAR" {
+            return self.matched.is_some_and(|matched| matched.secret);
+        }
+        // What matched before goes by its whole name: `MATCHED_VARS:REQUEST_COOKIES:name`.
+        while variable == b"MATCHED_VARS" {
+            let at = memchr::memchr(b':', of).unwrap_or(of.len());
+            let (inner, rest) = of.split_at_checked(at).unwrap_or((of, &[]));
+            (variable, of) = (inner, rest.get(1..).unwrap_or_default());
+        }
+        match variable {
+            b"REQUEST_COOKIES" | b"FULL_REQUEST" | b"REQUEST_BODY" | b"QUERY_STRING"
+            | b"REQUEST_URI" | b"REQUEST_URI_RAW" | b"REQUEST_LINE" | b"SESSIONID" => true,
+            b"MATCHED_VAR" => self.chain.iter().any(|matched| matched.secret),
+            // They are names, which are told in any case.
+            b"MATCHED_VAR_NAME" | b"MATCHED_VARS_NAMES" => false,
+            b"REQUEST_HEADERS" if of.eq_ignore_ascii_case(b"cookie") => true,
+            b"RESPONSE_HEADERS" if of.eq_ignore_ascii_case(b"set-cookie") => true,
+            b"TX" => self.is_secret_of_tx(of) || speaks_of_secrets(of),
+            _ => speaks_of_secrets(of),
+        }
+    }
+
+    fn is_secret_of_tx(&self, name: &[u8]) -> bool {
+        let known = self.program.names.find(name);
+        let known = known.and_then(|id| self.work.store.get(id));
+        match known.or_else(|| self.work.store.made_up(name)) {
+            Some(Value::Text(text)) => self.secrets.has(text),
+            Some(_) => false,
+            // It was there, and its rule has taken it away since.
+            None => !self.secrets.0.is_empty(),
+        }
+    }
+
+    /// Marks what a match has captured: it is as secret as what it was captured of.
+    pub(super) fn captured(&mut self, link: &Link, of: Matched) {
+        if !of.secret || link.negated {
+            return;
+        }
+        for nth in 0..10 {
+            if let Some(Value::Text(text)) = self.work.store.get(TxId::group(nth)) {
+                self.secrets.mark(text);
+            }
+        }
+    }
+
+    /// Whether a template takes anything of a secret on.
+    pub(super) fn reads_secret(
+        &mut self,
+        template: &Template,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Spent> {
+        for piece in &template.0 {
+            let is_secret = match piece {
+                Piece::Text(_) => false,
+                Piece::Tx(id) => {
+                    let value = self.work.store.get(*id);
+                    value.is_some_and(|value| self.is_secret(Variable::Tx, Named::Tx(*id), value))
+                }
+                Piece::Variable(variable, name) => {
+                    fuel.spend(50)?;
+                    let item = self.first(*variable, name, fuel)?;
+                    item.is_some_and(|item| {
+                        self.is_secret(*variable, Named::Text(item.name), item.value)
+                    })
+                }
+            };
+            if is_secret {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a name says that it is a secret's.
+fn speaks_of_secrets(name: &[u8]) -> bool {
+    let has = |word: &&str| {
+        let mut places = name.windows(word.len());
+        places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    name.len() > LONGEST || WORDS.iter().any(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_speak_of_secrets() {
+        for name in [
+            "password",
+            "Old-PassWD",
+            "authorization",
+            "x_Api-Key",
+            "sid",
+        ] {
+            assert!(speaks_of_secrets(name.as_bytes()), "{name}");
+        }
+        for name in ["", "q", "comment", "p.a.s.s"] {
+            assert!(!speaks_of_secrets(name.as_bytes()), "{name}");
+        }
+        assert!(speaks_of_secrets(&[b'a'; LONGEST + 1]));
+    }
+}
