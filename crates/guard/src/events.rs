@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use seawall_waf::Match;
+use seawall_waf::{Match, Transaction};
 
 use crate::states::ZoneId;
 
@@ -79,14 +79,41 @@ impl WafMatch {
         }
     }
 
-    /// Of the first matches.
-    pub(crate) fn all(matches: &[Match]) -> Vec<Self> {
-        // Scores are told by the rules that made them.
-        let own = matches
-            .iter()
-            .filter(|found| !found.variable.starts_with("TX:"));
-        own.take(MATCHES).map(Self::of).collect()
+    /// Of the first matches of a transaction; of what refused it, where no match is told.
+    pub(crate) fn all(transaction: &Transaction<'_>) -> Vec<Self> {
+        let refused = transaction.interrupted();
+        let refused = refused.or_else(|| transaction.would_interrupt());
+        Self::told(transaction.matches(), refused.map(|by| by.rule))
     }
+
+    fn told(matches: &[Match], refused: Option<u64>) -> Vec<Self> {
+        // Scores are told by the rules that made them, if these are told.
+        let own = matches.iter().filter(|found| !is_score(&found.variable));
+        let mut told: Vec<_> = own.take(MATCHES).map(Self::of).collect();
+        if told.is_empty() {
+            told.extend(matches.iter().take(MATCHES).map(Self::of));
+        }
+        if told.is_empty() {
+            told.extend(refused.map(Self::silent));
+        }
+        told
+    }
+
+    /// Of a rule that refuses and logs nothing.
+    fn silent(rule: u64) -> Self {
+        Self {
+            rule,
+            severity: None,
+            message: "the rule logs nothing of what it matched (nolog)".to_owned(),
+            variable: String::new(),
+            value: String::new(),
+        }
+    }
+}
+
+/// Whether a variable is a sum over rules: `TX:blocking_inbound_anomaly_score`.
+fn is_score(variable: &str) -> bool {
+    variable.starts_with("TX:") && variable.contains("anomaly_score")
 }
 
 impl WafEvents {
@@ -146,6 +173,37 @@ mod tests {
             status: 403,
             matches: Vec::new(),
         }
+    }
+
+    fn found(id: u64, variable: &str) -> Match {
+        Match {
+            id,
+            phase: 2,
+            message: "m".into(),
+            data: String::new(),
+            severity: 2,
+            tags: Vec::new(),
+            variable: variable.into(),
+            value: b"v".to_vec(),
+            piece: None,
+            secret: false,
+            audit: false,
+        }
+    }
+
+    #[test]
+    fn an_event_tells_why() {
+        let rules = |matches: &[Match], refused| -> Vec<u64> {
+            let told = WafMatch::told(matches, refused);
+            told.iter().map(|told| told.rule).collect()
+        };
+        let own = found(920_440, "TX:extension");
+        let score = found(949_110, "TX:blocking_inbound_anomaly_score");
+        let both = [own, score.clone()];
+        assert_eq!(rules(&both, Some(949_110)), [920_440]);
+        assert_eq!(rules(&[score], Some(949_110)), [949_110]);
+        assert_eq!(rules(&[], Some(7)), [7]);
+        assert!(rules(&[], None).is_empty());
     }
 
     #[test]

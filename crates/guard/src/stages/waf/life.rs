@@ -299,7 +299,7 @@ impl Waf {
                 path: text(path.unwrap_or_default()),
                 reason,
                 status,
-                matches: WafMatch::all(transaction.matches()),
+                matches: WafMatch::all(transaction),
             });
         }
         said
