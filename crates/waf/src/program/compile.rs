@@ -43,21 +43,16 @@ impl RuleSet {
     /// All problems: patterns that cannot be matched in linear time, markers that are not there, arguments that an operator
     /// cannot have.
     pub fn compile(&self, options: Options) -> Result<Program, Problems> {
-        let mut compiler = Compiler {
-            set: self,
-            problems: Problems::default(),
-            names: Names::new(),
-            constants: Constants::default(),
-            pipelines: Pipelines::default(),
-            matchers: Matchers::default(),
-            unions: HashMap::new(),
-            combinations: Vec::new(),
-            combination_places: HashMap::new(),
-            meant: Vec::new(),
-            asked: [const { Asked::new() }; 2],
-        };
+        let mut compiler = Compiler::new(self);
         let (rules, phases) = compiler.rules(options);
         compiler.finish(rules, phases)
+    }
+
+    /// What is wrong with single rules, for a set that is not to be run.
+    pub(crate) fn faults(&self) -> Vec<Problem> {
+        let mut compiler = Compiler::new(self);
+        compiler.rules(Options::default());
+        compiler.problems.list
     }
 }
 
@@ -97,6 +92,24 @@ pub(crate) const fn side_of(phase: u8) -> Side {
         Side::Request
     } else {
         Side::Response
+    }
+}
+
+impl<'s> Compiler<'s> {
+    fn new(set: &'s RuleSet) -> Self {
+        Self {
+            set,
+            problems: Problems::default(),
+            names: Names::new(),
+            constants: Constants::default(),
+            pipelines: Pipelines::default(),
+            matchers: Matchers::default(),
+            unions: HashMap::new(),
+            combinations: Vec::new(),
+            combination_places: HashMap::new(),
+            meant: Vec::new(),
+            asked: [const { Asked::new() }; 2],
+        }
     }
 }
 

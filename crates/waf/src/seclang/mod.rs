@@ -223,14 +223,19 @@ impl<'d> Reader<'d> {
 
     fn finish(mut self) -> Result<RuleSet, Problems> {
         update::apply(&mut self);
+        let set = RuleSet {
+            statements: self.statements,
+            settings: self.settings,
+        };
         if self.problems.list.is_empty() {
-            Ok(RuleSet {
-                statements: self.statements,
-                settings: self.settings,
-            })
-        } else {
-            Err(self.problems)
+            return Ok(set);
         }
+        // What only compiling finds is told at once, so that nobody mends a set twice.
+        let (mut all, faults) = (self.problems, set.faults());
+        let room = LISTED.saturating_sub(all.list.len());
+        all.more += faults.len().saturating_sub(room) as u64;
+        all.list.extend(faults.into_iter().take(room));
+        Err(all)
     }
 }
 

@@ -87,3 +87,16 @@ fn updates_and_removals_are_applied() {
     assert_eq!(rule.links[0].targets.len(), 2);
     assert_eq!(rule.links[0].actions.status, Some(409));
 }
+
+#[test]
+fn what_only_compiling_finds_is_told_with_the_others() {
+    let text = "SecRule ARGS \"@rx a(?=b)\" \"id:1,phase:2\"\n\
+                SecRule ARGS \"@streq a\" \"id:2,phase:2,ctl:ruleRemoveById=x\"\n\
+                SecRule REMOTE_ADDR \"@ipMatch nowhere\" \"id:3,phase:1\"\n\
+                SecRule ARGS \"@streq a\" \"id:4,phase:2,skipAfter:none\"\n";
+    let file = File { name: "a", text };
+    let problems = RuleSet::parse(&[file], &|_| None).unwrap_err();
+    let mut lines: Vec<_> = problems.list.iter().map(|one| one.line).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [Some(1), Some(2), Some(3), Some(4)]);
+}
