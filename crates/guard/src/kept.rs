@@ -1,6 +1,6 @@
 //! Collections of the WAF that outlive a request: `IP`, `GLOBAL`, `SESSION`, `USER`, `RESOURCE`, of each zone its own; shared by all threads.
 //!
-//! Numbers are changed by differences, so that requests which count at once all count. Memory is bounded: where there is no room for a
+//! What is counted is changed by differences, so that requests which count at once all count. Memory is bounded: where there is no room for a
 //! collection, what has ended makes some, and else it is as if nobody had written. They are lost with the worker.
 
 use std::collections::HashMap;

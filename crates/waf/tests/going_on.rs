@@ -83,6 +83,11 @@ fn what_a_zone_excludes_is_not_looked_at() {
     assert_eq!(with("/?p=evil", &ids), [10, 11]);
     let cookies = of(&[], &[], &["REQUEST_COOKIES:/^_ga/"]).unwrap();
     assert_eq!(with("/", &cookies), [0u64; 0]);
+    for (target, fix) in [("&ARGS", "write \"ARGS\""), ("!ARGS:x", "write \"ARGS:x\"")] {
+        let wrongs = of(&["10"], &[], &[target]).unwrap_err();
+        let helps: Vec<_> = wrongs.iter().map(|wrong| wrong.help.as_str()).collect();
+        assert_eq!(helps, [fix]);
+    }
     let wrongs = of(&["12", "x"], &["none"], &["ARGZ"]).unwrap_err();
     let shown: Vec<_> = wrongs.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 4, "{shown:?}");

@@ -320,18 +320,8 @@ impl Compiler<'_> {
         stages: &[Node],
         side: Side,
     ) -> Option<u16> {
-        let is_wide = |target: &Target| {
-            !target.count
-                && !target.variable.is_written()
-                && !matches!(
-                    target.variable,
-                    Variable::MatchedVar
-                        | Variable::MatchedVarName
-                        | Variable::MatchedVars
-                        | Variable::MatchedVarsNames
-                        | Variable::Rule
-                )
-        };
+        // What a scan found is remembered for the phase.
+        let is_wide = |target: &Target| !target.count && !target.variable.may_change();
         if looks.is_empty() || !looks.iter().all(is_wide) {
             return None;
         }

@@ -18,6 +18,7 @@ mod words;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use seawall_model::problem::quote;
 use seawall_model::{Problem, Problems, Wrong};
 
 use crate::vocabulary::Entry;
@@ -47,7 +48,17 @@ pub(crate) fn exclusion_ids(text: &str) -> Result<Vec<(u64, u64)>, Wrong> {
 
 /// A target, as `ctl:ruleRemoveTargetById` has it.
 pub(crate) fn exclusion_target(text: &str) -> Result<tree::Target, Wrong> {
-    targets::target(text)
+    let target = targets::target(text)?;
+    let bare = text.trim().trim_start_matches(['&', '!']);
+    let what = match target.what {
+        tree::Look::At => return Ok(target),
+        tree::Look::Count => "counts, and an exception is for values",
+        tree::Look::Exclude => "is excluded twice: what an exception names is not looked at",
+    };
+    Err(Wrong::new(
+        format!("{} {what}", quote(text)),
+        format!("write {}", quote(bare)),
+    ))
 }
 
 /// How many problems are listed; the others are counted.

@@ -91,7 +91,7 @@ impl<'t> Transaction<'t> {
                     None => {
                         let now = self.work.store.made_up(&name);
                         let new = self.changed(now, change, fuel)?;
-                        self.work.store.set_made_up(name, new);
+                        self.work.store.set_made_up(name, new)?;
                     }
                 }
             }
@@ -171,8 +171,9 @@ impl<'t> Transaction<'t> {
             printed
         });
         let ends = now.saturating_add(self.program.settings.collection_timeout);
+        let counts = matches!(change, Change::Add(_) | Change::Subtract(_));
         if let Some(open) = self.opened.get_mut(place) {
-            open.set(name, text, ends);
+            open.set(name, text, counts, [now, ends]);
         }
         Ok(())
     }
@@ -184,7 +185,8 @@ impl<'t> Transaction<'t> {
         };
         let name = self.text(template, fuel)?.to_ascii_lowercase();
         let seconds = crate::operators::number(&self.text(seconds, fuel)?);
-        let ends = self.request.time.saturating_add(seconds.max(0) as u64);
+        let now = self.request.time;
+        let ends = now.saturating_add(seconds.max(0) as u64);
         if let Some(open) = self
             .opened
             .iter_mut()
@@ -192,7 +194,8 @@ impl<'t> Transaction<'t> {
         {
             open.changed = true;
             for kept in &mut open.values {
-                if kept.name == name {
+                // What is gone does not come back.
+                if kept.name == name && kept.ends > now {
                     kept.ends = ends;
                 }
             }
@@ -212,7 +215,13 @@ impl<'t> Transaction<'t> {
             values,
             changed: false,
             variable,
+            anew: Vec::new(),
         });
+        match variable {
+            Variable::Session => self.unfill(Variable::Sessionid),
+            Variable::User => self.unfill(Variable::Userid),
+            _ => {}
+        }
     }
 
     /// Writes what was done to collections. It is done when the transaction is left; who does not leave it asks for it.

@@ -42,9 +42,7 @@ impl<'t> Transaction<'t> {
         while let Some(place) = at {
             at = self.step(place, fuel)?;
         }
-        if self.allowed == Some(Allow::Phase) {
-            self.allowed = None;
-        }
+        self.forget_allowed(Allow::Phase);
         Ok(self.interrupted.as_ref())
     }
 
@@ -122,8 +120,8 @@ impl<'t> Transaction<'t> {
         if phase == 5 {
             return false;
         }
-        if self.allowed == Some(Allow::Request) && phase > 2 {
-            self.allowed = None;
+        if phase > 2 {
+            self.forget_allowed(Allow::Request);
         }
         self.interrupted.is_some() || self.allowed.is_some()
     }

@@ -1,7 +1,9 @@
 //! What a transaction leaves for its later phases, when what is between them takes time and the thread has other requests to serve.
 //!
-//! Texts are not kept: they belong to the workspace, which the thread uses for others meanwhile. So the arguments of the request's
-//! body are not there in phases 3 to 5; nothing else is missing.
+//! Texts are not kept: they belong to the workspace, which the thread uses for others meanwhile; nor is the request's body. So what
+//! comes of it is not there in phases 3 to 5, and is as it is where there is none: `ARGS_POST` and what `ARGS` has of it, `REQUEST_BODY`,
+//! the body in `FULL_REQUEST`, `FILES`, `XML`, `MULTIPART_*`, their names and sizes, `URLENCODED_ERROR`, `INBOUND_DATA_ERROR`; also what
+//! matched last (`MATCHED_VAR`). What is wrong with the body (`REQBODY_ERROR`) stays, and so does all that rules have written.
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ pub struct Left {
     interrupted: Option<Interrupted>,
     would: Option<Interrupted>,
     allowed: Option<Allow>,
+    spared: Option<Allow>,
     audit: bool,
     highest_severity: u8,
     removed: Vec<u64>,
@@ -75,6 +78,7 @@ impl<'t> Transaction<'t> {
             interrupted: self.interrupted,
             would: self.would,
             allowed: self.allowed,
+            spared: self.spared,
             audit: self.audit,
             highest_severity: self.highest_severity,
             removed: self.removed,
@@ -118,13 +122,14 @@ impl<'t> Transaction<'t> {
                 Owned::Value(value) => value,
                 Owned::Text(text) => this.taken(&text),
             };
-            this.put_variable(name, value);
+            this.put_variable(name, value)?;
         }
         this.engine = left.engine;
         this.matches = left.matches;
         this.interrupted = left.interrupted;
         this.would = left.would;
         this.allowed = left.allowed;
+        this.spared = left.spared;
         this.audit = left.audit;
         this.highest_severity = left.highest_severity;
         this.removed = left.removed;

@@ -188,6 +188,8 @@ pub struct Transaction<'t> {
     interrupted: Option<Interrupted>,
     would: Option<Interrupted>,
     allowed: Option<Allow>,
+    /// What would be allowed, where the engine only detects: rules are asked all the same, and would not interrupt.
+    spared: Option<Allow>,
     audit: bool,
     highest_severity: u8,
     /// Rules that are off, by bits.
@@ -239,6 +241,7 @@ impl<'t> Transaction<'t> {
             interrupted: None,
             would: None,
             allowed: None,
+            spared: None,
             audit: true,
             highest_severity: 255,
             removed: Vec::new(),
@@ -265,13 +268,17 @@ impl<'t> Transaction<'t> {
             Ok(number) => Value::Number(number),
             Err(_) => Value::Text(self.work.texts.add(value.as_bytes())),
         };
-        self.put_variable(name, value);
+        // A zone sets a few.
+        let _there_is_room = self.put_variable(name, value);
     }
 
     /// Sets a variable of TX, by its name in lower case.
-    fn put_variable(&mut self, name: Vec<u8>, value: Value) {
+    fn put_variable(&mut self, name: Vec<u8>, value: Value) -> Result<(), Spent> {
         match self.program.names.find(&name) {
-            Some(id) => self.work.store.set(id, Some(value)),
+            Some(id) => {
+                self.work.store.set(id, Some(value));
+                Ok(())
+            }
             None => self.work.store.set_made_up(name, Some(value)),
         }
     }

@@ -3,7 +3,8 @@
 use super::evaluate::MATCHES;
 use super::{Interrupted, Interruption, Match, Transaction};
 use crate::program::{Disruptive, Rule};
-use crate::seclang::tree::Engine;
+use crate::seclang::tree::{Allow, Engine};
+use crate::vocabulary::Variable;
 
 /// Bytes of a value that a match keeps.
 const KEPT: usize = 256;
@@ -13,8 +14,11 @@ const BEFORE: usize = 64;
 impl<'t> Transaction<'t> {
     /// A rule matched: what is told, and what happens.
     pub(super) fn fired(&mut self, rule: &'t Rule) {
-        if let Some(severity) = rule.severity {
-            self.highest_severity = self.highest_severity.min(severity);
+        if let Some(severity) = rule.severity
+            && severity < self.highest_severity
+        {
+            self.highest_severity = severity;
+            self.unfill(Variable::HighestSeverity);
         }
         if rule.log && self.matches.len() < MATCHES {
             let told = self.told(rule);
@@ -23,8 +27,9 @@ impl<'t> Transaction<'t> {
         let how = match &rule.disruptive {
             Disruptive::Pass => return,
             Disruptive::Allow(allow) => {
-                if self.engine == Engine::On {
-                    self.allowed = Some(*allow);
+                match self.engine {
+                    Engine::On => self.allowed = Some(*allow),
+                    _ => self.spared = Some(*allow),
                 }
                 return;
             }
@@ -36,10 +41,23 @@ impl<'t> Transaction<'t> {
             }
         };
         let interrupted = Interrupted { rule: rule.id, how };
-        if self.engine == Engine::On && self.phase < 5 {
-            self.interrupted.get_or_insert(interrupted);
-        } else {
-            self.would.get_or_insert(interrupted);
+        // What would be is what is where the engine is on: nothing in phase 5, and nothing behind an `allow`.
+        match self.engine {
+            _ if self.phase == 5 => {}
+            Engine::On => {
+                self.interrupted.get_or_insert(interrupted);
+            }
+            _ if self.spared.is_some() => {}
+            _ => {
+                self.would.get_or_insert(interrupted);
+            }
+        }
+    }
+
+    /// An `allow` that reaches as far as this is over.
+    pub(super) fn forget_allowed(&mut self, reach: Allow) {
+        for allowed in [&mut self.allowed, &mut self.spared] {
+            allowed.take_if(|allowed| *allowed == reach);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use seawall_model::Spent;
+
 use crate::program::{ConstantId, Names, TxId};
 use crate::texts::TextId;
 use crate::vocabulary::Variable;
@@ -15,7 +17,7 @@ pub(crate) enum Value {
     Constant(ConstantId),
 }
 
-/// How many names of TX a request may make up.
+/// How many names of TX a request may make up, and variables of a collection.
 const MADE_UP: usize = 1000;
 
 /// TX: by number for names that rules mention, by name for those that rules make up.
@@ -70,15 +72,19 @@ impl Store {
         self.made_up.get(name).copied()
     }
 
-    pub(crate) fn set_made_up(&mut self, name: Vec<u8>, value: Option<Value>) {
+    /// Sets a name that is made up, in lower case.
+    ///
+    /// # Errors
+    /// [`Spent`]: so many were made up that there is no room for it. Rules that count by names would count too little without it.
+    pub(crate) fn set_made_up(&mut self, name: Vec<u8>, value: Option<Value>) -> Result<(), Spent> {
         match value {
             None => drop(self.made_up.remove(&name)),
-            Some(value) => {
-                if self.made_up.len() < MADE_UP || self.made_up.contains_key(&name) {
-                    self.made_up.insert(name, value);
-                }
+            Some(_) if self.made_up.len() >= MADE_UP && !self.made_up.contains_key(&name) => {
+                return Err(Spent);
             }
+            Some(value) => drop(self.made_up.insert(name, value)),
         }
+        Ok(())
     }
 
     /// What was made up, in the order of its name.
@@ -133,6 +139,8 @@ pub struct Collection {
     pub(crate) variable: Variable,
     /// As it was then.
     pub(crate) before: Vec<Kept>,
+    /// The names that have got a value since then which does not come of the one before: what is done to them is no difference.
+    pub(crate) anew: Vec<Vec<u8>>,
 }
 
 /// What a request did to one variable of a collection.
@@ -185,13 +193,14 @@ impl Collection {
         let mut changes = Vec::new();
         for kept in &self.values {
             let before = self.before.iter().find(|before| before.name == kept.name);
-            if before == Some(kept) {
+            let is_anew = self.anew.contains(&kept.name);
+            if before == Some(kept) && !is_anew {
                 continue;
             }
             let was = before.map_or(Some(0), |before| number(&before.value));
             let how = match (was, number(&kept.value)) {
                 _ if kept.ends == 0 => How::Gone,
-                (Some(was), Some(is)) => How::By(is.saturating_sub(was)),
+                (Some(was), Some(is)) if !is_anew => How::By(is.saturating_sub(was)),
                 _ => How::To(kept.value.clone()),
             };
             changes.push(Change {
@@ -201,6 +210,7 @@ impl Collection {
             });
         }
         self.changed = false;
+        self.anew.clear();
         self.before.clone_from(&self.values);
         changes
     }
@@ -211,19 +221,62 @@ impl Collection {
             .find(|kept| kept.name == name && kept.ends > now)
     }
 
-    pub(crate) fn set(&mut self, name: &[u8], value: Option<Vec<u8>>, ends: u64) {
+    /// Gives a variable a value, or takes it away. `counts`: the value is the one before, and more or less. `ends` is for a variable
+    /// that is not there.
+    pub(crate) fn set(
+        &mut self,
+        name: &[u8],
+        value: Option<Vec<u8>>,
+        counts: bool,
+        [now, ends]: [u64; 2],
+    ) {
         self.changed = true;
         let room = self.values.len() < MADE_UP;
         let place = self.values.iter_mut().find(|kept| kept.name == name);
-        match (place, value) {
-            (Some(kept), Some(value)) => kept.value = value,
-            (Some(kept), None) => kept.ends = 0,
-            (None, Some(value)) if room => self.values.push(Kept {
-                name: name.to_vec(),
-                value,
-                ends,
-            }),
-            _ => {}
+        let is_anew = match (place, value) {
+            (Some(kept), Some(value)) => {
+                let is_gone = kept.ends <= now;
+                if is_gone {
+                    kept.ends = ends;
+                }
+                kept.value = value;
+                is_gone || !counts
+            }
+            (Some(kept), None) => {
+                kept.ends = 0;
+                false
+            }
+            (None, Some(value)) if room => {
+                self.values.push(Kept {
+                    name: name.to_vec(),
+                    value,
+                    ends,
+                });
+                !counts
+            }
+            _ => false,
+        };
+        if is_anew && !self.anew.iter().any(|known| known == name) {
+            self.anew.push(name.to_vec());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_for_which_there_is_no_room_is_not_left_out_in_silence() {
+        let mut store = Store::default();
+        let name = |nth: usize| format!("made_{nth}").into_bytes();
+        for nth in 0..MADE_UP {
+            assert_eq!(store.set_made_up(name(nth), Some(Value::Number(1))), Ok(()));
+        }
+        let one_more = |store: &mut Store| store.set_made_up(name(MADE_UP), Some(Value::Number(1)));
+        assert_eq!(one_more(&mut store), Err(Spent));
+        assert_eq!(store.set_made_up(name(0), Some(Value::Number(2))), Ok(()));
+        assert_eq!(store.set_made_up(name(1), None), Ok(()));
+        assert_eq!(one_more(&mut store), Ok(()));
     }
 }

@@ -370,6 +370,82 @@ fn collections_outlive_requests() {
     assert_eq!(open.take_changes(), []);
 }
 
+/// What a request does to `IP:hits`, which is 2 before.
+fn hits_change(actions: &str) -> Vec<(crate::How, u64)> {
+    let rules = format!(
+        "SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{{REMOTE_ADDR}}\"\nSecAction \"id:2,phase:1,pass,nolog,{actions}\""
+    );
+    let came = play_with(&rules, &PLAIN, Engine::On, &mut Known::default());
+    let mut open = came.opened.first().unwrap().clone();
+    let changes = open.take_changes().into_iter();
+    changes.map(|change| (change.how, change.ends)).collect()
+}
+
+#[test]
+fn what_is_counted_is_a_difference_and_what_is_set_is_none() {
+    use crate::How::{By, Gone, To};
+    let to = |text: &str| To(text.into());
+    let (kept, anew) = (u64::MAX, 1_790_003_600);
+    for (actions, how, ends) in [
+        ("setvar:ip.hits=+3", By(3), kept),
+        ("setvar:ip.hits=-1", By(-1), kept),
+        ("setvar:ip.hits=1", to("1"), kept),
+        ("setvar:ip.hits=2", to("2"), kept),
+        ("setvar:ip.hits=%{tx.preset}", to("7"), kept),
+        ("setvar:ip.hits=5,setvar:ip.hits=+1", to("6"), kept),
+        ("setvar:ip.hits=+1,setvar:ip.hits=5", to("5"), kept),
+        ("setvar:!ip.hits", Gone, 0),
+        ("setvar:!ip.hits,expirevar:ip.hits=60", Gone, 0),
+        ("setvar:!ip.hits,setvar:ip.hits=+1", to("1"), anew),
+        ("setvar:ip.new=+1", By(1), anew),
+        ("setvar:ip.new=1", to("1"), anew),
+    ] {
+        assert_eq!(hits_change(actions), [(how, ends)], "{actions}");
+    }
+}
+
+#[test]
+fn what_rules_change_is_seen_by_the_next_ones() {
+    let looks = |from: u64| {
+        format!(
+            "SecRule HIGHEST_SEVERITY \"@lt 3\" \"id:{from},phase:1,pass\"\n\
+             SecRule USERID \"@rx ^bob\" \"id:{},phase:1,pass\"\n\
+             SecRule ARGS|SESSIONID \"@pm alice\" \"id:{},phase:1,pass\"\n\
+             SecRule REQBODY_PROCESSOR \"@rx XML\" \"id:{},phase:1,pass\"\n",
+            from + 1,
+            from + 2,
+            from + 3
+        )
+    };
+    let changes = "SecAction \"id:5,phase:1,pass,nolog,severity:CRITICAL,setuid:bob,setsid:alice,ctl:requestBodyProcessor=XML\"\n";
+    let rules = format!("{}{changes}{}", looks(1), looks(11));
+    assert_eq!(ids(&rules), [11, 12, 13, 14]);
+}
+
+#[test]
+fn what_is_allowed_would_not_be_refused() {
+    let would = |rules: &str| {
+        let on = play(rules, &PLAIN, Engine::On);
+        let detects = play(rules, &PLAIN, Engine::DetectionOnly);
+        assert_eq!(detects.interrupted, None);
+        assert_eq!(on.interrupted, detects.would, "{rules}");
+        assert_eq!(on.would, None);
+        (detects.would.map(|would| would.rule), detects.ids)
+    };
+    let deny = |id: u64, phase: u8| format!("SecAction \"id:{id},phase:{phase},deny\"\n");
+    let allow = |phase: u8, what: &str| format!("SecAction \"id:1,phase:{phase},nolog,{what}\"\n");
+    let all = [allow(1, "allow"), deny(2, 1), deny(3, 2), deny(4, 4)].concat();
+    assert_eq!(would(&all), (None, vec![2, 3, 4]));
+    let phase = [allow(1, "allow:phase"), deny(2, 1), deny(3, 2)].concat();
+    assert_eq!(would(&phase), (Some(3), vec![2, 3]));
+    let request = [allow(1, "allow:request"), deny(2, 2), deny(3, 3)].concat();
+    assert_eq!(would(&request), (Some(3), vec![2, 3]));
+    let late = [deny(2, 1), allow(2, "allow")].concat();
+    assert_eq!(would(&late), (Some(2), vec![2]));
+    // What is only logged interrupts nothing.
+    assert_eq!(would(&deny(2, 5)), (None, vec![2]));
+}
+
 #[test]
 fn without_fuel_nothing_is_judged() {
     let program = program("SecRule ARGS \"@rx a.*b\" \"id:1,phase:1,deny\"");

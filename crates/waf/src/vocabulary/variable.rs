@@ -110,7 +110,7 @@ words! {
     "DURATION": "the engine has no clock but the time at which a request began",
     "ENV": "the engine is pure and has no environment",
     "FILES_TMPNAMES": "uploads are never written to disk",
-    "FILES_TMP_CONTENT": "uploads are inspected as REQUEST_BODY, and never written to disk",
+    "FILES_TMP_CONTENT": "uploads are never written to disk; what is in them stands in FULL_REQUEST, and of multipart/form-data nowhere else",
     "GEO": "countries belong to the rules of a zone: ip.src.country",
     "PERF_ALL": "what rules cost is a metric of Seawall",
     "PERF_COMBINED": "what rules cost is a metric of Seawall",
@@ -187,6 +187,23 @@ impl Variable {
     /// Whether rules can write it: TX, and the collections that outlive a request.
     pub(crate) const fn is_written(self) -> bool {
         matches!(self, Self::Tx) || self.is_kept()
+    }
+
+    /// Whether its value may change while the rules of a phase run: what rules write, and what their matches and effects say.
+    pub(crate) const fn may_change(self) -> bool {
+        self.is_written()
+            || matches!(
+                self,
+                Self::HighestSeverity
+                    | Self::MatchedVar
+                    | Self::MatchedVarName
+                    | Self::MatchedVars
+                    | Self::MatchedVarsNames
+                    | Self::ReqbodyProcessor
+                    | Self::Rule
+                    | Self::Sessionid
+                    | Self::Userid
+            )
     }
 
     /// Whether it is a collection that outlives a request.
