@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use seawall_model::Wrong;
-use seawall_waf::{Folder, MOST_UNITS, Options, Program, Workspace};
+use seawall_waf::{Folder, Options, Program, Workspace};
 
 /// Different rule sets that may be in use at once: each takes half a second to compile, and memory.
 const MOST: usize = 16;
@@ -82,18 +82,9 @@ impl RuleSets {
         };
         let set = folder.rules_with(patches).map_err(told)?;
         let program = set.compile(Options { paranoia }).map_err(told)?;
-        let dear = program.dear(MOST_UNITS);
+        let dear = program.too_dear();
         if !dear.is_empty() {
-            let told = dear.iter().map(|cost| {
-                let what = format!(
-                    "rule {} costs too much: {} ms for each KiB that is made to cost it",
-                    cost.rule,
-                    cost.units / 1_000_000
-                );
-                let help = "write its pattern with fewer and smaller repetitions, or leave the rule out: SecRuleRemoveById";
-                Wrong::new(what, help)
-            });
-            return Err(told.collect());
+            return Err(dear);
         }
         // Before it serves: on cold caches a first harmless request can cost more than it may.
         let mut warm = Workspace::default();

@@ -2,23 +2,27 @@
 //!
 //! Not here: the engine (`seawall-waf`), the stage that asks it for a zone (`seawall-guard`).
 
+mod asked;
 mod fetch;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use seawall_model::Fuel;
+use seawall_model::document::ZoneWaf;
 use seawall_proxy::materials;
 use seawall_waf::{
-    Body, Came, Engine, Folder, Interrupted, Interruption, Looked, Match, Nothing, Options,
-    Program, Request, Transaction, Workspace, Zone,
+    Body, Came, CodingFault, Engine, Folder, Interrupted, Interruption, Looked, Match, Nothing,
+    Options, Program, Request, Transaction, Workspace, Zone, plain,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::{Waf, WafPlay, WafWhat};
 use crate::say::say;
+use asked::{Asked, requests};
 
 /// What the stage gives a request, and more than a large one: what is spent here would be refused there.
 const FUEL: u64 = 72_000_000;
@@ -43,9 +47,18 @@ pub fn run(waf: &Waf) -> Result<ExitCode> {
     let bytes = std::fs::read(&flags.file).with_context(|| format!("{shown} cannot be read"))?;
     let requests = requests(&bytes).with_context(|| shown.to_string())?;
     let mut work = Workspace::default();
-    let mut refused = 0;
+    // As before a set serves: cold, a first request costs more than it may.
+    work.warm(&program);
+    let (mut refused, mut unplayed) = (0, 0);
     for asked in &requests {
-        let played = play(&program, flags, asked, &mut work);
+        let played = match play(&program, flags, asked, &mut work) {
+            Ok(played) => played,
+            Err(why) => {
+                unplayed += 1;
+                say(unplayable(flags, asked, &why));
+                continue;
+            }
+        };
         refused += usize::from(played.is_refused());
         if flags.json {
             say(played.json(asked));
@@ -57,12 +70,13 @@ pub fn run(waf: &Waf) -> Result<ExitCode> {
         }
     }
     if !flags.json && requests.len() > 1 {
-        say(format_args!(
-            "{refused} of {} would be refused",
-            requests.len()
-        ));
+        let all = requests.len();
+        say(match unplayed {
+            0 => format!("{refused} of {all} would be refused"),
+            _ => format!("{refused} of {all} would be refused, {unplayed} could not be played"),
+        });
     }
-    Ok(match refused {
+    Ok(match refused + unplayed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
@@ -76,96 +90,74 @@ fn program(flags: &WafPlay) -> Result<Program> {
     };
     let told =
         |problems: seawall_model::Problems| anyhow::anyhow!("the rule set is wrong:\n{problems}");
-    folder.rules().map_err(told)?.compile(options).map_err(told)
+    let set = folder.rules().map_err(told)?;
+    gated(set.compile(options).map_err(told)?)
 }
 
-/// A request of the file.
-struct Asked {
-    method: String,
-    target: String,
-    protocol: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+/// A rule set that would be served: none of its rules costs too much.
+fn gated(program: Program) -> Result<Program> {
+    let dear = program.too_dear();
+    let shown: Vec<String> = dear.iter().map(ToString::to_string).collect();
+    ensure!(
+        shown.is_empty(),
+        "the rule set is wrong:\n{}",
+        shown.join("\n")
+    );
+    Ok(program)
 }
 
-/// The requests of a file: an archive's, or the one that it is.
-fn requests(bytes: &[u8]) -> Result<Vec<Asked>> {
-    match bytes.trim_ascii_start().first() {
-        Some(b'{') => archive(bytes),
-        _ => Ok(vec![raw(bytes)?]),
+/// What is said of a request that the file has not got as it was sent.
+fn unplayable(flags: &WafPlay, asked: &Asked, why: &str) -> String {
+    match flags.json {
+        true => {
+            json!({ "method": asked.method, "path": asked.path(), "unplayed": why }).to_string()
+        }
+        false => format!("{} {}: cannot be played: {why}", asked.method, asked.path()),
     }
 }
 
-/// HAR 1.2.
-fn archive(bytes: &[u8]) -> Result<Vec<Asked>> {
-    let har: Value = serde_json::from_slice(bytes).context("is no HAR archive: it is no JSON")?;
-    let Some(entries) = har.pointer("/log/entries").and_then(Value::as_array) else {
-        bail!("is no HAR archive: it has no log.entries");
-    };
-    let text = |value: &Value, name: &str| {
-        let text = value.get(name).and_then(Value::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    let asked = entries.iter().filter_map(|entry| {
-        let request = entry.get("request")?;
-        let url = text(request, "url");
-        let (_, rest) = url.split_once("://")?;
-        let path = rest.find(['/', '?']).and_then(|at| rest.get(at..));
-        let target = match path {
-            Some(path) if path.starts_with('/') => path.to_owned(),
-            Some(query) => format!("/{query}"),
-            None => "/".to_owned(),
-        };
-        let headers = request.get("headers").and_then(Value::as_array);
-        let headers = headers.into_iter().flatten();
-        // What HTTP/2 has in place of a request line is no field.
-        let headers = headers
-            .map(|header| (text(header, "name"), text(header, "value")))
-            .filter(|(name, _)| !name.starts_with(':'))
-            .collect();
-        let body = request.pointer("/postData/text").and_then(Value::as_str);
-        Some(Asked {
-            method: text(request, "method"),
-            target: target.split('#').next().unwrap_or_default().to_owned(),
-            protocol: "HTTP/1.1".into(),
-            headers,
-            body: body.unwrap_or_default().into(),
-        })
-    });
-    Ok(asked.collect())
+/// Why a body is refused before any rule looks at it, as the stage does where a zone says nothing else.
+#[derive(Clone, Copy)]
+enum Unread {
+    TooLong,
+    Coded,
+    Spent,
 }
 
-/// One request as it is sent; its lines may end as those of a text file do.
-fn raw(bytes: &[u8]) -> Result<Asked> {
-    let both = |end: &[u8]| bytes.windows(end.len()).position(|some| some == end);
-    let (head, body) = match (both(b"\r\n\r\n"), both(b"\n\n")) {
-        (Some(at), _) => (bytes.get(..at), bytes.get(at + 4..)),
-        (None, Some(at)) => (bytes.get(..at), bytes.get(at + 2..)),
-        (None, None) => (Some(bytes), None),
-    };
-    let head = String::from_utf8_lossy(head.unwrap_or_default()).into_owned();
-    let mut lines = head.lines();
-    let line = lines.next().unwrap_or_default();
-    let (Some((method, rest)), Some((_, protocol))) = (line.split_once(' '), line.rsplit_once(' '))
-    else {
-        bail!("is no request: its first line is not `METHOD /path HTTP/1.1`");
-    };
-    let target = rest.strip_suffix(protocol).unwrap_or(rest).trim_end();
-    let headers = lines.filter_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.to_owned(), value.trim().to_owned()))
-    });
-    Ok(Asked {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        protocol: protocol.to_owned(),
-        headers: headers.collect(),
-        body: body.unwrap_or_default().to_vec(),
-    })
+impl Unread {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::TooLong => {
+                "refused with 413: its body is longer than 128 KiB, and a zone has to allow that (body_limit)"
+            }
+            Self::Coded => "refused with 415: the content coding of its body cannot be taken off",
+            Self::Spent => SPENT,
+        }
+    }
+}
+
+const SPENT: &str = "refused: it costs more than a request may";
+
+/// The body of a request as rules see it: without its content codings.
+fn inspected<'a>(asked: &Asked, body: &'a [u8], fuel: &mut Fuel) -> Result<Cow<'a, [u8]>, Unread> {
+    let most = usize::try_from(ZoneWaf::default().body_limit).unwrap_or(usize::MAX);
+    if body.len() > most {
+        return Err(Unread::TooLong);
+    }
+    let codings = asked.fields("content-encoding").map(str::as_bytes);
+    match plain(codings, body, true, most, fuel) {
+        Ok(None) => Ok(Cow::Borrowed(body)),
+        Ok(Some(plain)) if plain.cut => Err(Unread::TooLong),
+        Ok(Some(plain)) => Ok(Cow::Owned(plain.bytes)),
+        Err(CodingFault::Spent(_)) => Err(Unread::Spent),
+        Err(CodingFault::Unknown | CodingFault::Broken) => Err(Unread::Coded),
+    }
 }
 
 /// What came of a request.
 struct Played {
+    /// Why its body was not looked at.
+    unread: Option<Unread>,
     interrupted: Option<Interrupted>,
     is_spent: bool,
     score: i64,
@@ -173,7 +165,19 @@ struct Played {
     looked: Vec<Looked>,
 }
 
-fn play(program: &Program, flags: &WafPlay, asked: &Asked, work: &mut Workspace) -> Played {
+/// What comes of a request; or why that cannot be known.
+fn play(
+    program: &Program,
+    flags: &WafPlay,
+    asked: &Asked,
+    work: &mut Workspace,
+) -> Result<Played, String> {
+    let whole = asked.body.as_deref().map_err(Clone::clone)?;
+    let mut fuel = Fuel::new(FUEL);
+    let body = inspected(asked, whole, &mut fuel);
+    if asked.is_archived && matches!(body, Err(Unread::Coded)) {
+        return Err("the archive has not the bytes of its body, which has a content coding".into());
+    }
     let headers = asked.headers.iter();
     let headers: Vec<(&[u8], &[u8])> = headers
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
@@ -205,30 +209,38 @@ fn play(program: &Program, flags: &WafPlay, asked: &Asked, work: &mut Workspace)
         partial: false,
     };
     let mut nothing = Nothing;
-    let mut fuel = Fuel::new(FUEL);
     let mut transaction = Transaction::new(program, &zone, request, work, &mut nothing);
     transaction.explain();
-    let body = Body {
-        bytes: &asked.body,
-        cut: false,
+    let mut ran = transaction.request_head(&mut fuel).map(|_| ());
+    // Of a request that its head refuses nobody reads the body.
+    let goes_on = ran.is_ok()
+        && !whole.is_empty()
+        && transaction.interrupted().is_none()
+        && transaction.wants_request_body();
+    let (bytes, unread) = match &body {
+        Ok(body) if goes_on => (&**body, None),
+        Err(unread) if goes_on => (&[][..], Some(*unread)),
+        _ => (&[][..], None),
     };
-    let ran = transaction
-        .request_head(&mut fuel)
-        .map(|_| ())
-        .and_then(|()| transaction.request_body(body, &mut fuel).map(|_| ()))
-        .and_then(|()| transaction.log(&mut fuel));
-    Played {
+    if unread.is_none() {
+        let body = Body { bytes, cut: false };
+        ran = ran
+            .and_then(|()| transaction.request_body(body, &mut fuel).map(|_| ()))
+            .and_then(|()| transaction.log(&mut fuel));
+    }
+    Ok(Played {
+        unread,
         interrupted: transaction.interrupted().cloned(),
         is_spent: ran.is_err(),
         score: transaction.score("blocking_inbound_anomaly_score"),
         matches: transaction.matches().to_vec(),
         looked: transaction.looked().to_vec(),
-    }
+    })
 }
 
 impl Played {
     fn is_refused(&self) -> bool {
-        self.interrupted.is_some() || self.is_spent
+        self.unread.is_some() || self.interrupted.is_some() || self.is_spent
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -242,10 +254,11 @@ impl Played {
     }
 
     fn line(&self, asked: &Asked) -> String {
-        let came = match &self.interrupted {
-            None if self.is_spent => "refused: it costs more than a request may".to_owned(),
-            None => "passes".to_owned(),
-            Some(interrupted) => match &interrupted.how {
+        let came = match (&self.interrupted, self.unread) {
+            (None, Some(unread)) => unread.words().to_owned(),
+            (None, None) if self.is_spent => SPENT.to_owned(),
+            (None, None) => "passes".to_owned(),
+            (Some(interrupted), _) => match &interrupted.how {
                 Interruption::Deny(status) => {
                     format!("refused with {status} by {}", interrupted.rule)
                 }
@@ -255,7 +268,7 @@ impl Played {
                 }
             },
         };
-        let path = asked.target.split('?').next().unwrap_or_default();
+        let path = asked.path();
         let ids: Vec<String> = self.ids().iter().map(ToString::to_string).collect();
         let matched = match ids.as_slice() {
             [] => String::new(),
@@ -279,8 +292,9 @@ impl Played {
             rules.map(|looked| looked.id).collect::<Vec<_>>()
         };
         json!({
-            "method": asked.method, "path": asked.target.split('?').next(), "refused": self.is_refused(),
+            "method": asked.method, "path": asked.path(), "refused": self.is_refused(),
             "by": self.interrupted.as_ref().map(|interrupted| interrupted.rule), "spent": self.is_spent,
+            "unread": self.unread.map(Unread::words),
             "score": self.score, "matches": matches.collect::<Vec<_>>(),
             "looked": { "unmet": of(Came::Unmet), "absent": of(Came::Absent), "gated": of(Came::Gated) },
         })
@@ -330,30 +344,75 @@ impl Played {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use seawall_waf::{File, RuleSet};
+
     use super::*;
 
+    fn program(text: &str) -> Program {
+        let file = File { name: "a", text };
+        let set = RuleSet::parse(&[file], &|_| None).unwrap();
+        set.compile(Options::default()).unwrap()
+    }
+
+    fn played(program: &Program, asked: &Asked) -> Result<String, String> {
+        let flags = WafPlay {
+            file: "none".into(),
+            ruleset: "none".into(),
+            paranoia: 1,
+            threshold: 5,
+            json: false,
+        };
+        let played = play(program, &flags, asked, &mut Workspace::default())?;
+        Ok(played.line(asked))
+    }
+
+    fn coded(coding: &str, body: Vec<u8>) -> Asked {
+        let kind = "application/x-www-form-urlencoded";
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Asked {
+            method: "POST".into(),
+            target: "/".into(),
+            protocol: "HTTP/1.1".into(),
+            headers: vec![
+                field("Content-Type", kind),
+                field("Content-Encoding", coding),
+            ],
+            body: Ok(body),
+            is_archived: false,
+        }
+    }
+
     #[test]
-    fn a_request_is_read_as_it_is_sent_or_as_a_browser_saves_it() {
-        let asked = requests(b"POST /a?b HTTP/1.1\r\nHost: x\r\n\r\nbody").unwrap();
-        let asked = asked.first().unwrap();
-        assert_eq!(
-            (asked.method.as_str(), asked.target.as_str()),
-            ("POST", "/a?b")
+    fn codings_are_taken_off_as_they_are_when_it_serves() {
+        let rules = program(
+            "SecRequestBodyAccess On\nSecRule ARGS:q \"@streq evil\" \"id:1,phase:2,deny,status:403\"",
         );
-        assert_eq!(
-            (asked.headers.len(), asked.body.as_slice()),
-            (1, &b"body"[..])
-        );
-        let har = br#"{"log":{"entries":[{"request":{"method":"GET","url":"https://x.test/p?q#f",
-            "headers":[{"name":":path","value":"/"},{"name":"A","value":"b"}],"postData":{"text":"t"}}},
-            {"request":{"method":"GET","url":"https://x.test"}}]}}"#;
-        let asked = requests(har).unwrap();
-        let targets: Vec<_> = asked.iter().map(|asked| asked.target.as_str()).collect();
-        assert_eq!(targets, ["/p?q", "/"]);
-        assert_eq!(
-            asked.first().unwrap().headers,
-            [("A".to_owned(), "b".to_owned())]
-        );
-        assert!(requests(b"nonsense").is_err() && requests(b"{}").is_err());
+        let gzip = |text: &[u8]| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            out.write_all(text).unwrap();
+            out.finish().unwrap()
+        };
+        let came = |coding: &str, body: Vec<u8>| played(&rules, &coded(coding, body)).unwrap();
+        let refused = came("gzip", gzip(b"q=evil"));
+        assert!(refused.contains("refused with 403 by 1"), "{refused}");
+        assert!(came("gzip", gzip(b"q=good")).contains("passes"));
+        assert!(came("identity", b"q=evil".to_vec()).contains("403"));
+        assert!(came("gzip", b"q=evil".to_vec()).contains("refused with 415"));
+        assert!(came("gzip", gzip(&[b'a'; 200 << 10])).contains("refused with 413"));
+        let mut archived = coded("gzip", b"q=evil".to_vec());
+        archived.is_archived = true;
+        assert!(played(&rules, &archived).is_err());
+        archived.body = Err("not there".into());
+        assert_eq!(played(&rules, &archived), Err("not there".into()));
+    }
+
+    #[test]
+    fn what_would_not_be_served_is_not_played() {
+        let dear = "SecRule ARGS \"@rx (?:[^z]{0,900}q){2}[a-y]{900}z\" \"id:7,phase:2,pass\"";
+        let told = gated(program(dear)).unwrap_err().to_string();
+        assert!(told.contains("rule 7 costs too much"), "{told}");
+        assert!(gated(program("SecRule ARGS \"@rx union\" \"id:7,phase:2,pass\"")).is_ok());
     }
 }

@@ -9,8 +9,9 @@ pub const EXAMPLES: &str = "Examples:
   seawall waf test --ruleset /etc/seawall/crs recorded.har          would any of these requests be refused?
   seawall waf explain --ruleset /etc/seawall/crs request.txt        which rules looked, which matched, where and why
 
-A file is a HAR archive, as browsers save it, or one request as it is sent: head, empty line, body. Nothing is sent anywhere. Exit 0: all
-pass. 1: one would be refused.";
+A file is a HAR archive, as browsers save it, or one request as it is sent: head, empty line, body. Nothing is sent anywhere. Of
+an archive that has parameters instead of a body the body is made of them; where that is not possible it is told. Exit 0: all pass. 1: one would
+be refused, or could not be played.";
 
 /// Flags of `waf`.
 #[derive(Args)]

@@ -4,7 +4,7 @@
 //! costs thousands of steps for each byte. It is counted in fuel, so that the answer is the same on every machine. Not here: what
 //! follows.
 
-use seawall_model::Fuel;
+use seawall_model::{Fuel, Wrong};
 
 use super::{Matchers, Operator, Program};
 use crate::regex::Threads;
@@ -75,6 +75,20 @@ impl Program {
 }
 
 impl Program {
+    /// What keeps the rules from being served: those that cost too much, each with what helps.
+    pub fn too_dear(&self) -> Vec<Wrong> {
+        let dear = self.dear(MOST_UNITS).into_iter().map(|cost| {
+            let what = format!(
+                "rule {} costs too much: {} ms for each KiB that is made to cost it",
+                cost.rule,
+                cost.units / 1_000_000
+            );
+            let help = "write its pattern with fewer and smaller repetitions, or leave the rule out: SecRuleRemoveById";
+            Wrong::new(what, help)
+        });
+        dear.collect()
+    }
+
     /// What each rule's pattern costs for the text that is made of it, with nothing built beforehand.
     pub fn pattern_costs(&self, text: impl Fn(&str) -> Vec<u8>) -> Vec<Cost> {
         let links = self.rules.iter().flat_map(|rule| {
