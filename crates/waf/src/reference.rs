@@ -10,7 +10,10 @@ use crate::vocabulary::{
 pub fn reference_markdown() -> String {
     let mut out = String::from(
         "# SecLang\n\nThe language of ModSecurity's rules, word by word: what this engine has, and what it refuses. A rule set that uses a \
-         refused word is a problem with its file and line; nothing is passed over. Names may be written in any case.\n",
+         refused word is a problem with its file and line; nothing is passed over. Names may be written in any case.\n\nWhere responses are \
+         looked at (`responses = true`), a request's body is not kept for phases 3 to 5: what comes of it (`ARGS_POST` and what `ARGS` \
+         has of it, `REQUEST_BODY`, `FILES`, `XML`, `MULTIPART_*`, the body in `FULL_REQUEST`) is as it is without one. What rules of \
+         phase 2 write into TX is kept.\n",
     );
     for (title, table) in [
         ("Directives", DIRECTIVES),
