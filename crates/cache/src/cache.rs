@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::disk::{Disk, Purged, Reading, Settings, Told};
 use crate::fill::{Fill, Follower, Lead};
 use crate::head::Head;
-use crate::key::{Key, Query, counted_target};
+use crate::key::{Key, Query, counted_target, normal};
 use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Piece, Place, Size};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
@@ -332,12 +332,15 @@ impl Cache {
         queries: &[Query],
     ) {
         self.purge_url(zone, host, target, soft);
+        // What counts is told by the spelling: this one, and the usual one, which somebody may have asked for.
+        let usual = normal(target);
         let mut done = vec![Cow::Borrowed(target)];
         for query in queries {
-            let form = counted_target(target, query);
-            if !done.contains(&form) {
-                self.purge_url(zone, host, &form, soft);
-                done.push(form);
+            for form in [target, &*usual].map(|target| counted_target(target, query)) {
+                if !done.contains(&form) {
+                    self.purge_url(zone, host, &form, soft);
+                    done.push(form);
+                }
             }
         }
     }

@@ -11,8 +11,9 @@ use std::borrow::Cow;
 
 use seawall_model::{FieldId, RequestHead};
 
-use crate::fields;
 use crate::memory::Placed;
+
+mod counted;
 
 /// The most bytes of a key; what is longer is not cached.
 pub const MOST_BYTES: usize = 16 * 1024;
@@ -28,9 +29,9 @@ pub enum Query {
     All,
     /// Nothing of it.
     Ignored,
-    /// These parameters only.
+    /// These parameters only, and what an origin may read as one of them.
     Only(Box<[Box<[u8]>]>),
-    /// All but these.
+    /// All but these, spelt so to the letter.
     Except(Box<[Box<[u8]>]>),
 }
 
@@ -41,7 +42,7 @@ pub struct Shape {
     pub query: Query,
     /// Fields whose values count, in lower case.
     pub fields: Box<[Box<[u8]>]>,
-    /// Cookies whose values count.
+    /// Cookies whose values count, with what an origin may read as one of them.
     pub cookies: Box<[Box<[u8]>]>,
     /// Whether the class of the device counts.
     pub device: bool,
@@ -97,7 +98,7 @@ impl Key {
         bytes.push(u8::from(https));
         part(&mut bytes, &host);
         part(&mut bytes, path);
-        match counted(query, &shape.query) {
+        match counted::query(query, &shape.query) {
             None => bytes.push(0),
             Some(query) => {
                 bytes.push(1);
@@ -107,13 +108,16 @@ impl Key {
         let target = counted_target(request.target(), &shape.query);
         let more = bytes.len();
         for name in &shape.fields {
-            optional(&mut bytes, fields::joined(&request.fields, name).as_deref());
+            counted::field(&mut bytes, request, name);
         }
         for name in &shape.cookies {
-            optional(&mut bytes, cookie(request, name));
+            if bytes.len() > MOST_BYTES {
+                return None;
+            }
+            counted::cookies(&mut bytes, request, name);
         }
         if shape.device {
-            bytes.push(Device::of(request) as u8);
+            counted::device(&mut bytes, request);
         }
         (bytes.len() <= MOST_BYTES).then(|| Self {
             bytes: bytes.into(),
@@ -192,40 +196,11 @@ fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// A target without the part of its query that does not count.
 pub(crate) fn counted_target<'t>(target: &'t [u8], shape: &Query) -> Cow<'t, [u8]> {
     let (path, query) = split(target);
-    match (counted(query, shape), query) {
+    match (counted::query(query, shape), query) {
         (None, None) | (Some(Cow::Borrowed(_)), _) => Cow::Borrowed(target),
         (None, Some(_)) => Cow::Borrowed(path),
         (Some(Cow::Owned(query)), _) => Cow::Owned([path, b"?", &query].concat()),
     }
-}
-
-/// The part of a query that counts; parameters keep their order, which may matter to the origin.
-fn counted<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q, [u8]>> {
-    let keep = |is_kept: &dyn Fn(&[u8]) -> bool| {
-        let parameters = query?.split(|byte| *byte == b'&').filter(|parameter| {
-            let name = parameter.split(|byte| *byte == b'=').next();
-            is_kept(name.unwrap_or_default())
-        });
-        let kept: Vec<&[u8]> = parameters.collect();
-        (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b'&')))
-    };
-    match shape {
-        Query::All => query.map(Cow::Borrowed),
-        Query::Ignored => None,
-        Query::Only(names) => keep(&|name| names.iter().any(|one| &**one == name)),
-        Query::Except(names) => keep(&|name| !names.iter().any(|one| &**one == name)),
-    }
-}
-
-/// The value of the first cookie of this name.
-fn cookie<'r>(request: &'r RequestHead, wanted: &[u8]) -> Option<&'r [u8]> {
-    let lines = request.fields.all(FieldId::Cookie);
-    let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-    pairs.find_map(|pair| {
-        let pair = pair.trim_ascii();
-        let value = pair.strip_prefix(wanted)?.strip_prefix(b"=")?;
-        Some(value)
-    })
 }
 
 /// What kind of device a client is, by the words that its `User-Agent` has.
@@ -244,7 +219,9 @@ impl Device {
     /// Of a request.
     pub fn of(request: &RequestHead) -> Self {
         let agent = request.fields.first(FieldId::UserAgent).unwrap_or_default();
-        let has = |word: &[u8]| agent.windows(word.len()).any(|at| at == word);
+        // In any case of letters, as origins look for them.
+        let is_in = |word: &[u8], at: &[u8]| at.eq_ignore_ascii_case(word);
+        let has = |word: &[u8]| agent.windows(word.len()).any(|at| is_in(word, at));
         match () {
             () if has(b"iPad") || has(b"Tablet") => Self::Tablet,
             () if has(b"Android") && !has(b"Mobile") => Self::Tablet,

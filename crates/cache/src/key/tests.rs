@@ -120,6 +120,101 @@ fn queries_count_as_the_rules_say() {
 }
 
 #[test]
+fn what_may_be_read_as_something_that_counts_does_count() {
+    let of = |query: Query, target: &str| {
+        let shape = Shape {
+            query,
+            ..Shape::default()
+        };
+        key(1, true, &request("a.test", target, &[]), &shape).bytes
+    };
+    let plain = of(Query::All, "/x");
+    let only = |target: &str| of(Query::Only(names(&["id", "user_id"])), target);
+    for query in [
+        "%69d=1",
+        "%49D=1",
+        "ID=1",
+        "id[]=1",
+        "id%5B%5D=1",
+        "id[x]=1",
+        "id.x=1",
+        "+id=1",
+        "%20id=1",
+        "id+=1",
+        "id%00=1",
+        "?id=1",
+        "%2569d=1",
+        "%u0069d=1",
+        "id%3d1",
+        "x=1;id=1",
+        "x;id=1",
+        "amp;id=1",
+        "%ef%bd%89d=1",
+        "user.id=1",
+        "user%20id=1",
+        "id",
+        "x=1&id=1",
+        "a%26id=1",
+    ] {
+        assert_ne!(only(&format!("/x?{query}")), plain, "{query}");
+    }
+    for query in [
+        "x=1", "x[]=1", "x[id]=1", "%78=1", "idx=1", "x=%69d", "x=a%3bid", "x.id=1", "",
+    ] {
+        assert_eq!(only(&format!("/x?{query}")), plain, "{query}");
+    }
+    // Of what is named by its escapes too.
+    assert_ne!(
+        of(Query::Only(names(&["caf%C3%A9"])), "/x?caf%c3%a9=1"),
+        plain
+    );
+    let except = |target: &str| of(Query::Except(names(&["utm"])), target);
+    assert_eq!(except("/x?utm=1"), plain);
+    for query in ["utm=1;id=1", "utm;id=1", "UTM=1", "utm[]=1", "%75tm=1"] {
+        assert_ne!(except(&format!("/x?{query}")), plain, "{query}");
+    }
+}
+
+#[test]
+fn all_that_may_be_a_cookie_or_a_field_counts() {
+    let shape = Shape {
+        fields: names(&["x-tenant"]),
+        cookies: names(&["lang"]),
+        device: true,
+        ..Shape::default()
+    };
+    let of = |lines: &[(&str, &str)]| key(1, true, &request("a.test", "/", lines), &shape).bytes;
+    let different = [
+        of(&[]),
+        of(&[("cookie", "lang=de")]),
+        of(&[("cookie", "lang=xx")]),
+        of(&[("cookie", "lang=de; lang=xx")]),
+        of(&[("cookie", "lang=de"), ("cookie", "lang=yy")]),
+        of(&[("cookie", "lang =xx")]),
+        of(&[("cookie", "LANG=xx")]),
+        of(&[("cookie", "l%61ng=xx")]),
+        of(&[("cookie", "a=1 lang=xx")]),
+        of(&[("cookie", "a=1,lang=xx")]),
+        of(&[("cookie", "a=\"1; lang=de; b=1\"")]),
+        of(&[("cookie", "a=\"\\\"; lang=de; b=\\\"\"")]),
+        of(&[("x-tenant", "a")]),
+        of(&[("x_tenant", "a")]),
+        of(&[("x-tenant", "a"), ("X_Tenant", "b")]),
+        of(&[("user-agent", "IPHONE")]),
+        of(&[("user-agent", "x"), ("user-agent", "iPhone")]),
+    ];
+    for (at, one) in different.iter().enumerate() {
+        for (nth, other) in different.iter().enumerate().skip(at + 1) {
+            assert_ne!(one, other, "{at} and {nth}");
+        }
+    }
+    let one = of(&[("cookie", "lang=de")]);
+    for same in ["lang=de; a=1", "a=b=c; lang=de ", "language=1;lang=de;"] {
+        assert_eq!(of(&[("cookie", same)]), one, "{same}");
+    }
+}
+
+#[test]
 fn devices_have_three_classes() {
     for (agent, device) in [
         ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", Device::Desktop),
