@@ -29,12 +29,16 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Of all that an answer with this status has for its content, by the best hash that is named. Of a part (206) `Repr-Digest` says
-    /// nothing: it is about the whole. A member that is no digest of its hash counts as one that nothing has.
-    pub fn of(status: u16, response: &Fields) -> Option<Self> {
+    /// Those of all that an answer with this status has for its content, of each field by the best hash that it names: all of them must
+    /// hold. Of a part (206) `Repr-Digest` says nothing: it is about the whole. A member that is no digest of its hash counts as one
+    /// that nothing has.
+    pub fn all(status: u16, response: &Fields) -> impl Iterator<Item = Self> {
         let of_content = Self::named(response, b"content-digest");
         let of_whole = || Self::named(response, b"repr-digest");
-        of_content.or_else(|| (status == 200).then(of_whole).flatten())
+        let of_whole = (status == 200).then(of_whole).flatten();
+        // One that says the same is not computed twice.
+        let of_whole = of_whole.filter(|digest| of_content.as_ref() != Some(digest));
+        [of_content, of_whole].into_iter().flatten()
     }
 
     fn named(response: &Fields, name: &[u8]) -> Option<Self> {
@@ -55,12 +59,21 @@ impl Digest {
 mod tests {
     use super::*;
 
-    fn of(status: u16, lines: &[(&str, &str)]) -> Option<(Hash, usize)> {
+    fn all(status: u16, lines: &[(&str, &str)]) -> Vec<(Hash, usize)> {
         let mut fields = Fields::default();
         for (name, value) in lines {
             fields.push(name.as_bytes(), value.as_bytes());
         }
-        Digest::of(status, &fields).map(|digest| (digest.hash, digest.bytes.len()))
+        let digests = Digest::all(status, &fields);
+        digests
+            .map(|digest| (digest.hash, digest.bytes.len()))
+            .collect()
+    }
+
+    fn of(status: u16, lines: &[(&str, &str)]) -> Option<(Hash, usize)> {
+        let all = all(status, lines);
+        assert!(all.len() < 2, "{all:?}");
+        all.first().copied()
     }
 
     const SHA256: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
@@ -83,7 +96,12 @@ mod tests {
             Some((Hash::Sha512, 64))
         );
         let lines = [("Repr-Digest", SHA512), ("Content-Digest", SHA256)];
-        assert_eq!(of(200, &lines), Some((Hash::Sha256, 32)));
+        // Both are said of the same bytes, and both must hold.
+        let both = [(Hash::Sha256, 32), (Hash::Sha512, 64)];
+        assert_eq!(all(200, &lines), both);
+        assert_eq!(all(206, &lines), both[..1]);
+        let same = [("Repr-Digest", SHA256), ("Content-Digest", SHA256)];
+        assert_eq!(of(200, &same), Some((Hash::Sha256, 32)));
         // Old and unknown ones are not heard; what is no dictionary is no field.
         for other in ["md5=:AAAA:", "unixsum=1", "sha-256=:!:", "sha-256", ""] {
             let found = of(200, &[("Content-Digest", other)]);

@@ -127,7 +127,7 @@ fn whatever_comes_is_decided() {
         let _ = Key::of(&parts);
         let _ = invalidated(&asked, b"https", &came.fields);
         let _ = tags(&came.fields).count();
-        let _ = Digest::of(came.status, &came.fields);
+        let _ = Digest::all(came.status, &came.fields).count();
         let _ = steers(&asked.fields, |_, _| false);
         let rule = Plan {
             edge_ttl: EdgeTtl::Override(60),
