@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Host, HostPattern};
+
 /// The most that one purge names.
 pub const MOST: usize = 100;
 /// Bytes of one name.
@@ -35,6 +37,14 @@ impl Purged {
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, target) = rest.split_at_checked(at)?;
         Some((host, target))
+    }
+
+    /// The host that it names, perhaps with a port.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Host(text) => Some(text),
+            _ => self.host_and_target().map(|(host, _)| host),
+        }
     }
 
     /// The port that is left out where it is this one: that of the scheme, where there is one.
@@ -95,6 +105,46 @@ pub fn check(all: &[Purged]) -> Result<(), String> {
     }
 }
 
+/// Whether a zone with these hosts may have what is named.
+///
+/// # Errors
+/// Which host it does not have, and those that it has.
+pub fn check_hosts<'h>(
+    all: &[Purged],
+    zone: &str,
+    hosts: impl Iterator<Item = &'h HostPattern> + Clone,
+) -> Result<(), String> {
+    /// Hosts that are told.
+    const TOLD: usize = 10;
+    let is_of_zone = |named: &str| {
+        let host = Host::parse_with_port(named.strip_suffix('.').unwrap_or(named));
+        host.is_ok_and(|(host, _)| {
+            let host = host.to_string();
+            hosts.clone().any(|pattern| pattern.matches(&host))
+        })
+    };
+    let Some(other) = all
+        .iter()
+        .filter_map(Purged::host)
+        .find(|named| !is_of_zone(named))
+    else {
+        return Ok(());
+    };
+    let told: Vec<String> = hosts
+        .clone()
+        .take(TOLD)
+        .map(|pattern| pattern.to_string())
+        .collect();
+    let more = match hosts.count().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(format!(
+        "zone {zone} has no host {other}, so nothing of it would go: name one of its hosts ({}{more}), or purge the zone that has it",
+        told.join(", ")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +185,31 @@ mod tests {
             Some(("a.test", "?y"))
         );
         assert!(check(&[]).is_err() && check(&vec![Purged::Everything; MOST + 1]).is_err());
+    }
+
+    #[test]
+    fn only_what_the_zone_has_can_be_purged_of_it() {
+        let hosts = ["a.test", "*.b.test", "[::1]"].map(|host| HostPattern::parse(host).unwrap());
+        let check = |what: Purged| check_hosts(&[what], "a", hosts.iter());
+        for good in [
+            Purged::Url("https://A.test:8080/x".into()),
+            Purged::Url("http://a.test./x".into()),
+            Purged::Url("http://[::1]:80?y".into()),
+            Purged::Prefix("x.y.b.test/x".into()),
+            Purged::Host("x.b.test".into()),
+            Purged::Tag("c.test".into()),
+            Purged::Everything,
+        ] {
+            assert_eq!(check(good.clone()), Ok(()), "{good:?}");
+        }
+        for bad in [
+            Purged::Url("https://c.test/x".into()),
+            Purged::Url("https://me@a.test/x".into()),
+            Purged::Prefix("b.test/x".into()),
+            Purged::Host("c.test".into()),
+        ] {
+            let why = check(bad.clone()).unwrap_err();
+            assert!(why.contains("(a.test, *.b.test, [::1])"), "{bad:?}: {why}");
+        }
     }
 }

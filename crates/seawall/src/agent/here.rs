@@ -151,8 +151,24 @@ impl Agent {
         bail!(unknown(&Chain::Zone(zone.to_owned())))
     }
 
+    /// Whether a zone that serves here has the hosts that are named. As with [`Agent::has_zone`], what cannot be read is not waited for.
+    fn has_hosts(&self, zone: &str, what: &[Purged]) -> Result<()> {
+        if what.iter().all(|one| one.host().is_none()) {
+            return Ok(());
+        }
+        let Ok(live) = good::recall(&self.data.path("")) else {
+            return Ok(());
+        };
+        let mut zones = live.parsed.document.zones.iter();
+        let Some(known) = zones.find(|known| known.name == zone) else {
+            return Ok(());
+        };
+        purged::check_hosts(what, zone, known.hosts.iter()).map_err(|why| anyhow!(why))
+    }
+
     fn purge_here(&mut self, zone: &str, what: &[Purged], soft: bool) -> Result<String> {
         purged::check(what).map_err(|why| anyhow!(why))?;
+        self.has_hosts(zone, what)?;
         self.change(|standing, _| {
             let last = standing.purges.last().map_or(0, |purge| purge.id);
             // The later ones are purged last: the oldest of this machine's own go first.

@@ -3,11 +3,11 @@
 //! The latest few hundred stand in the log, and those of the last hour in what is published; who has missed one that does not stand there
 //! any more purges everything. How long a purge took to come to a location is known from the location's Reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seawall_bundle::{Limits, Purge};
 use seawall_control::store::{Body, Change as StoreChange, Entry, StoreError};
-use seawall_model::{Purged, purged};
+use seawall_model::{Limits as DocumentLimits, Purged, document, purged};
 
 use super::Control;
 use super::asks::{Answer, NotMade, PurgeOf, PurgeStands};
@@ -89,6 +89,24 @@ impl Engine {
         Ok(made.last)
     }
 
+    /// Whether the zone has the hosts that are named: of the version that serves, or of the newest, which may be on trial.
+    fn has_hosts(&mut self, chain: &Chain, zone: &str, what: &[Purged]) -> Result<(), NotMade> {
+        if what.iter().all(|one| one.host().is_none()) {
+            return Ok(());
+        }
+        let newest = self.store().head(chain)?.map(|head| head.number);
+        let mut hosts = BTreeSet::new();
+        for number in BTreeSet::from([self.serves(chain), newest]) {
+            let Some(number) = number else { continue };
+            let text = self.text(chain, number)?.unwrap_or_default();
+            let zones = document::parse_alone(&text, &DocumentLimits::default())
+                .document
+                .zones;
+            hosts.extend(zones.into_iter().flat_map(|zone| zone.hosts));
+        }
+        purged::check_hosts(what, zone, hosts.iter()).map_err(NotMade::Refused)
+    }
+
     /// Purges as they are published, and the number of the latest one that is not.
     ///
     /// # Errors
@@ -139,6 +157,7 @@ impl Control {
         if self.engine.serves(&chain).is_none() {
             return Err(NotMade::Unknown(super::answer::unknown(&chain)));
         }
+        self.engine.has_hosts(&chain, zone, what)?;
         let purge = self.engine.purge(zone, what, soft, by)?;
         let now_ms = self.now_ms();
         self.engine.purge_times.made(purge, now_ms);

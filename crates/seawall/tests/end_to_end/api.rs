@@ -245,6 +245,14 @@ fn of_two_administrators_the_second_is_told_what_the_first_changed() {
         api.put(&bob, "/zones/b.test/document", &other, &new).status,
         200
     );
+    // What another zone has cannot be purged of this one.
+    let named = r#"{"urls":["http://b.test/u"]}"#;
+    let purged = api.post(&api.token, "/zones/a.test/purges", named);
+    assert!(
+        purged.status == 409 && purged.text().contains("no host b.test"),
+        "{}",
+        purged.text()
+    );
     assert_eq!(
         api.put(&bob, "/zones/c.test/document", &other, &new).status,
         409

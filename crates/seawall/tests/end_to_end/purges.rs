@@ -124,6 +124,13 @@ fn what_is_purged_is_fetched_anew_and_the_rest_is_not() {
     );
     let (code, _) = told(asks(&up, &["purge", "a.test"]));
     assert_eq!(code, Some(2));
+    // Of a zone that has no such host nothing would go.
+    for here in [&[][..], &["--here"]] {
+        let url = ["purge", "a.test", "--url", "http://other.test/u"];
+        let (code, said) = told(asks(&up, &[&url[..], here].concat()));
+        let is_told = said.contains("no host other.test") && said.contains("(a.test)");
+        assert!(code == Some(1) && is_told, "{here:?}: {code:?} {said}");
+    }
 }
 
 #[test]
