@@ -26,6 +26,7 @@ mod writer;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::hash::Hasher;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -82,6 +83,8 @@ pub struct Told {
     pub read: u64,
     /// Not written: too many waited.
     pub refused_full: u64,
+    /// Not written: the disk had just said no.
+    pub refused_failing: u64,
     /// Not written: its zone has its share.
     pub refused_share: u64,
     /// Not read: too many waited.
@@ -90,6 +93,26 @@ pub struct Told {
     pub bad: u64,
     /// Times that the disk said no.
     pub failures: u64,
+    /// Why it wrote nothing the last time; none where it did.
+    pub ails: Option<Ails>,
+}
+
+/// Why a disk writes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ails {
+    /// There is no room on it, or no more of somebody's quota.
+    Full,
+    /// Something else.
+    Fails,
+}
+
+impl Ails {
+    fn of(error: &std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Fails,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +121,7 @@ struct Counts {
     written: AtomicU64,
     read: AtomicU64,
     refused_full: AtomicU64,
+    refused_failing: AtomicU64,
     refused_share: AtomicU64,
     refused_reads: AtomicU64,
     bad: AtomicU64,
@@ -254,6 +278,8 @@ pub struct Disk {
     counts: Counts,
     /// What the disk said last.
     trouble: Mutex<Option<String>>,
+    /// Why it wrote nothing the last time.
+    ails: Mutex<Option<Ails>>,
 }
 
 impl Disk {
@@ -280,6 +306,7 @@ impl Disk {
             is_full: AtomicBool::new(false),
             counts: Counts::default(),
             trouble: Mutex::default(),
+            ails: Mutex::default(),
         })
     }
 
@@ -330,6 +357,12 @@ impl Disk {
     pub(crate) fn trouble(&self) -> Option<String> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.take()
+    }
+
+    /// How writing went.
+    fn wrote(&self, went: Result<(), &std::io::Error>) {
+        let mut ails = self.ails.lock().unwrap_or_else(PoisonError::into_inner);
+        *ails = went.err().map(Ails::of);
     }
 
     fn opened(&self) -> Option<Opened> {
@@ -507,10 +540,12 @@ impl Disk {
             written: of(&counts.written),
             read: of(&counts.read),
             refused_full: of(&counts.refused_full),
+            refused_failing: of(&counts.refused_failing),
             refused_share: of(&counts.refused_share),
             refused_reads: of(&counts.refused_reads),
             bad: of(&counts.bad),
             failures: of(&counts.failures),
+            ails: *self.ails.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }

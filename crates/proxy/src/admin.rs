@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_cache::disk::Ails;
 use seawall_guard::States;
 use seawall_model::{RequestHead, without_port};
 use seawall_net::alarm::Alarm;
@@ -289,6 +290,12 @@ fn degraded(admin: &Admin) -> Vec<&'static str> {
     }
     if is(&admin.disk.unwritten) {
         degraded.push("not_on_disk");
+    }
+    let disk = admin.shared.cache.disk_told();
+    match disk.and_then(|told| told.ails) {
+        Some(Ails::Full) => degraded.push("cache_disk_full"),
+        Some(Ails::Fails) => degraded.push("cache_disk_fails"),
+        None => {}
     }
     if !quarantined(&admin.guard, &snapshot).is_empty() {
         degraded.push("quarantine");

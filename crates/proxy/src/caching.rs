@@ -97,6 +97,7 @@ pub fn told(cache: &Cache) -> CacheTold {
         written: disk.written,
         read: disk.read,
         queue_full: disk.refused_full,
+        failing: disk.refused_failing,
         reads_full: disk.refused_reads,
         share: disk.refused_share,
         bad: disk.bad,

@@ -144,6 +144,7 @@ pub struct CacheTold {
     pub written: u64,
     pub read: u64,
     pub queue_full: u64,
+    pub failing: u64,
     pub reads_full: u64,
     pub share: u64,
     pub bad: u64,

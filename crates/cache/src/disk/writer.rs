@@ -285,7 +285,7 @@ impl Writer<'_> {
     fn write_all(&mut self, offers: Vec<Offer>) {
         if let Some(until) = self.paused {
             if Instant::now() < until {
-                let refused = &self.disk.counts.refused_full;
+                let refused = &self.disk.counts.refused_failing;
                 refused.fetch_add(offers.len() as u64, Ordering::Relaxed);
                 return;
             }
@@ -360,6 +360,9 @@ impl Writer<'_> {
             self.failed(error);
             return false;
         }
+        if !batch.is_empty() {
+            self.disk.wrote(Ok(()));
+        }
         active.end += batch.len() as u64;
         active
             .listed
@@ -391,6 +394,7 @@ impl Writer<'_> {
 
     /// The disk said no. What is there is read on; it is tried again later, with another segment.
     fn failed(&mut self, error: std::io::Error) {
+        self.disk.wrote(Err(&error));
         self.disk.failed("writing the cache", error);
         self.paused = Some(Instant::now() + PAUSE);
         self.batch.clear();

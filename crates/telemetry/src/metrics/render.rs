@@ -130,6 +130,7 @@ impl Page<'_> {
                     ("written", self.cache.written),
                     ("read", self.cache.read),
                     ("queue_full", self.cache.queue_full),
+                    ("failing", self.cache.failing),
                     ("reads_full", self.cache.reads_full),
                     ("share", self.cache.share),
                     ("bad", self.cache.bad),

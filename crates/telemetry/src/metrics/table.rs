@@ -256,7 +256,7 @@ pub static METRICS: &[MetricDef] = &[
         Metric::CacheDisk,
         "seawall_cache_disk_total",
         &["what"],
-        "Responses that the cache's disk has written, read, not taken as too many waited (`queue_full`, `reads_full`) or their zone has its share (`share`), found not to be what was written (`bad`); and times that it failed (`failed`).",
+        "Responses that the cache's disk has written, read, not taken as too many waited (`queue_full`, `reads_full`), the disk had just said no (`failing`) or their zone has its share (`share`), found not to be what was written (`bad`); and times that it failed (`failed`).",
     )
     .kept(Kept::Process),
     gauge(Metric::TunnelsOpen, "seawall_tunnels_open", &[], "Tunnels (WebSocket and the like) that are open now.")

@@ -161,6 +161,14 @@ fn a_disk_that_is_full_or_broken_is_done_without() {
     let second = request("/second", &[]);
     store(&cache, &key(&second), &second, &[], b"second");
     until(|| cache.disk_told().unwrap().failures > 0);
+    assert_eq!(cache.disk_told().unwrap().ails, Some(Ails::Full));
+    // What comes while it is not tried again is not counted as too many that waited.
+    let late = request("/late", &[]);
+    until(|| {
+        store(&cache, &key(&late), &late, &[], b"late");
+        cache.disk_told().unwrap().refused_failing > 0
+    });
+    assert_eq!(cache.disk_told().unwrap().refused_full, 0);
     // Memory serves, what was written is read, what was not is not there.
     assert_eq!(
         body(&cache, &key(&second), &second).as_deref(),

@@ -160,7 +160,7 @@ pub static KEYS: &[Key] = &[
     key("zone[].cache.rule", Tables, Is("[]"), "What is otherwise for the requests that an expression fits. Each rule that fits sets what it names; what several name is as the last one says."),
     key("zone[].cache.rule[].when", Text, Required, "The expression, such as `'http.request.uri.path.extension in {\"css\" \"js\"}'`; at most 4096 bytes. A request for which it cannot be worked out in time passes the cache by."),
     key("zone[].cache.rule[].cache", Choice(ELIGIBILITY), Means("as without the rule"), "Whether the cache has anything to do with the request."),
-    key("zone[].cache.rule[].edge_ttl", YEARS, Means("as without the rule"), "How long a response is fresh here."),
+    key("zone[].cache.rule[].edge_ttl", YEARS, Means("as without the rule"), "How long a response is fresh. What other caches had it for already (`Age`) counts, parents of ours too, also with `override_origin`."),
     key("zone[].cache.rule[].edge_ttl_mode", Choice(TTL_MODES), Means("`respect_origin`"), "`respect_origin`: `edge_ttl` is for responses of which the origin says nothing; `override_origin`: for all, also those with `no-store` or `private`. `Vary: *`, `Authorization` and `Set-Cookie` are not overridden."),
     key("zone[].cache.rule[].browser_ttl", YEARS, Means("as the origin says"), "How long browsers are told that a response is fresh which is kept here: `Cache-Control` is replaced, `Expires` goes."),
     key("zone[].cache.rule[].serve_stale", YEARS, Means("as the origin says"), "How long past its lifetime a response may be served while it is validated, and where the origin fails; `0s`: never. Whoever forbids it (`must-revalidate`, `no-cache`) is heard."),
