@@ -96,8 +96,8 @@ impl Engine {
         }
         let newest = self.store().head(chain)?.map(|head| head.number);
         let mut hosts = BTreeSet::new();
-        for number in BTreeSet::from([self.serves(chain), newest]) {
-            let Some(number) = number else { continue };
+        let numbers = BTreeSet::from([self.serves(chain), newest]);
+        for number in numbers.into_iter().flatten() {
             let text = self.text(chain, number)?.unwrap_or_default();
             let zones = document::parse_alone(&text, &DocumentLimits::default())
                 .document
