@@ -65,17 +65,20 @@ pub enum HeadUpdate {
     Unrelated,
 }
 
-/// Merges the answer to a HEAD that went to the origin (`answer.response`) into what is stored for GET.
+/// Merges the answer to a HEAD that went to the origin (`answer.response`) into what is stored for GET. RFC 9111 §4.3.5 has it that
+/// fields that are not there do not differ; here one at least has to be there and the same, else a page that has changed would be
+/// fresh again.
 pub fn update_by_head(stored: &Head, answer: &Answer<'_>) -> HeadUpdate {
     if answer.response.status != 200 || stored.status() != 200 {
         return HeadUpdate::Unrelated;
     }
+    const ABOUT: [&[u8]; 3] = [b"etag", b"last-modified", b"content-length"];
     let new = &answer.response.fields;
-    let is_same = |name: &'static [u8]| match fields::values(new, name).next() {
-        Some(new) => stored.named(name) == Some(new),
-        None => true,
-    };
-    if !(is_same(b"etag") && is_same(b"last-modified") && is_same(b"content-length")) {
+    let said = ABOUT.map(|name| {
+        let new = fields::values(new, name).next();
+        new.map(|new| stored.named(name) == Some(new))
+    });
+    if said.contains(&Some(false)) {
         return HeadUpdate::Outdated;
     }
     let merged = merged(stored, answer);
@@ -83,7 +86,9 @@ pub fn update_by_head(stored: &Head, answer: &Answer<'_>) -> HeadUpdate {
         response: &merged,
         ..*answer
     }) {
-        Ok(kept) => HeadUpdate::Updated(Box::new(kept)),
+        Ok(kept) if said.contains(&Some(true)) => HeadUpdate::Updated(Box::new(kept)),
+        // It may be of any content.
+        Ok(_) => HeadUpdate::Unrelated,
         Err(_) => HeadUpdate::Outdated,
     }
 }

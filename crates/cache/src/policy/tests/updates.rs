@@ -181,6 +181,18 @@ fn a_head_updates_what_it_agrees_with() {
             "{lines:?}"
         );
     }
+    // Nothing says that it is of the same content.
+    let bare = stored(&[("ETag", "\"a\"")]);
+    for (head, lines) in [
+        (&head, &[("Cache-Control", "max-age=1000")][..]),
+        (&bare, &[]),
+        (&stored(&[]), &[]),
+    ] {
+        assert!(
+            matches!(by_head(head, 200, lines), HeadUpdate::Unrelated),
+            "{lines:?}"
+        );
+    }
     for status in [204, 304, 404, 410, 500] {
         assert!(
             matches!(by_head(&head, status, &[]), HeadUpdate::Unrelated),
