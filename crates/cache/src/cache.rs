@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_model::RequestHead;
+use seawall_model::{Fields, RequestHead};
 
 use crate::account::Account;
 use crate::disk::{Disk, Purged, Reading, Settings, Told};
@@ -230,8 +230,9 @@ impl Cache {
         }
     }
 
-    /// Puts a validated response in the place of the one that was validated, with the same body. `begun` is from
-    /// [`Lead::begun`]; `request` the one that validated it.
+    /// Puts a validated response in the place of the one that was validated, with the same body, if that is what is stored still:
+    /// what was purged, forgotten or replaced meanwhile does not come back. `begun` is from [`Lead::begun`], or [`Cache::begun`]
+    /// before the request went out; `request` the one that validated it.
     ///
     /// # Errors
     /// [`Outside`] says why it is not kept; it may be served all the same.
@@ -243,16 +244,21 @@ impl Cache {
         request: &RequestHead,
         begun: u64,
     ) -> (Arc<Entry>, Result<(), Outside>) {
-        let mut fields = seawall_model::Fields::default();
+        let mut fields = Fields::default();
         kept.head.fill_fields(&mut fields);
         let stamp = self.purges.restamp(&old.stamp, begun, tags(&fields));
         let selecting = kept.vary.selecting(request);
         let entry = Entry::new(kept, selecting, old.body.clone(), stamp, old.rules);
         let entry = Arc::new(entry);
+        let lies_on_disk = || {
+            let disk = self.disk.as_ref();
+            disk.is_some_and(|disk| disk.still_has(key, old))
+        };
+        let new = Arc::clone(&entry);
         let stored = self
             .memory
-            .replace(key, old, Arc::clone(&entry), &self.purges);
-        if stored != Err(Outside::Purged) {
+            .replace(key, old, new, request, &self.purges, lies_on_disk);
+        if !matches!(stored, Err(Outside::Purged | Outside::Replaced)) {
             self.came(key, &entry, begun);
         }
         (entry, stored)
@@ -323,6 +329,7 @@ impl Cache {
     }
 
     /// Purges a URL also where of its query only what one of `queries` says counts: the forms under which the zone's rules store it.
+    /// Tells how many purges that was.
     pub fn purge_url_in_forms(
         &self,
         zone: u64,
@@ -330,7 +337,7 @@ impl Cache {
         target: &[u8],
         soft: Option<Time>,
         queries: &[Query],
-    ) {
+    ) -> usize {
         self.purge_url(zone, host, target, soft);
         // What counts is told by the spelling: this one, and the usual one, which somebody may have asked for.
         let usual = normal(target);
@@ -343,6 +350,7 @@ impl Cache {
                 }
             }
         }
+        done.len()
     }
 
     /// Purges more than a URL; the purge's number, for [`Cache::has_settled`].
@@ -375,6 +383,11 @@ impl Cache {
     #[cfg(test)]
     pub(crate) fn purge_memory(&self) {
         self.memory.clear();
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn disk(&self) -> Option<&Arc<Disk>> {
+        self.disk.as_ref()
     }
 
     /// Bytes that are taken, and how many responses there are.
@@ -419,6 +432,14 @@ impl Cache {
         let body = Body::new(pieces);
         let held = self.bodies.hold(zone, body.length());
         body.held(held)
+    }
+
+    /// Whether a response with these fields was purged since its request was sent, at `begun`: by its URL, or by more.
+    pub fn was_purged(&self, key: &Key, begun: u64, fields: &Fields) -> bool {
+        let purges = &self.purges;
+        let stamp = purges.stamp(key.zone, begun, &key.host, &key.target, tags(fields));
+        let by_url = self.memory.asked_for(key, begun).1;
+        by_url || purges.is_gone(&stamp) || stamp.outdated().is_some()
     }
 
     /// The number of purges just now, for a request that is about to be sent.

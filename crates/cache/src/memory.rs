@@ -318,19 +318,44 @@ impl Memory {
         })
     }
 
-    /// Puts a response in the place of another one that is the same but for its head and its time, if that is still there.
+    /// Puts a response in the place of another one that is the same but for its head and its time, if that is what is stored for
+    /// `request` still. One that memory has no more, or never let in, may lie on disk alone: whether it does is asked then, with the
+    /// lock held, so that nothing newer comes in between.
     ///
     /// # Errors
-    /// As [`Memory::insert`].
+    /// [`Outside::Purged`] and [`Outside::Replaced`]: what is stored stays as it is. Else as [`Memory::insert`].
     pub fn replace(
         &self,
         key: &Key,
         old: &Arc<Entry>,
         entry: Arc<Entry>,
+        request: &RequestHead,
         purges: &Purges,
+        lies_on_disk: impl FnOnce() -> bool,
     ) -> Result<(), Outside> {
-        self.forget(key, old);
-        self.insert(key, entry, purges)
+        let place = self.place(key);
+        let bytes: Arc<[u8]> = Arc::from(&*key.bytes);
+        let Some(mut part) = self.part(place.url) else {
+            return Err(Outside::TooLarge);
+        };
+        let was_purged = part.was_purged(place.url, entry.stamp.begun());
+        if was_purged || purges.is_gone(&old.stamp) || purges.is_gone(&entry.stamp) {
+            return Err(Outside::Purged);
+        }
+        let newer = part.since(place.url, key, request, Some(old), purges);
+        if newer.is_some() {
+            return Err(Outside::Replaced);
+        }
+        let mut all = part.shard.of_key(place.url, &key.bytes);
+        let found = all.find(|(_, other)| Arc::ptr_eq(other, old));
+        let number = found.map(|(number, _)| number);
+        drop(all);
+        if let Some(number) = number {
+            part.shard.remove_entry(number, old);
+        } else if !lies_on_disk() {
+            return Err(Outside::Replaced);
+        }
+        part.shard.insert(place.url, place.key, &bytes, entry)
     }
 
     /// Keeps a stored response's body in another coding too; none: it would be no smaller.

@@ -284,6 +284,81 @@ fn what_was_validated_takes_the_place_of_what_was_stale() {
 }
 
 #[test]
+fn what_is_validated_late_brings_nothing_back() {
+    let cache = small();
+    let asked = request("/", &[]);
+    let tag = [("ETag", "\"a\"")];
+    let late = |old: &Arc<Entry>, begun| {
+        let fresh = kept_at(&asked, &tag, Time(NOW.0 + 9_000));
+        cache.validated(&key(&asked), old, fresh, &asked, begun).1
+    };
+    let begun = cache.begun();
+    let old = store(&cache, &key(&asked), &asked, &tag, b"old");
+    // Another content came meanwhile; the next one varies besides, so that the old one lies beside it.
+    let new = store_at(&cache, &key(&asked), &asked, &[], b"new", Time(NOW.0 + 1));
+    assert_eq!(late(&old, begun), Err(Outside::Replaced));
+    let vary = [("Vary", "x")];
+    store_at(
+        &cache,
+        &key(&asked),
+        &asked,
+        &vary,
+        b"newer",
+        Time(NOW.0 + 2),
+    );
+    assert_eq!(cache.used().1, 2);
+    assert_eq!(late(&new, begun), Err(Outside::Replaced));
+    assert_eq!(body(&cache, &key(&asked), &asked).unwrap(), b"newer");
+    // It was forgotten.
+    cache.purge_url(1, b"a.test", b"/", None);
+    let begun = cache.begun();
+    let old = store(&cache, &key(&asked), &asked, &tag, b"old");
+    cache.forget(&key(&asked), &old);
+    assert_eq!(late(&old, begun), Err(Outside::Replaced));
+    // It was purged before the request went out, and after it was found.
+    let old = store(&cache, &key(&asked), &asked, &tag, b"old");
+    cache.purge(1, Scope::Everything, Purge::Hard);
+    assert_eq!(late(&old, cache.begun()), Err(Outside::Purged));
+    assert!(body(&cache, &key(&asked), &asked).is_none());
+}
+
+#[test]
+fn what_is_outdated_says_so() {
+    let cache = small();
+    let asked = request("/", &[]);
+    let entry = store(&cache, &key(&asked), &asked, &[], b"body");
+    let at = |seconds: u64| Time(NOW.0 + seconds * 1_000);
+    assert_eq!((entry.ttl(at(10)), entry.age(at(10))), (3_590, 10));
+    cache.purge_url(1, b"a.test", b"/", Some(at(10)));
+    assert_eq!((entry.ttl(at(10)), entry.age(at(10))), (0, 3_600));
+    assert_eq!((entry.ttl(at(17)), entry.age(at(17))), (-7, 3_600));
+    assert_eq!(
+        (entry.ttl(at(4_000)), entry.age(at(4_000))),
+        (-3_990, 4_000)
+    );
+}
+
+#[test]
+fn purges_of_what_is_on_its_way_are_told() {
+    let cache = small();
+    let asked = request("/a", &[]);
+    let mut fields = Fields::default();
+    fields.push(b"Cache-Tag", b"t");
+    let was_purged = |begun| cache.was_purged(&key(&asked), begun, &fields);
+    let begun = cache.begun();
+    cache.purge_url(1, b"a.test", b"/b", None);
+    cache.purge(1, Scope::Tag(b"u"), Purge::Hard);
+    assert!(!was_purged(begun));
+    cache.purge_url(1, b"a.test", b"/a", None);
+    assert!(was_purged(begun) && !was_purged(cache.begun()));
+    for purge in [Purge::Hard, Purge::Soft(NOW)] {
+        let begun = cache.begun();
+        cache.purge(1, Scope::Tag(b"t"), purge);
+        assert!(was_purged(begun) && !was_purged(cache.begun()));
+    }
+}
+
+#[test]
 fn who_came_while_another_finished_finds_it() {
     let cache = small();
     let asked = request("/", &[]);

@@ -20,7 +20,7 @@ const MOST_VARIANTS: usize = crate::memory::MOST_VARIANTS;
 
 /// Where a response lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Location {
+pub(crate) struct Location {
     pub(super) segment: u32,
     pub(super) offset: u32,
     pub(super) length: u32,

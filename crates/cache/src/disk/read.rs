@@ -132,7 +132,7 @@ impl Disk {
         Ok(match found {
             Some((meta, pieces)) => {
                 count(&self.counts.read);
-                Some(Arc::new(found_in(cache, meta, &pieces)))
+                Some(Arc::new(found_in(cache, meta, &pieces, at)))
             }
             None => {
                 count(&self.counts.bad);
@@ -145,10 +145,25 @@ impl Disk {
     fn is_there(&self, url: u64, at: Location) -> bool {
         self.index(|index| index.look(url, at).is_some())
     }
+
+    /// Whether a response lies where it was read from still, and nothing waits to be written in its place. Where this is not sure it
+    /// is false: what is being written is in no list.
+    pub(crate) fn still_has(&self, key: &Key, entry: &Entry) -> bool {
+        let (Some(at), true) = (entry.read_from, self.serves()) else {
+            return false;
+        };
+        let waits = {
+            let queue = self.queue();
+            let mut offers = queue.offers.iter();
+            queue.writes || offers.any(|offer| offer.key.bytes == key.bytes)
+        };
+        let opened = self.opened().filter(|_| !waits);
+        opened.is_some_and(|opened| self.is_there(opened.of_key(key).0, at))
+    }
 }
 
 /// The response that a record holds.
-fn found_in(cache: &Cache, meta: Meta, pieces: &[Piece]) -> Loaded {
+fn found_in(cache: &Cache, meta: Meta, pieces: &[Piece], at: Location) -> Loaded {
     let mut fields = Fields::default();
     meta.head.fill_fields(&mut fields);
     let (host, target) = (&meta.host, &meta.target);
@@ -167,7 +182,8 @@ fn found_in(cache: &Cache, meta: Meta, pieces: &[Piece]) -> Loaded {
         None => cache.body(meta.zone, pieces),
         Some((sliced, length)) => Body::in_slices(sliced, length),
     };
-    let entry = Entry::new(kept, meta.selecting, body, stamp, meta.rules);
+    let mut entry = Entry::new(kept, meta.selecting, body, stamp, meta.rules);
+    entry.read_from = Some(at);
     entry.offered.store(true, Ordering::Relaxed);
     Loaded {
         key: meta.key,

@@ -11,8 +11,9 @@ use std::task::Waker;
 use seawall_model::RequestHead;
 
 use super::*;
-use crate::cache::tests::{body, key, request, store};
-use crate::memory::{Found, Size};
+use crate::cache::tests::{NOW, body, kept_at, key, request, store, store_at};
+use crate::memory::{Found, Outside, Size};
+use crate::policy::Time;
 use crate::purge::{Purge, Scope};
 
 /// A folder that goes when this does.
@@ -429,4 +430,50 @@ fn slices_are_there_after_a_restart_and_none_of_them_after_a_purge_of_their_url(
     close(&cache);
     drop(cache);
     assert_eq!(look(&open(temp.path()), 0), None);
+}
+
+#[test]
+fn what_is_on_disk_alone_is_validated_while_it_is_there() {
+    let temp = Temp::new();
+    let cache = open(temp.path());
+    let pages = ["/stays", "/replaced", "/forgotten", "/purged"].map(|page| request(page, &[]));
+    let tag = [("etag", "\"a\"")];
+    for page in &pages {
+        store(&cache, &key(page), page, &tag, b"old");
+    }
+    written(&cache, pages.len() as u64);
+    close(&cache);
+    drop(cache);
+    let cache = open(temp.path());
+    let found = pages.each_ref().map(|page| {
+        assert!(on_disk(&cache, page).is_some());
+        match cache.find(&key(page), page) {
+            Found::Entry(entry) => entry,
+            _ => panic!("it was read"),
+        }
+    });
+    let begun = cache.begun();
+    let late = |at: usize| {
+        let (page, later) = (&pages[at], Time(NOW.0 + 9_000));
+        let fresh = kept_at(page, &tag, later);
+        cache
+            .validated(&key(page), &found[at], fresh, page, begun)
+            .1
+    };
+    let later = Time(NOW.0 + 1_000);
+    store_at(&cache, &key(&pages[1]), &pages[1], &tag, b"new", later);
+    written(&cache, 1);
+    cache.forget(&key(&pages[2]), &found[2]);
+    cache.purge_url(1, b"a.test", b"/purged", None);
+    // What is being written, or waits for it, is out of the way.
+    until(|| {
+        let queue = cache.disk().unwrap().queue();
+        !queue.writes && queue.gone.is_empty()
+    });
+    cache.purge_memory();
+    assert_eq!(late(1), Err(Outside::Replaced));
+    assert_eq!(late(2), Err(Outside::Replaced));
+    assert_eq!(late(3), Err(Outside::Purged));
+    assert_eq!(late(0), Ok(()));
+    assert_eq!(body(&cache, &key(&pages[0]), &pages[0]).unwrap(), b"old");
 }

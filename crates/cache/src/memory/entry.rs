@@ -8,8 +8,9 @@ use seawall_model::RequestHead;
 
 use super::packed::Packed;
 use crate::account::Held;
+use crate::disk::Location;
 use crate::head::Head;
-use crate::policy::{Kept, Life, Vary};
+use crate::policy::{Kept, Life, Time, Vary, age};
 use crate::purge::Stamp;
 use crate::slices::Sliced;
 
@@ -155,6 +156,8 @@ pub struct Entry {
     pub rules: u64,
     /// It was offered to the disk tier, or comes from there.
     pub(crate) offered: AtomicBool,
+    /// Where it was read from, if it comes from the disk tier.
+    pub(crate) read_from: Option<Location>,
 }
 
 impl Entry {
@@ -170,6 +173,23 @@ impl Entry {
             stamp,
             rules,
             offered: AtomicBool::new(false),
+            read_from: None,
+        }
+    }
+
+    /// Seconds until it is stale, negative since when it has been: by its lifetime, or by what has outdated it ([`Stamp::outdated`]).
+    pub fn ttl(&self, now: Time) -> i64 {
+        let ttl = self.life.ttl(now);
+        let outdated = self.stamp.outdated();
+        outdated.map_or(ttl, |since| ttl.min(-((now.since(since) / 1_000) as i64)))
+    }
+
+    /// What `Age` says of it. What is outdated says that its lifetime is over, so that nobody behind us takes it for fresh.
+    pub fn age(&self, now: Time) -> u64 {
+        let age = age(&self.life, now);
+        match self.stamp.outdated() {
+            Some(_) => age.max(u64::from(self.life.lifetime)),
+            None => age,
         }
     }
 

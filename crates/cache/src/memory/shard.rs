@@ -61,6 +61,8 @@ pub enum Outside {
     Unpopular,
     /// It was purged while it came.
     Purged,
+    /// What it is to take the place of is not stored any more.
+    Replaced,
 }
 
 #[derive(Debug, Default)]

@@ -241,10 +241,14 @@ fn a_packed_body_counts_is_kept_with_its_body_and_goes_with_it() {
             .restamp(&stored.stamp, tier.purges.now(), std::iter::empty()),
         0,
     ));
-    let replaced = tier
-        .memory
-        .replace(&key, &stored, Arc::clone(&again), &tier.purges);
-    assert_eq!(replaced, Ok(()));
+    let (asked, purges) = (request("/text", &[]), &tier.purges);
+    let replace = |old, new: &Arc<Entry>| {
+        let new = Arc::clone(new);
+        let memory = &tier.memory;
+        memory.replace(&key, old, new, &asked, purges, || false)
+    };
+    assert_eq!(replace(&stored, &again), Ok(()));
+    assert_eq!(replace(&stored, &again), Err(Outside::Replaced));
     assert!(matches!(again.body.packed().get(1), Made::Body(_)));
     let grown = tier.memory.used().0;
     assert!(grown.abs_diff(alone.0 + 20_000) < 200, "{grown}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seawall_cache::key::Key;
 use seawall_cache::memory::Made;
-use seawall_cache::policy::{Forwarded, Status, age, is_steering};
+use seawall_cache::policy::{Forwarded, Status, is_steering};
 use seawall_cache::slices::Slices;
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -328,8 +328,7 @@ impl<'a> Exchange<'a, '_> {
         let to_client = &mut parts.to_client;
         to_client.clear();
         if self.is_of_location() {
-            let (_, life) = given.head();
-            to_client.push_known(FieldId::Age, age(life, now()).to_string().as_bytes());
+            to_client.push_known(FieldId::Age, given.age(now()).to_string().as_bytes());
             to_client.push_known(FieldId::CacheStatus, &parts.cache);
             return;
         }
@@ -345,8 +344,7 @@ impl<'a> Exchange<'a, '_> {
             parts.response.fields.remove(name);
             to_client.push_known(name, hsts.as_bytes());
         }
-        let (_, life) = given.head();
-        let age = age(life, now()).to_string();
+        let age = given.age(now()).to_string();
         if let Some(seconds) = self.cached.browser_ttl {
             // For them it begins now, whatever age is told beside it.
             let age = age.parse::<u32>().unwrap_or(0);

@@ -242,7 +242,7 @@ impl<'a> Exchange<'a, '_> {
                     let (given, ttl) = match told {
                         Told::Begun(begun) => (Given::Fill(begun, follower), None),
                         Told::Entry(entry) => {
-                            let ttl = entry.life.ttl(super::now());
+                            let ttl = entry.ttl(super::now());
                             (Given::Entry(entry, Some(Arc::clone(&key))), Some(ttl))
                         }
                         Told::Lead(lead) if !alone => {
@@ -371,7 +371,9 @@ impl<'a> Exchange<'a, '_> {
             self.validate_beside(zone, planned, key, &entry, admitted);
         }
         let status = Status {
-            ttl: Some(entry.life.ttl(now())),
+            ttl: Some(entry.ttl(now())),
+            // It would be fresh, but for a soft purge or a HEAD that says otherwise.
+            detail: entry.stamp.outdated().map(|_| "outdated"),
             ..Status::default()
         };
         let given = Given::Entry(entry, Some(Arc::clone(key)));

@@ -10,7 +10,7 @@ use seawall_cache::fill::{Begun, Broken, Follower};
 use seawall_cache::head::Head;
 use seawall_cache::key::Key;
 use seawall_cache::memory::{Body, Entry, Piece};
-use seawall_cache::policy::{Life, Part, Precondition, Ranged, precondition, ranged};
+use seawall_cache::policy::{Life, Part, Precondition, Ranged, Time, age, precondition, ranged};
 use seawall_model::{RequestHead, ResponseHead};
 use seawall_net::alarm::Alarm;
 
@@ -34,6 +34,15 @@ impl Given {
             Self::Entry(entry, _) => (&entry.head, &entry.life),
             Self::Fill(begun, _) => (&begun.head, &begun.life),
             Self::Slices(slices) => (&slices.entry().head, &slices.entry().life),
+        }
+    }
+
+    /// What `Age` says of it.
+    pub(super) fn age(&self, now: Time) -> u64 {
+        match self {
+            Self::Entry(entry, _) => entry.age(now),
+            Self::Fill(begun, _) => age(&begun.life, now),
+            Self::Slices(slices) => slices.entry().age(now),
         }
     }
 

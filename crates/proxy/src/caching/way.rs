@@ -43,6 +43,8 @@ pub struct Way {
     pub(super) seen: Option<Arc<Entry>>,
     pub(super) why: Forwarded,
     pub(super) requested: Time,
+    /// The number of purges before the request went out.
+    begun: u64,
     pub(super) detail: Option<&'static str>,
     /// What is served in place of the origin's answer, and what is said of that.
     pub(super) instead: Option<(Arc<Entry>, Status<'static>)>,
@@ -77,6 +79,7 @@ impl Way {
             seen: None,
             why,
             requested: now(),
+            begun: cache.begun(),
             detail: None,
             instead: None,
             links: None,
@@ -184,9 +187,6 @@ impl Way {
             }
         }
         self.learn_links(response);
-        if invalidates(request.method, status) {
-            self.invalidate(request, response);
-        }
         let plan = self.plan;
         let answer = Answer {
             request,
@@ -196,6 +196,13 @@ impl Way {
                 requested: self.requested,
                 received: now,
             },
+        };
+        // Before it makes that invalid itself.
+        let is_post = request.method == Method::Post;
+        let posted = is_post.then(|| self.posted(&answer)).flatten();
+        let own_purges = match invalidates(request.method, status) {
+            true => self.invalidate(request, response),
+            false => 0,
         };
         let taken = match request.method {
             Method::Head => {
@@ -209,7 +216,7 @@ impl Way {
             let stored = match request.method {
                 Method::Get if self.learns.is_some() => self.learn(&answer),
                 Method::Get => self.keep(&answer, length, now),
-                Method::Post => self.keep_of_post(&answer, length, now),
+                Method::Post => self.keep_posted(posted, own_purges, &answer, length),
                 _ => false,
             };
             self.keeps = stored;
@@ -237,28 +244,49 @@ impl Way {
         status.write(&mut self.said);
     }
 
-    fn invalidate(&mut self, request: &RequestHead, response: &ResponseHead) {
-        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
-        for target in invalidated(request, scheme, &response.fields) {
+    const fn scheme(&self) -> &'static [u8] {
+        if self.https { b"https" } else { b"http" }
+    }
+
+    /// Purges what an unsafe request makes invalid; tells how many purges that was.
+    fn invalidate(&mut self, request: &RequestHead, response: &ResponseHead) -> usize {
+        let mut purges = 0;
+        for target in invalidated(request, self.scheme(), &response.fields) {
             let (zone, host) = (self.key.zone, &self.key.host);
-            self.cache
+            purges += self
+                .cache
                 .purge_url_in_forms(zone, host, &target, None, &self.queries);
             self.outdated.push(target.to_vec());
         }
+        purges
     }
 
     fn head(&self, answer: &Answer<'_>) {
-        let Some(seen) = &self.seen else {
+        let Some(stored) = self.asked_about(answer.request) else {
             return;
         };
-        match update_by_head(&seen.head, answer) {
+        match update_by_head(&stored.head, answer) {
             HeadUpdate::Updated(kept) => {
-                let begun = self.cache.begun();
                 let (key, request) = (&self.key, answer.request);
-                let _ = self.cache.validated(key, seen, *kept, request, begun);
+                let _ = self
+                    .cache
+                    .validated(key, &stored, *kept, request, self.begun);
             }
-            HeadUpdate::Outdated => seen.stamp.outdate(answer.times.received),
+            HeadUpdate::Outdated => stored.stamp.outdate(answer.times.received),
             HeadUpdate::Unrelated => {}
+        }
+    }
+
+    /// What the answer to a HEAD is about: what is stored now, unless it came after the HEAD was sent.
+    fn asked_about(&self, request: &RequestHead) -> Option<Arc<Entry>> {
+        let seen = self.seen.as_ref()?;
+        match self.cache.find(&self.key, request) {
+            Found::Entry(stored) => {
+                let is_before = stored.life.received < self.requested;
+                (is_before || Arc::ptr_eq(&stored, seen)).then_some(stored)
+            }
+            // It may lie on disk alone.
+            Found::Others(_) | Found::Nothing => Some(Arc::clone(seen)),
         }
     }
 
@@ -294,7 +322,7 @@ impl Way {
         let status = Status {
             forwarded: Some(self.why),
             origin_status: Some(304),
-            ttl: Some(entry.life.ttl(received)),
+            ttl: Some(entry.ttl(received)),
             ..Status::default()
         };
         self.instead = Some((entry, status));
@@ -319,7 +347,7 @@ impl Way {
                 Failure::Status(status) => Some(status),
                 Failure::Unreachable => None,
             },
-            ttl: Some(seen.life.ttl(now)),
+            ttl: Some(seen.ttl(now)),
             detail: Some(match failure {
                 Failure::Status(_) => "stale-if-error",
                 Failure::Unreachable => "stale-unreachable",
@@ -330,15 +358,33 @@ impl Way {
         true
     }
 
-    /// Whether an answer to POST is kept, for those who GET the same.
-    fn keep_of_post(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
-        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
-        let Ok(kept) = keep_of_post(answer, scheme) else {
+    /// What of an answer to POST may be kept for those who GET the same, with the number of purges up to which none since it was sent
+    /// is about it.
+    fn posted(&self, answer: &Answer<'_>) -> Option<(Kept, u64)> {
+        let kept = keep_of_post(answer, self.scheme()).ok()?;
+        let until = self.cache.begun();
+        let fields = &answer.response.fields;
+        let was_purged = self.cache.was_purged(&self.key, self.begun, fields);
+        (!was_purged).then_some((kept, until))
+    }
+
+    /// Whether an answer to POST is kept, which has made so many purges itself: what they are about is older.
+    fn keep_posted(
+        &mut self,
+        posted: Option<(Kept, u64)>,
+        own_purges: usize,
+        answer: &Answer<'_>,
+        length: Option<u64>,
+    ) -> bool {
+        let Some((kept, until)) = posted else {
             return false;
         };
-        // What it has just made invalid is older.
         let mut lead = self.cache.alone(&self.key);
-        let keeps = lead.begin(kept, answer.request, length, 0, now);
+        if lead.begun() != until + own_purges as u64 {
+            // Somebody else has purged something in this very moment, which may be this.
+            return false;
+        }
+        let keeps = lead.begin(kept, answer.request, length, 0, answer.times.received);
         self.lead = keeps.then_some(lead);
         keeps
     }
