@@ -134,6 +134,36 @@ fn what_is_purged_is_fetched_anew_and_the_rest_is_not() {
 }
 
 #[test]
+fn what_was_purged_softly_is_served_and_says_that_it_is_stale() {
+    let origin = Counting::start();
+    let rule = "[[zone.cache.rule]]\nwhen = 'starts_with(http.request.uri.path, \"/\")'\nserve_stale = \"1h\"\n";
+    let up = start(&(origin.zone("") + rule), "20");
+    let (before, _) = get(&up, "/a");
+    let (_, said) = get(&up, "/a");
+    assert!(said.contains("hit; ttl=3"), "{said}");
+    let url = ["--url", "https://a.test/a"];
+    goes_well(
+        &up,
+        &["purge", "a.test", url[0], url[1], "--soft", "--wait"],
+    );
+    let answer = curl(&["-H", "Host: a.test", &up.url("/a")]);
+    assert_eq!(String::from_utf8_lossy(&answer.body), before);
+    let said = answer.field("cache-status").unwrap_or_default();
+    assert!(
+        said.contains("hit") && said.contains("detail=outdated"),
+        "{said}"
+    );
+    assert!(said.contains("ttl=0") || said.contains("ttl=-"), "{said}");
+    let age: u64 = answer.field("age").unwrap().parse().unwrap();
+    assert!(age >= 3_600, "whoever is behind us does not keep it: {age}");
+    // It is validated beside, and fresh then.
+    until("the new one", || {
+        let (body, said) = get(&up, "/a");
+        (body != before && said.contains("hit; ttl=3")).then_some(())
+    });
+}
+
+#[test]
 fn what_is_on_disk_outlives_kills_and_what_was_purged_does_not() {
     let origin = Counting::start();
     let up = start(&origin.zone("limits = { cache_disk = \"128MiB\" }"), "20");
