@@ -27,6 +27,10 @@ pub const MOST_FOLLOWERS: usize = 4_096;
 /// How many bytes of a body that is too large to be stored are kept for followers that are slower than the leader.
 pub const BEHIND: usize = 1024 * 1024;
 
+/// How many requests for the same, one after the other, the origin may fail before the failure is that of all who wait: the first may
+/// have been one that it would not have from anybody.
+const MOST_FAILURES: u8 = 3;
+
 /// For how many milliseconds nobody waits for a key whose answer was not for all.
 pub const HOPELESS_FOR: u64 = 10_000;
 
@@ -74,8 +78,8 @@ enum Phase {
     Resolved(Arc<Entry>),
     /// It is not for all.
     Alone,
-    /// The origin failed.
-    Failed(Failure),
+    /// The origin failed; why, in a word, where that is for all.
+    Failed(Failure, Option<&'static str>),
 }
 
 #[derive(Debug)]
@@ -92,6 +96,10 @@ struct State {
     /// One place for each follower; none is free.
     places: Vec<Option<Place>>,
     followers: usize,
+    /// While the leader waits for more of the body to be wanted.
+    leader: Option<Waker>,
+    /// Leaders that the origin failed.
+    failures: u8,
 }
 
 impl State {
@@ -160,6 +168,8 @@ impl Fill {
                 bytes: 0,
                 places: Vec::new(),
                 followers: 0,
+                leader: None,
+                failures: 0,
             }),
         })
     }
@@ -182,8 +192,10 @@ impl Fill {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
+        let leader = state.leader.take();
         let waiting = state.places.iter_mut().flatten();
-        let woken: Vec<Waker> = waiting.filter_map(|place| place.waker.take()).collect();
+        let waiting = waiting.filter_map(|place| place.waker.take());
+        let woken: Vec<Waker> = waiting.chain(leader).collect();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         changed

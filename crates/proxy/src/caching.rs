@@ -15,6 +15,7 @@ mod reading;
 pub mod rules;
 mod slices;
 mod way;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;

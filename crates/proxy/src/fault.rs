@@ -4,6 +4,7 @@
 //! `error`). From each of them one can tell whether the client, the edge or the origin failed.
 
 mod reference;
+mod shared;
 mod sources;
 
 use seawall_telemetry::Slugs;

@@ -46,6 +46,7 @@ pub mod tier;
 pub mod told;
 pub mod trial;
 mod tunnel;
+mod unheard;
 pub mod worker;
 mod zone_ids;
 

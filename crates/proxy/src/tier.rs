@@ -22,6 +22,7 @@ use seawall_telemetry::Ray;
 
 use crate::origin::{Key, Members, Passive, Picked, Pool, Settings, Tried};
 use crate::snapshot::{Origin, OriginTls, Place};
+use crate::unheard::Unheard;
 
 /// What pools of parents are kept by, beside those of zones.
 const SCOPE: &str = "parents";
@@ -51,6 +52,8 @@ pub struct Tier {
     /// The name that a location's certificate has.
     pub name: fn(&str) -> Option<ServerName<'static>>,
     purged: AtomicU64,
+    /// What parents have not heard yet.
+    pub(crate) unheard: Unheard,
 }
 
 impl Tier {
@@ -67,6 +70,7 @@ impl Tier {
             client,
             name,
             purged: AtomicU64::new(0),
+            unheard: Unheard::default(),
         }
     }
 

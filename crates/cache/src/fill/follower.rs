@@ -1,7 +1,7 @@
 //! Who waits for what another one fetches.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use seawall_model::RequestHead;
 
@@ -34,8 +34,8 @@ pub enum Told {
     Alone,
     /// The answer is for requests with other values of what it varies by, which is this.
     Others(Vary),
-    /// The origin failed.
-    Failed(Failure),
+    /// The origin failed; why, in a word, where that is the answer for all who waited.
+    Failed(Failure, Option<&'static str>),
     /// The leader died: this one fetches now, for the others too.
     Lead(Lead),
 }
@@ -81,7 +81,7 @@ impl Follower {
             Phase::Streaming(begun) | Phase::Whole(begun) => Told::Begun(Arc::clone(begun)),
             Phase::Resolved(entry) => Told::Entry(Arc::clone(entry)),
             Phase::Alone | Phase::Broken => Told::Alone,
-            Phase::Failed(failure) => Told::Failed(*failure),
+            Phase::Failed(failure, why) => Told::Failed(*failure, *why),
             Phase::Orphaned => {
                 state.phase = Phase::Waiting;
                 drop(state);
@@ -104,7 +104,14 @@ impl Follower {
 
     /// Goes on with this byte of the body; not with one before that which came last.
     pub fn seek(&mut self, offset: u64) {
-        self.next = self.next.max(offset);
+        if offset <= self.next {
+            return;
+        }
+        self.next = offset;
+        let mut state = self.fill.state();
+        let leader = self.moved(&mut state);
+        drop(state);
+        leader.into_iter().for_each(Waker::wake);
     }
 
     /// Waits for the next piece of the body, and tells where in it what comes next begins; none at the end.
@@ -115,9 +122,9 @@ impl Follower {
         let mut state = self.fill.state();
         if let Some((piece, at)) = state.at(self.next) {
             self.next += (piece.len() - at) as u64;
-            if let Some(Some(place)) = state.places.get_mut(self.place) {
-                place.next = self.next;
-            }
+            let leader = self.moved(&mut state);
+            drop(state);
+            leader.into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Some((piece, at))));
         }
         match state.phase {
@@ -128,6 +135,14 @@ impl Follower {
             }
             _ => Poll::Ready(Err(Broken)),
         }
+    }
+
+    /// Notes what it takes next; the leader may go on, if it waits.
+    fn moved(&self, state: &mut State) -> Option<Waker> {
+        if let Some(Some(place)) = state.places.get_mut(self.place) {
+            place.next = self.next;
+        }
+        state.leader.take()
     }
 
     fn wait(&self, state: &mut State, cx: &Context<'_>) {

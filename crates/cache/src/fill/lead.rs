@@ -1,10 +1,11 @@
 //! Who fetches.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use seawall_model::RequestHead;
 
-use super::{BEHIND, Begun, Fill, Follower, HOPELESS_FOR, Phase};
+use super::{BEHIND, Begun, Fill, Follower, HOPELESS_FOR, MOST_FAILURES, Phase, State};
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::memory::{Body, Entry, Outside, Piece};
@@ -82,10 +83,28 @@ impl Lead {
         if self.stores {
             return u64::MAX;
         }
-        match self.fill.state().followers {
-            0 | 1 => ALONE,
-            _ => BEHIND as u64 / 2,
+        ahead(&self.fill.state())
+    }
+
+    /// Waits until more of the body is wanted: always, while all of it is kept. What is not kept comes as fast as the fastest takes it
+    /// of those who follow, the leader's own client being one of them: who is slower holds up nobody.
+    pub fn poll_wanted(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.stores {
+            return Poll::Ready(());
         }
+        let mut state = self.fill.state();
+        let fastest = state.places.iter().flatten().map(|place| place.next).max();
+        let before = fastest.map_or(0, |fastest| self.bytes.saturating_sub(fastest));
+        if before < ahead(&state) {
+            return Poll::Ready(());
+        }
+        state.leader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether what comes is neither kept nor taken by anybody.
+    pub fn is_forsaken(&self) -> bool {
+        !self.stores && self.fill.state().followers == 0
     }
 
     /// Whether all of the body is kept so far.
@@ -293,7 +312,23 @@ impl Lead {
     /// The origin failed, or answered with an error that is not for all but that all would get.
     pub fn fail(mut self, failure: Failure) {
         self.over = true;
-        self.end(Phase::Failed(failure));
+        self.end(Phase::Failed(failure, None));
+    }
+
+    /// The origin failed, for this reason in a word, before it said anything. What was asked may be why: one of those who follow asks
+    /// once more then, until so many have failed; `whoever`, it is nothing of the request's, and all who follow have failed now.
+    pub fn fail_for_all(mut self, why: &'static str, whoever: bool) {
+        let is_over = {
+            let mut state = self.fill.state();
+            state.failures = state.failures.saturating_add(1);
+            let has_head = !matches!(state.phase, Phase::Waiting);
+            !has_head && (whoever || state.failures >= MOST_FAILURES)
+        };
+        // Else it is as if the leader had died.
+        if is_over {
+            self.over = true;
+            self.end(Phase::Failed(Failure::Unreachable, Some(why)));
+        }
     }
 
     fn end(&mut self, phase: Phase) {
@@ -314,6 +349,14 @@ impl Lead {
                 part.fills.remove(&place.url);
             }
         }
+    }
+}
+
+/// How many bytes of a body that is not kept may be ahead of who takes it.
+fn ahead(state: &State) -> u64 {
+    match state.followers {
+        0 | 1 => ALONE,
+        _ => BEHIND as u64 / 2,
     }
 }
 

@@ -9,6 +9,8 @@ use crate::cache::{Cache, Joined};
 use crate::memory::{Found, Size};
 use crate::policy::Time;
 
+mod for_all;
+
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -212,7 +214,7 @@ fn a_failure_and_a_validation_are_for_all() {
     first.fail(Failure::Unreachable);
     assert!(matches!(
         told(&mut follower),
-        Some(Told::Failed(Failure::Unreachable))
+        Some(Told::Failed(Failure::Unreachable, None))
     ));
     let asked = request("/", &[]);
     let old = store(&cache, &key(&asked), &asked, &[], b"body");

@@ -5,8 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seawall_cache::key::normal;
-use seawall_guard::{Admitted, BackgroundMethod};
+use seawall_guard::Admitted;
 use seawall_model::{Fields, Method, ResponseHead};
 use seawall_net::alarm::Alarm;
 use seawall_net::buffer::MEDIUM;
@@ -15,7 +14,7 @@ use seawall_net::proxy_protocol::Announced;
 use seawall_net::upstream::{OriginConnection, OriginResponse, open_stream};
 use tokio::time::Instant;
 
-use super::{Way, parents};
+use super::Way;
 use crate::fault::Fault;
 use crate::forward;
 use crate::lend::{Lent, Need, lend_kept, lend_new};
@@ -26,7 +25,7 @@ use crate::thread::Thread;
 use crate::tier::{self, PARENT};
 
 /// The most at once on one thread.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// Whether one more may begin.
 pub(super) fn has_room(thread: &Thread) -> bool {
@@ -92,6 +91,9 @@ async fn by_parent(
     let parents = snapshot.edge.parents.of(zone.shield.as_deref())?;
     let tier = thread.shared.tier.as_ref()?;
     let key = way.parent_key()?;
+    if way.is_unheard(tier) {
+        return None;
+    }
     let picked = parents.pick(thread.shared.now(), key, &Tried::default());
     let (picked, parent) = picked?;
     let lease = parents.pool.admit(picked.member, false)?;
@@ -107,44 +109,6 @@ async fn by_parent(
         .pool
         .report(picked.index, outcome, thread.shared.now());
     came.is_ok().then_some(Ok(()))
-}
-
-/// Tells the parent that has it, where there is one, that what is stored of a URL is not what there is any more.
-pub(super) fn forget(thread: &Rc<Thread>, zone: &Arc<Zone>, host: &[u8], target: &[u8]) {
-    if !has_room(thread) {
-        return;
-    }
-    let asked = Admitted::background(zone.id, BackgroundMethod::Head, host, target, b"seawall");
-    let (thread, zone) = (Rc::clone(thread), Arc::clone(zone));
-    thread.background.set(thread.background.get() + 1);
-    tokio::task::spawn_local(async move {
-        let _ = tell(&thread, &zone, &asked).await;
-        thread.background.set(thread.background.get() - 1);
-    });
-}
-
-async fn tell(thread: &Rc<Thread>, zone: &Arc<Zone>, asked: &Admitted<'_>) -> Option<()> {
-    let snapshot = thread.snapshot.load();
-    let parents = snapshot.edge.parents.of(zone.shield.as_deref())?;
-    let head = asked.head();
-    let key = parents::key(head.authority(), &normal(head.target()));
-    let picked = parents.pick(thread.shared.now(), key, &Tried::default());
-    let (picked, parent) = picked?;
-    let lease = parents.pool.admit(picked.member, false)?;
-    let common = forward::for_nobody(head, true, &thread.shared.node);
-    let mut alarm = Alarm::new(zone.timeouts.header);
-    let (none, last) = (Fields::default(), Line(tier::OUTDATED_LINE));
-    let sent = send(
-        thread, zone, parent, &lease, asked, &common, &none, last, true, &mut alarm,
-    );
-    let mut sent = sent.await.ok()?;
-    let (_, mut response) = sent.connection.split();
-    let limits = &snapshot.edge.head;
-    let mut answer = ResponseHead::default();
-    let next =
-        |cx: &mut std::task::Context<'_>| response.poll_head(Method::Head, limits, &mut answer, cx);
-    alarm.wait(PARENT, next).await.ok()?.ok()?;
-    Some(())
 }
 
 /// One request and its answer; tells the status.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::reading::Given;
 use super::rules::Planned;
-use super::{Cached, Way, background, now, parents};
+use super::{Cached, Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward;
@@ -95,7 +95,9 @@ impl<'a> Exchange<'a, '_> {
         let Some(mut way) = self.way.take() else {
             return;
         };
-        if relayed.is_err() && self.refusal.is_none() && !self.response.has_begun() {
+        let fault = relayed.as_ref().err().map(|failed| failed.fault);
+        let may_be_made_good = fault.is_some_and(|fault| !fault.is_of_one());
+        if may_be_made_good && self.refusal.is_none() && !self.response.has_begun() {
             way.stands_in_for(Failure::Unreachable, now());
         }
         if let Some((entry, status)) = way.instead() {
@@ -107,12 +109,9 @@ impl<'a> Exchange<'a, '_> {
         }
         parts.cache.clone_from(&way.said);
         self.fetch_beside(zone, &mut way, admitted);
-        if self.may_ask_parents(zone) {
-            parents::tell_outdated(self.thread, zone, &mut way);
-        }
-        if let Some(lead) = way.lead.take() {
-            // Nobody who follows would fare better just now.
-            lead.fail(Failure::Unreachable);
+        let fault = fault.filter(|fault| fault.may_be_of_all());
+        if let (Some(lead), Some(fault)) = (way.lead.take(), fault) {
+            lead.fail_for_all(fault.answer().slug, fault.is_anybodys());
         }
         if let Err(failed) = relayed {
             self.failed(failed, zone, admitted, parts).await;
@@ -255,9 +254,19 @@ impl<'a> Exchange<'a, '_> {
                             found = cache.find(&key, head);
                             continue;
                         }
-                        Told::Failed(failure) => {
+                        Told::Failed(failure, word) => {
                             if way.stands_in_for(failure, super::now()) {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
+                            }
+                            if let Some(fault) = word.and_then(Fault::of_all) {
+                                way.say(Status {
+                                    forwarded: Some(why),
+                                    collapsed: true,
+                                    ..Status::default()
+                                });
+                                parts.cache.clone_from(&way.said);
+                                self.refuse(fault, Some(zone), head, parts).await;
+                                return Looked::Answered;
                             }
                             goes_alone(&mut way);
                             return Looked::Goes(way);

@@ -8,13 +8,14 @@ use seawall_guard::Admitted;
 use seawall_model::FieldId;
 use seawall_net::outgoing::{BodyOut, Line};
 
-use super::background;
 use super::rules::Planned;
 use super::way::Way;
+use super::words;
 use crate::exchange::Exchange;
 use crate::snapshot::Zone;
 use crate::thread::{Parts, Thread};
-use crate::tier;
+use crate::tier::{self, Tier};
+use crate::unheard::Url;
 
 pub use crate::origin::Key;
 
@@ -23,10 +24,22 @@ pub fn key(host: &[u8], target: &[u8]) -> Key {
     Key::of(&[host, target].concat())
 }
 
-/// Tells parents what a request has made invalid.
-pub(super) fn tell_outdated(thread: &Rc<Thread>, zone: &Arc<Zone>, way: &mut Way) {
-    for target in std::mem::take(&mut way.outdated) {
-        background::forget(thread, zone, &way.key.host, &target);
+impl Way {
+    /// Tells parents what a request has made invalid, where `asks` says that there are any. From here on they are not asked for it
+    /// until they have heard.
+    pub fn tell_outdated(&mut self, thread: &Rc<Thread>, zone: &Arc<Zone>, asks: bool) {
+        for target in std::mem::take(&mut self.outdated) {
+            if asks {
+                words::forget(thread, zone, &self.key.host, &target);
+            }
+        }
+    }
+
+    /// Whether parents may have what is not there any more, by what a request has made invalid here.
+    pub fn is_unheard(&self, tier: &Tier) -> bool {
+        let key = &*self.key;
+        let url = || Url::new(key.zone, &key.host, &key.target);
+        tier.unheard.has(url)
     }
 }
 

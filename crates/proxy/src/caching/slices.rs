@@ -273,7 +273,7 @@ impl SliceReader {
                     Some(own) => (follower, whose) = (own, Whose::Own),
                     None => return Ok(None),
                 },
-                Some(Told::Alone | Told::Others(_) | Told::Failed(_)) | None => return Ok(None),
+                Some(Told::Alone | Told::Others(_) | Told::Failed(..)) | None => return Ok(None),
             }
         }
     }

@@ -17,7 +17,7 @@ use super::pool::{Pool, Slot};
 const LEAST: u64 = 16;
 
 /// What a request is bound by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
 impl Key {

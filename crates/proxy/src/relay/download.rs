@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -38,9 +40,9 @@ const UPLOADING: Duration = Duration::from_secs(24 * 3600);
 
 /// The way from the origin to the client.
 pub(super) struct Download<'e, 'a, 'c, 'o> {
-    pub(super) thread: &'e Thread,
+    pub(super) thread: &'e Rc<Thread>,
     pub(super) snapshot: &'e Snapshot,
-    pub(super) zone: &'e Zone,
+    pub(super) zone: &'e Arc<Zone>,
     pub(super) https: bool,
     /// What the client is told of HTTP/3.
     pub(super) alt_svc: Option<&'e [u8]>,
@@ -120,7 +122,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
     /// The way of this exchange's response, from `origin`.
     pub(super) fn new(
         exchange: &'e mut Exchange<'a, 'c>,
-        zone: &'e Zone,
+        zone: &'e Arc<Zone>,
         admitted: &'e Admitted<'_>,
         parts: &'e mut Parts,
         origin: &'e mut OriginResponse<'o>,

@@ -1,9 +1,8 @@
 //! A body that others wait for too: the client that asked first must not hold them up, nor take it from them by leaving.
 //!
-//! Two ways in one task: from the origin into the fill, and from the fill to this client, which is a follower like the others. Only
-//! where the body turns out to be too large to be kept does the first wait for the second.
+//! Two ways in one task: from the origin into the fill, and from the fill to this client, which is a follower like the others. Where
+//! the body turns out to be too large to be kept, the first waits for the fastest of all who follow, and who is slow is left behind.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -32,6 +31,10 @@ impl Download<'_, '_, '_, '_> {
             BodyOut::Unknown => None,
         };
         let taken = way.arrived(self.asked, self.head, length);
+        // Before the client has its answer: what it asks for next is not to be what there was before.
+        let parents = &self.snapshot.edge.parents;
+        let asks = !self.is_of_location && parents.of(self.zone.shield.as_deref()).is_some();
+        way.tell_outdated(self.thread, self.zone, asks);
         if taken {
             self.outcome.status = self.head.status;
             let (at, now) = self.thread.clock();
@@ -76,11 +79,10 @@ impl Download<'_, '_, '_, '_> {
     /// Gives the body to all who wait for it; to this client through `encoder`, where there is one.
     pub(super) async fn pass_filling(
         &mut self,
-        mut own: Follower,
+        own: Follower,
         mut encoder: Option<Encoder>,
     ) -> Result<(), Fault> {
         let (timeout, idle) = (self.snapshot.edge.write_timeout, self.zone.timeouts.idle);
-        let written = Cell::new(0u64);
         let (origin, client, alarm) = (&mut *self.origin, &mut *self.client, &mut *self.alarm);
         let Some(way) = self.way.as_deref_mut() else {
             return Err(Fault::Internal);
@@ -91,17 +93,15 @@ impl Download<'_, '_, '_, '_> {
         let pump = async {
             let mut waits = Alarm::new(idle);
             loop {
-                // Woken with the writer, which is polled first.
-                let is_near = |lead: &Option<Lead>| {
-                    lead.as_ref().is_none_or(|lead| {
-                        lead.bytes().saturating_sub(written.get()) < lead.ahead()
-                    })
-                };
-                poll_fn(|_| match is_near(way.lead()) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                poll_fn(|cx| match way.lead() {
+                    Some(lead) => lead.poll_wanted(cx),
+                    None => Poll::Ready(()),
                 })
                 .await;
+                if way.lead().as_ref().is_some_and(Lead::is_forsaken) {
+                    // The writer, which has ended, knows why.
+                    return Ok(());
+                }
                 let ready = waits.wait(idle, |cx| origin.poll_fill_by(MEDIUM, cx)).await;
                 let ready = ready.map_err(|_| Fault::OriginStalled)?;
                 let ready = ready.map_err(incomplete)?;
@@ -118,6 +118,8 @@ impl Download<'_, '_, '_, '_> {
             }
         };
         let write = async {
+            // It leaves with the writer: who does not take the body any more is not waited for.
+            let mut own = own;
             loop {
                 let next = match poll_once(|cx| own.poll_piece(cx)).await {
                     Some(next) => next,
@@ -144,7 +146,8 @@ impl Download<'_, '_, '_, '_> {
                         }
                     }
                 };
-                let Some((piece, at)) = next.map_err(|_| Fault::Incomplete)? else {
+                // Where the origin breaks off it is the first way that tells: here it went on without this client.
+                let Some((piece, at)) = next.map_err(|_| Fault::SlowReader)? else {
                     break;
                 };
                 if !standing.holds(request) {
@@ -165,7 +168,6 @@ impl Download<'_, '_, '_, '_> {
                         }
                     }
                 }
-                written.set(written.get() + bytes.len() as u64);
             }
             match encoder.take() {
                 None => client.end(None, alarm, timeout).await.map_err(gone),
@@ -183,8 +185,6 @@ impl Download<'_, '_, '_, '_> {
             if wrote.is_none()
                 && let Poll::Ready(ended) = write.as_mut().poll(cx)
             {
-                // Nobody is waited for any more.
-                written.set(u64::MAX);
                 wrote = Some(ended);
             }
             if pumped.is_none()

@@ -31,6 +31,9 @@ pub(super) async fn by_parents(
     let snapshot = exchange.snapshot;
     let key = exchange.way.as_deref()?.parent_key()?;
     let tier = exchange.thread.shared.tier.clone()?;
+    if exchange.way.as_deref()?.is_unheard(&tier) {
+        return None;
+    }
     let asked = snapshot.edge.parents.of(zone.shield.as_deref())?;
     tier.write_lines(&parts.ray_line, &mut parts.parent_lines);
     exchange.at_parent = true;

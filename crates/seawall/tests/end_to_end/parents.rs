@@ -256,6 +256,24 @@ fn a_miss_is_asked_of_the_parent_and_judged_and_edited_once() {
     until("what was made invalid is fetched anew", || {
         (get(fra, "/a").body != first.body).then_some(())
     });
+    // Where it was asked for, what is asked next is new, whether the parent has heard by then or not; and what is kept is that.
+    for nth in 0..5 {
+        let path = format!("/changed/{nth}");
+        let before = get(lhr, &path).body;
+        let url = lhr.url(&path);
+        let posted = curl(&["-H", "Host: a.test", "-d", "x", &url]);
+        assert_eq!(posted.status, 200);
+        let after = get(lhr, &path).body;
+        assert_ne!(after, before, "{path}");
+        assert_eq!(get(lhr, &path).body, after);
+    }
+    // Once it has heard, it is asked again.
+    let mut nth = 0;
+    until("the parent is asked for what was made invalid", || {
+        nth += 1;
+        let answer = get(lhr, &format!("/changed/0?{nth}"));
+        (cache_status(&answer).len() == 2).then_some(())
+    });
 }
 
 /// What a location keeps of its joining, as files for curl.

@@ -1,0 +1,64 @@
+//! Faults that are those of all who wait for the same answer.
+
+use super::Fault;
+
+/// Of the way to an origin, whatever was asked.
+const OF_THE_WAY: [Fault; 9] = [
+    Fault::Overloaded,
+    Fault::Full,
+    Fault::Dns,
+    Fault::Prohibited,
+    Fault::Refused,
+    Fault::Unreachable,
+    Fault::ConnectTimeout,
+    Fault::OriginTls,
+    Fault::OriginCertificate,
+];
+
+/// Of an origin that was asked. What was asked may be why.
+const OF_THE_ORIGIN: [Fault; 5] = [
+    Fault::ClosedEarly,
+    Fault::Unprocessed,
+    Fault::OriginProtocol,
+    Fault::OriginTimeout,
+    Fault::OriginStuck,
+];
+
+impl Fault {
+    /// Whether whoever asks for the same just now would meet it.
+    pub fn is_anybodys(self) -> bool {
+        OF_THE_WAY.contains(&self)
+    }
+
+    /// Whether others who ask for the same may meet it: it is not of this client, nor of what it may do.
+    pub fn may_be_of_all(self) -> bool {
+        self.is_anybodys() || OF_THE_ORIGIN.contains(&self)
+    }
+
+    /// Whether it is about this client alone.
+    pub fn is_of_one(self) -> bool {
+        matches!(self, Self::ClientGone | Self::TurnedAway | Self::Withdrawn)
+    }
+
+    /// That of all who wait whose word ([`super::Answer::slug`]) this is.
+    pub fn of_all(word: &str) -> Option<Self> {
+        let all = OF_THE_WAY.iter().chain(&OF_THE_ORIGIN);
+        all.copied().find(|fault| fault.answer().slug == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_by_its_word() {
+        for fault in OF_THE_WAY.iter().chain(&OF_THE_ORIGIN) {
+            let found = Fault::of_all(fault.answer().slug).unwrap();
+            assert_eq!(found.answer().slug, fault.answer().slug);
+            assert_eq!(found.answer().status, fault.answer().status);
+            assert!(found.may_be_of_all() && !found.is_of_one());
+        }
+        assert_eq!(Fault::of_all(Fault::ClientGone.answer().slug), None);
+    }
+}
