@@ -74,7 +74,7 @@ const PROBES: usize = 32;
 /// When it was not started by a supervisor.
 pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     last_words::in_the_background();
-    privileges::give_up(&flags.up.data);
+    privileges::give_up(privileges::Who::Agent(&flags.up.data));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -13,7 +13,7 @@ use crate::say::complain;
 
 /// Reading files whoever owns them: a key of another user's, named in a document.
 const CAP_DAC_READ_SEARCH: u32 = 2;
-/// Writing them: only where the data folder is another user's.
+/// Writing them, which connecting to a socket is: an origin's that is another user's.
 const CAP_DAC_OVERRIDE: u32 = 1;
 /// `_LINUX_CAPABILITY_VERSION_3`.
 const VERSION: u32 = 0x2008_0522;
@@ -80,14 +80,23 @@ struct Sets {
     inheritable: u32,
 }
 
+/// Who gives up what it does not need.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'p> {
+    /// It connects to sockets and writes a log that may be other users'. What it may write of files, [`writing`] bounds.
+    Worker,
+    /// It writes nothing but its data folder.
+    Agent(&'p Path),
+}
+
 /// For a process that only computes: no capability, and none of the system calls that nothing of ours needs.
 pub fn confine() {
     let _ = capabilities(0).and_then(|()| refuse_system_calls());
 }
 
 /// Gives up what is not needed. That it could not is said, and no reason not to serve.
-pub fn give_up(data: &Path) {
-    if let Err(error) = capabilities(kept(data)) {
+pub fn give_up(who: Who<'_>) {
+    if let Err(error) = capabilities(kept(who)) {
         complain(format_args!("capabilities cannot be dropped: {error}"));
     }
     if let Err(error) = refuse_system_calls() {
@@ -98,14 +107,17 @@ pub fn give_up(data: &Path) {
 }
 
 /// Capabilities that a process of root keeps: to files that a document names.
-fn kept(data: &Path) -> u32 {
+fn kept(who: Who<'_>) -> u32 {
     // SAFETY: it only tells.
     let own = unsafe { libc::geteuid() };
     if own != 0 {
         return 0;
     }
-    let foreign = std::fs::metadata(data).is_ok_and(|folder| folder.uid() != own);
-    1 << CAP_DAC_READ_SEARCH | u32::from(foreign) << CAP_DAC_OVERRIDE
+    let writes = match who {
+        Who::Worker => true,
+        Who::Agent(data) => std::fs::metadata(data).is_ok_and(|folder| folder.uid() != own),
+    };
+    1 << CAP_DAC_READ_SEARCH | u32::from(writes) << CAP_DAC_OVERRIDE
 }
 
 fn capabilities(kept: u32) -> std::io::Result<()> {
@@ -267,13 +279,33 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_of_root_may_write_what_is_others_and_an_agent_where_its_folder_is() {
+        // SAFETY: it only tells.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        let of_root = u32::from(is_root);
+        let reads = of_root << CAP_DAC_READ_SEARCH;
+        assert_eq!(kept(Who::Worker), reads | of_root << CAP_DAC_OVERRIDE);
+        let folder = std::env::temp_dir().join(format!("seawall-kept-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(kept(Who::Agent(&folder)), reads);
+        // Root in a container may not be allowed to give anything away.
+        if is_root && std::os::unix::fs::chown(&folder, Some(65534), None).is_ok() {
+            assert_eq!(
+                kept(Who::Agent(&folder)),
+                reads | of_root << CAP_DAC_OVERRIDE
+            );
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn who_gave_up_is_refused_what_an_edge_never_does_and_still_has_files() {
         let folder = std::env::temp_dir().join(format!("seawall-rights-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         // It concerns one thread and those it starts; the other tests keep what they have.
         let given_up = folder.clone();
         std::thread::spawn(move || {
-            give_up(&given_up);
+            give_up(Who::Agent(&given_up));
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             let line = |name: &str| {
                 let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -53,7 +53,7 @@ use serve::Worker;
 pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<ExitCode> {
     small_pages();
     last_words::in_the_background();
-    privileges::give_up(&flags.up.data);
+    privileges::give_up(privileges::Who::Worker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

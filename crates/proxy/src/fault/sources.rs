@@ -27,6 +27,10 @@ impl From<ConnectFault> for Fault {
                 Self::ClosedEarly
             }
             ConnectFault::Failed(error) if is_ours(&error) => Self::Overloaded,
+            // A socket that is not for our user, or a firewall here: there is a way, and we are not let in.
+            ConnectFault::Failed(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::Refused
+            }
             ConnectFault::Failed(_) => Self::Unreachable,
         }
     }

@@ -1,14 +1,18 @@
 //! What the processes that serve may do on their machine: little, whoever started them.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::certificates::state;
-use crate::tools::curl;
+use crate::tools::{Server, curl};
 use crate::up::{Folder, Up, until};
 
 /// Reading files whoever owns them.
 const CAP_DAC_READ_SEARCH: u32 = 2;
+/// Writing them, and connecting to sockets.
+const CAP_DAC_OVERRIDE: u32 = 1;
 
 fn are_root() -> bool {
     // SAFETY: it only tells.
@@ -52,7 +56,8 @@ fn worker_and_agent_have_given_up_what_they_do_not_need_in_all_of_their_threads(
             };
             let few = |set: &str| {
                 let set = u64::from_str_radix(set, 16).unwrap();
-                set & !(1 << CAP_DAC_READ_SEARCH) == 0
+                let writes = u64::from(role == "worker") << CAP_DAC_OVERRIDE;
+                set & !(1 << CAP_DAC_READ_SEARCH | writes) == 0
             };
             // Who is not root may not lower its bound, and has nothing of it.
             let rest = if are_root() { &rest[..] } else { &rest[..2] };
@@ -121,4 +126,39 @@ fn a_worker_of_root_writes_where_it_must_and_reads_what_comes_later() {
         degraded.contains("access_log").then_some(())
     });
     assert!(!outside.join("access.log").exists());
+}
+
+#[test]
+fn a_worker_of_root_reaches_sockets_and_logs_of_other_users() {
+    /// A user who is nobody here.
+    const OTHER: u32 = 65534;
+    let (folder, outside) = (Folder::new(), Folder::new());
+    let socket = outside.join("site.sock");
+    let _site = Server::start(
+        "plain-site.mjs",
+        &[&format!("--unix={}", socket.display()), "--http1"],
+    );
+    let logs = outside.join("logs");
+    fs::create_dir(&logs).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    mode(&logs, 0o755).unwrap();
+    mode(&socket, 0o660).unwrap();
+    let given = [&socket, &logs].map(|path| chown(path, Some(OTHER), Some(OTHER)).is_ok());
+    if !are_root() || given != [true; 2] || UnixStream::connect(&socket).is_err() {
+        println!("skipped: not root, or not with all of its rights");
+        return;
+    }
+    let config = format!(
+        "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"unix:{}\" }}]\n[edge.access_log]\nfile = \"{}\"\n",
+        socket.display(),
+        logs.join("access.log").display()
+    );
+    folder.write("seawall.toml", &config);
+    let up = Up::edge_in(folder);
+    let answer = curl(&["-H", "host: a.test", &up.url("/echo")]);
+    assert_eq!(answer.status, 200, "{:?}", answer.field("proxy-status"));
+    until("the request's line", || {
+        let log = fs::read_to_string(logs.join("access.log")).ok()?;
+        log.contains("/echo").then_some(())
+    });
 }
