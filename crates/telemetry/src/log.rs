@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::record::LINE_LIMIT;
 use crate::{Record, Stamp};
+pub use file::place_of;
 use writer::Writer;
 
 /// A block is handed over when it holds this many bytes.
@@ -81,14 +82,25 @@ impl Default for LogConfig {
 pub enum LogError {
     #[error("access log: cannot start its writer thread: {0}")]
     Spawn(#[source] io::Error),
-    #[error("access log: cannot open {path}: {source}")]
+    #[error("access log: cannot open {path}: {source}{}", help(.source))]
     Open { path: PathBuf, source: io::Error },
-    #[error("access log: cannot rotate {path}: {source}")]
+    #[error("access log: cannot rotate {path}: {source}{}", help(.source))]
     Rotate { path: PathBuf, source: io::Error },
     #[error("access log: cannot write: {0}")]
     Write(#[source] io::Error),
     #[error("access log: the last lines were not written within {0:?}")]
     Unfinished(Duration),
+}
+
+/// What can be done where it is not allowed.
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            " (its folder must be the user's that serves; run as root, one that was made or put in its place since the start is written after \
+             a restart or `seawall upgrade` only)"
+        }
+        _ => "",
+    }
 }
 
 /// How the access log does; shared with whoever shows it.

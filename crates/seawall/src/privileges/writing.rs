@@ -1,5 +1,5 @@
 //! What a worker of root may still write. Nearly all files are root's own, and for its own nobody needs a capability: so it gives up
-//! by Landlock (landlock(7)), for good, to write anywhere but below its data folder and to its access log, and to start any program.
+//! by Landlock (landlock(7)), for good, to write anywhere but below its data folder and in its access log's, and to start any program.
 //!
 //! Reading stays: a later configuration may name certificates and folders anywhere, and what was given up cannot be had again. Not here:
 //! who runs as a user of its own, for whom the permissions of files do the same.
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use seawall_model::Document;
 use seawall_model::document::AccessLog;
+use seawall_telemetry::log::place_of;
 
 use super::checked;
 
@@ -51,7 +52,7 @@ const GIVEN_UP: u64 = EXECUTE
     | MAKE_SYM
     | REFER
     | TRUNCATE;
-/// What stays in our folders.
+/// What stays in our folders. Not to make links: what one in `DATA`, or the log, leads to is allowed at the next start.
 const IN_FOLDERS: u64 = GIVEN_UP & !(EXECUTE | MAKE_CHAR | MAKE_FIFO | MAKE_BLOCK | MAKE_SYM);
 /// What stays of single files.
 const OF_FILES: u64 = WRITE_FILE | TRUNCATE;
@@ -78,7 +79,7 @@ pub fn give_up(data: &Path, document: &Document) -> Option<String> {
     }
     Some(match confine(&Places::of(data, document)) {
         Ok(version) => format!(
-            "it runs as root: what serves writes below DATA and to its log alone, and starts no program (Landlock {version}); {better} is better still"
+            "it runs as root: what serves writes below DATA and in its log's folder alone, and starts no program (Landlock {version}); {better} is better still"
         ),
         Err(error) => format!(
             "it runs as root, and what serves may write what root may ({error}: no Landlock of Linux here): give it {better}"
@@ -112,19 +113,18 @@ impl Places {
         places
     }
 
-    /// A log is written, and beside it the older ones are renamed and removed; a pipe or a device is only written.
+    /// A log is written, and where its file is, the older ones are renamed and removed, and a new one is made when somebody has moved it;
+    /// a pipe, a device and the standard output are only written.
     fn log(&mut self, path: &Path) {
-        let found = path.metadata();
-        if found.is_ok_and(|found| !found.is_file()) {
+        let Some(place) = place_of(path) else {
             return self.file(path);
-        }
-        if let Some(folder) = path.parent() {
+        };
+        for folder in [path, place.as_path()].into_iter().filter_map(Path::parent) {
             // As the log itself would, were it not there yet.
             let _ = fs::create_dir_all(folder);
-            self.folders.push(folder.to_owned());
-        }
-        if path.is_symlink() {
-            self.file(path);
+            if !self.folders.iter().any(|known| known == folder) {
+                self.folders.push(folder.to_owned());
+            }
         }
     }
 
@@ -283,18 +283,42 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_is_a_link_is_moved_and_made_where_it_leads_to() {
+        let all = std::env::temp_dir().join(format!("seawall-linked-{}", std::process::id()));
+        let (data, there, other) = (all.join("data"), all.join("there"), all.join("other"));
+        for folder in [&data, &other] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let (link, real) = (data.join("access.log"), there.join("real.log"));
+        // It leads to nothing yet.
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let places = Places::of(&data, &Document::default());
+        confined(places, move || {
+            fs::write(&link, "line").unwrap();
+            // As logrotate does, and as we do.
+            fs::rename(&real, there.join("real.log.1")).unwrap();
+            fs::write(&link, "line").unwrap();
+            assert!(real.is_file());
+            // Whoever could make it lead elsewhere would have that allowed at the next start.
+            denied(fs::rename(&link, data.join("another")));
+            denied(std::os::unix::fs::symlink(&other, data.join("way")));
+            denied(fs::write(other.join("new"), "text"));
+        });
+        fs::remove_dir_all(all).unwrap();
+    }
+
+    #[test]
     fn a_log_that_is_no_file_is_written() {
         let folder = std::env::temp_dir().join(format!("seawall-device-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mut places = Places::default();
         places.log(Path::new("/dev/full"));
+        // Whatever it is, of a test that is run: a pipe, a terminal, a file.
         places.log(Path::new("/dev/stdout"));
-        assert!(
-            places
-                .folders
-                .iter()
-                .all(|folder| folder != Path::new("/dev"))
-        );
+        let link = folder.join("link");
+        std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+        places.log(&link);
+        assert_eq!(places.folders, Vec::<PathBuf>::new());
         confined(places, move || {
             let full = fs::write("/dev/full", "line").unwrap_err();
             assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));

@@ -162,3 +162,38 @@ fn a_worker_of_root_reaches_sockets_and_logs_of_other_users() {
         log.contains("/echo").then_some(())
     });
 }
+
+#[test]
+fn a_log_that_is_a_link_is_made_anew_where_it_leads_to() {
+    if !are_root() || !can_be_confined() {
+        println!("skipped: not root, or no Landlock here");
+        return;
+    }
+    let (folder, outside) = (Folder::new(), Folder::new());
+    let (link, real) = (
+        outside.join("links/access.log"),
+        outside.join("logs/real.log"),
+    );
+    fs::create_dir(outside.join("links")).unwrap();
+    // Neither the file nor its folder is there yet.
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let config = format!(
+        "schema = 1\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"sample\" }}]\n[edge.access_log]\nfile = \"{}\"\n",
+        link.display()
+    );
+    folder.write("seawall.toml", &config);
+    let up = Up::edge_in(folder);
+    let is_written = |what: &str| {
+        until(what, || {
+            curl(&["-H", "host: a.test", &up.url("/asked")]);
+            let log = fs::read_to_string(&real).ok()?;
+            log.contains("/asked").then_some(())
+        });
+    };
+    is_written("a line");
+    // As logrotate does it.
+    fs::rename(&real, outside.join("logs/real.log.1")).unwrap();
+    up.signal(libc::SIGHUP);
+    is_written("a line in a new file");
+    assert!(link.is_symlink());
+}

@@ -11,6 +11,30 @@ use super::{LogConfig, LogError, LogTarget};
 /// Log lines tell of people: their owner and group may read them.
 const MODE: u32 = 0o640;
 
+/// A name leads on so often, as in the kernel.
+const MOST_LINKS: usize = 40;
+
+/// Where the file of a log is, or will be, when the links of its name are followed: older ones are kept beside it, and a link stays a link.
+/// None where nothing can be kept beside it: a pipe, a device, and what a process was started with (`/dev/stdout`), whatever that is.
+pub fn place_of(path: &Path) -> Option<PathBuf> {
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let (folder, name) = (at.parent()?, at.file_name()?);
+        // A folder that is not there leads nowhere else.
+        let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        if folder == Path::new("/dev") || folder.starts_with("/proc") {
+            return None;
+        }
+        let here = folder.join(name);
+        let Ok(leads_to) = fs::read_link(&here) else {
+            let is_other = fs::metadata(&here).is_ok_and(|found| !found.is_file());
+            return (!is_other).then_some(here);
+        };
+        at = folder.join(leads_to);
+    }
+    None
+}
+
 /// The file that the writer owns.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -134,8 +158,11 @@ impl LogFile {
         let still_ours = fs::metadata(path)
             .is_ok_and(|named| named.dev() == ours.dev() && named.ino() == ours.ino());
         if still_ours {
-            rotate(path, self.keep).map_err(|source| LogError::Rotate {
-                path: path.clone(),
+            let Some(place) = place_of(path) else {
+                return Ok(());
+            };
+            rotate(&place, self.keep).map_err(|source| LogError::Rotate {
+                path: place.clone(),
                 source,
             })?;
         }
@@ -165,7 +192,8 @@ fn open_by_name(path: &Path) -> io::Result<File> {
         if error.kind() != io::ErrorKind::NotFound {
             return Err(error);
         }
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        let place = place_of(path).unwrap_or_else(|| path.to_owned());
+        fs::create_dir_all(place.parent().unwrap_or(Path::new("/")))?;
         options.open(path)
     })
 }

@@ -216,6 +216,53 @@ fn rotates_by_size_and_keeps_so_many() {
 }
 
 #[test]
+fn a_log_that_is_a_link_is_rotated_where_it_leads_to() {
+    let folder = Folder::new("link");
+    let (path, real) = (folder.at("access.log"), folder.at("elsewhere/real.log"));
+    // Through another link, into a folder that is not there yet.
+    std::os::unix::fs::symlink("elsewhere/real.log", folder.at("next.log")).unwrap();
+    std::os::unix::fs::symlink(folder.at("next.log"), &path).unwrap();
+    let log = AccessLog::open(LogConfig {
+        rotate_at: 60_000,
+        keep: 1,
+        ..to_file(&path)
+    })
+    .unwrap();
+    let mut buffer = log.buffer();
+    for round in 0..3 {
+        write_lines(&mut buffer, round * 100, 100);
+        buffer.flush();
+        wait_until("written", || {
+            log.status().written_lines() == (round + 1) * 100
+        });
+    }
+    assert_eq!(log.status().problem(), None);
+    assert_eq!(numbers_in(&real), (200..300).collect::<Vec<_>>());
+    let older = folder.at("elsewhere/real.log.1");
+    assert_eq!(numbers_in(&older), (100..200).collect::<Vec<_>>());
+    assert!(path.is_symlink());
+    assert!(!folder.at("access.log.1").exists());
+}
+
+#[test]
+fn beside_what_is_no_file_of_a_folder_nothing_is_kept() {
+    let folder = Folder::new("places");
+    for name in ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        assert_eq!(place_of(Path::new(name)), None, "{name}");
+    }
+    let link = folder.at("link");
+    std::os::unix::fs::symlink("/dev/stderr", &link).unwrap();
+    assert_eq!(place_of(&link), None);
+    let round = folder.at("round");
+    std::os::unix::fs::symlink(&round, &round).unwrap();
+    assert_eq!(place_of(&round), None);
+    let all = fs::canonicalize(&folder.0).unwrap();
+    let (plain, missing) = (folder.at("plain.log"), folder.at("none/plain.log"));
+    assert_eq!(place_of(&plain), Some(all.join("plain.log")));
+    assert_eq!(place_of(&missing), Some(missing.clone()));
+}
+
+#[test]
 fn rotation_that_keeps_none_begins_anew() {
     let folder = Folder::new("none-kept");
     let path = folder.at("access.log");
