@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Result, anyhow};
@@ -249,19 +249,33 @@ impl Given {
                 continue;
             }
             // SAFETY: it is open, and whoever started us says that it is ours.
-            let socket = unsafe { OwnedFd::from_raw_fd(raw) };
-            let listener = TcpListener::from(socket);
-            if let Ok(address) = listener.local_addr() {
-                let socket = listener.into();
-                let handed = Handed { name, socket };
-                given.0.entry(address).or_default().push(handed);
-            }
+            given.put(name, unsafe { OwnedFd::from_raw_fd(raw) });
         }
         for handed in given.0.values_mut() {
             // They come in any order. The first threads' stay when there are fewer.
             handed.sort_by_key(|one| thread(&one.name));
         }
         given
+    }
+
+    /// One more, if it has an address and connections can be taken from it; what has one and is something else is said to be so, and
+    /// closed.
+    fn put(&mut self, name: String, socket: OwnedFd) {
+        let listens = is_listener(&socket);
+        // Whatever it is, this only asks it for its address.
+        let socket = TcpListener::from(socket);
+        let Ok(address) = socket.local_addr() else {
+            return;
+        };
+        if !listens {
+            return complain(format_args!(
+                "what the service manager handed over for {address} is no TCP listener (ListenStream), and is not used: take it out of the manager's \
+                 unit; HTTP/3 has UDP sockets of its own"
+            ));
+        }
+        let socket = socket.into();
+        let handed = Handed { name, socket };
+        self.0.entry(address).or_default().push(handed);
     }
 
     /// Closes what a plan has no use for, and says so to the manager: before anything is bound, which it might be in the way of.
@@ -290,6 +304,28 @@ fn thread(name: &str) -> usize {
         .strip_prefix(OURS)
         .and_then(|name| name.rsplit_once('-'));
     thread.map_or(0, |(_, thread)| thread.parse().unwrap_or(0))
+}
+
+/// Whether connections can be taken from it: it is for streams (a UDP socket is not), and listens.
+fn is_listener(socket: &OwnedFd) -> bool {
+    option(socket, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
+        && option(socket, libc::SO_ACCEPTCONN) == Some(1)
+}
+
+fn option(socket: &OwnedFd, name: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both pointers are to values of ours that outlive the call, and the length is that of the first.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    (done == 0).then_some(value)
 }
 
 /// Which socket it is, whatever descriptor it has.
@@ -329,5 +365,32 @@ pub fn notify(words: &str, file: Option<BorrowedFd<'_>>) {
         complain(format_args!(
             "the service manager cannot be told ({error}); it is served all the same"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpStream, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn of_what_is_handed_over_only_tcp_listeners_are_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // As a unit with ListenDatagram before ListenStream has them: at the same address.
+        let datagrams = UdpSocket::bind(address).or_else(|_| UdpSocket::bind("127.0.0.1:0"));
+        let connected = TcpStream::connect(address).unwrap();
+        let stream = number(&OwnedFd::from(listener.try_clone().unwrap()));
+        let mut given = Given::default();
+        given.put(String::new(), datagrams.unwrap().into());
+        given.put(String::new(), connected.into());
+        given.put(String::new(), listener.into());
+        // What is no socket of the internet at all is nobody's concern.
+        given.put(String::new(), File::open("/dev/null").unwrap().into());
+        assert_eq!(given.0.len(), 1);
+        let taken = given.take(address).unwrap();
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken.first().and_then(|one| number(&one.socket)), stream);
     }
 }
