@@ -9,6 +9,7 @@
 //! [`upgrading`].
 
 mod announce;
+mod architecture;
 mod charge;
 mod datagrams;
 mod flow;

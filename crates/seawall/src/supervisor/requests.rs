@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::announce::Control;
 use super::charge::Phase;
 use super::sockets::notify;
-use super::{End, Supervisor, Why, record};
+use super::{End, Supervisor, Why, architecture, record};
 use crate::here::Glass;
 use crate::message::{Reply, Request, ToAgent, ToWorker};
 use crate::process::VERSION;
@@ -95,6 +95,9 @@ impl Supervisor {
                 asker.as_ref(),
                 "another worker is about to start: try again in a moment",
             );
+        }
+        if let Err(why) = architecture::fits(&program) {
+            return refuse(asker.as_ref(), &why);
         }
         self.end_spare();
         #[cfg(feature = "unsafe-drills")]

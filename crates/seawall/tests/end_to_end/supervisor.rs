@@ -267,6 +267,8 @@ fn a_program_that_cannot_serve_changes_nothing() {
         "#!/bin/sh\nexit 7\n",
         "#!/bin/sh\nexec sleep 0.3\n",
         "no program",
+        // The beginning of one for s390x.
+        "\u{7f}ELF\u{2}\u{2}\u{1}\0\0\0\0\0\0\0\0\0\0\u{2}\0\u{16}",
     ] {
         let said = |up: &Up| up.log().matches("not upgraded").count();
         let before = said(&up);
@@ -277,6 +279,9 @@ fn a_program_that_cannot_serve_changes_nothing() {
         until("the refusal", || (said(&up) > before).then_some(()));
         load.wait_for(20);
         assert_eq!(pid(&data, "worker"), worker);
+    }
+    for said in ["is no program", "is for another architecture (s390x"] {
+        assert!(up.log().contains(said), "{}", up.log());
     }
     // And back to one that can.
     let good = copy(up.folder(), "good");
