@@ -7,6 +7,7 @@ mod certificates;
 mod listeners;
 mod origins;
 mod reach;
+mod served;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
@@ -73,7 +74,7 @@ pub fn run(doctor: &Doctor, stages: &'static [&'static StageDef]) -> ExitCode {
             all.clock(configure::base(up), document).await;
             all.hosts(document).await;
             all.reach(&up.data, document).await;
-            all.origins(document).await;
+            all.origins(&up.data, document).await;
         }),
         Err(error) => all.bad(
             "process",

@@ -17,11 +17,13 @@ use seawall_net::tls::config::{self, OriginWants};
 use seawall_net::tls::{TlsFault, TlsStream};
 use tokio::net::TcpStream;
 
+use super::served::Served;
 use super::{Findings, MOST, PATIENCE, outward_of};
 
 impl Findings {
-    pub(super) async fn origins(&mut self, document: &Document) {
+    pub(super) async fn origins(&mut self, data: &Path, document: &Document) {
         let outward = outward_of(document);
+        let served = Served::by(data);
         let origins = document.zones.iter().flat_map(|zone| &zone.origins);
         for origin in origins.take(MOST) {
             let about = format!("origin {}", origin.url);
@@ -45,8 +47,19 @@ impl Findings {
                 }
                 OriginUrl::Unix(path) => {
                     let connected = outward.connect_unix(path, &mut Alarm::new(PATIENCE)).await;
+                    let denied = served.as_ref().and_then(|by| Some((by, by.denied(path)?)));
                     match connected {
-                        Ok(_) => self.good(about, "takes connections"),
+                        Ok(_) => match denied {
+                            None => self.good(about, "takes connections"),
+                            Some((by, why)) => {
+                                let what = format!(
+                                    "takes connections of root, but not of the user that serves ({}): {why}",
+                                    by.user
+                                );
+                                let why = ConnectFault::Failed(why);
+                                self.bad(about, what, socket_fix(path, &why));
+                            }
+                        },
                         Err(why) => self.bad(about, socket_is(path, &why), socket_fix(path, &why)),
                     }
                 }
