@@ -12,6 +12,7 @@ use clap::CommandFactory;
 
 use crate::cli::Cli;
 use crate::control::truth;
+use crate::signals;
 use crate::supervisor::process::Process;
 use crate::wire::{self, Wire};
 
@@ -60,6 +61,8 @@ impl Start<'_> {
         }
         let may_come_early = self.role == "control";
         let inherit = move || {
+            // It inherits what we have wait, and may be one that would never let it through.
+            signals::let_through();
             // Until it hears signals, one that asks it to look again must not end it: it looks when it begins.
             // SAFETY: allowed between fork and exec.
             if may_come_early

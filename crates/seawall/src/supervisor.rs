@@ -70,6 +70,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
+        let mut signals = Signals::new()?;
         let data = Arc::new(Data::at(&flags.up.data)?);
         let held = match flags.held {
             Some(number) => Held::inherited(number)?,
@@ -117,7 +118,6 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             events,
         };
         supervisor.begin().await?;
-        let mut signals = Signals::new()?;
         let program = supervisor.program.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -133,6 +133,10 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
                 _ = tick.tick() => supervisor.look(),
             }
             if let Some(end) = supervisor.ends.take() {
+                let _kept = match end {
+                    End::Become(_) => Some(signals.keep(&[]).await),
+                    End::Code(_) => None,
+                };
                 return supervisor.end(end);
             }
         }

@@ -54,15 +54,16 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let data = Data::at(&flags.data)?;
         let _held = data.hold("up")?;
-        let mut signals = Signals::new()?;
         let mut up = Up {
             data,
             words: flags.words(),
             program: start::program()?,
             runs: start::running(),
             stops: None,
+            reloads: false,
             heard_of_end: false,
             given,
             control: None,
@@ -77,6 +78,7 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
                     return Ok(ExitCode::from(code));
                 }
                 Gone::Become(program) => {
+                    let _kept = signals.keep(&up.untold()).await;
                     up.end_control().await;
                     let mut command = Command::new(&program);
                     // What a service manager gave has long been taken: those numbers are other descriptors by now.
@@ -126,6 +128,8 @@ struct Up {
     runs: PathBuf,
     /// It was told to stop; how fast.
     stops: Option<Request>,
+    /// It was told to have the file read anew, and the supervisor has not said that it does.
+    reloads: bool,
     /// The supervisor said that it ends.
     heard_of_end: bool,
     /// What a service manager handed over, for the supervisor.
@@ -386,14 +390,7 @@ impl Up {
                     let_go(&ours);
                 }
                 request = signals.next(&self.program) => {
-                    if matches!(request, Request::Reload)
-                        && let Some(control) = &self.control
-                    {
-                        control.process.signal(libc::SIGHUP);
-                    }
-                    if matches!(request, Request::Stop { .. }) {
-                        self.stops = Some(request_again(&request));
-                    }
+                    self.asked(&request);
                     let _ = supervisor.wire.say(&request, &[]);
                 }
                 listens = Control::changes(self.control.as_ref()) => {
@@ -435,6 +432,39 @@ impl Up {
         }
     }
 
+    /// Somebody asks for something, by a signal.
+    fn asked(&mut self, request: &Request) {
+        match request {
+            Request::Reload => {
+                self.reloads = true;
+                if let Some(control) = &self.control {
+                    control.process.signal(libc::SIGHUP);
+                }
+            }
+            Request::Stop { within_ms } => {
+                // A second one is for who does not want to wait.
+                let within_ms = if self.stops.is_some() {
+                    Some(0)
+                } else {
+                    *within_ms
+                };
+                self.stops = Some(Request::Stop { within_ms });
+            }
+            _ => {}
+        }
+    }
+
+    /// The signals that asked for what the supervisor may not have done when it became another program.
+    fn untold(&self) -> Vec<libc::c_int> {
+        let stop = match &self.stops {
+            Some(Request::Stop { within_ms: Some(_) }) => Some(libc::SIGQUIT),
+            Some(_) => Some(libc::SIGTERM),
+            None => None,
+        };
+        let reload = self.reloads.then_some(libc::SIGHUP);
+        stop.into_iter().chain(reload).collect()
+    }
+
     fn told(&mut self, reply: Reply, supervisor: &Supervisor) -> Option<PathBuf> {
         match reply {
             Reply::Serving { up } if supervisor.adopted => {
@@ -450,18 +480,10 @@ impl Up {
             Reply::Progress(step) => say(format_args!("Seawall upgrades: {step}")),
             Reply::Refused { why } => complain(format_args!("not upgraded: {why}")),
             Reply::Become { program } => return Some(program),
-            Reply::Serving { .. } | Reply::Status(_) | Reply::Here { .. } | Reply::Done => {}
+            Reply::Done => self.reloads = false,
+            Reply::Serving { .. } | Reply::Status(_) | Reply::Here { .. } => {}
         }
         None
-    }
-}
-
-fn request_again(stop: &Request) -> Request {
-    match stop {
-        Request::Stop { within_ms } => Request::Stop {
-            within_ms: *within_ms,
-        },
-        _ => Request::Status,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What keeps a supervisor from doing its work: it is stopped, it can start nothing, it is asked for what no worker can keep. Sites are
 //! served, and people are told.
 
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -128,5 +131,48 @@ fn a_limit_of_memory_below_what_a_worker_takes_is_told_and_workers_are_replaced_
         (!is_told(&told)).then_some(())
     });
     assert!(up.log().contains("hold no more memory than they may"));
+    assert_eq!(serves(&up.url("/")), 200);
+}
+
+/// What `seawall upgrade` to this very program says.
+fn upgraded(data: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    finished(command.args(["upgrade", "--data"]).arg(data))
+}
+
+fn says(done: &Output) -> String {
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+#[test]
+fn who_is_told_to_stop_while_it_becomes_the_next_program_stops() {
+    let mut up = Up::with_config(&zones(1));
+    let data = up.data();
+    // `up` waits for it before it becomes the next program.
+    let control = pid(&data, "control");
+    send(control, libc::SIGSTOP);
+    let done = upgraded(&data);
+    assert!(done.status.success(), "{}", says(&done));
+    up.signal(libc::SIGTERM);
+    let ended = up.ended();
+    send(control, libc::SIGKILL);
+    assert!(ended.success(), "{ended}: {}", up.log());
+    assert!(TcpStream::connect(up.http()).is_err(), "{}", up.log());
+}
+
+#[test]
+fn a_supervisor_that_hears_signals_all_the_time_becomes_the_next_program() {
+    let up = Up::edge(&zones(1));
+    let data = up.data();
+    let (supervisor, worker) = (pid(&data, "supervisor"), pid(&data, "worker"));
+    // It ends with whom it signals.
+    let asks = format!("while kill -HUP {supervisor}; do sleep 0.01; done");
+    let mut asker = Command::new("sh").args(["-c", &asks]).spawn().unwrap();
+    let done = upgraded(&data);
+    asker.kill().unwrap();
+    asker.wait().unwrap();
+    assert!(done.status.success(), "{}: {}", says(&done), up.log());
+    another(&data, "worker", worker);
+    assert_eq!(pid(&data, "supervisor"), supervisor);
     assert_eq!(serves(&up.url("/")), 200);
 }
