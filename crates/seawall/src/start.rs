@@ -131,6 +131,20 @@ pub fn running() -> PathBuf {
     }
 }
 
+/// The program that a process is, by its file. None where the system does not tell.
+pub fn file_of(pid: i32) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// The program that a process has become since it was `before`, by its path.
+pub fn became(pid: i32, before: Option<(u64, u64)>) -> Option<PathBuf> {
+    let (before, now) = (before?, file_of(pid)?);
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // One whose file is not there any more cannot be started again.
+    (before != now && path.exists()).then_some(path)
+}
+
 /// The wire that we were started with, by the number of its descriptor.
 ///
 /// # Errors

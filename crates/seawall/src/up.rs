@@ -193,6 +193,8 @@ struct Supervisor {
     wire: Wire,
     /// It ran before we came.
     adopted: bool,
+    /// The program that it was when we met it.
+    file: Option<(u64, u64)>,
     /// It has answered us; whom we started need not.
     heard: bool,
 }
@@ -255,6 +257,7 @@ impl Up {
                 && wire.say(&Request::Status, &[]).is_ok()
             {
                 return Ok(Supervisor {
+                    file: start::file_of(process.pid()),
                     process,
                     wire,
                     adopted: true,
@@ -287,6 +290,7 @@ impl Up {
         };
         let (process, wire) = start.now().context("the supervisor cannot be started")?;
         Ok(Supervisor {
+            file: start::file_of(process.pid()),
             process,
             wire,
             adopted: false,
@@ -426,6 +430,10 @@ impl Up {
             Ok(Ended::Signal(signal)) => Gone::Died(format!("signal {signal}")),
             Ok(Ended::Unknown) => Gone::Died("it was not ours".into()),
             Err(_) => {
+                // It could not tell us: the old program must not come back beside the worker of the new one.
+                if let Some(program) = start::became(supervisor.process.pid(), supervisor.file) {
+                    return Gone::Become(program);
+                }
                 supervisor.process.signal(libc::SIGKILL);
                 Gone::Died("it did not hear us any more".into())
             }

@@ -107,13 +107,19 @@ impl Wire {
     /// `InvalidData` when it is none of these messages.
     pub async fn hear<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut bytes = vec![0; LONGEST + 1];
+        let mut was_reset = false;
         loop {
             let mut ready = self.socket.readable().await?;
             let heard = ready.try_io(|socket| receive(socket.get_ref().as_raw_fd(), &mut bytes));
             match heard {
                 Err(_would_block) => {}
+                // So the kernel tells, once and before all else, that the other end left something of ours unheard when it went. What it
+                // said before that is still to be heard.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Ok(None);
+                    if was_reset {
+                        return Ok(None);
+                    }
+                    was_reset = true;
                 }
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok((0, _))) => return Ok(None),
@@ -124,6 +130,18 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Whether somebody is at the other end still.
+    pub fn is_open(&self) -> bool {
+        let mut look = libc::pollfd {
+            fd: self.socket.get_ref().as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
+        // SAFETY: the pointer is to one struct of the call's.
+        let seen = unsafe { libc::poll(&raw mut look, 1, 0) };
+        seen <= 0
     }
 
     /// Who is at the other end, as the kernel knows it (`SO_PEERCRED`).
@@ -459,6 +477,25 @@ mod tests {
             let mut file = File::from(files.remove(0));
             file.read_to_string(&mut content).unwrap();
             assert_eq!(content, "what is in it");
+            assert!(other.hear::<String>().await.unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn what_was_said_is_heard_from_one_that_went_with_something_unheard() {
+        runtime().block_on(async {
+            let (one, other) = pair().unwrap();
+            let (one, other) = (Wire::new(one).unwrap(), Wire::new(other).unwrap());
+            one.say(&"first", &[]).unwrap();
+            one.say(&"second", &[]).unwrap();
+            other.say(&"never heard", &[]).unwrap();
+            assert!(one.is_open() && other.is_open());
+            drop(one);
+            assert!(!other.is_open());
+            for said in ["first", "second"] {
+                let (heard, _): (String, _) = other.hear().await.unwrap().unwrap();
+                assert_eq!(heard, said);
+            }
             assert!(other.hear::<String>().await.unwrap().is_none());
         });
     }
