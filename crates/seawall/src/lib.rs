@@ -45,6 +45,7 @@ mod process;
 mod quarantine;
 mod say;
 mod signals;
+mod silence;
 mod standing;
 mod start;
 mod status;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::data::Data;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
+use crate::silence;
 use crate::start::{self, Start};
 use crate::supervisor::process::{Ended, Process, is_stopped, let_go};
 use crate::supervisor::{ForAnother, notify};
@@ -25,12 +26,6 @@ use crate::wire::Wire;
 
 /// How long a supervisor that holds its lock may take to listen.
 const LISTENS: Duration = Duration::from_secs(10);
-/// How long one that runs already may be silent: it may have to look for workers that do not answer.
-const ANSWERS: Duration = Duration::from_secs(60);
-/// The same of one that somebody has stopped, which will not go on by itself.
-const STOPPED: Duration = Duration::from_secs(3);
-/// How often it is looked whether it was stopped.
-const LOOK_STOPPED: Duration = Duration::from_millis(250);
 /// The first wait before a supervisor is started in place of one that died, and the longest.
 const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -94,6 +89,11 @@ pub fn run(flags: &cli::Up) -> Result<ExitCode> {
                 Gone::Silent(error) => {
                     up.end_control().await;
                     return Err(error);
+                }
+                Gone::Stuck(why) => {
+                    complain(why);
+                    up.end_all(&supervisor, &mut signals, flags.drain).await;
+                    return Ok(ExitCode::FAILURE);
                 }
                 Gone::Died(how) => {
                     complain(format_args!(
@@ -197,31 +197,8 @@ struct Supervisor {
     file: Option<(u64, u64)>,
     /// It has answered us; whom we started need not.
     heard: bool,
-}
-
-impl Supervisor {
-    /// Fails when it has been silent since `asked` for longer than it may.
-    fn may_be_silent(&self, asked: Instant) -> Result<()> {
-        let silent = asked.elapsed();
-        let is_stopped = silent > STOPPED && self.process.is_stopped();
-        if !is_stopped && silent < ANSWERS {
-            return Ok(());
-        }
-        Err(no_answer(self.process.pid(), is_stopped))
-    }
-}
-
-/// Whoever supervises does not answer: what a person can do.
-fn no_answer(pid: i32, is_stopped: bool) -> anyhow::Error {
-    let why = if is_stopped {
-        "somebody has stopped it (SIGSTOP)"
-    } else {
-        "it hangs"
-    };
-    anyhow!(
-        "the supervisor of this data folder, pid {pid}, does not answer: {why}. Have it go on with `kill -CONT {pid}`, or end it with \
-         `kill -9 {pid}` and start again: sites that are served are served on, either way"
-    )
+    /// When it said something last, or was asked first.
+    since: Instant,
 }
 
 /// What became of a supervisor.
@@ -234,6 +211,8 @@ enum Gone {
     Died(String),
     /// It runs and does not answer.
     Silent(anyhow::Error),
+    /// It was told to end, does not answer, and is to be ended: why.
+    Stuck(String),
 }
 
 impl Up {
@@ -262,6 +241,7 @@ impl Up {
                     wire,
                     adopted: true,
                     heard: false,
+                    since: Instant::now(),
                 });
             }
             // Whoever holds the lock is about to listen, or about to end.
@@ -271,7 +251,7 @@ impl Up {
                     // Perhaps so many came before us that there was no room to ask.
                     let holder = self.data.holder("edge");
                     let stopped = holder.filter(|pid| is_stopped(*pid));
-                    return Err(stopped.map_or(error, |pid| no_answer(pid, true)));
+                    return Err(stopped.map_or(error, |pid| silence::no_answer(pid, true)));
                 }
                 Err(_) => tokio::time::sleep(WAIT).await,
             }
@@ -295,6 +275,7 @@ impl Up {
             wire,
             adopted: false,
             heard: true,
+            since: Instant::now(),
         })
     }
 
@@ -374,18 +355,18 @@ impl Up {
 
     /// Hands signals on, and tells what comes back, until it has gone.
     async fn follow(&mut self, supervisor: &mut Supervisor, signals: &mut Signals) -> Gone {
+        supervisor.since = Instant::now();
         if let Some(stop) = &self.stops {
             let _ = supervisor.wire.say(stop, &[]);
         }
         let is_first = std::process::id() == 1;
         let mut look = tokio::time::interval(LOOK);
-        let mut silence = tokio::time::interval(LOOK_STOPPED);
-        let asked = Instant::now();
+        let mut quiet = tokio::time::interval(silence::LOOK);
         loop {
             tokio::select! {
-                _ = silence.tick(), if !supervisor.heard => {
-                    if let Err(error) = supervisor.may_be_silent(asked) {
-                        return Gone::Silent(error);
+                _ = quiet.tick(), if !supervisor.heard || self.stops.is_some() => {
+                    if let Some(gone) = self.silent_for_too_long(supervisor) {
+                        return gone;
                     }
                 }
                 _ = look.tick(), if is_first => {
@@ -394,6 +375,9 @@ impl Up {
                     let_go(&ours);
                 }
                 request = signals.next(&self.program) => {
+                    if matches!(request, Request::Stop { .. }) && self.stops.is_none() {
+                        supervisor.since = Instant::now();
+                    }
                     self.asked(&request);
                     let _ = supervisor.wire.say(&request, &[]);
                 }
@@ -407,6 +391,7 @@ impl Up {
                 reply = supervisor.wire.hear::<Reply>() => match reply {
                     Ok(Some((reply, _))) => {
                         supervisor.heard = true;
+                        supervisor.since = Instant::now();
                         // Who lives has them already.
                         self.given = ForAnother::default();
                         if matches!(reply, Reply::Serving { .. }) {
@@ -462,13 +447,43 @@ impl Up {
         }
     }
 
+    /// It is to end, and nobody wants to wait.
+    fn stops_at_once(&self) -> bool {
+        matches!(self.stops, Some(Request::Stop { within_ms: Some(_) }))
+    }
+
+    /// What follows when the supervisor has said nothing for longer than it may.
+    fn silent_for_too_long(&self, supervisor: &Supervisor) -> Option<Gone> {
+        let (process, since) = (&supervisor.process, supervisor.since);
+        if self.stops.is_none() {
+            let silent = silence::may_be(process, since, silence::ANSWERS);
+            return silent.err().map(Gone::Silent);
+        }
+        // One that waits for the last requests answers.
+        let _ = supervisor.wire.say(&Request::Status, &[]);
+        silence::keeps_from_ending(process, since, self.stops_at_once()).map(Gone::Stuck)
+    }
+
+    /// Ends everything, without the supervisor.
+    async fn end_all(
+        &mut self,
+        supervisor: &Supervisor,
+        signals: &mut Signals,
+        drain: Option<Duration>,
+    ) {
+        let at_once = self.stops_at_once();
+        let again =
+            async { while !matches!(signals.next(&self.program).await, Request::Stop { .. }) {} };
+        silence::end(&self.data, &supervisor.process, drain, at_once, again).await;
+        self.end_control().await;
+    }
+
     /// The signals that asked for what the supervisor may not have done when it became another program.
     fn untold(&self) -> Vec<libc::c_int> {
-        let stop = match &self.stops {
-            Some(Request::Stop { within_ms: Some(_) }) => Some(libc::SIGQUIT),
-            Some(_) => Some(libc::SIGTERM),
-            None => None,
-        };
+        let stop = self.stops.as_ref().map(|_| match self.stops_at_once() {
+            true => libc::SIGQUIT,
+            false => libc::SIGTERM,
+        });
         let reload = self.reloads.then_some(libc::SIGHUP);
         stop.into_iter().chain(reload).collect()
     }

@@ -11,7 +11,9 @@ use crate::data::Data;
 use crate::message::{Reply, Request};
 use crate::process::VERSION;
 use crate::say::{complain, say};
+use crate::silence;
 use crate::start;
+use crate::supervisor::process::Process;
 use crate::wire::Wire;
 
 /// How long the supervisor may take to come back as the new program.
@@ -20,7 +22,7 @@ const BACK: Duration = Duration::from_secs(10);
 /// Asks for it, and tells how it goes.
 ///
 /// # Errors
-/// When nothing serves on the data folder.
+/// When nothing serves on the data folder, or its supervisor does not answer.
 pub fn run(flags: &cli::Upgrade) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -35,9 +37,14 @@ pub fn run(flags: &cli::Upgrade) -> Result<ExitCode> {
             )
         })?;
         let program = start::program()?;
+        let supervisor = Process::of(wire.peer()?.pid)?;
         wire.say(&Request::Upgrade { program }, &[])?;
+        // That it begins, or why not, is said at once; then a program prepares, for as long as it takes.
+        let mut longest = silence::ANSWERS;
         loop {
-            match wire.hear::<Reply>().await?.map(|(reply, _)| reply) {
+            let reply = heard(&wire, &supervisor, longest).await?;
+            longest = Duration::MAX;
+            match reply {
                 Some(Reply::Progress(step)) => say(format_args!("  {step}")),
                 Some(Reply::Refused { why }) => {
                     complain(format_args!("not upgraded: {why}"));
@@ -50,6 +57,19 @@ pub fn run(flags: &cli::Upgrade) -> Result<ExitCode> {
         say("  its worker serves; the supervisor becomes the new program");
         back(&data).await
     })
+}
+
+/// What the supervisor says next; none when it has gone.
+async fn heard(wire: &Wire, supervisor: &Process, longest: Duration) -> Result<Option<Reply>> {
+    let asked = Instant::now();
+    let hears = wire.hear::<Reply>();
+    tokio::pin!(hears);
+    loop {
+        tokio::select! {
+            said = &mut hears => return Ok(said?.map(|(reply, _)| reply)),
+            () = tokio::time::sleep(silence::LOOK) => silence::may_be(supervisor, asked, longest)?,
+        }
+    }
 }
 
 /// Waits until the supervisor answers again, and is of our version.

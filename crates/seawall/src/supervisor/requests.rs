@@ -54,6 +54,10 @@ impl Supervisor {
             }
             Request::Stop { within_ms } => self.stop(within_ms),
             Request::Upgrade { program } => {
+                // Who asked while we did not answer was told so, and that nothing is done.
+                if asker.as_ref().is_some_and(|asker| !asker.is_open()) {
+                    return complain("not upgraded: whoever asked for it has gone");
+                }
                 let program = if program.as_os_str().is_empty() {
                     self.program.clone()
                 } else {

@@ -1,6 +1,7 @@
 //! What keeps a supervisor from doing its work: it is stopped, it can start nothing, it is asked for what no worker can keep. Sites are
 //! served, and people are told.
 
+use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -174,5 +175,58 @@ fn a_supervisor_that_hears_signals_all_the_time_becomes_the_next_program() {
     assert!(done.status.success(), "{}: {}", says(&done), up.log());
     another(&data, "worker", worker);
     assert_eq!(pid(&data, "supervisor"), supervisor);
+    assert_eq!(serves(&up.url("/")), 200);
+}
+
+/// Whether a process runs still; one that has ended and that nobody has let go does not.
+fn runs(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+}
+
+#[test]
+fn up_stops_though_somebody_has_stopped_its_supervisor() {
+    for signal in [libc::SIGTERM, libc::SIGQUIT] {
+        let mut up = Up::with_config(&zones(1));
+        let data = up.data();
+        let all = ["supervisor", "worker", "agent", "control"].map(|role| pid(&data, role));
+        let supervisor = all[0];
+        send(supervisor, libc::SIGSTOP);
+        up.signal(signal);
+        let ended = up.ended();
+        assert_eq!(ended.code(), Some(1), "{}", up.log());
+        let says = format!("pid {supervisor}, does not end: somebody has stopped it");
+        assert!(up.log().contains(&says), "{}", up.log());
+        assert!(TcpStream::connect(up.http()).is_err(), "{}", up.log());
+        until("the end of all", || {
+            (!all.into_iter().any(runs)).then_some(())
+        });
+        assert!(!data.join("up.json").exists());
+    }
+}
+
+#[test]
+fn an_upgrade_that_a_stopped_supervisor_does_not_hear_ends_and_is_not_made_later() {
+    let up = Up::with_config(&zones(1));
+    let data = up.data();
+    let (supervisor, worker) = (pid(&data, "supervisor"), pid(&data, "worker"));
+    send(supervisor, libc::SIGSTOP);
+    let done = upgraded(&data);
+    let said = says(&done);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    for words in [
+        format!("pid {supervisor}"),
+        format!("kill -CONT {supervisor}"),
+    ] {
+        assert!(said.contains(&words), "{words}: {said}");
+    }
+    send(supervisor, libc::SIGCONT);
+    until("what was asked for to be left undone", || {
+        let left = "whoever asked for it has gone";
+        up.log().contains(left).then_some(())
+    });
+    assert_eq!(pid(&data, "worker"), worker, "{}", up.log());
+    let done = upgraded(&data);
+    assert!(done.status.success(), "{}: {}", says(&done), up.log());
+    another(&data, "worker", worker);
     assert_eq!(serves(&up.url("/")), 200);
 }
