@@ -134,7 +134,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             }
             if let Some(end) = supervisor.ends.take() {
                 let _kept = match end {
-                    End::Become(_) => Some(signals.keep(&[]).await),
+                    End::Become(_) => Some(signals.keep(supervisor.reload.left()).await),
                     End::Code(_) => None,
                 };
                 return supervisor.end(end);
@@ -201,6 +201,17 @@ struct Reload {
     again: bool,
     /// The flags have changed.
     words: bool,
+}
+
+impl Reload {
+    /// The signal that asks again for what has not been done.
+    fn left(&self) -> &'static [libc::c_int] {
+        if self.again || self.trying {
+            &[libc::SIGHUP]
+        } else {
+            &[]
+        }
+    }
 }
 
 /// How it ends.

@@ -2,9 +2,10 @@
 //! served, and people are told.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -229,4 +230,25 @@ fn an_upgrade_that_a_stopped_supervisor_does_not_hear_ends_and_is_not_made_later
     assert!(done.status.success(), "{}: {}", says(&done), up.log());
     another(&data, "worker", worker);
     assert_eq!(serves(&up.url("/")), 200);
+}
+
+#[test]
+fn what_the_file_says_is_read_though_it_was_asked_for_while_a_new_program_prepared() {
+    let up = Up::edge(&zones(1));
+    let data = up.data();
+    up.folder().write("seawall.toml", &zones(2));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    command.args(["upgrade", "--data"]).arg(&data);
+    let mut upgrade = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(upgrade.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("prepares"), "{first}");
+    send(pid(&data, "supervisor"), libc::SIGHUP);
+    // Up to its end.
+    let rest: Vec<_> = lines.map_while(Result::ok).collect();
+    assert!(upgrade.wait().unwrap().success(), "{rest:?}: {}", up.log());
+    until("the second zone", || {
+        let answer = curl(&["-H", "Host: z1.test", &up.url("/")]);
+        (answer.status == 200).then_some(())
+    });
 }
