@@ -186,7 +186,7 @@ fn a_head_updates_what_it_agrees_with() {
     for (head, lines) in [
         (&head, &[("Cache-Control", "max-age=1000")][..]),
         (&bare, &[]),
-        (&stored(&[]), &[]),
+        (&stored(&[("Content-Language", "en")]), &[]),
     ] {
         assert!(
             matches!(by_head(head, 200, lines), HeadUpdate::Unrelated),
