@@ -13,6 +13,7 @@ mod ready;
 mod report;
 mod stands;
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,11 @@ const LEAST_PROBE: Duration = Duration::from_millis(2);
 const MANY: usize = 1_000;
 /// Probes at once.
 const PROBES: usize = 32;
+/// Words of the supervisor's that may wait.
+const WORDS: usize = 64;
+
+/// A word of the supervisor's, and what lies beside it.
+type Told = io::Result<(ToAgent, Vec<OwnedFd>)>;
 
 /// Runs until the supervisor has gone.
 ///
@@ -90,7 +96,7 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
             unkept: false,
             stages,
             ready: None,
-            wire: start::wire(flags.wire)?,
+            wire: Rc::new(start::wire(flags.wire)?),
             data: Data::at(&flags.up.data)?,
             contents: Contents::of(&Data::at(&flags.up.data)?),
             sweeps: Instant::now() + contents::OLD,
@@ -119,18 +125,18 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
 
 /// Whether nobody is at the other end of the wire any more.
 fn is_gone(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<std::io::Error>();
+    let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| {
         matches!(
             error.kind(),
-            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
         )
     })
 }
 
 struct Agent {
     /// To the supervisor.
-    wire: Wire,
+    wire: Rc<Wire>,
     data: Data,
     /// Contents of files, for who compiles.
     contents: Contents,
@@ -190,12 +196,13 @@ impl Agent {
             let (look, serves) = (self.look.clone(), self.serves.subscribe());
             follow::start(flags, identity, tempo, look, serves, told)?;
         }
+        let mut words = hears(self.wire.clone());
         let mut look = Instant::now();
         let (mut report, mut probe) = (Instant::now(), Instant::now());
         let mut beat = tokio::time::interval(tempo.scaled(Tempo::REPORT).max(LEAST_REPORT));
         loop {
             tokio::select! {
-                told = self.wire.hear::<ToAgent>() => match told? {
+                told = words.recv() => match told.transpose()? {
                     None => return Ok(ExitCode::SUCCESS),
                     Some((told, files)) => self.hear(told, files, flags).await?,
                 },
@@ -287,7 +294,7 @@ impl Agent {
                     ),
                 );
                 // One that was damaged stays so; a disk may have room again.
-                if error.kind() == std::io::ErrorKind::InvalidData {
+                if error.kind() == io::ErrorKind::InvalidData {
                     return;
                 }
                 std::thread::sleep(KEEPS_AGAIN);
@@ -366,6 +373,8 @@ impl Agent {
                 self.managed.worker_is_new(stand);
                 self.order().await?;
             }
+            // It was answered where it was heard.
+            ToAgent::Ping => {}
             ToAgent::Here { number, here } => {
                 let said = self.here(here).await.map_err(|error| format!("{error:#}"));
                 self.wire.say(&FromAgent::Here { number, said }, &[])?;
@@ -472,6 +481,31 @@ impl Agent {
             let _ = probed.send(((taken.chain, taken.version), worse)).await;
         });
     }
+}
+
+/// What the supervisor says. That we live is answered here, while something else is still being done: what is compiled elsewhere takes
+/// long, and a thread that does not come to this at all does not live.
+fn hears(wire: Rc<Wire>) -> mpsc::Receiver<Told> {
+    let (tells, words) = mpsc::channel(WORDS);
+    tokio::task::spawn_local(async move {
+        loop {
+            let word = match wire.hear::<ToAgent>().await {
+                Ok(Some((ToAgent::Ping, _))) => {
+                    // One that cannot be said is missed by nobody: it is asked for again, or nobody is there.
+                    let _ = wire.say(&FromAgent::Pong, &[]);
+                    continue;
+                }
+                Ok(Some(word)) => Ok(word),
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            let is_last = word.is_err();
+            if tells.send(word).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    words
 }
 
 /// Whether control says something; not when it has gone.

@@ -137,6 +137,12 @@ impl Data {
         text.lines().next()?.trim().parse().ok()
     }
 
+    /// The process that has a role now.
+    pub fn holds_now(&self, role: &str) -> Option<i32> {
+        let is_free = self.locked(role).is_ok();
+        self.holder(role).filter(|_| !is_free)
+    }
+
     /// The path of a file in it.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.join(name)

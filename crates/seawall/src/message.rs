@@ -368,6 +368,8 @@ pub enum ToAgent {
     Ordered,
     /// Beside it: what was counted.
     Counted,
+    /// Does it live? To be answered at once, whatever else it does: [`FromAgent::Pong`].
+    Ping,
     /// Break-glass: to be done, and answered.
     Here {
         /// Which of those that were asked.
@@ -386,6 +388,8 @@ pub enum FromAgent {
     Order,
     /// What was counted is asked for.
     Count,
+    /// It lives: to [`ToAgent::Ping`].
+    Pong,
     /// What came of something that was to be done on this machine alone.
     Here {
         /// Which.

@@ -260,6 +260,9 @@ impl Known {
                 if number(known, "/up/pids/agent").is_none() {
                     degraded.push("no_agent".into());
                 }
+                if is(known, "/agent_silent") {
+                    degraded.push("agent_silent".into());
+                }
             }
         }
         if let Some(control) = &self.control {

@@ -100,6 +100,7 @@ pub fn run(flags: &cli::Edge) -> Result<ExitCode> {
             datagrams: Datagrams::default(),
             agent: None,
             agent_at: None,
+            agent_silent: false,
             up,
             control: None,
             waiting: Vec::new(),
@@ -226,6 +227,10 @@ enum End {
 struct Agent {
     process: Process,
     wire: Rc<Wire>,
+    /// When it said last that it lives.
+    answered: Instant,
+    /// It was asked again since.
+    asked: bool,
 }
 
 /// What is known.
@@ -264,6 +269,8 @@ struct Supervisor {
     agent: Option<Agent>,
     /// When the next agent is to be started.
     agent_at: Option<Instant>,
+    /// One did not answer and was ended, and the next one has not answered yet.
+    agent_silent: bool,
     up: Option<Rc<Wire>>,
     /// Control's process, as `up` says.
     control: Option<announce::Control>,
@@ -408,6 +415,8 @@ impl Supervisor {
         self.agent = Some(Agent {
             process: process.clone(),
             wire: wire.clone(),
+            answered: Instant::now(),
+            asked: false,
         });
         let events = self.events.clone();
         let pid = process.pid();
@@ -423,6 +432,17 @@ impl Supervisor {
             process.ended().await;
             let _ = events.send(Event::AgentEnded(pid)).await;
         });
+    }
+
+    /// Ends the agent. One that somebody has stopped hears nothing else.
+    fn end_agent(&self) {
+        if let Some(agent) = &self.agent {
+            let is_stopped = agent.process.is_stopped();
+            agent.process.signal(match is_stopped {
+                true => libc::SIGKILL,
+                false => libc::SIGTERM,
+            });
+        }
     }
 
     fn tell_agent(&self, word: &ToAgent) -> bool {

@@ -31,6 +31,8 @@ const WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// One that ends again and again has something wrong that a person must mend, and says so each time; no site waits for it.
 const LONGEST_WAIT_FOR_CONTROL: Duration = Duration::from_secs(10);
+/// How long control may take to end. What it keeps withstands that it is killed then.
+const ENDS: Duration = Duration::from_secs(5);
 /// How often it is looked whether children have ended that others left to us.
 const LOOK: Duration = Duration::from_secs(1);
 /// Who lived for so long died of something new.
@@ -170,6 +172,22 @@ impl Control {
     }
 }
 
+/// Ends a control, by force where it does not hear: as long as it lives no other one can keep versions.
+async fn end(control: &Process) {
+    if !control.is_stopped() {
+        control.signal(libc::SIGTERM);
+        if tokio::time::timeout(ENDS, control.ended()).await.is_ok() {
+            return;
+        }
+    }
+    complain(format_args!(
+        "control, pid {}, does not end by itself: it is killed",
+        control.pid()
+    ));
+    control.signal(libc::SIGKILL);
+    let _ = tokio::time::timeout(LONGEST_WAIT, control.ended()).await;
+}
+
 /// Waits until control says that it listens; whether it has gone is seen elsewhere.
 async fn listens(wire: &Wire) -> Listens {
     loop {
@@ -281,12 +299,17 @@ impl Up {
 
     /// Starts control, in place of one that an earlier `up` has left.
     async fn start_control(&mut self, wait: Duration) {
-        if let Ok(wire) = Wire::connect(&self.data.path("control.sock"))
-            && let Ok(peer) = wire.peer()
-            && let Ok(old) = Process::of(peer.pid)
+        let listens = Wire::connect(&self.data.path("control.sock"));
+        let listens = listens.and_then(|wire| wire.peer()).map(|peer| peer.pid);
+        // One that somebody has stopped may have no room for who asks.
+        let stopped = || {
+            let holder = self.data.holds_now("control");
+            holder.filter(|pid| is_stopped(*pid))
+        };
+        if let Some(old) = listens.ok().or_else(stopped)
+            && let Ok(old) = Process::of(old)
         {
-            old.signal(libc::SIGTERM);
-            let _ = tokio::time::timeout(LONGEST_WAIT, old.ended()).await;
+            end(&old).await;
         }
         let start = Start {
             program: &self.runs,
@@ -333,8 +356,7 @@ impl Up {
 
     async fn end_control(&mut self) {
         if let Some(control) = self.control.take() {
-            control.process.signal(libc::SIGTERM);
-            let _ = tokio::time::timeout(LONGEST_WAIT, control.process.ended()).await;
+            end(&control.process).await;
         }
     }
 

@@ -48,6 +48,7 @@ impl Supervisor {
             FromAgent::Here { number, said } => return self.done_here(*number, said),
             FromAgent::Order => ToWorker::Order,
             FromAgent::Count => ToWorker::Count,
+            FromAgent::Pong => return self.agent_lives(),
         };
         // Where none serves, the agent is told when one does, and orders anew.
         if let Some(charge) = self.serving() {
@@ -484,6 +485,10 @@ impl Supervisor {
             return;
         }
         self.agent = None;
+        for asker in std::mem::take(&mut self.here).into_values() {
+            let why = "the agent, which does it, has ended: look whether it was done (`seawall status`), and try again";
+            tell(Some(&asker), &Reply::Refused { why: why.into() });
+        }
         if self.stopping.is_none() {
             self.agent_at = Some(Instant::now() + Duration::from_secs(1));
             if self.reload.trying {

@@ -13,6 +13,8 @@ use super::process::monotonic_ms;
 use super::replacing::Cause;
 use super::{Supervisor, Why};
 use crate::lasting;
+use crate::message::ToAgent;
+use crate::say::complain;
 
 /// A thread that did not say for so long that it runs does not.
 const HANGS: Duration = Duration::from_secs(3);
@@ -26,6 +28,14 @@ const HUNG_HANDS_OVER: Duration = Duration::from_millis(500);
 const OPENS: Duration = Duration::from_secs(10);
 /// A spare has nothing left to do but that: where it does not, another worker is started.
 const SPARE_OPENS: Duration = Duration::from_secs(2);
+/// How long after an answer the agent is asked again whether it lives.
+const ASKS_AGENT: Duration = Duration::from_secs(1);
+/// The longest an agent that somebody has stopped may stay so: it does not go on by itself.
+const AGENT_STOPPED: Duration = Duration::from_secs(3);
+/// From this on its silence is told.
+const AGENT_TOLD: Duration = Duration::from_secs(10);
+/// The longest it may be silent. A million zones keep it for seconds.
+const AGENT_SILENT: Duration = Duration::from_secs(30);
 /// From this on a look was late: the machine slept, or was busy with others.
 const LATE: Duration = Duration::from_millis(1_000);
 /// The trouble of a limit of memory that is too low, as it is told while it lasts.
@@ -43,6 +53,7 @@ impl Supervisor {
             self.live();
             self.serving_again();
         }
+        self.look_at_agent(now, gap);
         for charge in self.workers.values_mut() {
             let late = match charge.phase {
                 Phase::Leaves { due } => due <= now,
@@ -85,6 +96,54 @@ impl Supervisor {
             self.look_at_memory();
         }
         self.tend_spare();
+    }
+
+    /// Asks the agent whether it lives, and ends one that does not: changes would wait for it for ever. Its end starts another.
+    fn look_at_agent(&mut self, now: Instant, gap: Duration) {
+        let Some(agent) = &mut self.agent else { return };
+        if gap > LATE {
+            // Nor did we hear.
+            agent.answered = now;
+        }
+        let silent = now - agent.answered;
+        if !agent.asked && silent >= ASKS_AGENT {
+            agent.asked = agent.wire.say(&ToAgent::Ping, &[]).is_ok();
+        }
+        if silent < AGENT_STOPPED {
+            return;
+        }
+        let is_stopped = agent.process.is_stopped();
+        if !is_stopped && silent < AGENT_SILENT {
+            return;
+        }
+        let why = if is_stopped {
+            "somebody stopped it, by SIGSTOP"
+        } else {
+            "it hangs"
+        };
+        complain(format_args!(
+            "agent {} has not answered for {} s ({why}): it is ended, and another one starts; sites are served all the same",
+            agent.process.pid(),
+            silent.as_secs()
+        ));
+        agent.process.signal(libc::SIGKILL);
+        agent.answered = now;
+        self.agent_silent = true;
+    }
+
+    /// The agent has answered.
+    pub(super) fn agent_lives(&mut self) {
+        if let Some(agent) = &mut self.agent {
+            agent.answered = Instant::now();
+            agent.asked = false;
+            self.agent_silent = false;
+        }
+    }
+
+    /// Whether changes wait for an agent that does not answer.
+    pub(super) fn is_agent_silent(&self) -> bool {
+        let agent = self.agent.as_ref();
+        self.agent_silent || agent.is_some_and(|agent| agent.answered.elapsed() > AGENT_TOLD)
     }
 
     fn look_for_hangs(&mut self) {

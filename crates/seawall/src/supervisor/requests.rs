@@ -223,6 +223,7 @@ impl Supervisor {
             "platform_quarantined": self.judge.platform.is_some(),
             "safe_mode": self.judge.safe_mode,
             "memory_limit_too_low": self.limit.too_low(),
+            "agent_silent": self.is_agent_silent(),
         })
     }
 
@@ -234,9 +235,7 @@ impl Supervisor {
                 for charge in self.workers.values_mut() {
                     charge.kill();
                 }
-                if let Some(agent) = &self.agent {
-                    agent.process.signal(libc::SIGTERM);
-                }
+                self.end_agent();
                 Ok(ExitCode::from(code))
             }
             End::Become(program) => {
@@ -248,9 +247,7 @@ impl Supervisor {
                         },
                     );
                 }
-                if let Some(agent) = &self.agent {
-                    agent.process.signal(libc::SIGTERM);
-                }
+                self.end_agent();
                 let held = self.held.for_the_next_program();
                 let mut command = Command::new(&program);
                 command

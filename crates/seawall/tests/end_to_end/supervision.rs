@@ -52,6 +52,53 @@ fn a_supervisor_that_somebody_stopped_is_named_and_not_waited_for() {
     end_all(&data);
 }
 
+/// Whether something is degraded, by `seawall status`.
+fn is_degraded(data: &Path, word: &str) -> bool {
+    let (_, told) = status(data);
+    let words = told["degraded"].as_array().unwrap();
+    words.contains(&word.into())
+}
+
+#[test]
+fn an_agent_that_somebody_stopped_is_told_and_replaced_and_changes_go_on() {
+    let up = Up::with_config(&zones(1));
+    let data = up.data();
+    let agent = pid(&data, "agent");
+    send(agent, libc::SIGSTOP);
+    until("its silence to be told", || {
+        is_degraded(&data, "agent_silent").then_some(())
+    });
+    another(&data, "agent", agent);
+    let says = format!("agent {agent} has not answered");
+    assert!(up.log().contains(&says), "{}", up.log());
+    up.folder().write("seawall.toml", &zones(2));
+    up.signal(libc::SIGHUP);
+    until("the second zone", || {
+        let answer = curl(&["-H", "Host: z1.test", &up.url("/")]);
+        (answer.status == 200).then_some(())
+    });
+    until("the end of the silence", || {
+        (!is_degraded(&data, "agent_silent")).then_some(())
+    });
+}
+
+#[test]
+fn a_control_that_somebody_stopped_makes_way_for_the_next_one_at_an_upgrade() {
+    let up = Up::with_config(&zones(1));
+    let data = up.data();
+    let control = pid(&data, "control");
+    send(control, libc::SIGSTOP);
+    up.signal(libc::SIGUSR2);
+    another(&data, "control", control);
+    until("the next control to answer", || {
+        let (_, told) = status(&data);
+        told["control"].is_object().then_some(())
+    });
+    let says = format!("control, pid {control}, does not end by itself");
+    assert!(up.log().contains(&says), "{}", up.log());
+    assert_eq!(serves(&up.url("/")), 200);
+}
+
 /// Bounds how many descriptors a process may have from now on; what the bound was.
 fn bound_descriptors(pid: u32, most: u64) -> u64 {
     let mut before = libc::rlimit {
