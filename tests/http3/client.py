@@ -91,6 +91,13 @@ class Client(QuicConnectionProtocol):
         super().__init__(*args, **kwargs)
         self.http = Leaving(self._quic)
         self.answers, self.ended, self.handshake = {}, None, None
+        self.tokens, self.reset = set(), False
+
+    def datagram_received(self, data, addr):
+        # RFC 9000 §10.3.1, which aioquic does not look for.
+        if bytes(data[-16:]) in self.tokens:
+            self.reset = True
+        super().datagram_received(data, addr)
 
     def quic_event_received(self, event):
         if isinstance(event, HandshakeCompleted):
@@ -373,6 +380,22 @@ async def slow(at, name, more):
                 break
             await asyncio.sleep(0.05)
         return {"answer": told, "late": late, "ended": client.ended}
+
+
+async def reset(at, name, more):
+    """Asks for something, says so once it has it, and goes on until the connection is reset statelessly."""
+    async with connect(*at, configuration=configuration(name), create_protocol=Client) as client:
+        first = (await client.get(client.ask("GET", "/.seawall/trace", name))).told()
+        quic = client._quic
+        client.tokens = {one.stateless_reset_token for one in [quic._peer_cid, *quic._peer_cid_available]}
+        print("begun", flush=True)
+        for nth in range(int(more.get("seconds", "10")) * 10):
+            if client.reset:
+                break
+            quic.send_ping(nth)
+            client.transmit()
+            await asyncio.sleep(0.1)
+        return {"first": first, "reset": client.reset}
 
 
 async def websocket(at, name, more):

@@ -33,6 +33,12 @@ pub enum ToWorker {
     },
     /// Beside it: the sockets of one place in a group of UDP sockets, to be kept open: one that is closed changes the places of others.
     Place(Place),
+    /// Workers of these generations live, and no others: what is for connections of another is answered by a stateless reset. For those
+    /// alone that ask for it ([`Plan::resets`]).
+    Living {
+        /// Generations.
+        generations: Vec<u64>,
+    },
     /// Accept connections. Beside it, where another worker served before: its State, which may be empty, and the secrets of its
     /// session tickets.
     Serve,
@@ -137,6 +143,8 @@ pub struct Plan {
     pub http3: bool,
     /// It leaves it to the supervisor to steer datagrams. Older ones do it themselves, and know one other worker at most.
     pub steered: bool,
+    /// It wants to be told which workers live.
+    pub resets: bool,
 }
 
 /// Bounds that the supervisor must know; a reload may change them.

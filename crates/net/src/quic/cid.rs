@@ -5,8 +5,12 @@
 //! ([`steer`](super::steer)) can read it. What an observer learns from that is the thread's number, and nothing that
 //! connects two ids of one connection (RFC 9000 §5.1): the rest of an id is random.
 
+use std::sync::Arc;
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
+
+use super::resets::Resets;
 
 /// Bytes of an id that we issue: generation (1), thread (2, big-endian), random (9).
 pub const LENGTH: usize = 12;
@@ -50,13 +54,15 @@ impl Place {
 pub(super) struct Issuer {
     place: Place,
     random: SystemRandom,
+    resets: Arc<Resets>,
 }
 
 impl Issuer {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: Place, resets: Arc<Resets>) -> Self {
         Self {
             place,
             random: SystemRandom::new(),
+            resets,
         }
     }
 }
@@ -80,11 +86,16 @@ impl ConnectionIdGenerator for Issuer {
         ConnectionId::new(&id)
     }
 
-    /// Only what we may have issued is worth a stateless reset: one for a datagram of another worker would cut a connection
-    /// that is alive.
+    /// Only what we may have issued, or a worker that has died, is worth a stateless reset: one for a datagram of another worker
+    /// would cut a connection that is alive.
     fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
         match Place::of(id) {
             Some(place) if place == self.place => Ok(()),
+            Some(Place { generation, .. })
+                if generation != self.place.generation && self.resets.is_dead(generation) =>
+            {
+                Ok(())
+            }
             _ => Err(InvalidCid),
         }
     }
@@ -123,7 +134,8 @@ pub(super) mod tests {
                 generation: 7,
                 thread,
             };
-            let mut issuer = Issuer::new(place);
+            let resets = Arc::new(Resets::new([1; 32]));
+            let mut issuer = Issuer::new(place, resets);
             let (one, other) = (issuer.generate_cid(), issuer.generate_cid());
             assert_ne!(one, other);
             assert_eq!(Place::of(&one), Some(place));
@@ -135,7 +147,16 @@ pub(super) mod tests {
                 generation: 8,
                 thread,
             };
-            assert!(Issuer::new(next).validate(&one).is_err());
+            let resets = Arc::new(Resets::new([2; 32]));
+            let next = Issuer::new(next, resets.clone());
+            assert!(next.validate(&one).is_err());
+            // Once it is known to have died, and with its key.
+            let _tickets = Resets::take_over(&issuer.resets.hand_over(), Some(&resets));
+            assert!(next.validate(&one).is_err());
+            resets.live(&[8]);
+            assert!(next.validate(&one).is_ok());
+            resets.live(&[8, 256 + 7]);
+            assert!(next.validate(&one).is_err());
         }
     }
 

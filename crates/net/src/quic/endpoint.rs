@@ -138,9 +138,10 @@ impl Endpoint {
         let state = UdpSocketState::new((&part.socket).into())?;
         let local = part.socket.local_addr()?;
         let place = part.place;
-        let mut config = EndpointConfig::new(common.reset.clone());
+        let resets = common.resets.clone();
+        let mut config = EndpointConfig::new(common.resets.clone());
         config
-            .cid_generator(move || Box::new(Issuer::new(place)))
+            .cid_generator(move || Box::new(Issuer::new(place, resets.clone())))
             .supported_versions(vec![1])
             .min_reset_interval(Duration::from_millis(20));
         let limits = super::Limits {

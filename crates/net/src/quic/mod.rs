@@ -11,6 +11,7 @@
 pub mod cid;
 mod connection;
 mod endpoint;
+mod resets;
 mod session;
 pub mod steer;
 mod tokens;
@@ -24,14 +25,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hkdf;
 use aws_lc_rs::rand::SecureRandom;
-use aws_lc_rs::{hkdf, hmac};
-use quinn_proto::crypto::{HandshakeTokenKey, HmacKey};
+use quinn_proto::crypto::HandshakeTokenKey;
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt};
 
 pub use connection::{Connection, Gone, Turn};
 pub use endpoint::{Arrival, Endpoint, Group, Mailbox, Part, Verdict};
 pub use quinn_proto::ServerConfig;
+pub use resets::Resets;
 pub use session::{Choose, Told};
 pub use unproven::Unproven;
 
@@ -84,7 +86,7 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
 /// What all threads of a process have in common: keys of tokens and resets, and how a handshake finds its zone.
 #[derive(Clone)]
 pub struct Common {
-    reset: Arc<dyn HmacKey>,
+    resets: Arc<Resets>,
     token: Arc<dyn HandshakeTokenKey>,
     used: Arc<tokens::Used>,
     sessions: Arc<session::Sessions>,
@@ -96,22 +98,26 @@ impl Common {
     /// # Errors
     /// When the system gives no randomness.
     pub fn new(choose: Choose) -> io::Result<Self> {
-        let mut bytes = [[0; 64]; 2];
+        let (mut reset, mut token) = ([0u8; resets::SECRET], [0u8; 64]);
         let random = aws_lc_rs::rand::SystemRandom::new();
-        for bytes in &mut bytes {
+        for bytes in [&mut reset[..], &mut token[..]] {
             random
                 .fill(bytes)
                 .map_err(|_| io::Error::other("no randomness"))?;
         }
-        let [reset, token] = bytes;
         let sessions = session::Sessions::new(choose)
             .ok_or_else(|| io::Error::other("no cipher suite for QUIC"))?;
         Ok(Self {
-            reset: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset)),
+            resets: Arc::new(Resets::new(reset)),
             token: Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&token)),
             used: Arc::default(),
             sessions: Arc::new(sessions),
         })
+    }
+
+    /// How clients of workers that have died learn of it.
+    pub fn resets(&self) -> &Resets {
+        &self.resets
     }
 
     /// What a connection that is accepted now is held to.

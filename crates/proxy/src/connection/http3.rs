@@ -14,7 +14,7 @@ use seawall_net::downstream::{ClientBody, ClientResponse, Http3Body, Http3Respon
 use seawall_net::h1::{Framing, Upgrade};
 use seawall_net::h3::{self, Ended, HeadFault, Patience, Session, Stream};
 use seawall_net::quic::{
-    self, Arrival, Choose, Common, Connection, Endpoint, Limits, Part, Verdict,
+    self, Arrival, Choose, Common, Connection, Endpoint, Limits, Part, Resets, Verdict,
 };
 
 use tokio::sync::mpsc::Receiver;
@@ -85,6 +85,11 @@ impl Quic {
         facts.tls.as_ref()?;
         let found = self.find(facts.local.port())?;
         found.open.load(Ordering::Relaxed).then_some(&*found.line)
+    }
+
+    /// How clients of workers that have died learn of it.
+    pub fn resets(&self) -> &Resets {
+        self.common.resets()
     }
 
     /// UDP is bound at this port now.

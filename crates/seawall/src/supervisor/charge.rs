@@ -78,6 +78,8 @@ pub struct Charge {
     pub serving: Serving,
     /// Addresses for which it has UDP sockets.
     pub datagrams: Vec<SocketAddr>,
+    /// Which workers live, as it was told last: their generations.
+    pub told_living: Vec<u64>,
     /// UDP sockets that one keeps open that was found.
     pub places: Vec<(Place, Vec<OwnedFd>)>,
     /// Secrets of its session tickets, of one that was found.
@@ -126,6 +128,7 @@ impl Charge {
             plan: Plan::default(),
             serving: Serving::default(),
             datagrams: Vec::new(),
+            told_living: Vec::new(),
             places: Vec::new(),
             secrets: None,
             ours: false,
@@ -361,6 +364,7 @@ async fn describe(process: &Process, wire: Wire) -> Option<(Charge, Sockets)> {
         plan: here.plan,
         serving: here.serving,
         datagrams: here.datagrams,
+        told_living: Vec::new(),
         places,
         secrets,
         ours: !here.serves,

@@ -273,6 +273,8 @@ impl Supervisor {
             if has.contains(&address) || never {
                 continue;
             }
+            // Before it issues ids: nobody is to take them for those of one that has died.
+            self.tell_living();
             match self.give_place(pid, address) {
                 Ok(true) => {
                     self.datagrams.missing.remove(&address);
@@ -282,6 +284,28 @@ impl Supervisor {
                 }
                 Ok(false) => {}
                 Err(error) => self.datagrams.told_missing(address, &error),
+            }
+        }
+    }
+
+    /// Tells workers which of them live, where that has changed: connections of others are reset by whoever gets their datagrams.
+    pub(super) fn tell_living(&mut self) {
+        let living: Vec<u64> = self
+            .workers
+            .values()
+            .map(|charge| charge.generation)
+            .collect();
+        for charge in self.workers.values_mut() {
+            let hears = charge.plan.resets && charge.phase != Phase::Prepares;
+            if !hears || charge.told_living == living {
+                continue;
+            }
+            let word = ToWorker::Living {
+                generations: living.clone(),
+            };
+            // One that has no room for it now is told at the next look.
+            if charge.wire.say(&word, &[]).is_ok() {
+                charge.told_living.clone_from(&living);
             }
         }
     }

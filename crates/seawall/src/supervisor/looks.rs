@@ -54,6 +54,7 @@ impl Supervisor {
             self.serving_again();
         }
         self.look_at_agent(now, gap);
+        self.tell_living();
         for charge in self.workers.values_mut() {
             let late = match charge.phase {
                 Phase::Leaves { due } => due <= now,

@@ -62,6 +62,7 @@ pub fn plan(up: &Up, document: &Document) -> Plan {
             .clamp(1, 1024),
         http3: edge.http3,
         steered: true,
+        resets: true,
     }
 }
 

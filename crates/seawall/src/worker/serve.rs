@@ -431,6 +431,11 @@ impl Worker {
                 self.datagrams.give(&self.shared, address, files);
             }
             ToWorker::Place(place) => self.datagrams.keep(place, files),
+            ToWorker::Living { generations } => {
+                if let Some(quic) = &self.shared.quic {
+                    quic.resets().live(&generations);
+                }
+            }
             ToWorker::HandOver => {
                 self.give_up_state();
                 // What waits is written meanwhile; the next one loads what is there once it serves.

@@ -528,6 +528,22 @@ fn what_comes_while_a_worker_is_replaced_waits_for_the_next_one() {
     }
 }
 
+/// It is not silence that tells a client that its connection is no more, but the next worker.
+#[test]
+fn who_was_connected_to_a_worker_that_died_is_told_by_the_next_one() {
+    let up = Up::before(&Held::start().url());
+    is_answered(&up);
+    let mut going = Going::begin(&up, "reset", &["--seconds=60"]);
+    assert_eq!(going.line(), "begun");
+    let worker = pid(&up.data(), "worker");
+    send(worker, libc::SIGKILL);
+    let told: Value = serde_json::from_str(&going.line()).unwrap();
+    assert_eq!(told["first"]["status"], 200, "{told}");
+    assert_eq!(told["reset"], true, "{told}");
+    assert!(going.child.wait().unwrap().success());
+    another(&up.data(), "worker", worker);
+}
+
 /// Waits until so many workers run.
 pub fn workers(up: &Up, count: usize) {
     until(&format!("{count} workers"), || {
