@@ -5,7 +5,7 @@
 mod locations;
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ use crate::data::Data;
 use crate::distribution::joining::Identity;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
+use crate::supervisor::process::is_stopped;
 use crate::wire::Wire;
 use locations::Locations;
 
@@ -36,9 +37,23 @@ const NO_SUPERVISOR: &str = "no_supervisor";
 /// Where the supervisor says what limit of memory is too low for what is served, in bytes.
 const TOO_LOW: &str = "/memory_limit_too_low";
 
+/// Why the supervisor tells nothing.
+enum Unheard {
+    /// There is none.
+    None,
+    /// We may not ask it.
+    Denied,
+    /// Somebody has stopped it.
+    Stopped(i32),
+    /// It does not answer.
+    Silent(i32),
+}
+
 /// What is known.
 struct Known {
     supervisor: Option<Value>,
+    /// Why that is not known.
+    unheard: Unheard,
     state: Option<Value>,
     control: Option<Value>,
     /// Control is elsewhere.
@@ -53,6 +68,11 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
     if flags.at.api.is_some() {
         return there(flags);
     }
+    let denied = std::fs::metadata(&flags.at.data)
+        .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if denied {
+        return Err(not_ours(&flags.at.data));
+    }
     if !flags.at.data.is_dir() {
         anyhow::bail!(
             "there is no data folder {} (name it with --data)",
@@ -63,14 +83,21 @@ pub fn run(flags: &cli::Status) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let supervisor = runtime.block_on(ask(&data));
+    let (supervisor, unheard) = match runtime.block_on(ask(&data)) {
+        Ok(known) => (Some(known), Unheard::None),
+        Err(unheard) => (None, unheard),
+    };
     let admin = admin_address(&data, supervisor.as_ref());
     let known = Known {
         state: admin.and_then(state),
         control: crate::ask::status(&flags.at.data),
         joined: Identity::is_kept(&data),
         supervisor,
+        unheard,
     };
+    if matches!(known.unheard, Unheard::Denied) && known.state.is_none() {
+        return Err(not_ours(&flags.at.data));
+    }
     if known.is_control_alone(&data) {
         return alone(flags, known.control.as_ref());
     }
@@ -174,14 +201,39 @@ fn keeps(flags: &cli::Status, status: &Status, known: &Value) -> Result<ExitCode
     Ok(ExitCode::from(u8::from(!is_well)))
 }
 
-async fn ask(data: &Data) -> Option<Value> {
-    let wire = Wire::connect(&data.path("edge.sock")).ok()?;
-    wire.say(&Request::Status, &[]).ok()?;
-    loop {
-        let heard = tokio::time::timeout(PATIENCE, wire.hear::<Reply>()).await;
-        if let (Reply::Status(status), _) = heard.ok()?.ok()?? {
-            return Some(status);
+/// Whoever asks may not look into the data folder.
+pub fn not_ours(folder: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "permission denied: what runs on {} is told to its own user and to root (try it with sudo)",
+        folder.display()
+    )
+}
+
+async fn ask(data: &Data) -> Result<Value, Unheard> {
+    let wire = match Wire::connect(&data.path("edge.sock")) {
+        Ok(wire) => wire,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(Unheard::Denied),
+        Err(_) => {
+            // One that was stopped may have no room for who asks.
+            let stopped = data.holder("edge").filter(|pid| is_stopped(*pid));
+            return Err(stopped.map_or(Unheard::None, Unheard::Stopped));
         }
+    };
+    let pid = wire.peer().map_or(0, |peer| peer.pid);
+    let answer = async {
+        wire.say(&Request::Status, &[]).ok()?;
+        loop {
+            if let (Reply::Status(status), _) = wire.hear::<Reply>().await.ok()?? {
+                return Some(status);
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Some(status)) => Ok(status),
+        // It went while it was asked.
+        Ok(None) => Err(Unheard::None),
+        Err(_) if is_stopped(pid) => Err(Unheard::Stopped(pid)),
+        Err(_) => Err(Unheard::Silent(pid)),
     }
 }
 
@@ -294,10 +346,7 @@ impl Known {
         };
         match &self.supervisor {
             Some(known) => processes(known, &mut line),
-            None => line(
-                "supervisor",
-                "none: what serves serves on, and `seawall up` starts another",
-            ),
+            None => line("supervisor", &self.unheard()),
         }
         if let Some(state) = &self.state {
             line(
@@ -353,11 +402,31 @@ impl Known {
             .as_ref()
             .and_then(|known| text(known, "/serves"));
         let head = match (self.serves(), served) {
+            (false, _) if matches!(self.unheard, Unheard::Stopped(_) | Unheard::Silent(_)) => {
+                "Seawall runs here; whether it serves nobody says".to_owned()
+            }
             (false, _) => "Seawall does not serve here (start it with `seawall up`)".to_owned(),
             (true, Some(what)) => format!("Seawall {} serves {what}", self.version()),
             (true, None) => "Seawall serves".to_owned(),
         };
         format!("{head}\n{lines}")
+    }
+
+    /// Why the supervisor tells nothing, and what can be done.
+    fn unheard(&self) -> String {
+        match &self.unheard {
+            Unheard::None if self.serves() => {
+                "none: what serves serves on, and `seawall up` starts another".into()
+            }
+            Unheard::None => "none".into(),
+            Unheard::Denied => "permission denied: ask as its own user or as root".into(),
+            Unheard::Stopped(pid) => format!(
+                "pid {pid}, which somebody has stopped (SIGSTOP): have it go on with `kill -CONT {pid}`; what serves serves on"
+            ),
+            Unheard::Silent(pid) => format!(
+                "pid {pid}, which does not answer: where that lasts, `kill -9 {pid}`, then `seawall up`; what serves serves on"
+            ),
+        }
     }
 
     fn version(&self) -> &str {

@@ -1,9 +1,10 @@
 //! `seawall upgrade`: this very program serves, in place of the one that does.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::cli;
@@ -13,6 +14,7 @@ use crate::process::VERSION;
 use crate::say::{complain, say};
 use crate::silence;
 use crate::start;
+use crate::status::not_ours;
 use crate::supervisor::process::Process;
 use crate::wire::Wire;
 
@@ -30,11 +32,14 @@ pub fn run(flags: &cli::Upgrade) -> Result<ExitCode> {
     runtime.block_on(async {
         let data = Data::at(&flags.at.data)?;
         let path = data.path("edge.sock");
-        let wire = Wire::connect(&path).with_context(|| {
-            format!(
+        let wire = Wire::connect(&path).map_err(|error| {
+            if error.kind() == ErrorKind::PermissionDenied {
+                return not_ours(&flags.at.data);
+            }
+            anyhow::Error::new(error).context(format!(
                 "nothing to upgrade on {}: start it with `seawall up`, or name its folder with --data",
                 data.path("").display()
-            )
+            ))
         })?;
         let program = start::program()?;
         let supervisor = Process::of(wire.peer()?.pid)?;
