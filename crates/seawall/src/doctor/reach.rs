@@ -43,6 +43,12 @@ impl Findings {
                 "start it, and run `seawall doctor` again",
             ),
         }
+        if is_loopback_alone(data, document) {
+            return self.good(
+                "public reachability",
+                "not looked at: what runs here listens on this machine's loopback alone",
+            );
+        }
         let fix = "from another network: curl -I http://YOUR-HOST/ and https://YOUR-HOST/; when it hangs, open ports 80 and 443 in firewall, cloud security group and router";
         self.warn(
             "public reachability",
@@ -116,13 +122,8 @@ impl Here {
         if node.is_empty() || !node.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
-        let up = std::fs::read(data.join("up.json")).ok()?;
-        let up: Value = serde_json::from_slice(&up).ok()?;
-        let first = |listener: &str| {
-            let told = up.get(listener)?;
-            let text = told.as_str().or_else(|| told.as_array()?.first()?.as_str());
-            text?.parse::<SocketAddr>().ok().map(|at| at.port())
-        };
+        let up = up(data)?;
+        let first = |listener: &str| first(&up, listener).map(|at| at.port());
         let edge = &document.edge;
         let http = first("http").map(|own| (edge.public_http.unwrap_or(own), false));
         let https = first("https").map(|own| (edge.public_https.unwrap_or(own), true));
@@ -169,6 +170,31 @@ impl Here {
             Err(_) => Answer::Silent,
         }
     }
+}
+
+/// What runs on a data folder, as its file tells.
+fn up(data: &Path) -> Option<Value> {
+    let up = std::fs::read(data.join("up.json")).ok()?;
+    serde_json::from_slice(&up).ok()
+}
+
+/// Where a listener is, the first one where it has several addresses.
+fn first(up: &Value, listener: &str) -> Option<SocketAddr> {
+    let told = up.get(listener)?;
+    let text = told.as_str().or_else(|| told.as_array()?.first()?.as_str());
+    text?.parse().ok()
+}
+
+/// Whether nobody elsewhere is meant to come to what runs on a data folder, which has no other port in front of it either.
+fn is_loopback_alone(data: &Path, document: &Document) -> bool {
+    let edge = &document.edge;
+    let Some(up) = up(data) else { return false };
+    let known = ["http", "https"].map(|listener| first(&up, listener));
+    // Of several addresses of a listener the file tells the others.
+    let more = edge.http.iter().skip(1).chain(edge.https.iter().skip(1));
+    let is_mapped = edge.public_http.is_some() || edge.public_https.is_some();
+    let mut all = known.iter().flatten().chain(more).peekable();
+    !is_mapped && all.peek().is_some() && all.all(|at| at.ip().is_loopback())
 }
 
 /// Sends a request; the head of its answer, as far as it came.

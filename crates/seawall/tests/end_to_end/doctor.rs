@@ -446,6 +446,12 @@ fn hosts_that_come_to_this_edge_are_told_from_those_that_go_elsewhere() {
     let all = found(up.folder(), &here, NO_PORTS, "");
     let what = format!("comes to this edge: http at 127.0.0.1:{http}, https at 127.0.0.1:{https}");
     expect(&all, "good", "reach 127.0.0.1", &what, "");
+    let about = "public reachability";
+    expect(&all, "good", about, "loopback alone", "");
+    assert!(
+        all.iter()
+            .all(|one| one["about"] != about || one["health"] == "good")
+    );
 
     // A host of which plain HTTP is answered by somebody else, and HTTPS by nobody.
     stranger(("127.0.0.2", http));
