@@ -105,14 +105,23 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let data = Data::at(&flags.up.data)?;
-        let _held = data.hold("control")?;
+        let starter = flags.wire.map(start::wire).transpose()?;
+        let _held = match data.hold("control") {
+            Ok(held) => held,
+            Err(error) => return fails(starter.as_ref(), error),
+        };
         let tempo = Tempo::faster(flags.up.speed);
         let location = configure::shared(&flags.up).document.edge.location;
-        let starter = flags.wire.map(start::wire).transpose()?;
-        let Some(store) = truth::open(&flags.up, &data, starter.as_ref()).await? else {
-            return Ok(ExitCode::SUCCESS);
+        let opened = truth::open(&flags.up, &data, starter.as_ref()).await;
+        let opened = opened.and_then(|store| {
+            let open = |store| Engine::open(store, tempo).context("the store of versions");
+            store.map(open).transpose()
+        });
+        let mut engine = match opened {
+            Ok(Some(engine)) => engine,
+            Ok(None) => return Ok(ExitCode::SUCCESS),
+            Err(error) => return fails(starter.as_ref(), error),
         };
-        let mut engine = Engine::open(store, tempo).context("the store of versions")?;
         let alone = flags.wire.is_none() && !data.path("edge.sock").exists();
         if !alone {
             engine.fleet.is_here(&location);
@@ -154,6 +163,17 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
         };
         control.run(listener, asks, tempo).await
     })
+}
+
+/// Has `up` tell people why we cannot run, which knows how often it was told; who was started by nobody tells it itself.
+fn fails(starter: Option<&Wire>, error: anyhow::Error) -> Result<ExitCode> {
+    let word = FromControl::Fails {
+        why: format!("{error:#}"),
+    };
+    match starter {
+        Some(up) if up.say(&word, &[]).is_ok() => Ok(ExitCode::FAILURE),
+        _ => Err(error),
+    }
 }
 
 /// What it knows.

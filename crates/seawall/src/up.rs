@@ -1,6 +1,7 @@
 //! `seawall up`: everything on one machine. A parent without a state of its own: it starts the supervisor, or takes over one that
 //! runs already, hands signals on, and starts the next one when it dies. It may be killed without harm.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::cli;
 use crate::control::truth;
 use crate::control::words::FromControl;
 use crate::data::Data;
+use crate::lasting;
 use crate::message::{Reply, Request};
 use crate::say::{complain, say};
 use crate::signals::Signals;
@@ -33,6 +35,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_FOR_CONTROL: Duration = Duration::from_secs(10);
 /// How long control may take to end. What it keeps withstands that it is killed then.
 const ENDS: Duration = Duration::from_secs(5);
+/// How long what it said last may be on its way to us.
+const LAST_WORD: Duration = Duration::from_millis(50);
+/// The trouble of a control that ends again and again, as it is told while it lasts.
+const CONTROL: &str = "control";
 /// How often it is looked whether children have ended that others left to us.
 const LOOK: Duration = Duration::from_secs(1);
 /// Who lived for so long died of something new.
@@ -149,6 +155,8 @@ struct Control {
     /// It hears of our end by it, and says where it listens.
     wire: Wire,
     listens: Option<Listens>,
+    /// Why it cannot run, as it said.
+    fails: RefCell<Option<String>>,
     began: Instant,
     wait: Duration,
     /// It has gone; the next one is started then.
@@ -163,9 +171,14 @@ impl Control {
             Some(Self {
                 again: Some(at), ..
             }) => tokio::time::sleep_until(*at).await,
-            Some(Self { process, wire, .. }) => tokio::select! {
+            Some(Self {
+                process,
+                wire,
+                fails,
+                ..
+            }) => tokio::select! {
                 _ = process.ended() => {}
-                listens = listens(wire) => return Some(listens),
+                listens = listens(wire, fails) => return Some(listens),
             },
         }
         None
@@ -189,7 +202,7 @@ async fn end(control: &Process) {
 }
 
 /// Waits until control says that it listens; whether it has gone is seen elsewhere.
-async fn listens(wire: &Wire) -> Listens {
+async fn listens(wire: &Wire, fails: &RefCell<Option<String>>) -> Listens {
     loop {
         match wire.hear::<FromControl>().await {
             Ok(Some((
@@ -199,6 +212,7 @@ async fn listens(wire: &Wire) -> Listens {
                 },
                 _,
             ))) => return (dashboard, token_path),
+            Ok(Some((FromControl::Fails { why }, _))) => drop(fails.replace(Some(why))),
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => std::future::pending().await,
         }
@@ -324,6 +338,7 @@ impl Up {
                     process,
                     wire,
                     listens: None,
+                    fails: RefCell::default(),
                     began: Instant::now(),
                     wait,
                     again: None,
@@ -345,7 +360,17 @@ impl Up {
             self.control = None;
             return self.start_control(wait).await;
         }
-        complain("control has gone: sites are served all the same, and another one starts");
+        // What it said last may not have been heard.
+        let _ = tokio::time::timeout(LAST_WORD, listens(&control.wire, &control.fails)).await;
+        let why = control.fails.take();
+        let why = why.map_or_else(
+            || "it has gone".to_owned(),
+            |why| format!("it cannot run: {why}"),
+        );
+        lasting::fails(
+            CONTROL,
+            format_args!("control: {why}; sites are served all the same, and another one starts"),
+        );
         control.wait = if control.began.elapsed() > LONG {
             WAIT
         } else {
@@ -405,7 +430,10 @@ impl Up {
                 }
                 listens = Control::changes(self.control.as_ref()) => {
                     match (listens, &mut self.control) {
-                        (Some(listens), Some(control)) => control.listens = Some(listens),
+                        (Some(listens), Some(control)) => {
+                            lasting::works(CONTROL, "control runs again");
+                            control.listens = Some(listens);
+                        }
                         _ => self.control_changes().await,
                     }
                     self.tell_of_control(supervisor);

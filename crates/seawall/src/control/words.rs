@@ -40,6 +40,11 @@ pub enum FromControl {
         /// The file with the first token, while there is one.
         token_path: Option<PathBuf>,
     },
+    /// To `up`: it cannot run, and ends. Who starts it again and again tells people, and not each time.
+    Fails {
+        /// Why.
+        why: String,
+    },
     /// Beside it: a copy of the log, verified.
     Backup {
         /// The number of its last entry.

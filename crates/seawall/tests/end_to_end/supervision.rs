@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::supervisor::{another, pid, status, zones};
 use crate::tools::curl;
-use crate::up::{Up, command, end_all, finished, send, until};
+use crate::up::{Folder, Up, command, end_all, finished, send, until};
 
 fn serves(url: &str) -> u16 {
     curl(&["--max-time", "10", "-H", "Host: z0.test", url]).status
@@ -51,6 +51,29 @@ fn a_supervisor_that_somebody_stopped_is_named_and_not_waited_for() {
     assert_eq!(pid(&data, "worker"), worker, "{}", next.log());
     assert_eq!(serves(&url), 200);
     end_all(&data);
+}
+
+#[test]
+fn a_control_that_cannot_run_is_told_of_once_and_tried_again() {
+    let folder = Folder::new();
+    let path = folder.write("seawall.toml", &zones(1));
+    // No disk that fails, but a file that cannot be opened.
+    std::fs::create_dir_all(folder.join("data/control.db")).unwrap();
+    let up = Up::start(folder, &["--config", path.to_str().unwrap()]);
+    let data = up.data();
+    let mut control = pid(&data, "control");
+    for _ in 0..3 {
+        control = another(&data, "control", control);
+    }
+    assert_eq!(serves(&up.url("/")), 200);
+    let log = up.log();
+    let told = log.matches("the store of versions").count();
+    assert_eq!(told, 1, "{log}");
+    std::fs::remove_dir(data.join("control.db")).unwrap();
+    until("control", || {
+        let (_, told) = status(&data);
+        told["control"]["version"].is_string().then_some(())
+    });
 }
 
 /// What `seawall status` says to people.
