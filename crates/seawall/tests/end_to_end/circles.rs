@@ -43,10 +43,10 @@ fn redirects_that_lead_in_a_circle_meet_nobody() {
     let (code, said) = applied(&up, &zone(&site.url(), &once), &[]);
     assert_eq!(code, Some(0), "it leads to what is served: {said}");
     assert_eq!((get(&up, "/x"), get(&up, "/y")), (302, 200));
-    let https = "redirect_https = true\n";
-    let (code, said) = applied(&up, &zone(&site.url(), https), &[]);
+    let https = ["redirect_https = true\n", &once].concat();
+    let (code, said) = applied(&up, &zone(&site.url(), &https), &[]);
     assert_eq!(code, Some(0), "HTTPS is there: {said}");
-    assert_eq!(get(&up, "/x"), 301);
+    assert_eq!(get(&up, "/z"), 301);
 }
 
 /// A Seawall before a site that listens for plain HTTP alone.
