@@ -46,6 +46,7 @@ use crate::privileges;
 use crate::say::complain;
 use crate::start;
 use crate::wire::Wire;
+use attempt::Attempts;
 use follow::Followed;
 use managed::{Key, Managed};
 use stands::Stands;
@@ -100,6 +101,10 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
             data: Data::at(&flags.up.data)?,
             contents: Contents::of(&Data::at(&flags.up.data)?),
             sweeps: Instant::now() + contents::OLD,
+            attempts: Attempts::new(
+                &start::running(),
+                Contents::of(&Data::at(&flags.up.data)?).folder(),
+            ),
             program: start::running(),
             good_at: None,
             promotion: Arc::default(),
@@ -143,6 +148,8 @@ struct Agent {
     /// When those that nobody needs go.
     sweeps: Instant,
     program: PathBuf,
+    /// Compile what is ordered, before it is.
+    attempts: Attempts,
     /// When what is live has proved good.
     good_at: Option<Instant>,
     /// How many times something proved good, and who keeps it now.
@@ -416,13 +423,16 @@ impl Agent {
                 to_compile
             };
         let (keys, texts) = self.new_to_worker(to_compile).await;
-        let deadly = attempt::all(&self.program, self.contents.folder(), &texts).await;
+        let deadly = self.attempts.all(&texts).await;
         for (key, why) in keys.into_iter().zip(deadly) {
             self.managed.compiled(key, why);
         }
         if let Some(order) = self.managed.order() {
             let file = order::put(&order)?;
             self.wire.say(&FromAgent::Order, &[file.as_fd()])?;
+        }
+        if self.is_managed {
+            self.attempts.prepare();
         }
         Ok(())
     }

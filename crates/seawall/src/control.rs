@@ -10,6 +10,7 @@ mod back;
 mod barred;
 mod begin;
 pub mod diff;
+mod edges;
 pub mod engine;
 pub mod files;
 mod fleet;
@@ -24,6 +25,7 @@ mod purges;
 mod queue;
 mod refresh;
 mod reports;
+mod serving;
 mod standings;
 mod steer;
 mod tokens;
@@ -40,23 +42,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use seawall_bundle::PublicKey;
 use seawall_control::StoreError;
 use seawall_guard::StageDef;
 use seawall_model::Tempo;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
 
 use crate::api;
-use crate::cli::{self, Listen};
+use crate::cli;
 use crate::configure;
 use crate::data::Data;
-use crate::distribution::identity::Authority;
 use crate::distribution::keys;
 use crate::distribution::mirror::{self, Mirrored};
 use crate::distribution::publisher::Publisher;
-use crate::distribution::serve::{self, Hands, Known, Question, Readers};
+use crate::distribution::serve::Question;
 use crate::distribution::sweep;
 use crate::good;
 use crate::last_words;
@@ -67,6 +67,7 @@ use crate::say::{complain, say};
 use crate::start;
 use crate::token::{self, Tokens};
 use crate::wire::{Wire, WireListener};
+use edges::Edges;
 use engine::Engine;
 use make::Maker;
 use newest::Newest;
@@ -154,6 +155,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             behind: None,
             agents: Vec::new(),
             began: Instant::now(),
+            published: Instant::now(),
             up: starter,
             trouble: String::new(),
             left_out: None,
@@ -204,6 +206,8 @@ pub struct Control {
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
+    /// When something new was published last, or should have been.
+    published: Instant,
     /// To `up`, where that started us.
     up: Option<Wire>,
     /// What keeps the store from answering, as it was told last; empty: nothing.
@@ -215,51 +219,6 @@ pub struct Control {
     tokens: Arc<Tokens>,
     /// Counts up whenever something may be other than it was.
     turned: watch::Sender<u64>,
-}
-
-/// Where locations come to.
-struct Edges {
-    authority: Authority,
-    root_key: PublicKey,
-    listens: SocketAddr,
-    /// Who may read.
-    known: watch::Sender<Known>,
-}
-
-impl Edges {
-    /// Listens, where it is to.
-    fn open(
-        up: &cli::Up,
-        data: &Data,
-        publisher: &Publisher,
-        changed: watch::Receiver<u64>,
-        questions: mpsc::Sender<Question>,
-    ) -> Result<Option<Self>> {
-        let Some(Listen::At(address)) = up.edges else {
-            return Ok(None);
-        };
-        let authority = Authority::open(data).context("the authority of locations")?;
-        let root_key = keys::root_public(data)?.context("there is no root key")?;
-        let (known, knows) = watch::channel(Known::new());
-        let hands = Hands {
-            folder: publisher.folder().clone(),
-            changed,
-            readers: Readers::Known(knows),
-            questions: Some(questions),
-        };
-        let listens = serve::start(address, authority.server()?, hands).with_context(|| {
-            format!("locations cannot come to {address} (choose another address with --edges)")
-        })?;
-        say(format_args!(
-            "Seawall control listens for locations on {listens}"
-        ));
-        Ok(Some(Self {
-            authority,
-            root_key,
-            listens,
-            known,
-        }))
-    }
 }
 
 /// Brings what is published into a bucket, where there is to be one.
@@ -313,6 +272,7 @@ impl Control {
                     // Who asked may have gone.
                     let _ = answer.send(self.answer(asked));
                     self.turn();
+                    self.hurry(&mut tick);
                 }
                 Some(address) = listens.recv() => self.api_listens(address),
                 Some((asked, answer)) = asks.recv() => {
@@ -320,7 +280,10 @@ impl Control {
                     let _ = answer.send(self.asked(asked));
                 }
                 Some((wire, told)) = hears.recv() => match told {
-                    Some((word, files)) => self.hear(&wire, word, files),
+                    Some((word, files)) => {
+                        self.hear(&wire, word, files);
+                        self.hurry(&mut tick);
+                    }
                     None => self.agents.retain(|(agent, _)| !Rc::ptr_eq(agent, &wire)),
                 },
                 accepted = listener.accept() => match accepted {
@@ -405,6 +368,14 @@ impl Control {
         }
     }
 
+    /// What somebody has just changed does not wait for the next look, unless something was published just now: a change alone is on its way
+    /// at once, and of many in a row edges hear no more often than they would by our looks.
+    fn hurry(&self, tick: &mut Interval) {
+        if self.engine.has_news() && self.published.elapsed() >= tick.period() {
+            tick.reset_immediately();
+        }
+    }
+
     /// # Errors
     /// When what we know is no longer what the store knows: whoever starts next reads it anew.
     fn tick(&mut self) -> Result<()> {
@@ -422,6 +393,7 @@ impl Control {
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
+            self.published = Instant::now();
             match self.engine.let_be(engine::unix()) {
                 Ok(_) => lasting::works(
                     LEFT,

@@ -19,6 +19,11 @@ use crate::say::complain;
 /// A trial: of what, and which version.
 pub type Key = (Chain, u64);
 
+/// Of which chain it is, and which version.
+fn key_of(change: &Change) -> Key {
+    (change.chain.clone(), change.version)
+}
+
 /// A chain that does not follow control, by somebody's word on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -82,30 +87,41 @@ impl Managed {
         self.undelivered = undelivered
             .map(|(chain, version, why)| ((chain, version), why))
             .collect();
+        // Of what was compiled, these may be needed no more.
+        let before = self.want.trials.iter().map(|on| key_of(&on.change));
+        let mut left: Vec<Key> = before.collect();
         for change in &want.live {
-            self.live.insert(change.chain.clone(), change.clone());
+            let before = self.live.insert(change.chain.clone(), change.clone());
+            left.extend(before.as_ref().map(key_of));
         }
         if self.worker_has_all() {
             want.live.clear();
             self.anew = false;
         }
-        let is_wanted = |(chain, version): &Key| {
-            let mut trials = want.trials.iter().map(|on| &on.change);
-            trials.any(|change| (&change.chain, change.version) == (chain, *version))
-        };
-        self.refused.retain(|key, _| is_wanted(key));
-        self.restarts.retain(|key, _| is_wanted(key));
-        self.failed_probes.retain(|key, _| is_wanted(key));
+        let wanted: HashSet<Key> = want.trials.iter().map(|on| key_of(&on.change)).collect();
+        self.refused.retain(|key, _| wanted.contains(key));
+        self.restarts.retain(|key, _| wanted.contains(key));
+        self.failed_probes.retain(|key, _| wanted.contains(key));
         let live = &self.live;
         let is_live = |(chain, version): &Key| {
             let change = live.get(chain);
             change.is_some_and(|change| change.version == *version)
         };
-        self.compiled.retain(|key| is_wanted(key) || is_live(key));
+        if want.whole {
+            self.compiled
+                .retain(|key| wanted.contains(key) || is_live(key));
+        } else {
+            for key in left {
+                if !wanted.contains(&key) && !is_live(&key) {
+                    self.compiled.remove(&key);
+                }
+            }
+        }
         let waits = std::mem::take(&mut self.want.live);
         self.want = want;
-        let named = |change: &Change| self.want.live.iter().any(|new| new.chain == change.chain);
-        let waits: Vec<Change> = waits.into_iter().filter(|change| !named(change)).collect();
+        let named: HashSet<&Chain> = self.want.live.iter().map(|new| &new.chain).collect();
+        let waits = waits.into_iter();
+        let waits: Vec<Change> = waits.filter(|old| !named.contains(&old.chain)).collect();
         self.want.live.extend(waits);
         self.news = true;
     }
@@ -179,7 +195,13 @@ impl Managed {
             known: known.unwrap_or(0),
         };
         self.held.insert(chain.clone(), (held, says));
-        self.want.trials.retain(|on| on.change.chain != chain);
+        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.want.trials)
+            .into_iter()
+            .partition(|on| on.change.chain == chain);
+        self.want.trials = stay;
+        for on in gone {
+            self.compiled.remove(&key_of(&on.change));
+        }
         self.order_live(change);
     }
 
@@ -197,7 +219,10 @@ impl Managed {
 
     fn order_live(&mut self, change: Change) {
         self.want.live.retain(|other| other.chain != change.chain);
-        self.live.insert(change.chain.clone(), change.clone());
+        let before = self.live.insert(change.chain.clone(), change.clone());
+        if let Some(before) = before.filter(|before| before.version != change.version) {
+            self.compiled.remove(&key_of(&before));
+        }
         self.want.live.push(change);
         self.news = true;
     }

@@ -173,7 +173,7 @@ impl Control {
                 folder: self.publisher.folder().path().display().to_string(),
                 problem: self.unpublished.clone(),
             },
-            chains: self.engine.serving().count(),
+            chains: self.engine.serving().len(),
             rollouts: running.unwrap_or_default(),
             locations: self.places(),
             edges: self.edges.as_ref().map(|edges| edges.listens.to_string()),

@@ -21,6 +21,7 @@ use super::fleet::Fleet;
 use super::make::By;
 use super::purges::PurgeTimes;
 use super::queue::{Queue, Together};
+use super::serving::Serving;
 use crate::order::Chain;
 
 /// Versions of a chain that are remembered to have served everybody.
@@ -36,8 +37,8 @@ pub struct Engine {
     /// Why what we know may not be what the store knows.
     lost: Option<String>,
     pub(super) tempo: Tempo,
-    /// What serves: the version that the last complete rollout of each chain brought.
-    pub(super) serving: BTreeMap<Chain, Served>,
+    /// What serves everybody.
+    serving: Serving,
     /// Versions that served everybody, of each chain the latest [`KNOWN_GOOD`], the oldest first.
     good: BTreeMap<Chain, VecDeque<u64>>,
     /// When a rollout's step was taken, in milliseconds of our clock.
@@ -74,7 +75,7 @@ impl Engine {
             store,
             lost: None,
             tempo,
-            serving: BTreeMap::new(),
+            serving: Serving::default(),
             good: BTreeMap::new(),
             stepped: HashMap::new(),
             began: HashMap::new(),
@@ -141,7 +142,7 @@ impl Engine {
         if good.len() > KNOWN_GOOD {
             good.pop_front();
         }
-        self.serving.insert(chain, Served { number, since });
+        self.serving.put(chain, number, since);
     }
 
     /// Versions of a chain that served everybody, the latest first.
@@ -164,9 +165,9 @@ impl Engine {
         Ok(!asked.people.is_empty())
     }
 
-    /// All chains that serve.
-    pub fn serving(&self) -> impl Iterator<Item = (&Chain, Served)> {
-        self.serving.iter().map(|(chain, served)| (chain, *served))
+    /// What serves everybody.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
     }
 
     /// The text of a version; none where the zone is deleted as of it.
@@ -482,15 +483,6 @@ impl Engine {
         let asked = self.asked.get(&rollout);
         asked.is_some_and(|asked| !asked.people.is_empty())
     }
-}
-
-/// The version of a chain that serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// Its number.
-    pub number: u64,
-    /// The number of the log's entry since which it does.
-    pub since: u64,
 }
 
 /// What guards say of a rollout.

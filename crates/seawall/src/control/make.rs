@@ -132,7 +132,7 @@ impl Maker<'_> {
         }
         let mut applied = Applied::default();
         if !new.changes.is_empty() || !more.is_empty() {
-            let is_first = self.engine.serving().next().is_none();
+            let is_first = self.engine.serving().is_empty();
             let made = self.engine.make(by, new.expect, new.changes, more)?;
             if is_first {
                 self.engine.begins_with(&made)?;

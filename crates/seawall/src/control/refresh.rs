@@ -127,6 +127,7 @@ impl Control {
     pub(super) fn tell_what_it_has_seen(&mut self, location: &str) -> Result<(), StoreError> {
         let serving = self.engine.serving();
         let mut versions: Vec<(Chain, u64)> = serving
+            .iter()
             .map(|(chain, served)| (chain.clone(), served.number))
             .collect();
         for rollout in self.engine.on_trial()? {

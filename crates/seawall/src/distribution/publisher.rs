@@ -312,11 +312,7 @@ impl Publisher {
     fn renew(&mut self, engine: &mut Engine) -> Result<()> {
         let anew = !self.is_of(engine)?;
         let after = if anew { 0 } else { self.used.log };
-        let mut changed: Vec<(Chain, u64)> = engine
-            .serving()
-            .filter(|(_, served)| served.since > after)
-            .map(|(chain, served)| (chain.clone(), served.number))
-            .collect();
+        let mut changed = engine.serving().since(after);
         if changed.is_empty() && !anew {
             return Ok(());
         }

@@ -203,3 +203,58 @@ fn what_waits_for_another_and_what_is_held_here_is_published_under_no_name() {
     managed.worker_is_new(Some("r2".into()));
     assert_eq!(carried_out(&mut managed, &[]).live.len(), 2);
 }
+
+#[test]
+fn what_was_compiled_is_known_as_long_as_it_is_wanted_and_no_longer() {
+    let compile = |managed: &mut Managed| {
+        for (key, _) in managed.to_compile() {
+            managed.compiled(key, None);
+        }
+        assert_eq!(managed.to_compile(), []);
+        managed.order();
+        let known = managed.compiled.iter();
+        let known: Vec<String> = known.map(|(chain, nth)| format!("{chain} {nth}")).collect();
+        known.join(", ")
+    };
+    let live = |name: &str, version| News {
+        live: vec![Change {
+            chain: Chain::Zone(name.into()),
+            version,
+            text: Some(String::new()),
+        }],
+        ..News::default()
+    };
+    let mut managed = Managed::default();
+    managed.wants(News {
+        trials: vec![trial(Chain::Zone("a".into())), trial(Chain::Platform)],
+        ..News::default()
+    });
+    assert_eq!(compile(&mut managed), "platform 7, zone/a 7");
+    // One of them is for all now, the other one was taken back.
+    managed.wants(live("a", 7));
+    assert_eq!(compile(&mut managed), "zone/a 7");
+    managed.wants(live("b", 3));
+    assert_eq!(compile(&mut managed), "zone/a 7, zone/b 3");
+    managed.wants(live("a", 8));
+    assert_eq!(compile(&mut managed), "zone/a 8, zone/b 3");
+    // What is held here takes the place of what serves, and of what is on trial.
+    let mut news = live("b", 4);
+    news.trials = vec![trial(Chain::Zone("a".into()))];
+    managed.wants(news);
+    assert_eq!(compile(&mut managed), "zone/a 7, zone/a 8, zone/b 4");
+    managed.hold(live("a", 6).live.remove(0));
+    assert_eq!(compile(&mut managed), "zone/a 6, zone/b 4");
+    let whole = News {
+        whole: true,
+        ..live("b", 4)
+    };
+    managed.wants(whole);
+    assert_eq!(compile(&mut managed), "zone/a 6, zone/b 4");
+    assert!(managed.release(&Chain::Zone("a".into())));
+    assert_eq!(compile(&mut managed), "zone/a 8, zone/b 4");
+    managed.wants(News {
+        whole: true,
+        ..News::default()
+    });
+    assert_eq!(compile(&mut managed), "");
+}
