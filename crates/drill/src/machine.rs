@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cgroup;
 use crate::error::Void;
+use crate::guardian;
 
 /// Cores without which a dozen edges say nothing.
 const CORES: usize = 2;
@@ -70,8 +71,11 @@ pub fn look(folder: &Path) -> Result<(), Void> {
     if !small.is_empty() {
         return Err(Void::TooSmall(small.join("; ")));
     }
-    let probe = folder.join(format!("seawall-probe-{}", std::process::id()));
-    let written = fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe));
+    let written = guardian::name().and_then(|name| {
+        let probe = folder.join(name);
+        fs::create_dir(&probe)?;
+        fs::remove_dir(&probe)
+    });
     written.map_err(|error| {
         Void::TooSmall(format!(
             "{}: {error} (set TMPDIR to a folder that can be written)",
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn this_machine_tells_what_it_has() {
         assert!(memory_mib().unwrap() > 0);
-        assert!(disk_mib(&std::env::temp_dir()).is_some());
+        assert!(disk_mib(Path::new("/")).is_some());
         let nowhere = look(Path::new("/nowhere")).unwrap_err().to_string();
         assert!(nowhere.contains("TMPDIR"), "{nowhere}");
         assert!(descriptors() > 0);
