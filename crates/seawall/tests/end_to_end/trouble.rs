@@ -64,12 +64,14 @@ fn a_full_data_folder_is_told_once_and_when_it_is_over() {
     let site = Server::site();
     let folder = Folder::new();
     let data = folder.join("data");
-    let Some(disk) = Disk::mount(&data, "32m") else {
+    let Some(mounted) = Disk::mount(&data, "32m") else {
         return;
     };
     let mut command = command(&data);
     command.args(["--origin", &site.url()]).stdout(folder.log());
     let up = Up::spawned(folder, command);
+    // It goes before the folder that it is mounted in, which could not be removed.
+    let disk = mounted;
     until("what is published", || {
         data.join("published.json").exists().then_some(())
     });
