@@ -267,8 +267,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_sealed_restored_and_a_broken_file_is_told() {
-        let folder = std::env::temp_dir().join(format!("seawall-store-{}", std::process::id()));
-        let store = Store::open(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        let store = Store::open(folder).unwrap();
         let good = issued("a.test");
         store.keep("a.test", &good, "https://one.test/").unwrap();
         // As it was kept before it was noted who gave it.
@@ -278,7 +279,7 @@ mod tests {
         assert!(!String::from_utf8_lossy(&bytes).contains("PRIVATE"));
         fs::write(folder.join("d.test.sealed"), &bytes).unwrap();
         fs::write(folder.join("e.test.sealed"), b"SWC1").unwrap();
-        let store = Store::open(&folder).unwrap();
+        let store = Store::open(folder).unwrap();
         let (found, wrong) = store.restore();
         assert_eq!(found.keys().collect::<Vec<_>>(), ["*.b.test", "a.test"]);
         assert_eq!(found["a.test"].issued, good);
@@ -287,10 +288,9 @@ mod tests {
         assert_eq!(found["*.b.test"].issuer, None);
         assert_eq!(wrong.len(), 3, "{wrong:?}");
         fs::write(folder.join("key"), [7; 32]).unwrap();
-        let (found, wrong) = Store::open(&folder).unwrap().restore();
+        let (found, wrong) = Store::open(folder).unwrap().restore();
         assert!(found.is_empty() && wrong.len() == 5, "{wrong:?}");
         fs::write(folder.join("key"), [7; 31]).unwrap();
-        assert!(Store::open(&folder).is_err());
-        fs::remove_dir_all(folder).unwrap();
+        assert!(Store::open(folder).is_err());
     }
 }

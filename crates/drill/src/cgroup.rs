@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn the_least_that_any_group_leaves_counts_in_both_versions() {
-        let root = std::env::temp_dir().join(format!("seawall-cgroup-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path();
         let put = |path: &str, text: &str| {
             let path = root.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -102,11 +103,10 @@ mod tests {
         put("a/b/pids.current", "25\n");
         put("memory/c/memory.limit_in_bytes", "262144000\n");
         put("memory/c/memory.usage_in_bytes", "104857600\n");
-        let two = of("0::/a/b\n", &root);
-        let one = of("4:memory:/c\n8:pids:/\n", &root);
-        fs::remove_dir_all(&root).unwrap();
+        let two = of("0::/a/b\n", root);
+        let one = of("4:memory:/c\n8:pids:/\n", root);
         assert_eq!((two.memory_mib, two.tasks), (Some(524), Some(35)));
         assert_eq!((one.memory_mib, one.tasks), (Some(150), None));
-        assert_eq!(of("nothing", &root), Left::default());
+        assert_eq!(of("nothing", root), Left::default());
     }
 }

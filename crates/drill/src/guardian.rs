@@ -153,10 +153,12 @@ fn file(path: &Path) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn folder() -> PathBuf {
-        let folder = std::env::temp_dir().join(name().unwrap());
+    /// A folder of a bed, within one that goes away whatever becomes of it.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join(name().unwrap());
         fs::create_dir_all(folder.join("within")).unwrap();
-        folder
+        (temporary, folder)
     }
 
     /// A shell, as this program, that names a folder and does not end at SIGTERM.
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_runs_on_the_folder_is_ended_and_the_folder_goes() {
-        let folder = folder();
+        let (_temporary, folder) = folder();
         let program = folder.join("seawall");
         fs::copy("/bin/sh", &program).unwrap();
         let mut child = names(&program, &folder);
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_name_is_left_alone() {
-        let bed = folder();
+        let (_temporary, bed) = folder();
         for other in ["mine", "seawall-drill-", "seawall-drill-0123456789abcdeg"] {
             let other = bed.join(other);
             fs::create_dir(&other).unwrap();

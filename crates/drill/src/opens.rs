@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn who_opens_a_file_is_counted_and_who_replaces_it_is_not() {
-        let folder = std::env::temp_dir().join(format!("seawall-opens-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
         let (path, late) = (folder.join("manifest"), folder.join("manifest.late"));
         let mut opens = Opens::of(&path).unwrap();
         fs::write(&late, "a").unwrap();
@@ -90,6 +90,5 @@ mod tests {
             fs::read(&path).unwrap();
         }
         assert_eq!((opens.since(), opens.since()), (3, 0));
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

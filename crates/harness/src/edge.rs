@@ -18,7 +18,7 @@ use crate::temp::TempFolder;
 /// One record of the access log.
 pub type Record = serde_json::Map<String, Value>;
 
-/// A running edge. Dropping it kills the process and removes its folder.
+/// A running edge. Dropping it kills the process, then all others that run on its folder, and removes that.
 #[derive(Debug)]
 pub struct Edge {
     pub http: SocketAddr,
@@ -29,6 +29,7 @@ pub struct Edge {
     pid: u32,
     /// Killed on drop.
     child: tokio::sync::Mutex<Child>,
+    /// After it: what it has started is ended with the folder.
     folder: TempFolder,
 }
 
@@ -245,32 +246,6 @@ impl Edge {
             .find_map(|line| line.strip_prefix("VmRSS:"))
             .context("no VmRSS")?;
         line.trim().trim_end_matches(" kB").parse().context("VmRSS")
-    }
-}
-
-impl Drop for Edge {
-    /// Ends all of it, the supervisor first, which would start others. Who serves by now may not be who did at the start.
-    fn drop(&mut self) {
-        let _gone = self.child.get_mut().start_kill();
-        for role in ["supervisor", "agent", "control", "worker"] {
-            let text = std::fs::read(self.data().join("up.json")).unwrap_or_default();
-            let up: Value = serde_json::from_slice(&text).unwrap_or_default();
-            let pid = up.pointer(&format!("/pids/{role}"));
-            if let Some(pid) = pid.and_then(Value::as_u64) {
-                end(pid);
-            }
-        }
-    }
-}
-
-/// Kills a process of ours. The number may be another's by now: then it is left alone.
-fn end(pid: u64) {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
-    if program.is_ok_and(|program| program.to_string_lossy().contains("seawall")) {
-        let _status = std::process::Command::new("sh")
-            .args(["-c", &format!("kill -KILL {pid}")])
-            .stderr(Stdio::null())
-            .status();
     }
 }
 

@@ -391,8 +391,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_unix_socket_is_this_machine_and_never_our_own() {
-        let path = std::env::temp_dir().join(format!("seawall-outward-{}", std::process::id()));
-        let _gone = std::fs::remove_file(&path);
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().canonicalize().unwrap();
+        let path = folder.join("socket");
         let connect = async |policy: &Outward| {
             let mut alarm = Alarm::new(Duration::from_secs(10));
             policy.connect_unix(&path, &mut alarm).await
@@ -402,13 +403,12 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let closed = connect(&Outward::new(true, true, false)).await;
         assert!(closed.unwrap_err().to_string().contains("\"loopback\""));
-        let inside = Outward::new(true, true, true).with_own_folder(Some(std::env::temp_dir()));
+        let inside = Outward::new(true, true, true).with_own_folder(Some(folder));
         let inside = connect(&inside).await.unwrap_err().to_string();
         assert!(inside.contains("our own data folder"), "{inside}");
         let own = connect(&all).await.unwrap_err().to_string();
         assert!(own.contains("our own listeners"), "{own}");
         drop(listener);
         assert!(matches!(connect(&all).await, Err(ConnectFault::Refused)));
-        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -34,16 +34,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let zones = std::env::args().nth(1);
     let zones: usize = zones.map_or(20_000, |text| text.parse().expect("a number of zones"));
-    let folder = std::env::temp_dir().join(format!("seawall-certificates-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let text = made(zones, &folder);
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = made(zones, folder.path());
     let pem = self_signed(vec!["localhost".into()]).expect("a certificate");
     let state = State::new(Registry::new(&WORDS, BUILD), STAGES);
     let parsed = document::parse_zones(&text, &Limits::default());
     assert_eq!(parsed.problems, None);
 
     let began = Instant::now();
-    let materials = Materials::load(&parsed.document, &folder, Some(pem));
+    let materials = Materials::load(&parsed.document, folder.path(), Some(pem));
     println!("{zones} zones, files read: {:.0} ms", millis(began));
     let before = resident();
     let began = Instant::now();
@@ -84,7 +83,7 @@ fn main() {
         "{zones} zones, each, when all were asked for: {} bytes",
         resident().saturating_sub(before) / zones
     );
-    std::fs::remove_dir_all(folder).expect("the folder");
+    folder.close().expect("the folder");
 }
 
 /// A document with a certificate for each zone, in a folder.

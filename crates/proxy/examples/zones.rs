@@ -43,7 +43,8 @@ const LOOKUPS: usize = 1 << 20;
 fn main() {
     let zones = std::env::args().nth(1);
     let zones: usize = zones.map_or(1_000_000, |text| text.parse().expect("a number of zones"));
-    let path = std::env::temp_dir().join(format!("seawall-zones-{}.toml", std::process::id()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("zones.toml");
     std::fs::write(&path, text(0..zones, "")).expect("a file");
     let pem = self_signed(vec!["localhost".into()]).expect("a certificate");
     let state = State::new(Registry::new(&WORDS, BUILD), STAGES);
@@ -52,7 +53,7 @@ fn main() {
     let began = Instant::now();
     let start = began;
     let text = std::fs::read_to_string(&path).expect("the file");
-    std::fs::remove_file(&path).expect("the file");
+    folder.close().expect("the folder");
     let parsed = parsed(&text);
     println!("{zones} zones, read: {:.0} ms", millis(began));
     drop(text);

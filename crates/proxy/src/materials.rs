@@ -289,10 +289,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_when_it_is_asked_for() {
-        let folder = std::env::temp_dir().join(format!("seawall-materials-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
         std::fs::write(folder.join("good.txt"), "192.0.2.1\n").unwrap();
-        let at = |file: &str| Materials::load(&document(file), &folder, None);
+        let at = |file: &str| Materials::load(&document(file), folder, None);
         let good = at("good.txt");
         assert_eq!(good.file(Path::new("good.txt")).unwrap(), b"192.0.2.1\n");
         let before = good.content(Path::new("good.txt"));
@@ -311,6 +311,5 @@ mod tests {
         made.set_len(LARGEST_LIST + 1).unwrap();
         let told = at("large.txt").file(Path::new("large.txt")).unwrap_err();
         assert!(told.ends_with("is larger than 64 MiB"), "{told}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -333,8 +333,8 @@ mod tests {
 
     #[test]
     fn contents_are_kept_whole_for_us_alone_and_swept() {
-        let folder = std::env::temp_dir().join(format!("seawall-contents-{}", std::process::id()));
-        let contents = Contents::of(&Data::at(&folder).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let contents = Contents::of(&Data::at(folder.path()).unwrap());
         let (one, two) = (Hash::of(b"one"), Hash::of(b"two"));
         assert!(!contents.has(&one) && contents.get(&one, ROOM).is_err());
         contents.put(&one, b"content").unwrap();
@@ -371,6 +371,5 @@ mod tests {
         let files = [(path(one, ""), b"content".to_vec()), ("/y".into(), vec![])];
         contents.put_all(&files).unwrap();
         assert!(contents.has(&one));
-        fs::remove_dir_all(folder).unwrap();
     }
 }

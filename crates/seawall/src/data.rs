@@ -301,8 +301,8 @@ mod tests {
 
     #[test]
     fn ids_are_kept_and_what_is_broken_does_no_harm() {
-        let folder = std::env::temp_dir().join(format!("seawall-data-{}", std::process::id()));
-        let data = Data::at(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
         let held = data.hold("up").unwrap();
         // A lock is a file's, not a process': a second one is refused within one process too.
         assert!(data.hold("up").is_err() && data.hold("edge").is_ok());
@@ -327,7 +327,5 @@ mod tests {
             fs::write(data.path(ZONE_IDS), broken).unwrap();
             assert_eq!(data.zone_ids(), read, "{broken}");
         }
-        drop(data);
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -179,7 +179,6 @@ fn put(folder: &Path, package: &Package, made: Vec<u8>) -> Result<()> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::cli::Here;
@@ -227,13 +226,6 @@ mod tests {
         at
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("seawall-geo-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        folder
-    }
-
     fn flags(data: &Path, from: String) -> GeoUpdate {
         GeoUpdate {
             here: Here {
@@ -255,12 +247,13 @@ mod tests {
 
     #[test]
     fn a_file_is_put_in_its_place_if_it_is_what_its_registry_says() {
-        let data = folder("good");
+        let temporary = tempfile::tempdir().unwrap();
+        let data = temporary.path();
         let asn = &PACKAGES[1];
-        update(&flags(&data, registry(vec![package(None)], 2)), asn, 2).unwrap();
+        update(&flags(data, registry(vec![package(None)], 2)), asn, 2).unwrap();
         let written = std::fs::read(data.join("geo/asn.mmdb")).unwrap();
         let error = update(
-            &flags(&data, registry(vec![package(Some("AAAA"))], 2)),
+            &flags(data, registry(vec![package(Some("AAAA"))], 2)),
             asn,
             2,
         );
@@ -269,19 +262,19 @@ mod tests {
         let names: Vec<_> = std::fs::read_dir(data.join("geo")).unwrap().collect();
         assert_eq!(names.len(), 1, "nothing else is left");
         assert_eq!(std::fs::read(data.join("geo/asn.mmdb")).unwrap(), written);
-        std::fs::remove_dir_all(&data).unwrap();
     }
 
     #[test]
     fn a_file_that_knows_nothing_changes_nothing() {
-        let data = folder("empty");
+        let temporary = tempfile::tempdir().unwrap();
+        let data = temporary.path();
         let none: &[u8] = b"";
         let files = [
             ("package/asn-ipv4.csv", none),
             ("package/asn-ipv6.csv", none),
         ];
         let empty = ("asn", archive::tests::tar_gz(&files), None);
-        let error = update(&flags(&data, registry(vec![empty], 2)), &PACKAGES[1], 2);
+        let error = update(&flags(data, registry(vec![empty], 2)), &PACKAGES[1], 2);
         assert!(format!("{:#}", error.unwrap_err()).contains("not what it should be"));
         assert!(!data.join("geo").exists());
     }

@@ -159,73 +159,78 @@ fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use seawall_proxy::materials::Materials;
+    use tempfile::TempDir;
 
     use super::*;
 
-    struct Folder(PathBuf);
+    struct Folder(TempDir);
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("seawall-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
         }
 
         fn goes_live(&self, name: &str) {
             let (document, materials) = live::tests::one(name);
             let none = Materials::default();
-            live::write(&self.0.join(LIVE), &document, &[&materials, &none], None).unwrap();
+            live::write(
+                &self.path().join(LIVE),
+                &document,
+                &[&materials, &none],
+                None,
+            )
+            .unwrap();
         }
 
         fn proves_good(&self, name: &str) {
             self.goes_live(name);
-            prove(&self.0).unwrap();
-            proved(&self.0).unwrap();
-            keep(&self.0).unwrap();
+            prove(self.path()).unwrap();
+            proved(self.path()).unwrap();
+            keep(self.path()).unwrap();
         }
 
         fn zone(&self, name: &str) -> String {
-            let found = live::read(&self.0.join(name)).unwrap();
+            let found = live::read(&self.path().join(name)).unwrap();
             found.parsed.document.zones[0].name.clone()
         }
 
         fn damage(&self, name: &str) {
-            let path = self.0.join(name);
+            let path = self.path().join(name);
             let bytes = fs::read(&path).unwrap();
             fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn the_three_newest_are_kept_and_each_once() {
-        let folder = Folder::new("good");
-        assert!(matches!(recall(&folder.0), Err(error) if error.kind() == io::ErrorKind::NotFound));
+        let folder = Folder::new();
+        assert!(
+            matches!(recall(folder.path()), Err(error) if error.kind() == io::ErrorKind::NotFound)
+        );
         for name in ["a", "b", "b", "c", "d", "d"] {
             folder.proves_good(name);
         }
         assert_eq!(GOOD.map(|name| folder.zone(name)), ["d", "c", "b"]);
         // What becomes live while something proves itself is another matter.
         folder.goes_live("e");
-        prove(&folder.0).unwrap();
-        prove(&folder.0).unwrap();
+        prove(folder.path()).unwrap();
+        prove(folder.path()).unwrap();
         folder.goes_live("f");
-        proved(&folder.0).unwrap();
-        keep(&folder.0).unwrap();
+        proved(folder.path()).unwrap();
+        keep(folder.path()).unwrap();
         assert_eq!(GOOD.map(|name| folder.zone(name)), ["e", "d", "c"]);
-        let mut left: Vec<_> = fs::read_dir(&folder.0)
+        let mut left: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
             .collect();
         left.sort();
         let three = ["last-good", "last-good.1", "last-good.2", "live"];
         assert_eq!(left, [&[earlier::ZONES][..], &three].concat());
-        let found = live::read(&folder.0.join(earlier::ZONES)).unwrap();
+        let found = live::read(&folder.path().join(earlier::ZONES)).unwrap();
         let zones = found.parsed.document.zones.iter().map(|zone| &*zone.name);
         assert_eq!(zones.collect::<Vec<_>>(), ["b", "a"], "what fell out");
         assert_eq!(found.files.len(), 1);
@@ -233,19 +238,19 @@ mod tests {
 
     #[test]
     fn what_is_damaged_is_passed_over_for_the_next() {
-        let folder = Folder::new("passed-over");
+        let folder = Folder::new();
         for name in ["a", "b", "c", "d"] {
             folder.proves_good(name);
         }
         folder.goes_live("e");
         let names = [LIVE, GOOD[0], GOOD[1], GOOD[2]];
         for (nth, (name, zone)) in names.into_iter().zip(["e", "d", "c", "b"]).enumerate() {
-            let found = recall(&folder.0).unwrap();
+            let found = recall(folder.path()).unwrap();
             assert_eq!(found.parsed.document.zones[0].name, zone);
             assert_eq!((found.from, found.passed_over), (name, nth));
             folder.damage(name);
         }
-        let error = recall(&folder.0).err().unwrap().to_string();
+        let error = recall(folder.path()).err().unwrap().to_string();
         for name in names {
             assert!(error.contains(name), "{error}");
         }
@@ -253,15 +258,15 @@ mod tests {
 
     #[test]
     fn what_is_damaged_while_it_proves_itself_is_not_kept_and_not_shared() {
-        let folder = Folder::new("proving");
+        let folder = Folder::new();
         folder.proves_good("a");
         folder.proves_good("b");
         // What is live is a file of its own: what befalls it leaves the copy as it is.
         folder.damage(LIVE);
         assert_eq!(folder.zone(GOOD[0]), "b");
-        prove(&folder.0).unwrap();
-        proved(&folder.0).unwrap();
-        assert!(keep(&folder.0).is_err());
+        prove(folder.path()).unwrap();
+        proved(folder.path()).unwrap();
+        assert!(keep(folder.path()).is_err());
         assert_eq!([GOOD[0], GOOD[1]].map(|name| folder.zone(name)), ["b", "a"]);
     }
 }

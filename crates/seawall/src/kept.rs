@@ -134,40 +134,42 @@ mod tests {
     use std::fs;
     use std::sync::mpsc::sync_channel;
 
+    use tempfile::TempDir;
+
     use super::*;
 
     /// A data folder, which goes away with its owner.
-    struct Folder(Data);
+    struct Folder {
+        data: Data,
+        _temporary: TempDir,
+    }
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("seawall-{name}-{}", std::process::id()));
-            Self(Data::at(&path).unwrap())
+        fn new() -> Self {
+            let temporary = tempfile::tempdir().unwrap();
+            Self {
+                data: Data::at(temporary.path()).unwrap(),
+                _temporary: temporary,
+            }
         }
 
         fn holder(&self) -> (Kept, Arc<StateLock>) {
-            let (kept, lock) = (Kept::default(), StateLock::take(&self.0).unwrap());
+            let (kept, lock) = (Kept::default(), StateLock::take(&self.data).unwrap());
             let lock = Arc::new(lock);
             kept.enter(lock.clone());
             (kept, lock)
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(self.0.path(""));
-        }
-    }
-
     #[test]
     fn what_is_being_written_keeps_the_next_one_out_and_nothing_begins_after_that() {
-        let folder = Folder::new("kept");
+        let folder = Folder::new();
         let (kept, lock) = folder.holder();
         let first = lock.number.unwrap();
         drop(lock);
         let (begun, has_begun) = sync_channel(0);
         let (go_on, goes_on) = sync_channel::<()>(0);
-        let (kept, data, number) = (&kept, &folder.0, kept.next());
+        let (kept, data, number) = (&kept, &folder.data, kept.next());
         std::thread::scope(|scope| {
             let slow = scope.spawn(move || {
                 kept.once(number, move |lock| {
@@ -197,9 +199,9 @@ mod tests {
 
     #[test]
     fn a_lock_that_was_taken_away_lets_nothing_be_put_in_place() {
-        let folder = Folder::new("kept-away");
+        let folder = Folder::new();
         let (kept, lock) = folder.holder();
-        let data = &folder.0;
+        let data = &folder.data;
         let keep =
             |text: &[u8], lock: &StateLock| data.keep_if("live", text, 0o600, || lock.check());
         assert!(keep(b"one", &lock));

@@ -385,9 +385,8 @@ pub mod tests {
 
     #[test]
     fn what_was_written_is_read_and_what_was_cut_off_or_changed_is_refused() {
-        let folder = std::env::temp_dir().join(format!("seawall-live-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(LIVE);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LIVE);
         let (document, materials) = one("a");
         let none = Materials::default();
         write(&path, &document, &[&none, &materials], Some("abc")).unwrap();
@@ -418,14 +417,12 @@ pub mod tests {
         }
         std::fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
         assert!(read(&path).is_err(), "more than there was");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn what_was_written_before_there_was_a_hash_is_read() {
-        let folder = std::env::temp_dir().join(format!("seawall-before-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(LIVE);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LIVE);
         let (document, _) = one("a");
         let text = document.to_toml();
         let mut bytes = MAGIC_BEFORE.to_vec();
@@ -440,6 +437,5 @@ pub mod tests {
         assert!(verify(&path).unwrap().is_none());
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(read(&path).is_err());
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

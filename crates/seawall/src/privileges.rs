@@ -285,25 +285,23 @@ mod tests {
         let of_root = u32::from(is_root);
         let reads = of_root << CAP_DAC_READ_SEARCH;
         assert_eq!(kept(Who::Worker), reads | of_root << CAP_DAC_OVERRIDE);
-        let folder = std::env::temp_dir().join(format!("seawall-kept-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        assert_eq!(kept(Who::Agent(&folder)), reads);
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        assert_eq!(kept(Who::Agent(folder)), reads);
         // Root in a container may not be allowed to give anything away.
-        if is_root && std::os::unix::fs::chown(&folder, Some(65534), None).is_ok() {
+        if is_root && std::os::unix::fs::chown(folder, Some(65534), None).is_ok() {
             assert_eq!(
-                kept(Who::Agent(&folder)),
+                kept(Who::Agent(folder)),
                 reads | of_root << CAP_DAC_OVERRIDE
             );
         }
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn who_gave_up_is_refused_what_an_edge_never_does_and_still_has_files() {
-        let folder = std::env::temp_dir().join(format!("seawall-rights-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         // It concerns one thread and those it starts; the other tests keep what they have.
-        let given_up = folder.clone();
+        let given_up = folder.path().to_owned();
         std::thread::spawn(move || {
             give_up(Who::Agent(&given_up));
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -351,6 +349,5 @@ mod tests {
         })
         .join()
         .unwrap();
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

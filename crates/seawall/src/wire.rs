@@ -520,9 +520,9 @@ mod tests {
 
     #[test]
     fn a_listener_in_a_deep_folder_knows_who_connects() {
-        let deep = format!("seawall-wire-{}/{}", std::process::id(), "d".repeat(150));
-        let folder = std::env::temp_dir().join(deep);
-        std::fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("d".repeat(150));
+        std::fs::create_dir(&folder).unwrap();
         let path = folder.join("a.sock");
         runtime().block_on(async {
             assert!(Wire::connect(&path).is_err());
@@ -536,6 +536,5 @@ mod tests {
             assert_eq!(theirs.hear::<u8>().await.unwrap().unwrap().0, 1);
         });
         assert!(!path.exists());
-        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
 
 use super::callgrind::Callgrind;
 use super::host::{self, Cpus};
@@ -60,13 +62,13 @@ pub struct Yard {
     /// What a run with a million zones has shown: several rows are of one run.
     pub million: OnceLock<million::Measured>,
     _origin: Process,
-    folder: Folder,
+    folder: TempDir,
 }
 
 impl Yard {
     pub fn open(cpus: Cpus, seawall: Option<PathBuf>, keep: bool) -> Result<Self> {
-        let folder = Folder::create(keep)?;
-        fs::create_dir_all(folder.path.join("www/kept"))?;
+        let folder = temporary(keep)?;
+        fs::create_dir_all(folder.path().join("www/kept"))?;
         for file in [
             File::OneKib,
             File::OneMib,
@@ -74,22 +76,26 @@ impl Yard {
             File::KeptHundredKib,
         ] {
             let path = folder
-                .path
+                .path()
                 .join("www")
                 .join(file.path().trim_start_matches('/'));
             fs::write(path, vec![b'x'; file.bytes()])?;
         }
-        make_certificate(&folder.path, cpus.load)?;
+        make_certificate(folder.path(), cpus.load)?;
 
         let [origin_port] = free_ports()?;
         let values = [
-            ("dir", folder.path.display().to_string()),
+            ("dir", folder.path().display().to_string()),
             ("origin", origin_port.to_string()),
         ];
-        let configuration = render("origin.conf", &values, &folder.path)?;
-        let command = nginx(&folder.path, &configuration)?;
-        let mut origin =
-            Process::start("origin", command, cpus.load, folder.path.join("origin.out"))?;
+        let configuration = render("origin.conf", &values, folder.path())?;
+        let command = nginx(folder.path(), &configuration)?;
+        let mut origin = Process::start(
+            "origin",
+            command,
+            cpus.load,
+            folder.path().join("origin.out"),
+        )?;
         wait_for_port(origin_port, &mut origin, Duration::from_secs(10))?;
         Ok(Self {
             cpus,
@@ -135,7 +141,7 @@ impl Yard {
 
     /// For the output of tools.
     pub fn scratch(&self) -> &Path {
-        &self.folder.path
+        self.folder.path()
     }
 
     /// Starts one contender, waits until it serves, and checks what it serves.
@@ -150,7 +156,7 @@ impl Yard {
         under: Option<&Callgrind>,
         template: &str,
     ) -> Result<Running> {
-        self.start_in(&self.folder.path, who, under, template, &[])
+        self.start_in(self.folder.path(), who, under, template, &[])
     }
 
     /// The same in a folder of its own, beside others of its kind, with some values otherwise.
@@ -163,7 +169,7 @@ impl Yard {
         otherwise: &[(&'static str, String)],
     ) -> Result<Running> {
         let [http, https] = free_ports()?;
-        let shared = &self.folder.path;
+        let shared = self.folder.path();
         let mut values = otherwise.to_vec();
         values.extend([
             ("dir", dir.display().to_string()),
@@ -290,7 +296,7 @@ impl Yard {
         for log in [NGINX_LOG, HAPROXY_LOG] {
             if let Ok(log) = fs::OpenOptions::new()
                 .write(true)
-                .open(self.folder.path.join(log))
+                .open(self.folder.path().join(log))
             {
                 // A log that stays long costs disk only.
                 let _ = log.set_len(0);
@@ -307,7 +313,7 @@ impl Yard {
             // Varnish logs into memory that others share, which no field is read of here; of ours there is no doubt.
             _ => return Ok(()),
         };
-        let text = fs::read(self.folder.path.join(log))?;
+        let text = fs::read(self.folder.path().join(log))?;
         let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
         if lines + 400 < requests {
             bail!("{who} logged {lines} lines for {requests} requests");
@@ -534,29 +540,17 @@ fn wait_for_port(port: u16, process: &mut Process, patience: Duration) -> Result
     Ok(())
 }
 
-/// A temporary folder, removed when dropped unless it is to be kept.
-struct Folder {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl Folder {
-    fn create(keep: bool) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("seawall-bench-{}", std::process::id()));
-        fs::create_dir_all(path.join("www"))?;
-        Ok(Self { path, keep })
+/// A temporary folder, removed when dropped unless it is to be kept. Peers that give up being root read in it.
+fn temporary(keep: bool) -> Result<TempDir> {
+    let folder = tempfile::Builder::new()
+        .prefix("seawall-bench-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .disable_cleanup(keep)
+        .tempdir()?;
+    if keep {
+        eprintln!("bench: keeps {}", folder.path().display());
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.keep {
-            eprintln!("bench: kept {}", self.path.display());
-        } else {
-            // What cannot be removed lies in the folder for temporary files anyway.
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
+    Ok(folder)
 }
 
 #[cfg(test)]

@@ -243,17 +243,14 @@ mod tests {
     #[test]
     fn who_fails_or_takes_too_long_has_not_finished() {
         let cpus = host::Cpus::choose().expect("a core");
-        let folder = std::env::temp_dir();
+        let folder = tempfile::tempdir().expect("a folder");
         let finish = |nth: u32, script: &str, patience: u64| {
-            let output = folder.join(format!("xtask-finish-{}-{nth}", std::process::id()));
+            let output = folder.path().join(nth.to_string());
             let mut command = Command::new("sh");
             command.args(["-c", script]);
             let both = [cpus.proxy, cpus.load];
-            let mut child =
-                Process::start_on("child", command, &both, output.clone()).expect("starts");
+            let mut child = Process::start_on("child", command, &both, output).expect("starts");
             let finished = child.finish(Duration::from_millis(patience));
-            drop(child);
-            std::fs::remove_file(output).expect("its output");
             finished.map_err(|error| error.to_string())
         };
         assert_eq!(finish(0, "true", 10_000), Ok(()));
@@ -265,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_tool_that_hangs_is_killed_and_one_that_fails_is_quoted() {
-        let scratch = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
-        std::fs::create_dir_all(&scratch).expect("temporary folder");
+        let folder = tempfile::tempdir().expect("a folder");
+        let scratch = folder.path();
         let cpu = host::Cpus::choose().expect("a core").proxy;
         let shell = |script: &str| {
             let mut command = Command::new("sh");
@@ -278,7 +275,7 @@ mod tests {
             shell("exec sleep 60"),
             cpu,
             Duration::from_millis(50),
-            &scratch,
+            scratch,
         );
         assert!(format!("{:#}", hang.expect_err("killed")).contains("did not end"));
         let fail = run_tool(
@@ -286,7 +283,7 @@ mod tests {
             shell("echo because; exit 3"),
             cpu,
             Duration::from_secs(10),
-            &scratch,
+            scratch,
         );
         assert!(format!("{:#}", fail.expect_err("exit 3")).contains("because"));
         let fine = run_tool(
@@ -294,9 +291,8 @@ mod tests {
             shell("echo done"),
             cpu,
             Duration::from_secs(10),
-            &scratch,
+            scratch,
         );
         assert_eq!(fine.expect("exit 0"), "done\n");
-        std::fs::remove_dir_all(&scratch).expect("remove");
     }
 }

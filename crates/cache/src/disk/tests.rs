@@ -16,30 +16,6 @@ use crate::memory::{Found, Outside, Size};
 use crate::policy::Time;
 use crate::purge::{Purge, Scope};
 
-/// A folder that goes when this does.
-pub(super) struct Temp(PathBuf);
-
-impl Temp {
-    pub(super) fn new() -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("seawall-cache-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 pub(super) const SMALL: u64 = 64 * 1024;
 
 /// A cache over a folder, with segments of 64 KiB; it serves from disk when this returns.
@@ -104,7 +80,7 @@ pub(super) fn written(cache: &Cache, many: u64) {
 
 #[test]
 fn what_was_stored_is_there_after_a_restart() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path());
     let plain = request("/plain", &[]);
     let english = request("/varies", &[("accept-language", "en")]);
@@ -147,7 +123,7 @@ fn what_was_stored_is_there_after_a_restart() {
 
 #[test]
 fn what_was_purged_stays_purged_over_a_restart() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path());
     let names = [
         "/url",
@@ -205,7 +181,7 @@ fn what_was_purged_stays_purged_over_a_restart() {
 
 #[test]
 fn what_waits_to_be_written_is_purged_too() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     for round in 0..50 {
         let cache = open(temp.path());
         let asked = request(&format!("/{round}"), &[]);
@@ -222,7 +198,7 @@ fn what_waits_to_be_written_is_purged_too() {
 
 #[test]
 fn one_process_has_it_and_the_next_one_waits_for_that() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let first = open(temp.path());
     let asked = request("/x", &[]);
     store(&first, &key(&asked), &asked, &[], b"x");
@@ -257,7 +233,7 @@ fn one_process_has_it_and_the_next_one_waits_for_that() {
 
 #[test]
 fn another_format_and_another_start_of_the_machine_are_an_empty_store() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let asked = request("/x", &[]);
     let fill = |cache: &Arc<Cache>| {
         let before = cache.disk_told().unwrap().written;
@@ -299,7 +275,7 @@ fn another_format_and_another_start_of_the_machine_are_an_empty_store() {
 
 #[test]
 fn the_oldest_goes_and_what_is_asked_for_stays() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let cache = open_with(temp.path(), 8 * SMALL, Arc::new(Real));
     serving(&cache);
     let loved = request("/loved", &[]);
@@ -355,7 +331,7 @@ use crate::cache::Joined;
 
 #[test]
 fn a_zone_has_a_share_and_the_queue_a_bound() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let settings = Settings {
         folder: temp.path().to_owned(),
         bytes: 64 * SMALL,
@@ -385,7 +361,7 @@ fn a_zone_has_a_share_and_the_queue_a_bound() {
 #[test]
 fn slices_are_there_after_a_restart_and_none_of_them_after_a_purge_of_their_url() {
     use crate::slices::{Sliced, Slices};
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let asked = request("/film", &[]);
     let film: Vec<u8> = (0..50_000u32).map(|at| (at * 13) as u8).collect();
     let cache = open(temp.path());
@@ -434,7 +410,7 @@ fn slices_are_there_after_a_restart_and_none_of_them_after_a_purge_of_their_url(
 
 #[test]
 fn what_is_on_disk_alone_is_validated_while_it_is_there() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path());
     let pages = ["/stays", "/replaced", "/forgotten", "/purged"].map(|page| request(page, &[]));
     let tag = [("etag", "\"a\"")];

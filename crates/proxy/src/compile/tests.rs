@@ -1,12 +1,11 @@
 //! What a compile shares, what it refuses, and what it leaves behind.
 
-use std::path::PathBuf;
-
 use seawall_guard::stages::lists as stage_lists;
 use seawall_guard::{Seams, StageDef, ZoneInput};
 use seawall_model::document;
 use seawall_net::tls::config::self_signed;
 use seawall_telemetry::{BuildInfo, Registry};
+use tempfile::TempDir;
 
 use super::*;
 use crate::WORDS;
@@ -14,17 +13,11 @@ use crate::stages::STAGES;
 
 /// A folder with files, a State, and what is live.
 struct Bench {
-    folder: PathBuf,
+    folder: TempDir,
     pem: (String, String),
     state: State,
     live: Option<Arc<Snapshot>>,
     limits: Limits,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 impl Bench {
@@ -33,17 +26,8 @@ impl Bench {
     }
 
     fn with(stages: &'static [&'static StageDef]) -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "seawall-compile-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
         Self {
-            folder,
+            folder: tempfile::tempdir().unwrap(),
             pem: self_signed(vec!["localhost".into()]).unwrap(),
             state: State::new(registry(), stages),
             live: None,
@@ -52,13 +36,13 @@ impl Bench {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.join(name), text).unwrap();
+        std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     fn compile(&self, text: &str) -> Compiled {
         let parsed = document::parse_zones(text, &self.limits);
         let pem = Some(self.pem.clone());
-        let materials = Materials::load(&parsed.document, &self.folder, pem);
+        let materials = Materials::load(&parsed.document, self.folder.path(), pem);
         let sources = Sources::new(&parsed, &materials);
         compile(&sources, &self.limits, &self.state, self.live.as_deref())
     }
@@ -516,7 +500,7 @@ fn what_all_zones_patterns_may_take_is_charged_in_order_whatever_was_live() {
     let text = document(&zones);
     let cold = Bench {
         live: None,
-        folder: bench.folder.join("none"),
+        folder: tempfile::tempdir().unwrap(),
         pem: bench.pem.clone(),
         state: State::new(registry(), STAGES),
         limits: bench.limits.clone(),

@@ -230,22 +230,13 @@ mod tests {
 
     use super::*;
 
-    struct Folder(std::path::PathBuf);
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _gone = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn folder(name: &str) -> Folder {
-        let path =
-            std::env::temp_dir().join(format!("seawall-files-{name}-{}", std::process::id()));
-        let _gone = std::fs::remove_dir_all(&path);
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
         std::fs::create_dir_all(path.join("site/sub")).unwrap();
         std::fs::write(path.join("site/a.txt"), "within").unwrap();
         std::fs::write(path.join("secret.txt"), "outside").unwrap();
-        Folder(path)
+        folder
     }
 
     fn all() -> Outward {
@@ -264,10 +255,10 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_outside_of_the_folder_is_opened_whatever_links_say() {
-        let place = folder("links");
-        let site = place.0.join("site");
+        let place = folder();
+        let site = place.path().join("site");
         symlink("../secret.txt", site.join("out")).unwrap();
-        symlink(place.0.join("secret.txt"), site.join("absolute")).unwrap();
+        symlink(place.path().join("secret.txt"), site.join("absolute")).unwrap();
         symlink("..", site.join("up")).unwrap();
         symlink("/proc/self/root", site.join("magic")).unwrap();
         symlink("a.txt", site.join("in")).unwrap();
@@ -294,11 +285,11 @@ mod tests {
             assert_eq!(found.as_deref(), expected, "{name}");
         }
         // The folder itself may be a link, and may be changed while we run.
-        let current = place.0.join("current");
+        let current = place.path().join("current");
         symlink("site", &current).unwrap();
         assert_eq!(content(&current, "a.txt").await.as_deref(), Some("within"));
-        std::fs::create_dir(place.0.join("next")).unwrap();
-        std::fs::write(place.0.join("next/a.txt"), "newer").unwrap();
+        std::fs::create_dir(place.path().join("next")).unwrap();
+        std::fs::write(place.path().join("next/a.txt"), "newer").unwrap();
         std::fs::remove_file(&current).unwrap();
         symlink("next", &current).unwrap();
         assert_eq!(content(&current, "a.txt").await.as_deref(), Some("newer"));
@@ -306,8 +297,8 @@ mod tests {
 
     #[tokio::test]
     async fn our_own_folder_is_never_served() {
-        let place = folder("own");
-        let site = place.0.join("site");
+        let place = folder();
+        let site = place.path().join("site");
         symlink("sub", site.join("link")).unwrap();
         std::fs::write(site.join("sub/key"), "secret").unwrap();
         let own = site.canonicalize().unwrap().join("sub");
@@ -326,8 +317,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_file_is_none() {
-        let place = folder("kinds");
-        let site = place.0.join("site");
+        let place = folder();
+        let site = place.path().join("site");
         let pipe = CString::new(site.join("pipe").as_os_str().as_bytes()).unwrap();
         // SAFETY: the path ends with a NUL.
         assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
@@ -335,14 +326,14 @@ mod tests {
         for name in ["pipe", "socket"] {
             assert_eq!(content(&site, name).await, None, "{name}");
         }
-        assert_eq!(content(&place.0.join("nowhere"), "a.txt").await, None);
+        assert_eq!(content(&place.path().join("nowhere"), "a.txt").await, None);
         assert_eq!(content(&site.join("a.txt"), "a.txt").await, None);
     }
 
     #[tokio::test]
     async fn a_file_that_becomes_shorter_is_told_and_parts_are_read() {
-        let place = folder("parts");
-        let site = place.0.join("site");
+        let place = folder();
+        let site = place.path().join("site");
         let opened = open(&all(), &site, b"a.txt").await.unwrap().unwrap();
         let mut bytes = b"> ".to_vec();
         opened.read(2, 3, &mut bytes).await.unwrap();

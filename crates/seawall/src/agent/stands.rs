@@ -129,9 +129,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_not_done_and_not_later_either() {
-        let name = format!("seawall-stands-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let data = Data::at(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
         let mut stands = Stands::read(&data, Tempo::default());
         // No file can be where a folder is.
         let path = data.path(STANDING);
@@ -142,6 +141,5 @@ mod tests {
         assert!(stands.change(&data, |standing, _| standing.missed_at = 1));
         let written = Standing::read(&path).unwrap();
         assert_eq!((written.missed_at, written.drained_here), (1, false));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

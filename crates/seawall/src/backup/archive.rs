@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_or_changed_is_refused_and_nothing_leads_out_of_the_folder() {
-        let folder = std::env::temp_dir().join(format!("seawall-archive-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
         let path = folder.join("one");
         fs::write(&path, b"some bytes").unwrap();
         let files = |name: &str| vec![(name.to_owned(), File::open(&path).unwrap())];
@@ -244,6 +244,5 @@ mod tests {
             write(&evil, 7, files(name)).unwrap();
             assert!(open(&evil).is_err(), "{name}");
         }
-        fs::remove_dir_all(folder).unwrap();
     }
 }

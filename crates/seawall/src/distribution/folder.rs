@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn what_was_put_is_read_and_what_is_damaged_is_put_again() {
-        let path = std::env::temp_dir().join(format!("seawall-folder-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("published");
         let folder = Folder::at(&path);
         let objects: Vec<Object> = (0..MANY + 10)
             .map(|n| Object::pack(format!("object {n}").as_bytes(), 100).unwrap())
@@ -277,6 +278,5 @@ mod tests {
         let long = vec![b' '; Limits::default().manifest_bytes + 2];
         fs::write(path.join(MANIFEST), long).unwrap();
         assert!(folder.signed(MANIFEST).is_err());
-        fs::remove_dir_all(path).unwrap();
     }
 }

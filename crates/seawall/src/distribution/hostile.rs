@@ -22,7 +22,7 @@ use super::follower::Follower;
 use super::identity;
 use super::keys::{self, Keys};
 use super::news::Looked;
-use super::places::{Control, Temporary, at, copy_all, look, objects, run, texts};
+use super::places::{Control, at, copy_all, look, objects, run, temporary, texts};
 use super::publisher::now_ms;
 use super::source::{Remote, Source};
 use crate::data::Data;
@@ -68,20 +68,20 @@ fn a_damaged_manifest_or_list_changes_nothing_and_is_told() {
         for name in [MANIFEST, KEYS] {
             let whole = fs::read(control.published().join(name)).unwrap();
             for bad in spoilt(&whole) {
-                let here = Temporary::new();
-                copy_all(&spoil.0, &here.0);
-                let edge = Temporary::new();
-                let mut follower = control.edge(&edge, vec![at(&here.0)]);
+                let here = temporary();
+                copy_all(spoil.path(), here.path());
+                let edge = temporary();
+                let mut follower = control.edge(&edge, vec![at(here.path())]);
                 if name == MANIFEST {
                     assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
                 }
-                fs::write(here.0.join(name), &bad).unwrap();
+                fs::write(here.path().join(name), &bad).unwrap();
                 let looked = look(&mut follower).await;
                 assert!(looked.news.is_none(), "{name} of {} bytes", bad.len());
                 assert_eq!(looked.problems.len(), 1, "{name} of {} bytes", bad.len());
                 // Another source is good.
-                let sources = vec![at(&here.0), at(&control.published())];
-                let mut follower = control.edge(&Temporary::new(), sources);
+                let sources = vec![at(here.path()), at(&control.published())];
+                let mut follower = control.edge(&temporary(), sources);
                 let looked = look(&mut follower).await;
                 assert_eq!(texts(&looked), ["zone/a.test two"], "{:?}", looked.problems);
             }
@@ -99,26 +99,26 @@ fn a_damaged_object_is_fetched_from_elsewhere_or_nothing_changes() {
     let good = control.copy();
     run(async {
         for nth in 0..before.len() {
-            let whole = fs::read(&objects(&good.0)[nth]).unwrap();
-            let other = fs::read(&objects(&good.0)[(nth + 1) % before.len()]).unwrap();
+            let whole = fs::read(&objects(good.path())[nth]).unwrap();
+            let other = fs::read(&objects(good.path())[(nth + 1) % before.len()]).unwrap();
             for bad in spoilt(&whole)
                 .into_iter()
                 .step_by(5)
                 .chain([other, Vec::new()])
             {
                 let spoil = control.copy();
-                fs::write(&objects(&spoil.0)[nth], &bad).unwrap();
-                let edge = Temporary::new();
-                let mut follower = control.edge(&edge, vec![at(&spoil.0)]);
+                fs::write(&objects(spoil.path())[nth], &bad).unwrap();
+                let edge = temporary();
+                let mut follower = control.edge(&edge, vec![at(spoil.path())]);
                 let looked = look(&mut follower).await;
                 assert!(looked.news.is_none(), "{} bytes", bad.len());
                 assert_eq!(looked.problems.len(), 1);
                 // Mended, it is taken: nothing was remembered of what could not be had.
-                copy_all(&good.0, &spoil.0);
+                copy_all(good.path(), spoil.path());
                 assert_eq!(texts(&look(&mut follower).await).len(), 2);
-                fs::write(&objects(&spoil.0)[nth], &bad).unwrap();
-                let sources = vec![at(&spoil.0), at(&good.0)];
-                let mut follower = control.edge(&Temporary::new(), sources);
+                fs::write(&objects(spoil.path())[nth], &bad).unwrap();
+                let sources = vec![at(spoil.path()), at(good.path())];
+                let mut follower = control.edge(&temporary(), sources);
                 assert_eq!(texts(&look(&mut follower).await).len(), 2);
             }
         }
@@ -135,19 +135,22 @@ fn what_another_control_has_signed_is_not_believed() {
         other.publish();
     }
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&other.published())]);
         let looked = look(&mut follower).await;
         assert!(looked.news.is_none() && looked.problems.len() == 1);
         // Their manifest beside our list of keys, and with our objects.
         let mixed = control.copy();
-        copy_all(&other.published().join("objects"), &mixed.0.join("objects"));
+        copy_all(
+            &other.published().join("objects"),
+            &mixed.path().join("objects"),
+        );
         let theirs = fs::read(other.published().join(MANIFEST)).unwrap();
-        fs::write(mixed.0.join(MANIFEST), theirs).unwrap();
-        let mut follower = control.edge(&edge, vec![at(&mixed.0)]);
+        fs::write(mixed.path().join(MANIFEST), theirs).unwrap();
+        let mut follower = control.edge(&edge, vec![at(mixed.path())]);
         let looked = look(&mut follower).await;
         assert!(looked.news.is_none() && looked.problems.len() == 1);
-        let sources = vec![at(&mixed.0), at(&control.published())];
+        let sources = vec![at(mixed.path()), at(&control.published())];
         let mut follower = control.edge(&edge, sources);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test ours"]);
     });
@@ -163,8 +166,8 @@ fn an_older_generation_is_never_taken_after_a_newer_one() {
     let newer = control.publish();
     run(async {
         // The source that is ahead counts, in whatever order they stand.
-        let edge = Temporary::new();
-        let sources = vec![at(&old.0), at(&control.published())];
+        let edge = temporary();
+        let sources = vec![at(old.path()), at(&control.published())];
         let mut follower = control.edge(&edge, sources);
         let looked = look(&mut follower).await;
         assert_eq!(texts(&looked), ["zone/a.test two"]);
@@ -179,7 +182,7 @@ fn an_older_generation_is_never_taken_after_a_newer_one() {
             "{later:?}"
         );
         // After a restart too, with the old one alone: what was seen is on disk.
-        let mut follower = control.edge(&edge, vec![at(&old.0)]);
+        let mut follower = control.edge(&edge, vec![at(old.path())]);
         let first = follower.look(now).await;
         assert!(first.news.is_none(), "{first:?}");
         let later = follower.look(now + Duration::from_secs(120)).await;
@@ -197,7 +200,7 @@ fn of_two_controls_with_the_same_keys_one_is_refused() {
     second.serves("a.test", "theirs");
     assert_eq!(control.publish(), second.publish());
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&control.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test ours"]);
         let mut follower = control.edge(&edge, vec![at(&second.published())]);
@@ -218,7 +221,7 @@ fn a_manifest_for_newer_readers_is_left_to_them() {
     control.serves("a.test", "one");
     control.publish();
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&control.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
         let mut next = control.manifest();
@@ -238,7 +241,7 @@ fn a_clock_that_is_wrong_is_told_and_changes_nothing() {
     control.publish();
     let hour = 60 * 60 * 1_000;
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&control.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
         let mut next = control.manifest();
@@ -257,7 +260,7 @@ fn a_clock_that_is_wrong_is_told_and_changes_nothing() {
         fs::write(control.published().join(MANIFEST), control.signed(&next)).unwrap();
         assert!(look(&mut follower).await.problems.is_empty());
         assert_eq!(follower.generation().1, next.generation);
-        let seen = fs::read_to_string(edge.0.join("seen.json")).unwrap();
+        let seen = fs::read_to_string(edge.path().join("seen.json")).unwrap();
         let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
         let mark = seen["mark"]["signed_at"].as_u64().unwrap();
         assert!(
@@ -277,7 +280,7 @@ fn a_source_that_never_answers_keeps_nobody_waiting() {
     run(async {
         let tls = identity::joining(Hash([0; 32])).unwrap();
         let remote = Remote::new(&url, identity::CONTROL, "ams", tls).unwrap();
-        let edge = Temporary::new();
+        let edge = temporary();
         let sources = vec![Source::Remote(remote), at(&control.published())];
         let mut follower = control.edge(&edge, sources);
         for (nth, text) in ["one", "two", "three"].into_iter().enumerate() {
@@ -306,7 +309,7 @@ fn an_only_source_that_hung_is_asked_again() {
     run(async {
         let tls = identity::joining(Hash([0; 32])).unwrap();
         let remote = Remote::new(&url, identity::CONTROL, "ams", tls).unwrap();
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![Source::Remote(remote)]);
         let said = until_told(&mut follower, "does not answer").await;
         assert_eq!(said.problems.len(), 1, "{said:?}");
@@ -323,12 +326,12 @@ fn a_full_disk_at_the_edge_is_told_and_keeps_nothing_from_being_served() {
     control.serves("a.test", "one");
     control.publish();
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         // Neither what is read nor what was seen can be written: the disk of a test is not full.
-        fs::create_dir(edge.0.join("seen.json")).unwrap();
-        fs::write(edge.0.join("received"), "").unwrap();
+        fs::create_dir(edge.path().join("seen.json")).unwrap();
+        fs::write(edge.path().join("received"), "").unwrap();
         let follower = control.edge(&edge, vec![at(&control.published())]);
-        let mut follower = follower.with_cache(Folder::at(edge.0.join("received")));
+        let mut follower = follower.with_cache(Folder::at(edge.path().join("received")));
         for text in ["one", "two"] {
             let looked = look(&mut follower).await;
             assert_eq!(texts(&looked), [format!("zone/a.test {text}")]);
@@ -337,8 +340,8 @@ fn a_full_disk_at_the_edge_is_told_and_keeps_nothing_from_being_served() {
             control.publish();
         }
         // Room again: all is kept, and read without any source.
-        fs::remove_dir(edge.0.join("seen.json")).unwrap();
-        fs::remove_file(edge.0.join("received")).unwrap();
+        fs::remove_dir(edge.path().join("seen.json")).unwrap();
+        fs::remove_file(edge.path().join("received")).unwrap();
         control.serves("a.test", "three");
         control.publish();
         let looked = look(&mut follower).await;
@@ -354,23 +357,23 @@ fn what_was_read_once_is_read_again_with_all_sources_dead() {
     control.serves("b.test", "one");
     control.publish();
     run(async {
-        let edge = Temporary::new();
-        let received = || Folder::at(edge.0.join("received"));
+        let edge = temporary();
+        let received = || Folder::at(edge.path().join("received"));
         let follower = control.edge(&edge, vec![at(&control.published())]);
         let mut follower = follower.with_cache(received());
         assert_eq!(texts(&look(&mut follower).await).len(), 2);
-        let nowhere = Temporary::new();
-        let follower = control.edge(&edge, vec![at(&nowhere.0)]);
+        let nowhere = temporary();
+        let follower = control.edge(&edge, vec![at(nowhere.path())]);
         let mut follower = follower.with_cache(received());
         assert_eq!(texts(&look(&mut follower).await).len(), 2);
         // What was kept may be damaged as any other.
-        for object in objects(&edge.0.join("received")) {
+        for object in objects(&edge.path().join("received")) {
             fs::write(object, "x").unwrap();
         }
         let follower = control.edge(&edge, vec![at(&control.published())]);
         let mut follower = follower.with_cache(received());
         assert_eq!(texts(&look(&mut follower).await).len(), 2);
-        let follower = control.edge(&edge, vec![at(&nowhere.0)]);
+        let follower = control.edge(&edge, vec![at(nowhere.path())]);
         let mut follower = follower.with_cache(received());
         assert_eq!(texts(&look(&mut follower).await).len(), 2, "it was mended");
     });
@@ -381,13 +384,13 @@ fn a_publisher_that_cannot_write_says_so_and_what_was_published_stays() {
     let mut control = Control::new();
     control.serves("a.test", "one");
     let first = control.publish();
-    let edge = Temporary::new();
+    let edge = temporary();
     let mut follower = control.edge(&edge, vec![at(&control.published())]);
     run(async {
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
         let (objects, away) = (
             control.published().join("objects"),
-            control.folder.0.join("away"),
+            control.folder.path().join("away"),
         );
         fs::rename(&objects, &away).unwrap();
         fs::write(&objects, "no folder").unwrap();
@@ -414,10 +417,10 @@ fn another_log_than_what_is_published_gives_up_nothing_by_itself() {
     }
     control.publish();
     // As when the store was lost: the log begins anew, with one zone in it.
-    let folder = Temporary::new();
-    copy_all(&control.folder.0, &folder.0);
+    let folder = temporary();
+    copy_all(control.folder.path(), folder.path());
     for name in ["control.db", "control.db-wal", "control.db-shm"] {
-        let _ = fs::remove_file(folder.0.join(name));
+        let _ = fs::remove_file(folder.path().join(name));
     }
     let mut again = Control::on(folder);
     again.serves("z0.test", "two");
@@ -448,11 +451,11 @@ fn control_is_heard_of_although_nothing_is_new() {
 #[test]
 fn another_key_is_taken_and_what_a_revoked_one_signs_is_refused() {
     let mut control = Control::new();
-    let data = Data::at(&control.folder.0).unwrap();
+    let data = Data::at(control.folder.path()).unwrap();
     control.serves("a.test", "one");
     control.publish();
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&control.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
         for (nth, revoke) in [false, false, false, true].into_iter().enumerate() {
@@ -472,8 +475,8 @@ fn another_key_is_taken_and_what_a_revoked_one_signs_is_refused() {
             forged.generation += 1;
             let signed = sign_manifest(&forged, &[&stolen], &Limits::default()).unwrap();
             let place = control.copy();
-            fs::write(place.0.join(MANIFEST), signed).unwrap();
-            let mut other = control.edge(&Temporary::new(), vec![at(&place.0)]);
+            fs::write(place.path().join(MANIFEST), signed).unwrap();
+            let mut other = control.edge(&temporary(), vec![at(place.path())]);
             let looked = look(&mut other).await;
             assert_eq!(looked.news.is_none(), revoke, "{looked:?}");
         }
@@ -495,7 +498,7 @@ fn a_control_that_dies_before_its_manifest_is_there_loses_nothing() {
     let mut again = control.copied();
     again.publish();
     run(async {
-        let mut follower = again.edge(&Temporary::new(), vec![at(&again.published())]);
+        let mut follower = again.edge(&temporary(), vec![at(&again.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test two"]);
     });
 }
@@ -503,11 +506,11 @@ fn a_control_that_dies_before_its_manifest_is_there_loses_nothing() {
 #[test]
 fn a_key_that_was_revoked_is_not_believed_by_who_knows_an_older_list() {
     let mut control = Control::new();
-    let data = Data::at(&control.folder.0).unwrap();
+    let data = Data::at(control.folder.path()).unwrap();
     control.serves("a.test", "one");
     control.publish();
     run(async {
-        let edge = Temporary::new();
+        let edge = temporary();
         let mut follower = control.edge(&edge, vec![at(&control.published())]);
         assert_eq!(texts(&look(&mut follower).await), ["zone/a.test one"]);
         // The thief publishes first: by the list that the edge knows, the key is as good as ever.

@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn keys_are_rotated_revoked_and_the_root_key_is_taken_away() {
-        let folder = std::env::temp_dir().join(format!("seawall-keys-{}", std::process::id()));
-        let data = Data::at(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
         let first = Keys::open(&data).unwrap();
         let root = root_key(&data, None).unwrap();
         let second = rotate(&data, &root).unwrap();
@@ -287,7 +287,7 @@ mod tests {
         assert!(after.online.iter().all(|online| online.key != third));
         assert!(revoke(&data, &root, third.fingerprint()).is_err());
 
-        let away = folder.join("away.key");
+        let away = folder.path().join("away.key");
         move_root(&data, &away).unwrap();
         assert!(root_key(&data, None).is_err() && move_root(&data, &away).is_err());
         let root = root_key(&data, Some(&away)).unwrap();
@@ -295,6 +295,5 @@ mod tests {
         Keys::open(&data).unwrap();
         fs::write(&away, SigningKey::generate().unwrap().to_text().unwrap()).unwrap();
         assert!(root_key(&data, Some(&away)).is_err(), "another one");
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -11,13 +11,13 @@
 )]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_bundle::{
     Edits, KeyList, Limits, Manifest, PublicKey, Root, SigningKey, Trial, Version, sign_keys,
     sign_manifest, update,
 };
+use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ use crate::data::Data;
 
 /// What is published, by keys of its own, and handed out.
 struct Place {
-    path: PathBuf,
+    temporary: TempDir,
     folder: Folder,
     online: SigningKey,
     root_key: PublicKey,
@@ -43,16 +43,10 @@ struct Place {
     listens: SocketAddr,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
 impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("seawall-{name}-{}", std::process::id()));
-        let data = Data::at(&path).unwrap();
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = Data::at(temporary.path()).unwrap();
         std::fs::create_dir_all(data.path("keys")).unwrap();
         let (root, online) = (
             SigningKey::generate().unwrap(),
@@ -72,7 +66,7 @@ impl Place {
         let tls = authority.server().unwrap();
         let listens = serve::start("127.0.0.1:0".parse().unwrap(), tls, hands).unwrap();
         Self {
-            path,
+            temporary,
             folder,
             online,
             root_key: root.public(),
@@ -134,7 +128,7 @@ impl Place {
         let tls = identity::client(&authority, chain, identity::key(&key).unwrap()).unwrap();
         let url = format!("https://{}", self.listens);
         let remote = Remote::new(&url, CONTROL, name, tls).unwrap();
-        let data = Data::at(&self.path.join(name)).unwrap();
+        let data = Data::at(&self.temporary.path().join(name)).unwrap();
         let cache = Folder::at(data.path("received"));
         let sources = vec![Source::Remote(remote)];
         Follower::new(data, name, self.root_key, sources).with_cache(cache)
@@ -180,7 +174,7 @@ async fn told(follower: &mut Follower) -> News {
 
 /// So many edges wait; something is published so many times; how long each took to be told, in order.
 fn crowd(edges: usize, times: usize) -> Vec<Duration> {
-    let mut place = Place::new(&format!("crowd-{edges}"));
+    let mut place = Place::new();
     place.put_zones(200);
     place.publish(Vec::new());
     run(async {
@@ -223,7 +217,7 @@ fn crowd(edges: usize, times: usize) -> Vec<Duration> {
 
 /// So many zones come to an edge that has nothing: how long that took.
 fn resync(zones: usize) -> Duration {
-    let mut place = Place::new(&format!("resync-{zones}"));
+    let mut place = Place::new();
     place.put_zones(zones);
     place.publish(Vec::new());
     run(async {

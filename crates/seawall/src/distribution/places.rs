@@ -5,13 +5,13 @@
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use seawall_bundle::{Limits, Manifest, Mark, Trust, open_keys, open_manifest, sign_manifest};
 use seawall_control::Chain;
 use seawall_control::store::{Change as StoreChange, Sqlite};
 use seawall_model::Tempo;
 use seawall_model::tempo::Kind;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::folder::{Folder, KEYS, MANIFEST};
@@ -25,42 +25,27 @@ use crate::control::make::By;
 use crate::data::Data;
 
 /// A folder that goes away with its owner.
-pub struct Temporary(pub PathBuf);
-
-impl Temporary {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("seawall-hostile-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+pub fn temporary() -> TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 /// A control that publishes, without all around it.
 pub struct Control {
-    pub folder: Temporary,
+    pub folder: TempDir,
     pub engine: Engine,
     pub publisher: Publisher,
 }
 
 impl Control {
     pub fn new() -> Self {
-        Self::on(Temporary::new())
+        Self::on(temporary())
     }
 
-    pub fn on(folder: Temporary) -> Self {
+    pub fn on(folder: TempDir) -> Self {
         let tempo = Tempo::default();
-        let store = Sqlite::open(&folder.0.join("control.db")).unwrap();
+        let store = Sqlite::open(&folder.path().join("control.db")).unwrap();
         let engine = Engine::open(Box::new(store), tempo).unwrap();
-        let publisher = Publisher::open(Data::at(&folder.0).unwrap(), tempo).unwrap();
+        let publisher = Publisher::open(Data::at(folder.path()).unwrap(), tempo).unwrap();
         Self {
             folder,
             engine,
@@ -70,8 +55,8 @@ impl Control {
 
     /// Another one with all that this one has.
     pub fn copied(&self) -> Self {
-        let copy = Temporary::new();
-        copy_all(&self.folder.0, &copy.0);
+        let copy = temporary();
+        copy_all(self.folder.path(), copy.path());
         Self::on(copy)
     }
 
@@ -96,18 +81,18 @@ impl Control {
     }
 
     pub fn published(&self) -> PathBuf {
-        self.folder.0.join(PUBLISHED)
+        self.folder.path().join(PUBLISHED)
     }
 
     /// A copy of what is published, to be spoilt.
-    pub fn copy(&self) -> Temporary {
-        let copy = Temporary::new();
-        copy_all(&self.published(), &copy.0);
+    pub fn copy(&self) -> TempDir {
+        let copy = temporary();
+        copy_all(&self.published(), copy.path());
         copy
     }
 
     pub fn manifest(&self) -> Manifest {
-        let data = Data::at(&self.folder.0).unwrap();
+        let data = Data::at(self.folder.path()).unwrap();
         let root = keys::root_public(&data).unwrap().unwrap();
         let limits = Limits::default();
         let list = fs::read(self.published().join(KEYS)).unwrap();
@@ -122,15 +107,15 @@ impl Control {
 
     /// Signs a manifest as control would, whatever it says.
     pub fn signed(&self, manifest: &Manifest) -> Vec<u8> {
-        let keys = Keys::open(&Data::at(&self.folder.0).unwrap()).unwrap();
+        let keys = Keys::open(&Data::at(self.folder.path()).unwrap()).unwrap();
         sign_manifest(manifest, &[&keys.online], &Limits::default()).unwrap()
     }
 
     /// An edge on this folder, that believes this control and reads from there.
-    pub fn edge(&self, folder: &Temporary, sources: Vec<Source>) -> Follower {
-        let data = Data::at(&self.folder.0).unwrap();
+    pub fn edge(&self, folder: &TempDir, sources: Vec<Source>) -> Follower {
+        let data = Data::at(self.folder.path()).unwrap();
         let root = keys::root_public(&data).unwrap().unwrap();
-        Follower::new(Data::at(&folder.0).unwrap(), "ams", root, sources)
+        Follower::new(Data::at(folder.path()).unwrap(), "ams", root, sources)
     }
 }
 

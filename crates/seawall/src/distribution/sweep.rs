@@ -167,7 +167,7 @@ mod tests {
     use std::fs;
 
     use super::super::keys;
-    use super::super::places::{Control, Temporary, at, look, objects, run, texts};
+    use super::super::places::{Control, at, look, objects, run, temporary, texts};
     use super::*;
     use crate::data::Data;
 
@@ -178,7 +178,7 @@ mod tests {
             control.serves(&format!("z{nth}.test"), &format!("one {nth}"));
         }
         control.publish();
-        let root = keys::root_public(&Data::at(&control.folder.0).unwrap());
+        let root = keys::root_public(&Data::at(control.folder.path()).unwrap());
         let root = root.unwrap().unwrap();
         let mut sweeper = Sweeper::new(control.publisher.folder().clone(), root);
         let all = |control: &Control| objects(&control.published()).len();
@@ -204,7 +204,7 @@ mod tests {
         assert!(left < before);
         assert_eq!(swept(&mut sweeper), 0);
         run(async {
-            let mut follower = control.edge(&Temporary::new(), vec![at(&control.published())]);
+            let mut follower = control.edge(&temporary(), vec![at(&control.published())]);
             assert_eq!(texts(&look(&mut follower).await).len(), 300);
         });
         // A manifest that cannot be read: nothing goes.

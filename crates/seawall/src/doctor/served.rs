@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn what_root_may_is_not_what_another_user_may() {
-        let folder = std::env::temp_dir().join(format!("seawall-served-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
         let socket = folder.join("socket");
         let _listener = UnixListener::bind(&socket).unwrap();
         set_permissions(&socket, Permissions::from_mode(0o660)).unwrap();
@@ -122,18 +122,17 @@ mod tests {
         let probe = nobody.clone();
         let can_tell = std::thread::spawn(move || probe.becomes()).join().unwrap();
         // A folder for temporary files may be root's alone.
-        let is_open = nobody.denied(&std::env::temp_dir()).is_none();
+        let is_open = nobody.denied(folder.parent().unwrap()).is_none();
         if can_tell && is_open && chown(&socket, None, Some(65533)).is_ok() {
             let denied = nobody.denied(&socket).map(|error| error.kind());
             assert_eq!(denied, Some(io::ErrorKind::PermissionDenied));
             assert!(member.denied(&socket).is_none());
-            set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+            set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
             assert!(member.denied(&socket).is_some());
         } else {
             say(format_args!(
                 "skipped: not root, or not with all of its rights"
             ));
         }
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

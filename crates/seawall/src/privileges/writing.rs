@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn it_writes_below_its_folder_and_to_its_log_and_nowhere_else() {
-        let all = std::env::temp_dir().join(format!("seawall-writing-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let all = temporary.path();
         let (data, logs, other) = (all.join("data"), all.join("logs"), all.join("other"));
         for folder in [&data, &other, &all.join("disk")] {
             fs::create_dir_all(folder).unwrap();
@@ -279,12 +280,12 @@ mod tests {
                     .unwrap(),
             );
         });
-        fs::remove_dir_all(all).unwrap();
     }
 
     #[test]
     fn a_log_that_is_a_link_is_moved_and_made_where_it_leads_to() {
-        let all = std::env::temp_dir().join(format!("seawall-linked-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let all = temporary.path();
         let (data, there, other) = (all.join("data"), all.join("there"), all.join("other"));
         for folder in [&data, &other] {
             fs::create_dir_all(folder).unwrap();
@@ -304,13 +305,12 @@ mod tests {
             denied(std::os::unix::fs::symlink(&other, data.join("way")));
             denied(fs::write(other.join("new"), "text"));
         });
-        fs::remove_dir_all(all).unwrap();
     }
 
     #[test]
     fn a_log_that_is_no_file_is_written() {
-        let folder = std::env::temp_dir().join(format!("seawall-device-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().to_owned();
         let mut places = Places::default();
         places.log(Path::new("/dev/full"));
         // Whatever it is, of a test that is run: a pipe, a terminal, a file.
@@ -324,8 +324,5 @@ mod tests {
             assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
             denied(fs::write(folder.join("new"), "text"));
         });
-        let _ = fs::remove_dir_all(
-            std::env::temp_dir().join(format!("seawall-device-{}", std::process::id())),
-        );
     }
 }

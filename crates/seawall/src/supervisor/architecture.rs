@@ -148,10 +148,10 @@ mod tests {
         assert_eq!(fits(Path::new("/bin/sh")), Ok(()));
         assert_eq!(fits(Path::new("/dev/null")), Ok(()));
         assert_eq!(fits(&own.join("none")), Ok(()));
-        let path = std::env::temp_dir().join(format!("seawall-program-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
         std::fs::write(&path, "text").unwrap();
         let why = format!("{} is no program (no ELF)", path.display());
         assert_eq!(fits(&path), Err(why));
-        std::fs::remove_file(path).unwrap();
     }
 }

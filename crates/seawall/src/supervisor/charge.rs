@@ -415,8 +415,8 @@ mod tests {
     /// The file is all by which the next supervisor finds a worker: only where nobody listens is it of no use.
     #[test]
     fn only_a_socket_where_nobody_listens_is_taken_away() {
-        let folder = std::env::temp_dir().join(format!("seawall-adopt-{}", std::process::id()));
-        let data = Data::at(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
         let path = |pid: u32| data.path(format!("worker-{pid}.sock"));
         // Left over; of another kind, which is the error of neither; and one with more before it than it lets wait.
         drop(UnixListener::bind(path(1)).unwrap());
@@ -440,6 +440,5 @@ mod tests {
             let stays = [1, 2, 3].map(|pid| path(pid).exists());
             assert_eq!(stays, [false, true, true]);
         });
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn measures_come_back_and_reports_have_an_end() {
-        let folder = std::env::temp_dir().join(format!("seawall-record-{}", std::process::id()));
-        let data = Data::at(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
         assert!(restore(&data).quarantined.is_empty());
         let quarantined = Quarantined {
             zone: 1,
@@ -151,6 +151,5 @@ mod tests {
         }
         let kept = std::fs::read_dir(data.path("crashes")).unwrap().count();
         assert_eq!(kept, REPORTS);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

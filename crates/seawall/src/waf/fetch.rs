@@ -156,9 +156,8 @@ mod tests {
             ("crs-9/tests/x.yaml", "no rule"),
         ]);
         let sum = "f2a6a2d0";
-        let folder = std::env::temp_dir().join(format!("seawall-fetch-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
         let into = folder.join("crs");
         let error = run(&flags(served(archive.clone()), into.clone(), Some(sum))).err();
         let error = format!("{:#}", error.unwrap());
@@ -181,6 +180,5 @@ mod tests {
         run(&flags(from.clone(), folder.join("new"), Some(&is))).unwrap();
         let other = run(&flags(from, folder.join("other"), None)).err().unwrap();
         assert!(other.to_string().contains("not eea0b55c"), "{other}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

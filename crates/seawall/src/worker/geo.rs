@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn files_are_read_when_they_come_and_when_they_change() {
-        let folder = std::env::temp_dir().join(format!("seawall-geo-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("geo");
         let states = States::new([], 10);
         let mut geo = Geo::new(folder.clone());
         let country = |states: &States| {

@@ -5,10 +5,11 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use seawall_harness::temp::TempFolder;
+pub use seawall_harness::temp::end_all;
 use serde_json::Value;
 
 /// How long an event is waited for before the test fails: `SEAWALL_PATIENCE` seconds; unless set 10, or 60 where all is at full
@@ -40,26 +41,17 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A folder that goes away with its owner.
-pub struct Folder(PathBuf);
+/// A folder that goes away with its owner, and before it what runs on it; none once it was left to another.
+pub struct Folder(Option<TempFolder>);
 
 impl Folder {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("seawall-e2e-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// No folder.
-    fn none() -> Self {
-        Self(PathBuf::new())
+        Self(Some(TempFolder::new().unwrap()))
     }
 
     pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        let path = self.0.as_ref().map_or(Path::new(""), TempFolder::path);
+        path.join(name)
     }
 
     /// What `seawall up` prints goes here.
@@ -76,15 +68,6 @@ impl Folder {
         let path = self.join(name);
         fs::write(&path, text).unwrap();
         path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.0.as_os_str().is_empty() {
-            return;
-        }
-        let _gone = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -336,7 +319,7 @@ impl Up {
     pub fn leave(mut self) -> Folder {
         let _status = self.child.wait();
         self.left = true;
-        std::mem::replace(&mut self.folder, Folder::none())
+        Folder(self.folder.0.take())
     }
 
     /// Waits for the end.
@@ -354,26 +337,9 @@ impl Drop for Up {
         if self.left {
             return;
         }
+        // All that it has started ends with the folder.
         let _gone = self.child.kill();
         let _status = self.child.wait();
-        end_all(&self.data());
-    }
-}
-
-/// Ends what runs on a data folder, the supervisor first: it would start others. Who is served by now may not be who was at
-/// the start.
-pub fn end_all(data: &Path) {
-    for role in ["supervisor", "agent", "control", "worker"] {
-        let text = fs::read(data.join("up.json")).unwrap_or_default();
-        let up: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let Some(pid) = up["pids"][role].as_u64() else {
-            continue;
-        };
-        // The number may be another's by now: only what runs our binary is ours to end.
-        let ours = fs::read_link(format!("/proc/{pid}/exe"));
-        if ours.is_ok_and(|exe| exe.to_string_lossy().contains("seawall")) {
-            send(pid as u32, libc::SIGKILL);
-        }
     }
 }
 

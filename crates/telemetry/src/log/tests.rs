@@ -10,24 +10,15 @@ use super::*;
 use crate::record::tests::typical;
 
 /// A folder of its own for each test, gone afterwards.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("seawall-log-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
@@ -85,7 +76,7 @@ fn numbers_in(path: &Path) -> Vec<u64> {
 
 #[test]
 fn lines_of_all_threads_arrive_whole() {
-    let folder = Folder::new("threads");
+    let folder = Folder::new();
     let path = folder.at("deep/er/access.log");
     let log = AccessLog::open(to_file(&path)).unwrap();
     let threads: Vec<_> = (0..4)
@@ -133,7 +124,7 @@ fn off_writes_nothing_and_costs_no_memory() {
 
 #[test]
 fn an_aged_block_is_handed_over() {
-    let folder = Folder::new("aged");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     let log = AccessLog::open(to_file(&path)).unwrap();
     let mut buffer = log.buffer();
@@ -153,7 +144,7 @@ fn an_aged_block_is_handed_over() {
 
 #[test]
 fn blocks_come_back() {
-    let folder = Folder::new("recycled");
+    let folder = Folder::new();
     let log = AccessLog::open(to_file(&folder.at("access.log"))).unwrap();
     let mut buffer = log.buffer();
     let mut memory = std::collections::HashSet::new();
@@ -170,7 +161,7 @@ fn blocks_come_back() {
 
 #[test]
 fn rotates_by_size_and_keeps_so_many() {
-    let folder = Folder::new("rotation");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     let log = AccessLog::open(LogConfig {
         rotate_at: 150_000,
@@ -217,7 +208,7 @@ fn rotates_by_size_and_keeps_so_many() {
 
 #[test]
 fn a_log_that_is_a_link_is_rotated_where_it_leads_to() {
-    let folder = Folder::new("link");
+    let folder = Folder::new();
     let (path, real) = (folder.at("access.log"), folder.at("elsewhere/real.log"));
     // Through another link, into a folder that is not there yet.
     std::os::unix::fs::symlink("elsewhere/real.log", folder.at("next.log")).unwrap();
@@ -246,7 +237,7 @@ fn a_log_that_is_a_link_is_rotated_where_it_leads_to() {
 
 #[test]
 fn beside_what_is_no_file_of_a_folder_nothing_is_kept() {
-    let folder = Folder::new("places");
+    let folder = Folder::new();
     for name in ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         assert_eq!(place_of(Path::new(name)), None, "{name}");
     }
@@ -264,7 +255,7 @@ fn beside_what_is_no_file_of_a_folder_nothing_is_kept() {
 
 #[test]
 fn rotation_that_keeps_none_begins_anew() {
-    let folder = Folder::new("none-kept");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     let log = AccessLog::open(LogConfig {
         rotate_at: 60_000,
@@ -284,7 +275,7 @@ fn rotation_that_keeps_none_begins_anew() {
 
 #[test]
 fn a_rotation_that_fails_is_told_and_costs_no_line() {
-    let folder = Folder::new("no-rotation");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     // A folder that is not empty cannot be replaced by the file.
     fs::create_dir_all(folder.at("access.log.1/full")).unwrap();
@@ -316,7 +307,7 @@ fn a_rotation_that_fails_is_told_and_costs_no_line() {
 
 #[test]
 fn goes_on_in_a_new_file_when_told_to_or_when_the_old_one_is_gone() {
-    let folder = Folder::new("reopen");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     let log = AccessLog::open(to_file(&path)).unwrap();
     let mut buffer = log.buffer();
@@ -344,7 +335,7 @@ fn goes_on_in_a_new_file_when_told_to_or_when_the_old_one_is_gone() {
 
 #[test]
 fn a_line_torn_by_a_crash_stays_alone() {
-    let folder = Folder::new("torn");
+    let folder = Folder::new();
     let path = folder.at("access.log");
     fs::write(&path, "{\"time\":\"20").unwrap();
     let log = AccessLog::open(to_file(&path)).unwrap();
@@ -383,7 +374,7 @@ fn a_full_disk_is_told_and_its_lines_are_counted() {
 
 #[test]
 fn recovers_by_itself_and_a_hiccup_costs_no_line() {
-    let folder = Folder::new("recovers");
+    let folder = Folder::new();
     let path = folder.at("logs/access.log");
     // A file where the folder has to be.
     fs::write(folder.at("logs"), "").unwrap();
@@ -446,7 +437,7 @@ fn fifo(path: &Path) {
 
 #[test]
 fn a_slow_reader_costs_lines_and_never_time() {
-    let folder = Folder::new("slow");
+    let folder = Folder::new();
     let path = folder.at("pipe");
     fifo(&path);
     let log = AccessLog::open(LogConfig {
@@ -491,7 +482,7 @@ fn a_slow_reader_costs_lines_and_never_time() {
 
 #[test]
 fn a_buffer_outlives_its_log() {
-    let folder = Folder::new("outlived");
+    let folder = Folder::new();
     let log = AccessLog::open(to_file(&folder.at("access.log"))).unwrap();
     let status = Arc::clone(log.status());
     let mut buffer = log.buffer();

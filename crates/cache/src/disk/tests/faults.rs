@@ -48,7 +48,7 @@ fn there(cache: &Arc<Cache>, all: &[(RequestHead, Vec<u8>)]) -> usize {
 
 #[test]
 fn no_bit_that_a_disk_changes_is_served() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let all = filled(temp.path());
     let segments = segments(temp.path());
     let mut random = crate::made_up::Random::new(11);
@@ -89,7 +89,7 @@ fn no_bit_that_a_disk_changes_is_served() {
 
 #[test]
 fn a_segment_that_broke_off_anywhere_is_what_there_is_of_it() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let all = filled(temp.path());
     let path = segments(temp.path()).pop().unwrap();
     let whole = fs::read(&path).unwrap();
@@ -150,7 +150,7 @@ impl Io for Told {
 
 #[test]
 fn a_disk_that_is_full_or_broken_is_done_without() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let io = Arc::new(Told::default());
     let cache = open_with(temp.path(), 64 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
     serving(&cache);
@@ -191,7 +191,7 @@ fn a_disk_that_is_full_or_broken_is_done_without() {
 
 #[test]
 fn a_read_that_hangs_holds_nobody_else() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let io = Arc::new(Told::default());
     let cache = open_with(temp.path(), 64 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
     serving(&cache);
@@ -236,7 +236,7 @@ fn a_read_that_hangs_holds_nobody_else() {
 
 #[test]
 fn a_folder_that_cannot_be_had_is_done_without() {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("file");
     OpenOptions::new()
         .create(true)

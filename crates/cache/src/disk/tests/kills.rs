@@ -99,7 +99,7 @@ fn killed(folder: &Path, after: Duration) {
 }
 
 fn loop_of_kills(wanted: u64) {
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     let mut random = Random::new(17);
     let (mut verified, mut kills) = (0, 0);
     // The last name is purged for good: it must never come back.

@@ -10,7 +10,7 @@ use crate::made_up::Random;
 fn start_of_millions() {
     const SEGMENTS: u32 = 64;
     const EACH: u32 = 156_250;
-    let temp = Temp::new();
+    let temp = tempfile::tempdir().unwrap();
     // Files with holes where the responses would be, and a true list at their ends.
     let folder = Folder::open(temp.path()).unwrap();
     let mut random = Random::new(23);

@@ -11,6 +11,7 @@ use seawall_control::{Chain, Hash as Kept};
 use seawall_model::document;
 use seawall_model::tempo::Kind;
 use seawall_proxy::materials::Room;
+use tempfile::TempDir;
 
 use super::super::bring::{Bringer, Seal};
 use super::super::fetch::Fetcher;
@@ -33,7 +34,7 @@ fn chain() -> Chain {
 fn serves(control: &mut Control, key: &str) {
     let text = "schema = 1\n[[zone]]\nname = \"a.test\"\nhosts = [\"a.test\"]\norigin = [{ url = \"http://127.0.0.1:1\" }]\ntls = { certificate = { cert = \"/c\", key = \"/k\" } }\n";
     let document = document::parse(text, &seawall_model::Limits::default()).unwrap();
-    let safe = Safe::open(&Data::at(&control.folder.0).unwrap()).unwrap();
+    let safe = Safe::open(&Data::at(control.folder.path()).unwrap()).unwrap();
     let known = vec![
         ("/c".into(), b"certificate".to_vec()),
         ("/k".into(), key.as_bytes().to_vec()),
@@ -68,14 +69,14 @@ fn joined(control: &mut Control, location: &str) -> SealKey {
     key
 }
 
-fn edge(control: &Control, folder: &Temporary, from: &Path, key: &SealKey) -> Follower {
+fn edge(control: &Control, folder: &TempDir, from: &Path, key: &SealKey) -> Follower {
     let follower = control.edge(folder, vec![at(from)]);
     follower.with_seal_key(&key.to_text().unwrap())
 }
 
 /// What an edge has of the files that its text names.
-fn had(folder: &Temporary, looked: &Looked) -> Vec<Result<Vec<u8>, String>> {
-    let contents = Contents::of(&Data::at(&folder.0).unwrap());
+fn had(folder: &TempDir, looked: &Looked) -> Vec<Result<Vec<u8>, String>> {
+    let contents = Contents::of(&Data::at(folder.path()).unwrap());
     let text = texts(looked).concat();
     let hashes = crate::contents::hashes(&text);
     hashes.map(|hash| contents.get(&hash, ROOM)).collect()
@@ -92,7 +93,7 @@ fn a_file_that_cannot_be_had_is_told_and_the_rest_goes_on() {
     let key = joined(&mut control, "ams");
     serves(&mut control, "key one");
     control.publish();
-    let good = Temporary::new();
+    let good = temporary();
     run(async {
         let mut follower = edge(&control, &good, &control.published(), &key);
         let looked = look(&mut follower).await;
@@ -114,13 +115,13 @@ fn a_file_that_cannot_be_had_is_told_and_the_rest_goes_on() {
     let secret = all.iter().find(is_secret).unwrap();
     let name = secret.strip_prefix(control.published()).unwrap();
     for damage in [None, Some(b"damaged".as_slice())] {
-        let (spoilt, folder) = (control.copy(), Temporary::new());
+        let (spoilt, folder) = (control.copy(), temporary());
         match damage {
-            None => fs::remove_file(spoilt.0.join(name)).unwrap(),
-            Some(bytes) => fs::write(spoilt.0.join(name), bytes).unwrap(),
+            None => fs::remove_file(spoilt.path().join(name)).unwrap(),
+            Some(bytes) => fs::write(spoilt.path().join(name), bytes).unwrap(),
         }
         run(async {
-            let mut follower = edge(&control, &folder, &spoilt.0, &key);
+            let mut follower = edge(&control, &folder, spoilt.path(), &key);
             let looked = look(&mut follower).await;
             // Both are told of; the file is not there, and may come.
             assert_eq!(texts(&looked).len(), 2);
@@ -132,7 +133,7 @@ fn a_file_that_cannot_be_had_is_told_and_the_rest_goes_on() {
             let told = looked.news.unwrap().undelivered;
             assert!(told[0].0 == chain() && told[0].2.contains("/k"), "{told:?}");
             assert!(look(&mut follower).await.news.is_none(), "once");
-            fs::copy(secret, spoilt.0.join(name)).unwrap();
+            fs::copy(secret, spoilt.path().join(name)).unwrap();
             let looked = look(&mut follower).await;
             assert!(had(&folder, &looked).iter().all(Result::is_ok));
             assert_eq!(texts(&looked).len(), 1);
@@ -147,7 +148,7 @@ fn who_left_opens_nothing_that_is_encrypted_later_and_others_do() {
     let (ams, lhr) = (joined(&mut control, "ams"), joined(&mut control, "lhr"));
     serves(&mut control, "key one");
     control.publish();
-    let (at_ams, at_lhr) = (Temporary::new(), Temporary::new());
+    let (at_ams, at_lhr) = (temporary(), temporary());
     let published = control.published();
     run(async {
         let mut of_ams = edge(&control, &at_ams, &published, &ams);
@@ -172,7 +173,7 @@ fn who_left_opens_nothing_that_is_encrypted_later_and_others_do() {
         let sin = joined(&mut control, "sin");
         control.publish();
         assert_eq!(objects(&control.published()).len(), before + 1);
-        let folder = Temporary::new();
+        let folder = temporary();
         let mut of_sin = edge(&control, &folder, &published, &sin);
         let looked = look(&mut of_sin).await;
         assert_eq!(had(&folder, &looked)[1], Ok(b"key two".to_vec()));
@@ -182,15 +183,15 @@ fn who_left_opens_nothing_that_is_encrypted_later_and_others_do() {
 #[test]
 fn what_is_not_what_its_version_says_is_refused_at_once() {
     let limits = Limits::default();
-    let folder = Temporary::new();
-    let source = Folder::at(folder.0.join("from"));
+    let folder = temporary();
+    let source = Folder::at(folder.path().join("from"));
     let object = Content::pack_plain(b"a list", &limits).unwrap();
     let secret = seawall_bundle::ContentKey::generate().unwrap();
     let sealed = Content::pack_secret(b"a list", b"another purpose", &secret, &limits).unwrap();
     let none = seawall_bundle::Object::pack(b"neither", 100).unwrap();
     let all = [&object, &sealed, &none].map(|object| (object.name(), object.packed()));
     source.put_objects(all.into_iter()).unwrap();
-    let data = Data::at(&folder.0).unwrap();
+    let data = Data::at(folder.path()).unwrap();
     let named = |size, content: &[u8], sealed| Named {
         path: "/list".into(),
         sealed,
@@ -209,7 +210,7 @@ fn what_is_not_what_its_version_says_is_refused_at_once() {
         ];
         for (nth, (named, object, is_good)) in cases.into_iter().enumerate() {
             // To whom nothing was brought before.
-            let own = Data::at(&folder.0.join(format!("to-{nth}"))).unwrap();
+            let own = Data::at(&folder.path().join(format!("to-{nth}"))).unwrap();
             let mut bringer = Bringer::new(own, Seal::Here);
             let file = File {
                 path: "/list".into(),
