@@ -471,6 +471,15 @@ impl Configuration {
 
     /// Writes what serves: what is not on disk, and of that what has not changed.
     fn write(&self, unkept: &Unkept, lock: &StateLock) -> std::io::Result<()> {
+        let path = self.data.path(live::LIVE);
+        let stand = unkept.stand.as_deref();
+        if unkept.base.is_none() {
+            match live::changed::write(&path, unkept.altered(), stand, || lock.check()) {
+                // There is none, or it is damaged: what is kept beside it may do.
+                Err(error) if is_none(&error) => {}
+                written => return written,
+            }
+        }
         let (mut old, mut document) = (Materials::default(), Document::default());
         if unkept.base.is_none() || unkept.with_old_files {
             match self.recall() {
@@ -496,11 +505,17 @@ impl Configuration {
             }
             unkept.put_into(&mut document);
         }
-        let path = self.data.path(live::LIVE);
-        let stand = unkept.stand.as_deref();
         let document = base.unwrap_or(&document);
         live::write_if(&path, document, &materials, stand, || lock.check())
     }
+}
+
+/// Whether a file is not there, or not what it should be.
+fn is_none(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+    )
 }
 
 /// Keeps the zones' ids for the next process, if they changed.

@@ -8,6 +8,8 @@
 //! bytes (each behind its length, 64 bits, little end first), and at the end the SHA-256 of all before it. A file that was cut off
 //! or changed is none.
 
+pub mod changed;
+
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -87,9 +89,16 @@ pub fn write_if(
     stand: Option<&str>,
     may: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
+    in_place(path, |temporary| {
+        write_to(temporary, document, materials, stand)?;
+        may()
+    })
+}
+
+/// Writes a file and puts it in place of what is there.
+fn in_place(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let written = write_to(&temporary, document, materials, stand)
-        .and_then(|()| may())
+    let written = write(&temporary)
         .and_then(|()| std::fs::rename(&temporary, path))
         .and_then(|()| sync_folder(path));
     if written.is_err() {

@@ -64,6 +64,7 @@ pub use skip::SkipSet;
 pub use target::{RuleTarget, redirect_rest};
 pub use up::{Up, up_default};
 pub use waf::{WafException, WafOpenApi, WafShadow, ZoneWaf};
+pub use write::quoted;
 pub use zone::{Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Zone};
 
 use crate::limits::Limits;

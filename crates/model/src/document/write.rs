@@ -194,6 +194,11 @@ impl Node {
 }
 
 /// A TOML string: a literal one where a basic one would need `\`. Whatever a caller put in is escaped.
+/// A text as it stands in a document that the program has written, in its quotes.
+pub fn quoted(value: &str) -> String {
+    text(value)
+}
+
 fn text(value: &str) -> String {
     let is_literal = |c: char| c != '\'' && !c.is_control();
     if value.contains(['"', '\\']) && value.chars().all(is_literal) {
