@@ -31,6 +31,9 @@ pub const LIVE: &str = "live";
 /// What stands in a document of one zone before its section.
 pub const HEAD: &str = "schema = 1\n";
 
+/// How a zone's section begins; its name comes next.
+pub const ZONE: &str = "\n[[zone]]\nname = ";
+
 /// How the file begins.
 const MAGIC: &[u8; 15] = b"seawall-live 2\n";
 /// How it began before it had a hash at its end.

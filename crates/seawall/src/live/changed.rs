@@ -10,14 +10,11 @@ use seawall_model::Document;
 use seawall_model::document::{Zone, quoted};
 
 use super::{
-    Begun, END, FILE, LARGEST_FILE, LONGEST_PATH, STAND, TEXT, bad, begin, bytes, create, cut_off,
-    in_place, limits, put,
+    Begun, END, FILE, LARGEST_FILE, LONGEST_PATH, STAND, TEXT, ZONE, bad, begin, bytes, create,
+    cut_off, in_place, limits, put,
 };
 use crate::sum::Summed;
 use crate::unkept::Altered;
-
-/// How a zone's section begins; its name comes next.
-const ZONE: &str = "\n[[zone]]\nname = ";
 
 /// Writes it whole, with these zones as they are now, if `may` says so in the moment in which it is put in place.
 ///

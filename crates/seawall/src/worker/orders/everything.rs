@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use seawall_control::Hash;
 use seawall_model::document::Zone;
 use seawall_model::{Document, Problems};
 use seawall_proxy::compile::Compiled;
@@ -16,6 +17,7 @@ use crate::configure::{Source, whole};
 use crate::contents::{Contents, Name};
 use crate::draft::Draft;
 use crate::file;
+use crate::live;
 use crate::order::{Chain, Change, OnTrial, Order};
 use crate::unkept::Unkept;
 
@@ -39,6 +41,9 @@ impl Making<'_> {
         order: &Order,
         live: &Arc<Snapshot>,
     ) -> std::io::Result<(Arc<Snapshot>, Option<Changed>)> {
+        if self.is_on_disk(order) {
+            return Ok((live.clone(), None));
+        }
         let document = self.document()?.clone();
         let gone = gone(order, &document);
         let mut draft = Draft::of(document);
@@ -61,6 +66,36 @@ impl Making<'_> {
         self.unkept = Unkept::whole(source.clone(), true);
         self.document = None;
         Ok((Arc::new(snapshot), Some(Changed::All(source))))
+    }
+
+    /// Whether all that is ordered is what serves, word for word as it is on disk. So it is when control tells for the first time of what it
+    /// was told by us: a document of a million zones is not made for that.
+    fn is_on_disk(&self, order: &Order) -> bool {
+        let is_kept = self.unkept.base.is_none() && self.unkept.altered().next().is_none();
+        let Some(only) = order.only.as_ref().filter(|_| is_kept) else {
+            return false;
+        };
+        let path = self.configuration.data.path(live::LIVE);
+        let (mut zones, mut platform) = (HashSet::new(), String::new());
+        let read = live::read_sections(&path, |section| {
+            if section.starts_with(live::ZONE) {
+                zones.insert(Hash::of(section.as_bytes()));
+            } else {
+                platform.push_str(section);
+            }
+        });
+        if read.is_err() || zones.len() != only.len() {
+            return false;
+        }
+        order.live.iter().all(|change| match &change.text {
+            Some(text) if change.chain == Chain::Platform => *text == platform,
+            Some(text) => {
+                let section = text.strip_prefix(live::HEAD).unwrap_or(text);
+                zones.remove(&Hash::of(section.as_bytes()))
+            }
+            // What is not to be there is not among those that are.
+            None => change.chain != Chain::Platform,
+        }) && zones.is_empty()
     }
 
     /// Zones that are bad stay as they were; the document says so.
