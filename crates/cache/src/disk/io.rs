@@ -7,6 +7,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+/// As much is read by one call: half of what the system reads ahead by itself, as long as nobody says otherwise. So the disk brings what comes next
+/// while this is copied; larger ones are waited for, one after the other (a third longer: docs/decisions/0060).
+const PART: usize = 64 * 1024;
+
 /// A disk.
 pub(super) trait Io: Debug + Send + Sync {
     /// Fills the buffer from there, however long it takes.
@@ -58,7 +62,9 @@ impl Io for Real {
     ) -> io::Result<&'b mut [u8]> {
         let mut filled = 0;
         while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match read_some(file, rest, at + filled as u64, 0) {
+            let part = PART.min(rest.len());
+            let part = rest.get_mut(..part).unwrap_or_default();
+            match read_some(file, part, at + filled as u64, 0) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
