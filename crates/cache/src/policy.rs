@@ -24,7 +24,7 @@ pub use invalidation::{invalidated, invalidates};
 pub use life::{Life, Times};
 pub use odd::{is_steering, steers};
 pub use range::{ContentRange, MOST_PARTS, Part, Ranged, ranged};
-pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in};
+pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in, must_be_validated};
 pub use slicing::{keep_part, may_be_sliced, strong_tag};
 pub use status::{Forwarded, Status, age};
 pub use storing::{Answer, Kept, Refused, keep, keep_of_post};

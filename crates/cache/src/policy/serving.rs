@@ -117,6 +117,13 @@ pub fn may_stand_in(
     is_disconnected && is_within(stale, plan.stands_in)
 }
 
+/// Whether nobody may have a stored response before its origin was asked: where that cannot be done the answer is an error
+/// (RFC 9111 §4.2.4, §5.2.2.2), 504 unless another one says more.
+pub fn must_be_validated(life: &Life, now: Time, outdated: Option<Time>) -> bool {
+    let never_as_it_is = life.never_stale || life.only_as_told;
+    life.validates_always || (never_as_it_is && stale_for(life, now, outdated).is_some())
+}
+
 fn stale_for(life: &Life, now: Time, outdated: Option<Time>) -> Option<u64> {
     let since = outdated.map(|outdated| now.since(outdated));
     life.stale_for(now).max(since)

@@ -49,7 +49,7 @@ pub struct Status<'a> {
     pub origin_status: Option<u16>,
     /// Seconds until the answer is stale, negative since when it has been.
     pub ttl: Option<i64>,
-    /// The answer was stored.
+    /// Storing the answer has begun. Whether it came to its end is not known yet when the head goes out.
     pub stored: bool,
     /// It came from another request that was on its way already.
     pub collapsed: bool,

@@ -294,6 +294,33 @@ fn stale_responses_stand_in_only_as_allowed() {
 }
 
 #[test]
+fn what_is_never_served_stale_must_be_validated() {
+    let rows: &[(&str, u64, bool)] = &[
+        ("max-age=2", 3, false),
+        ("max-age=2, stale-if-error=60", 90_000, false),
+        ("max-age=2, must-revalidate", 1, false),
+        ("max-age=2, must-revalidate", 2, true),
+        ("max-age=2, proxy-revalidate", 3, true),
+        ("max-age=2, s-maxage=2", 3, true),
+        ("max-age=2, s-maxage=9", 3, false),
+        ("max-age=2, no-cache", 0, true),
+    ];
+    for (control, wait, must) in rows {
+        let answer = response(200, &[("Cache-Control", control), ("ETag", "\"a\"")]);
+        let kept = kept(&get(&[]), &answer, &Plan::STANDARD).unwrap();
+        let got = must_be_validated(&kept.life, later(*wait), None);
+        assert_eq!(got, *must, "{control} {wait}");
+    }
+    // A soft purge makes stale what nobody may have stale.
+    for (control, must) in [("max-age=9", false), ("max-age=9, must-revalidate", true)] {
+        let answer = response(200, &[("Cache-Control", control), ("ETag", "\"a\"")]);
+        let kept = kept(&get(&[]), &answer, &Plan::STANDARD).unwrap();
+        let got = must_be_validated(&kept.life, later(3), Some(later(2)));
+        assert_eq!(got, must, "{control}");
+    }
+}
+
+#[test]
 fn a_soft_purge_makes_stale_at_once() {
     let of = |control| {
         let answer = response(200, &[("Cache-Control", control), ("ETag", "\"a\"")]);
