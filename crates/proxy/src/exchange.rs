@@ -237,7 +237,8 @@ pub async fn run<'c>(
         Err(interrupted) if interrupted.is_answered() && !exchange.response.has_begun() => {
             exchange.response.take_back();
             let (head, parts) = (&scratch.request, &mut scratch.parts);
-            let mut refused = Box::pin(exchange.refuse(interrupted.into(), zone, head, parts));
+            let fault = exchange.failed_on_its_way(interrupted.into(), parts);
+            let mut refused = Box::pin(exchange.refuse(fault, zone, head, parts));
             poll_fn(|cx| blame.within(|| refused.as_mut().poll(cx))).await;
         }
         Err(interrupted) => {

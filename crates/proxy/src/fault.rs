@@ -99,6 +99,8 @@ pub enum Fault {
     OriginStuck,
     /// The origin did not switch protocols.
     UpgradeFailed,
+    /// What is stored must be validated, and the origin says nothing: why, in a word of RFC 9209.
+    NotValidated(&'static str),
 }
 
 /// What is said of a fault.
@@ -273,6 +275,7 @@ pub const SLUGS: &[&str] = &[
     "slow_reader",
     "connection_write_timeout",
     "http_upgrade_failed",
+    "not_validated",
 ];
 
 const RETRY: &str =
@@ -526,6 +529,14 @@ impl Fault {
                 "http_upgrade_failed",
                 "The site's server did not switch protocols.",
             ),
+            Self::NotValidated(why) => Answer {
+                proxy_status: why,
+                ..origin(
+                    504,
+                    "not_validated",
+                    "What is kept of this may not be shown without asking the site's server, which does not answer.",
+                )
+            },
         }
     }
 

@@ -82,6 +82,10 @@ impl<'a> Exchange<'a, '_> {
             return Box::pin(self.past(zone, admitted, parts)).await;
         }
         self.response.take_back();
+        if status.forwarded.is_none() {
+            // It was to be a hit.
+            parts.cache.clear();
+        }
         let head = admitted.head();
         match self.refusal.take() {
             Some(refusal) => self.turn_away(&refusal, zone, head, parts).await,
@@ -143,7 +147,10 @@ impl<'a> Exchange<'a, '_> {
         self.response.take_back();
         let way = Way::past(&self.thread.shared.cache, self.client.https, "slice-lost");
         self.way = Some(Box::new(way));
-        let relayed = relay::relay(self, zone, admitted, parts).await;
+        let mut relayed = relay::relay(self, zone, admitted, parts).await;
+        if let Err(failed) = &mut relayed {
+            failed.fault = self.failed_on_its_way(failed.fault, parts);
+        }
         if let Some(way) = self.way.take() {
             parts.cache.clone_from(&way.said);
         }

@@ -91,7 +91,7 @@ impl<'a> Exchange<'a, '_> {
             admitted.reduced(|name| !is_of_one(name) || (keeps_range && is_range(name)))
         });
         let asked = reduced.as_ref().unwrap_or(admitted);
-        let relayed = relay::relay(self, zone, asked, parts).await;
+        let mut relayed = relay::relay(self, zone, asked, parts).await;
         let Some(mut way) = self.way.take() else {
             return;
         };
@@ -107,6 +107,9 @@ impl<'a> Exchange<'a, '_> {
                 .give_kept(zone, &key, given, status, Source::Origin, admitted, parts)
                 .await;
         }
+        if let Err(failed) = &mut relayed {
+            failed.fault = way.failed(failed.fault, false);
+        }
         parts.cache.clone_from(&way.said);
         self.fetch_beside(zone, &mut way, admitted);
         let fault = fault.filter(|fault| fault.may_be_of_all());
@@ -116,6 +119,16 @@ impl<'a> Exchange<'a, '_> {
         if let Err(failed) = relayed {
             self.failed(failed, zone, admitted, parts).await;
         }
+    }
+
+    /// What the client is told of a fault while an origin is asked; the cache's word of it goes with that.
+    pub fn failed_on_its_way(&mut self, fault: Fault, parts: &mut Parts) -> Fault {
+        let Some(way) = self.way.as_deref_mut() else {
+            return fault;
+        };
+        let told = way.failed(fault, false);
+        parts.cache.clone_from(&way.said);
+        told
     }
 
     /// What is to be done with a request.
@@ -231,6 +244,13 @@ impl<'a> Exchange<'a, '_> {
                 }
                 Joined::Found(entry) => found = Found::Entry(entry),
                 Joined::Follow(mut follower) => {
+                    // For whoever's time is over while it waits.
+                    way.say(Status {
+                        forwarded: Some(why),
+                        collapsed: true,
+                        ..Status::default()
+                    });
+                    parts.cache.clone_from(&way.said);
                     let told = match self.told(zone, &mut follower, head).await {
                         Ok(told) => told,
                         Err(fault) => {
@@ -259,11 +279,7 @@ impl<'a> Exchange<'a, '_> {
                                 return self.instead_of_waiting(zone, way, admitted, parts).await;
                             }
                             if let Some(fault) = word.and_then(Fault::of_all) {
-                                way.say(Status {
-                                    forwarded: Some(why),
-                                    collapsed: true,
-                                    ..Status::default()
-                                });
+                                let fault = way.failed(fault, true);
                                 parts.cache.clone_from(&way.said);
                                 self.refuse(fault, Some(zone), head, parts).await;
                                 return Looked::Answered;

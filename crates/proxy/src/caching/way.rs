@@ -10,7 +10,7 @@ use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
     Answer, Failure, Forwarded, Freshened, HeadUpdate, Kept, Plan, Refused, Status, Time, Times,
     freshen, invalidated, invalidates, keep, keep_of_post, keep_part, may_be_sliced, may_stand_in,
-    update_by_head, validators,
+    must_be_validated, update_by_head, validators,
 };
 use seawall_cache::slices::{Sliced, Slicer, Slices};
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
@@ -232,6 +232,31 @@ impl Way {
             });
         }
         taken
+    }
+
+    /// No answer came that the client gets, to this request or (`collapsed`) to the one that it has waited for. Notes what is said of
+    /// that; tells what the client is told of the fault.
+    pub(super) fn failed(&mut self, fault: Fault, collapsed: bool) -> Fault {
+        let is_needed = self.seen.as_ref().is_some_and(|seen| {
+            let outdated = seen.stamp.outdated();
+            must_be_validated(&seen.life, now(), outdated)
+        });
+        let told = match is_needed {
+            true => fault.without_validation(),
+            false => fault,
+        };
+        let detail = match told {
+            // The Record's `error` does not say it.
+            Fault::NotValidated(why) => Some(why),
+            _ => self.detail,
+        };
+        self.say(Status {
+            forwarded: Some(self.why),
+            collapsed,
+            detail,
+            ..Status::default()
+        });
+        told
     }
 
     /// What is served in place of the origin's answer.

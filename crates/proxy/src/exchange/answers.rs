@@ -157,6 +157,12 @@ impl Exchange<'_, '_> {
         parts
             .to_client
             .push_known(FieldId::ProxyStatus, said.as_bytes());
+        if answer.status >= 500 && !parts.cache.is_empty() {
+            // The cache was asked, and somebody behind it.
+            parts
+                .to_client
+                .push_known(FieldId::CacheStatus, &parts.cache);
+        }
         if answer.status == 405 {
             let methods: &[u8] = match fault {
                 Fault::EndpointMethod => b"GET, HEAD",

@@ -47,13 +47,15 @@ pub(super) const ALL: &[Fault] = &[
     Fault::SlowReader,
     Fault::OriginStuck,
     Fault::UpgradeFailed,
+    Fault::NotValidated("connection_refused"),
 ];
 
 /// All errors, as Markdown.
 pub fn reference_markdown() -> String {
     let mut out = String::from(
         "# Errors\n\nThe `error` of a Record, and what clients are told. Who failed is the client, the edge or the origin; \
-         `Proxy-Status` (RFC 9209) has the same word for machines. A malformed request's error is the rule that it broke.\n\n\
+         `Proxy-Status` (RFC 9209) has the same word for machines. A malformed request's error is the rule that it broke. \
+         Beside `not_validated` stands why the site's server does not answer: `connection_refused` or another word.\n\n\
          | Error | Status | Who failed | `Proxy-Status` | What is said |\n|---|---|---|---|---|\n",
     );
     for fault in ALL {

@@ -40,6 +40,20 @@ impl Fault {
         matches!(self, Self::ClientGone | Self::TurnedAway | Self::Withdrawn)
     }
 
+    /// What it is where the origin was asked because what is stored must be validated (RFC 9111 §5.2.2.2): the same, unless the origin
+    /// has said nothing.
+    pub fn without_validation(self) -> Self {
+        let is_silent = match self {
+            // We have no room, or it has none: that is a 503. What it says is no HTTP: it does say something.
+            Self::Overloaded | Self::Full | Self::OriginProtocol => false,
+            other => other.may_be_of_all(),
+        };
+        match is_silent {
+            true => Self::NotValidated(self.answer().proxy_status),
+            false => self,
+        }
+    }
+
     /// That of all who wait whose word ([`super::Answer::slug`]) this is.
     pub fn of_all(word: &str) -> Option<Self> {
         let all = OF_THE_WAY.iter().chain(&OF_THE_ORIGIN);
@@ -60,5 +74,24 @@ mod tests {
             assert!(found.may_be_of_all() && !found.is_of_one());
         }
         assert_eq!(Fault::of_all(Fault::ClientGone.answer().slug), None);
+    }
+
+    #[test]
+    fn an_origin_that_says_nothing_is_a_504_where_it_had_to_be_asked() {
+        for fault in [Fault::Refused, Fault::ClosedEarly, Fault::OriginTimeout] {
+            let told = fault.without_validation().answer();
+            assert_eq!((told.status, told.slug), (504, "not_validated"));
+            assert_eq!(told.proxy_status, fault.answer().proxy_status);
+        }
+        for fault in [
+            Fault::Full,
+            Fault::Overloaded,
+            Fault::OriginProtocol,
+            Fault::Incomplete,
+            Fault::ClientGone,
+            Fault::TurnedAway,
+        ] {
+            assert_eq!(fault.without_validation(), fault);
+        }
     }
 }
