@@ -1,18 +1,12 @@
 //! A workspace that has seen requests says of the next one what a new one says: what is kept from one to the next changes nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::net::{IpAddr, Ipv4Addr};
+mod request;
 
+use request::{ask, get, program};
 use seawall_model::Fuel;
-use seawall_waf::{
-    Body, Engine, Exclusion, File, Nothing, Options, Program, Request, RuleSet, Transaction,
-    Workspace, Zone,
-};
+use seawall_waf::{Engine, Exclusion, Nothing, Program, Transaction, Workspace, Zone};
 
 /// Settings with defaults first, as rule sets have them; then rules that look at requests.
 const RULES: &str = "\
@@ -29,15 +23,6 @@ SecRule ARGS|REQUEST_HEADERS \"@detectSQLi\" \"id:12,phase:2,pass\"
 SecRule TX:level \"@ge 2\" \"id:13,phase:2,pass,msg:'%{tx.level}'\"
 SecRule ARGS_NAMES \"@streq q\" \"id:14,phase:2,pass\"
 ";
-
-fn program() -> Program {
-    let file = File {
-        name: "a",
-        text: RULES,
-    };
-    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    set.compile(Options::default()).unwrap()
-}
 
 fn zone(variables: &[(&str, &str)]) -> Zone {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -63,20 +48,9 @@ fn play(
     exclusion: Option<&Exclusion>,
     work: &mut Workspace,
 ) -> Vec<(u64, String, Vec<u8>)> {
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let request = Request {
-        client: local,
-        client_port: 1,
-        server: local,
-        server_port: 80,
-        line: b"GET / HTTP/1.1",
-        method: b"GET",
-        target: sent.target.as_bytes(),
-        protocol: b"HTTP/1.1",
-        headers: &[(b"User-Agent", sent.agent.as_bytes()), (b"Host", b"a.test")],
-        unique_id: b"1",
-        time: 0,
-    };
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"User-Agent", sent.agent.as_bytes()), (b"Host", b"a.test")];
+    let request = get(sent.target, &headers);
     let (mut nothing, mut fuel) = (Nothing, Fuel::new(10_000_000));
     let mut transaction = Transaction::new(program, zone, request, work, &mut nothing);
     if sent.explains {
@@ -85,10 +59,7 @@ fn play(
     if let Some(exclusion) = exclusion {
         transaction.exclude(exclusion);
     }
-    transaction.request_head(&mut fuel).unwrap();
-    transaction
-        .request_body(Body::default(), &mut fuel)
-        .unwrap();
+    ask(&mut transaction, &mut fuel);
     transaction.log(&mut fuel).unwrap();
     let matches = transaction.matches().iter();
     matches
@@ -98,7 +69,7 @@ fn play(
 
 #[test]
 fn what_is_kept_changes_nothing() {
-    let (program, other) = (program(), program());
+    let (program, other) = (program(RULES), program(RULES));
     let zones = [
         zone(&[]),
         zone(&[("level", "2")]),
@@ -149,7 +120,7 @@ fn what_is_kept_changes_nothing() {
 
 #[test]
 fn the_first_rules_are_paid_for_once() {
-    let program = program();
+    let program = program(RULES);
     let mut work = Workspace::default();
     let sent = Sent {
         target: "/",
@@ -166,28 +137,11 @@ fn the_first_rules_are_paid_for_once() {
 
 #[test]
 fn an_attack_behind_many_cookies_is_found() {
-    let file = File {
-        name: "a",
-        text: "SecRule REQUEST_COOKIES \"@contains evil\" \"id:1,phase:1,pass\"",
-    };
-    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    let program = set.compile(Options::default()).unwrap();
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let program = program("SecRule REQUEST_COOKIES \"@contains evil\" \"id:1,phase:1,pass\"");
     let mut line = "a;".repeat(20_000);
     line.push_str(" b=evil");
-    let request = Request {
-        client: local,
-        client_port: 1,
-        server: local,
-        server_port: 80,
-        line: b"GET / HTTP/1.1",
-        method: b"GET",
-        target: b"/",
-        protocol: b"HTTP/1.1",
-        headers: &[(b"Cookie", line.as_bytes())],
-        unique_id: b"1",
-        time: 0,
-    };
+    let headers: [(&[u8], &[u8]); 1] = [(b"Cookie", line.as_bytes())];
+    let request = get("/", &headers);
     let (mut work, mut nothing) = (Workspace::default(), Nothing);
     let mut fuel = Fuel::new(10_000_000);
     let zone = zone(&[]);

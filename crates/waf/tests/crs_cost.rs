@@ -10,9 +10,9 @@
 
 #[path = "crs/mod.rs"]
 mod crs;
+mod request;
 
-use std::net::{IpAddr, Ipv4Addr};
-
+use request::get;
 use seawall_model::Fuel;
 use seawall_waf::{
     Body, Nothing, Options, Program, Request, RuleSet, Transaction, Workspace, Zone,
@@ -59,19 +59,10 @@ fn cost(program: &Program, value: &[u8], fuel: u64) -> Option<u64> {
         (b"Content-Type", b"application/x-www-form-urlencoded"),
         (b"Content-Length", length.as_bytes()),
     ];
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request = Request {
-        client: local,
-        client_port: 1,
-        server: local,
-        server_port: 80,
         line: b"POST / HTTP/1.1",
         method: b"POST",
-        target: b"/",
-        protocol: b"HTTP/1.1",
-        headers: &headers,
-        unique_id: b"1",
-        time: 0,
+        ..get("/", &headers)
     };
     let mut work = Workspace::default();
     let mut nothing = Nothing;

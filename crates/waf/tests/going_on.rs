@@ -1,61 +1,21 @@
 //! A transaction that is left between phases, and what a zone takes out of a rule set.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
+mod request;
 
-use std::net::{IpAddr, Ipv4Addr};
-
+use request::{ON, ask, get, program};
 use seawall_model::Fuel;
-use seawall_waf::{
-    Body, Engine, Exclusion, File, Nothing, Options, Program, Request, Response, RuleSet,
-    Transaction, Workspace, Zone,
-};
-
-fn program(text: &str) -> Program {
-    let file = File { name: "a", text };
-    let set = RuleSet::parse(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    set.compile(Options::default()).unwrap()
-}
-
-fn request<'r>(target: &'r str, headers: &'r [(&'r [u8], &'r [u8])]) -> Request<'r> {
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Request {
-        client: local,
-        client_port: 1,
-        server: local,
-        server_port: 80,
-        line: b"GET / HTTP/1.1",
-        method: b"GET",
-        target: target.as_bytes(),
-        protocol: b"HTTP/1.1",
-        headers,
-        unique_id: b"1",
-        time: 0,
-    }
-}
-
-const ON: Zone = Zone {
-    engine: Some(Engine::On),
-    variables: Vec::new(),
-    partial: false,
-};
+use seawall_waf::{Body, Exclusion, Nothing, Program, Response, Transaction, Workspace};
 
 fn fired(program: &Program, target: &str, exclusions: &[&Exclusion]) -> Vec<u64> {
     let mut work = Workspace::default();
     let mut nothing = Nothing;
-    let request = request(target, &[(b"Cookie", b"_ga=evil; b=2")]);
+    let request = get(target, &[(b"Cookie", b"_ga=evil; b=2")]);
     let mut transaction = Transaction::new(program, &ON, request, &mut work, &mut nothing);
     for exclusion in exclusions {
         transaction.exclude(exclusion);
     }
     let mut fuel = Fuel::new(1_000_000);
-    transaction.request_head(&mut fuel).unwrap();
-    transaction
-        .request_body(Body::default(), &mut fuel)
-        .unwrap();
+    ask(&mut transaction, &mut fuel);
     transaction.matches().iter().map(|found| found.id).collect()
 }
 
@@ -111,10 +71,9 @@ fn a_transaction_goes_on_with_what_it_knew() {
     );
     let (mut work, mut other) = (Workspace::default(), Workspace::default());
     let (mut nothing, mut fuel) = (Nothing, Fuel::new(1_000_000));
-    let asked = request("/?q=1", &[]);
+    let asked = get("/?q=1", &[]);
     let mut first = Transaction::new(&program, &ON, asked, &mut work, &mut nothing);
-    first.request_head(&mut fuel).unwrap();
-    first.request_body(Body::default(), &mut fuel).unwrap();
+    ask(&mut first, &mut fuel);
     let left = first.leave();
     // Somebody else is served meanwhile.
     fired(&program, "/?q=evil", &[]);

@@ -6,13 +6,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::net::{IpAddr, Ipv4Addr};
+mod request;
 
+use request::{ON, ask, get, program};
 use seawall_model::Fuel;
-use seawall_waf::{
-    Body, Came, Engine, Exclusion, File, Match, Nothing, Options, Request, RuleSet, Transaction,
-    Workspace, Zone,
-};
+use seawall_waf::{Came, Exclusion, Match, Nothing, Transaction, Workspace};
 
 const RULES: &str = r#"
 SecAction "id:1,phase:1,pass,nolog,setvar:tx.level=1"
@@ -27,41 +25,16 @@ SecRule ARGS "@rx union" "id:8,phase:2,pass"
 "#;
 
 fn played(target: &str, cookie: &str) -> (Vec<(u64, Came)>, Vec<Match>) {
-    let file = File {
-        name: "a",
-        text: RULES,
-    };
-    let set = RuleSet::parse(&[file], &|_| None).unwrap();
-    let program = set.compile(Options::default()).unwrap();
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let program = program(RULES);
     let headers: [(&[u8], &[u8]); 1] = [(b"Cookie", cookie.as_bytes())];
-    let request = Request {
-        client: local,
-        client_port: 1,
-        server: local,
-        server_port: 80,
-        line: b"GET / HTTP/1.1",
-        method: b"GET",
-        target: target.as_bytes(),
-        protocol: b"HTTP/1.1",
-        headers: &headers,
-        unique_id: b"1",
-        time: 0,
-    };
-    let zone = Zone {
-        engine: Some(Engine::On),
-        ..Zone::default()
-    };
+    let request = get(target, &headers);
     let (mut work, mut nothing) = (Workspace::default(), Nothing);
-    let mut transaction = Transaction::new(&program, &zone, request, &mut work, &mut nothing);
+    let mut transaction = Transaction::new(&program, &ON, request, &mut work, &mut nothing);
     let eighth = Exclusion::new(&program, &["8".to_owned()], &[], &[]).unwrap();
     transaction.exclude(&eighth);
     transaction.explain();
     let mut fuel = Fuel::new(10_000_000);
-    transaction.request_head(&mut fuel).unwrap();
-    transaction
-        .request_body(Body::default(), &mut fuel)
-        .unwrap();
+    ask(&mut transaction, &mut fuel);
     let looked = transaction.looked().iter();
     let looked = looked.map(|looked| (looked.id, looked.came)).collect();
     (looked, transaction.matches().to_vec())
