@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use seawall_model::Document;
-use seawall_model::document::{Rule, RuleAction, Zone, ZoneSettings};
+use seawall_model::document::{RuleAction, Zone, ZoneSettings};
 #[cfg(feature = "unsafe-drills")]
 use seawall_model::safeguard::{Safeguard, is_off};
 use seawall_model::tempo::{Share, Tempo};
@@ -29,7 +29,7 @@ const FEW_ZONES: usize = 20;
 /// How much a part of a document holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
-    /// Networks, rules, origins, hosts, lines.
+    /// Networks and what else lists hold, rules, origins, hosts, lines.
     pub rows: u64,
     /// Bytes of their text.
     pub bytes: u64,
@@ -42,50 +42,47 @@ pub type Measures = BTreeMap<String, Measure>;
 /// that under `lists.NAME.file`.
 pub fn measure(document: &Document) -> Measures {
     let mut parts = Measures::new();
-    let mut put = |path: String, texts: Vec<String>| {
-        let bytes = texts.iter().map(|text| text.len() as u64).sum();
-        parts.insert(
-            path,
-            Measure {
-                rows: texts.len() as u64,
-                bytes,
-            },
-        );
-    };
-    for (name, list) in &document.lists {
-        put(
-            format!("lists.{name}"),
-            list.ips.iter().map(ToString::to_string).collect(),
-        );
-    }
+    measure_lists(document, &mut parts);
     for zone in &document.zones {
         let name = &zone.name;
         let hosts = zone.hosts.iter().map(ToString::to_string);
-        put(format!("zone {name}: hosts"), hosts.collect());
-        put(
-            format!("zone {name}: rules"),
-            zone.rules.iter().map(rule_text).collect(),
-        );
-        put(
-            format!("zone {name}: origins"),
-            zone.origins
-                .iter()
-                .map(|origin| origin.url.to_string())
-                .collect(),
-        );
-        put(
-            format!("zone {name}"),
-            version::zone_text(zone)
-                .lines()
-                .map(str::to_owned)
-                .collect(),
-        );
+        parts.insert(format!("zone {name}: hosts"), of_lines(hosts));
+        let rules = zone.rules.iter().map(|rule| &rule.when);
+        parts.insert(format!("zone {name}: rules"), of_lines(rules));
+        let origins = zone.origins.iter().map(|origin| origin.url.to_string());
+        parts.insert(format!("zone {name}: origins"), of_lines(origins));
+        let text = version::zone_text(zone);
+        parts.insert(format!("zone {name}"), of_lines(text.lines()));
     }
     parts
 }
 
-fn rule_text(rule: &Rule) -> String {
-    rule.when.clone()
+/// Each kind has a path of its own: a list that becomes one of another kind is empty of what it was.
+fn measure_lists(document: &Document, parts: &mut Measures) {
+    for (name, list) in &document.lists {
+        let networks = list.ips.iter().map(ToString::to_string);
+        parts.insert(format!("lists.{name}"), of_lines(networks));
+        if let Some(texts) = &list.texts {
+            parts.insert(format!("lists.{name}.texts"), of_lines(texts));
+        }
+        if let Some(numbers) = &list.numbers {
+            let numbers = numbers.iter().map(ToString::to_string);
+            parts.insert(format!("lists.{name}.numbers"), of_lines(numbers));
+        }
+        if let Some(hosts) = &list.hosts {
+            let hosts = hosts.iter().map(ToString::to_string);
+            parts.insert(format!("lists.{name}.hosts"), of_lines(hosts));
+        }
+    }
+}
+
+fn of_lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> Measure {
+    let mut measure = Measure::default();
+    for line in lines {
+        measure.rows += 1;
+        measure.bytes += line.as_ref().len() as u64;
+    }
+    measure
 }
 
 /// Why a person is asked, for each part that shrinks or grows by more than 20 % of its rows or bytes, or becomes empty. A part
@@ -387,6 +384,35 @@ mod tests {
         let asks = delta(&parts, &measure(&emptied));
         assert_eq!(allowed_shift(&document, &emptied), ALLOWED_SHIFT_OF_RULES);
         assert_eq!(asks, ["lists.bad goes from 2 entries to none"]);
+    }
+
+    #[test]
+    fn lists_of_every_kind_are_measured() {
+        let asks = |was: &str, is: &str| {
+            let measured = |list: &str| {
+                let text = format!("schema = 1\n[lists.l]\n{list}\n");
+                measure(&document::parse(&text, &Limits::default()).expect("a good document"))
+            };
+            delta(&measured(was), &measured(is))
+        };
+        for (kind, made) in [("texts", "t"), ("numbers", "AS"), ("hosts", "h.test")] {
+            let of = |rows: usize| {
+                let row = |nth: usize| match kind {
+                    "hosts" => format!("\"{nth}.{made}\""),
+                    _ => format!("\"{made}{nth}\""),
+                };
+                let rows: Vec<String> = (1..=rows).map(row).collect();
+                format!("{kind} = [{}]", rows.join(", "))
+            };
+            let told =
+                |was: &str, is: &str| vec![format!("lists.l.{kind} goes from {was} to {is}")];
+            let doubled = asks(&of(60), &of(120));
+            assert_eq!(doubled, told("60", "120 entries, more than 20 %"));
+            assert_eq!(asks(&of(60), &of(0)), told("60 entries", "none"));
+            let other = asks(&of(60), "ips = [\"192.0.2.1\"]");
+            assert_eq!(other, told("60 entries", "none"));
+            assert_eq!(asks(&of(60), &of(66)), Vec::<String>::new());
+        }
     }
 
     #[test]
