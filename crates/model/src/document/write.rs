@@ -133,6 +133,24 @@ impl Entries {
         }
     }
 
+    /// How many there are, in whatever lines they stand: of a list each element, of a list of tables each table and what its own
+    /// lists hold, of a table its entries, and each other key.
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|(_, node)| node.count()).sum()
+    }
+
+    /// As [`count`](Self::count), of lists alone.
+    fn listed(&self) -> u64 {
+        let nodes = self.0.iter().map(|(_, node)| node);
+        nodes
+            .map(|node| match node {
+                Node::Value(_) => 0,
+                Node::Table(entries) => entries.listed(),
+                Node::List(_) | Node::Sections(_) => node.count(),
+            })
+            .sum()
+    }
+
     fn inline(&self) -> String {
         if self.is_empty() {
             return "{}".into();
@@ -180,6 +198,15 @@ impl Entries {
 }
 
 impl Node {
+    fn count(&self) -> u64 {
+        match self {
+            Self::Value(_) => 1,
+            Self::List(items) => items.len() as u64,
+            Self::Table(entries) => entries.count(),
+            Self::Sections(tables) => tables.iter().map(|entries| 1 + entries.listed()).sum(),
+        }
+    }
+
     fn inline(&self) -> String {
         match self {
             Self::Value(value) => value.clone(),
@@ -253,6 +280,32 @@ mod tests {
         );
         assert_eq!(out, expected);
         assert!(toml::from_str::<toml::Table>(&out.replace("zone.", "")).is_ok());
+    }
+
+    #[test]
+    fn entries_are_counted_and_not_lines() {
+        let rule = |methods: &[&str]| {
+            let mut rule = Entries::default();
+            rule.text("when", "true");
+            rule.text("action", "block");
+            rule.list_if("methods", methods);
+            rule
+        };
+        let counted = |hosts: usize, rules: Vec<Entries>| {
+            let mut health = Entries::default();
+            health.text("path", "/");
+            health.text("host", "a.test");
+            let mut entries = Entries::default();
+            entries.text("name", "a");
+            entries.list("hosts", &vec!["a.test"; hosts]);
+            entries.table("health", health);
+            entries.sections("rule", rules);
+            entries.count()
+        };
+        assert_eq!(counted(1, Vec::new()), 4);
+        assert_eq!(counted(20, Vec::new()), 23, "in lines of their own");
+        assert_eq!(counted(1, vec![rule(&[]), rule(&[])]), 6);
+        assert_eq!(counted(1, vec![rule(&["GET", "PUT"])]), 7);
     }
 
     #[test]

@@ -215,6 +215,12 @@ impl Zone {
         entries
     }
 
+    /// How many entries its text has, in whatever lines they stand: a host, an origin, a rule, an element of any other list is one, and
+    /// so is each other key.
+    pub fn entry_count(&self) -> u64 {
+        self.entries().count()
+    }
+
     /// To change how it is served, alone.
     pub fn settings_mut(&mut self) -> &mut ZoneSettings {
         Arc::make_mut(&mut self.settings)

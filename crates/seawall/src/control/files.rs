@@ -212,10 +212,7 @@ pub fn measure(
         let content = store.content(&file.hash)?.unwrap_or_default();
         let lines = content.split(|byte| *byte == b'\n');
         let rows = lines.filter(|line| !line.is_empty()).count() as u64;
-        let measure = guards::Measure {
-            rows,
-            bytes: file.size,
-        };
+        let measure = guards::Measure::of_rows(rows, file.size);
         let paths = names.into_iter().map(|name| format!("lists.{name}.file"));
         parts.extend(paths.map(|path| (path, measure)));
     }
