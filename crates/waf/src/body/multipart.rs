@@ -49,6 +49,14 @@ pub(crate) struct Part<'b> {
     pub(crate) body: &'b [u8],
 }
 
+impl Part<'_> {
+    /// Whether a reader may make an argument of it. With an empty file name some do (busboy, Go), and others make a file.
+    pub(crate) fn is_argument(&self) -> bool {
+        let file = self.file.as_deref();
+        file.is_none_or(|file| file.trim_ascii().is_empty())
+    }
+}
+
 /// All that was found.
 #[derive(Debug, Default)]
 pub(crate) struct Multipart<'b> {
@@ -423,6 +431,24 @@ mod tests {
         assert_eq!(done, Ok(()));
         assert_eq!(flags, Flags::default());
         assert_eq!(parts, ["a=one\r\ntwo", "f [b \"c\".txt]="]);
+    }
+
+    #[test]
+    fn a_part_with_an_empty_file_name_is_both_an_argument_and_a_file() {
+        for (more, is_argument, is_file) in [
+            ("", true, false),
+            ("; filename=\"\"", true, true),
+            ("; filename=", true, true),
+            ("; filename=\" \"", true, true),
+            ("; filename=\"b\"", false, true),
+        ] {
+            let body = part(&format!("form-data; name=\"a\"{more}"));
+            let (found, done) = read(TYPE, body.as_bytes(), BOUNDS);
+            assert_eq!((found.flags, done), (Flags::default(), Ok(())), "{more}");
+            let part = found.parts.first().unwrap();
+            let is = (part.is_argument(), part.file.is_some());
+            assert_eq!(is, (is_argument, is_file), "{more}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Transaction<'_> {
         let kind = header(self.request.headers, b"content-type").unwrap_or_default();
         let (found, read) = multipart::read(kind, self.body.bytes, bounds);
         let mut arguments = self.arguments(V::ArgsPost);
-        for part in found.parts.iter().filter(|part| part.file.is_none()) {
+        for part in found.parts.iter().filter(|part| part.is_argument()) {
             arguments.argument(&part.name, part.body);
         }
         self.put_back(V::ArgsPost, arguments);
