@@ -22,10 +22,10 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// What `MULTIPART_STRICT_ERROR` sums up.
+    /// What `MULTIPART_STRICT_ERROR` sums up. Not that the boundary is quoted, which is how RFC 2046 §5.1.1 writes it and .NET sends it:
+    /// what is odd about a quoted one counts as `invalid_quoting`.
     pub(crate) const fn strict_error(&self) -> bool {
-        self.boundary_quoted
-            || self.boundary_whitespace
+        self.boundary_whitespace
             || self.data_before
             || self.data_after
             || self.header_folding
@@ -79,11 +79,13 @@ pub(crate) fn read<'b>(
 /// The boundary that the content type names.
 fn boundary<'c>(content_type: &'c [u8], flags: &mut Flags) -> Result<&'c [u8], &'static str> {
     let lower = content_type.to_ascii_lowercase();
-    // What follows a separator and is followed by `=`; a boundary may itself have the word in it.
+    // What follows a separator and is followed by `=`, or by `*`, as RFC 2231 has it and some read it; a boundary may itself have the
+    // word in it.
     let mut places = memchr::memmem::find_iter(&lower, b"boundary").filter(|at| {
         let before = lower.get(..*at).and_then(<[u8]>::last);
         let after = lower.get(at + 8..).unwrap_or_default().trim_ascii_start();
-        before.is_none_or(|byte| b";, \t".contains(byte)) && after.starts_with(b"=")
+        let is_followed = matches!(after.first(), Some(b'=' | b'*'));
+        before.is_none_or(|byte| b";, \t".contains(byte)) && is_followed
     });
     let at = places.next().ok_or("the content type has no boundary")?;
     if places.next().is_some() {
@@ -103,7 +105,12 @@ fn boundary<'c>(content_type: &'c [u8], flags: &mut Flags) -> Result<&'c [u8], &
         Some(quoted) => {
             flags.boundary_quoted = true;
             let end = memchr::memchr(b'"', quoted).ok_or("the boundary's quote is never closed")?;
-            quoted.get(..end).unwrap_or_default()
+            let (boundary, behind) = quoted.split_at_checked(end).unwrap_or_default();
+            // Who splits at these before reading quotes has another boundary.
+            let is_odd = |byte: &u8| matches!(byte, b' ' | b',');
+            flags.invalid_quoting |=
+                boundary.iter().any(is_odd) || !matches!(behind.get(1), None | Some(b';'));
+            boundary
         }
         None => {
             let end = trimmed
@@ -164,7 +171,10 @@ fn mark(line: &[u8], boundary: &[u8]) -> Mark {
     let Some(rest) = line.strip_prefix(b"--") else {
         return Mark::None;
     };
+    // Who takes the quotes of the boundary for a part of it reads one here.
+    let bare = rest.strip_prefix(b"\"").unwrap_or_default();
     match rest.strip_prefix(boundary) {
+        None if bare.starts_with(boundary) => Mark::Other,
         Some(b"") => Mark::Open,
         Some(b"--") => Mark::Close,
         // White space behind a boundary is padding (RFC 2046 §5.1.1).
@@ -491,15 +501,47 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_boundary_is_read_without_its_quotes() {
+        let read = |body: &str| {
+            let quoted = b"multipart/form-data; boundary=\"x1\"";
+            let (found, done) = read(quoted, body.as_bytes(), BOUNDS);
+            (found.parts.len(), found.flags.unmatched_boundary, done)
+        };
+        let good = part("form-data; name=a");
+        assert_eq!(read(&good), (1, false, Ok(())));
+        let twofold = good.replace("v\r\n", "v\r\n--\"x1\"\r\n");
+        assert_eq!(read(&twofold), (1, true, Ok(())));
+    }
+
+    #[test]
     fn boundaries_are_checked() {
         let flags = |content_type: &str| read(content_type.as_bytes(), b"", BOUNDS).0.flags;
-        assert!(flags("multipart/form-data; boundary=\"a\"").boundary_quoted);
+        for quoted in ["boundary=\"a\"", "boundary=\"-=_a\";charset=b"] {
+            let flags = flags(&format!("multipart/form-data; {quoted}"));
+            let expected = Flags {
+                boundary_quoted: true,
+                ..Flags::default()
+            };
+            assert_eq!(flags, expected, "{quoted}");
+            assert!(!flags.strict_error(), "{quoted}");
+        }
+        for odd in ["\"a b\"", "\"a \"", "\"a,b\"", "\"a\"b", "\"a\" ", "a\"b\""] {
+            let content_type = format!("multipart/form-data; boundary={odd}");
+            let is_refused = boundary(content_type.as_bytes(), &mut Flags::default()).is_err();
+            assert!(is_refused || flags(&content_type).strict_error(), "{odd}");
+        }
         assert!(flags("multipart/form-data; boundary= a").boundary_whitespace);
         assert!(flags("multipart/form-data boundary=a").missing_semicolon);
         for wrong in [
             "multipart/form-data",
             "m; boundary=",
             "m; boundary=a; boundary=b",
+            "m; boundary=\"a\"; boundary=a",
+            "m; boundary=a; boundary*=utf-8''b",
+            "m; boundary=a; boundary*0=b",
+            "m; boundary*=utf-8''a",
+            "m; boundary=\"a\\b\"",
+            "m; boundary=\"a",
             "m; boundary=a\u{7}",
         ] {
             assert!(
