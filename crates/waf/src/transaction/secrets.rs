@@ -80,12 +80,15 @@ impl Transaction<'_> {
             (variable, of) = (inner, rest.get(1..).unwrap_or_default());
         }
         match variable {
-            b"REQUEST_COOKIES" | b"FULL_REQUEST" | b"REQUEST_BODY" | b"QUERY_STRING"
-            | b"REQUEST_URI" | b"REQUEST_URI_RAW" | b"REQUEST_LINE" | b"SESSIONID" => true,
+            b"REQUEST_COOKIES" | b"FULL_REQUEST" | b"REQUEST_BODY" | b"RESPONSE_BODY" | b"XML"
+            | b"QUERY_STRING" | b"REQUEST_URI" | b"REQUEST_URI_RAW" | b"REQUEST_LINE"
+            | b"SESSIONID" => true,
             b"MATCHED_VAR" => self.chain.iter().any(|matched| matched.secret),
             // They are names, which are told in any case.
             b"MATCHED_VAR_NAME" | b"MATCHED_VARS_NAMES" => false,
             b"REQUEST_HEADERS" if of.eq_ignore_ascii_case(b"cookie") => true,
+            // It has the query of the page before.
+            b"REQUEST_HEADERS" if of.eq_ignore_ascii_case(b"referer") => true,
             b"RESPONSE_HEADERS" if of.eq_ignore_ascii_case(b"set-cookie") => true,
             b"TX" => self.is_secret_of_tx(of) || speaks_of_secrets(of),
             _ => speaks_of_secrets(of),

@@ -186,6 +186,38 @@ fn a_secret_is_masked_wherever_rules_take_it() {
 }
 
 #[test]
+fn bodies_and_the_page_before_are_masked() {
+    let sent = Sent {
+        target: "/",
+        headers: &[
+            ("Content-Type", "text/xml"),
+            ("Referer", "http://a.test/?token=hunter2"),
+        ],
+        body: "<a b='hunter2'><password>hunter2</password></a>",
+    };
+    for (target, phase, shown) in [
+        ("XML:/*", 2, "»*******«"),
+        ("XML://@*", 2, "»*******«"),
+        (
+            "REQUEST_HEADERS:Referer",
+            1,
+            "****://*.****/?*****=»hunter2«",
+        ),
+        // The page that the requests of these tests get.
+        ("RESPONSE_BODY", 4, "** ***** ** »sql«"),
+    ] {
+        let rules = format!(
+            "SecResponseBodyAccess On\n\
+             SecRule {target} \"@rx hunter2|sql\" \"id:1,phase:{phase},pass,capture,msg:'m %{{MATCHED_VAR}}'\""
+        );
+        let first = play(&rules, &sent, Engine::On).first.unwrap();
+        assert_eq!(first.shown(), shown, "{target}");
+        let is_told = ["hunter2", "sql"].map(|word| first.message.contains(word));
+        assert_eq!(is_told, [false; 2], "{}", first.message);
+    }
+}
+
+#[test]
 fn every_link_of_a_chain_has_to_match() {
     let chain = |second: &str| {
         format!(
