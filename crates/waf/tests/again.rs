@@ -6,7 +6,7 @@ mod request;
 
 use request::{ask, get, program};
 use seawall_model::Fuel;
-use seawall_waf::{Engine, Exclusion, Nothing, Program, Transaction, Workspace, Zone};
+use seawall_waf::{Engine, Exclusion, Match, Nothing, Program, Transaction, Workspace, Zone};
 
 /// Settings with defaults first, as rule sets have them; then rules that look at requests.
 const RULES: &str = "\
@@ -40,14 +40,14 @@ struct Sent {
     explains: bool,
 }
 
-/// What matched, with its message and value.
+/// What matched.
 fn play(
     program: &Program,
     zone: &Zone,
     sent: Sent,
     exclusion: Option<&Exclusion>,
     work: &mut Workspace,
-) -> Vec<(u64, String, Vec<u8>)> {
+) -> Vec<Match> {
     let headers: [(&[u8], &[u8]); 2] =
         [(b"User-Agent", sent.agent.as_bytes()), (b"Host", b"a.test")];
     let request = get(sent.target, &headers);
@@ -61,10 +61,7 @@ fn play(
     }
     ask(&mut transaction, &mut fuel);
     transaction.log(&mut fuel).unwrap();
-    let matches = transaction.matches().iter();
-    matches
-        .map(|found| (found.id, found.message.clone(), found.value.clone()))
-        .collect()
+    transaction.matches().to_vec()
 }
 
 #[test]
@@ -119,6 +116,35 @@ fn what_is_kept_changes_nothing() {
 }
 
 #[test]
+fn what_was_begun_with_the_engine_off_is_nothing_to_who_has_it_on() {
+    let program = program(
+        "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.sum=+1\"\n\
+         SecRule ARGS \"@streq 1\" \"id:2,phase:1,pass,msg:'%{tx.sum}'\"",
+    );
+    let sent = Sent {
+        target: "/?q=1",
+        agent: "",
+        explains: false,
+    };
+    let on = zone(&[]);
+    let off = Zone {
+        engine: Some(Engine::Off),
+        ..zone(&[])
+    };
+    let mut work = Workspace::default();
+    for (zone, expected) in [
+        (&off, None),
+        (&on, Some("1")),
+        (&off, None),
+        (&on, Some("1")),
+    ] {
+        let came = play(&program, zone, sent, None, &mut work);
+        let first = came.first().map(|found| found.message.as_str());
+        assert_eq!(first, expected, "{zone:?}");
+    }
+}
+
+#[test]
 fn the_first_rules_are_paid_for_once() {
     let program = program(RULES);
     let mut work = Workspace::default();
@@ -131,8 +157,8 @@ fn the_first_rules_are_paid_for_once() {
     let shown = |work: &mut Workspace| play(&program, &zone, sent, None, work);
     let first = shown(&mut work);
     assert_eq!(first, shown(&mut work));
-    let (id, message, _) = first.first().unwrap();
-    assert_eq!((*id, message.as_str()), (10, "12 default"));
+    let first = first.first().unwrap();
+    assert_eq!((first.id, first.message.as_str()), (10, "12 default"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use seawall_model::{Fuel, Spent};
 use super::store::Value;
 use super::{Matched, Transaction, Zone};
 use crate::program::Outline;
+use crate::seclang::tree::Engine;
 
 /// Zones whose begin a thread keeps for a program.
 const MOST: usize = 64;
@@ -78,7 +79,11 @@ impl<'t> Transaction<'t> {
         let Some(number) = self.begin.take() else {
             return Ok(0);
         };
-        let may_pass = self.phase == 1 && self.looked.is_none() && !self.is_first_touched();
+        // With the engine off the first rule would be the last.
+        let may_pass = self.phase == 1
+            && self.engine != Engine::Off
+            && self.looked.is_none()
+            && !self.is_first_touched();
         let work = &mut *self.work;
         let Some(begin) = work.begins.all.get_mut(number) else {
             return Ok(0);
@@ -95,10 +100,14 @@ impl<'t> Transaction<'t> {
         if !may_pass {
             return Ok(0);
         }
-        let at = self.first_rules(fuel)?;
+        let (at, goes_on) = self.first_rules(fuel)?;
         let (known, is_whole) = self.work.store.known();
         let matched = self.matched;
-        if is_whole && !known.iter().any(is_text) && !matched.is_some_and(Matched::is_text) {
+        if goes_on
+            && is_whole
+            && !known.iter().any(is_text)
+            && !matched.is_some_and(Matched::is_text)
+        {
             let after = After {
                 at,
                 known: known.to_vec(),
@@ -111,8 +120,9 @@ impl<'t> Transaction<'t> {
         Ok(at)
     }
 
-    /// Runs the rules that look at nothing that the request has: the place of the first one that does.
-    fn first_rules(&mut self, fuel: &mut Fuel) -> Result<usize, Spent> {
+    /// Runs the rules that look at nothing that the request has: the place of the first one that does, and whether the phase goes on
+    /// there.
+    fn first_rules(&mut self, fuel: &mut Fuel) -> Result<(usize, bool), Spent> {
         let program = self.program;
         let mut at = 0;
         while let Some(outline) = program.outlines.first().and_then(|all| all.get(at)) {
@@ -123,10 +133,10 @@ impl<'t> Transaction<'t> {
             }
             match self.step(at, fuel)? {
                 Some(next) => at = next,
-                None => break,
+                None => return Ok((at, false)),
             }
         }
-        Ok(at)
+        Ok((at, true))
     }
 
     /// Whether a comparison ends a rule.
