@@ -97,6 +97,41 @@ fn a_transaction_goes_on_with_what_it_knew() {
 }
 
 #[test]
+fn a_jump_is_told_as_it_is_told_to_who_asks_why() {
+    let program = program(
+        "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.level=12345\"\n\
+         SecRule ARGS \"@rx (evil)\" \"id:2,phase:2,pass,capture\"\n\
+         SecRule TX:level \"@gt 2\" \"id:3,phase:2,pass,nolog,skipAfter:END\"\n\
+         SecAction \"id:4,phase:2,pass\"\n\
+         SecMarker END\n\
+         SecAction \"id:5,phase:2,pass\"",
+    );
+    for explains in [false, true] {
+        let (mut work, mut nothing) = (Workspace::default(), Nothing);
+        let (request, mut fuel) = (get("/?q=evil", &[]), Fuel::new(1_000_000));
+        let mut transaction = Transaction::new(&program, &ON, request, &mut work, &mut nothing);
+        if explains {
+            transaction.explain();
+        }
+        ask(&mut transaction, &mut fuel);
+        let told = transaction.matches().iter();
+        let told = told.map(|found| {
+            (
+                found.id,
+                found.variable.as_str(),
+                found.shown(),
+                found.piece,
+            )
+        });
+        let expected = [
+            (2, "ARGS:q", "»evil«".to_owned(), Some((0, 4))),
+            (5, "TX:level", "12345".to_owned(), None),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{explains}");
+    }
+}
+
+#[test]
 fn a_twin_knows_what_its_sibling_has_built() {
     let program = program("SecRule ARGS \"@rx (?i)select.+from\" \"id:10,phase:2,pass\"");
     let mut work = Workspace::default();

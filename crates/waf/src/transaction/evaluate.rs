@@ -165,6 +165,7 @@ impl<'t> Transaction<'t> {
             && let Some(value) = self.compared(quick)
         {
             let name = Named::Tx(quick.left);
+            self.piece = None;
             self.matched = Some(Matched {
                 variable: Variable::Tx,
                 name,
