@@ -21,7 +21,8 @@ impl TextId {
     /// The empty text.
     pub(crate) const EMPTY: Self = Self(0);
 
-    const fn is_kept(self) -> bool {
+    /// Whether the next request has it too.
+    pub(crate) const fn is_kept(self) -> bool {
         self.0 & KEPT != 0
     }
 
@@ -33,11 +34,14 @@ impl TextId {
 
 /// The bit of texts that are kept from one request to the next.
 const KEPT: u32 = 1 << 30;
-/// How many of them there may be, and how many bytes they may take, before all are forgotten.
+/// How many of them there may be, and how many bytes of text they may have, before no more are taken and all are forgotten with the next
+/// request. What transformations make of them, and the tables of what is known, come on top.
 const MOST_KEPT: usize = 2048;
 const MOST_BYTES: usize = 256 << 10;
 /// Longer texts (bytes) are not kept.
 const LONGEST_KEPT: usize = 256;
+/// Nor are longer names of arguments and cookies.
+const LONGEST_NAME: usize = 64;
 
 /// Which rules ask: patterns of requests and of responses are scanned for apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,6 +339,15 @@ impl Texts {
         }
     }
 
+    /// The number of an argument's or cookie's name. Without a value (or with nothing but what pads base64) it may be none: a token that
+    /// stands alone is read as a name.
+    pub(crate) fn name(&mut self, name: &[u8], value: &[u8]) -> TextId {
+        match name.len() > LONGEST_NAME || value.iter().all(|byte| *byte == b'=') {
+            true => self.add(name),
+            false => self.keep(name),
+        }
+    }
+
     /// The numbers of a field's name and value.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> (TextId, TextId) {
         let of = self.keep(name);
@@ -468,6 +481,25 @@ mod tests {
         assert_eq!(again, cookie);
         assert!(!secret.is_kept() && !argument.is_kept());
         assert_eq!(texts.scanned(secret, Side::Request, Kind::Patterns), None);
+    }
+
+    #[test]
+    fn a_name_that_may_be_a_secret_is_not_kept() {
+        let mut texts = Texts::default();
+        texts.clear(3);
+        let (long, longer) = ("a".repeat(LONGEST_NAME), "a".repeat(LONGEST_NAME + 1));
+        for (name, value, is_kept) in [
+            ("q", "1", true),
+            ("hunter2", "", false),
+            ("aHVudGVyMg", "==", false),
+            (long.as_str(), "1", true),
+            (longer.as_str(), "1", false),
+            // It is known as a name already.
+            ("q", "", true),
+        ] {
+            let id = texts.name(name.as_bytes(), value.as_bytes());
+            assert_eq!(id.is_kept(), is_kept, "{name}={value}");
+        }
     }
 
     #[test]

@@ -46,6 +46,16 @@ fn play_with(
     engine: Engine,
     collections: &mut dyn Collections,
 ) -> Came {
+    play_in(rules, sent, engine, collections, &mut Workspace::default())
+}
+
+fn play_in(
+    rules: &str,
+    sent: &Sent<'_>,
+    engine: Engine,
+    collections: &mut dyn Collections,
+    work: &mut Workspace,
+) -> Came {
     let program = program(rules);
     let headers: Vec<(&[u8], &[u8])> = sent
         .headers
@@ -72,9 +82,8 @@ fn play_with(
         variables: vec![("preset".into(), "7".into())],
         partial: false,
     };
-    let mut work = Workspace::default();
     let mut fuel = Fuel::new(100_000_000);
-    let mut transaction = Transaction::new(&program, &zone, request, &mut work, collections);
+    let mut transaction = Transaction::new(&program, &zone, request, work, collections);
     let body = Body {
         bytes: sent.body.as_bytes(),
         cut: false,
@@ -214,6 +223,32 @@ fn bodies_and_the_page_before_are_masked() {
         assert_eq!(first.shown(), shown, "{target}");
         let is_told = ["hunter2", "sql"].map(|word| first.message.contains(word));
         assert_eq!(is_told, [false; 2], "{}", first.message);
+    }
+}
+
+#[test]
+fn names_are_kept_and_what_only_stands_where_one_would_is_not() {
+    let sent = Sent {
+        target: "/?of-query&q=1",
+        headers: &[
+            ("Cookie", "of-cookie; c=d"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ],
+        body: "of-body",
+    };
+    let rules = "SecRule ARGS_NAMES|REQUEST_COOKIES|REQUEST_COOKIES_NAMES \"@rx ^of-\" \"id:1,phase:2,pass\"";
+    let mut work = Workspace::default();
+    let came = play_in(rules, &sent, Engine::On, &mut Nothing, &mut work);
+    assert_eq!(came.ids, [1], "they are looked at");
+    for (text, is_kept) in [
+        ("q", true),
+        ("c", true),
+        ("of-query", false),
+        ("of-cookie", false),
+        ("of-body", false),
+    ] {
+        let id = work.texts.add(text.as_bytes());
+        assert_eq!(id.is_kept(), is_kept, "{text}");
     }
 }
 

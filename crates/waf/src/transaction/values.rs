@@ -335,11 +335,12 @@ impl<'t> Transaction<'t> {
                 }
                 let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
                 let (name, value) = pair.split_at_checked(at).unwrap_or((pair, &[]));
-                let name = self.work.texts.keep(name);
+                let value = value.get(1..).unwrap_or_default();
+                let name = self.work.texts.name(name, value);
                 let value = if names {
                     name
                 } else {
-                    self.work.texts.add(value.get(1..).unwrap_or_default())
+                    self.work.texts.add(value)
                 };
                 items.push(Item {
                     name,
@@ -415,7 +416,7 @@ impl Sink for Arguments {
             return false;
         }
         let item = Item {
-            name: self.texts.keep(name),
+            name: self.texts.name(name, value),
             value: Value::Text(self.texts.add(value)),
         };
         self.items.push(item);
