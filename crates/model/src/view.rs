@@ -21,6 +21,7 @@ pub struct RequestView<'r> {
     /// The client speaks HTTPS, to us or to a trusted proxy before us.
     pub https: bool,
     normal: OnceCell<Option<Box<[u8]>>>,
+    alike: OnceCell<bool>,
     places: Option<&'r dyn Places>,
     place: OnceCell<Place>,
 }
@@ -31,6 +32,8 @@ const LOOKED: u64 = 16;
 const NORMALISED: (u64, u64) = (40, 2);
 /// Bytes for one unit where one is looked for.
 const FOUND: u64 = 64;
+/// Units for each byte of a path that is read as all servers may read it.
+const READ: u64 = 2;
 
 impl<'r> RequestView<'r> {
     /// A view of this request.
@@ -46,6 +49,7 @@ impl<'r> RequestView<'r> {
             client,
             https,
             normal: OnceCell::new(),
+            alike: OnceCell::new(),
             places: None,
             place: OnceCell::new(),
         }
@@ -92,6 +96,20 @@ impl<'r> RequestView<'r> {
             }
         };
         Ok(normal.as_deref().unwrap_or(raw))
+    }
+
+    /// Whether all servers read the path alike ([`reads_alike`]). What exempts by a path asks this too: what [`RequestView::path`]
+    /// gives is one reading of several. Looked at when it is first asked for, and paid for by whom asks first.
+    ///
+    /// # Errors
+    /// [`Spent`] where it was not looked at yet and the fuel does not suffice.
+    pub fn reads_alike(&self, fuel: &mut Fuel) -> Result<bool, Spent> {
+        if let Some(known) = self.alike.get() {
+            return Ok(*known);
+        }
+        let raw = self.head.path();
+        fuel.spend(10 + READ * raw.len() as u64)?;
+        Ok(*self.alike.get_or_init(|| reads_alike(raw)))
     }
 
     /// What follows the first `?` of the target; empty without one.
@@ -219,6 +237,65 @@ fn normal(path: &[u8], generous: bool, out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a path means the same to all servers, however far they decode it and whatever they take for a separator: then its
+/// spelling, [`normalise`] and [`normalise_generously`] say the same, but for the case of hex digits. A path without a `/` at its
+/// beginning does not, nor does one with
+///
+/// - empty segments, or segments of nothing but dots and spaces, encoded or not;
+/// - `\`, `;`, `#` or control characters, encoded or not;
+/// - `%2F`, `%3F`, or `%25`, which somebody may decode once more; a `%` that encodes nothing;
+/// - encoded unreserved characters (`%61`), which those who compare spellings do not take for what they are;
+/// - the beginning of UTF-8 that is longer than it need be (`%C0%AF`), which some take for a `/` or a dot.
+///
+/// Case, and letters that look like others, are not looked at. Linear, and nothing is made.
+pub fn reads_alike(path: &[u8]) -> bool {
+    let Some(mut rest) = path.strip_prefix(b"/") else {
+        return false;
+    };
+    // Whether the segment has had nothing yet but dots and spaces.
+    let mut is_blank = true;
+    let mut before = b'/';
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let byte = match (*byte, after.split_first_chunk::<2>()) {
+            (b'/', _) if is_blank => return false,
+            (b'/', _) => {
+                is_blank = true;
+                before = b'/';
+                continue;
+            }
+            (b'%', Some(([high, low], behind))) => {
+                let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
+                    return false;
+                };
+                rest = behind;
+                let decoded = high << 4 | low;
+                if is_unreserved(decoded) || matches!(decoded, b'/' | b'?' | b'%') {
+                    return false;
+                }
+                decoded
+            }
+            (b'%', None) => return false,
+            (byte, _) => byte,
+        };
+        let separates = matches!(byte, b'\\' | b';' | b'#') || byte.is_ascii_control();
+        if separates || is_overlong(before, byte) {
+            return false;
+        }
+        is_blank &= matches!(byte, b'.' | b' ');
+        before = byte;
+    }
+    !is_blank || path.ends_with(b"/")
+}
+
+/// Whether UTF-8 that begins so says in more bytes what it could say in fewer (RFC 3629 §3).
+const fn is_overlong(before: u8, byte: u8) -> bool {
+    matches!(
+        (before, byte),
+        (_, 0xC0 | 0xC1) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F)
+    )
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
@@ -251,6 +328,99 @@ mod tests {
             normalise_generously(path.as_bytes(), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn paths_that_all_read_alike_have_one_form() {
+        for path in [
+            "/",
+            "/a",
+            "/a/b/",
+            "/static/app.1f3c.min.js",
+            "/.well-known/a",
+            "/a/..b/c..",
+            "/a%20b/caf%C3%A9",
+            "/a%E0%A4%85/%F0%9F%98%80",
+            "/a+b,c=d&e@f:g!h$i'j(k)*",
+            "/a%2Bb%26c%3D",
+            "/~a/b_c-d",
+            "/caf\u{e9}",
+        ] {
+            assert!(reads_alike(path.as_bytes()), "{path}");
+            let (mut plain, mut generous) = (Vec::new(), Vec::new());
+            super::normalise(path.as_bytes(), &mut plain);
+            normalise_generously(path.as_bytes(), &mut generous);
+            assert_eq!(plain, path.as_bytes(), "{path}");
+            assert_eq!(generous, path.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_servers_read_in_different_ways_are_known() {
+        for path in [
+            "",
+            "*",
+            "a",
+            "//",
+            "/a//b",
+            "/a//",
+            "/.",
+            "/..",
+            "/a/.",
+            "/a/./b",
+            "/x/../one",
+            "/a/.../b",
+            "/a/..%20/b",
+            "/a/%2e%2e/b",
+            "/a/.%2E/b",
+            "/static/%252e%252e/api",
+            "/static/..;/api/user/1",
+            "/a;v=1/b",
+            "/a%3bb",
+            "/static/.%00./api",
+            "/a%0ab",
+            "/a%7F",
+            "/a\0b",
+            "/api/..\\static/x",
+            "/a\\b",
+            "/api/user/..%5c..%5c..%5cstatic%5cx",
+            "/static%2fx",
+            "/static%2Fx",
+            "/api/user/..%2f..%2fstatic%2fx",
+            "/a%25",
+            "/a%3F.css",
+            "/a%23.css",
+            "/a#b",
+            "/%61dmin",
+            "/a%7Eb",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%u002fb",
+            "/a%c0%afb",
+            "/a%C1%9Cb",
+            "/a%e0%80%afb",
+            "/a%f0%80%80%afb",
+        ] {
+            assert!(!reads_alike(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_view_looks_once_whether_its_path_is_read_alike() {
+        let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
+        let (head, conn) = (
+            RequestHead::default(),
+            ConnFacts {
+                peer,
+                local: peer,
+                tls: None,
+            },
+        );
+        let view = RequestView::new(&head, &conn, peer.ip(), false);
+        assert_eq!(view.reads_alike(&mut Fuel::new(1)), Err(Spent));
+        let known = view.reads_alike(&mut Fuel::new(100_000)).unwrap();
+        assert_eq!(view.reads_alike(&mut Fuel::new(0)), Ok(known));
     }
 
     #[test]
