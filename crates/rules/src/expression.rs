@@ -8,7 +8,7 @@ use crate::bounds::Bounds;
 use crate::check::{AddressCheck, NumberCheck, TextCheck};
 use crate::error::Error;
 use crate::lists::Lists;
-use crate::parse::{Names, Parser};
+use crate::parse::{Names, Parser, Whole};
 use crate::patterns::Patterns;
 use crate::value::{Address, Array, Number, Seen, Text, Truth};
 
@@ -18,6 +18,7 @@ pub struct Expression {
     source: Box<str>,
     pub(crate) root: Node,
     lists: Names,
+    reads_path: bool,
 }
 
 impl Expression {
@@ -39,11 +40,17 @@ impl Expression {
         bounds: &Bounds,
         patterns: &mut Patterns,
     ) -> Result<Self, Error> {
-        let (root, lists) = Parser::new(source, lists, bounds, patterns).whole()?;
+        let whole = Parser::new(source, lists, bounds, patterns).whole()?;
+        let Whole {
+            root,
+            lists,
+            reads_path,
+        } = whole;
         Ok(Self {
             source: source.into(),
             root,
             lists,
+            reads_path,
         })
     }
 
@@ -64,6 +71,11 @@ impl Expression {
     /// The names of the lists that it refers to, without `$`, sorted, each once.
     pub fn lists(&self) -> impl Iterator<Item = &str> {
         self.lists.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether it asks the path, in whatever form, so that its answer hangs on how that is read.
+    pub const fn reads_path(&self) -> bool {
+        self.reads_path
     }
 }
 

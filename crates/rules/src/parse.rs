@@ -35,6 +35,14 @@ use operand::{Named, Operand};
 /// Names of lists.
 pub(crate) type Names = Box<[Box<str>]>;
 
+/// A condition, and what it refers to.
+pub(crate) struct Whole {
+    pub(crate) root: Node,
+    pub(crate) lists: Names,
+    /// Whether it asks a field that holds the path.
+    pub(crate) reads_path: bool,
+}
+
 pub(crate) struct Parser<'p> {
     scan: Scanner<'p>,
     lists: &'p Lists,
@@ -44,6 +52,8 @@ pub(crate) struct Parser<'p> {
     budget: Budget,
     patterns: &'p mut Patterns,
     used_lists: Vec<Box<str>>,
+    /// Whether a field that was named holds the path.
+    reads_path: bool,
     /// Within `any` or `all`, where `[*]` means something.
     in_each: bool,
     /// What had `[*]` since `any` or `all`.
@@ -65,13 +75,14 @@ impl<'p> Parser<'p> {
             budget: Budget::new(bounds.pattern_bytes),
             patterns,
             used_lists: Vec::new(),
+            reads_path: false,
             in_each: false,
             star: None,
         }
     }
 
-    /// The whole source, and the lists that it names.
-    pub(crate) fn whole(mut self) -> Result<(Node, Names), Error> {
+    /// The whole source.
+    pub(crate) fn whole(mut self) -> Result<Whole, Error> {
         let most = self.bounds.source_bytes;
         if self.scan.rest().len() > most {
             return Err(Error::new(
@@ -90,13 +101,17 @@ impl<'p> Parser<'p> {
                 "write a comparison such as http.host eq \"example.com\"",
             ));
         }
-        let node = self.joined(Compare::Or, 0)?;
+        let root = self.joined(Compare::Or, 0)?;
         if !self.scan.is_at_end() {
             return Err(self.unexpected());
         }
         self.used_lists.sort_unstable();
         self.used_lists.dedup();
-        Ok((node, self.used_lists.into()))
+        Ok(Whole {
+            root,
+            lists: self.used_lists.into(),
+            reads_path: self.reads_path,
+        })
     }
 
     /// The whole source, as a value.

@@ -493,3 +493,36 @@ fn constants_stand_for_all_requests_and_for_none() {
         "{error}"
     );
 }
+
+#[test]
+fn who_asks_the_path_is_known() {
+    for field in FIELDS.iter().map(|field| field.name) {
+        let has_path = field.contains("uri") && !field.contains("query") && !field.contains("args");
+        let source = [
+            format!("{field} eq \"a\""),
+            format!("{field} eq 1"),
+            format!("{field} eq 192.0.2.1"),
+            field.to_owned(),
+            format!("has_value({field}, \"a\")"),
+            format!("has_key({field}, \"a\")"),
+        ]
+        .into_iter()
+        .find_map(|source| Expression::parse(&source, &lists(), &Bounds::default()).ok())
+        .unwrap_or_else(|| panic!("{field} can be asked nothing"));
+        assert_eq!(source.reads_path(), has_path, "{field}");
+    }
+    for (source, reads) in [
+        (
+            r#"ssl or not (ssl and http.request.uri.path eq "/a")"#,
+            true,
+        ),
+        ("len(lower(http.request.uri)) gt 5", true),
+        (
+            r#"any(split(http.request.uri.path, "/", 9)[*] eq "a")"#,
+            true,
+        ),
+        (r#"http.referer contains "/a" and ip.src in $office"#, false),
+    ] {
+        assert_eq!(parse(source, &lists()).reads_path(), reads, "{source}");
+    }
+}

@@ -93,13 +93,16 @@ impl Parser<'_> {
                 return Err(self.unknown(at, name, false));
             };
             match field.value.clone() {
-                Value::Text(plain) => Operand::Text(Text {
-                    source: Source::Plain(plain),
-                    case: match plain {
-                        Plain::Host | Plain::Extension => Case::Lower,
-                        _ => Case::AsSent,
-                    },
-                }),
+                Value::Text(plain) => {
+                    self.reads_path |= plain.has_path();
+                    Operand::Text(Text {
+                        source: Source::Plain(plain),
+                        case: match plain {
+                            Plain::Host | Plain::Extension => Case::Lower,
+                            _ => Case::AsSent,
+                        },
+                    })
+                }
                 Value::Number(number) => Operand::Number(number),
                 Value::Address(address) => Operand::Address(address),
                 Value::Truth(truth) => Operand::Truth(truth),

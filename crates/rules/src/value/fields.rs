@@ -33,6 +33,28 @@ const SPLIT: u64 = 32;
 const FOUND: u64 = 128;
 
 impl Plain {
+    /// Whether it is the path, or has some of it.
+    pub(crate) const fn has_path(self) -> bool {
+        match self {
+            Self::Uri
+            | Self::Path
+            | Self::Extension
+            | Self::RawUri
+            | Self::RawPath
+            | Self::RawExtension
+            | Self::FullUri
+            | Self::RawFullUri => true,
+            Self::Method
+            | Self::Version
+            | Self::Host
+            | Self::Query
+            | Self::TlsVersion
+            | Self::Country
+            | Self::Continent
+            | Self::Joined(..) => false,
+        }
+    }
+
     #[inline]
     pub(super) fn read<'v>(
         self,
