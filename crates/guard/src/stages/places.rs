@@ -165,7 +165,19 @@ impl Place {
         body: &[u8],
         piece: usize,
     ) -> String {
-        let mut head = kit::request("POST", b"/", fields);
+        self.sent_to("/", fields, length, body, piece)
+    }
+
+    /// The same, of this target.
+    pub(crate) fn sent_to(
+        &self,
+        target: &str,
+        fields: Pairs<'_>,
+        length: Option<u64>,
+        body: &[u8],
+        piece: usize,
+    ) -> String {
+        let mut head = kit::request("POST", target.as_bytes(), fields);
         let subject = self.subject("192.0.2.1");
         let mut trail = Trail::default();
         let status = match self.guard.admit(&mut head, &subject, &mut trail) {

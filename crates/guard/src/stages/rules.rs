@@ -81,6 +81,8 @@ pub static DEF: StageDef = StageDef {
 struct Judging {
     when: Arc<Expression>,
     verdict: Verdict,
+    /// It leaves stages out by the path: only where all servers read that alike.
+    exempts_path: bool,
 }
 
 /// A rule that edits fields.
@@ -310,7 +312,12 @@ fn part(when: Arc<Expression>, action: &RuleAction, goals: Goals, name: &Arc<str
             }));
         }
     };
-    Seam::Judge(Box::new(Judging { when, verdict }))
+    let exempts_path = matches!(verdict, Verdict::Skip(..)) && when.reads_path();
+    Seam::Judge(Box::new(Judging {
+        when,
+        verdict,
+        exempts_path,
+    }))
 }
 
 /// What is wrong with a condition: with its place in words, and below it the line with a mark under the place. The help
@@ -340,7 +347,9 @@ pub fn wrong(error: &Error, source: &str) -> Wrong {
 
 impl Stage for Judging {
     fn judge(&self, request: &RequestView<'_>, fuel: &mut Fuel) -> Result<Verdict, Spent> {
-        Ok(match self.when.matches(request, fuel)? {
+        let fits = self.when.matches(request, fuel)?
+            && (!self.exempts_path || request.reads_alike(fuel)?);
+        Ok(match fits {
             true => self.verdict.clone(),
             false => Verdict::Pass,
         })
@@ -404,6 +413,55 @@ mod tests {
         let other = place.asked_from("198.51.100.1", "GET", "/%61pi/old", &[]).0;
         assert_eq!(other, "410 rules/log(api is told) rules/block(#2)");
         assert_eq!(place.asked_from("198.51.100.1", "GET", "/", &[]).0, "");
+    }
+
+    #[test]
+    fn what_exempts_by_the_path_does_so_where_all_read_it_alike() {
+        let place = place(
+            r#"
+            [[zone.rule]]
+            name = "static"
+            when = 'starts_with(http.request.uri.path, "/static/") or lower(raw.http.request.uri.path.extension) eq "css"'
+            action = "skip"
+            skip = ["waf"]
+            [[zone.rule]]
+            name = "no api"
+            when = 'http.request.method eq "GET" and not starts_with(http.request.uri.path, "/api/")'
+            action = "skip"
+            skip = ["rate"]
+            [[zone.rule]]
+            name = "static is told"
+            when = 'starts_with(http.request.uri.path, "/static/")'
+            action = "log"
+            [[zone.rule]]
+            name = "query"
+            when = 'http.request.uri.query eq "q"'
+            action = "skip"
+            skip = ["waf"]
+            "#,
+        );
+        assert_eq!(
+            told(&place, "/static/a%20b.js"),
+            "rules/skip(static) rules/skip(no api) rules/log(static is told)"
+        );
+        assert_eq!(
+            told(&place, "/a.css"),
+            "rules/skip(static) rules/skip(no api)"
+        );
+        for (target, expected) in [
+            (
+                "/api/user/..%2f..%2fstatic%2fx",
+                "rules/log(static is told)",
+            ),
+            ("/static/..;/api/user", "rules/log(static is told)"),
+            ("/static/%252e%252e/api", "rules/log(static is told)"),
+            ("/api/user%3F.css", ""),
+            ("/x/../api2", ""),
+            // Its query is no path, and the path does not matter to it.
+            ("/x//y?q", "rules/skip(query)"),
+        ] {
+            assert_eq!(told(&place, target), expected, "{target}");
+        }
     }
 
     #[test]

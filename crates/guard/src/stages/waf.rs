@@ -384,7 +384,7 @@ impl BodyStage for Arc<Waf> {
 }
 
 impl Waf {
-    /// What is left out for a request.
+    /// What is left out for a request: by its path only where no server takes that for another one.
     fn exclusions<'w>(
         &'w self,
         request: &RequestView<'_>,
@@ -397,7 +397,9 @@ impl Waf {
         let path = request.path(fuel)?;
         for (paths, exclusion) in &self.exceptions {
             fuel.spend(20 * (1 + paths.len() as u64))?;
-            if paths.is_empty() || paths.iter().any(|is| is.has(path)) {
+            let is_everywhere = paths.is_empty();
+            // An origin that reads the path in another way may have another route for it.
+            if is_everywhere || paths.iter().any(|is| is.has(path)) && request.reads_alike(fuel)? {
                 found.push(exclusion);
             }
         }

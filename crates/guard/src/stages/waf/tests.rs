@@ -82,6 +82,33 @@ fn what_is_excepted_is_not_asked() {
     assert_eq!(here.sent(FORM, None, b"q=union+select", 9), "");
 }
 
+#[test]
+fn what_is_excepted_by_its_path_is_read_alike_by_all() {
+    let place = place("[[zone.waf.exception]]\nrules = ['1']\npaths = ['/static/*', '/one']");
+    let asked = |path: &str| {
+        let target = format!("{path}?id=union+select");
+        place.sent_to(&target, &[], Some(0), b"", 1)
+    };
+    assert_eq!(asked("/static/x"), "");
+    assert_eq!(asked("/one"), "");
+    for path in [
+        "/api",
+        "/api/user/..%2f..%2fstatic%2fx",
+        "/api/user/..%5c..%5c..%5cstatic%5cx",
+        "/api/..\\static/x",
+        "/static/..;/api/user/1",
+        "/static/%2e%2e;/api",
+        "/static/%252e%252e/api",
+        "/static/.%00./api",
+        "/static%2fx",
+        "//static/x",
+        "/x/../one",
+        "/%6fne",
+    ] {
+        assert_eq!(asked(path), "403 waf/rule(1)", "{path}");
+    }
+}
+
 /// In gzip, stored and not compressed (RFC 1951 §3.2.4), so that no encoder is needed.
 fn gzip(text: &[u8]) -> Vec<u8> {
     let length = text.len() as u16;
