@@ -498,7 +498,7 @@ fn constants_stand_for_all_requests_and_for_none() {
 fn who_asks_the_path_is_known() {
     for field in FIELDS.iter().map(|field| field.name) {
         let has_path = field.contains("uri") && !field.contains("query") && !field.contains("args");
-        let source = [
+        let asked = [
             format!("{field} eq \"a\""),
             format!("{field} eq 1"),
             format!("{field} eq 192.0.2.1"),
@@ -509,7 +509,7 @@ fn who_asks_the_path_is_known() {
         .into_iter()
         .find_map(|source| Expression::parse(&source, &lists(), &Bounds::default()).ok())
         .unwrap_or_else(|| panic!("{field} can be asked nothing"));
-        assert_eq!(source.reads_path(), has_path, "{field}");
+        assert_eq!(asked.reads_path(), has_path, "{field}");
     }
     for (source, reads) in [
         (

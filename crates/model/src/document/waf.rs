@@ -84,7 +84,7 @@ pub struct WafException {
     pub tags: Vec<String>,
     /// What they do not look at: `ARGS:comment`. None: they are off.
     pub targets: Vec<String>,
-    /// The paths that it holds for, normalised; `*` at the end stands for all that begin so. None: all.
+    /// The paths that it holds for, where all servers read them alike, normalised; `*` at the end stands for all that begin so. None: all.
     pub paths: Vec<String>,
 }
 
