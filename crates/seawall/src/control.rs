@@ -87,6 +87,8 @@ const SILENT: Duration = Duration::from_secs(30);
 const LEAST_SILENT: Duration = Duration::from_secs(2);
 /// And at any other, at least.
 const LEAST_TICK: Duration = Duration::from_millis(10);
+/// So many publications may come sooner than our looks would have them.
+const AHEAD: u32 = 3;
 /// How often we look whether our folder is still there.
 const THERE: Duration = Duration::from_secs(5);
 /// How long an edge that serves may take to write down what it serves.
@@ -155,7 +157,7 @@ pub fn run(flags: &cli::Control, stages: &'static [&'static StageDef]) -> Result
             behind: None,
             agents: Vec::new(),
             began: Instant::now(),
-            published: Instant::now(),
+            publishes: Instant::now(),
             up: starter,
             trouble: String::new(),
             left_out: None,
@@ -206,8 +208,8 @@ pub struct Control {
     /// Agents, with their locations.
     agents: Vec<(Rc<Wire>, String)>,
     began: Instant,
-    /// When something new was published last, or should have been.
-    published: Instant,
+    /// When all that was published would have been, one for each look.
+    publishes: Instant,
     /// To `up`, where that started us.
     up: Option<Wire>,
     /// What keeps the store from answering, as it was told last; empty: nothing.
@@ -368,10 +370,11 @@ impl Control {
         }
     }
 
-    /// What somebody has just changed does not wait for the next look, unless something was published just now: a change alone is on its way
-    /// at once, and of many in a row edges hear no more often than they would by our looks.
+    /// What somebody has just changed does not wait for the next look: a change alone is on its way at once, and so are a few in a row. Of many,
+    /// edges hear no more often than they would by our looks.
     fn hurry(&self, tick: &mut Interval) {
-        if self.engine.has_news() && self.published.elapsed() >= tick.period() {
+        let ahead = self.publishes.saturating_duration_since(Instant::now());
+        if self.engine.has_news() && ahead <= tick.period() * AHEAD {
             tick.reset_immediately();
         }
     }
@@ -393,7 +396,8 @@ impl Control {
         let steered = self.engine.fleet.steer(now, silent.unwrap_or(u64::MAX));
         if steered || self.engine.has_news() || self.publisher.is_due() {
             self.turn();
-            self.published = Instant::now();
+            let each = self.tempo.scaled(TICK).max(LEAST_TICK);
+            self.publishes = self.publishes.max(Instant::now()) + each;
             match self.engine.let_be(engine::unix()) {
                 Ok(_) => lasting::works(
                     LEFT,
