@@ -72,9 +72,9 @@ impl Making<'_> {
     /// was told by us: a document of a million zones is not made for that.
     fn is_on_disk(&self, order: &Order) -> bool {
         let is_kept = self.unkept.base.is_none() && self.unkept.altered().next().is_none();
-        let Some(only) = order.only.as_ref().filter(|_| is_kept) else {
+        if !is_kept {
             return false;
-        };
+        }
         let path = self.configuration.data.path(live::LIVE);
         let (mut zones, mut platform) = (HashSet::new(), String::new());
         let read = live::read_sections(&path, |section| {
@@ -84,7 +84,13 @@ impl Making<'_> {
                 platform.push_str(section);
             }
         });
-        if read.is_err() || zones.len() != only.len() {
+        let all_of_it = order.only.is_some();
+        if read.is_err()
+            || order
+                .only
+                .as_ref()
+                .is_some_and(|only| only.len() != zones.len())
+        {
             return false;
         }
         order.live.iter().all(|change| match &change.text {
@@ -93,9 +99,9 @@ impl Making<'_> {
                 let section = text.strip_prefix(live::HEAD).unwrap_or(text);
                 zones.remove(&Hash::of(section.as_bytes()))
             }
-            // What is not to be there is not among those that are.
-            None => change.chain != Chain::Platform,
-        }) && zones.is_empty()
+            // Whether it is there shows where all that is to be there is told.
+            None => all_of_it && change.chain != Chain::Platform,
+        }) && (zones.is_empty() || !all_of_it)
     }
 
     /// Zones that are bad stay as they were; the document says so.
