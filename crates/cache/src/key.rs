@@ -68,7 +68,7 @@ pub struct Key {
     pub bytes: Box<[u8]>,
     /// The zone's stable id.
     pub zone: u64,
-    /// The host in lower case, with its port where that is not the scheme's own.
+    /// The host as purges name it ([`purged_host`]).
     pub host: Box<[u8]>,
     /// The target in its normal form, of its query what counts.
     pub target: Box<[u8]>,
@@ -123,7 +123,7 @@ impl Key {
             bytes: bytes.into(),
             zone,
             target: Box::from(&*normal(&target)),
-            host: host.into(),
+            host: purged_host(request.authority()).into(),
             more,
             placed: Placed::default(),
         })
@@ -179,6 +179,18 @@ pub fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
     };
     let without = authority.strip_suffix(usual).unwrap_or(authority);
     let without = without.strip_suffix(b":").unwrap_or(without);
+    let without = without.strip_suffix(b".").unwrap_or(without);
+    without.to_ascii_lowercase()
+}
+
+/// Host of an authority, by which purges find what was asked for under it: in lower case, without any port and without a dot at the end.
+/// A zone is found by its host whatever the port, so that one purge of a host is to meet all of its ports.
+pub fn purged_host(authority: &[u8]) -> Vec<u8> {
+    let port = authority.iter().rposition(|byte| *byte == b':');
+    let without = match port.and_then(|at| authority.split_at_checked(at)) {
+        Some((host, port)) if port.iter().skip(1).all(u8::is_ascii_digit) => host,
+        _ => authority,
+    };
     let without = without.strip_suffix(b".").unwrap_or(without);
     without.to_ascii_lowercase()
 }

@@ -15,11 +15,11 @@ pub const LONGEST: usize = 2_048;
 pub enum Purged {
     /// All of it.
     Everything,
-    /// One URL, with all that is stored for it: `https://example.com/a?b`. Over HTTP and HTTPS alike.
+    /// One URL, with all that is stored for it: `https://example.com/a?b`. Over HTTP and HTTPS alike, whatever the port.
     Url(String),
     /// What has this host and a path that begins so: `example.com/a/`.
     Prefix(String),
-    /// What was asked for under this host, with its port where that is not the usual one.
+    /// What was asked for under this host, whatever the port.
     Host(String),
     /// What has this tag (`Cache-Tag`, `Surrogate-Key`).
     Tag(String),
@@ -44,14 +44,6 @@ impl Purged {
         match self {
             Self::Host(text) => Some(text),
             _ => self.host_and_target().map(|(host, _)| host),
-        }
-    }
-
-    /// The port that is left out where it is this one: that of the scheme, where there is one.
-    pub fn scheme(&self) -> &'static str {
-        match self {
-            Self::Url(text) | Self::Prefix(text) if text.starts_with("http://") => "http",
-            _ => "https",
         }
     }
 

@@ -271,3 +271,23 @@ fn dots_are_resolved_as_the_rfc_does() {
         assert_eq!(without_dots(&once), *once, "{text:?}");
     }
 }
+
+#[test]
+fn a_purge_names_a_host_whatever_its_port() {
+    for (authority, host) in [
+        ("a.test", "a.test"),
+        ("A.test.:8080", "a.test"),
+        ("a.test:80", "a.test"),
+        ("a.test:443", "a.test"),
+        ("a.test:", "a.test"),
+        ("a.test.", "a.test"),
+        ("[::1]:8080", "[::1]"),
+        ("[2001:db8::80]", "[2001:db8::80]"),
+        ("127.0.0.1:1", "127.0.0.1"),
+        ("", ""),
+    ] {
+        let found = purged_host(authority.as_bytes());
+        assert_eq!(found, host.as_bytes(), "{authority}");
+        assert_eq!(purged_host(&found), found);
+    }
+}

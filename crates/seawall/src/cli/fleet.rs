@@ -165,13 +165,13 @@ pub struct Kill {
 pub struct Purge {
     /// The zone
     pub zone: String,
-    /// This URL, with all that is stored for it, over HTTP and HTTPS alike
+    /// This URL, with all that is stored for it, over HTTP and HTTPS alike, whatever the port
     #[arg(long = "url", value_name = "URL", group = "what")]
     pub urls: Vec<String>,
     /// What has this host and a path that begins so: example.com/images/
     #[arg(long = "prefix", value_name = "HOST/PATH", group = "what")]
     pub prefixes: Vec<String>,
-    /// What was asked for under this host
+    /// What was asked for under this host, whatever the port
     #[arg(long = "host", value_name = "HOST", group = "what")]
     pub hosts: Vec<String>,
     /// What has this tag, in Cache-Tag or Surrogate-Key

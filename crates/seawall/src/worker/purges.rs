@@ -44,7 +44,7 @@ fn one(
 ) -> Option<u64> {
     let cache = &shared.cache;
     let how = soft.map_or(How::Hard, How::Soft);
-    let host = |host: &str| key::host(host.as_bytes(), what.scheme().as_bytes());
+    let host = |host: &str| key::purged_host(host.as_bytes());
     match (what, what.host_and_target()) {
         (Purged::Everything, _) => Some(cache.purge(zone, Scope::Everything, how)),
         (Purged::Host(name), _) => Some(cache.purge(zone, Scope::Host(&host(name)), how)),

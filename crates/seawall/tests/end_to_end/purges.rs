@@ -59,7 +59,11 @@ impl Counting {
 
 /// The body of a path, and what the cache says of it.
 fn get(up: &Up, path: &str) -> (String, String) {
-    let answer = curl(&["-H", "Host: a.test", &up.url(path)]);
+    get_of(up, "a.test", path)
+}
+
+fn get_of(up: &Up, host: &str, path: &str) -> (String, String) {
+    let answer = curl(&["-H", &format!("Host: {host}"), &up.url(path)]);
     let said = answer.field("cache-status").unwrap_or_default().to_owned();
     (String::from_utf8_lossy(&answer.body).into_owned(), said)
 }
@@ -130,6 +134,34 @@ fn what_is_purged_is_fetched_anew_and_the_rest_is_not() {
         let (code, said) = told(asks(&up, &[&url[..], here].concat()));
         let is_told = said.contains("no host other.test") && said.contains("(a.test)");
         assert!(code == Some(1) && is_told, "{here:?}: {code:?} {said}");
+    }
+}
+
+/// Whoever asks a browser for a port asks the site all the same.
+#[test]
+fn one_purge_meets_all_ports_of_a_host() {
+    let origin = Counting::start();
+    let up = start(&origin.zone(""), "20");
+    let hosts = ["a.test", "a.test:8080", "a.test:443", "A.test.:80"];
+    for purge in [
+        ["--host", "a.test"],
+        ["--host", "a.test:8080"],
+        ["--prefix", "a.test/c/"],
+        ["--prefix", "a.test:9/c/"],
+        ["--url", "https://a.test/c/1"],
+        ["--url", "http://a.test:8080/c/1"],
+    ] {
+        let before = hosts.map(|host| get_of(&up, host, "/c/1").0);
+        for (host, before) in hosts.iter().zip(&before) {
+            let (again, said) = get_of(&up, host, "/c/1");
+            assert!(again == *before && said.contains("hit"), "{host}: {said}");
+        }
+        goes_well(&up, &["purge", "a.test", purge[0], purge[1], "--wait"]);
+        // The first and the last are one entry.
+        for (host, before) in hosts.iter().zip(&before) {
+            let (now, said) = get_of(&up, host, "/c/1");
+            assert_ne!(now, *before, "{host} after {purge:?}: {said}");
+        }
     }
 }
 
