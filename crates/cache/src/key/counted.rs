@@ -34,9 +34,10 @@ pub(super) fn query<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q
 /// The lines of a field, and those whose names become the same where origins make variables of them (`X_A` is `HTTP_X_A`, as `X-A` is).
 pub(super) fn field(bytes: &mut Vec<u8>, request: &RequestHead, name: &[u8]) {
     optional(bytes, fields::joined(&request.fields, name).as_deref());
-    let folded = |byte: &u8| match byte {
-        b'_' => b'-',
-        other => other.to_ascii_lowercase(),
+    // As variables of CGI are named: some put `_` for `-`, some for all that is no letter or digit.
+    let folded = |byte: &u8| match byte.to_ascii_lowercase() {
+        other if other.is_ascii_alphanumeric() => other,
+        _ => b'-',
     };
     let is_alike = |other: &[u8]| {
         !other.eq_ignore_ascii_case(name) && other.iter().map(folded).eq(name.iter().map(folded))
@@ -95,13 +96,17 @@ fn may_be<'w>(name: &[u8], mut wanted: impl Iterator<Item = &'w [u8]>) -> bool {
     if name.iter().any(is_odd) {
         return true;
     }
-    // `id[]`, `id[x]` and `id.x` are of `id`.
-    let base = name.split(|byte| matches!(byte, b'[' | b'.')).next();
-    let base = base.unwrap_or_default();
     wanted.any(|one| {
         let one = decoded(one);
-        is_alike(&name, &one) || is_alike(base, &one)
+        // `id[]`, `id[x]` and `id.x` are of `id`, and so is `id` of them: it may be put in their place.
+        is_alike(&name, &one) || is_alike(base(&name), base(&one))
     })
+}
+
+/// What stands before the first bracket or dot.
+fn base(name: &[u8]) -> &[u8] {
+    let base = name.split(|byte| matches!(byte, b'[' | b'.')).next();
+    base.unwrap_or_default()
 }
 
 /// Whether two names have the same letters and digits: in place of the others some origins put others.

@@ -158,6 +158,17 @@ fn what_may_be_read_as_something_that_counts_does_count() {
     ] {
         assert_ne!(only(&format!("/x?{query}")), plain, "{query}");
     }
+    let bracketed = |target: &str| of(Query::Only(names(&["user[id]"])), target);
+    for query in [
+        "user[id][0]=6",
+        "user%5Bid%5D%5B0%5D=8",
+        "user=x",
+        "user[]=1",
+        "user.id=1",
+    ] {
+        assert_ne!(bracketed(&format!("/x?{query}")), plain, "{query}");
+    }
+    assert_eq!(bracketed("/x?id=1&users[id]=2"), plain);
     for query in [
         "x=1", "x[]=1", "x[id]=1", "%78=1", "idx=1", "x=%69d", "x=a%3bid", "x.id=1", "",
     ] {

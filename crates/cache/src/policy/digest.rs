@@ -35,7 +35,7 @@ impl Digest {
     pub fn all(status: u16, response: &Fields) -> impl Iterator<Item = Self> {
         let of_content = Self::named(response, b"content-digest");
         let of_whole = || Self::named(response, b"repr-digest");
-        let of_whole = (status == 200).then(of_whole).flatten();
+        let of_whole = (status != 206).then(of_whole).flatten();
         // One that says the same is not computed twice.
         let of_whole = of_whole.filter(|digest| of_content.as_ref() != Some(digest));
         [of_content, of_whole].into_iter().flatten()
@@ -85,6 +85,9 @@ mod tests {
             of(200, &[("Repr-Digest", SHA256)]),
             Some((Hash::Sha256, 32))
         );
+        for whole in [203, 404, 410] {
+            assert!(of(whole, &[("Repr-Digest", SHA256)]).is_some());
+        }
         assert_eq!(of(206, &[("Repr-Digest", SHA256)]), None);
         assert_eq!(
             of(206, &[("Content-Digest", SHA256)]),

@@ -351,11 +351,16 @@ impl<'a> Exchange<'a, '_> {
             parts.response.fields.remove(name);
             to_client.push_known(name, hsts.as_bytes());
         }
-        let age = given.age(now()).to_string();
-        if let Some(seconds) = self.cached.browser_ttl {
-            // For them it begins now, whatever age is told beside it.
-            let age = age.parse::<u32>().unwrap_or(0);
-            tell_browsers(&mut parts.response.fields, seconds.saturating_add(age));
+        let now = now();
+        let age = given.age(now).to_string();
+        match given.for_browsers(self.cached.browser_ttl, now) {
+            None => {}
+            Some(0) => tell_browsers(&mut parts.response.fields, 0),
+            Some(seconds) => {
+                // For them it begins now, whatever age is told beside it.
+                let age = age.parse::<u32>().unwrap_or(0);
+                tell_browsers(&mut parts.response.fields, seconds.saturating_add(age));
+            }
         }
         to_client.push_known(FieldId::Age, age.as_bytes());
         to_client.push_known(FieldId::CacheStatus, &parts.cache);

@@ -46,6 +46,35 @@ impl Given {
         }
     }
 
+    /// Seconds that it is fresh; none or less where it is stale.
+    fn ttl(&self, now: Time) -> i64 {
+        match self {
+            Self::Entry(entry, _) => entry.ttl(now),
+            Self::Fill(begun, _) => begun.life.ttl(now),
+            Self::Slices(slices) => slices.entry().ttl(now),
+        }
+    }
+
+    fn is_outdated(&self) -> bool {
+        match self {
+            Self::Entry(entry, _) => entry.stamp.outdated().is_some(),
+            Self::Fill(..) => false,
+            Self::Slices(slices) => slices.entry().stamp.outdated().is_some(),
+        }
+    }
+
+    /// What browsers are told in place of what the origin says, where a rule says `browser_ttl`: seconds from now on. What is stale here is not
+    /// to be fresh there by our word, and what was purged softly by nobody's: `Age` counts what was said to us, which may be more, or
+    /// less, than what is said to them.
+    pub(super) fn for_browsers(&self, browser_ttl: Option<u32>, now: Time) -> Option<u32> {
+        let is_stale = self.ttl(now) <= 0;
+        match browser_ttl {
+            Some(_) if is_stale => Some(0),
+            None if is_stale && self.is_outdated() => Some(0),
+            seconds => seconds,
+        }
+    }
+
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Entry(entry, _) => Some(entry.body.length()),

@@ -195,6 +195,35 @@ fn what_was_purged_softly_is_served_and_says_that_it_is_stale() {
     });
 }
 
+/// Whatever browsers are told of what is fresh: by the origin beside what it tells us, or by a rule.
+#[test]
+fn what_was_purged_softly_is_not_fresh_to_browsers() {
+    let origin = Counting::start();
+    for rule in [
+        "edge_ttl = \"30s\"\nedge_ttl_mode = \"override_origin\"\n",
+        "browser_ttl = \"10m\"\n",
+        "",
+    ] {
+        let rule = format!(
+            "[[zone.cache.rule]]\nwhen = 'starts_with(http.request.uri.path, \"/\")'\nserve_stale = \"1h\"\n{rule}"
+        );
+        let up = start(&(origin.zone("") + &rule), "20");
+        let (before, _) = get(&up, "/a");
+        let everything = ["purge", "a.test", "--everything", "--soft", "--wait"];
+        goes_well(&up, &everything);
+        let answer = curl(&["-H", "Host: a.test", &up.url("/a")]);
+        assert_eq!(answer.text(), before, "{rule}");
+        let said = answer.field("cache-status").unwrap_or_default();
+        assert!(said.contains("detail=outdated"), "{rule}: {said}");
+        assert_eq!(answer.field("cache-control"), Some("max-age=0"), "{rule}");
+        until("the new one", || {
+            let answer = curl(&["-H", "Host: a.test", &up.url("/a")]);
+            let lasts = answer.field("cache-control") != Some("max-age=0");
+            (answer.text() != before && lasts).then_some(())
+        });
+    }
+}
+
 #[test]
 fn what_is_on_disk_outlives_kills_and_what_was_purged_does_not() {
     let origin = Counting::start();
