@@ -354,6 +354,11 @@ impl Disk {
         *trouble = Some(format!("{what}: {why}"));
     }
 
+    fn cannot_open(&self, error: &std::io::Error) {
+        self.wrote(Err(error));
+        self.failed("the folder of the cache cannot be used", error);
+    }
+
     /// What went wrong since this was asked last, the latest of it.
     pub(crate) fn trouble(&self) -> Option<String> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

@@ -48,7 +48,7 @@ fn open<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>) -> Option<Writer<'d>> {
             },
             Err(NotOurs::Taken) => AGAIN,
             Err(NotOurs::Failed(error)) => {
-                disk.failed("the folder of the cache cannot be used", error);
+                disk.cannot_open(&error);
                 PAUSE
             }
         };

@@ -12,6 +12,10 @@ use std::time::Duration;
 pub const HERE: u64 = 1 << 63;
 /// How much of a switch's time may count twice when the machine is started anew, in milliseconds.
 const WRITTEN: u64 = 10_000;
+/// Room on the disk that is held for what a person does on this machine while the disk is full.
+const ROOM: &str = "standing.room";
+/// So many bytes of it, or, where there are not as many, of these the next.
+const ROOM_BYTES: [usize; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
 
 /// What stands.
 pub struct Stands {
@@ -19,6 +23,8 @@ pub struct Stands {
     /// As it is on disk.
     written: Standing,
     tempo: Tempo,
+    /// Room on the disk is held.
+    has_room: bool,
 }
 
 impl Stands {
@@ -29,11 +35,32 @@ impl Stands {
             complain(format_args!("{}: {error}: nothing stands", path.display()));
             Standing::default()
         });
-        Self {
+        let mut stands = Self {
             written: standing.clone(),
             standing,
             tempo,
-        }
+            has_room: false,
+        };
+        stands.hold_room(data);
+        stands
+    }
+
+    /// Holds some room on the disk, as far as there is any.
+    fn hold_room(&mut self, data: &Data) {
+        let path = data.path(ROOM);
+        let hold = |bytes: &usize| {
+            let written = std::fs::write(&path, vec![b'\n'; *bytes]);
+            if written.is_err() {
+                let _ = std::fs::remove_file(&path);
+            }
+            written.is_ok()
+        };
+        self.has_room = ROOM_BYTES.iter().any(hold);
+    }
+
+    /// Gives it up. Whether there was any.
+    fn give_up_room(&mut self, data: &Data) -> bool {
+        std::mem::take(&mut self.has_room) && std::fs::remove_file(data.path(ROOM)).is_ok()
     }
 
     /// What control has published.
@@ -76,6 +103,9 @@ impl Stands {
 
     /// Now and then: what is over is forgotten, and how much of the rest is written down.
     pub fn look(&mut self, data: &Data) {
+        if !self.has_room {
+            self.hold_room(data);
+        }
         let now = Clock::now();
         self.standing
             .switches
@@ -100,7 +130,12 @@ impl Stands {
         let Ok(text) = serde_json::to_vec_pretty(&next) else {
             return false;
         };
-        let kept = data.keep(STANDING, &text, 0o600);
+        let mut kept = data.keep(STANDING, &text, 0o600);
+        if !kept && self.give_up_room(data) {
+            // Somebody acts while the disk is full: that is what it is for.
+            kept = data.keep(STANDING, &text, 0o600);
+            self.hold_room(data);
+        }
         if kept {
             self.written = next;
         }

@@ -257,6 +257,15 @@ fn a_disk_that_is_full_takes_no_site_down_and_is_written_when_it_can_be() {
             "{}",
             edge.log()
         );
+        // What a person does on the machine itself is done all the same.
+        for _ in 0..2 {
+            let told = said(&seawall(
+                &["purge", "a.test", "--everything", "--here"],
+                &data,
+            ));
+            // That control would not hear of it is told beside.
+            assert!(told.contains("1 of a.test purged here"), "{told}");
+        }
         fs::remove_file(&filler).unwrap();
         has(&data, "live", text);
         until("that it is well", || (!is_unwritten()).then_some(()));

@@ -149,6 +149,15 @@ impl Io for Told {
 }
 
 #[test]
+fn a_folder_that_cannot_be_used_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("a file");
+    std::fs::write(&path, b"").unwrap();
+    let cache = open_with(&path, 64 * SMALL, Arc::new(Told::default()) as Arc<dyn Io>);
+    until(|| cache.disk_told().unwrap().ails == Some(Ails::Fails));
+}
+
+#[test]
 fn a_disk_that_is_full_or_broken_is_done_without() {
     let temp = tempfile::tempdir().unwrap();
     let io = Arc::new(Told::default());
