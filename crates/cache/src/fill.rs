@@ -27,11 +27,6 @@ pub const MOST_FOLLOWERS: usize = 4_096;
 /// How many bytes of a body that is too large to be stored are kept for followers that are slower than the leader.
 pub const BEHIND: usize = 1024 * 1024;
 
-/// Who has less than this before it is as fast as what comes.
-const LAGS: u64 = 256 * 1024;
-/// Who lags and takes less than this between two looks, a second or more apart, is waited for by nobody.
-const LEAST: u64 = 32 * 1024;
-
 /// How many requests for the same, one after the other, the origin may fail before the failure is that of all who wait: the first may
 /// have been one that it would not have from anybody.
 const MOST_FAILURES: u8 = 3;
@@ -150,10 +145,6 @@ struct Place {
     waker: Option<Waker>,
     /// The offset of the byte that it takes next.
     next: u64,
-    /// What that was when it was looked at last.
-    seen: u64,
-    /// Nobody waits for it: it takes next to nothing.
-    is_left: bool,
 }
 
 /// What leader and followers share.

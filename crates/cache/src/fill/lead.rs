@@ -5,9 +5,7 @@ use std::task::{Context, Poll};
 
 use seawall_model::RequestHead;
 
-use super::{
-    BEHIND, Begun, Fill, Follower, HOPELESS_FOR, LAGS, LEAST, MOST_FAILURES, Phase, State,
-};
+use super::{BEHIND, Begun, Fill, Follower, HOPELESS_FOR, MOST_FAILURES, Phase, State};
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::memory::{Body, Entry, Outside, Piece};
@@ -85,47 +83,23 @@ impl Lead {
         if self.stores {
             return u64::MAX;
         }
-        self.ahead_of(&self.fill.state())
+        ahead(&self.fill.state())
     }
 
-    /// Waits until more of the body is wanted: always, while all of it is kept. What is not kept comes as fast as the slowest takes it of
-    /// those who follow, the leader's own client being one of them; but who takes next to nothing holds up nobody ([`Lead::leave_still`]).
+    /// Waits until more of the body is wanted: always, while all of it is kept. What is not kept comes as fast as the fastest takes it
+    /// of those who follow, the leader's own client being one of them: who is slower holds up nobody.
     pub fn poll_wanted(&self, cx: &Context<'_>) -> Poll<()> {
         if self.stores {
             return Poll::Ready(());
         }
         let mut state = self.fill.state();
-        let places = state.places.iter().flatten();
-        let taking = places.filter(|place| !place.is_left);
-        let slowest = taking.map(|place| place.next).min();
-        let before = slowest.map_or(0, |slowest| self.bytes.saturating_sub(slowest));
-        if before < self.ahead_of(&state) {
+        let fastest = state.places.iter().flatten().map(|place| place.next).max();
+        let before = fastest.map_or(0, |fastest| self.bytes.saturating_sub(fastest));
+        if before < ahead(&state) {
             return Poll::Ready(());
         }
         state.leader = Some(cx.waker().clone());
         Poll::Pending
-    }
-
-    /// Looks who has taken next to nothing since the last look, which was a second ago or more, though much lies there: where somebody
-    /// else has all of it, that one is waited for no more. It goes on with what is there still, and is cut off when that is gone.
-    pub fn leave_still(&self) {
-        let mut state = self.fill.state();
-        let end = state.end;
-        let is_waited_for = state.places.iter().flatten().any(|place| place.next >= end);
-        for place in state.places.iter_mut().flatten() {
-            let (taken, lags) = (place.next - place.seen, end.saturating_sub(place.next));
-            place.is_left |= is_waited_for && lags >= LAGS && taken < LEAST;
-            place.seen = place.next;
-        }
-    }
-
-    /// How many bytes of a body that is not kept may be ahead of who takes it: who is the slowest of several finds all of it, as it is kept for
-    /// those who are slower.
-    fn ahead_of(&self, state: &State) -> u64 {
-        match state.followers {
-            0 | 1 => ALONE,
-            _ => (self.most_behind - BEHIND / 2) as u64,
-        }
     }
 
     /// Whether what comes is neither kept nor taken by anybody.
@@ -375,6 +349,14 @@ impl Lead {
                 part.fills.remove(&place.url);
             }
         }
+    }
+}
+
+/// How many bytes of a body that is not kept may be ahead of who takes it.
+fn ahead(state: &State) -> u64 {
+    match state.followers {
+        0 | 1 => ALONE,
+        _ => BEHIND as u64 / 2,
     }
 }
 

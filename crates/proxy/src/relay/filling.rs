@@ -1,13 +1,11 @@
 //! A body that others wait for too: the client that asked first must not hold them up, nor take it from them by leaving.
 //!
 //! Two ways in one task: from the origin into the fill, and from the fill to this client, which is a follower like the others. Where
-//! the body turns out to be too large to be kept, the first waits for the slowest of all who follow, and who takes next to nothing is
-//! left behind.
+//! the body turns out to be too large to be kept, the first waits for the fastest of all who follow, and who is slow is left behind.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use seawall_cache::fill::{Follower, Lead};
 use seawall_net::alarm::Alarm;
@@ -18,26 +16,8 @@ use seawall_net::upstream::ResponseInfo;
 
 use super::compressed::hungry;
 use super::download::{Download, LOOK, gone, incomplete, poll_once};
-use crate::caching::Way;
 use crate::compress::Encoder;
 use crate::fault::Fault;
-
-/// Between two looks whether somebody takes nothing of what others wait for.
-const STILL: Duration = Duration::from_secs(1);
-
-/// Waits until more of the body is wanted by those who take it.
-async fn wanted(way: &mut Way, waits: &mut Alarm, looked: &mut Instant) {
-    while let Some(lead) = way.lead().as_ref().filter(|lead| !lead.stores()) {
-        let wanted = waits.wait(STILL, |cx| lead.poll_wanted(cx)).await;
-        if looked.elapsed() >= STILL {
-            lead.leave_still();
-            *looked = Instant::now();
-        }
-        if wanted.is_ok() {
-            return;
-        }
-    }
-}
 
 impl Download<'_, '_, '_, '_> {
     /// Whether the cache serves something else in place of this answer.
@@ -111,9 +91,13 @@ impl Download<'_, '_, '_, '_> {
         let keeps_on = self.keeps_on;
         keeps_on.set(true);
         let pump = async {
-            let (mut waits, mut looked) = (Alarm::new(idle), Instant::now());
+            let mut waits = Alarm::new(idle);
             loop {
-                wanted(way, &mut waits, &mut looked).await;
+                poll_fn(|cx| match way.lead() {
+                    Some(lead) => lead.poll_wanted(cx),
+                    None => Poll::Ready(()),
+                })
+                .await;
                 if way.lead().as_ref().is_some_and(Lead::is_forsaken) {
                     // The writer, which has ended, knows why.
                     return Ok(());

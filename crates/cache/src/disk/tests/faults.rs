@@ -154,6 +154,7 @@ fn a_folder_that_cannot_be_used_is_told() {
     let path = temp.path().join("a file");
     std::fs::write(&path, b"").unwrap();
     let cache = open_with(&path, 64 * SMALL, Arc::new(Told::default()) as Arc<dyn Io>);
+    cache.use_disk();
     until(|| cache.disk_told().unwrap().ails == Some(Ails::Fails));
 }
 
