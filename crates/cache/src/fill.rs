@@ -27,6 +27,13 @@ pub const MOST_FOLLOWERS: usize = 4_096;
 /// How many bytes of a body that is too large to be stored are kept for followers that are slower than the leader.
 pub const BEHIND: usize = 1024 * 1024;
 
+/// For how many milliseconds the others wait for one who takes next to nothing of a body that is not kept. What a system holds for a
+/// client leaves in lumps, which on a slow line are seconds apart.
+pub const WAITED_FOR: u64 = 5_000;
+
+/// Who takes fewer bytes in that time (16 KiB in a second) takes next to nothing.
+pub const NEXT_TO_NOTHING: u64 = 16 * 1024 * WAITED_FOR / 1_000;
+
 /// How many requests for the same, one after the other, the origin may fail before the failure is that of all who wait: the first may
 /// have been one that it would not have from anybody.
 const MOST_FAILURES: u8 = 3;
@@ -115,6 +122,16 @@ impl State {
         self.bytes += length;
     }
 
+    /// Whether somebody for whom the others wait is so many bytes behind what has come, or more.
+    fn waits_for_somebody(&mut self, behind: u64, now: u64) -> bool {
+        let end = self.end;
+        let mut waits = false;
+        for place in self.places.iter_mut().flatten() {
+            waits |= end.saturating_sub(place.next) >= behind && place.is_waited_for(now);
+        }
+        waits
+    }
+
     /// Keeps what somebody has not taken yet, of that the last bytes only; tells how many are gone.
     fn keep(&mut self, most: usize) -> usize {
         let before = self.bytes;
@@ -145,6 +162,26 @@ struct Place {
     waker: Option<Waker>,
     /// The offset of the byte that it takes next.
     next: u64,
+    /// Since when it is watched, because others wait for it, and what it took next then.
+    watched: Option<(u64, u64)>,
+    /// Nobody waits for it any more.
+    is_left: bool,
+}
+
+impl Place {
+    /// Whether the others wait for it, which is far behind: not once it has taken next to nothing for a while.
+    fn is_waited_for(&mut self, now: u64) -> bool {
+        if self.is_left {
+            return false;
+        }
+        let (since, next) = *self.watched.get_or_insert((now, self.next));
+        if now.saturating_sub(since) >= WAITED_FOR {
+            // It had more than that to take all the while, however long that was: it began that far behind.
+            self.is_left = self.next.saturating_sub(next) < NEXT_TO_NOTHING;
+            self.watched = Some((now, self.next));
+        }
+        !self.is_left
+    }
 }
 
 /// What leader and followers share.

@@ -86,16 +86,20 @@ impl Lead {
         ahead(&self.fill.state())
     }
 
-    /// Waits until more of the body is wanted: always, while all of it is kept. What is not kept comes as fast as the fastest takes it
-    /// of those who follow, the leader's own client being one of them: who is slower holds up nobody.
-    pub fn poll_wanted(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Waits until more of the body is wanted: always, while all of it is kept. What is not kept comes as fast as the slowest takes it
+    /// of those who follow, the leader's own client being one of them, so that nobody loses any of it; but who takes next to nothing
+    /// is not waited for for long. `now` is in milliseconds by a clock that never goes back; as time alone may make more wanted, it is
+    /// to be asked again now and then.
+    pub fn poll_wanted(&self, now: u64, cx: &Context<'_>) -> Poll<()> {
         if self.stores {
             return Poll::Ready(());
         }
         let mut state = self.fill.state();
         let fastest = state.places.iter().flatten().map(|place| place.next).max();
         let before = fastest.map_or(0, |fastest| self.bytes.saturating_sub(fastest));
-        if before < ahead(&state) {
+        // So far behind nothing of what they have not taken is let go of yet.
+        let behind = self.most_behind.saturating_sub(BEHIND / 2) as u64;
+        if before < ahead(&state) && !state.waits_for_somebody(behind, now) {
             return Poll::Ready(());
         }
         state.leader = Some(cx.waker().clone());

@@ -1,11 +1,11 @@
 //! A body that others wait for too: the client that asked first must not hold them up, nor take it from them by leaving.
 //!
 //! Two ways in one task: from the origin into the fill, and from the fill to this client, which is a follower like the others. Where
-//! the body turns out to be too large to be kept, the first waits for the fastest of all who follow, and who is slow is left behind.
+//! the body turns out to be too large to be kept, the first waits for all who follow, but not for long for who takes next to nothing.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use seawall_cache::fill::{Follower, Lead};
 use seawall_net::alarm::Alarm;
@@ -87,17 +87,20 @@ impl Download<'_, '_, '_, '_> {
         let Some(way) = self.way.as_deref_mut() else {
             return Err(Fault::Internal);
         };
-        let (standing, request) = (self.standing, self.request);
+        let (standing, request, shared) = (self.standing, self.request, &self.thread.shared);
         let keeps_on = self.keeps_on;
         keeps_on.set(true);
         let pump = async {
             let mut waits = Alarm::new(idle);
             loop {
-                poll_fn(|cx| match way.lead() {
-                    Some(lead) => lead.poll_wanted(cx),
+                let wanted = |cx: &mut Context<'_>| match way.lead() {
+                    Some(lead) => lead.poll_wanted(shared.now(), cx),
                     None => Poll::Ready(()),
-                })
-                .await;
+                };
+                if waits.wait(LOOK, wanted).await.is_err() {
+                    // Meanwhile somebody may have taken nothing for too long.
+                    continue;
+                }
                 if way.lead().as_ref().is_some_and(Lead::is_forsaken) {
                     // The writer, which has ended, knows why.
                     return Ok(());
