@@ -372,3 +372,79 @@ fn a_slow_client_gets_all_of_a_body_that_turns_out_not_to_be_kept() {
         takes_all(client, LENGTH);
     }
 }
+
+/// A body that turns out too large to be kept, for two at once, of whom one takes it slowly but steadily: both get all of it, whoever
+/// asked first.
+#[test]
+fn who_takes_a_body_slowly_but_steadily_gets_all_of_it_beside_a_fast_one() {
+    const PARTS: usize = 128;
+    const PART: usize = 64 * 1024;
+    const FIRST: usize = 1024;
+    const ALL: usize = FIRST + PARTS * PART;
+    let origin = Held::start();
+    let up = Up::edge(&format!(
+        "schema = 1\n[edge.limits]\ncache_memory = \"4MiB\"\n[[zone]]\nname = \"a\"\nhosts = [\"*\"]\norigin = [{{ url = \"{}\" }}]\n",
+        origin.url()
+    ));
+    let chunk = |length: usize| format!("{length:x}\r\n{}\r\n", "k".repeat(length)).into_bytes();
+    let (little, much) = (chunk(FIRST), chunk(PART));
+    for (path, slow_first) in [("/slow-first", true), ("/fast-first", false)] {
+        let first = asks(&up, path);
+        let mut body = origin.next().begin_in_chunks();
+        body.write_all(&little).unwrap();
+        let first = begins(first);
+        // It is nobody's but the first one's answer that this one gets: the origin answers no other.
+        let second = begins(asks(&up, path));
+        let (slow, fast) = match slow_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        let slow = thread::spawn(move || takes_chunks(slow, Duration::from_millis(5)));
+        let fast = thread::spawn(move || takes_chunks(fast, Duration::ZERO));
+        for _ in 0..PARTS {
+            body.write_all(&much).unwrap();
+        }
+        body.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(fast.join().unwrap(), ALL, "the fast one, {path}");
+        assert_eq!(slow.join().unwrap(), ALL, "the slow one, {path}");
+    }
+}
+
+/// A client that has asked, whose system takes little for it.
+fn asks(up: &Up, path: &str) -> Socket {
+    let mut client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    client.set_recv_buffer_size(128 * 1024).unwrap();
+    client.connect(&up.http().into()).unwrap();
+    client.set_read_timeout(Some(patience())).unwrap();
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.write_all(asked.as_bytes()).unwrap();
+    client
+}
+
+/// The first of what it gets has come.
+fn begins(mut client: Socket) -> (Socket, Vec<u8>) {
+    let mut front = vec![0; 512];
+    client.read_exact(&mut front).unwrap();
+    (client, front)
+}
+
+/// It takes the rest in parts, with a pause after each; how many bytes of the body there were. All of it has come.
+fn takes_chunks((mut client, mut all): (Socket, Vec<u8>), pause: Duration) -> usize {
+    let mut part = vec![0; 64 * 1024];
+    loop {
+        let read = client.read(&mut part).unwrap();
+        if read == 0 {
+            break;
+        }
+        all.extend_from_slice(&part[..read]);
+        thread::sleep(pause);
+    }
+    assert!(
+        all.ends_with(b"\r\n0\r\n\r\n"),
+        "it broke off after {} bytes",
+        all.len()
+    );
+    let end = all.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = &all[end.unwrap() + 4..];
+    body.iter().filter(|byte| **byte == b'k').count()
+}

@@ -72,6 +72,14 @@ impl Arrival {
         self.stream.write_all(head.as_bytes()).unwrap();
         self.stream
     }
+
+    /// Begins an answer in chunks that may be kept, and hands out the connection for them.
+    pub fn begin_in_chunks(mut self) -> TcpStream {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nConnection: close\r\n\
+             Transfer-Encoding: chunked\r\n\r\n";
+        self.stream.write_all(head.as_bytes()).unwrap();
+        self.stream
+    }
 }
 
 /// A site that answers every request with the same text.
