@@ -46,7 +46,7 @@ impl Given {
         }
     }
 
-    /// Seconds that it is fresh; none or less where it is stale.
+    /// Seconds that it is fresh; less than none where it is stale.
     fn ttl(&self, now: Time) -> i64 {
         match self {
             Self::Entry(entry, _) => entry.ttl(now),
@@ -67,10 +67,10 @@ impl Given {
     /// to be fresh there by our word, and what was purged softly by nobody's: `Age` counts what was said to us, which may be more, or
     /// less, than what is said to them.
     pub(super) fn for_browsers(&self, browser_ttl: Option<u32>, now: Time) -> Option<u32> {
-        let is_stale = self.ttl(now) <= 0;
+        // What was validated just now may have no lifetime at all (`edge_ttl = "0s"`): it is not stale yet.
         match browser_ttl {
-            Some(_) if is_stale => Some(0),
-            None if is_stale && self.is_outdated() => Some(0),
+            _ if self.is_outdated() => Some(0),
+            Some(_) if self.ttl(now) < 0 => Some(0),
             seconds => seconds,
         }
     }

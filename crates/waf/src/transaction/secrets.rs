@@ -55,16 +55,31 @@ impl Secrets {
     }
 }
 
+/// Whether a name in the query of a URL speaks of secrets.
+fn asks_with_secrets(url: &[u8]) -> bool {
+    let url = url.split(|byte| *byte == b'#').next().unwrap_or_default();
+    let mut pairs = url.split(|byte| matches!(byte, b'?' | b'&' | b';')).skip(1);
+    pairs.any(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next();
+        speaks_of_secrets(name.unwrap_or_default())
+    })
+}
+
 impl Transaction<'_> {
     /// Whether a value of a variable may be a secret, or hold one. Numbers are none.
     pub(super) fn is_secret(&self, variable: Variable, name: Named, value: Value) -> bool {
-        if !matches!(value, Value::Text(_)) {
+        let Value::Text(text) = value else {
             return false;
-        }
+        };
         let name = match name {
             Named::Text(text) => self.work.texts.get(text),
             Named::Tx(id) => self.program.names.name(id),
         };
+        let is_header = variable.name() == "REQUEST_HEADERS";
+        if is_header && name.eq_ignore_ascii_case(b"referer") {
+            // It may have the query of the page before.
+            return asks_with_secrets(self.work.texts.get(text));
+        }
         self.is_secrets_name(variable.name().as_bytes(), name)
     }
 
