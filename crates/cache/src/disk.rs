@@ -354,9 +354,10 @@ impl Disk {
         *trouble = Some(format!("{what}: {why}"));
     }
 
-    fn cannot_open(&self, error: &std::io::Error) {
+    /// Nothing is served from it, nor written there, for the time being.
+    fn cannot_open(&self, what: &str, error: &std::io::Error) {
         self.wrote(Err(error));
-        self.failed("the folder of the cache cannot be used", error);
+        self.failed(what, error);
     }
 
     /// What went wrong since this was asked last, the latest of it.

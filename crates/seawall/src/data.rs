@@ -295,6 +295,17 @@ pub fn random() -> Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
+/// Bytes that an ordinary user may still write.
+pub fn free(folder: &Path) -> Option<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+    // SAFETY: all zeroes is a value of this struct of numbers.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a path that ends with a zero, and a struct of ours that outlives the call.
+    let done = unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) };
+    (done == 0).then(|| stat.f_bavail as u64 * stat.f_frsize as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ use serde_json::json;
 
 use crate::cli::{Doctor, Up};
 use crate::configure;
+use crate::data;
 use crate::file;
 use crate::message::Plan;
 use crate::process::{raise_descriptors, room};
@@ -152,7 +153,7 @@ impl Findings {
             let what = format!("cannot be written: {error}");
             return self.bad(about, what, unwritten(&error));
         }
-        match free(there) {
+        match data::free(there) {
             Some(bytes) if bytes < 64 * MIB => {
                 let fix = "free some: the access log rotates at [edge.access_log] rotate_at, and keeps `keep` files";
                 self.bad(about, format!("only {} MiB are free", bytes / MIB), fix);
@@ -382,17 +383,6 @@ fn outward_of(document: &Document) -> Arc<Outward> {
 /// Whether this machine has the address: one that it has can be bound.
 fn is_here(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
-}
-
-/// Bytes that an ordinary user may still write.
-fn free(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    // SAFETY: all zeroes is a value of this struct of numbers.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a path that ends with a zero, and a struct of ours that outlives the call.
-    let done = unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) };
-    (done == 0).then(|| stat.f_bavail as u64 * stat.f_frsize as u64)
 }
 
 fn now() -> u64 {

@@ -330,18 +330,23 @@ fn parts_now(
                 parts.files.push((OsString::from_vec(name).into(), bytes));
             }
             [END] => {
-                let (mut from, hash) = from.end();
-                let mut written = [0; 32];
-                from.read_exact(&mut written).map_err(cut_off)?;
-                if hash.bytes() != &written || from.read(&mut [0])? != 0 {
-                    return Err(bad("it was changed after it was written"));
-                }
-                parts.hash = Some(hash);
+                parts.hash = Some(whole(from)?);
                 return Ok(parts);
             }
             _ => return Err(bad("it was changed after it was written")),
         }
     }
+}
+
+/// The hash of all that was read, which is the one at its end, and that is its end.
+fn whole(from: Summed<BufReader<File>>) -> io::Result<Hash> {
+    let (mut from, hash) = from.end();
+    let mut written = [0; 32];
+    from.read_exact(&mut written).map_err(cut_off)?;
+    if hash.bytes() != &written || from.read(&mut [0])? != 0 {
+        return Err(bad("it was changed after it was written"));
+    }
+    Ok(hash)
 }
 
 /// As files were before they had a hash: data folders of then are read once more, and written as they are now.

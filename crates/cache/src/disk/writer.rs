@@ -48,7 +48,7 @@ fn open<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>) -> Option<Writer<'d>> {
             },
             Err(NotOurs::Taken) => AGAIN,
             Err(NotOurs::Failed(error)) => {
-                disk.cannot_open(&error);
+                disk.cannot_open("the folder of the cache cannot be used", &error);
                 PAUSE
             }
         };
@@ -89,10 +89,10 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
         purges.raise(folder.first_number());
         again(disk, purges, folder.first_number());
         let journal = Journal::open(folder.path(JOURNAL), purges);
-        let failed = |error| disk.failed("the cache's purges cannot be read", error);
+        let failed = |error| disk.cannot_open("the cache's purges cannot be read", &error);
         journal.map_err(failed).ok()?
     };
-    let failed = |error| disk.failed("the cache cannot be loaded", error);
+    let failed = |error| disk.cannot_open("the cache cannot be loaded", &error);
     let sizes = recover::load(disk, &folder).map_err(failed).ok()?;
     let next = sizes.last().map_or(0, |(id, _)| id.saturating_add(1));
     let mut writer = Writer {

@@ -1,6 +1,6 @@
 //! What stands beside documents, as the agent keeps it for the worker: what control has published, and what was done on this machine.
 
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::distribution::news::Beside;
 use crate::distribution::publisher::now_ms;
 use crate::say::complain;
@@ -14,8 +14,10 @@ pub const HERE: u64 = 1 << 63;
 const WRITTEN: u64 = 10_000;
 /// Room on the disk that is held for what a person does on this machine while the disk is full.
 const ROOM: &str = "standing.room";
-/// So many bytes of it, or, where there are not as many, of these the next.
+/// So many bytes of it; once some of it was used, as many of these as there are.
 const ROOM_BYTES: [usize; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
+/// So much is to be free before any is held: what little there is, is for who writes now.
+const FREE: u64 = 512 << 10;
 
 /// What stands.
 pub struct Stands {
@@ -41,11 +43,20 @@ impl Stands {
             tempo,
             has_room: false,
         };
-        stands.hold_room(data);
+        let is_held = data.path(ROOM).metadata();
+        stands.has_room = is_held.is_ok_and(|file| file.len() > 0);
+        stands.look_for_room(data);
         stands
     }
 
-    /// Holds some room on the disk, as far as there is any.
+    /// Holds room on the disk, where there is enough.
+    fn look_for_room(&mut self, data: &Data) {
+        if !self.has_room && data::free(&data.path("")).is_some_and(|free| free >= FREE) {
+            self.hold_room(data);
+        }
+    }
+
+    /// Holds what there is of it.
     fn hold_room(&mut self, data: &Data) {
         let path = data.path(ROOM);
         let hold = |bytes: &usize| {
@@ -94,7 +105,12 @@ impl Stands {
         let now = Clock::now();
         let before = self.standing.clone();
         change(&mut self.standing, &now);
-        let kept = self.keep(data, &now);
+        let mut kept = self.keep(data, &now);
+        if !kept && self.give_up_room(data) {
+            // Somebody acts while the disk is full: that, and nothing else, is what it is for.
+            kept = self.keep(data, &now);
+            self.hold_room(data);
+        }
         if !kept {
             self.standing = before;
         }
@@ -103,9 +119,7 @@ impl Stands {
 
     /// Now and then: what is over is forgotten, and how much of the rest is written down.
     pub fn look(&mut self, data: &Data) {
-        if !self.has_room {
-            self.hold_room(data);
-        }
+        self.look_for_room(data);
         let now = Clock::now();
         self.standing
             .switches
@@ -130,12 +144,7 @@ impl Stands {
         let Ok(text) = serde_json::to_vec_pretty(&next) else {
             return false;
         };
-        let mut kept = data.keep(STANDING, &text, 0o600);
-        if !kept && self.give_up_room(data) {
-            // Somebody acts while the disk is full: that is what it is for.
-            kept = data.keep(STANDING, &text, 0o600);
-            self.hold_room(data);
-        }
+        let kept = data.keep(STANDING, &text, 0o600);
         if kept {
             self.written = next;
         }

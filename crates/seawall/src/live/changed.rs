@@ -11,7 +11,7 @@ use seawall_model::document::{Zone, quoted};
 
 use super::{
     Begun, END, FILE, LARGEST_FILE, LONGEST_PATH, STAND, TEXT, ZONE, bad, begin, bytes, create,
-    cut_off, in_place, limits, put,
+    cut_off, in_place, limits, put, whole,
 };
 use crate::sum::Summed;
 use crate::unkept::Altered;
@@ -98,12 +98,7 @@ impl<'a> Change<'a> {
                     }
                 }
                 [END] => {
-                    let (mut from, hash) = from.end();
-                    let mut written = [0; 32];
-                    from.read_exact(&mut written).map_err(cut_off)?;
-                    if hash.bytes() != &written || from.read(&mut [0])? != 0 {
-                        return Err(bad("it was changed after it was written"));
-                    }
+                    whole(from)?;
                     return self.rest(to);
                 }
                 _ => return Err(bad("it was changed after it was written")),

@@ -258,6 +258,12 @@ fn a_disk_that_is_full_takes_no_site_down_and_is_written_when_it_can_be() {
             edge.log()
         );
         // What a person does on the machine itself is done all the same.
+        let purges = || {
+            let text = fs::read(data.join("standing.json")).unwrap_or_default();
+            let standing: Value = serde_json::from_slice(&text).unwrap_or_default();
+            standing["purges"].as_array().map_or(0, Vec::len)
+        };
+        let before = purges();
         for _ in 0..2 {
             let told = said(&seawall(
                 &["purge", "a.test", "--everything", "--here"],
@@ -266,6 +272,7 @@ fn a_disk_that_is_full_takes_no_site_down_and_is_written_when_it_can_be() {
             // That control would not hear of it is told beside.
             assert!(told.contains("1 of a.test purged here"), "{told}");
         }
+        assert_eq!(purges(), before + 2, "they stand where the worker looks");
         fs::remove_file(&filler).unwrap();
         has(&data, "live", text);
         until("that it is well", || (!is_unwritten()).then_some(()));

@@ -410,3 +410,39 @@ fn with_all_else_dead_a_restart_serves_what_was_live() {
     assert_eq!(get(&again, "/no"), 403);
     assert_eq!(get(&again, "/"), 200);
 }
+
+/// The process beside the agent that waits for the next change.
+fn waiting(up: &Up) -> Option<u32> {
+    let contents = up.data().join("contents");
+    let contents = contents.to_str().unwrap();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|pid: &u32| {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&str> = line.split('\0').collect();
+        words.contains(&"trial") && words.contains(&contents)
+    })
+}
+
+#[test]
+fn each_change_has_a_process_of_its_own_that_waited_and_whoever_ends_that_holds_none_up() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    let mut used = Vec::new();
+    for nth in 0..3 {
+        let waits = until("a process that waits", || waiting(&up));
+        assert!(!used.contains(&waits), "it has compiled something");
+        used.push(waits);
+        if nth == 1 {
+            send(waits, libc::SIGKILL);
+            until("its end", || (waiting(&up) != Some(waits)).then_some(()));
+        }
+        let path = format!("/no{nth}");
+        let rule = format!(
+            "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"{path}\"'\naction = \"block\"\n"
+        );
+        let (code, said) = applied(&up, &zone(&site.url(), &rule), &[]);
+        assert_eq!((code, get(&up, &path)), (Some(0), 403), "{said}");
+        until("its end", || (waiting(&up) != Some(waits)).then_some(()));
+    }
+}
