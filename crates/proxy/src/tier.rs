@@ -35,6 +35,9 @@ pub const PARENT: Duration = Duration::from_secs(5);
 /// Says that what is stored of the URL is not what there is any more; as a line.
 pub const OUTDATED_LINE: &[u8] = b"seawall-outdated: 1\r\n";
 const OUTDATED: &[u8] = b"seawall-outdated";
+/// Says the same of all that is stored of the URL's zone.
+pub const ZONE_OUTDATED_LINE: &[u8] = b"seawall-outdated-zone: 1\r\n";
+const ZONE_OUTDATED: &[u8] = b"seawall-outdated-zone";
 /// Says up to which purge all are done where the request comes from.
 const PURGED: &[u8] = b"seawall-purged";
 /// Says, of an answer, that it is no origin's.
@@ -107,6 +110,11 @@ pub fn ray(request: &RequestHead) -> Option<Ray> {
 /// Whether a request says that what is stored of its URL is not what there is any more, and nothing else.
 pub fn is_outdated(request: &RequestHead) -> bool {
     field(request, OUTDATED).is_some()
+}
+
+/// Whether a request says that of all that is stored of its zone.
+pub fn is_zone_outdated(request: &RequestHead) -> bool {
+    field(request, ZONE_OUTDATED).is_some()
 }
 
 fn field<'r>(request: &'r RequestHead, name: &[u8]) -> Option<&'r [u8]> {

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use seawall_cache::purge::{Purge, Scope};
 use seawall_guard::Admitted;
 use seawall_model::FieldId;
 use seawall_net::outgoing::{BodyOut, Line};
@@ -44,7 +45,8 @@ impl Way {
 }
 
 impl Exchange<'_, '_> {
-    /// Where another location says only that what is stored of a URL is not what there is any more, that is done and answered.
+    /// Where another location says only that what is stored of a URL, or of a whole zone, is not what there is any more, that is done and
+    /// answered.
     pub(super) async fn is_to_forget(
         &mut self,
         zone: &Arc<Zone>,
@@ -53,12 +55,17 @@ impl Exchange<'_, '_> {
         parts: &mut Parts,
     ) -> bool {
         let request = admitted.head();
-        if !self.is_of_location() || !tier::is_outdated(request) {
+        let is_of_zone = tier::is_zone_outdated(request);
+        if !self.is_of_location() || !(is_of_zone || tier::is_outdated(request)) {
             return false;
         }
         let cache = &self.thread.shared.cache;
-        let host = seawall_cache::key::host(request.authority(), b"https");
-        cache.purge_url_in_forms(zone.id.0, &host, request.target(), None, planned.queries);
+        if is_of_zone {
+            cache.purge(zone.id.0, Scope::Everything, Purge::Hard);
+        } else {
+            let host = seawall_cache::key::host(request.authority(), b"https");
+            cache.purge_url_in_forms(zone.id.0, &host, request.target(), None, planned.queries);
+        }
         parts.response.clear();
         parts.response.status = 204;
         parts.to_client.clear();

@@ -16,7 +16,7 @@ use crate::origin::Lease;
 use crate::snapshot::{Origin, Snapshot, Zone};
 use crate::thread::Thread;
 use crate::tier::{self, PARENT};
-use crate::unheard::{Noted, Url};
+use crate::unheard::{Noted, Url, Word};
 
 /// How long it is waited at first before a word is said again, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,30 +31,32 @@ pub(super) fn forget(thread: &Rc<Thread>, zone: &Arc<Zone>, host: &[u8], target:
         return;
     };
     let url = Url::new(zone.id.0, host, &normal(target));
-    let noted = tier.unheard.note(url);
-    if noted == Noted::Again || (noted == Noted::Full && !has_room(thread)) {
+    let Noted::New(word) = tier.unheard.note(url) else {
         return;
-    }
+    };
+    let line = match word {
+        Word::Url(_) => tier::OUTDATED_LINE,
+        // Whatever the target is: parents are met by the host.
+        Word::Zone(_) => tier::ZONE_OUTDATED_LINE,
+    };
     let asked = Admitted::background(zone.id, BackgroundMethod::Head, host, target, b"seawall");
     let (thread, zone) = (Rc::clone(thread), Arc::clone(zone));
     tokio::task::spawn_local(async move {
-        if noted == Noted::Full {
-            // Nobody waits for it: it is said once.
-            let _ = tell_all(&thread, &zone, &asked).await;
-            return;
-        }
         let mut pause = PAUSE;
         let mut said = 0;
         loop {
-            let times = tier.unheard.times(url);
+            let times = tier.unheard.times(word);
             said += 1;
-            let is_heard = has_room(&thread) && tell_all(&thread, &zone, &asked).await;
-            if (is_heard || said >= TRIES) && tier.unheard.heard(url, times) {
+            let is_heard = has_room(&thread) && tell_all(&thread, &zone, &asked, line).await;
+            if (is_heard || said >= TRIES) && tier.unheard.heard(word, times) {
                 return;
             }
             if !is_heard {
                 tokio::time::sleep(pause).await;
                 pause = LONGEST.min(pause * 2);
+            } else if matches!(word, Word::Zone(_)) {
+                // What it costs parents is not to be had for each request that came meanwhile.
+                tokio::time::sleep(PAUSE).await;
             }
         }
     });
@@ -66,7 +68,12 @@ fn has_room(thread: &Thread) -> bool {
 }
 
 /// Says it to each of the parents: whichever of them has it. Whether all have heard.
-async fn tell_all(thread: &Rc<Thread>, zone: &Arc<Zone>, asked: &Admitted<'_>) -> bool {
+async fn tell_all(
+    thread: &Rc<Thread>,
+    zone: &Arc<Zone>,
+    asked: &Admitted<'_>,
+    line: &'static [u8],
+) -> bool {
     let snapshot = thread.snapshot.load();
     let Some(parents) = snapshot.edge.parents.of(zone.shield.as_deref()) else {
         return true;
@@ -77,7 +84,10 @@ async fn tell_all(thread: &Rc<Thread>, zone: &Arc<Zone>, asked: &Admitted<'_>) -
         let lease = parents.pool.admit(member, false);
         all &= match &lease {
             // Boxed: who waits to say it again holds no connection's worth of memory.
-            Some(lease) => Box::pin(tell(thread, &snapshot, zone, parent, lease, asked)).await,
+            Some(lease) => {
+                let told = tell(thread, &snapshot, zone, parent, lease, asked, line);
+                Box::pin(told).await
+            }
             None => false,
         };
     }
@@ -93,10 +103,11 @@ async fn tell(
     parent: &Origin,
     lease: &Lease,
     asked: &Admitted<'_>,
+    line: &'static [u8],
 ) -> bool {
     let common = forward::for_nobody(asked.head(), true, &thread.shared.node);
     let mut alarm = Alarm::new(zone.timeouts.header);
-    let (none, last) = (Fields::default(), Line(tier::OUTDATED_LINE));
+    let (none, last) = (Fields::default(), Line(line));
     let sent = send(
         thread, zone, parent, lease, asked, &common, &none, last, true, &mut alarm,
     );
@@ -109,6 +120,7 @@ async fn tell(
     let next =
         |cx: &mut std::task::Context<'_>| response.poll_head(Method::Head, limits, &mut answer, cx);
     let came = alarm.wait(PARENT, next).await;
-    // Who fails of its own accord has not done it.
-    matches!(came, Ok(Ok(_))) && answer.fields.named(tier::FAILED).is_none()
+    // Who fails of its own accord has not done it, nor has who does not know of zones and asks the origin.
+    let knows = line == tier::OUTDATED_LINE || answer.status == 204;
+    matches!(came, Ok(Ok(_))) && answer.fields.named(tier::FAILED).is_none() && knows
 }

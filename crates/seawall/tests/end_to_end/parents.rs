@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::fleet::{Control, struck};
 use crate::tools::{Answer, curl, curl_command};
-use crate::up::{Up, finished, until};
+use crate::up::{Up, finished, send, until};
 
 /// An origin whose answers each have a number, and what it was asked.
 pub struct Site {
@@ -347,4 +347,38 @@ fn purges_reach_both_and_a_dead_parent_costs_nobody_an_answer() {
     let parent = &state["parents"][0];
     assert_eq!(parent["location"], "fra");
     assert!(parent["left_out_in_a_row"].as_u64() >= Some(1), "{parent}");
+}
+
+#[test]
+fn what_is_too_much_to_be_told_one_by_one_makes_all_of_the_zone_be_told() {
+    let tiers = Tiers::start("");
+    let (fra, lhr) = (&tiers.fra, &tiers.lhr);
+    let before = get(lhr, "/victim").body;
+    assert_eq!(get(fra, "/victim").body, before);
+    // Nobody hears meanwhile.
+    let processes = [fra.pid(), fra.worker_now()];
+    for pid in processes {
+        send(pid, libc::SIGSTOP);
+    }
+    let many = lhr.url("/junk?[1-1040]");
+    let flags = ["-H", "Host: a.test", "-d", "", "-o", "/dev/null", &many];
+    let posted = finished(curl_command().args(flags));
+    assert!(posted.status.success(), "{posted:?}");
+    let posted = curl(&["-H", "Host: a.test", "-d", "", &lhr.url("/victim")]);
+    assert_eq!(posted.status, 200);
+    for pid in processes.into_iter().rev() {
+        send(pid, libc::SIGCONT);
+    }
+    until("the parent has heard", || {
+        (get(fra, "/victim").body != before).then_some(())
+    });
+    let mut nth = 0;
+    until("the parent is asked again", || {
+        nth += 1;
+        let answer = get(lhr, &format!("/again/{nth}"));
+        (cache_status(&answer).len() == 2).then_some(())
+    });
+    let after = get(lhr, "/victim").body;
+    assert_ne!(after, before);
+    assert_eq!(get(fra, "/victim").body, after);
 }
