@@ -88,6 +88,8 @@ fn program() -> &'static Program {
             "validateByteRange 32-126",
             "verifyCC \\d{13,16}",
             "verifySSN \\d{9}",
+            "verifyCPF \\d{3}",
+            "verifySVNR \\d{3}",
             "pm union select",
             "containsWord a",
         ]) {

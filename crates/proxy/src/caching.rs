@@ -23,7 +23,7 @@ use std::sync::Arc;
 use seawall_cache::cache::Cache;
 use seawall_cache::disk::Settings;
 use seawall_cache::memory::Size;
-use seawall_cache::policy::{EdgeTtl, Plan, Time};
+use seawall_cache::policy::{EdgeTtl, Plan, Time, restrictions};
 use seawall_model::document::{CacheMode, ZoneCache};
 use seawall_model::{FieldId, Fields};
 use seawall_telemetry::CacheTold;
@@ -81,6 +81,8 @@ pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
 pub struct Cached {
     /// How long browsers are told that what comes of the cache is fresh, in seconds.
     pub browser_ttl: Option<u32>,
+    /// An origin was asked for what the client gets, just now.
+    pub is_new: bool,
     /// It has fields that steer its origin elsewhere: what comes of it is for its client alone.
     pub is_odd: bool,
 }
@@ -106,7 +108,7 @@ pub fn told(cache: &Cache) -> CacheTold {
     }
 }
 
-/// Replaces what is said of how long a response is fresh, for browsers.
+/// Replaces what is said of how long a response is fresh, for browsers; what else they may not do with it stays.
 /// `Age` is made up for: what browsers are told begins now.
 pub fn tell_browsers(fields: &mut Fields, seconds: u32) {
     let age = fields
@@ -114,9 +116,13 @@ pub fn tell_browsers(fields: &mut Fields, seconds: u32) {
         .and_then(|age| std::str::from_utf8(age).ok());
     let age: u32 = age.and_then(|age| age.trim().parse().ok()).unwrap_or(0);
     let seconds = seconds.saturating_add(age);
+    let mut said = format!("max-age={seconds}");
+    for word in restrictions(fields) {
+        said.push_str(", ");
+        said.push_str(word);
+    }
     fields.remove(FieldId::CacheControl);
     fields.remove_named(b"expires");
-    let said = format!("max-age={seconds}");
     fields.push(b"Cache-Control", said.as_bytes());
 }
 

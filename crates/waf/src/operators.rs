@@ -115,26 +115,86 @@ pub(crate) fn invalid_url_encoding(text: &[u8]) -> bool {
 
 /// Whether some digits that the pattern finds are a card's number, by its check digit (ISO/IEC 7812, Luhn).
 pub(crate) fn card_number(text: &[u8], pattern: &NamePattern) -> bool {
-    runs_of_digits(text).any(|digits| pattern.is_in(digits) && luhn(digits))
+    runs_of_digits(text, b" -").any(|digits| pattern.is_in(digits) && luhn(digits))
 }
 
-/// Whether some digits that the pattern finds are a US social security number.
-pub(crate) fn social_security(text: &[u8], pattern: &NamePattern) -> bool {
-    pattern.is_in(text)
-        && runs_of_digits(text).any(|run| {
-            let digits: Vec<u8> = run.iter().copied().filter(u8::is_ascii_digit).collect();
-            let number = |from: usize, to: usize| number(digits.get(from..to).unwrap_or_default());
-            digits.len() == 9
-                && (1..740).contains(&number(0, 3))
-                && number(0, 3) != 666
-                && number(3, 5) != 0
-                && number(5, 9) != 0
-        })
+/// A number of persons that an operator of the reference finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PersonNumber {
+    /// A US social security number.
+    Ssn,
+    /// A Brazilian taxpayer's, `CPF`: its last two digits check the others.
+    Cpf,
+    /// An Austrian social security number, `SVNR`: its fourth digit checks the others.
+    Svnr,
 }
 
-/// Runs of digits, spaces and dashes.
-fn runs_of_digits(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| !byte.is_ascii_digit() && !matches!(byte, b' ' | b'-'))
+impl PersonNumber {
+    /// Whether a text in which the pattern finds something has such a number.
+    pub(crate) fn is_in(self, text: &[u8], pattern: &NamePattern) -> bool {
+        let between: &[u8] = if self == Self::Cpf { b" -." } else { b" -" };
+        pattern.is_in(text)
+            && runs_of_digits(text, between).any(|run| {
+                let digits = run.iter().filter(|byte| byte.is_ascii_digit());
+                let digits: Vec<u8> = digits.take(12).map(|byte| byte - b'0').collect();
+                match self {
+                    Self::Ssn => is_ssn(&digits),
+                    Self::Cpf => is_cpf(&digits),
+                    Self::Svnr => is_svnr(&digits),
+                }
+            })
+    }
+}
+
+fn is_ssn(digits: &[u8]) -> bool {
+    let [a, b, c, d, e, rest @ ..] = digits else {
+        return false;
+    };
+    let area = 100 * u32::from(*a) + 10 * u32::from(*b) + u32::from(*c);
+    rest.len() == 4
+        && (1..740).contains(&area)
+        && area != 666
+        && (*d, *e) != (0, 0)
+        && rest.iter().any(|digit| *digit != 0)
+}
+
+fn is_cpf(digits: &[u8]) -> bool {
+    // They fall to 2 at the last digit that is checked.
+    const WEIGHTS: [u32; 10] = [11, 10, 9, 8, 7, 6, 5, 4, 3, 2];
+    let check = |digits: &[u8]| {
+        let weights = WEIGHTS
+            .iter()
+            .skip(WEIGHTS.len().saturating_sub(digits.len()));
+        weighed(digits, weights) * 10 % 11 % 10
+    };
+    let [number @ .., first, second] = digits else {
+        return false;
+    };
+    let checked = digits.split_last().map_or(&[][..], |(_, checked)| checked);
+    number.len() == 9
+        && digits.iter().any(|digit| digit != first)
+        && check(number) == u32::from(*first)
+        && check(checked) == u32::from(*second)
+}
+
+fn is_svnr(digits: &[u8]) -> bool {
+    const WEIGHTS: [u32; 10] = [3, 7, 9, 0, 5, 8, 4, 2, 1, 6];
+    digits.len() == WEIGHTS.len()
+        && digits.first() != Some(&0)
+        && digits.get(3).copied().map(u32::from) == Some(weighed(digits, WEIGHTS.iter()) % 11)
+}
+
+fn weighed<'w>(digits: &[u8], weights: impl Iterator<Item = &'w u32>) -> u32 {
+    let digits = digits.iter().copied().map(u32::from);
+    digits
+        .zip(weights)
+        .map(|(digit, weight)| digit * weight)
+        .sum()
+}
+
+/// Runs of digits, and of what people write between them.
+fn runs_of_digits<'t>(text: &'t [u8], between: &[u8]) -> impl Iterator<Item = &'t [u8]> {
+    text.split(move |byte| !byte.is_ascii_digit() && !between.contains(byte))
         .filter(|run| run.len() >= 9)
 }
 
@@ -190,7 +250,20 @@ mod tests {
         let any = NamePattern::new(r"\d{13,16}").unwrap();
         assert!(card_number(b"x 4111111111111111 y", &any));
         assert!(!card_number(b"4111111111111112", &any));
-        let any = NamePattern::new(r"\d{3}-?\d{2}-?\d{4}").unwrap();
-        assert!(social_security(b"123-45-6789", &any) && !social_security(b"000-45-6789", &any));
+        let finds = |number: PersonNumber, text: &str| {
+            let any = NamePattern::new(r"\d{3}[.-]?\d{2}").unwrap();
+            number.is_in(text.as_bytes(), &any)
+        };
+        for (number, right, wrong) in [
+            (PersonNumber::Ssn, "123-45-6789", "000-45-6789"),
+            (PersonNumber::Ssn, "123 45 6789", "123-00-6789"),
+            (PersonNumber::Cpf, "id=529.982.247-25;", "529.982.247-26"),
+            (PersonNumber::Cpf, "11144477735", "11111111111"),
+            (PersonNumber::Svnr, "1237 010180", "1238 010180"),
+            (PersonNumber::Svnr, "nr: 1237010180", "12370101801"),
+        ] {
+            assert!(finds(number, right), "{right}");
+            assert!(!finds(number, wrong), "{wrong}");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
 
 impl ResponseDirectives {
     /// From the lines of one field.
-    pub(super) fn of_lines(fields: &Fields, name: &[u8]) -> Self {
+    pub(crate) fn of_lines(fields: &Fields, name: &[u8]) -> Self {
         let mut found = Self::default();
         let mut whole = true;
         for line in fields::values(fields, name) {

@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use seawall_model::{FieldId, Fields, date};
 
 use super::{EdgeTtl, Plan, Time};
-use crate::directives::{MOST_SECONDS, ResponseDirectives};
+use crate::directives::{MOST_SECONDS, ResponseDirectives, Seconds};
 use crate::fields;
 
 /// When a response was asked for, and when its head came (RFC 9111 §4.2.3).
@@ -87,6 +87,58 @@ impl Life {
     }
 }
 
+/// What `Cache-Control` and `Expires` tell those behind us, whatever holds for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The longest time that any of them is told, in seconds.
+    longest: u32,
+    /// Browsers are told nothing, and may guess (RFC 9111 §4.2.2).
+    leaves_to_guess: bool,
+}
+
+impl Told {
+    /// By these fields.
+    pub fn of(fields: &Fields, now: Time) -> Self {
+        let said = ResponseDirectives::of_lines(fields, b"cache-control");
+        let mut longest = said.max_age.careful().max(said.s_maxage.careful());
+        let has_expires = fields::has(fields, b"expires");
+        if said.max_age == Seconds::Absent && has_expires {
+            let date = || date::only(fields.all(FieldId::Date), now.seconds());
+            longest = longest.max(Some(until_expires(fields, now.seconds(), date)));
+        }
+        let forbids = said.no_store || said.no_cache.is_all();
+        Self {
+            longest: if forbids { 0 } else { longest.unwrap_or(0) },
+            leaves_to_guess: said.max_age == Seconds::Absent && !has_expires && !forbids,
+        }
+    }
+
+    /// Whether some of them take what is so many seconds old for fresh.
+    pub const fn is_fresh_at(&self, age: u64) -> bool {
+        self.leaves_to_guess || self.longest as u64 > age
+    }
+}
+
+/// What `Cache-Control` forbids of a response that may be stored, whatever its lifetime (RFC 9111 §5.2.2.2, §5.2.2.6, §5.2.2.8).
+pub fn restrictions(fields: &Fields) -> impl Iterator<Item = &'static str> {
+    let said = ResponseDirectives::of_lines(fields, b"cache-control");
+    let all = [
+        (said.must_revalidate, "must-revalidate"),
+        (said.proxy_revalidate, "proxy-revalidate"),
+        (said.no_transform, "no-transform"),
+    ];
+    all.into_iter()
+        .filter_map(|(is_said, word)| is_said.then_some(word))
+}
+
+/// Seconds from `Date` to `Expires`.
+fn until_expires(fields: &Fields, now: u64, date: impl Fn() -> Option<u64>) -> u32 {
+    // One that is no date, "0" above all, is in the past (RFC 9111 §5.3).
+    let expires = date::only(fields::values(fields, b"expires"), now).unwrap_or(0);
+    let seconds = expires.saturating_sub(date().unwrap_or(now));
+    seconds.min(u64::from(MOST_SECONDS)) as u32
+}
+
 /// RFC 9111 §4.2.1, and what a plan puts in its place.
 fn lifetime(
     status: u16,
@@ -106,10 +158,7 @@ fn lifetime(
     }
     let now = received.seconds();
     if !directives.targeted && fields::has(fields, b"expires") {
-        // One that is no date, "0" above all, is in the past (RFC 9111 §5.3).
-        let expires = date::only(fields::values(fields, b"expires"), now).unwrap_or(0);
-        let seconds = expires.saturating_sub(date().unwrap_or(now));
-        return Some(seconds.min(u64::from(MOST_SECONDS)) as u32);
+        return Some(until_expires(fields, now, &date));
     }
     // Nothing is made up where the origin spoke of validation.
     if !directives.no_cache.is_all() && (is_heuristic(status) || directives.public) {
@@ -164,4 +213,45 @@ fn age_value(fields: &Fields) -> u32 {
     let member = first.split(|byte| *byte == b',').next();
     let digits = member.unwrap_or_default().trim_ascii();
     crate::directives::seconds(digits).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_behind_us_take_for_fresh_what_is_not_here() {
+        let now = Time(1_790_000_000_000);
+        let date = |seconds: u64| {
+            let written = date::write(now.seconds() + seconds);
+            String::from_utf8(written.to_vec()).unwrap()
+        };
+        let is_fresh = |lines: &[(&str, &str)], age: u64| {
+            let mut fields = Fields::default();
+            for (name, value) in lines {
+                fields.push(name.as_bytes(), value.as_bytes());
+            }
+            Told::of(&fields, now).is_fresh_at(age)
+        };
+        let (ten, thirty) = (date(10), date(30));
+        let rows: [(&[(&str, &str)], u64); 5] = [
+            (&[("Cache-Control", "max-age=7")], 7),
+            (&[("Cache-Control", "max-age=7, s-maxage=9")], 9),
+            (&[("Expires", &*thirty)], 30),
+            (&[("Date", &*ten), ("Expires", &*thirty)], 20),
+            // It is not looked at beside `max-age`.
+            (&[("Expires", &*thirty), ("Cache-Control", "max-age=1")], 1),
+        ];
+        for (lines, lifetime) in rows {
+            assert!(is_fresh(lines, lifetime - 1), "{lines:?}");
+            assert!(!is_fresh(lines, lifetime), "{lines:?}");
+        }
+        // Whoever is told nothing may guess.
+        assert!(is_fresh(&[], 1_000));
+        assert!(is_fresh(&[("Cache-Control", "public")], 1_000));
+        for never in ["no-store", "no-cache", "no-cache, max-age=9"] {
+            assert!(!is_fresh(&[("Cache-Control", never)], 0), "{never}");
+        }
+        assert!(!is_fresh(&[("Expires", "0")], 0));
+    }
 }

@@ -61,6 +61,7 @@ impl<'a> Exchange<'a, '_> {
                 Given::Slices(slices)
             }
         };
+        self.cached.is_new = status.collapsed || status.origin_status == Some(304);
         let in_slices = matches!(given, Given::Slices(_));
         parts.cache.clear();
         status.write(&mut parts.cache);
@@ -353,7 +354,7 @@ impl<'a> Exchange<'a, '_> {
         }
         let now = now();
         let age = given.age(now).to_string();
-        match given.for_browsers(self.cached.browser_ttl, now) {
+        match given.for_browsers(&self.cached, &parts.response.fields, now) {
             None => {}
             Some(0) => tell_browsers(&mut parts.response.fields, 0),
             Some(seconds) => {

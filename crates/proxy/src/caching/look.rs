@@ -65,6 +65,7 @@ impl<'a> Exchange<'a, '_> {
     ) {
         self.cached = Cached {
             browser_ttl: planned.plan.browser_ttl,
+            is_new: false,
             is_odd: self.steers(planned, admitted.head()),
         };
         if self.is_to_forget(zone, planned, admitted, parts).await {

@@ -10,10 +10,13 @@ use seawall_cache::fill::{Begun, Broken, Follower};
 use seawall_cache::head::Head;
 use seawall_cache::key::Key;
 use seawall_cache::memory::{Body, Entry, Piece};
-use seawall_cache::policy::{Life, Part, Precondition, Ranged, Time, age, precondition, ranged};
-use seawall_model::{RequestHead, ResponseHead};
+use seawall_cache::policy::{
+    Life, Part, Precondition, Ranged, Time, Told, age, precondition, ranged,
+};
+use seawall_model::{Fields, RequestHead, ResponseHead};
 use seawall_net::alarm::Alarm;
 
+use super::Cached;
 use super::look::LOOK;
 use super::slices::SliceReader;
 use crate::fault::Fault;
@@ -63,16 +66,19 @@ impl Given {
         }
     }
 
-    /// What browsers are told in place of what the origin says, where a rule says `browser_ttl`: seconds from now on. What is stale here is not
-    /// to be fresh there by our word, and what was purged softly by nobody's: `Age` counts what was said to us, which may be more, or
-    /// less, than what is said to them.
-    pub(super) fn for_browsers(&self, browser_ttl: Option<u32>, now: Time) -> Option<u32> {
-        // What was validated just now may have no lifetime at all (`edge_ttl = "0s"`): it is not stale yet.
-        match browser_ttl {
-            _ if self.is_outdated() => Some(0),
-            Some(_) if self.ttl(now) < 0 => Some(0),
-            seconds => seconds,
+    /// What browsers are told in place of what these fields say: seconds from now on. What is stale here is not to be fresh there,
+    /// neither by `browser_ttl` nor because the origin gives them longer than it, or a rule, gives us. What an origin was asked for
+    /// just now is not stale for having no lifetime here at all.
+    pub(super) fn for_browsers(&self, cached: &Cached, fields: &Fields, now: Time) -> Option<u32> {
+        let (_, life) = self.head();
+        let is_outdated = self.is_outdated();
+        let is_new = cached.is_new && life.lifetime == 0 && !is_outdated;
+        if is_new || self.ttl(now) > 0 {
+            return cached.browser_ttl;
         }
+        let is_fresh_there = || Told::of(fields, now).is_fresh_at(self.age(now));
+        let counts = is_outdated || cached.browser_ttl.is_some() || is_fresh_there();
+        counts.then_some(0)
     }
 
     pub(super) fn length(&self) -> Option<u64> {

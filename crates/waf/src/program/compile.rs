@@ -10,7 +10,7 @@ use super::{
     Change, Constants, Disruptive, Effect, Link, Matchers, Name, Names, Operator, PatternId, Piece,
     Program, Quick, Rule, Selector, Target, Template, UnionOf,
 };
-use crate::operators::{Compare, Order, byte_range};
+use crate::operators::{Compare, Order, PersonNumber, byte_range};
 use crate::pipeline::{Node, Pipelines};
 use crate::regex::names::NamePattern;
 use crate::seclang::RuleSet;
@@ -429,7 +429,9 @@ impl Compiler<'_> {
             O::NoMatch => Operator::Never,
             O::UnconditionalMatch => Operator::Always,
             O::VerifyCc => Operator::Card(Box::new(NamePattern::new(text)?)),
-            O::VerifySsn => Operator::SocialSecurity(Box::new(NamePattern::new(text)?)),
+            O::VerifyCpf => person(PersonNumber::Cpf, text)?,
+            O::VerifySsn => person(PersonNumber::Ssn, text)?,
+            O::VerifySvnr => person(PersonNumber::Svnr, text)?,
         })
     }
 
@@ -560,6 +562,11 @@ impl Compiler<'_> {
         self.meant.push(bits.into());
         Some(self.meant.len() as u32 - 1)
     }
+}
+
+fn person(number: PersonNumber, pattern: &str) -> Result<Operator, Wrong> {
+    let pattern = NamePattern::new(pattern)?;
+    Ok(Operator::Person(number, Box::new(pattern)))
 }
 
 /// The paranoia level that a rule's tags name; 1 when they name none.

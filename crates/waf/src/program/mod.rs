@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use seawall_model::Network;
 
-use crate::operators::{Compare, Order};
+use crate::operators::{Compare, Order, PersonNumber};
 use crate::pipeline::{Node, Pipelines};
 use crate::regex::names::NamePattern;
 use crate::seclang::tree::{Allow, Engine, Processor, Settings};
@@ -187,7 +187,7 @@ pub(crate) enum Operator {
     Sqli,
     Xss,
     Card(Box<NamePattern>),
-    SocialSecurity(Box<NamePattern>),
+    Person(PersonNumber, Box<NamePattern>),
 }
 
 /// Text with macros.

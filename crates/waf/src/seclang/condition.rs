@@ -83,7 +83,9 @@ fn argument(operator: Operator, text: &str, data: &Data<'_>) -> Result<Argument,
         | O::ValidateUrlEncoding
         | O::ValidateUtf8Encoding
         | O::VerifyCc
-        | O::VerifySsn => Argument::Text(text.trim_end().to_owned()),
+        | O::VerifyCpf
+        | O::VerifySsn
+        | O::VerifySvnr => Argument::Text(text.trim_end().to_owned()),
     })
 }
 

@@ -68,9 +68,12 @@ impl<'t> Transaction<'t> {
     }
 
     fn text(&mut self, template: &Template, fuel: &mut Fuel) -> Result<Vec<u8>, Spent> {
-        let mut out = Vec::new();
-        self.expand(template, &mut out, fuel)?;
-        Ok(out)
+        self.expanded(template, fuel, |_, text| text.to_vec())
+    }
+
+    /// The name that a template says: in lower case.
+    fn name(&mut self, template: &Template, fuel: &mut Fuel) -> Result<Vec<u8>, Spent> {
+        self.expanded(template, fuel, |_, name| name.to_ascii_lowercase())
     }
 
     fn set(&mut self, name: &'t Name, change: &'t Change, fuel: &mut Fuel) -> Result<(), Spent> {
@@ -81,7 +84,7 @@ impl<'t> Transaction<'t> {
                 self.work.store.set(*id, new);
             }
             Name::TxTemplate(template) => {
-                let name = self.text(template, fuel)?.to_ascii_lowercase();
+                let name = self.name(template, fuel)?;
                 match self.program.names.find(&name) {
                     Some(id) => {
                         let now = self.work.store.get(id);
@@ -96,7 +99,7 @@ impl<'t> Transaction<'t> {
                 }
             }
             Name::Kept(collection, template) => {
-                let name = self.text(template, fuel)?.to_ascii_lowercase();
+                let name = self.name(template, fuel)?;
                 self.set_kept(*collection, &name, change, fuel)?;
             }
         }
@@ -111,12 +114,7 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<Option<Value>, Spent> {
         let by = |this: &mut Self, template: &Template, fuel: &mut Fuel| {
-            let mut buffer = std::mem::take(&mut this.work.buffer);
-            buffer.clear();
-            let expanded = this.expand(template, &mut buffer, fuel);
-            let number = crate::operators::number(&buffer);
-            this.work.buffer = buffer;
-            expanded.map(|()| number)
+            this.expanded(template, fuel, |_, text| crate::operators::number(text))
         };
         let number = now.map_or(0, |value| self.number_of(value));
         Ok(Some(match change {
@@ -132,8 +130,7 @@ impl<'t> Transaction<'t> {
                 {
                     return Ok(Some(value));
                 }
-                let text = self.text(template, fuel)?;
-                let id = self.work.texts.add(&text);
+                let id = self.expanded(template, fuel, |this, text| this.work.texts.add(text))?;
                 if self.reads_secret(template, fuel)? {
                     self.secrets.mark(id);
                 }
@@ -183,7 +180,7 @@ impl<'t> Transaction<'t> {
             // TX ends with the request.
             return Ok(());
         };
-        let name = self.text(template, fuel)?.to_ascii_lowercase();
+        let name = self.name(template, fuel)?;
         let seconds = crate::operators::number(&self.text(seconds, fuel)?);
         let now = self.request.time;
         let ends = now.saturating_add(seconds.max(0) as u64);

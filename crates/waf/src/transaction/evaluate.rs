@@ -8,14 +8,14 @@ use super::{Came, Interrupted, Item, Looked, Matched, Named, Transaction};
 use crate::libinjection;
 use crate::operators;
 use crate::program::{
-    Link, Operator, Outline, Program, Quick, Right, Rule, Selector, Stays, Target, side_of,
+    Link, Operator, Program, Quick, Right, Rule, Selector, Stays, Target, side_of,
 };
 use crate::seclang::tree::{Allow, Engine, Processor};
 use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
 
 /// Units for a rule, and for what it does at a match.
-const RULE: u64 = 15;
+pub(super) const RULE: u64 = 15;
 const MATCH: u64 = 300;
 /// How many matches a request keeps.
 pub(super) const MATCHES: usize = 1000;
@@ -51,7 +51,12 @@ impl<'t> Transaction<'t> {
     pub(super) fn step(&mut self, at: usize, fuel: &mut Fuel) -> Result<Option<usize>, Spent> {
         let program: &'t Program = self.program;
         let phase = usize::from(self.phase - 1);
-        let Some(outline) = program.outlines.get(phase).and_then(|all| all.get(at)) else {
+        let outlines = program.outlines.get(phase).map_or(&[][..], Vec::as_slice);
+        let at = match self.looked {
+            None => self.pass_over(outlines, at, fuel)?,
+            Some(_) => at,
+        };
+        let Some(outline) = outlines.get(at) else {
             return Ok(None);
         };
         fuel.spend(RULE)?;
@@ -126,64 +131,6 @@ impl<'t> Transaction<'t> {
         self.interrupted.is_some() || self.allowed.is_some()
     }
 
-    /// What is known of a rule without looking at it: that it is over, and how many rules behind it are passed over. None where it has
-    /// to be asked.
-    #[inline]
-    fn ends(&mut self, outline: &Outline, fuel: &mut Fuel) -> Result<Option<usize>, Spent> {
-        Ok(match outline {
-            Outline::Open => None,
-            Outline::Gate(gate) => match self.gate(*gate) {
-                true => None,
-                false => Some(0),
-            },
-            Outline::Jump { gate, by } => match self.gate(*gate) {
-                true if self.removed.is_empty() && self.removed_targets.is_empty() => {
-                    self.went_on(*gate);
-                    Some(usize::from(*by))
-                }
-                true => None,
-                false => Some(0),
-            },
-            Outline::Absent { combination, bit } => {
-                let (place, bit) = (usize::from(*combination), usize::from(*bit));
-                match self.occurs_in(place, bit, fuel)? {
-                    true => None,
-                    false => Some(0),
-                }
-            }
-        })
-    }
-
-    pub(super) fn gate(&self, gate: u16) -> bool {
-        let quick = self.program.gates.get(usize::from(gate));
-        quick.is_none_or(|quick| self.quick(quick))
-    }
-
-    /// A rule matched that only goes on elsewhere: what it matched is what was matched last.
-    fn went_on(&mut self, gate: u16) {
-        if let Some(quick) = self.program.gates.get(usize::from(gate))
-            && let Some(value) = self.compared(quick)
-        {
-            let name = Named::Tx(quick.left);
-            self.piece = None;
-            self.matched = Some(Matched {
-                variable: Variable::Tx,
-                name,
-                value,
-                secret: self.is_secret(Variable::Tx, name, value),
-            });
-        }
-    }
-
-    /// What a comparison compares.
-    fn compared(&self, quick: &Quick) -> Option<Value> {
-        let value = self.work.store.get(quick.left);
-        match quick.count {
-            true => Some(Value::Number(i64::from(value.is_some()))),
-            false => value,
-        }
-    }
-
     fn is_removed(&self, number: u32) -> bool {
         has(&self.removed, number)
     }
@@ -215,23 +162,6 @@ impl<'t> Transaction<'t> {
         }
         self.came = Came::Matched;
         Ok(true)
-    }
-
-    /// Whether a comparison of a number in TX holds. A variable that is not there is never read, and counts as none.
-    fn quick(&self, quick: &Quick) -> bool {
-        let Some(left) = self.compared(quick) else {
-            return false;
-        };
-        let left = self.number_of(left);
-        let right = match quick.right {
-            Right::Number(number) => number,
-            Right::Tx(id) => self
-                .work
-                .store
-                .get(id)
-                .map_or(0, |value| self.number_of(value)),
-        };
-        quick.order.holds(left, right) != quick.negated
     }
 
     pub(super) fn side(&self) -> Side {
@@ -395,13 +325,10 @@ impl<'t> Transaction<'t> {
         for nth in 0..10 {
             let span = groups.get(nth as usize).copied().flatten();
             let value = span.map(|(from, to)| {
-                let piece = work
-                    .texts
-                    .get(text)
-                    .get(from..to)
-                    .unwrap_or_default()
-                    .to_vec();
-                Value::Text(work.texts.add(&piece))
+                let piece = work.texts.get(text).get(from..to).unwrap_or_default();
+                work.buffer.clear();
+                work.buffer.extend_from_slice(piece);
+                Value::Text(work.texts.add(&work.buffer))
             });
             work.store.set(TxId::group(nth), value);
         }
@@ -419,12 +346,7 @@ impl<'t> Transaction<'t> {
             {
                 return Ok(order.holds(left, *right));
             }
-            let mut buffer = std::mem::take(&mut self.work.buffer);
-            buffer.clear();
-            let expanded = self.expand(argument, &mut buffer, fuel);
-            let right = operators::number(&buffer);
-            self.work.buffer = buffer;
-            expanded?;
+            let right = self.expanded(argument, fuel, |_, text| operators::number(text))?;
             return Ok(order.holds(left, right));
         }
         let text = self.text_of(value);
@@ -471,7 +393,7 @@ impl<'t> Transaction<'t> {
                     Operator::UrlEncoding => operators::invalid_url_encoding(bytes),
                     Operator::Utf8 => std::str::from_utf8(bytes).is_err(),
                     Operator::Card(pattern) => operators::card_number(bytes, pattern),
-                    Operator::SocialSecurity(pattern) => operators::social_security(bytes, pattern),
+                    Operator::Person(number, pattern) => number.is_in(bytes, pattern),
                     _ => false,
                 })
             }
@@ -542,6 +464,9 @@ impl<'t> Transaction<'t> {
         fuel: &mut Fuel,
     ) -> Result<(), Spent> {
         self.gather(target, into, fuel)?;
+        if link.excludes.is_empty() && self.removed_targets.is_empty() {
+            return Ok(());
+        }
         let is_of = |other: &&Target| other.variable == target.variable;
         let excludes: Vec<&Target> = link
             .excludes

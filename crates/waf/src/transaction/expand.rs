@@ -45,6 +45,21 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// What is made of what a template says now.
+    pub(super) fn expanded<T>(
+        &mut self,
+        template: &Template,
+        fuel: &mut Fuel,
+        make: impl FnOnce(&mut Self, &[u8]) -> T,
+    ) -> Result<T, Spent> {
+        let mut buffer = std::mem::take(&mut self.work.buffer);
+        buffer.clear();
+        let expanded = self.expand(template, &mut buffer, fuel);
+        let made = expanded.map(|()| make(self, &buffer));
+        self.work.buffer = buffer;
+        made
+    }
+
     /// A template for people, without what may be a secret. What would cost too much is left out.
     pub(super) fn shown(&mut self, template: &Template) -> String {
         let mut out = String::new();
@@ -105,11 +120,7 @@ impl Transaction<'_> {
         match value {
             Value::Text(text) => out.extend(self.work.texts.get(text)),
             Value::Constant(id) => out.extend(self.program.constants.text(id)),
-            Value::Number(number) => {
-                // A few digits, without allocating.
-                use std::io::Write;
-                let _vectors_take_all = write!(out, "{number}");
-            }
+            Value::Number(number) => out.extend(itoa::Buffer::new().format(number).as_bytes()),
         }
     }
 
@@ -117,9 +128,15 @@ impl Transaction<'_> {
         match value {
             Value::Text(text) => text,
             Value::Constant(id) => self.work.texts.keep(self.program.constants.text(id)),
-            // Small ones are counts, which come again.
-            Value::Number(number @ 0..100) => self.work.texts.keep(number.to_string().as_bytes()),
-            Value::Number(number) => self.work.texts.add(number.to_string().as_bytes()),
+            Value::Number(number) => {
+                let mut buffer = itoa::Buffer::new();
+                let digits = buffer.format(number).as_bytes();
+                match number {
+                    // Small ones are counts, which come again.
+                    0..100 => self.work.texts.keep(digits),
+                    _ => self.work.texts.add(digits),
+                }
+            }
         }
     }
 

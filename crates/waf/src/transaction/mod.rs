@@ -13,6 +13,7 @@ mod left;
 mod looked;
 mod occurrences;
 mod outcome;
+mod outlines;
 mod secrets;
 mod singles;
 mod store;

@@ -16,26 +16,25 @@ const MOST: usize = 256;
 /// Bytes of a name that is looked at. A longer one counts as a secret's.
 const LONGEST: usize = 128;
 
-/// What names of secrets have in them.
-const WORDS: [&str; 17] = [
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "auth",
-    "sess",
-    "sid",
-    "api_key",
-    "apikey",
-    "api-key",
-    "credential",
-    "private",
-    "card",
-    "cvv",
-    "cvc",
-    "iban",
-    "ssn",
-];
+/// What names of secrets have in them, by its first two letters.
+const fn words(first: u8, second: u8) -> &'static [&'static [u8]] {
+    match (first.to_ascii_lowercase(), second.to_ascii_lowercase()) {
+        (b'a', b'p') => &[b"api_key", b"apikey", b"api-key"],
+        (b'a', b'u') => &[b"auth"],
+        (b'c', b'a') => &[b"card"],
+        (b'c', b'r') => &[b"credential"],
+        (b'c', b'v') => &[b"cvv", b"cvc"],
+        (b'i', b'b') => &[b"iban"],
+        (b'p', b'a') => &[b"pass"],
+        (b'p', b'r') => &[b"private"],
+        (b'p', b'w') => &[b"pwd"],
+        (b's', b'e') => &[b"secret", b"sess"],
+        (b's', b'i') => &[b"sid"],
+        (b's', b's') => &[b"ssn"],
+        (b't', b'o') => &[b"token"],
+        _ => &[],
+    }
+}
 
 /// Texts of TX that were made of secrets.
 #[derive(Debug, Default)]
@@ -73,10 +72,12 @@ impl Transaction<'_> {
         };
         let name = match name {
             Named::Text(text) => self.work.texts.get(text),
+            Named::Tx(id) if variable == Variable::Tx => {
+                return self.secrets.has(text) || speaks_of_secrets(self.program.names.name(id));
+            }
             Named::Tx(id) => self.program.names.name(id),
         };
-        let is_header = variable.name() == "REQUEST_HEADERS";
-        if is_header && name.eq_ignore_ascii_case(b"referer") {
+        if variable == Variable::RequestHeaders && name.eq_ignore_ascii_case(b"referer") {
             // It may have the query of the page before.
             return asks_with_secrets(self.work.texts.get(text));
         }
@@ -164,11 +165,16 @@ impl Transaction<'_> {
 
 /// Whether a name says that it is a secret's.
 fn speaks_of_secrets(name: &[u8]) -> bool {
-    let has = |word: &&str| {
-        let mut places = name.windows(word.len());
-        places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
+    let is_at = |at: usize, word: &[u8]| {
+        let place = name.get(at..at + word.len());
+        place.is_some_and(|place| place.eq_ignore_ascii_case(word))
     };
-    name.len() > LONGEST || WORDS.iter().any(has)
+    let mut pairs = name.array_windows().enumerate();
+    name.len() > LONGEST
+        || pairs.any(|(at, [first, second])| {
+            let mut words = words(*first, *second).iter();
+            words.any(|word| is_at(at, word))
+        })
 }
 
 #[cfg(test)]
@@ -177,16 +183,38 @@ mod tests {
 
     #[test]
     fn names_speak_of_secrets() {
-        for name in [
-            "password",
-            "Old-PassWD",
-            "authorization",
-            "x_Api-Key",
+        let words = [
+            "pass",
+            "pwd",
+            "secret",
+            "token",
+            "auth",
+            "sess",
             "sid",
-        ] {
-            assert!(speaks_of_secrets(name.as_bytes()), "{name}");
+            "api_key",
+            "apikey",
+            "api-key",
+            "credential",
+            "private",
+            "card",
+            "cvv",
+            "cvc",
+            "iban",
+            "ssn",
+        ];
+        for word in words {
+            for name in [
+                word.to_owned(),
+                word.to_uppercase(),
+                format!("Old-{word}WD"),
+                format!("ss{word}"),
+            ] {
+                assert!(speaks_of_secrets(name.as_bytes()), "{name}");
+            }
+            let short = word.split_at(word.len() - 1).0;
+            assert!(!speaks_of_secrets(short.as_bytes()), "{short}");
         }
-        for name in ["", "q", "comment", "p.a.s.s"] {
+        for name in ["", "q", "s", "comment", "p.a.s.s", "se cret"] {
             assert!(!speaks_of_secrets(name.as_bytes()), "{name}");
         }
         assert!(speaks_of_secrets(&[b'a'; LONGEST + 1]));

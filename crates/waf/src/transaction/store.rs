@@ -87,10 +87,16 @@ impl Store {
         Ok(())
     }
 
-    /// What was made up, in the order of its name.
-    pub(crate) fn all_made_up(&self) -> Vec<(Vec<u8>, Value)> {
+    /// How many names were made up.
+    pub(crate) fn made_up_count(&self) -> usize {
+        self.made_up.len()
+    }
+
+    /// What was made up and is meant, in the order of its name.
+    pub(crate) fn all_made_up(&self, means: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, Value)> {
         let made_up = self.made_up.iter();
         let mut all: Vec<_> = made_up
+            .filter(|(name, _)| means(name))
             .map(|(name, value)| (name.clone(), *value))
             .collect();
         all.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));

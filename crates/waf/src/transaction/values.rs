@@ -119,9 +119,8 @@ impl<'t> Transaction<'t> {
                     into.push(Item { name, value });
                 }
             }
-            let mut made_up = self.work.store.all_made_up();
-            fuel.spend(50 * made_up.len() as u64)?;
-            made_up.retain(|(name, _)| pattern.is_in(name));
+            fuel.spend(50 * self.work.store.made_up_count() as u64)?;
+            let made_up = self.work.store.all_made_up(|name| pattern.is_in(name));
             for (name, value) in made_up {
                 let name = self.work.texts.add(&name);
                 into.push(Item { name, value });

@@ -43,7 +43,7 @@ words! {
     Ver = "ver",
     ;
     "append": "bodies are inspected, never rewritten",
-    "deprecatevar": "not implemented; expirevar ends a variable",
+    "deprecatevar": "values do not fall by themselves; expirevar ends a variable",
     "exec": "a rule must not start programs",
     "pause": "a worker must not wait; a zone's rate limits slow clients down",
     "prepend": "bodies are inspected, never rewritten",
@@ -79,7 +79,7 @@ words! {
     "debugLogLevel": "the log has one level for all",
     "hashEnforcement": "the engine adds no hashes to pages",
     "hashEngine": "the engine adds no hashes to pages",
-    "parseXmlIntoArgs": "not implemented; XML:/* and XML://@* are there",
+    "parseXmlIntoArgs": "XML is asked by XML:/* and XML://@*, and is in no arguments",
     "requestBodyLimit": "how much of a body is held belongs to the zone",
     "responseBodyLimit": "how much of a body is held belongs to the zone",
 }

@@ -69,7 +69,7 @@ words! {
     "SecHashParam": "the engine adds no hashes to pages",
     "SecHttpBlKey": "a rule must not wait for DNS",
     "SecInterceptOnError": "what happens at a fault is the stage's declared mode",
-    "SecParseXmlIntoArgs": "not implemented; XML:/* and XML://@* are there",
+    "SecParseXmlIntoArgs": "XML is asked by XML:/* and XML://@*, and is in no arguments",
     "SecPcreMatchLimit": "patterns are matched in linear time and need no limit",
     "SecPcreMatchLimitRecursion": "patterns are matched in linear time and need no limit",
     "SecReadStateLimit": "bounds on connections are the edge's: [edge] limits",

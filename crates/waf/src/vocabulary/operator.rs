@@ -34,7 +34,9 @@ words! {
     ValidateUrlEncoding = "validateUrlEncoding",
     ValidateUtf8Encoding = "validateUtf8Encoding",
     VerifyCc = "verifyCC",
+    VerifyCpf = "verifyCPF",
     VerifySsn = "verifySSN",
+    VerifySvnr = "verifySVNR",
     Within = "within",
     ;
     "fuzzyHash": "there is no ssdeep in the engine",
@@ -46,6 +48,4 @@ words! {
     "validateDTD": "XML is read without any external entity",
     "validateHash": "the engine adds no hashes to pages",
     "validateSchema": "XML is read without any external entity",
-    "verifyCPF": "not implemented",
-    "verifySVNR": "not implemented",
 }
