@@ -373,6 +373,7 @@ impl Texts {
     }
 
     /// What the transformations up to this node make of the text.
+    #[inline]
     pub(crate) fn transformed(
         &mut self,
         id: TextId,
@@ -385,9 +386,21 @@ impl Texts {
         }
         let place = id.place() * self.nodes + node.index();
         match self.arena(id).transformed.get(place) {
-            Some(0) | None => {}
-            Some(known) => return Ok(TextId(known - 1)),
+            Some(0) | None => self.transform(id, node, pipelines, fuel),
+            Some(known) => Ok(TextId(known - 1)),
         }
+    }
+
+    /// The same, where nobody has asked for it yet.
+    #[inline(never)]
+    fn transform(
+        &mut self,
+        id: TextId,
+        node: Node,
+        pipelines: &Pipelines,
+        fuel: &mut Fuel,
+    ) -> Result<TextId, Spent> {
+        let place = id.place() * self.nodes + node.index();
         let Some((before, transformation)) = pipelines.step(node) else {
             return Ok(id);
         };

@@ -184,6 +184,7 @@ impl<'t> Transaction<'t> {
             ..
         } = *union;
         self.fill(variable, fuel)?;
+        let side = self.side();
         let mut nth = 0;
         while let Some(item) = self.item(variable, nth) {
             nth += 1;
@@ -193,8 +194,15 @@ impl<'t> Transaction<'t> {
                 .work
                 .texts
                 .transformed(text, node, &self.program.pipelines, fuel)?;
-            self.scan(text, kind, fuel)?;
-            if let Some(Some(hits)) = self.work.texts.scanned(text, self.side(), kind) {
+            // Most texts are what another pipeline has made before.
+            let hits = match self.work.texts.scanned(text, side, kind) {
+                Some(known) => known,
+                None => {
+                    self.scan(text, kind, fuel)?;
+                    self.work.texts.scanned(text, side, kind).flatten()
+                }
+            };
+            if let Some(hits) = hits {
                 all.merge(hits);
             }
         }
