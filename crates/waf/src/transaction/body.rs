@@ -141,6 +141,13 @@ impl Transaction<'_> {
                 sizes.push((item.name, part.body.len()));
                 files.push(item);
                 filenames.push(item);
+                // Readers take one or the other.
+                let other = part.extended.as_ref();
+                if let Some(other) = other.filter(|other| *other != file) {
+                    let item = self.made(&part.name, other);
+                    files.push(item);
+                    filenames.push(item);
+                }
                 names.push(Item {
                     name: item.name,
                     value: Value::Text(item.name),
