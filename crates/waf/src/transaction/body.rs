@@ -55,7 +55,8 @@ impl Transaction<'_> {
             self.body_error = Some("the body is longer than what is inspected");
         }
         let bytes = self.body.bytes;
-        if bytes.is_empty() && self.processor != Some(Processor::Multipart) {
+        // Nothing is in nothing, whatever type it says it has: clients name the one of multipart/form-data without a body too.
+        if bytes.is_empty() {
             return Ok(());
         }
         fuel.spend(BYTE * bytes.len() as u64)?;
@@ -140,6 +141,13 @@ impl Transaction<'_> {
                 sizes.push((item.name, part.body.len()));
                 files.push(item);
                 filenames.push(item);
+                // Readers take one or the other.
+                let other = part.extended.as_ref();
+                if let Some(other) = other.filter(|other| *other != file) {
+                    let item = self.made(&part.name, other);
+                    files.push(item);
+                    filenames.push(item);
+                }
                 names.push(Item {
                     name: item.name,
                     value: Value::Text(item.name),

@@ -10,7 +10,7 @@ use crate::operators;
 use crate::program::{
     Link, Operator, Program, Quick, Right, Rule, Selector, Stays, Target, side_of,
 };
-use crate::seclang::tree::{Allow, Engine, Processor};
+use crate::seclang::tree::{Allow, Engine};
 use crate::texts::{Kind, Question, Side, TextId};
 use crate::vocabulary::Variable;
 
@@ -109,10 +109,9 @@ impl<'t> Transaction<'t> {
 
     /// What is as it was in the phase before: from the first to the second what the body does not change.
     fn stays(&self) -> Stays {
-        let has_body = !self.body.bytes.is_empty() || self.processor == Some(Processor::Multipart);
         match self.phase {
-            2 if has_body => Stays::BESIDE_BODY,
-            2 => Stays::WITHOUT_BODY,
+            2 if self.body.bytes.is_empty() => Stays::WITHOUT_BODY,
+            2 => Stays::BESIDE_BODY,
             _ => Stays::NOTHING,
         }
     }

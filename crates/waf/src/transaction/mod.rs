@@ -6,6 +6,7 @@
 
 mod begun;
 mod body;
+mod cookies;
 mod effects;
 mod evaluate;
 mod expand;

@@ -1,3 +1,5 @@
+mod bodies;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
@@ -320,31 +322,6 @@ fn bodies_become_variables() {
     };
     let rules = "SecRule XML:/* \"@streq other\" \"id:1,phase:2,pass\"\nSecRule XML://@* \"@streq needle\" \"id:2,phase:2,pass\"";
     assert_eq!(play(rules, &xml, Engine::On).ids, [1, 2]);
-}
-
-#[test]
-fn no_part_hides_behind_an_empty_file_name() {
-    let rules = "SecRule ARGS_POST:a \"@contains evil\" \"id:1,phase:2,pass\"\n\
-                 SecRule FILES_NAMES \"@streq a\" \"id:2,phase:2,pass\"\n\
-                 SecRule MULTIPART_STRICT_ERROR|REQBODY_ERROR \"!@eq 0\" \"id:3,phase:2,pass\"";
-    for (more, expected) in [
-        ("", &[1][..]),
-        ("\r\nContent-Type: application/octet-stream", &[1]),
-        ("; filename=\"\"", &[1, 2]),
-        ("; filename=", &[1, 2]),
-        ("; filename=\"b\"", &[2]),
-    ] {
-        let body = format!(
-            "--x1\r\nContent-Disposition: form-data; name=\"a\"{more}\r\n\r\nevil\r\n--x1--\r\n"
-        );
-        let sent = Sent {
-            target: "/",
-            headers: &[("Content-Type", "multipart/form-data; boundary=x1")],
-            body: &body,
-        };
-        let came = play(rules, &sent, Engine::On);
-        assert_eq!(came.ids, expected, "{more}");
-    }
 }
 
 #[test]

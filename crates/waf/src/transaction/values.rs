@@ -3,7 +3,7 @@
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
-use super::{Item, Transaction};
+use super::{Item, Transaction, cookies};
 use crate::body::{Sink, urlencoded};
 use crate::program::{Selector, Target, TxId};
 use crate::texts::TextId;
@@ -326,7 +326,10 @@ impl<'t> Transaction<'t> {
                 continue;
             }
             fuel.spend(BYTE * line.len() as u64)?;
+            let mut rest = *line;
             for pair in line.split(|byte| *byte == b';') {
+                let (from, length) = (rest, pair.len());
+                rest = rest.get(length + 1..).unwrap_or_default();
                 let pair = pair.trim_ascii_start();
                 // However many: they are a head's, which is bounded, and each is paid for.
                 if pair.is_empty() {
@@ -336,15 +339,24 @@ impl<'t> Transaction<'t> {
                 let (name, value) = pair.split_at_checked(at).unwrap_or((pair, &[]));
                 let value = value.get(1..).unwrap_or_default();
                 let name = self.work.texts.name(name, value);
-                let value = if names {
-                    name
-                } else {
-                    self.work.texts.add(value)
+                let text = match names {
+                    true => name,
+                    false => self.work.texts.add(value),
                 };
                 items.push(Item {
                     name,
-                    value: Value::Text(value),
+                    value: Value::Text(text),
                 });
+                if names || !cookies::is_quoted(value) {
+                    continue;
+                }
+                let on = from.get(length - value.len()..).unwrap_or_default();
+                let told = cookies::unquoted(on, value.len());
+                for text in told.into_iter().flatten() {
+                    fuel.spend(BYTE * text.len() as u64)?;
+                    let value = Value::Text(self.work.texts.add(&text));
+                    items.push(Item { name, value });
+                }
             }
         }
         Ok(())

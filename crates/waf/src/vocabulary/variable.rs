@@ -110,7 +110,7 @@ words! {
     "DURATION": "the engine has no clock but the time at which a request began",
     "ENV": "the engine is pure and has no environment",
     "FILES_TMPNAMES": "uploads are never written to disk",
-    "FILES_TMP_CONTENT": "uploads are never written to disk; what is in them stands in FULL_REQUEST, and of multipart/form-data nowhere else",
+    "FILES_TMP_CONTENT": "uploads are never written to disk; what is in them stands in FULL_REQUEST, and in ARGS where a reader may take the part for a field",
     "GEO": "countries belong to the rules of a zone: ip.src.country",
     "PERF_ALL": "what rules cost is a metric of Seawall",
     "PERF_COMBINED": "what rules cost is a metric of Seawall",
