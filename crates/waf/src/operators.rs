@@ -251,7 +251,7 @@ mod tests {
         assert!(card_number(b"x 4111111111111111 y", &any));
         assert!(!card_number(b"4111111111111112", &any));
         let finds = |number: PersonNumber, text: &str| {
-            let any = NamePattern::new(r"\d{3}[.-]?\d{2}").unwrap();
+            let any = NamePattern::new(r"\d{3}[ .-]?\d{2}").unwrap();
             number.is_in(text.as_bytes(), &any)
         };
         for (number, right, wrong) in [

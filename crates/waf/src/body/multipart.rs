@@ -63,11 +63,16 @@ pub(crate) struct Part<'b> {
 
 impl Part<'_> {
     /// Whether a reader may make an argument of it. With an empty file name some do (busboy, Go), without a type others (formidable), and
-    /// others again make a file.
+    /// others again make a file. What has no type and is no text is a file only: rules that ask arguments would refuse each picture that
+    /// a client uploads without naming a type.
     pub(crate) fn is_argument(&self) -> bool {
         let file = self.file.as_deref();
-        !self.has_type || file.is_none_or(|file| file.trim_ascii().is_empty())
+        file.is_none_or(|file| file.trim_ascii().is_empty()) || !self.has_type && is_text(self.body)
     }
+}
+
+fn is_text(body: &[u8]) -> bool {
+    memchr::memchr(0, body).is_none() && std::str::from_utf8(body).is_ok()
 }
 
 /// All that was found.

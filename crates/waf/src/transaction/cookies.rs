@@ -95,7 +95,8 @@ mod tests {
             (r#""1; union"; b=c"#, &["1; union"]),
             (r#""\101\"; b="c""#, &["A\\", "A\"; b="]),
             (r#""a;b"#, &[]),
-            (r#""a\"#, &["a\\"]),
+            (r#""a\"#, &[]),
+            (r#""a\""#, &["a\\"]),
         ] {
             let length = line.find(';').unwrap_or(line.len());
             let told = unquoted(line.as_bytes(), length);

@@ -66,6 +66,25 @@ fn without_a_file_name_or_a_type_a_part_is_an_argument_to_some() {
 }
 
 #[test]
+fn what_is_no_text_is_a_file_though_it_has_no_type() {
+    let body = |text: &[u8]| {
+        let head = b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"f\"\r\n\r\n";
+        [head, text, b"\r\n--b--\r\n"].concat()
+    };
+    for (text, is_argument) in [
+        (&b"\xc3\xbc"[..], true),
+        (b"\x89PNG", false),
+        (b"a\0b", false),
+    ] {
+        let body = body(text);
+        let (found, done) = read(b"multipart/form-data; boundary=b", &body, BOUNDS);
+        assert_eq!(done, Ok(()));
+        let part = found.parts.first().unwrap();
+        assert_eq!(part.is_argument(), is_argument, "{text:?}");
+    }
+}
+
+#[test]
 fn what_is_odd_is_flagged() {
     let flag = |body: &str| read_it(body).1;
     let good = part("form-data; name=\"a\"");
