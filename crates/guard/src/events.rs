@@ -149,9 +149,11 @@ impl WafEvents {
             let is_it = |event: &WafEvent| zone.is_none_or(|zone| *event.zone == *zone);
             if of.events.iter().any(is_it) {
                 left_out += of.left_out;
-                events.extend(of.events.iter().filter(|event| is_it(event)).cloned());
+                let newest_first = of.events.iter().rev();
+                events.extend(newest_first.filter(|event| is_it(event)).cloned());
             }
         }
+        // Stable: within a second they stay as they are.
         events.sort_by_key(|event| std::cmp::Reverse(event.time));
         events.truncate(most);
         (events, left_out)
@@ -221,6 +223,18 @@ mod tests {
         let (kept, left_out) = events.last(None, 100);
         assert_eq!((kept.len(), left_out), (13, 15));
         assert_eq!(events.last(Some("b.test"), 10), (Vec::new(), 0));
+        for path in ["/old", "/new"] {
+            events.add(ZoneId(1), 100, 10, || WafEvent {
+                path: path.into(),
+                ..event(10)
+            });
+        }
+        let paths = |most| -> Vec<String> {
+            let (kept, _) = events.last(Some("a.test"), most);
+            kept.into_iter().map(|event| event.path).collect()
+        };
+        assert_eq!(paths(3), ["/new", "/old", "/"]);
+        assert_eq!(paths(1), ["/new"]);
         for zone in 0..2 * ZONES as u64 {
             events.add(ZoneId(zone + 2), 1, 10 + zone, || event(10 + zone));
         }

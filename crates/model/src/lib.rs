@@ -17,6 +17,7 @@ pub mod problem;
 pub mod purged;
 #[cfg(feature = "unsafe-drills")]
 pub mod safeguard;
+pub mod spelling;
 pub mod suggest;
 pub mod tempo;
 pub mod token;

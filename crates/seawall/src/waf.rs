@@ -138,17 +138,23 @@ impl Unread {
 
 const SPENT: &str = "refused: it costs more than a request may";
 
-/// The body of a request as rules see it: without its content codings.
-fn inspected<'a>(asked: &Asked, body: &'a [u8], fuel: &mut Fuel) -> Result<Cow<'a, [u8]>, Unread> {
+/// The body of a request as rules see it: without its content codings. Beside it what is there with them, or with one of two.
+type Inspected<'a> = (Cow<'a, [u8]>, Vec<Cow<'a, [u8]>>);
+
+fn inspected<'a>(asked: &Asked, body: &'a [u8], fuel: &mut Fuel) -> Result<Inspected<'a>, Unread> {
     let most = usize::try_from(ZoneWaf::default().body_limit).unwrap_or(usize::MAX);
     if body.len() > most {
         return Err(Unread::TooLong);
     }
     let codings = asked.fields("content-encoding").map(str::as_bytes);
     match plain(codings, body, true, most, fuel) {
-        Ok(None) => Ok(Cow::Borrowed(body)),
+        Ok(None) => Ok((Cow::Borrowed(body), Vec::new())),
         Ok(Some(plain)) if plain.cut => Err(Unread::TooLong),
-        Ok(Some(plain)) => Ok(Cow::Owned(plain.bytes)),
+        Ok(Some(plain)) => {
+            let mut readings = vec![Cow::Borrowed(body), Cow::Owned(plain.between)];
+            readings.retain(|reading| !reading.is_empty());
+            Ok((Cow::Owned(plain.bytes), readings))
+        }
         Err(CodingFault::Spent(_)) => Err(Unread::Spent),
         Err(CodingFault::Unknown | CodingFault::Broken) => Err(Unread::Coded),
     }
@@ -208,9 +214,14 @@ fn play(
         ],
         partial: false,
     };
+    let readings: Vec<&[u8]> = match &body {
+        Ok((_, readings)) => readings.iter().map(|reading| &**reading).collect(),
+        Err(_) => Vec::new(),
+    };
     let mut nothing = Nothing;
     let mut transaction = Transaction::new(program, &zone, request, work, &mut nothing);
     transaction.explain();
+    transaction.read_also(&readings);
     let mut ran = transaction.request_head(&mut fuel).map(|_| ());
     // Of a request that its head refuses nobody reads the body.
     let goes_on = ran.is_ok()
@@ -218,7 +229,7 @@ fn play(
         && transaction.interrupted().is_none()
         && transaction.wants_request_body();
     let (bytes, unread) = match &body {
-        Ok(body) if goes_on => (&**body, None),
+        Ok((body, _)) if goes_on => (&**body, None),
         Err(unread) if goes_on => (&[][..], Some(*unread)),
         _ => (&[][..], None),
     };

@@ -23,6 +23,8 @@ const ZSTD_WINDOW: u32 = 23;
 pub struct Plain {
     /// What came out.
     pub bytes: Vec<u8>,
+    /// Where there were two codings, what came out of the outer one.
+    pub between: Vec<u8>,
     /// Whether there is more, or may be.
     pub cut: bool,
 }
@@ -83,7 +85,9 @@ pub fn plain<'f>(
             Some(plain) => (plain.bytes.as_slice(), is_whole && !plain.cut),
             None => (body, is_whole),
         };
-        plain = Some(take_off(coding, coded, is_whole, most, fuel)?);
+        let mut inner = take_off(coding, coded, is_whole, most, fuel)?;
+        inner.between = plain.take().map_or_else(Vec::new, |outer| outer.bytes);
+        plain = Some(inner);
     }
     Ok(plain)
 }
@@ -98,19 +102,31 @@ fn take_off(
     // An empty body is empty in any coding.
     if coded.is_empty() {
         return Ok(Plain {
-            bytes: Vec::new(),
             cut: !is_whole,
+            ..Plain::default()
         });
     }
     fuel.spend(BEGIN)?;
     match coding {
-        Coding::Gzip => read(MultiGzDecoder::new(coded), is_whole, most, fuel),
+        // Behind its end another one begins, or it is broken; so it is with zstd.
+        Coding::Gzip => read(&mut MultiGzDecoder::new(coded), is_whole, most, fuel),
         // Some send it without the frame that it should have (RFC 9110 §8.4.1.2).
-        Coding::Deflate if has_frame(coded) => read(ZlibDecoder::new(coded), is_whole, most, fuel),
-        Coding::Deflate => read(DeflateDecoder::new(coded), is_whole, most, fuel),
+        Coding::Deflate if has_frame(coded) => {
+            let mut decoder = ZlibDecoder::new(coded);
+            let plain = read(&mut decoder, is_whole, most, fuel)?;
+            all_of_it(plain, decoder.get_ref().is_empty())
+        }
+        Coding::Deflate => {
+            let mut decoder = DeflateDecoder::new(coded);
+            let plain = read(&mut decoder, is_whole, most, fuel)?;
+            all_of_it(plain, decoder.get_ref().is_empty())
+        }
         Coding::Brotli => {
-            let decoder = brotli::Decompressor::new(coded, PIECE);
-            read(decoder, is_whole, most, fuel)
+            let mut decoder = brotli::Decompressor::new(coded, PIECE);
+            let plain = read(&mut decoder, is_whole, most, fuel)?;
+            // Asked once more, it tells what it has read beyond the end.
+            let ends = plain.cut || matches!(decoder.read(&mut [0]), Ok(0));
+            all_of_it(plain, ends && decoder.get_ref().is_empty())
         }
         Coding::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(coded);
@@ -120,8 +136,16 @@ fn take_off(
             if decoder.window_log_max(ZSTD_WINDOW).is_err() {
                 return Err(CodingFault::Broken);
             }
-            read(decoder, is_whole, most, fuel)
+            read(&mut decoder, is_whole, most, fuel)
         }
+    }
+}
+
+/// What came out, if that is all: what stands behind the end is no part of it, and somebody may read it all the same.
+fn all_of_it(plain: Plain, is_at_end: bool) -> Result<Plain, CodingFault> {
+    match plain.cut || is_at_end {
+        true => Ok(plain),
+        false => Err(CodingFault::Broken),
     }
 }
 
@@ -136,14 +160,14 @@ fn has_frame(coded: &[u8]) -> bool {
 }
 
 fn read(
-    mut decoder: impl Read,
+    decoder: &mut impl Read,
     is_whole: bool,
     most: usize,
     fuel: &mut Fuel,
 ) -> Result<Plain, CodingFault> {
     let mut plain = Plain {
-        bytes: Vec::new(),
         cut: !is_whole,
+        ..Plain::default()
     };
     let mut piece = [0; PIECE];
     loop {
@@ -224,6 +248,16 @@ mod tests {
         ] {
             let plain = off(field, &body, true).unwrap().unwrap();
             assert!(plain.bytes == text && !plain.cut, "{field}");
+            let between = match field.contains(',') {
+                true => brotli(&text),
+                false => Vec::new(),
+            };
+            assert_eq!(plain.between, between, "{field}");
+            for behind in [&b"x"[..], b"&q=1", &[0; 9_000]] {
+                let longer = [&body[..], behind].concat();
+                let told = off(field, &longer, true);
+                assert_eq!(told, Err(CodingFault::Broken), "{field} {}", behind.len());
+            }
         }
         assert_eq!(off("identity", b"x", true), Ok(None));
         assert_eq!(off("", b"x", true), Ok(None));

@@ -69,6 +69,11 @@ fn what_matched_is_marked_and_secrets_are_masked() {
     assert_eq!(masked, ["ARGS:password=******* »union select«"]);
     let masked = shown("/", "a=5ecret union select; b=1");
     assert_eq!(masked, ["REQUEST_COOKIES:a=****** »union select«"]);
+    let url = "/?next=https%3A%2F%2Fa%2F%3Ftoken%3D5ecret+union+select";
+    let masked = shown(url, "");
+    assert_eq!(masked, ["ARGS:next=*****://*/?*****=****** »union select«"]);
+    let told = shown("/?next=https%3A%2F%2Fa%2F%3Fb%3Dc+union+select", "");
+    assert_eq!(told, ["ARGS:next=https://a/?b=c »union select«"]);
     let whole = shown("/?token=union+select", "");
     assert_eq!(whole, ["ARGS:token=»***** ******«"]);
     let long = format!("/?q={}union+select{}", "x".repeat(1000), "y".repeat(1000));

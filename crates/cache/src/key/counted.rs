@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 use std::iter::once;
 
+use seawall_model::spelling::{fields_may_be_one, may_be};
 use seawall_model::{FieldId, RequestHead};
 
-use super::{Device, Query, digit, optional, part};
+use super::{Device, Query, optional, part};
 use crate::fields;
 
 /// The part of a query that counts; parameters keep their order, which may matter to the origin.
@@ -34,14 +35,8 @@ pub(super) fn query<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q
 /// The lines of a field, and those whose names become the same where origins make variables of them (`X_A` is `HTTP_X_A`, as `X-A` is).
 pub(super) fn field(bytes: &mut Vec<u8>, request: &RequestHead, name: &[u8]) {
     optional(bytes, fields::joined(&request.fields, name).as_deref());
-    // As variables of CGI are named: some put `_` for `-`, some for all that is no letter or digit.
-    let folded = |byte: &u8| match byte.to_ascii_lowercase() {
-        other if other.is_ascii_alphanumeric() => other,
-        _ => b'-',
-    };
-    let is_alike = |other: &[u8]| {
-        !other.eq_ignore_ascii_case(name) && other.iter().map(folded).eq(name.iter().map(folded))
-    };
+    let is_alike =
+        |other: &[u8]| !other.eq_ignore_ascii_case(name) && fields_may_be_one(other, name);
     for line in request.fields.iter().filter(|line| is_alike(line.name)) {
         bytes.push(2);
         part(bytes, line.name);
@@ -86,59 +81,4 @@ fn names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn before_equals(text: &[u8]) -> &[u8] {
     let name = text.split(|byte| *byte == b'=').next();
     name.unwrap_or_default()
-}
-
-/// Whether an origin may read a name as one of those that are wanted.
-fn may_be<'w>(name: &[u8], mut wanted: impl Iterator<Item = &'w [u8]>) -> bool {
-    let name = decoded(name);
-    // What is escaped twice, or no ASCII: there are many ways to read that.
-    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || b"%&;=".contains(byte);
-    if name.iter().any(is_odd) {
-        return true;
-    }
-    wanted.any(|one| {
-        let one = decoded(one);
-        // `id[]`, `id[x]` and `id.x` are of `id`, and so is `id` of them: it may be put in their place.
-        is_alike(&name, &one) || is_alike(base(&name), base(&one))
-    })
-}
-
-/// What stands before the first bracket or dot.
-fn base(name: &[u8]) -> &[u8] {
-    let base = name.split(|byte| matches!(byte, b'[' | b'.')).next();
-    base.unwrap_or_default()
-}
-
-/// Whether two names have the same letters and digits: in place of the others some origins put others.
-fn is_alike(one: &[u8], other: &[u8]) -> bool {
-    letters(one).eq(letters(other))
-}
-
-fn letters(text: &[u8]) -> impl Iterator<Item = u8> {
-    let kept = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
-    kept.map(u8::to_ascii_lowercase)
-}
-
-/// A name without escapes.
-fn decoded(name: &[u8]) -> Cow<'_, [u8]> {
-    if !name.contains(&b'%') {
-        return Cow::Borrowed(name);
-    }
-    let mut out = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        let pair = match (byte, after) {
-            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        match pair {
-            None => out.push(*byte),
-            Some((high, low)) => {
-                out.push(high << 4 | low);
-                rest = after.get(2..).unwrap_or_default();
-            }
-        }
-    }
-    Cow::Owned(out)
 }

@@ -4,6 +4,7 @@
 //! goes into a [`Sink`] as it is found; what is wrong is an error's text, and what was found before stays. Not here: how much of a
 //! body is held, and decompression.
 
+pub(crate) mod coded;
 pub(crate) mod json;
 pub(crate) mod multipart;
 pub(crate) mod urlencoded;

@@ -3,8 +3,10 @@
 use seawall_model::{Fuel, Spent};
 use serde_json::Value;
 
-use super::schema::{Format, Others, Schema, SchemaId, TYPES};
-use super::{Content, Described, Expects, Misfit, OpenApi, Operation, Parameter, Place, unique};
+use super::schema::{Others, Schema, SchemaId};
+use super::{
+    Content, Described, Expects, Misfit, OpenApi, Operation, Parameter, Place, spelling, unique,
+};
 use crate::body::{Sink, urlencoded};
 
 /// Units for a value that is compared with a schema, for a byte of a text, and for a byte of a body that is read.
@@ -83,6 +85,10 @@ impl OpenApi {
                 "parameter",
                 "there are too many arguments",
             )));
+        }
+        if spelling::is_other(operation, request, fuel)? {
+            let what = "a name may be read as one that is described, and is spelt otherwise";
+            return Ok(Err(Misfit::new("parameter", what)));
         }
         for parameter in &operation.parameters {
             let values = values(parameter, path, &query, request, fuel)?;
@@ -312,128 +318,6 @@ impl OpenApi {
 
 /// The bit of a type.
 const ARRAY: u8 = 1 << 5;
-
-impl Schema {
-    /// Whether a value fits, without what is in it.
-    fn alone(&self, value: &Value, fuel: &mut Fuel) -> Result<Result<(), &'static str>, Spent> {
-        let bit = |name: &str| {
-            let place = TYPES.iter().position(|known| *known == name);
-            place.map_or(0, |place| 1u8 << place)
-        };
-        let types = match value {
-            Value::Null => bit("null"),
-            Value::Bool(_) => bit("boolean"),
-            Value::Number(number) if is_whole(number) => bit("integer") | bit("number"),
-            Value::Number(_) => bit("number"),
-            Value::String(_) => bit("string"),
-            Value::Array(_) => bit("array"),
-            Value::Object(_) => bit("object"),
-        };
-        if self.types != 0 && self.types & types == 0 {
-            return Ok(Err("is of another type"));
-        }
-        // Null where it may be is nothing else.
-        if value.is_null() && self.types & 1 != 0 {
-            return Ok(Ok(()));
-        }
-        if let Some(these) = &self.one_of_these {
-            fuel.spend(these.len() as u64 * 20)?;
-            if !these.iter().any(|is| is == value) {
-                return Ok(Err("is none of the values that it may be"));
-            }
-        }
-        Ok(match value {
-            Value::Number(number) => self.number(number.as_f64().unwrap_or(f64::NAN)),
-            Value::String(text) => {
-                fuel.spend(BYTE * text.len() as u64)?;
-                self.string(text)
-            }
-            Value::Array(items) if !self.items.has(items.len()) => Err("has too few or many items"),
-            Value::Object(members) => {
-                fuel.spend(20 * self.required.len() as u64)?;
-                let is_there = |name: &String| members.contains_key(name);
-                match (
-                    self.members.has(members.len()),
-                    self.required.iter().all(is_there),
-                ) {
-                    (false, _) => Err("has too few or many members"),
-                    (_, false) => Err("lacks a member"),
-                    _ => Ok(()),
-                }
-            }
-            _ => Ok(()),
-        })
-    }
-
-    fn number(&self, number: f64) -> Result<(), &'static str> {
-        let is_in = self.least.is_none_or(|least| number >= least)
-            && self.most.is_none_or(|most| number <= most)
-            && self.above.is_none_or(|above| number > above)
-            && self.below.is_none_or(|below| number < below);
-        let is_multiple = self.multiple.is_none_or(|of| {
-            let times = number / of;
-            (times - times.round()).abs() < 1e-9
-        });
-        let fits = match self.format {
-            Some(Format::Int32) => number.abs() <= f64::from(i32::MAX) + 1.0,
-            _ => true,
-        };
-        match is_in && is_multiple && fits {
-            true => Ok(()),
-            false => Err("is out of its range"),
-        }
-    }
-
-    fn string(&self, text: &str) -> Result<(), &'static str> {
-        if !self.length.has(text.chars().count()) {
-            return Err("is too short or long");
-        }
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_in(text)
-        {
-            return Err("does not fit its pattern");
-        }
-        match self.format.is_none_or(|format| format.has(text)) {
-            true => Ok(()),
-            false => Err("is not of its format"),
-        }
-    }
-}
-
-impl Format {
-    fn has(self, text: &str) -> bool {
-        let digits = |text: &str, shape: &str| {
-            text.len() == shape.len()
-                && text
-                    .bytes()
-                    .zip(shape.bytes())
-                    .all(|(byte, shape)| match shape {
-                        b'9' => byte.is_ascii_digit(),
-                        b'f' => byte.is_ascii_hexdigit(),
-                        shape => byte.eq_ignore_ascii_case(&shape),
-                    })
-        };
-        match self {
-            Self::Date => digits(text, "9999-99-99"),
-            Self::DateTime => text.split_at_checked(19).is_some_and(|(begin, rest)| {
-                let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-                digits(begin, "9999-99-99t99:99:99")
-                    && (zone.eq_ignore_ascii_case("z")
-                        || digits(zone, "+99:99")
-                        || digits(zone, "-99:99"))
-            }),
-            Self::Uuid => digits(text, "ffffffff-ffff-ffff-ffff-ffffffffffff"),
-            Self::Ipv4 => text.parse::<std::net::Ipv4Addr>().is_ok(),
-            Self::Ipv6 => text.parse::<std::net::Ipv6Addr>().is_ok(),
-            // Of numbers; a text may be anything.
-            Self::Int32 | Self::Int64 => true,
-        }
-    }
-}
-
-fn is_whole(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|is| is.fract() == 0.0)
-}
 
 impl Content {
     /// What a body of this type has to be; None where the type is not described.

@@ -9,7 +9,9 @@ mod load;
 mod pattern;
 mod route;
 mod schema;
+mod spelling;
 mod unique;
+mod value;
 
 use std::collections::HashMap;
 

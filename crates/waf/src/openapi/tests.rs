@@ -119,6 +119,136 @@ fn heads_that_are_described_fit_and_no_others() {
 }
 
 #[test]
+fn names_that_may_be_read_as_described_ones_do_not_pass_for_others() {
+    let text = r#"{"openapi": "3.1.0", "paths": {"/a": {"get": {"parameters": [
+        {"name": "id", "in": "query", "schema": {"type": "integer"}},
+        {"name": "sort[by]", "in": "query", "schema": {"enum": ["name"]}},
+        {"name": "X-Tenant", "in": "header", "schema": {"type": "integer"}},
+        {"name": "sid", "in": "cookie", "schema": {"type": "integer"}}
+    ]}}, "/b": {"get": {}}}}"#;
+    let api = OpenApi::read(text.as_bytes(), false).unwrap();
+    let query = |path: &str, query: &str| {
+        let misfit = asked(&api, "GET", &format!("{path}?{query}"), &[], "");
+        misfit.map_or("", |misfit| misfit.rule)
+    };
+    for fine in [
+        "id=1",
+        "%69d=1",
+        "sort[by]=name",
+        "sort%5Bby%5D=name",
+        "x=1",
+        "idx=y",
+        "x.id=y",
+        "x=1;y",
+        "x=a;id",
+        "&&",
+    ] {
+        assert_eq!(query("/a", fine), "", "{fine}");
+    }
+    for other in [
+        "id=x",
+        "+id=x",
+        "id+=x",
+        "ID=x",
+        "id%00a=x",
+        "id[]=x",
+        "id%5B0%5D=x",
+        "id.a=x",
+        "%2569d=x",
+        "id=1&id[]=x",
+        "x=1;id=x",
+        ";id=x",
+        "sort=x",
+        "sort_by=x",
+        "sort[by][]=x",
+    ] {
+        assert_eq!(query("/a", other), "parameter", "{other}");
+        assert_eq!(query("/b", other), "", "{other}");
+    }
+    let with = |name: &str, value: &str| {
+        let misfit = asked(&api, "GET", "/a", &[(name, value)], "");
+        misfit.map_or("", |misfit| misfit.rule)
+    };
+    for (name, value, rule) in [
+        ("x-tenant", "1", ""),
+        ("x-tenant", "x", "parameter"),
+        ("X_Tenant", "1", "parameter"),
+        ("x-tenants", "x", ""),
+        ("Cookie", "sid=1", ""),
+        ("Cookie", "a=b; sid=1; sid.sig=c; asid=d", ""),
+        ("Cookie", "a={\"sid\": 1}, b; c=d e", ""),
+        ("Cookie", "sid=x", "parameter"),
+        ("Cookie", "sid =x", "parameter"),
+        ("Cookie", "sid\t=1", "parameter"),
+        ("Cookie", "SID=1", "parameter"),
+        ("Cookie", "sid[]=x", "parameter"),
+        ("Cookie", "a=b sid=x", "parameter"),
+        ("Cookie", "a=b,sid=x", "parameter"),
+    ] {
+        assert_eq!(with(name, value), rule, "{name}: {value}");
+    }
+}
+
+#[test]
+fn numbers_are_what_they_are_however_they_are_written() {
+    let is = |schema: &str, value: &str| {
+        let text = format!(
+            r#"{{"openapi": "3.1.0", "paths": {{"/a": {{"post": {{"requestBody": {{"content": {{"application/json": {{"schema": {schema}}}}}}}}}}}}}}}"#
+        );
+        let api = OpenApi::read(text.as_bytes(), false).unwrap();
+        let json = [("Content-Type", "application/json")];
+        asked(&api, "POST", "/a", &json, value).is_none()
+    };
+    let int32 = r#"{"type": "integer", "format": "int32"}"#;
+    let int64 = r#"{"type": "integer", "format": "int64"}"#;
+    let cents = r#"{"type": "number", "multipleOf": 0.01}"#;
+    let sevens = r#"{"multipleOf": 7}"#;
+    let some = r#"{"enum": [1, "a", [2.0, {"b": 3}]]}"#;
+    for (schema, fits, others) in [
+        (
+            int32,
+            &["0", "2147483647", "-2147483648", "2147483647.0"][..],
+            &["2147483648", "2147483648.0", "-2147483649", "1e10"][..],
+        ),
+        (
+            int64,
+            &["9223372036854775807", "-9223372036854775808", "1e3"],
+            &["9223372036854775808", "-9223372036854777856", "1e19"],
+        ),
+        (
+            cents,
+            &[
+                "0",
+                "0.07",
+                "1234567.89",
+                "19.99",
+                "-0.29",
+                "4611686018427387904",
+            ],
+            &["0.001", "1234567.895", "1e-9"],
+        ),
+        (
+            sevens,
+            &["7", "-14", "9223372036854775807", "14.0"],
+            &["8", "9223372036854775806", "7.5"],
+        ),
+        (
+            some,
+            &["1", "1.0", "10e-1", "\"a\"", "[2, {\"b\": 3.0}]"],
+            &["1.5", "true", "\"1\"", "[2]", "[2, {\"b\": 4}]", "[2, {}]"],
+        ),
+        (r#"{"const": 1.0}"#, &["1", "1.0"], &["2", "\"1\""]),
+    ] {
+        for value in fits {
+            assert!(is(schema, value), "{schema} {value}");
+        }
+        for value in others {
+            assert!(!is(schema, value), "{schema} {value}");
+        }
+    }
+}
+
+#[test]
 fn bodies_are_what_their_schema_says() {
     let api = shop(false);
     let json = [("Content-Type", "application/json; charset=utf-8")];

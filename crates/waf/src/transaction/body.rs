@@ -1,10 +1,12 @@
 //! Reading the request's body, by whoever its type or a rule names.
 
+use std::borrow::Cow;
+
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
 use super::{Item, Transaction};
-use crate::body::{Bounds, Sink, json, multipart, xml};
+use crate::body::{Bounds, Sink, coded, json, multipart, xml};
 use crate::request::header;
 use crate::seclang::tree::{Over, Processor};
 use crate::texts::TextId;
@@ -13,7 +15,7 @@ use crate::vocabulary::Variable as V;
 /// Units for each byte that a parser reads.
 const BYTE: u64 = 4;
 
-impl Transaction<'_> {
+impl<'t> Transaction<'t> {
     /// Who reads bodies of the request's type.
     pub(super) fn processor_of_type(&self) -> Option<Processor> {
         let value = header(self.request.headers, b"content-type")?;
@@ -54,49 +56,135 @@ impl Transaction<'_> {
         if self.body.cut && settings.request_over == Over::Reject && !self.partial {
             self.body_error = Some("the body is longer than what is inspected");
         }
+        let bounds = Bounds {
+            count: settings.arguments.max(1).saturating_mul(2),
+            depth: settings.json_depth,
+            files: settings.uploads,
+        };
+        let most = settings.request_limit;
+        self.read_plain(bounds, fuel)?;
+        for coded in self.readings.iter().copied() {
+            fuel.spend(BYTE * coded.len() as u64)?;
+            self.read_coded(coded.get(..most).unwrap_or(coded), bounds);
+        }
+        Ok(())
+    }
+
+    fn read_plain(&mut self, bounds: Bounds, fuel: &mut Fuel) -> Result<(), Spent> {
         let bytes = self.body.bytes;
         // Nothing is in nothing, whatever type it says it has: clients name the one of multipart/form-data without a body too.
         if bytes.is_empty() {
             return Ok(());
         }
         fuel.spend(BYTE * bytes.len() as u64)?;
-        let bounds = Bounds {
-            count: settings.arguments.max(1).saturating_mul(2),
-            depth: settings.json_depth,
-            files: settings.uploads,
-        };
         match self.processor {
             None => {}
             Some(Processor::UrlEncoded) => {
                 self.url_error |= self.read_pairs(bytes, V::ArgsPost);
             }
             Some(Processor::Json) => {
-                let mut sink = self.arguments(V::ArgsPost);
-                let read = json::read(bytes, bounds, &mut sink);
-                self.put_back(V::ArgsPost, sink);
+                let read = self.read_json(bytes, bounds);
                 self.note(read);
             }
             Some(Processor::Xml) => {
-                let bounds = Bounds {
-                    count: 100_000,
-                    ..bounds
-                };
-                let (found, read) = xml::read(bytes, bounds);
-                let text = self.made(b"/*", &found.text);
-                let mut items = vec![text];
-                for attribute in &found.attributes {
-                    items.push(self.made(b"//@*", attribute));
+                let mut read = self.read_xml(bytes, bounds, false);
+                if self.has_other_charset() {
+                    read = Err(xml::ENCODING);
                 }
-                self.put(V::Xml, items);
-                // This one is wrong however little of the body is there.
-                if read == Err(xml::ENTITIES) {
-                    self.body_error.get_or_insert(xml::ENTITIES);
+                // These are wrong however little of the body is there.
+                if let Err(what @ (xml::ENTITIES | xml::ENCODING)) = read {
+                    self.body_error.get_or_insert(what);
                 }
                 self.note(read);
             }
-            Some(Processor::Multipart) => self.read_multipart(bounds),
+            Some(Processor::Multipart) => {
+                let (flags, read) = self.read_parts(bytes, bounds);
+                self.flags = Some(flags);
+                self.note(read);
+            }
         }
         Ok(())
+    }
+
+    /// Takes in what is found by those who pass the body's coding over. What is wrong with it for them is mostly that it is coded.
+    fn read_coded(&mut self, bytes: &[u8], bounds: Bounds) {
+        match self.processor {
+            None => {}
+            Some(Processor::UrlEncoded) => {
+                let mut sink = self.arguments(V::ArgsPost);
+                coded::fields(bytes, self.program.settings.separator, &mut sink);
+                self.put_back(V::ArgsPost, sink);
+            }
+            Some(Processor::Json) => {
+                // It ends at the first byte that cannot be there, which mostly is the first of all.
+                let _mostly_wrong = self.read_json(bytes, bounds);
+            }
+            Some(Processor::Xml) => {
+                let _mostly_wrong = self.read_xml(bytes, bounds, true);
+            }
+            Some(Processor::Multipart) => {
+                let (flags, read) = self.read_parts(bytes, bounds);
+                // A line that is a boundary is none by chance.
+                if flags.invalid_part {
+                    self.note(read);
+                }
+            }
+        }
+    }
+
+    /// The body as one text, where it is one; with all its readings where nobody takes it apart.
+    pub(super) fn body_text(&self) -> Option<Cow<'t, [u8]>> {
+        if self.phase < 2 || !self.reads_body {
+            return None;
+        }
+        let bytes = self.body.bytes;
+        match self.processor {
+            None if !self.readings.is_empty() => {
+                let mut all = vec![bytes];
+                all.extend(self.readings);
+                Some(Cow::Owned(all.join(&b'\n')))
+            }
+            None | Some(Processor::UrlEncoded) if !bytes.is_empty() => Some(Cow::Borrowed(bytes)),
+            _ => None,
+        }
+    }
+
+    /// Whether the request says that its body has an encoding that is not read.
+    fn has_other_charset(&self) -> bool {
+        let mut headers = self.request.headers.iter();
+        headers.any(|(name, value)| {
+            name.eq_ignore_ascii_case(b"content-type") && xml::has_other_charset(value)
+        })
+    }
+
+    fn read_json(&mut self, bytes: &[u8], bounds: Bounds) -> Result<(), &'static str> {
+        let mut sink = self.arguments(V::ArgsPost);
+        let read = json::read(bytes, bounds, &mut sink);
+        self.put_back(V::ArgsPost, sink);
+        read
+    }
+
+    /// `only_whole`: nothing is taken in where anything is wrong.
+    fn read_xml(
+        &mut self,
+        bytes: &[u8],
+        bounds: Bounds,
+        only_whole: bool,
+    ) -> Result<(), &'static str> {
+        let bounds = Bounds {
+            count: 100_000,
+            ..bounds
+        };
+        let (found, read) = xml::read(bytes, bounds);
+        if read.is_ok() || !only_whole {
+            let text = self.made(b"/*", &found.text);
+            let mut items = vec![text];
+            for attribute in &found.attributes {
+                items.push(self.made(b"//@*", attribute));
+            }
+            self.put(V::Xml, items);
+        }
+        read
     }
 
     fn note(&mut self, read: Result<(), &'static str>) {
@@ -117,13 +205,17 @@ impl Transaction<'_> {
 
     fn put(&mut self, variable: V, items: Vec<Item>) {
         if let Some(place) = self.work.items.get_mut(variable as usize) {
-            *place = items;
+            place.extend(items);
         }
     }
 
-    fn read_multipart(&mut self, bounds: Bounds) {
+    fn read_parts(
+        &mut self,
+        bytes: &[u8],
+        bounds: Bounds,
+    ) -> (multipart::Flags, Result<(), &'static str>) {
         let kind = header(self.request.headers, b"content-type").unwrap_or_default();
-        let (found, read) = multipart::read(kind, self.body.bytes, bounds);
+        let (found, read) = multipart::read(kind, bytes, bounds);
         let mut arguments = self.arguments(V::ArgsPost);
         for part in found.parts.iter().filter(|part| part.is_argument()) {
             arguments.argument(&part.name, part.body);
@@ -158,8 +250,7 @@ impl Transaction<'_> {
         self.put(V::MultipartPartHeaders, headers);
         self.put(V::MultipartName, names);
         self.put(V::MultipartFilename, filenames);
-        self.part_sizes = sizes;
-        self.flags = Some(found.flags);
-        self.note(read);
+        self.part_sizes.extend(sizes);
+        (found.flags, read)
     }
 }

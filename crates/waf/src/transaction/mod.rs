@@ -163,6 +163,8 @@ pub struct Transaction<'t> {
     request: Request<'t>,
     response: Option<Response<'t>>,
     body: Body<'t>,
+    /// What else its reader may take for the body.
+    readings: &'t [&'t [u8]],
     response_body: Body<'t>,
     work: &'t mut Workspace,
     collections: &'t mut dyn Collections,
@@ -224,6 +226,7 @@ impl<'t> Transaction<'t> {
             request,
             response: None,
             body: Body::default(),
+            readings: &[],
             response_body: Body::default(),
             work,
             collections,
@@ -292,6 +295,12 @@ impl<'t> Transaction<'t> {
     pub fn request_head(&mut self, fuel: &mut Fuel) -> Result<Option<&Interrupted>, Spent> {
         self.read_query(fuel)?;
         self.run(1, fuel)
+    }
+
+    /// What an origin takes for the body that takes no coding off it, or not all of them; to be said before phase 2. Rules look at what
+    /// such an origin finds there too.
+    pub fn read_also(&mut self, readings: &'t [&'t [u8]]) {
+        self.readings = readings;
     }
 
     /// Phase 2: the body of the request, as far as it was held. Without a body it is asked for all the same.

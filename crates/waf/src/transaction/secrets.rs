@@ -7,6 +7,7 @@ use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
 use super::{Matched, Named, Transaction};
+use crate::body::urlencoded;
 use crate::program::{Link, Piece, Template, TxId};
 use crate::texts::TextId;
 use crate::vocabulary::Variable;
@@ -54,6 +55,31 @@ impl Secrets {
     }
 }
 
+/// Whether a value is a URL, or a part of one, that has an argument whose name speaks of secrets: `https://a.test/?token=…`.
+fn has_url_with_secrets(value: &[u8]) -> bool {
+    let has = |value: &[u8]| {
+        let begins = |byte: &u8| matches!(byte, b'?' | b'&' | b'#' | b';');
+        memchr::memchr3(b'?', b'&', b'#', value).is_some()
+            && value.split(begins).any(|pair| {
+                let end = memchr::memchr(b'=', pair);
+                let name = end.and_then(|end| pair.get(..end)).unwrap_or_default();
+                // A longer one is none, but what stands at its end may be.
+                let from = name.len().saturating_sub(LONGEST);
+                speaks_of_secrets(name.get(from..).unwrap_or_default())
+            })
+    };
+    if has(value) {
+        return true;
+    }
+    // Where it is told as it was sent, it may still be escaped.
+    if memchr::memchr(b'%', value).is_none() {
+        return false;
+    }
+    let mut decoded = Vec::new();
+    urlencoded::decode(value, &mut decoded);
+    has(&decoded)
+}
+
 /// Whether a name in the query of a URL speaks of secrets.
 fn asks_with_secrets(url: &[u8]) -> bool {
     let url = url.split(|byte| *byte == b'#').next().unwrap_or_default();
@@ -77,11 +103,15 @@ impl Transaction<'_> {
             }
             Named::Tx(id) => self.program.names.name(id),
         };
-        if variable == Variable::RequestHeaders && name.eq_ignore_ascii_case(b"referer") {
+        let value = self.work.texts.get(text);
+        let is_one = match variable {
             // It may have the query of the page before.
-            return asks_with_secrets(self.work.texts.get(text));
-        }
-        self.is_secrets_name(variable.name().as_bytes(), name)
+            Variable::RequestHeaders if name.eq_ignore_ascii_case(b"referer") => {
+                asks_with_secrets(value)
+            }
+            _ => self.is_secrets_name(variable.name().as_bytes(), name),
+        };
+        is_one || has_url_with_secrets(value)
     }
 
     fn is_secrets_name(&self, variable: &[u8], name: &[u8]) -> bool {
@@ -180,6 +210,33 @@ fn speaks_of_secrets(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_within_a_value_may_have_secrets() {
+        let long = format!("{}&token=x", "a".repeat(2 * LONGEST));
+        for value in [
+            "https://a.test/?token=x",
+            "/a?b=1&access_token=x#c",
+            "https://a.test/#id_token=x",
+            "https%3A%2F%2Fa.test%2F%3Ftoken%3Dx",
+            "https://a.test/?b=1;sid=2",
+            "token=x&a=1",
+            &long,
+        ] {
+            assert!(has_url_with_secrets(value.as_bytes()), "{value}");
+        }
+        for value in [
+            "",
+            "token",
+            "token=x",
+            "is a token safe?",
+            "https://a.test/?page=2&q=token",
+            "https%3A%2F%2Fa.test%2F%3Fq%3Dtoken",
+            "100% &c.",
+        ] {
+            assert!(!has_url_with_secrets(value.as_bytes()), "{value}");
+        }
+    }
 
     #[test]
     fn names_speak_of_secrets() {

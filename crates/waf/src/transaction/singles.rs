@@ -1,5 +1,7 @@
 //! Variables that have one value.
 
+use std::borrow::Cow;
+
 use seawall_model::{Fuel, Spent};
 
 use super::store::Value;
@@ -56,13 +58,14 @@ impl<'t> Transaction<'t> {
             }
             V::QueryString => self.path_and_query().1,
             V::UniqueId => request.unique_id,
-            V::RequestBody => {
-                let is_text = matches!(self.processor, None | Some(Processor::UrlEncoded));
-                if self.phase < 2 || !self.reads_body || !is_text || self.body.bytes.is_empty() {
-                    return Ok(None);
+            V::RequestBody => match self.body_text() {
+                Some(Cow::Borrowed(bytes)) => bytes,
+                Some(Cow::Owned(text)) => {
+                    fuel.spend(BYTE * text.len() as u64)?;
+                    return Ok(Some(Value::Text(self.work.texts.add(&text))));
                 }
-                self.body.bytes
-            }
+                None => return Ok(None),
+            },
             V::ReqbodyProcessor => match self.processor {
                 Some(processor) => processor.name().as_bytes(),
                 None => return Ok(None),

@@ -55,6 +55,13 @@ impl BodyStage for Contract {
         length: Option<u64>,
         fuel: &mut Fuel,
     ) -> Result<Opened, Spent> {
+        // That a path is described permits it: with one reading among several it would permit the others too (decision 0071).
+        if !request.reads_alike(fuel)? {
+            return Ok(Opened::Verdict(refused(Misfit {
+                rule: "path",
+                what: "the path can be read in several ways".to_owned(),
+            })));
+        }
         let path = request.path(fuel)?;
         let head = request.head;
         fuel.spend(10 * head.fields.len() as u64)?;

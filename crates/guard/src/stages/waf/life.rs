@@ -324,6 +324,8 @@ fn shadowed(said: Verdict) -> Verdict {
 #[derive(Clone, Copy)]
 struct Given<'g> {
     body: Body<'g>,
+    /// What an origin takes for the body that takes its codings not off.
+    readings: &'g [&'g [u8]],
     response: Option<Response<'g>>,
 }
 
@@ -397,6 +399,7 @@ impl Reader {
         let mut life = locked(&self.life);
         let follows = life.waf.responses.is_some();
         let codings = self.codings.iter().map(Vec::as_slice);
+        let (mut coded, mut between): (Vec<u8>, Vec<u8>) = Default::default();
         let mut note = "beginning";
         match plain(codings, &body, !cut, life.waf.body_limit, fuel) {
             Ok(None) => {}
@@ -405,7 +408,8 @@ impl Reader {
             }
             Ok(Some(plain)) => {
                 cut = plain.cut;
-                body = plain.bytes;
+                coded = std::mem::replace(&mut body, plain.bytes);
+                between = plain.between;
             }
             Err(CodingFault::Spent(spent)) => return Err(spent),
             Err(_) if !life.waf.pass_coded => {
@@ -416,12 +420,17 @@ impl Reader {
                 note = "coded";
             }
         }
+        let readings = [coded.as_slice(), between.as_slice()];
+        let there = readings.iter().take_while(|reading| !reading.is_empty());
+        let readings = readings.get(..there.count()).unwrap_or_default();
         let given = Given {
             body: Body { bytes: &body, cut },
+            readings,
             response: None,
         };
         let waf = life.waf.clone();
         let said = life.go_on(given, fuel, |transaction, given, request, fuel| {
+            transaction.read_also(given.readings);
             let asked = transaction.request_body(given.body, fuel).map(|_| ());
             unfinished(transaction, asked)?;
             if !follows || transaction.interrupted().is_some() {
@@ -506,6 +515,7 @@ impl Follow for Answered {
                 bytes: body,
                 cut: is_part,
             },
+            readings: &[],
             response: Some(head),
         };
         let mut looks = false;

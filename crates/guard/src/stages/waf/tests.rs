@@ -111,8 +111,15 @@ fn what_is_excepted_by_its_path_is_read_alike_by_all() {
 
 /// In gzip, stored and not compressed (RFC 1951 §3.2.4), so that no encoder is needed.
 fn gzip(text: &[u8]) -> Vec<u8> {
+    gzip_with(0, b"", text)
+}
+
+/// The same, with these flags and what they say is there behind the header (RFC 1952 §2.3.1).
+fn gzip_with(flags: u8, more: &[u8], text: &[u8]) -> Vec<u8> {
     let length = text.len() as u16;
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
+    let mut out = vec![0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3];
+    out.extend_from_slice(more);
+    out.push(1);
     out.extend(length.to_le_bytes());
     out.extend((!length).to_le_bytes());
     out.extend_from_slice(text);
@@ -155,6 +162,64 @@ fn codings_are_taken_off_before_a_body_is_looked_at() {
     );
 }
 
+/// An origin that passes `Content-Encoding` over reads the coded bytes.
+#[test]
+fn what_a_coding_hides_is_looked_at_too() {
+    let place = place("");
+    let gzip_of = |body: &[u8]| place.sent(&[FORM[0], ("content-encoding", "gzip")], None, body, 9);
+    let bad = b"&q=union select&z=\0";
+    for (flags, more) in [
+        (0x10, bad.to_vec()),
+        (0x08, bad.to_vec()),
+        (0x04, [&[19, 0][..], bad].concat()),
+        (0x10, b"&q=union%20select&z=\0".to_vec()),
+        (0x10, b"&q\x01=1&q[\x80]=union select&\0".to_vec()),
+    ] {
+        let body = gzip_with(flags, &more, b"q=1");
+        assert_eq!(gzip_of(&body), "403 waf/rule(1)", "{flags} {more:?}");
+        let empty = gzip_with(flags, &more, b"");
+        assert_eq!(gzip_of(&empty), "403 waf/rule(1)", "{flags} {more:?}");
+    }
+    // A file's name, as gzip(1) writes it.
+    assert_eq!(gzip_of(&gzip_with(0x08, b"form.txt\0", b"q=1")), "");
+    assert_eq!(gzip_of(&[gzip(b"q=1"), gzip(b"&b=2")].concat()), "");
+    // Behind the end there is nothing.
+    let sent = |coding: &'static str, body: &[u8]| {
+        let fields = [FORM[0], ("content-encoding", coding)];
+        place.sent(&fields, None, body, 9)
+    };
+    let stored = b"\x01\x03\0\xfc\xffq=1";
+    assert_eq!(sent("deflate", stored), "");
+    let behind = [&stored[..], b"&b=2"].concat();
+    assert_eq!(sent("deflate", &behind), "415 waf/coded");
+    // What zstd skips (RFC 8878 §3.1.2), and a frame of one block as it is.
+    let frame = b"\x28\xb5\x2f\xfd\x20\x03\x19\0\0q=1";
+    assert_eq!(sent("zstd", frame), "");
+    let skipped = [&b"\x50\x2a\x4d\x18\x13\0\0\0"[..], bad, frame].concat();
+    assert_eq!(sent("zstd", &skipped), "403 waf/rule(1)");
+    // One of two is taken off.
+    let twice = gzip(&gzip_with(0x10, bad, b"q=1"));
+    assert_eq!(sent("gzip, gzip", &twice), "403 waf/rule(1)");
+}
+
+#[test]
+fn what_a_coding_hides_from_other_formats_is_looked_at_too() {
+    let place = place("");
+    let sent = |kind: &'static str, more: &[u8], text: &[u8]| {
+        let fields = [("content-type", kind), ("content-encoding", "gzip")];
+        let more = [&[more.len() as u8, 0][..], more].concat();
+        place.sent(&fields, None, &gzip_with(0x04, &more, text), 9)
+    };
+    let part =
+        b"\r\n--x1\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\nunion select\r\n--x1--\r\n";
+    let form = "multipart/form-data; boundary=x1";
+    assert_eq!(sent(form, part, b"--x1--\r\n"), "403 waf/rule(1)");
+    assert_eq!(sent(form, b"a name", b"--x1--\r\n"), "");
+    assert_eq!(sent("text/plain", b"[[[[", b"a"), "400 waf/rule(2)");
+    assert_eq!(sent("text/plain", b"[[[", b"["), "");
+    assert_eq!(sent("application/json", b"[[[[", b"[1]"), "");
+}
+
 #[test]
 fn methods_and_a_description_say_what_may_come() {
     let methods = place("methods = ['GET', 'HEAD']");
@@ -185,6 +250,28 @@ fn methods_and_a_description_say_what_may_come() {
         described("mode = 'watch'").sent(json, None, b"[]", 3),
         "waf/openapi(/ is of another type)?"
     );
+}
+
+#[test]
+fn what_is_described_is_a_path_that_all_read_alike() {
+    let place = Place::of(&DEF, "[zone.waf.openapi]\nfile = 'openapi'");
+    let json = &[("content-type", "application/json")];
+    let asked = |target: &str| place.sent_to(target, json, None, b"{\"n\": 1}", 3);
+    assert_eq!(asked("/"), "");
+    assert_eq!(asked("/?a=..%2f"), "");
+    for target in [
+        "//",
+        "/.",
+        "/admin/..",
+        "/admin/..%2f",
+        "/admin\\..\\",
+        "/%2e",
+    ] {
+        let told = "404 waf/openapi(the path can be read in several ways)";
+        assert_eq!(asked(target), told, "{target}");
+    }
+    let other = "404 waf/openapi(the path is not described)";
+    assert_eq!(asked("/admin"), other);
 }
 
 #[test]
