@@ -50,7 +50,7 @@ mod tests {
         let z = "K\u{fffd}I=\u{fffd}";
         assert_eq!(told(header), [pair("q", "attack 1"), pair("z", z)]);
         assert_eq!(
-            told(b"a&q\0\x80=1\0or\01"),
+            told(b"a&q\0\x80=1\0or\x001"),
             [pair("a", ""), pair("q", "1or1")]
         );
         assert_eq!(told(b"x\x80&q[\x80]=1")[0].1, "1");

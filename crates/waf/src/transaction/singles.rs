@@ -9,7 +9,6 @@ use super::values::BYTE;
 use super::{Item, Transaction};
 use crate::body::urlencoded;
 use crate::request::header;
-use crate::seclang::tree::Processor;
 use crate::texts::TextId;
 use crate::vocabulary::Variable as V;
 

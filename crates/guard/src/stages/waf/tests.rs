@@ -340,8 +340,8 @@ fn events_show_what_matched_and_no_secrets() {
         (values, left_out),
         (
             vec![
-                (403, "ARGS:q", "1 union select 2"),
-                (403, "ARGS:password", "******* ***** ******")
+                (403, "ARGS:password", "******* ***** ******"),
+                (403, "ARGS:q", "1 union select 2")
             ],
             0
         )
