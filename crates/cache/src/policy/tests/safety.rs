@@ -138,10 +138,8 @@ fn an_error_that_may_be_about_one_request_is_not_for_all() {
         )
         .is_ok()
     );
-    assert!(
-        !Refused::OddRequest.is_likely_again(),
-        "others need not suffer for it"
-    );
+    let again = Refused::OddRequest.again(false);
+    assert_eq!(again, Again::Nobody, "others need not suffer for it");
 }
 
 #[test]
