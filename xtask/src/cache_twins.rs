@@ -27,8 +27,8 @@ const PROTECTIONS: &[Protection] = &[
     },
     Protection {
         file: "crates/cache/src/policy/odd.rs",
-        on: "        may_be && is_steering",
-        off: "        false && may_be && is_steering",
+        on: "fields.any(|field| is_steering",
+        off: "fields.any(|field| false && is_steering",
         scenarios: &["unkeyed_fields"],
     },
     Protection {
@@ -66,6 +66,36 @@ const PROTECTIONS: &[Protection] = &[
         on: "if parts.len() == MOST_PARTS || parts.iter().any(overlaps)",
         off: "if false && (parts.len() == MOST_PARTS || parts.iter().any(overlaps))",
         scenarios: &["ranges"],
+    },
+    Protection {
+        file: "crates/cache/src/key.rs",
+        on: "        part(&mut bytes, host);",
+        off: "        part(&mut bytes, &self::host(host, b\"http\"));",
+        scenarios: &["host_forms"],
+    },
+    Protection {
+        file: "crates/cache/src/key/counted.rs",
+        on: "        _ if query.is_some_and(has_many)",
+        off: "        _ if false && query.is_some_and(has_many)",
+        scenarios: &["rules_key_cloaked"],
+    },
+    Protection {
+        file: "crates/proxy/src/caching/look.rs",
+        on: "                false => planned.shape.counted(head, field),",
+        off: "                false => None,",
+        scenarios: &["validated_beside_by_key"],
+    },
+    Protection {
+        file: "crates/proxy/src/caching/way.rs",
+        on: "        self.has_credentials || refused.is_of_request()",
+        off: "        false && (self.has_credentials || refused.is_of_request())",
+        scenarios: &["own_refusals"],
+    },
+    Protection {
+        file: "crates/cache/src/policy/update.rs",
+        on: "        b\"content-digest\",",
+        off: "        b\"content-digest-\",",
+        scenarios: &["digests_kept"],
     },
 ];
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_model::{Fields, RequestHead};
+use seawall_model::{FieldId, Fields, RequestHead};
 
 use crate::account::Account;
 use crate::disk::{Disk, Purged, Reading, Settings, Told};
-use crate::fill::{Fill, Follower, Lead};
+use crate::fill::{Fill, Follower, Lead, with_credentials};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target, normal};
 use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Piece, Place, Size};
@@ -166,7 +166,10 @@ impl Cache {
             if let Some(entry) = part.since(place.url, key, request, seen, &self.purges) {
                 return Joined::Found(entry);
             }
-            if part.is_hopeless(place.key, now) {
+            let credentials = request.fields.has(FieldId::Authorization);
+            if part.is_hopeless(place.key, now)
+                || (credentials && part.is_hopeless(with_credentials(place.key), now))
+            {
                 drop(part);
                 return Joined::Lead(self.alone(key));
             }
@@ -286,9 +289,8 @@ impl Cache {
         self.memory.learn(key, needs, begun, &self.purges);
     }
 
-    /// A response with another head that is served this once, and not kept; the one that is stored goes.
-    pub fn once(&self, key: &Arc<Key>, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
-        self.forget(key, old);
+    /// A response with another head that is served this once, and not kept. What is stored stays as it is.
+    pub fn once(&self, old: &Arc<Entry>, head: Head) -> Arc<Entry> {
         let stamp = self
             .purges
             .restamp(&old.stamp, self.purges.now(), std::iter::empty());

@@ -41,6 +41,11 @@ const MOST_FAILURES: u8 = 3;
 /// For how many milliseconds nobody waits for a key whose answer was not for all.
 pub const HOPELESS_FOR: u64 = 10_000;
 
+/// Under which number a key is hopeless for whoever asks for it with `Authorization`. Others may well get an answer that is for all.
+pub(crate) const fn with_credentials(key: u64) -> u64 {
+    !key.rotate_left(32)
+}
+
 /// An answer whose head is there.
 #[derive(Debug)]
 pub struct Begun {

@@ -5,10 +5,12 @@
 //!
 //! The target is that of the request as it goes to the origin, byte for byte. Spellings that RFC 3986 calls equivalent are
 //! different keys unless the request was sent on in the one form ([`normal`]), because an origin may well answer them differently,
-//! and what it answers to an odd spelling must not be served for the usual one. A purge finds them all ([`url`]).
+//! and what it answers to an odd spelling must not be served for the usual one. So it is with the host: an origin that makes URLs of it
+//! answers `A.test`, `a.test.` or `a.test:80` with just that in its links. A purge finds them all ([`url`]).
 
 use std::borrow::Cow;
 
+use seawall_model::head::Field;
 use seawall_model::{FieldId, RequestHead};
 
 use crate::memory::Placed;
@@ -46,6 +48,14 @@ pub struct Shape {
     pub cookies: Box<[Box<[u8]>]>,
     /// Whether the class of the device counts.
     pub device: bool,
+}
+
+impl Shape {
+    /// What of a request's field such a key is made of: all of its value, or of the line `Cookie` the cookies that count; none: nothing.
+    /// A request that has just this of each field has the same key.
+    pub fn counted<'v>(&self, request: &RequestHead, field: Field<'v>) -> Option<Cow<'v, [u8]>> {
+        counted::of_field(self, request, field)
+    }
 }
 
 /// What a key is made of.
@@ -87,8 +97,7 @@ impl Key {
             request,
             shape,
         } = *parts;
-        let scheme: &[u8] = if https { b"https" } else { b"http" };
-        let host = host(request.authority(), scheme);
+        let host = request.authority();
         let (path, query) = split(request.target());
         // Just as many as there will be, where the rules add nothing.
         let lengths = 8 + 1 + 4 + 4 + 1 + if query.is_some() { 4 } else { 0 };
@@ -96,7 +105,7 @@ impl Key {
         let mut bytes = Vec::with_capacity(lengths + host.len() + length);
         bytes.extend_from_slice(&zone.to_be_bytes());
         bytes.push(u8::from(https));
-        part(&mut bytes, &host);
+        part(&mut bytes, host);
         part(&mut bytes, path);
         match counted::query(query, &shape.query) {
             None => bytes.push(0),
@@ -110,11 +119,12 @@ impl Key {
         for name in &shape.fields {
             counted::field(&mut bytes, request, name);
         }
+        let all_cookies = !shape.cookies.is_empty() && counted::is_unclear(request);
         for name in &shape.cookies {
             if bytes.len() > MOST_BYTES {
                 return None;
             }
-            counted::cookies(&mut bytes, request, name);
+            counted::cookies(&mut bytes, request, name, all_cookies);
         }
         if shape.device {
             counted::device(&mut bytes, request);
@@ -170,7 +180,8 @@ fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
-/// Host and port of an authority: in lower case, without the scheme's own port, without a dot at the end.
+/// Host and port of an authority, to be compared: in lower case, without the scheme's own port, without a dot at the end. A key has the
+/// authority as it came.
 pub fn host(authority: &[u8], scheme: &[u8]) -> Vec<u8> {
     let usual: &[u8] = if scheme.eq_ignore_ascii_case(b"https") {
         b":443"

@@ -27,7 +27,7 @@ pub use range::{ContentRange, MOST_PARTS, Part, Ranged, ranged};
 pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in, must_be_validated};
 pub use slicing::{keep_part, may_be_sliced, strong_tag};
 pub use status::{Forwarded, Status, age};
-pub use storing::{Answer, Kept, Refused, keep, keep_of_post};
+pub use storing::{Again, Answer, Kept, Refused, keep, keep_of_post};
 pub use tags::{MOST_TAGS, tags};
 pub use update::{Freshened, HeadUpdate, freshen, update_by_head};
 pub use vary::{MOST_NAMES, Vary, VaryRefused};

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::policy::Time;
+use crate::policy::{MOST_TAGS, Time};
 
 /// The most records of one zone, of each kind. One more, and all of the zone counts as purged: more than was asked for, never less.
 pub const MOST_RECORDS: usize = 65_536;
@@ -47,7 +47,7 @@ pub struct Stamp {
     pub zone: u64,
     begun: u64,
     host: u64,
-    tags: Box<[u64]>,
+    tags: Tags,
     /// Host and target, for prefixes.
     place: Arc<[u8]>,
     host_length: usize,
@@ -55,6 +55,14 @@ pub struct Stamp {
     checked: AtomicU64,
     /// Milliseconds since 1970 at which a soft purge met it; 0 for none.
     outdated: AtomicU64,
+}
+
+/// The tags of a response, as records have them.
+#[derive(Debug)]
+enum Tags {
+    These(Box<[u64]>),
+    /// Too many: it may have any.
+    Any,
 }
 
 impl Stamp {
@@ -68,7 +76,7 @@ impl Stamp {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.tags.len() * 8 + self.place.len()
+        size_of::<Self>() + self.tags.these().len() * 8 + self.place.len()
     }
 
     /// The number at which its request was sent.
@@ -88,6 +96,15 @@ impl Stamp {
         let _ = self
             .outdated
             .compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+impl Tags {
+    fn these(&self) -> &[u64] {
+        match self {
+            Self::These(tags) => tags,
+            Self::Any => &[],
+        }
     }
 }
 
@@ -114,6 +131,8 @@ struct Records {
     everything: Mark,
     hosts: HashMap<u64, Mark>,
     tags: HashMap<u64, Mark>,
+    /// Of the latest purge of any tag.
+    any_tag: Mark,
     prefixes: Vec<Prefix>,
     /// The number of the latest one.
     newest: u64,
@@ -148,7 +167,7 @@ impl Purges {
             zone,
             begun,
             host: self.hasher.hash_one(host),
-            tags: tags.map(|tag| self.hasher.hash_one(tag)).collect(),
+            tags: self.tags(tags),
             place: [host, target].concat().into(),
             host_length: host.len(),
             checked: AtomicU64::new(begun),
@@ -167,11 +186,20 @@ impl Purges {
             begun,
             zone: before.zone,
             host: before.host,
-            tags: tags.map(|tag| self.hasher.hash_one(tag)).collect(),
+            tags: self.tags(tags),
             place: Arc::clone(&before.place),
             host_length: before.host_length,
             checked: AtomicU64::new(begun),
             outdated: AtomicU64::new(0),
+        }
+    }
+
+    fn tags<'t>(&self, tags: impl Iterator<Item = &'t [u8]>) -> Tags {
+        let tags = tags.take(MOST_TAGS + 1);
+        let tags: Box<[u64]> = tags.map(|tag| self.hasher.hash_one(tag)).collect();
+        match tags.len() > MOST_TAGS {
+            true => Tags::Any,
+            false => Tags::These(tags),
         }
     }
 
@@ -223,7 +251,10 @@ impl Purges {
                 purge,
                 number,
             ),
-            Scope::Tag(tag) => set(&mut records.tags, self.hasher.hash_one(tag), purge, number),
+            Scope::Tag(tag) => {
+                records.any_tag.set(purge, number);
+                set(&mut records.tags, self.hasher.hash_one(tag), purge, number)
+            }
             Scope::Prefix(host, prefix) => records.set_prefix(host, prefix, purge, number),
         };
         if is_full {
@@ -361,13 +392,16 @@ impl Records {
     fn standing(&self, stamp: &Stamp, since: u64) -> Standing {
         let mut worst = self.everything.standing(since);
         let of_host = self.hosts.get(&stamp.host);
-        let of_tags = stamp.tags.iter().filter_map(|tag| self.tags.get(tag));
+        let tags = stamp.tags.these().iter();
+        let of_tags = tags.filter_map(|tag| self.tags.get(tag));
+        let of_any = matches!(stamp.tags, Tags::Any).then_some(&self.any_tag);
         let of_prefixes = self.prefixes.iter().filter_map(|(host, prefix, mark)| {
             let names = mark.newest() > since
                 && **host == *stamp.host()
                 && stamp.target().starts_with(prefix);
             names.then_some(mark)
         });
+        let of_tags = of_tags.chain(of_any);
         for mark in of_host.into_iter().chain(of_tags).chain(of_prefixes) {
             worst = match (worst, mark.standing(since)) {
                 (Standing::Gone, _) | (_, Standing::Gone) => Standing::Gone,

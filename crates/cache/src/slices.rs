@@ -247,17 +247,30 @@ pub struct Slicer {
     slices: Slices,
     /// The offset of the byte that comes next.
     at: u64,
+    /// That behind the last one that comes.
+    end: u64,
     /// Who fills the slice that it is in; none where another one does, or it began in the middle.
     lead: Option<Lead>,
     now: Time,
 }
 
 impl Slicer {
-    /// Of a body that begins with this byte of the whole.
+    /// Of a body that begins with this byte of the whole, and goes to its end.
     pub fn new(slices: Slices, start: u64, now: Time) -> Self {
+        let end = slices.entry.body.length();
+        Self::up_to(slices, start, end, now)
+    }
+
+    /// Of a body that is this part of the whole.
+    pub fn of_part(slices: Slices, part: Part, now: Time) -> Self {
+        Self::up_to(slices, part.start, part.end(), now)
+    }
+
+    fn up_to(slices: Slices, start: u64, end: u64, now: Time) -> Self {
         let mut slicer = Self {
             slices,
             at: start,
+            end,
             lead: None,
             now,
         };
@@ -281,11 +294,22 @@ impl Slicer {
         }
     }
 
+    /// Whether so many bytes more are what it said.
+    pub const fn fits(&self, more: usize) -> bool {
+        self.at.saturating_add(more as u64) <= self.end
+    }
+
+    /// More came than it said: nothing of it can be trusted, and who follows is told that it breaks off.
+    pub fn forget(self) {
+        self.slices.forget();
+    }
+
     /// The next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let part = self.slices.part(self.slices.at(self.at));
-            let left = part.end().saturating_sub(self.at).min(bytes.len() as u64);
+            let end = part.end().min(self.end);
+            let left = end.saturating_sub(self.at).min(bytes.len() as u64);
             let Some((now, later)) = bytes.split_at_checked(left as usize) else {
                 return;
             };

@@ -1,5 +1,8 @@
 //! Requests that may go on: what a client sent and the stages passed, or what the edge itself asks.
 
+use std::borrow::Cow;
+
+use seawall_model::head::Field;
 use seawall_model::{FieldId, HttpVersion, Method, RequestHead};
 
 use crate::states::ZoneId;
@@ -10,6 +13,8 @@ use crate::states::ZoneId;
 pub struct Admitted<'r> {
     head: Head<'r>,
     zone: ZoneId,
+    /// Bytes of the head as it came: fields behind them were put in by stages.
+    came: usize,
 }
 
 #[derive(Debug)]
@@ -28,11 +33,13 @@ pub enum BackgroundMethod {
 }
 
 impl<'r> Admitted<'r> {
-    /// What a client asked, and every stage let pass. Only the runner says so.
-    pub(crate) const fn client(head: &'r RequestHead, zone: ZoneId) -> Self {
+    /// What a client asked, and every stage let pass. Only the runner says so. `came` are the bytes of the head's fields before any
+    /// stage has changed them.
+    pub(crate) const fn client(head: &'r RequestHead, zone: ZoneId, came: usize) -> Self {
         Self {
             head: Head::Client(head),
             zone,
+            came,
         }
     }
 
@@ -48,12 +55,21 @@ impl<'r> Admitted<'r> {
     pub const fn zone(&self) -> ZoneId {
         self.zone
     }
+
+    /// Its fields, each with whether a stage put it in: the zone's own word, whatever the client has sent by that name.
+    pub fn fields(&self) -> impl Iterator<Item = (Field<'_>, bool)> {
+        self.head().fields.iter_marked(self.came)
+    }
 }
 
 impl Admitted<'_> {
     /// The same request with some of its fields only: what the cache asks in a client's place, without conditions and ranges of
-    /// the client's, so that the answer is good for others too. Nothing is added, so nothing is sent that was not judged.
-    pub fn reduced(&self, keeps: impl Fn(&[u8]) -> bool) -> Admitted<'static> {
+    /// the client's, so that the answer is good for others too. `keeps` says what of a field's value stays, and is told whether a stage
+    /// put it in. Nothing is added, so nothing is sent that was not judged.
+    pub fn reduced(
+        &self,
+        keeps: impl for<'v> Fn(Field<'v>, bool) -> Option<Cow<'v, [u8]>>,
+    ) -> Admitted<'static> {
         let from = self.head();
         let mut head = RequestHead {
             method: from.method,
@@ -64,12 +80,19 @@ impl Admitted<'_> {
         head.target_span = head.fields.store(from.target());
         head.authority_span = head.fields.store(from.authority());
         head.scheme_span = head.fields.store(from.scheme());
-        for field in from.fields.iter().filter(|field| keeps(field.name)) {
-            head.fields.push(field.name, field.value);
+        let mut came = None;
+        for (field, is_ours) in self.fields() {
+            let Some(value) = keeps(field, is_ours) else {
+                continue;
+            };
+            // What stages put in comes last.
+            came = came.or(is_ours.then_some(head.fields.raw().len()));
+            head.fields.push(field.name, &value);
         }
         Admitted {
             head: Head::Own(Box::new(head)),
             zone: self.zone,
+            came: came.unwrap_or(usize::MAX),
         }
     }
 }
@@ -100,6 +123,7 @@ impl Admitted<'static> {
         Self {
             head: Head::Own(Box::new(head)),
             zone,
+            came: usize::MAX,
         }
     }
 }
@@ -132,8 +156,11 @@ mod tests {
         head.authority_span = head.fields.store(b"a.test");
         head.fields.push(b"Range", b"bytes=0-1");
         head.fields.push(b"X-A", b"1");
-        let client = Admitted::client(&head, ZoneId(7));
-        let reduced = client.reduced(|name| !name.eq_ignore_ascii_case(b"range"));
+        let client = Admitted::client(&head, ZoneId(7), usize::MAX);
+        let reduced = client.reduced(|field, _| {
+            let is_range = field.name.eq_ignore_ascii_case(b"range");
+            (!is_range).then_some(Cow::Borrowed(field.value))
+        });
         let got = reduced.head();
         assert_eq!(
             (got.target(), got.authority()),
@@ -142,5 +169,30 @@ mod tests {
         let names: Vec<&[u8]> = got.fields.iter().map(|field| field.name).collect();
         assert_eq!(names, [b"X-A"]);
         assert_eq!(reduced.zone(), ZoneId(7));
+    }
+
+    #[test]
+    fn what_stages_put_in_is_told_from_what_a_client_sent() {
+        let mut head = RequestHead::default();
+        head.fields.push(b"X-Secret", b"s");
+        head.fields.push(b"X-A", b"1");
+        let came = head.fields.raw().len();
+        // As a stage does that sets it: to just what the client has sent.
+        head.fields.remove_named(b"x-secret");
+        head.fields.push(b"X-Secret", b"s");
+        let client = Admitted::client(&head, ZoneId(7), came);
+        let told = |admitted: &Admitted<'_>| -> Vec<(String, bool)> {
+            let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            let fields = admitted.fields();
+            fields
+                .map(|(field, ours)| (name(field.name), ours))
+                .collect()
+        };
+        let all = [("X-A".to_owned(), false), ("X-Secret".to_owned(), true)];
+        assert_eq!(told(&client), all);
+        let part = client.reduced(|field, _| field.value.get(..1).map(Cow::Borrowed));
+        assert_eq!(told(&part), all);
+        let ours = client.reduced(|field, ours| ours.then_some(Cow::Borrowed(field.value)));
+        assert_eq!(told(&ours), all[1..]);
     }
 }

@@ -229,10 +229,11 @@ impl Guard {
         subject: &Subject<'_>,
         trail: &mut Trail,
     ) -> Result<Admitted<'r>, Refused> {
+        let came = head.fields.raw().len();
         if !self.steps().head.is_empty() {
             self.judge(head, subject, trail)?;
         }
-        Ok(Admitted::client(head, self.zone))
+        Ok(Admitted::client(head, self.zone, came))
     }
 
     /// Who asks stages tells them the time.

@@ -211,6 +211,13 @@ impl Fields {
             .map(|line| self.field(line))
     }
 
+    /// All lines that were not removed, each with whether it was added once the buffer had `mark` bytes.
+    pub fn iter_marked(&self, mark: usize) -> impl Iterator<Item = (Field<'_>, bool)> {
+        let lines = self.lines().iter();
+        let lines = lines.filter(|line| !line.has(FieldId::Removed));
+        lines.map(move |line| (self.field(line), line.start as usize >= mark))
+    }
+
     /// Appends all lines but those in `skip` as `name: value CRLF` (RFC 9112 §5).
     ///
     /// Where the buffer has neighbouring lines in just this form, as a well-formed HTTP/1.1 head has, they are copied in one

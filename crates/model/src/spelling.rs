@@ -15,8 +15,11 @@ pub fn may_be<'w>(name: &[u8], mut wanted: impl Iterator<Item = &'w [u8]>) -> bo
     }
     wanted.any(|one| {
         let one = decoded(one);
-        // `id[]`, `id[x]` and `id.x` are of `id`, and so is `id` of them: it may be put in their place.
-        is_alike(&name, &one) || is_alike(base(&name), base(&one))
+        // `id[]`, `id[x]` and `id.x` are of `id`, and so is `id` of them: it may be put in their place. `a_b[0]` is of `a.b`, where a dot
+        // is another letter.
+        is_alike(&name, &one)
+            || is_alike(before(&name, b"[."), before(&one, b"[."))
+            || is_alike(before(&name, b"["), before(&one, b"["))
     })
 }
 
@@ -27,7 +30,7 @@ pub fn fields_may_be_one(name: &[u8], other: &[u8]) -> bool {
         other if other.is_ascii_alphanumeric() => other,
         _ => b'-',
     };
-    name.iter().map(folded).eq(other.iter().map(folded))
+    name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Whether an origin may read the name of a cookie as another one. Dots are no structure in it: `sid` and `sid.sig` are two.
@@ -37,10 +40,10 @@ pub fn cookies_may_be_one(name: &[u8], other: &[u8]) -> bool {
     is_alike(&name, &other) || is_alike(outer.unwrap_or_default(), &other)
 }
 
-/// What stands before the first bracket or dot.
-fn base(name: &[u8]) -> &[u8] {
-    let base = name.split(|byte| matches!(byte, b'[' | b'.')).next();
-    base.unwrap_or_default()
+/// What stands before the first of these.
+fn before<'n>(name: &'n [u8], ends: &[u8]) -> &'n [u8] {
+    let before = name.split(|byte| ends.contains(byte)).next();
+    before.unwrap_or_default()
 }
 
 /// Whether two names have the same letters and digits: in place of the others some origins put others.
@@ -109,6 +112,7 @@ mod tests {
             assert!(may(name, "id"), "{name}");
         }
         assert!(may("user", "user[id]") && may("user[id][0]", "user[id]"));
+        assert!(may("a_b[0]", "a.b") && !may("a_c[0]", "a.b"));
         for name in ["x", "idx", "x[id]", "x.id", ""] {
             assert!(!may(name, "id"), "{name}");
         }

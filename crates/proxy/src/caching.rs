@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use seawall_cache::cache::Cache;
 use seawall_cache::disk::Settings;
+use seawall_cache::key::Shape;
 use seawall_cache::memory::Size;
 use seawall_cache::policy::{EdgeTtl, Plan, Time, restrictions};
 use seawall_model::document::{CacheMode, ZoneCache};
@@ -78,13 +79,15 @@ pub fn store(memory: u64, disk: u64, folder: PathBuf) -> Arc<Cache> {
 
 /// What the zone's rules make of a request, as far as that is asked again when it is answered.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cached {
+pub struct Cached<'z> {
     /// How long browsers are told that what comes of the cache is fresh, in seconds.
     pub browser_ttl: Option<u32>,
     /// An origin was asked for what the client gets, just now.
     pub is_new: bool,
     /// It has fields that steer its origin elsewhere: what comes of it is for its client alone.
     pub is_odd: bool,
+    /// What it is found by.
+    pub shape: Option<&'z Shape>,
 }
 
 /// How a store stands, for metrics.

@@ -136,7 +136,7 @@ pub struct Exchange<'a, 'c> {
     /// The head as it came, where it may be judged once more.
     pub original: Option<Box<RequestHead>>,
     /// What the zone's rules for the cache make of it.
-    pub cached: Cached,
+    pub cached: Cached<'a>,
     /// What the cache has to do with it.
     pub way: Option<Box<Way>>,
     /// It goes on though its client has left: others wait for what it fetches.

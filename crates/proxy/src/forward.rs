@@ -203,13 +203,16 @@ impl Peer {
     }
 }
 
-/// What is added to a request that the edge makes for all, because somebody asked for the same: nothing names that client, nor
-/// what a proxy before it said. `https` is what those speak whom the answer is for.
-pub fn for_nobody(head: &RequestHead, https: bool, node: &str) -> Rc<Prepared> {
+/// What is added to a request that the edge makes for all, because somebody asked for the same by `head`: nothing names that client.
+/// `https` is what those speak whom the answer is for. `trusted`: a proxy that is believed says for which host it was asked, as it does
+/// of the requests whose answers are kept.
+pub fn for_nobody(head: &RequestHead, https: bool, trusted: bool, node: &str) -> Rc<Prepared> {
     let mut out = Fields::default();
     let proto: &[u8] = if https { b"https" } else { b"http" };
     out.push_known(FieldId::XForwardedProto, proto);
-    out.push_known(FieldId::XForwardedHost, head.authority());
+    let host = head.fields.first(FieldId::XForwardedHost);
+    let host = host.filter(|_| trusted).unwrap_or(head.authority());
+    out.push_known(FieldId::XForwardedHost, host);
     let mut text = b"for=unknown;proto=".to_vec();
     proto_and_host(&mut text, proto, head.authority());
     out.push_known(FieldId::Forwarded, &text);

@@ -5,11 +5,13 @@ use std::task::{Context, Poll};
 
 use seawall_model::RequestHead;
 
-use super::{BEHIND, Begun, Fill, Follower, HOPELESS_FOR, MOST_FAILURES, Phase, State};
+use super::{
+    BEHIND, Begun, Fill, Follower, HOPELESS_FOR, MOST_FAILURES, Phase, State, with_credentials,
+};
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::memory::{Body, Entry, Outside, Piece};
-use crate::policy::{Failure, Kept, Time, tags};
+use crate::policy::{Again, Failure, Kept, Time, tags};
 use crate::slices::Sliced;
 
 /// How many bytes of a body that is not kept may be ahead of the only one who takes it.
@@ -142,7 +144,7 @@ impl Lead {
         now: Time,
     ) -> bool {
         if length.is_some_and(|length| length > self.cache.memory().most() as u64) {
-            self.give_up(true, now);
+            self.give_up(Again::Everybody, now);
             return false;
         }
         let begun = Arc::new(Begun {
@@ -182,7 +184,7 @@ impl Lead {
             .memory()
             .insert(key, Arc::clone(&entry), cache.purges());
         if stored.is_err() {
-            self.give_up(true, now);
+            self.give_up(Again::Everybody, now);
             return None;
         }
         cache.came(key, &entry, self.fill.begun());
@@ -301,14 +303,21 @@ impl Lead {
         self.end(Phase::Resolved(entry));
     }
 
-    /// The answer is not for all: everybody fetches for themselves. Where the next one will likely be so too, nobody waits for it
-    /// for a while ([`Refused::is_likely_again`](crate::policy::Refused::is_likely_again)).
-    pub fn give_up(&mut self, is_likely_again: bool, now: Time) {
+    /// The answer is not for all: everybody fetches for themselves. Those for whom the next one will likely be so too do not wait for it
+    /// for a while ([`Refused::again`](crate::policy::Refused::again)).
+    pub fn give_up(&mut self, again: Again, now: Time) {
         self.over = true;
         self.stores = false;
         let place = self.cache.place(&self.key);
-        if is_likely_again && let Some(mut part) = self.cache.memory().part(place.url) {
-            part.set_hopeless(place.key, Time(now.0 + HOPELESS_FOR));
+        let hopeless = match again {
+            Again::Nobody => None,
+            Again::WithCredentials => Some(with_credentials(place.key)),
+            Again::Everybody => Some(place.key),
+        };
+        if let Some(key) = hopeless
+            && let Some(mut part) = self.cache.memory().part(place.url)
+        {
+            part.set_hopeless(key, Time(now.0 + HOPELESS_FOR));
         }
         self.end(Phase::Alone);
     }

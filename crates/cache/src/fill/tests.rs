@@ -7,7 +7,7 @@ use super::*;
 use crate::cache::tests::{NOW, body, kept, key, request, small, store};
 use crate::cache::{Cache, Joined};
 use crate::memory::{Found, Size};
-use crate::policy::Time;
+use crate::policy::{Again, Time};
 
 mod for_all;
 
@@ -118,7 +118,7 @@ fn nobody_waits_for_what_is_not_for_all() {
     let cache = small();
     let mut first = lead(&cache, "/");
     let mut followers: Vec<Follower> = (0..20).map(|_| follow(&cache, "/")).collect();
-    first.give_up(true, NOW);
+    first.give_up(Again::Everybody, NOW);
     for follower in &mut followers {
         assert!(matches!(told(follower), Some(Told::Alone)));
     }
@@ -136,10 +136,35 @@ fn nobody_waits_for_what_is_not_for_all() {
     // Other keys are not concerned, and what will likely not be so again is not remembered.
     let mut other = lead(&cache, "/other");
     let mut follower = follow(&cache, "/other");
-    other.give_up(false, NOW);
+    other.give_up(Again::Nobody, NOW);
     assert!(matches!(told(&mut follower), Some(Told::Alone)));
     let _lead = lead(&cache, "/other");
     follow(&cache, "/other");
+}
+
+/// Whoever asks with credentials keeps nobody else from waiting for one answer.
+#[test]
+fn what_is_for_one_for_their_credentials_is_hopeless_for_credentials_alone() {
+    let cache = small();
+    let own = request("/", &[("authorization", "x")]);
+    let join_with = || cache.join(&key(&own), &own, None, None, NOW);
+    let Joined::Lead(mut first) = join_with() else {
+        panic!("somebody leads");
+    };
+    first.give_up(Again::WithCredentials, NOW);
+    for _ in 0..2 {
+        assert!(matches!(join_with(), Joined::Lead(_)), "nobody waits");
+    }
+    let _lead = lead(&cache, "/");
+    follow(&cache, "/");
+    // What is for nobody is not for them either.
+    let mut other = lead(&cache, "/other");
+    other.give_up(Again::Everybody, NOW);
+    let own = request("/other", &[("authorization", "x")]);
+    for _ in 0..2 {
+        let joined = cache.join(&key(&own), &own, None, None, NOW);
+        assert!(matches!(joined, Joined::Lead(_)), "nobody waits");
+    }
 }
 
 #[test]
@@ -424,7 +449,7 @@ fn fetch(
     let all = answer(target, purged.load(Ordering::SeqCst));
     match random.below(20) {
         0 => return,
-        1 => return lead.give_up(false, NOW),
+        1 => return lead.give_up(Again::Nobody, NOW),
         2 => return lead.fail(Failure::Unreachable),
         _ => {}
     }

@@ -7,11 +7,16 @@
 use std::borrow::Cow;
 use std::iter::once;
 
+use seawall_model::head::Field;
 use seawall_model::spelling::{fields_may_be_one, may_be};
 use seawall_model::{FieldId, RequestHead};
 
-use super::{Device, Query, optional, part};
+use super::{Device, Query, Shape, optional, part};
 use crate::fields;
+
+/// The most parameters, and the most cookies, of which some may not count. Origins read the first thousand of them, or hundred, and what
+/// stands behind is as good as not there: with more all count.
+const MOST: usize = 100;
 
 /// The part of a query that counts; parameters keep their order, which may matter to the origin.
 pub(super) fn query<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q, [u8]>> {
@@ -26,10 +31,17 @@ pub(super) fn query<'q>(query: Option<&'q [u8]>, shape: &Query) -> Option<Cow<'q
     match shape {
         Query::All => query.map(Cow::Borrowed),
         Query::Ignored => None,
+        _ if query.is_some_and(has_many) => query.map(Cow::Borrowed),
         Query::Only(names) => keep(&|name| may_be(name, names.iter().map(|one| &**one))),
         // Only what is spelt so, to the letter, is nothing else for sure.
         Query::Except(names) => keep(&|name| !names.iter().any(|one| &**one == name)),
     }
+}
+
+/// Whether a query has more parameters than any origin reads for sure.
+fn has_many(query: &[u8]) -> bool {
+    let between = query.iter().filter(|byte| matches!(**byte, b'&' | b';'));
+    between.count() >= MOST
 }
 
 /// The lines of a field, and those whose names become the same where origins make variables of them (`X_A` is `HTTP_X_A`, as `X-A` is).
@@ -44,22 +56,62 @@ pub(super) fn field(bytes: &mut Vec<u8>, request: &RequestHead, name: &[u8]) {
     }
 }
 
-/// All cookies that may be read as this one, in their order.
-pub(super) fn cookies(bytes: &mut Vec<u8>, request: &RequestHead, wanted: &[u8]) {
-    let lines = || request.fields.all(FieldId::Cookie);
-    let pairs = || lines().flat_map(|line| line.split(|byte| *byte == b';'));
-    // A quotation that goes over `;`: for some that is one cookie, for others there are several.
-    let quotes = |text: &[u8]| text.iter().filter(|byte| **byte == b'"').count();
-    let is_escaped = |line: &[u8]| line.contains(&b'\\') && line.contains(&b'"');
-    if pairs().any(|pair| quotes(pair) % 2 == 1) || lines().any(is_escaped) {
-        lines().for_each(|line| optional(bytes, Some(line)));
+/// All cookies that may be read as this one, in their order; `all` of them, where that is unclear.
+pub(super) fn cookies(bytes: &mut Vec<u8>, request: &RequestHead, wanted: &[u8], all: bool) {
+    if all {
+        let lines = request.fields.all(FieldId::Cookie);
+        lines.for_each(|line| optional(bytes, Some(line)));
     } else {
-        pairs()
+        pairs_of_all(request)
             .map(<[u8]>::trim_ascii)
             .filter(|pair| names(pair).any(|name| may_be(name, once(wanted))))
             .for_each(|pair| optional(bytes, Some(pair)));
     }
     optional(bytes, None);
+}
+
+/// Whether nobody can tell which cookies an origin reads in a request.
+pub(super) fn is_unclear(request: &RequestHead) -> bool {
+    // A quotation that goes over `;`: for some that is one cookie, for others there are several.
+    let quotes = |text: &[u8]| text.iter().filter(|byte| **byte == b'"').count();
+    let is_escaped = |line: &[u8]| line.contains(&b'\\') && line.contains(&b'"');
+    let count = pairs_of_all(request).map(|pair| names(pair).count());
+    pairs_of_all(request).any(|pair| quotes(pair) % 2 == 1)
+        || request.fields.all(FieldId::Cookie).any(is_escaped)
+        || count.sum::<usize>() > MOST
+}
+
+/// What of a field is in a key of this shape.
+pub(super) fn of_field<'v>(
+    shape: &Shape,
+    request: &RequestHead,
+    field: Field<'v>,
+) -> Option<Cow<'v, [u8]>> {
+    let mut fields = shape.fields.iter();
+    let is_keyed = fields.any(|name| fields_may_be_one(field.name, name));
+    if is_keyed || (shape.device && field.id == FieldId::UserAgent) {
+        return Some(Cow::Borrowed(field.value));
+    }
+    if shape.cookies.is_empty() || field.id != FieldId::Cookie {
+        return None;
+    }
+    if is_unclear(request) {
+        return Some(Cow::Borrowed(field.value));
+    }
+    let wanted = || shape.cookies.iter().map(|one| &**one);
+    let kept: Vec<&[u8]> = pairs(field.value)
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| names(pair).any(|name| may_be(name, wanted())))
+        .collect();
+    (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b"; "[..])))
+}
+
+fn pairs_of_all(request: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    request.fields.all(FieldId::Cookie).flat_map(pairs)
+}
+
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';')
 }
 
 /// The class of the device; with two lines of `User-Agent` nobody knows which of them the origin looks at.

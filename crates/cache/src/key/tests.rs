@@ -38,6 +38,11 @@ fn whatever_tells_two_requests_apart_tells_their_keys_apart() {
         of("a.test", "/"),
         of("b.test", "/"),
         of("a.test:8443", "/"),
+        // An origin may make URLs of what it is called.
+        of("A.TEST", "/"),
+        of("a.test:443", "/"),
+        of("a.test.", "/"),
+        of("a.test.:443", "/"),
         of("a.test", "/?"),
         of("a.test", "/?a"),
         of("a.test", "/a"),
@@ -56,10 +61,10 @@ fn whatever_tells_two_requests_apart_tells_their_keys_apart() {
             assert_ne!(one.bytes, other.bytes);
         }
     }
-    for same in ["A.TEST", "a.test:443", "a.test.", "a.test.:443"] {
-        assert_eq!(of(same, "/").bytes, of("a.test", "/").bytes, "{same}");
-    }
     // A purge finds odd spellings by the usual one.
+    for odd in ["A.TEST", "a.test:443", "a.test.", "a.test.:443"] {
+        assert_eq!(of(odd, "/").host, of("a.test", "/").host, "{odd}");
+    }
     for (odd, usual) in [
         ("/%61", "/a"),
         ("/a/../b", "/b"),
@@ -169,6 +174,11 @@ fn what_may_be_read_as_something_that_counts_does_count() {
         assert_ne!(bracketed(&format!("/x?{query}")), plain, "{query}");
     }
     assert_eq!(bracketed("/x?id=1&users[id]=2"), plain);
+    let dotted = |target: &str| of(Query::Only(names(&["a.b"])), target);
+    for query in ["a_b=1", "a_b[0]=1", "a%20b%5B%5D=1", "a.b[c]=1", "a[b]=1"] {
+        assert_ne!(dotted(&format!("/x?{query}")), plain, "{query}");
+    }
+    assert_eq!(dotted("/x?b[a_b]=1"), plain);
     for query in [
         "x=1", "x[]=1", "x[id]=1", "%78=1", "idx=1", "x=%69d", "x=a%3bid", "x.id=1", "",
     ] {
@@ -223,6 +233,85 @@ fn all_that_may_be_a_cookie_or_a_field_counts() {
     for same in ["lang=de; a=1", "a=b=c; lang=de ", "language=1;lang=de;"] {
         assert_eq!(of(&[("cookie", same)]), one, "{same}");
     }
+}
+
+/// An origin that reads the first hundred, or thousand, has not seen what counts.
+#[test]
+fn of_very_many_all_count() {
+    let of = |query: Query, target: &str| {
+        let shape = Shape {
+            query,
+            ..Shape::default()
+        };
+        key(1, true, &request("a.test", target, &[]), &shape)
+    };
+    for query in [Query::Only(names(&["id"])), Query::Except(names(&["a"]))] {
+        let usual = of(query.clone(), "/x?id=6");
+        let with = |many: usize| format!("/x?{}id=6", "a&".repeat(many));
+        assert_eq!(of(query.clone(), &with(99)).bytes, usual.bytes);
+        for many in [100, 101, 1_000] {
+            let odd = of(query.clone(), &with(many));
+            assert_ne!(odd.bytes, usual.bytes, "{query:?} {many}");
+            // A purge of it finds it.
+            let form = counted_target(with(many).as_bytes(), &query).into_owned();
+            assert_eq!(*odd.target, *normal(&form));
+        }
+    }
+    let shape = Shape {
+        cookies: names(&["lang"]),
+        ..Shape::default()
+    };
+    let of = |cookie: &str| {
+        let lines = [("cookie", cookie)];
+        key(1, true, &request("a.test", "/", &lines), &shape).bytes
+    };
+    let with = |junk: &str, many: usize| junk.repeat(many) + "; lang=de";
+    let usual = of("lang=de");
+    assert_eq!(of(&with("; a", 99)), usual);
+    for odd in [with("; a", 100), with("; a", 1_000), with("a,", 200)] {
+        assert_ne!(of(&odd), usual);
+    }
+}
+
+/// What is asked for all who share a key is asked with what is in the key.
+#[test]
+fn what_counts_of_a_request_has_the_same_key() {
+    let shape = Shape {
+        fields: names(&["x-tenant"]),
+        cookies: names(&["lang", "theme"]),
+        device: true,
+        ..Shape::default()
+    };
+    let many = "a=1; ".repeat(200) + "lang=de";
+    let rows: &[&[(&str, &str)]] = &[
+        &[],
+        &[("X-Tenant", "a"), ("x_tenant", "b"), ("X-Other", "c")],
+        &[("Cookie", "secret=1; lang=de; a=\"b\";theme=dark")],
+        &[("cookie", "secret=1"), ("cookie", "a=1 lang=xx")],
+        &[("cookie", "a=\"1; lang=de; b=1\"")],
+        &[("cookie", &many)],
+        &[("User-Agent", "iPhone"), ("accept", "*/*")],
+        &[("user-agent", "x"), ("user-agent", "iPhone")],
+    ];
+    for lines in rows {
+        let whole = request("a.test", "/", lines);
+        let mut part = request("a.test", "/", &[]);
+        for field in whole.fields.iter() {
+            if let Some(value) = shape.counted(&whole, field) {
+                part.fields.push(field.name, &value);
+            }
+        }
+        let of = |request: &RequestHead| key(1, true, request, &shape).bytes;
+        assert_eq!(of(&part), of(&whole), "{lines:?}");
+        let mut six = part.fields.raw().windows(6);
+        assert!(!six.any(|six| six == b"secret"), "{lines:?}");
+    }
+    let one = request("a.test", "/", &[("Cookie", "s=1; Lang=de;theme=x; b")]);
+    let field = one.fields.iter().next().unwrap();
+    let counted = shape.counted(&one, field);
+    assert_eq!(counted.as_deref(), Some(&b"Lang=de; theme=x"[..]));
+    let plain = Shape::default();
+    assert_eq!(plain.counted(&one, field), None);
 }
 
 #[test]

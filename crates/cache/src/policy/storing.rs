@@ -44,6 +44,8 @@ pub enum Refused {
     RequestNoStore,
     Private,
     Authorization,
+    /// The edge adds an identity to all requests.
+    Identity,
     SetCookie,
     Vary(VaryRefused),
     /// Nothing says how long it is fresh.
@@ -67,7 +69,7 @@ impl Refused {
             Self::NoStore => "no-store",
             Self::RequestNoStore => "request-no-store",
             Self::Private => "private",
-            Self::Authorization => "authorization",
+            Self::Authorization | Self::Identity => "authorization",
             Self::SetCookie => "set-cookie",
             Self::Vary(VaryRefused::Anything) => "vary-star",
             Self::Vary(VaryRefused::TooMany) => "vary-many",
@@ -78,10 +80,35 @@ impl Refused {
         }
     }
 
-    /// Whether the next response to the same URL will likely be refused too, so that nobody should wait for it.
-    pub const fn is_likely_again(self) -> bool {
-        !matches!(self, Self::RequestNoStore | Self::Method | Self::OddRequest)
+    /// Whether it is for what the request has: then it says nothing of what is stored, nor of what others get.
+    pub const fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            Self::RequestNoStore | Self::Method | Self::OddRequest | Self::Authorization
+        )
     }
+
+    /// Whose next request of the same URL will likely be refused too. `credentials`: who asked has sent their own, so that the answer may
+    /// be about them.
+    pub const fn again(self, credentials: bool) -> Again {
+        match self {
+            Self::RequestNoStore | Self::Method | Self::OddRequest => Again::Nobody,
+            Self::Authorization => Again::WithCredentials,
+            _ if credentials => Again::WithCredentials,
+            _ => Again::Everybody,
+        }
+    }
+}
+
+/// For whom the next answer to the same will likely be no more for all than this one was, so that none of them should wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// For nobody.
+    Nobody,
+    /// For whoever asks with `Authorization`.
+    WithCredentials,
+    /// For all.
+    Everybody,
 }
 
 /// Decides.
@@ -151,9 +178,15 @@ pub(super) fn keep_of(answer: &Answer<'_>) -> Result<Kept, Refused> {
     if directives.private.is_all() && !overridden {
         return Err(Refused::Private);
     }
-    let for_one = request.fields.has(FieldId::Authorization) || plan.has_identity;
-    if for_one && !is_for_all(&directives) {
-        return Err(Refused::Authorization);
+    let for_one = match request.fields.has(FieldId::Authorization) {
+        _ if plan.has_identity => Some(Refused::Identity),
+        true => Some(Refused::Authorization),
+        false => None,
+    };
+    if let Some(refused) = for_one
+        && !is_for_all(&directives)
+    {
+        return Err(refused);
     }
     let stripped = |name: &[u8]| directives.private.names(name) || directives.no_cache.names(name);
     if fields.has(FieldId::SetCookie) && !plan.stores_cookies && !stripped(b"set-cookie") {

@@ -3,7 +3,7 @@
 use seawall_model::{Fields, ResponseHead, date};
 
 use super::condition::is_weakly;
-use super::storing::{Answer, Kept, is_storable, keep_of};
+use super::storing::{Answer, Kept, Refused, is_storable, keep_of};
 use crate::fields;
 use crate::head::Head;
 
@@ -12,8 +12,8 @@ use crate::head::Head;
 pub enum Freshened {
     /// The stored response holds on, with these fields and this time.
     Updated(Box<Kept>),
-    /// It is served this once, with this head, and not kept: what came with the 304 forbids it.
-    Once(Box<Head>),
+    /// It is served this once, with this head, and not kept: what came with the 304 forbids it, or what was asked.
+    Once(Box<Head>, Refused),
     /// The 304 is about another content than ours (§4.3.4): what is stored is served this once, as it is, and forgotten, so that
     /// the next request gets all of it anew.
     Mismatch,
@@ -31,11 +31,10 @@ pub fn freshen(stored: &Head, answer: &Answer<'_>) -> Freshened {
         ..*answer
     }) {
         Ok(kept) => Freshened::Updated(Box::new(kept)),
-        Err(_) => Freshened::Once(Box::new(super::storing::stored(
-            &merged,
-            answer.times,
-            |_| false,
-        ))),
+        Err(refused) => {
+            let once = super::storing::stored(&merged, answer.times, |_| false);
+            Freshened::Once(Box::new(once), refused)
+        }
     }
 }
 
@@ -89,6 +88,8 @@ pub fn update_by_head(stored: &Head, answer: &Answer<'_>) -> HeadUpdate {
         Ok(kept) if said.contains(&Some(true)) => HeadUpdate::Updated(Box::new(kept)),
         // It may be of any content.
         Ok(_) => HeadUpdate::Unrelated,
+        // It may be for whoever asked.
+        Err(refused) if refused.is_of_request() => HeadUpdate::Unrelated,
         Err(_) => HeadUpdate::Outdated,
     }
 }
@@ -125,13 +126,19 @@ fn merged(stored: &Head, answer: &Answer<'_>) -> ResponseHead {
     merged
 }
 
+/// Digests too: `Content-Digest` is of the content that it came with (RFC 9530 §2), which a 304 and an answer to HEAD have none of
+/// (there it is of nothing, as B.2 shows), and `Repr-Digest` (§3) is of the representation that was selected then, of which these bytes
+/// need not be: a coding is added on the way, or a weak tag stands for several. What came with the bytes is what they are compared with.
 fn is_about_the_bytes(name: &[u8]) -> bool {
-    const ABOUT: [&[u8]; 5] = [
+    const ABOUT: [&[u8]; 8] = [
+        b"content-digest",
         b"content-encoding",
         b"content-length",
         b"content-md5",
         b"content-range",
+        b"digest",
         b"etag",
+        b"repr-digest",
     ];
     ABOUT.iter().any(|about| name.eq_ignore_ascii_case(about))
 }

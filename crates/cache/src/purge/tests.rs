@@ -51,6 +51,32 @@ fn a_soft_purge_makes_stale_since_then() {
 }
 
 #[test]
+fn what_has_too_many_tags_is_met_by_a_purge_of_any() {
+    let all: Vec<String> = (0..=MOST_TAGS).map(|nth| format!("t{nth}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for (count, meets) in [(MOST_TAGS, false), (MOST_TAGS + 1, true)] {
+        let purges = Purges::default();
+        let one = stamp(&purges, 1, "a.test", "/", &all[..count]);
+        let soft = stamp(&purges, 1, "a.test", "/", &all[..count]);
+        purges.purge(1, Scope::Host(b"b.test"), Purge::Hard);
+        purges.purge(2, Scope::Tag(b"other"), Purge::Hard);
+        assert!(!purges.is_gone(&one), "{count}");
+        purges.purge(1, Scope::Tag(b"other"), Purge::Soft(Time(5)));
+        assert!(!purges.is_gone(&soft));
+        assert_eq!(soft.outdated().is_some(), meets, "{count}");
+        purges.purge(1, Scope::Tag(b"other"), Purge::Hard);
+        assert_eq!(purges.is_gone(&one), meets, "{count}");
+        let after = stamp(&purges, 1, "a.test", "/", &all[..count]);
+        assert!(!purges.is_gone(&after), "{count}");
+        // Records that go have been looked at.
+        purges.forget(1, purges.now());
+        assert!(!purges.is_gone(&after));
+        purges.purge(1, Scope::Tag(b"t1"), Purge::Hard);
+        assert!(purges.is_gone(&after), "{count}: it has this one");
+    }
+}
+
+#[test]
 fn too_many_records_purge_more_and_never_less() {
     let purges = Purges::default();
     let one = stamp(&purges, 1, "a.test", "/", &[]);

@@ -141,6 +141,43 @@ fn a_body_that_passes_fills_the_slices_that_it_holds_whole() {
     }
 }
 
+/// Bytes behind the end of a part are of nobody knows what.
+#[test]
+fn a_part_fills_no_slice_beyond_its_end() {
+    let slices = learn(&cache(), 1);
+    let part = Part {
+        start: 0,
+        length: 10,
+    };
+    let mut slicer = Slicer::of_part(slices.clone(), part, NOW);
+    assert!(slicer.fits(10) && !slicer.fits(11));
+    slicer.push(&film()[..4]);
+    assert!(slicer.fits(6) && !slicer.fits(7));
+    slicer.push(&[b'A'; 2_400]);
+    assert!((0..3).all(|index| slice(&slices, index).is_none()));
+    let Joined::Follow(mut follower) = slices.join(0, NOW) else {
+        panic!("nobody leads");
+    };
+    let cx = Context::from_waker(Waker::noop());
+    let told = follower.poll_told(slices.request(), &cx);
+    assert!(matches!(told, Poll::Ready(Told::Begun(_))));
+    slicer.forget();
+    let next = || follower.poll_piece(&cx);
+    let all: Vec<_> = std::iter::repeat_with(next).take(4).collect();
+    assert!(all.iter().any(|next| matches!(next, Poll::Ready(Err(_)))));
+    assert!(slices.is_forgotten());
+    // One that is as long as it says fills what it holds whole.
+    let slices = learn(&cache(), 2);
+    let part = Part {
+        start: 1_000,
+        length: 1_000,
+    };
+    let mut slicer = Slicer::of_part(slices.clone(), part, NOW);
+    slicer.push(&film()[1_000..2_000]);
+    assert!(!slicer.fits(1) && slicer.fits(0));
+    assert_eq!(slice(&slices, 1).unwrap(), &film()[1_000..2_000]);
+}
+
 #[test]
 fn who_follows_a_slice_that_breaks_off_is_told_and_nothing_of_it_is_stored() {
     let slices = learn(&cache(), 1);

@@ -1,5 +1,6 @@
 //! What a client gets of what is stored, or of what another request fetches just now.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::look::is_of_one;
 use super::packed::{Coded, Packing};
 use super::reading::{Chosen, Given, Next, Reading, chosen};
 use super::slices::{Lost, SliceReader};
-use super::{Way, now, packed, tell_browsers};
+use super::{Cached, Way, now, packed, tell_browsers};
 use crate::compress::{Encoder, mark, memory};
 use crate::endpoint::Place;
 use crate::exchange::Exchange;
@@ -110,9 +111,14 @@ impl<'a> Exchange<'a, '_> {
             return Ok(given);
         };
         let thread = self.thread;
-        let is_odd = self.cached.is_odd;
-        let stays = |name: &[u8]| is_of_one(name) || (is_odd && is_steering(name));
-        let request = admitted.reduced(|name| !stays(name));
+        let Cached { is_odd, shape, .. } = self.cached;
+        // Who asks oddly may have what is stored, but does not say what comes of it for others.
+        let request = admitted.reduced(|field, is_ours| {
+            let is_said = || shape.is_some_and(|it| it.counted(admitted.head(), field).is_some());
+            let steers = is_odd && is_steering(field.name) && !is_ours && !is_said();
+            let stays = is_of_one(field.name) || steers;
+            (!stays).then_some(Cow::Borrowed(field.value))
+        });
         let common = self
             .peer
             .common(admitted.head(), self.client, &thread.shared.node);

@@ -12,7 +12,7 @@ use seawall_cache::directives::ResponseDirectives;
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::links::{Rel, links};
 use seawall_cache::memory::{Found, Needs};
-use seawall_cache::policy::{Forwarded, asks_the_origin};
+use seawall_cache::policy::{Forwarded, asks_the_origin, is_steering};
 use seawall_guard::{Admitted, BackgroundMethod, Cleared, EdgeMade};
 use seawall_model::{FieldId, Fields, Method, RequestHead, ResponseHead};
 use seawall_net::downstream::ClientResponse;
@@ -133,6 +133,10 @@ impl<'a> Exchange<'a, '_> {
             return;
         }
         let page = admitted.head();
+        if page.fields.iter().any(|field| is_steering(field.name)) {
+            // What it links to would be asked for without what has made the origin link to it.
+            return;
+        }
         for target in &targets {
             let target = own_target(target, page, self.client.https);
             if let Some(target) = target {
@@ -175,7 +179,8 @@ impl<'a> Exchange<'a, '_> {
         };
         let mut way = Box::new(Way::new(cache, &planned, &key, https, Forwarded::UriMiss));
         way.lead = Some(lead);
-        let common = forward::for_nobody(asked.head(), https, &thread.shared.node);
+        let trusted = self.client.trusted;
+        let common = forward::for_nobody(page, https, trusted, &thread.shared.node);
         background::validate(thread, zone, asked, common, way);
     }
 }

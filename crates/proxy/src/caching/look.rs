@@ -1,5 +1,6 @@
 //! Before an origin is asked: what is stored, who asks already, and what is to be asked.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, steers,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, is_steering, steers,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -21,7 +22,7 @@ use super::rules::Planned;
 use super::{Cached, Way, background, now};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward;
+use crate::forward::{self, Client};
 use crate::relay;
 use crate::snapshot::Zone;
 use crate::thread::Parts;
@@ -37,6 +38,13 @@ const OF_ONE: [&[u8]; 4] = [
 /// Whether a field makes an answer good for one client only.
 pub(super) fn is_of_one(name: &[u8]) -> bool {
     OF_ONE.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
+/// Whether a request has the credentials of its client; not those that the zone adds for all.
+fn has_credentials(admitted: &Admitted<'_>) -> bool {
+    let mut fields = admitted.fields();
+    admitted.head().fields.has(FieldId::Authorization)
+        && fields.any(|(field, is_ours)| field.id == FieldId::Authorization && !is_ours)
 }
 
 /// How long the head of another one's answer is waited for. An origin that hangs must not hang all who ask for the same.
@@ -59,7 +67,7 @@ impl<'a> Exchange<'a, '_> {
     pub async fn cached(
         &mut self,
         zone: &'a Arc<Zone>,
-        planned: &Planned<'_>,
+        planned: &Planned<'a>,
         admitted: &Admitted<'_>,
         parts: &mut Parts,
     ) {
@@ -67,6 +75,7 @@ impl<'a> Exchange<'a, '_> {
             browser_ttl: planned.plan.browser_ttl,
             is_new: false,
             is_odd: self.steers(planned, admitted.head()),
+            shape: Some(planned.shape),
         };
         if self.is_to_forget(zone, planned, admitted, parts).await {
             return;
@@ -88,8 +97,11 @@ impl<'a> Exchange<'a, '_> {
         // Of a large body that has changed a client gets the part that it asked for, and no more.
         let keeps_range = is_sliced && !has(b"if-range");
         let reduced = (validates && OF_ONE.iter().any(|name| has(name))).then(|| {
-            let is_range = |name: &[u8]| name.eq_ignore_ascii_case(b"range");
-            admitted.reduced(|name| !is_of_one(name) || (keeps_range && is_range(name)))
+            admitted.reduced(|field, _| {
+                let is_kept_range = keeps_range && field.name.eq_ignore_ascii_case(b"range");
+                let stays = is_of_one(field.name) && !is_kept_range;
+                (!stays).then_some(Cow::Borrowed(field.value))
+            })
         });
         let asked = reduced.as_ref().unwrap_or(admitted);
         let mut relayed = relay::relay(self, zone, asked, parts).await;
@@ -153,7 +165,14 @@ impl<'a> Exchange<'a, '_> {
             Some(key) => (Arc::new(key), true),
             None => (Arc::default(), false),
         };
-        let goes = |why| Box::new(Way::new(&cache, planned, &key, https, why));
+        let is_odd = self.cached.is_odd;
+        let has_credentials = has_credentials(admitted);
+        let goes = |why| {
+            let mut way = Box::new(Way::new(&cache, planned, &key, https, why));
+            way.is_odd = is_odd;
+            way.has_credentials = has_credentials;
+            way
+        };
         let bypass = |detail| {
             let mut way = goes(Forwarded::Bypass);
             way.detail = Some(detail);
@@ -209,7 +228,7 @@ impl<'a> Exchange<'a, '_> {
                 return Looked::Answered;
             }
             let mut way = goes(why);
-            if self.cached.is_odd {
+            if is_odd {
                 // Nothing of it is stored, and nothing that is stored is judged by it.
                 way.detail = Some("odd-request");
                 return Looked::Goes(way);
@@ -417,7 +436,8 @@ impl<'a> Exchange<'a, '_> {
     ) {
         let head: &RequestHead = admitted.head();
         let cache = &self.thread.shared.cache;
-        if !background::has_room(self.thread) {
+        // An answer to HEAD would bring no body, and keep others from asking for one meanwhile.
+        if head.method != Method::Get || !background::has_room(self.thread) {
             return;
         }
         let Some(lead) = cache.lead(key, head, entry, now()) else {
@@ -432,12 +452,26 @@ impl<'a> Exchange<'a, '_> {
         ));
         way.lead = Some(lead);
         way.seen = Some(Arc::clone(entry));
-        // Nothing of this client's but what chooses the response; not who it is, whatever that varies by.
+        let Client { https, trusted, .. } = self.client;
         let vary = &entry.vary;
-        let asked =
-            admitted.reduced(|name| vary.names().any(|kept| kept.eq_ignore_ascii_case(name)));
+        // Nothing of this client's but what chooses the response, be it by `Vary` or by the zone's key: who shares that gets what comes.
+        // With what the zone puts in, without which its origin may answer otherwise, or what a proxy that is believed says of the URL.
+        let asked = admitted.reduced(|field, is_ours| {
+            if is_of_one(field.name) {
+                return None;
+            }
+            let mut names = vary.names();
+            let is_whole = is_ours
+                || names.any(|kept| kept.eq_ignore_ascii_case(field.name))
+                || (trusted && is_steering(field.name));
+            match is_whole {
+                true => Some(Cow::Borrowed(field.value)),
+                false => planned.shape.counted(head, field),
+            }
+        });
+        way.has_credentials = has_credentials(&asked);
         let node = &self.thread.shared.node;
-        let common = forward::for_nobody(head, self.client.https, node);
+        let common = forward::for_nobody(head, https, trusted, node);
         background::validate(self.thread, zone, asked, common, way);
     }
 

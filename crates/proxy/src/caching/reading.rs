@@ -69,7 +69,12 @@ impl Given {
     /// What browsers are told in place of what these fields say: seconds from now on. What is stale here is not to be fresh there,
     /// neither by `browser_ttl` nor because the origin gives them longer than it, or a rule, gives us. What an origin was asked for
     /// just now is not stale for having no lifetime here at all.
-    pub(super) fn for_browsers(&self, cached: &Cached, fields: &Fields, now: Time) -> Option<u32> {
+    pub(super) fn for_browsers(
+        &self,
+        cached: &Cached<'_>,
+        fields: &Fields,
+        now: Time,
+    ) -> Option<u32> {
         let (_, life) = self.head();
         let is_outdated = self.is_outdated();
         let is_new = cached.is_new && life.lifetime == 0 && !is_outdated;

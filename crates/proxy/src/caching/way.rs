@@ -8,9 +8,9 @@ use seawall_cache::fill::Lead;
 use seawall_cache::key::{Key, Query};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Answer, Failure, Forwarded, Freshened, HeadUpdate, Kept, Plan, Refused, Status, Time, Times,
-    freshen, invalidated, invalidates, keep, keep_of_post, keep_part, may_be_sliced, may_stand_in,
-    must_be_validated, update_by_head, validators,
+    Again, Answer, Failure, Forwarded, Freshened, HeadUpdate, Kept, Part, Plan, Refused, Status,
+    Time, Times, freshen, invalidated, invalidates, keep, keep_of_post, keep_part, may_be_sliced,
+    may_stand_in, must_be_validated, update_by_head, validators,
 };
 use seawall_cache::slices::{Sliced, Slicer, Slices};
 use seawall_model::{Fields, Method, RequestHead, ResponseHead};
@@ -29,6 +29,10 @@ pub struct Way {
     pub(super) https: bool,
     /// What of a query counts by the zone's rules: the forms of a URL that become invalid together.
     queries: Arc<[Query]>,
+    /// It has fields that steer its origin elsewhere: what comes is for its client alone.
+    pub(super) is_odd: bool,
+    /// It has its client's own credentials: what comes may be about them, and says nothing of what others get.
+    pub(super) has_credentials: bool,
     /// The answer that came is kept.
     keeps: bool,
     /// Who fetches for others, and for the store.
@@ -69,6 +73,8 @@ impl Way {
             cache: Arc::clone(cache),
             plan: planned.plan,
             queries: Arc::clone(planned.queries),
+            is_odd: false,
+            has_credentials: false,
             keeps: false,
             key: Arc::clone(key),
             https,
@@ -108,9 +114,10 @@ impl Way {
         }
     }
 
-    /// By what a parent is chosen, where one may be asked: what may be stored there, and can be asked for again.
+    /// By what a parent is chosen, where one may be asked: what may be stored there, and can be asked for again. A parent believes this
+    /// location, and would not see that what is asked is odd.
     pub fn parent_key(&self) -> Option<parents::Key> {
-        let eligible = self.plan.eligible && self.why != Forwarded::Bypass;
+        let eligible = self.plan.eligible && !self.is_odd && self.why != Forwarded::Bypass;
         let asked = eligible && self.why != Forwarded::Method;
         asked.then(|| parents::key(&self.key.host, &self.key.target))
     }
@@ -137,6 +144,20 @@ impl Way {
         }
         if let Some(slicer) = &mut self.slicer {
             slicer.push(bytes);
+        }
+    }
+
+    /// Whether so many bytes more may come. They are to be given away only then.
+    ///
+    /// # Errors
+    /// [`Fault::OriginProtocol`] where a part is longer than it says: not one byte of it can be trusted, and nothing of it stays stored.
+    pub fn fits(&mut self, more: usize) -> Result<(), Fault> {
+        match self.slicer.take_if(|slicer| !slicer.fits(more)) {
+            None => Ok(()),
+            Some(slicer) => {
+                slicer.forget();
+                Err(Fault::OriginProtocol)
+            }
         }
     }
 
@@ -214,7 +235,7 @@ impl Way {
         };
         if !taken {
             let stored = match request.method {
-                Method::Get if self.learns.is_some() => self.learn(&answer),
+                Method::Get if self.learns.is_some() => self.learn(&answer, length),
                 Method::Get => self.keep(&answer, length, now),
                 Method::Post => self.keep_posted(posted, own_purges, &answer, length),
                 _ => false,
@@ -297,8 +318,10 @@ impl Way {
                     .cache
                     .validated(key, &stored, *kept, request, self.begun);
             }
-            HeadUpdate::Outdated => stored.stamp.outdate(answer.times.received),
-            HeadUpdate::Unrelated => {}
+            HeadUpdate::Outdated if !self.has_credentials => {
+                stored.stamp.outdate(answer.times.received);
+            }
+            HeadUpdate::Outdated | HeadUpdate::Unrelated => {}
         }
     }
 
@@ -334,13 +357,16 @@ impl Way {
                 lead.resolve(Arc::clone(&entry));
                 entry
             }
-            Freshened::Once(head) => {
-                lead.give_up(true, received);
-                self.cache.once(&self.key, &seen, *head)
+            Freshened::Once(head, refused) => {
+                lead.give_up(refused.again(self.has_credentials), received);
+                if !self.is_for_who_asks(refused) {
+                    self.cache.forget(&self.key, &seen);
+                }
+                self.cache.once(&seen, *head)
             }
             Freshened::Mismatch => {
                 self.cache.forget(&self.key, &seen);
-                lead.give_up(false, received);
+                lead.give_up(Again::Nobody, received);
                 seen
             }
         };
@@ -386,6 +412,9 @@ impl Way {
     /// What of an answer to POST may be kept for those who GET the same, with the number of purges up to which none since it was sent
     /// is about it.
     fn posted(&self, answer: &Answer<'_>) -> Option<(Kept, u64)> {
+        if self.is_odd {
+            return None;
+        }
         let kept = keep_of_post(answer, self.scheme()).ok()?;
         let until = self.cache.begun();
         let fields = &answer.response.fields;
@@ -414,9 +443,15 @@ impl Way {
         keeps
     }
 
+    /// Whether an answer may be refused for what its request has, and says nothing then of what is stored.
+    const fn is_for_who_asks(&self, refused: Refused) -> bool {
+        self.has_credentials || refused.is_of_request()
+    }
+
     /// Whether the answer is kept.
     fn keep(&mut self, answer: &Answer<'_>, length: Option<u64>, now: Time) -> bool {
         let slices = self.slice() > 0;
+        let has_credentials = self.has_credentials;
         let Some(lead) = &mut self.lead else {
             return false;
         };
@@ -424,7 +459,7 @@ impl Way {
         match keep(answer) {
             Ok(kept) if is_large && slices && may_be_sliced(&kept.head) => {
                 let lead = self.lead.take();
-                return self.in_slices(lead, kept, answer, length.unwrap_or(0), 0);
+                return self.in_slices(lead, kept, answer, length.unwrap_or(0), None);
             }
             Err(Refused::Partial) if slices && keep_part(answer).is_ok() => {
                 // Of what is stored there is another version.
@@ -432,7 +467,7 @@ impl Way {
                     self.cache.forget(&self.key, seen);
                 }
                 self.learns = self.lead.take().map(Box::new);
-                return self.learn(answer);
+                return self.learn(answer, length);
             }
             Ok(kept) => {
                 if lead.begin(kept, answer.request, length, 0, now) {
@@ -442,11 +477,14 @@ impl Way {
             }
             Err(refused) => {
                 // Of a 304 to the client's own conditions nothing follows for others.
-                let is_likely_again = refused.is_likely_again() && answer.response.status != 304;
-                lead.give_up(is_likely_again, now);
+                let again = match answer.response.status {
+                    304 => Again::Nobody,
+                    _ => refused.again(has_credentials),
+                };
+                lead.give_up(again, now);
                 self.detail = Some(refused.word());
-                // What is stored is not what there is any more; whoever asks oddly says nothing of that.
-                if refused.is_likely_again()
+                // What is stored is not what there is any more.
+                if !self.is_for_who_asks(refused)
                     && answer.response.status < 500
                     && let Some(seen) = &self.seen
                 {
@@ -468,8 +506,8 @@ impl Way {
         }
     }
 
-    /// A part came: where it is one of a large body, that is stored in slices from now on.
-    fn learn(&mut self, answer: &Answer<'_>) -> bool {
+    /// A part came: where it is one of a large body, and as long as it says, that is stored in slices from now on.
+    fn learn(&mut self, answer: &Answer<'_>, length: Option<u64>) -> bool {
         let Some(lead) = self.learns.take() else {
             return false;
         };
@@ -478,20 +516,21 @@ impl Way {
         };
         let found = self.cache.find(&self.key, answer.request);
         let is_known = matches!(found, Found::Entry(_));
-        if is_known || range.total <= self.cache.most() as u64 {
+        let is_another = length.is_some_and(|length| length != range.part.length);
+        if is_known || is_another || range.total <= self.cache.most() as u64 {
             return false;
         }
-        self.in_slices(Some(*lead), kept, answer, range.total, range.part.start)
+        self.in_slices(Some(*lead), kept, answer, range.total, Some(range.part))
     }
 
-    /// Stores a response in slices; what comes of it begins with the byte `start`.
+    /// Stores a response in slices; what comes of it is this part, or all.
     fn in_slices(
         &mut self,
         lead: Option<Lead>,
         kept: Kept,
         answer: &Answer<'_>,
         length: u64,
-        start: u64,
+        part: Option<Part>,
     ) -> bool {
         let random = || u128::from(RandomState::new().hash_one(0));
         let sliced = Sliced::new(random() << 64 | random(), self.slice());
@@ -501,7 +540,11 @@ impl Way {
             return false;
         };
         let slices = Slices::of(&self.cache, &self.key, &entry);
-        self.slicer = slices.map(|slices| Box::new(Slicer::new(slices, start, now)));
+        let slicer = slices.map(|slices| match part {
+            None => Slicer::new(slices, 0, now),
+            Some(part) => Slicer::of_part(slices, part, now),
+        });
+        self.slicer = slicer.map(Box::new);
         true
     }
 }

@@ -105,7 +105,7 @@ async fn tell(
     asked: &Admitted<'_>,
     line: &'static [u8],
 ) -> bool {
-    let common = forward::for_nobody(asked.head(), true, &thread.shared.node);
+    let common = forward::for_nobody(asked.head(), true, false, &thread.shared.node);
     let mut alarm = Alarm::new(zone.timeouts.header);
     let (none, last) = (Fields::default(), Line(line));
     let sent = send(

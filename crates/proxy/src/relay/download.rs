@@ -519,6 +519,7 @@ impl<'e, 'a, 'c, 'o> Download<'e, 'a, 'c, 'o> {
                     .await
                     .map_err(gone);
             }
+            self.fits(ready)?;
             let after = self.origin.after(ready);
             let sent = if self.client.keep(self.origin.front(ready), after) {
                 match after == After::More || self.client.flush_now().map_err(gone)? {

@@ -53,6 +53,12 @@ impl Download<'_, '_, '_, '_> {
         Ok(whole)
     }
 
+    /// Whether so many bytes more of the body may be given away.
+    pub(super) fn fits(&mut self, more: usize) -> Result<(), Fault> {
+        let way = self.way.as_deref_mut();
+        way.map_or(Ok(()), |way| way.fits(more))
+    }
+
     /// A part of the body was used.
     pub(super) fn consume(&mut self, n: usize) {
         if let Some(way) = self.way.as_deref_mut() {

@@ -249,6 +249,16 @@ fn a_miss_is_asked_of_the_parent_and_judged_and_edited_once() {
         }
     });
     assert_eq!(site.asked("/slow").len(), 1);
+    // Who asks oddly is answered by the origin: a parent believes who asks it, and would keep what comes for all.
+    let steers = ["-H", "Host: a.test", "-H", "X-Original-URL: /evil"];
+    let odd = curl(&[&steers[..], &[&lhr.url("/odd")]].concat());
+    assert_eq!(
+        cache_status(&odd),
+        ["seawall; fwd=uri-miss; detail=odd-request"]
+    );
+    let next = get(ams, "/odd");
+    assert!(cache_status(&next).len() == 2, "{next:?}");
+    assert_ne!(next.body, odd.body);
     // A method that changes something goes to the origin, and what the parent has is forgotten.
     let posted = curl(&["-H", "Host: a.test", "-d", "x", &lhr.url("/a")]);
     assert_eq!(posted.status, 200);

@@ -157,7 +157,6 @@ fn one_purge_meets_all_ports_of_a_host() {
             assert!(again == *before && said.contains("hit"), "{host}: {said}");
         }
         goes_well(&up, &["purge", "a.test", purge[0], purge[1], "--wait"]);
-        // The first and the last are one entry.
         for (host, before) in hosts.iter().zip(&before) {
             let (now, said) = get_of(&up, host, "/c/1");
             assert_ne!(now, *before, "{host} after {purge:?}: {said}");

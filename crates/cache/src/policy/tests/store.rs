@@ -364,6 +364,7 @@ fn tags_come_from_both_fields_and_are_bounded() {
     let many = "t,".repeat(1_000);
     assert_eq!(
         tags(&response(200, &[("Cache-Tag", &many)]).fields).count(),
-        MOST_TAGS
+        MOST_TAGS + 1,
+        "whoever counts them sees that they are too many"
     );
 }

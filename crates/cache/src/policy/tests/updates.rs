@@ -43,6 +43,10 @@ fn a_304_replaces_all_fields_but_those_about_the_bytes() {
         ("Content-Length", "5", "10", "5"),
         ("Content-Location", "/foo", "/bar", "/bar"),
         ("Content-MD5", "A", "B", "A"),
+        // Of what comes with a 304 the digest is that of nothing.
+        ("Content-Digest", "A", "B", "A"),
+        ("Repr-Digest", "A", "B", "A"),
+        ("Digest", "A", "B", "A"),
         ("Content-Range", "A", "B", "A"),
         ("Content-Security-Policy", "A", "B", "B"),
         ("Content-Type", "text/plain", "text/html", "text/html"),
@@ -127,9 +131,11 @@ fn what_a_304_forbids_is_served_once() {
         &[("Vary", "*")],
         &[("Set-Cookie", "a=b")],
     ] {
-        let Freshened::Once(head) = freshened(&head, lines) else {
+        let Freshened::Once(head, refused) = freshened(&head, lines) else {
             panic!("{lines:?}");
         };
+        assert!(!refused.is_of_request(), "it is so for all: {lines:?}");
+        assert_eq!(refused.again(false), Again::Everybody);
         assert_eq!(
             head.only(lines[0].0.as_bytes()),
             Some(lines[0].1.as_bytes())
@@ -137,8 +143,59 @@ fn what_a_304_forbids_is_served_once() {
     }
 }
 
+/// What one client asks for is not for all to be without.
+#[test]
+fn what_a_request_forbids_says_nothing_of_what_is_stored() {
+    let head = stored(&[("ETag", "\"a\"")]);
+    let tag = [("ETag", "\"a\""), ("Cache-Control", "max-age=9")];
+    for own in [("Authorization", "x"), ("Cache-Control", "no-store")] {
+        let (request, response) = (get(&[own]), response(304, &tag));
+        let answer = Answer {
+            request: &request,
+            response: &response,
+            plan: &Plan::STANDARD,
+            times: AT_ONCE,
+        };
+        let Freshened::Once(_, refused) = freshen(&head, &answer) else {
+            panic!("{own:?}");
+        };
+        assert!(refused.is_of_request(), "{own:?}");
+        assert_ne!(refused.again(false), Again::Everybody, "{own:?}");
+        let unrelated = by_head_of(&[own], &head, 200, &tag);
+        assert!(matches!(unrelated, HeadUpdate::Unrelated), "{own:?}");
+    }
+    assert_eq!(Refused::Private.again(true), Again::WithCredentials);
+}
+
+#[test]
+fn a_digest_of_nothing_does_not_come_beside_a_body() {
+    let head = stored(&[("ETag", "\"a\""), ("Content-Digest", "sha-256=:AAAA:")]);
+    let lines = [
+        ("ETag", "\"a\""),
+        ("Cache-Control", "max-age=9"),
+        ("Content-Digest", "sha-256=:BBBB:"),
+        ("Repr-Digest", "sha-256=:CCCC:"),
+    ];
+    let HeadUpdate::Updated(kept) = by_head(&head, 200, &lines) else {
+        panic!("it is the same");
+    };
+    let digest = kept.head.only(b"content-digest");
+    assert_eq!(digest, Some(&b"sha-256=:AAAA:"[..]));
+    // Nor does one come to be there that the bytes came without.
+    assert_eq!(kept.head.only(b"repr-digest"), None);
+}
+
 fn by_head(head: &crate::head::Head, status: u16, lines: Lines<'_>) -> HeadUpdate {
-    let (request, response) = (request("HEAD", "/x", &[]), response(status, lines));
+    by_head_of(&[], head, status, lines)
+}
+
+fn by_head_of(
+    own: Lines<'_>,
+    head: &crate::head::Head,
+    status: u16,
+    lines: Lines<'_>,
+) -> HeadUpdate {
+    let (request, response) = (request("HEAD", "/x", own), response(status, lines));
     update_by_head(
         head,
         &Answer {
