@@ -129,6 +129,11 @@ impl Folder {
         self.path.join(format!("{id:08x}{SUFFIX}"))
     }
 
+    /// Takes a segment away; one that is not there is.
+    pub(super) fn remove(&self, id: u32) -> io::Result<()> {
+        remove(&self.segment_path(id))
+    }
+
     /// A new segment.
     pub(super) fn create(&self, id: u32) -> io::Result<File> {
         let mut options = OpenOptions::new();
