@@ -259,8 +259,8 @@ struct Queue {
     /// Somebody waited in vain.
     is_slow: bool,
     closes: bool,
-    /// Something is being written that is in the index only afterwards.
-    writes: bool,
+    /// What is being written, which is in the index only afterwards.
+    writes: Vec<Arc<Key>>,
     /// A thread writes.
     runs: bool,
 }
@@ -451,7 +451,8 @@ impl Disk {
         }
         let waits = || {
             let queue = self.queue();
-            queue.writes || queue.offers.iter().any(|offer| is_it(&offer.key))
+            let mut offers = queue.offers.iter();
+            offers.any(|offer| is_it(&offer.key)) || queue.writes.iter().any(|key| is_it(key))
         };
         waits() || self.opened().is_none_or(has)
     }

@@ -186,7 +186,7 @@ impl Writer<'_> {
             } = self.wait(cache);
             self.settle(&noted);
             self.write_all(offers);
-            self.disk.queue().writes = false;
+            self.disk.queue().writes.clear();
             if closes {
                 break;
             }
@@ -213,7 +213,7 @@ impl Writer<'_> {
                     offers.push(offer);
                 }
                 queue.bytes = queue.bytes.saturating_sub(bytes);
-                queue.writes = !offers.is_empty();
+                queue.writes = offers.iter().map(|offer| Arc::clone(&offer.key)).collect();
                 let noted = queue.take_noted();
                 return Work {
                     noted,
