@@ -116,6 +116,11 @@ impl Folder {
         self.state.numbers.saturating_sub(NUMBERS)
     }
 
+    /// The last one that is this owner's.
+    pub(super) const fn last_number(&self) -> u64 {
+        self.state.numbers.saturating_sub(1)
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

@@ -13,7 +13,6 @@ use super::journal::{Journal, Purged};
 use super::settling::Noted;
 use super::{AWAY, Disk, Gone, LOADS, Offer, Opened, SERVES, Segment, count, recover};
 use crate::cache::Cache;
-use crate::purge::Purges;
 
 /// How often it is looked whether another process has left the folder.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -88,7 +87,6 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
         let cache = cache.upgrade()?;
         let purges = cache.purges();
         purges.raise(folder.first_number());
-        again(disk, purges, folder.first_number());
         let journal = Journal::open(folder.path(JOURNAL), purges);
         let failed = |error| disk.cannot_open("the cache's purges cannot be read", &error);
         journal.map_err(failed).ok()?
@@ -112,33 +110,9 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
     writer.count_bytes();
     // What was purged meanwhile comes first.
     let noted = disk.queue().take_noted();
-    writer.settle(&noted);
+    writer.settle(noted, cache);
     disk.phase.store(SERVES, Ordering::Release);
     Some(writer)
-}
-
-/// Purges that came before the folder was ours have numbers below those of what is in it: they come once more.
-fn again(disk: &Disk, purges: &Purges, first: u64) {
-    let early = {
-        let mut queue = disk.queue();
-        let all = std::mem::take(&mut queue.purges);
-        let (early, late): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|purged| purged.number < first);
-        queue.purges = late;
-        early
-    };
-    for Purged {
-        zone, what, purge, ..
-    } in early
-    {
-        let number = purges.purge(zone, what.scope(), purge);
-        disk.journal(Purged {
-            number,
-            zone,
-            what,
-            purge,
-        });
-    }
 }
 
 /// The segment that is written to.
@@ -184,7 +158,7 @@ impl Writer<'_> {
                 offers,
                 closes,
             } = self.wait(cache);
-            self.settle(&noted);
+            self.settle(noted, cache);
             self.write_all(offers);
             self.disk.queue().writes.clear();
             if closes {
@@ -231,16 +205,32 @@ impl Writer<'_> {
     }
 
     /// Writes down what is gone, before anything that is new.
-    fn settle(&mut self, noted: &Noted) {
+    fn settle(&mut self, mut noted: Noted, cache: &Weak<Cache>) {
         self.remove_rest();
         if noted.all_gone {
             self.drop_all();
         }
         self.write_gone(&noted.gone);
+        self.come_again(&mut noted.purges, cache);
         self.write_purges(&noted.purges);
         // What is to be gone and cannot be removed would come back.
         if self.unremoved.is_empty() {
             self.disk.settled(noted.number);
+        }
+    }
+
+    /// Purges that came before the folder was ours have numbers below those of what is in it: they come once more.
+    fn come_again(&self, purges: &mut [Purged], cache: &Weak<Cache>) {
+        let first = self.folder.first_number();
+        for purged in purges.iter_mut().filter(|purged| purged.number < first) {
+            purged.number = match cache.upgrade() {
+                Some(cache) => {
+                    let all = cache.purges();
+                    all.purge(purged.zone, purged.what.scope(), purged.purge)
+                }
+                // Nobody stores anything any more.
+                None => self.folder.last_number(),
+            };
         }
     }
 
