@@ -238,7 +238,7 @@ impl Writer<'_> {
         if purges.is_empty() {
             return;
         }
-        if let Err(error) = self.journal.add(&*self.disk.io, purges) {
+        if let Err(error) = self.journal.add(self.disk.io.as_ref(), purges) {
             self.disk.wrote(Err(&error));
             self.disk.failed("a purge cannot be written down", error);
             self.paused = Some(Instant::now() + PAUSE);
@@ -278,7 +278,7 @@ impl Writer<'_> {
                 return refuse(offers.len());
             }
             // Nothing is kept that could not be purged.
-            if let Err(error) = self.journal.mend(&*self.disk.io) {
+            if let Err(error) = self.journal.mend(self.disk.io.as_ref()) {
                 self.disk.wrote(Err(&error));
                 self.paused = Some(Instant::now() + PAUSE);
                 return refuse(offers.len());
