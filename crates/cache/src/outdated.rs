@@ -79,7 +79,10 @@ impl ForAnother {
     }
 
     pub(crate) fn begin(&self) {
-        self.lock().get_or_insert_default();
+        let mut noted = self.lock();
+        if noted.is_none() {
+            *noted = Some(Outdated::default());
+        }
     }
 
     pub(crate) fn end(&self) -> Outdated {

@@ -119,6 +119,8 @@ impl Settling {
 
     /// It was waited for in vain.
     pub fn gave_up(&self) {
-        self.disk.queue().is_slow = true;
+        let mut queue = self.disk.queue();
+        let is_slow = queue.settled < self.number;
+        queue.is_slow |= is_slow;
     }
 }

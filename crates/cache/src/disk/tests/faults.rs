@@ -277,7 +277,10 @@ fn what_is_gone_while_the_next_segment_finds_no_room_does_not_come_back() {
         let _ = cache.find(&key(asked), asked);
         store(&cache, &key(asked), asked, &[], &[7; 200]);
         if number % 100 == 99 {
-            written(&cache, number as u64 + 1);
+            until(|| {
+                let queue = cache.disk().unwrap().queue();
+                queue.offers.is_empty() && queue.writes.is_empty()
+            });
         }
     }
     cache.purge_memory();
