@@ -8,11 +8,12 @@ use std::time::Duration;
 use seawall_model::{FieldId, Fields, RequestHead};
 
 use crate::account::Account;
-use crate::disk::{Disk, Purged, Reading, Settings, Told};
+use crate::disk::{Disk, Purged, Reading, Settings, Settling, Told};
 use crate::fill::{Fill, Follower, Lead, with_credentials};
 use crate::head::Head;
 use crate::key::{Key, Query, counted_target, normal};
 use crate::memory::{Body, Entry, Found, Memory, Needs, Outside, Piece, Place, Size};
+use crate::outdated::{ForAnother, Outdated};
 use crate::policy::{Kept, Time, Vary, tags};
 use crate::purge::{Purge, Purges, Scope};
 
@@ -26,6 +27,17 @@ pub struct Cache {
     filling: Account,
     /// Bytes of bodies that are in memory, whoever holds them: the memory tier, or clients that are slow to take what it had.
     bodies: Arc<Account>,
+    /// What another process that takes over is to hear.
+    for_another: ForAnother,
+}
+
+/// What became of a URL that was purged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UrlPurged {
+    /// How many purges that was.
+    pub purges: usize,
+    /// The number for [`Cache::has_settled`]; none where nothing of it can be on disk.
+    pub number: Option<u64>,
 }
 
 /// What somebody does who needs an answer from the origin.
@@ -58,6 +70,7 @@ impl Cache {
             disk,
             filling: Account::new(size.bytes / 4, size.zone_share),
             bodies: Arc::new(Account::new(size.bytes.saturating_mul(2), size.zone_share)),
+            for_another: ForAnother::default(),
         })
     }
 
@@ -88,6 +101,27 @@ impl Cache {
         }
     }
 
+    /// What becomes invalid here from now on is noted for another process, which takes over: [`Cache::take_outdated`]. To be said
+    /// before that one may have the disk.
+    pub fn begin_handing_over(&self) {
+        self.for_another.begin();
+    }
+
+    /// What has become invalid since it was asked last.
+    pub fn take_outdated(&self) -> Outdated {
+        self.for_another.take()
+    }
+
+    /// The other process could not be told: it is to be asked for again.
+    pub fn put_back_outdated(&self, outdated: Outdated) {
+        self.for_another.note(|noted| noted.add(outdated));
+    }
+
+    /// No other process takes over after all; what it was to hear.
+    pub fn end_handing_over(&self) -> Outdated {
+        self.for_another.end()
+    }
+
     /// Lets go of the disk: what waits is written, and this process serves from memory from now on. Waits so long at most; whether it
     /// is done.
     pub fn leave_disk(&self, within: Duration) -> bool {
@@ -104,10 +138,15 @@ impl Cache {
         self.disk.as_ref()?.trouble()
     }
 
-    /// Whether a purge outlives the process, as far as what it is about does.
+    /// Whether a purge outlives the process, as far as what it is about does: by the number that it has.
     pub fn has_settled(&self, number: u64) -> bool {
         let disk = self.disk.as_ref();
-        disk.is_none_or(|disk| disk.has_journaled(number))
+        disk.is_none_or(|disk| disk.has_settled(number))
+    }
+
+    /// Waits for that; none where nobody should: it does, or the disk takes nothing.
+    pub fn settling(&self, number: u64) -> Option<Settling> {
+        self.disk.as_ref()?.settling(number)
     }
 
     pub(crate) fn found_on_disk(
@@ -319,6 +358,11 @@ impl Cache {
 
     /// Purges a URL; soft, it counts as stale from that time on.
     pub fn purge_url(&self, zone: u64, host: &[u8], target: &[u8], soft: Option<Time>) {
+        self.purge_form(zone, host, target, soft);
+    }
+
+    /// The same; its number, where anything of it may be on disk.
+    fn purge_form(&self, zone: u64, host: &[u8], target: &[u8], soft: Option<Time>) -> Option<u64> {
         let purge = || {
             self.memory
                 .purge_url(zone, host, target, soft, &self.purges);
@@ -326,12 +370,14 @@ impl Cache {
         match &self.disk {
             // What is only there is gone, soft or not.
             Some(disk) => disk.while_nobody_looks(zone, host, target, purge),
-            None => purge(),
+            None => {
+                purge();
+                None
+            }
         }
     }
 
     /// Purges a URL also where of its query only what one of `queries` says counts: the forms under which the zone's rules store it.
-    /// Tells how many purges that was.
     pub fn purge_url_in_forms(
         &self,
         zone: u64,
@@ -339,34 +385,56 @@ impl Cache {
         target: &[u8],
         soft: Option<Time>,
         queries: &[Query],
-    ) -> usize {
-        self.purge_url(zone, host, target, soft);
+    ) -> UrlPurged {
+        let mut number = self.purge_form(zone, host, target, soft);
         // What counts is told by the spelling: this one, and the usual one, which somebody may have asked for.
         let usual = normal(target);
         let mut done = vec![Cow::Borrowed(target)];
         for query in queries {
             for form in [target, &*usual].map(|target| counted_target(target, query)) {
                 if !done.contains(&form) {
-                    self.purge_url(zone, host, &form, soft);
+                    number = number.max(self.purge_form(zone, host, &form, soft));
                     done.push(form);
                 }
             }
         }
-        done.len()
+        let purges = done.len();
+        UrlPurged { purges, number }
     }
 
-    /// Purges more than a URL; the purge's number, for [`Cache::has_settled`].
+    /// A request has made a URL invalid: it is purged, also in a process that takes over.
+    pub fn outdate_url(
+        &self,
+        zone: u64,
+        host: &[u8],
+        target: &[u8],
+        queries: &[Query],
+    ) -> UrlPurged {
+        let purged = self.purge_url_in_forms(zone, host, target, None, queries);
+        // Afterwards: where no process took over yet, it is written down on the disk that one gets.
+        self.for_another
+            .note(|noted| noted.add_url(zone, host, target));
+        purged
+    }
+
+    /// A request has made all of a zone invalid; the number for [`Cache::has_settled`].
+    pub fn outdate_zone(&self, zone: u64) -> u64 {
+        let number = self.purge(zone, Scope::Everything, Purge::Hard);
+        self.for_another.note(|noted| noted.add_zone(zone));
+        number
+    }
+
+    /// Purges more than a URL; the number for [`Cache::has_settled`].
     pub fn purge(&self, zone: u64, scope: Scope<'_>, purge: Purge) -> u64 {
         let number = self.purges.purge(zone, scope, purge);
-        if let Some(disk) = &self.disk {
+        self.disk.as_ref().map_or(0, |disk| {
             disk.journal(Purged {
                 number,
                 zone,
                 what: scope.into(),
                 purge,
-            });
-        }
-        number
+            })
+        })
     }
 
     /// Makes room for purges where their records have become many. To be called now and then, not on a worker's thread.

@@ -19,6 +19,7 @@ mod journal;
 mod read;
 mod record;
 mod recover;
+mod settling;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +31,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
@@ -44,6 +46,7 @@ use io::{Io, Real};
 pub(crate) use journal::Purged;
 pub use read::Reading;
 use read::{Pool, Read};
+pub use settling::Settling;
 
 /// The least bytes of the tier: some segments of the least size.
 pub const LEAST: u64 = 8 * SEGMENT.0;
@@ -247,13 +250,17 @@ struct Queue {
     purges: Vec<Purged>,
     /// There was no room for what is gone: everything is.
     all_gone: bool,
-    /// The highest number of a purge that is on disk.
-    journaled: u64,
-    /// The highest number of a purge that is not.
-    to_journal: u64,
+    /// The number of what was noted last, a removal or a purge.
+    noted: u64,
+    /// Up to this number all are on disk.
+    settled: u64,
+    /// Who waits, each until that is so of a number.
+    waiting: Vec<(u64, Waker)>,
+    /// Somebody waited in vain.
+    is_slow: bool,
     closes: bool,
-    /// Something is being written that is in the index only afterwards.
-    writes: bool,
+    /// What is being written, which is in the index only afterwards.
+    writes: Vec<Arc<Key>>,
     /// A thread writes.
     runs: bool,
 }
@@ -420,20 +427,20 @@ impl Disk {
         true
     }
 
-    /// All of a URL is gone. Called with [`Disk::looking`] held as a whole.
-    fn url_gone(&self, zone: u64, host: &[u8], target: &[u8]) {
+    /// All of a URL is gone; the number of that, where anything may be there. Called with [`Disk::looking`] held as a whole.
+    fn url_gone(&self, zone: u64, host: &[u8], target: &[u8]) -> Option<u64> {
         let is_it = |key: &Key| (key.zone, &*key.host, &*key.target) == (zone, host, target);
         let has = |opened: Opened| {
             let url = opened.url(zone, host, target);
             self.index(|index| index.has_url(url))
         };
-        if self.may_have(has, is_it) {
+        self.may_have(has, is_it).then(|| {
             self.gone(Gone::Url {
                 zone,
                 host: host.into(),
                 target: target.into(),
-            });
-        }
+            })
+        })
     }
 
     /// Whether something is there that the index has or that waits to be written: nothing need be written down of what is not.
@@ -444,26 +451,27 @@ impl Disk {
         }
         let waits = || {
             let queue = self.queue();
-            queue.writes || queue.offers.iter().any(|offer| is_it(&offer.key))
+            let mut offers = queue.offers.iter();
+            offers.any(|offer| is_it(&offer.key)) || queue.writes.iter().any(|key| is_it(key))
         };
         waits() || self.opened().is_none_or(has)
     }
 
-    /// Purges a URL by `purge` in memory, and here; nobody looks meanwhile.
+    /// Purges a URL by `purge` in memory, and here; nobody looks meanwhile. Its number, where anything may be there.
     pub(crate) fn while_nobody_looks(
         &self,
         zone: u64,
         host: &[u8],
         target: &[u8],
         purge: impl FnOnce(),
-    ) {
+    ) -> Option<u64> {
         let _alone = self.looking.write().unwrap_or_else(PoisonError::into_inner);
         purge();
         self.url_gone(
             zone,
             &host.to_ascii_lowercase(),
             &crate::key::normal(target),
-        );
+        )
     }
 
     /// All of a key is gone.
@@ -482,13 +490,14 @@ impl Disk {
         }
     }
 
-    fn gone(&self, gone: Gone) {
+    fn gone(&self, gone: Gone) -> u64 {
         if let Some(opened) = self.opened() {
             self.remove(&opened, &gone);
         }
         let mut queue = self.queue();
+        let number = queue.note();
         if !queue.runs {
-            return;
+            return number;
         }
         let mut bytes = 0;
         queue.offers.retain(|offer| {
@@ -503,6 +512,7 @@ impl Disk {
         }
         queue.gone.push(gone);
         self.changed.notify_all();
+        number
     }
 
     fn remove(&self, opened: &Opened, gone: &Gone) {
@@ -513,25 +523,20 @@ impl Disk {
         });
     }
 
-    /// A purge is to outlive the process.
-    pub(crate) fn journal(&self, purged: Purged) {
+    /// A purge is to outlive the process; the number for [`Disk::has_settled`].
+    pub(crate) fn journal(&self, purged: Purged) -> u64 {
         let mut queue = self.queue();
+        let number = queue.note();
         if !queue.runs {
-            return;
+            return number;
         }
-        queue.to_journal = queue.to_journal.max(purged.number);
         if queue.purges.len() >= MOST_GONE {
             queue.all_gone = true;
             queue.purges.clear();
         }
         queue.purges.push(purged);
         self.changed.notify_all();
-    }
-
-    /// Whether all purges up to this one outlive the process, or nothing does that they are about.
-    pub(crate) fn has_journaled(&self, number: u64) -> bool {
-        let queue = self.queue();
-        !queue.runs || queue.journaled >= number.min(queue.to_journal)
+        number
     }
 
     /// How it stands.

@@ -18,6 +18,7 @@ pub mod links;
 #[cfg(test)]
 mod made_up;
 pub mod memory;
+pub mod outdated;
 pub mod policy;
 pub mod purge;
 pub mod slices;

@@ -13,6 +13,7 @@ mod packed;
 mod parents;
 mod reading;
 pub mod rules;
+mod settling;
 mod slices;
 mod way;
 mod words;

@@ -270,7 +270,11 @@ async fn plain(
         }
     };
     let info = info.map_err(|fault| Miss::after_sending(fault, used, 0))?;
-    let relayed = match download.is_taken(&info) {
+    let is_taken = download.is_taken(&info);
+    if download.is_to_settle() {
+        Box::pin(download.settle()).await;
+    }
+    let relayed = match is_taken {
         true => Ok(()),
         false if download.wants() > 0 => Box::pin(download.relay(info)).await,
         false => match download.begin(info) {
@@ -508,6 +512,9 @@ async fn talk(
             .map_err(|fault| miss(fault, spent.get()))?;
         // Nobody asks with a body for what is stored: it may only make something invalid.
         download.is_taken(&info);
+        if download.is_to_settle() {
+            Box::pin(download.settle()).await;
+        }
         if upload.future.is_some() {
             // Whether the rest will ever come is not known; the head has to say now that nothing is read behind it.
             download.client.close_after();
@@ -545,6 +552,9 @@ async fn talk(
         }
         if download.is_taken(&info) {
             return Ok(Some(download.at));
+        }
+        if download.is_to_settle() {
+            Box::pin(download.settle()).await;
         }
         let relayed = download.relay(info).await;
         relayed.map_err(|fault| miss(fault, 0))?;

@@ -10,6 +10,7 @@ mod fleet;
 mod geo;
 mod inherit;
 mod orders;
+mod outdated;
 mod purges;
 mod serve;
 mod set_up;

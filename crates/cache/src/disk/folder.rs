@@ -116,6 +116,11 @@ impl Folder {
         self.state.numbers.saturating_sub(NUMBERS)
     }
 
+    /// The last one that is this owner's.
+    pub(super) const fn last_number(&self) -> u64 {
+        self.state.numbers.saturating_sub(1)
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -127,6 +132,11 @@ impl Folder {
 
     pub(super) fn segment_path(&self, id: u32) -> PathBuf {
         self.path.join(format!("{id:08x}{SUFFIX}"))
+    }
+
+    /// Takes a segment away; one that is not there is.
+    pub(super) fn remove(&self, id: u32) -> io::Result<()> {
+        remove(&self.segment_path(id))
     }
 
     /// A new segment.

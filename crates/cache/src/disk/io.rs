@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -46,6 +46,17 @@ pub(super) trait Io: Debug + Send + Sync {
     /// Writes all of it there.
     fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         file.write_all_at(bytes, at)
+    }
+
+    /// Writes all of it behind what is in a file that was opened for that, and waits until the disk has it.
+    fn add(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+
+    /// Nothing is behind so many bytes of a file from now on.
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::folder::keep;
 use super::format::crc;
+use super::io::Io;
 use crate::policy::Time;
 use crate::purge::{Purge, Purges, Scope};
 
@@ -65,6 +66,10 @@ pub(super) struct Journal {
     path: PathBuf,
     file: File,
     records: usize,
+    /// So many bytes of it are good.
+    length: u64,
+    /// What is behind them may not be, or `file` be another one than that at `path`.
+    is_torn: bool,
 }
 
 impl Journal {
@@ -92,6 +97,8 @@ impl Journal {
         Ok(Self {
             file: Self::end_of(&path)?,
             records: all.len(),
+            length: out.len() as u64,
+            is_torn: false,
             path,
         })
     }
@@ -102,24 +109,61 @@ impl Journal {
     }
 
     /// Adds purges, and waits until the disk has them.
-    pub(super) fn add(&mut self, purged: &[Purged]) -> io::Result<()> {
+    pub(super) fn add(&mut self, io: &dyn Io, purged: &[Purged]) -> io::Result<()> {
+        self.mend(io)?;
         let mut out = Vec::new();
         purged.iter().for_each(|purged| write(purged, &mut out));
-        self.file.write_all(&out)?;
-        self.file.sync_data()?;
+        if let Err(error) = io.add(&self.file, &out) {
+            self.is_torn = true;
+            // At once, if that can be: who dies now leaves no half of a record.
+            let _ = self.mend(io);
+            return Err(error);
+        }
         self.records += purged.len();
+        self.length += out.len() as u64;
         if self.records > MANY {
             self.shorten()?;
         }
         Ok(())
     }
 
-    fn shorten(&mut self) -> io::Result<()> {
+    /// Takes away what is not good at its end: nobody would read what comes behind that.
+    pub(super) fn mend(&mut self, io: &dyn Io) -> io::Result<()> {
+        if !self.is_torn {
+            return Ok(());
+        }
+        self.file = Self::end_of(&self.path)?;
+        let is_whole = self.file.metadata()?.len() >= self.length;
+        if !is_whole || io.cut(&self.file, self.length).is_err() {
+            let good = read_all(&self.bytes()?);
+            self.write_anew(&good)?;
+        }
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// What of it is good.
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(&self.path)?
-            .take(LONGEST)
+            .take(self.length.min(LONGEST))
             .read_to_end(&mut bytes)?;
-        let mut all = latest(read_all(&bytes));
+        Ok(bytes)
+    }
+
+    fn write_anew(&mut self, all: &[Purged]) -> io::Result<()> {
+        let mut out = Vec::new();
+        all.iter().for_each(|purged| write(purged, &mut out));
+        self.is_torn = true;
+        keep(&self.path, &out)?;
+        (self.records, self.length) = (all.len(), out.len() as u64);
+        self.file = Self::end_of(&self.path)?;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    fn shorten(&mut self) -> io::Result<()> {
+        let mut all = latest(read_all(&self.bytes()?));
         if all.len() > MANY / 2 {
             // Zones are purged as a whole then: more than was asked for, never less.
             let mut zones: HashMap<u64, u64> = HashMap::new();
@@ -135,12 +179,7 @@ impl Journal {
             });
             all = whole.collect();
         }
-        let mut out = Vec::new();
-        all.iter().for_each(|purged| write(purged, &mut out));
-        keep(&self.path, &out)?;
-        self.file = Self::end_of(&self.path)?;
-        self.records = all.len();
-        Ok(())
+        self.write_anew(&all)
     }
 }
 
@@ -241,6 +280,7 @@ fn read(bytes: &[u8]) -> Option<(Purged, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::io::Real;
     use super::*;
 
     fn purged(number: u64, what: What, purge: Purge) -> Purged {
@@ -276,6 +316,49 @@ mod tests {
             bad[at] ^= 0x10;
             let read = read_all(&bad);
             assert!(read.len() < all.len() && all.starts_with(&read), "{at}");
+        }
+    }
+
+    /// A disk that takes half of what is added.
+    #[derive(Debug)]
+    struct Torn {
+        cuts: bool,
+    }
+
+    impl Io for Torn {
+        fn add(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+            Real.add(file, &bytes[..bytes.len() / 2])?;
+            Err(ErrorKind::StorageFull.into())
+        }
+
+        fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+            match self.cuts {
+                true => Real.cut(file, length),
+                false => Err(ErrorKind::StorageFull.into()),
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_record_hides_none_that_come_later() {
+        let tag = |number: u64, name: &str| {
+            purged(number, What::Tag(name.as_bytes().into()), Purge::Hard)
+        };
+        for cuts in [true, false] {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("purges");
+            let mut journal = Journal::open(path.clone(), &Purges::default()).unwrap();
+            journal.add(&Real, &[tag(5, "first")]).unwrap();
+            assert!(journal.add(&Torn { cuts }, &[tag(6, "torn")]).is_err());
+            journal.add(&Real, &[tag(7, "later")]).unwrap();
+            let all = read_all(&std::fs::read(&path).unwrap());
+            assert_eq!(all, [tag(5, "first"), tag(7, "later")], "{cuts}");
+            // One that was written anew is the one that is written on.
+            assert!(journal.add(&Torn { cuts }, &[tag(8, "torn")]).is_err());
+            journal.shorten().unwrap();
+            journal.add(&Real, &[tag(9, "last")]).unwrap();
+            let all = read_all(&std::fs::read(&path).unwrap());
+            assert_eq!(all.len(), 3, "{cuts}");
         }
     }
 

@@ -155,7 +155,7 @@ impl Disk {
         let waits = {
             let queue = self.queue();
             let mut offers = queue.offers.iter();
-            queue.writes || offers.any(|offer| offer.key.bytes == key.bytes)
+            !queue.writes.is_empty() || offers.any(|offer| offer.key.bytes == key.bytes)
         };
         let opened = self.opened().filter(|_| !waits);
         opened.is_some_and(|opened| self.is_there(opened.of_key(key).0, at))

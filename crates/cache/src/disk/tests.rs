@@ -444,7 +444,7 @@ fn what_is_on_disk_alone_is_validated_while_it_is_there() {
     // What is being written, or waits for it, is out of the way.
     until(|| {
         let queue = cache.disk().unwrap().queue();
-        !queue.writes && queue.gone.is_empty()
+        queue.writes.is_empty() && queue.gone.is_empty()
     });
     cache.purge_memory();
     assert_eq!(late(1), Err(Outside::Replaced));

@@ -1,16 +1,18 @@
-//! The thread that writes: it alone changes what is on disk.
+//! The thread that writes: it alone changes what is on disk. What it does with segments as a whole is in [`segments`].
+
+mod segments;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::folder::{Folder, JOURNAL, NotOurs};
-use super::format::{self, HEADER, Header, Kind, Listed, Name, Place};
+use super::format::{self, Kind, Listed, Name, Place};
 use super::index::{Index, Location};
 use super::journal::{Journal, Purged};
+use super::settling::Noted;
 use super::{AWAY, Disk, Gone, LOADS, Offer, Opened, SERVES, Segment, count, recover};
 use crate::cache::Cache;
-use crate::purge::Purges;
 
 /// How often it is looked whether another process has left the folder.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -18,8 +20,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_secs(5);
 /// Bytes that are written at once.
 const BATCH: usize = 1 << 20;
-/// Of a hundred, what of a segment that goes may be written anew.
-const ANEW: u64 = 50;
 
 /// Runs until it is told to close. It holds the cache only while it works for it.
 pub(super) fn run(disk: &Arc<Disk>, cache: &Weak<Cache>) {
@@ -34,9 +34,9 @@ pub(super) fn run(disk: &Arc<Disk>, cache: &Weak<Cache>) {
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
     disk.counts.bytes.store(0, Ordering::Relaxed);
-    let mut queue = disk.queue();
-    *queue = super::Queue::default();
+    let waiting = disk.queue().end();
     disk.changed.notify_all();
+    waiting.into_iter().for_each(|(_, waker)| waker.wake());
 }
 
 fn open<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>) -> Option<Writer<'d>> {
@@ -87,7 +87,6 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
         let cache = cache.upgrade()?;
         let purges = cache.purges();
         purges.raise(folder.first_number());
-        again(disk, purges, folder.first_number());
         let journal = Journal::open(folder.path(JOURNAL), purges);
         let failed = |error| disk.cannot_open("the cache's purges cannot be read", &error);
         journal.map_err(failed).ok()?
@@ -105,37 +104,15 @@ fn begin<'d>(disk: &'d Arc<Disk>, cache: &Weak<Cache>, folder: Folder) -> Option
         pending: Vec::new(),
         sizes,
         next,
+        unremoved: Vec::new(),
         paused: None,
     };
     writer.count_bytes();
     // What was purged meanwhile comes first.
-    writer.settle();
+    let noted = disk.queue().take_noted();
+    writer.settle(noted, cache);
     disk.phase.store(SERVES, Ordering::Release);
     Some(writer)
-}
-
-/// Purges that came before the folder was ours have numbers below those of what is in it: they come once more.
-fn again(disk: &Disk, purges: &Purges, first: u64) {
-    let early = {
-        let mut queue = disk.queue();
-        let all = std::mem::take(&mut queue.purges);
-        let (early, late): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|purged| purged.number < first);
-        queue.purges = late;
-        early
-    };
-    for Purged {
-        zone, what, purge, ..
-    } in early
-    {
-        let number = purges.purge(zone, what.scope(), purge);
-        disk.journal(Purged {
-            number,
-            zone,
-            what,
-            purge,
-        });
-    }
 }
 
 /// The segment that is written to.
@@ -144,6 +121,14 @@ struct Active {
     segment: Arc<Segment>,
     end: u64,
     listed: Vec<Listed>,
+}
+
+/// What there is to do.
+struct Work {
+    noted: Noted,
+    offers: Vec<Offer>,
+    /// It is the last.
+    closes: bool,
 }
 
 struct Writer<'d> {
@@ -159,6 +144,8 @@ struct Writer<'d> {
     /// The other segments, the oldest first.
     sizes: Vec<(u32, u64)>,
     next: u32,
+    /// Segments that are to be gone, and could not be removed.
+    unremoved: Vec<u32>,
     /// The disk failed: nothing is written until then.
     paused: Option<Instant>,
 }
@@ -166,10 +153,14 @@ struct Writer<'d> {
 impl Writer<'_> {
     fn work(&mut self, cache: &Weak<Cache>) {
         loop {
-            let (offers, closes) = self.wait(cache);
-            self.settle();
+            let Work {
+                noted,
+                offers,
+                closes,
+            } = self.wait(cache);
+            self.settle(noted, cache);
             self.write_all(offers);
-            self.disk.queue().writes = false;
+            self.disk.queue().writes.clear();
             if closes {
                 break;
             }
@@ -179,13 +170,14 @@ impl Writer<'_> {
         let _ = self.sync();
     }
 
-    /// Waits for something to do: what is to be written, and whether it is the last.
-    fn wait(&self, cache: &Weak<Cache>) -> (Vec<Offer>, bool) {
+    /// Waits for something to do. What is gone is taken together with what is to be written, for it is written down first: what goes
+    /// later is not to be among that.
+    fn wait(&self, cache: &Weak<Cache>) -> Work {
         let mut queue = self.disk.queue();
+        let mut again = false;
         loop {
             let closes = queue.closes || cache.strong_count() == 0;
-            let settles = !queue.gone.is_empty() || !queue.purges.is_empty() || queue.all_gone;
-            if closes || settles || !queue.offers.is_empty() {
+            if closes || again || queue.has_noted() || !queue.offers.is_empty() {
                 let mut offers = Vec::new();
                 let mut bytes = 0;
                 while (closes || bytes < BATCH)
@@ -195,44 +187,64 @@ impl Writer<'_> {
                     offers.push(offer);
                 }
                 queue.bytes = queue.bytes.saturating_sub(bytes);
-                queue.writes = !offers.is_empty();
-                return (offers, closes);
+                queue.writes = offers.iter().map(|offer| Arc::clone(&offer.key)).collect();
+                let noted = queue.take_noted();
+                return Work {
+                    noted,
+                    offers,
+                    closes,
+                };
             }
             let waited = self
                 .disk
                 .changed
                 .wait_timeout(queue, Duration::from_secs(1));
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            again = !self.unremoved.is_empty();
         }
     }
 
     /// Writes down what is gone, before anything that is new.
-    fn settle(&mut self) {
-        let (gone, purges, all_gone) = {
-            let mut queue = self.disk.queue();
-            let gone = std::mem::take(&mut queue.gone);
-            let purges = std::mem::take(&mut queue.purges);
-            (gone, purges, std::mem::take(&mut queue.all_gone))
-        };
-        if all_gone {
+    fn settle(&mut self, mut noted: Noted, cache: &Weak<Cache>) {
+        self.remove_rest();
+        if noted.all_gone {
             self.drop_all();
         }
-        self.write_gone(&gone);
-        self.write_purges(&purges);
+        self.write_gone(&noted.gone);
+        self.come_again(&mut noted.purges, cache);
+        self.write_purges(&noted.purges);
+        // What is to be gone and cannot be removed would come back.
+        if self.unremoved.is_empty() {
+            self.disk.settled(noted.number);
+        }
+    }
+
+    /// Purges that came before the folder was ours have numbers below those of what is in it: they come once more.
+    fn come_again(&self, purges: &mut [Purged], cache: &Weak<Cache>) {
+        let first = self.folder.first_number();
+        for purged in purges.iter_mut().filter(|purged| purged.number < first) {
+            purged.number = match cache.upgrade() {
+                Some(cache) => {
+                    let all = cache.purges();
+                    all.purge(purged.zone, purged.what.scope(), purged.purge)
+                }
+                // Nobody stores anything any more.
+                None => self.folder.last_number(),
+            };
+        }
     }
 
     fn write_purges(&mut self, purges: &[Purged]) {
-        let Some(last) = purges.iter().map(|purged| purged.number).max() else {
+        if purges.is_empty() {
             return;
-        };
-        if let Err(error) = self.journal.add(purges) {
+        }
+        if let Err(error) = self.journal.add(self.disk.io.as_ref(), purges) {
+            self.disk.wrote(Err(&error));
             self.disk.failed("a purge cannot be written down", error);
+            self.paused = Some(Instant::now() + PAUSE);
             // What cannot be written down must not come back: nothing does.
             self.drop_all();
         }
-        let mut queue = self.disk.queue();
-        queue.journaled = queue.journaled.max(last);
-        self.disk.changed.notify_all();
     }
 
     fn write_gone(&mut self, gone: &[Gone]) {
@@ -252,51 +264,37 @@ impl Writer<'_> {
         }
     }
 
-    /// Nothing that is there counts any more.
-    fn drop_all(&mut self) {
-        self.batch.clear();
-        self.pending.clear();
-        let active = self.active.take().map(|active| active.id);
-        let all = self.sizes.drain(..).map(|(id, _)| id).chain(active);
-        let all: Vec<u32> = all.collect();
-        for id in all {
-            self.remove(id);
-        }
-        *self
-            .disk
-            .index
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Index::default();
-        self.count_bytes();
-    }
-
-    fn remove(&self, id: u32) {
-        let segments = &self.disk.segments;
-        segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
-        if let Err(error) = std::fs::remove_file(self.folder.segment_path(id)) {
-            self.disk
-                .failed("a part of the cache cannot be removed", error);
-        }
-    }
-
     fn write_all(&mut self, offers: Vec<Offer>) {
+        let disk = self.disk;
+        let refuse = |many: usize| {
+            let refused = &disk.counts.refused_failing;
+            refused.fetch_add(many as u64, Ordering::Relaxed);
+        };
+        if offers.is_empty() {
+            return;
+        }
         if let Some(until) = self.paused {
             if Instant::now() < until {
-                let refused = &self.disk.counts.refused_failing;
-                refused.fetch_add(offers.len() as u64, Ordering::Relaxed);
-                return;
+                return refuse(offers.len());
+            }
+            // Nothing is kept that could not be purged.
+            if let Err(error) = self.journal.mend(self.disk.io.as_ref()) {
+                self.disk.wrote(Err(&error));
+                self.paused = Some(Instant::now() + PAUSE);
+                return refuse(offers.len());
             }
             self.paused = None;
         }
-        for Offer { key, entry } in offers {
+        let mut offers = offers.into_iter();
+        while let Some(Offer { key, entry }) = offers.next() {
             let name = self.opened.name(&key, &entry);
             let bytes = key.bytes.clone();
-            self.append(Kind::Response, name, Some(key), |place| {
+            let kept = self.append(Kind::Response, name, Some(key), |place| {
                 format::response(place, name, &bytes, &entry)
             });
+            if !kept && self.paused.is_some() {
+                return refuse(offers.len() + 1);
+            }
         }
         self.flush();
     }
@@ -343,7 +341,8 @@ impl Writer<'_> {
             self.pending.push((listed, key));
             return self.batch.len() < BATCH || self.flush();
         }
-        true
+        // It was not written.
+        false
     }
 
     /// Writes the batch, and puts it into the index; false where the disk says no.
@@ -392,189 +391,6 @@ impl Writer<'_> {
         true
     }
 
-    /// The disk said no. What is there is read on; it is tried again later, with another segment.
-    fn failed(&mut self, error: std::io::Error) {
-        self.disk.wrote(Err(&error));
-        self.disk.failed("writing the cache", error);
-        self.paused = Some(Instant::now() + PAUSE);
-        self.batch.clear();
-        self.pending.clear();
-        if let Some(active) = self.active.take() {
-            self.sizes.push((active.id, active.end));
-        }
-        // It may be full: a part of it may be had back.
-        if self.sizes.len() > 1 {
-            let (oldest, _) = self.sizes.remove(0);
-            self.forget(oldest);
-        }
-        self.count_bytes();
-    }
-
-    /// All of a segment goes.
-    fn forget(&self, id: u32) {
-        for one in self.listed(id) {
-            let at = Location {
-                segment: id,
-                offset: one.offset,
-                length: one.length,
-            };
-            self.disk.index(|index| index.remove_at(one.name.url, at));
-        }
-        self.remove(id);
-    }
-
-    fn listed(&self, id: u32) -> Vec<Listed> {
-        let Some(segment) = self.disk.segment(id) else {
-            return Vec::new();
-        };
-        let size = segment.file.metadata().map_or(0, |found| found.len());
-        let found = recover::by_footer(self.disk, &segment.file, self.opened.store, id, size);
-        found.ok().flatten().unwrap_or_default()
-    }
-
-    /// Begins another segment; false where the disk says no.
-    fn roll(&mut self) -> bool {
-        self.seal();
-        let id = self.next;
-        let file = match self.folder.create(id) {
-            Ok(file) => file,
-            Err(error) => {
-                self.failed(error);
-                return false;
-            }
-        };
-        self.next = self.next.saturating_add(1);
-        let segment = Arc::new(Segment { file });
-        let segments = &self.disk.segments;
-        segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Arc::clone(&segment));
-        self.active = Some(Active {
-            id,
-            segment,
-            end: 0,
-            listed: Vec::new(),
-        });
-        self.make_room();
-        true
-    }
-
-    /// Ends the active segment with a list of what is in it.
-    fn seal(&mut self) {
-        self.flush();
-        let Some(active) = self.active.take() else {
-            return;
-        };
-        let footer = format::footer(self.opened.store, active.id, &active.listed);
-        let written = self
-            .disk
-            .io
-            .write(&active.segment.file, &footer, active.end);
-        if let Err(error) = written {
-            // Its headers say the same.
-            self.disk.failed("writing the cache", error);
-        }
-        self.sizes
-            .push((active.id, active.end + footer.len() as u64));
-    }
-
-    /// The oldest segments go until there is room for one more, and for what of the next one is written anew before that goes:
-    /// who dies in between leaves no more than there may be. What of them was asked for since is written anew.
-    fn make_room(&mut self) {
-        let room = self.disk.segment + self.anew();
-        loop {
-            let used: u64 = self.sizes.iter().map(|(_, size)| size).sum();
-            if used + room <= self.disk.settings.bytes || self.sizes.is_empty() {
-                return;
-            }
-            self.disk.is_full.store(true, Ordering::Relaxed);
-            let (oldest, _) = self.sizes.remove(0);
-            self.save(oldest);
-            self.forget(oldest);
-        }
-    }
-
-    /// Bytes of a segment that goes that may be written anew, their list included.
-    fn anew(&self) -> u64 {
-        self.disk.segment * ANEW / 100
-    }
-
-    fn save(&mut self, id: u32) {
-        let most = self.anew();
-        let Some(segment) = self.disk.segment(id) else {
-            return;
-        };
-        for one in self.listed(id) {
-            let from = Location {
-                segment: id,
-                offset: one.offset,
-                length: one.length,
-            };
-            let used = self.disk.index(|index| index.look(one.name.url, from));
-            let Some(active) = &self.active else {
-                return;
-            };
-            let list = format::footer_of(active.listed.len() + 1) as u64;
-            if used != Some(true) || active.end + u64::from(one.length) + list > most {
-                continue;
-            }
-            let Some((bytes, place)) = self.again(&segment, id, &one, active) else {
-                continue;
-            };
-            let (file, end) = (&active.segment.file, active.end);
-            if let Err(error) = self.disk.io.write(file, &bytes, end) {
-                return self.failed(error);
-            }
-            let to = Location {
-                segment: place.segment,
-                offset: place.offset,
-                length: one.length,
-            };
-            self.disk
-                .index(|index| index.move_to(one.name.url, from, to));
-            if let Some(active) = &mut self.active {
-                active.end += bytes.len() as u64;
-                active.listed.push(Listed {
-                    offset: to.offset,
-                    ..one
-                });
-            }
-        }
-    }
-
-    /// A record as it lies elsewhere.
-    fn again(
-        &self,
-        segment: &Segment,
-        id: u32,
-        one: &Listed,
-        active: &Active,
-    ) -> Option<(Vec<u8>, Place)> {
-        let store = self.opened.store;
-        let mut bytes = vec![0; one.length as usize];
-        let read = self
-            .disk
-            .io
-            .read(&segment.file, &mut bytes, u64::from(one.offset));
-        read.ok()?;
-        let before = Place {
-            store,
-            segment: id,
-            offset: one.offset,
-        };
-        let header = Header::read(before, &bytes)?;
-        let place = Place {
-            store,
-            segment: active.id,
-            offset: active.end as u32,
-        };
-        let mut out = Vec::with_capacity(bytes.len());
-        header.write(place, &mut out);
-        out.extend_from_slice(bytes.get(HEADER..)?);
-        Some((out, place))
-    }
-
     /// The system writes what it has in memory.
     fn sync(&mut self) -> std::io::Result<()> {
         let segments = self
@@ -587,14 +403,5 @@ impl Writer<'_> {
         }
         drop(segments);
         self.folder.closed()
-    }
-
-    fn count_bytes(&self) {
-        let others: u64 = self.sizes.iter().map(|(_, size)| size).sum();
-        let active = self.active.as_ref().map_or(0, |active| active.end);
-        self.disk
-            .counts
-            .bytes
-            .store(others + active, Ordering::Relaxed);
     }
 }

@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seawall_cache::purge::{Purge, Scope};
 use seawall_guard::Admitted;
 use seawall_model::FieldId;
 use seawall_net::outgoing::{BodyOut, Line};
 
 use super::rules::Planned;
+use super::settling::settled;
 use super::way::Way;
 use super::words;
 use crate::exchange::Exchange;
@@ -60,11 +60,15 @@ impl Exchange<'_, '_> {
             return false;
         }
         let cache = &self.thread.shared.cache;
-        if is_of_zone {
-            cache.purge(zone.id.0, Scope::Everything, Purge::Hard);
+        let number = if is_of_zone {
+            Some(cache.outdate_zone(zone.id.0))
         } else {
             let host = seawall_cache::key::host(request.authority(), b"https");
-            cache.purge_url_in_forms(zone.id.0, &host, request.target(), None, planned.queries);
+            let purged = cache.outdate_url(zone.id.0, &host, request.target(), planned.queries);
+            purged.number
+        };
+        if let Some(number) = number {
+            settled(cache, number, self.alarm).await;
         }
         parts.response.clear();
         parts.response.status = 204;

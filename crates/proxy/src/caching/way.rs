@@ -56,6 +56,8 @@ pub struct Way {
     pub(super) links: Option<Box<Looked>>,
     /// What of the zone has become invalid, for parents.
     pub(super) outdated: Vec<Vec<u8>>,
+    /// The number of that in the cache, where any of it may be on disk.
+    pub(super) outdated_on_disk: Option<u64>,
     /// What `Cache-Status` says.
     pub(super) said: Vec<u8>,
 }
@@ -90,6 +92,7 @@ impl Way {
             instead: None,
             links: None,
             outdated: Vec::new(),
+            outdated_on_disk: None,
             said: Vec::new(),
         }
     }
@@ -299,9 +302,9 @@ impl Way {
         let mut purges = 0;
         for target in invalidated(request, self.scheme(), &response.fields) {
             let (zone, host) = (self.key.zone, &self.key.host);
-            purges += self
-                .cache
-                .purge_url_in_forms(zone, host, &target, None, &self.queries);
+            let purged = self.cache.outdate_url(zone, host, &target, &self.queries);
+            purges += purged.purges;
+            self.outdated_on_disk = self.outdated_on_disk.max(purged.number);
             self.outdated.push(target.to_vec());
         }
         purges

@@ -16,6 +16,7 @@ use seawall_net::upstream::ResponseInfo;
 
 use super::compressed::hungry;
 use super::download::{Download, LOOK, gone, incomplete, poll_once};
+use crate::caching::Way;
 use crate::compress::Encoder;
 use crate::fault::Fault;
 
@@ -42,6 +43,18 @@ impl Download<'_, '_, '_, '_> {
             self.outcome.origin_us = Some(now.saturating_sub(self.since));
         }
         taken
+    }
+
+    /// Whether what the answer has made invalid may be on disk.
+    pub(super) fn is_to_settle(&self) -> bool {
+        self.way.as_deref().is_some_and(Way::is_to_settle)
+    }
+
+    /// Waits until it is gone there.
+    pub(super) async fn settle(&mut self) {
+        if let Some(way) = self.way.as_deref_mut() {
+            way.settle(self.alarm).await;
+        }
     }
 
     /// How many bytes of the body lie ready, where they are all: they are looked at now if they have to be.

@@ -34,7 +34,7 @@ pub fn purge(purge: &Purge, configuration: &Configuration, shared: &Shared) -> V
     purge.what.iter().filter_map(of).collect()
 }
 
-/// One of what it names; its number where it is one of many URLs.
+/// One of what it names; its number, where anything of it may be on disk.
 fn one(
     what: &Purged,
     zone: u64,
@@ -59,8 +59,9 @@ fn one(
                 // Without a path it is that of the root (RFC 9110 §4.2.3).
                 false => format!("/{target}"),
             };
-            cache.purge_url_in_forms(zone, &host(name), target.as_bytes(), soft, queries);
-            None
+            let purged =
+                cache.purge_url_in_forms(zone, &host(name), target.as_bytes(), soft, queries);
+            purged.number
         }
         (Purged::Prefix(_) | Purged::Url(_), None) => None,
     }

@@ -28,10 +28,11 @@ use seawall_proxy::worker::{self, Kind, Listener};
 use seawall_telemetry::AccessLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::changes::{Job, Work};
 use super::orders::{self, Tried};
+use super::outdated::Heard;
 use super::set_up::{Spread, ask, log_config, spread};
 use super::stands::Stands;
 use super::wires::{accept, listen, socket_path};
@@ -59,6 +60,8 @@ const FEW_DESCRIPTORS: u64 = 4096;
 const CACHE: &str = "cache";
 /// How long a thread may take to answer us.
 const PROBE: Duration = Duration::from_secs(10);
+/// How often one that leaves tells the next one what has become invalid.
+const TELLS: Duration = Duration::from_millis(100);
 /// Seconds after which a worker that gave up what only one may write, and was not retired, takes it back.
 const TAKE_BACK: u64 = 10;
 
@@ -102,6 +105,7 @@ pub struct Worker {
     ending: Option<Ending>,
     serves: bool,
     stands: Stands,
+    heard: Heard,
 }
 
 /// It ends.
@@ -205,6 +209,7 @@ impl Worker {
         stands.look(&configuration, &shared.told, &shared.slot);
         let mut worker = Self {
             stands,
+            heard: Heard::default(),
             datagrams: Datagrams::new(threads, https, generation),
             configured: Arc::new(AtomicU64::new(0)),
             log,
@@ -336,6 +341,8 @@ impl Worker {
         let mut troubles = Troubles::new(self.log.status().clone());
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut looks = 0u64;
+        let mut tells = tokio::time::interval(TELLS);
+        tells.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut finished = self.work.finished();
         let mut secrets = self.configuration.state.tickets.changes();
         let mut kept = self.kept.1.take().unwrap_or_else(|| mpsc::channel(1).1);
@@ -401,6 +408,7 @@ impl Worker {
                         bail!("{ended} ended by itself");
                     }
                 }
+                _ = tells.tick(), if self.ending.is_some() => self.tell_outdated(false),
                 Ok(()) = secrets.changed() => self.tell_secrets(wire.as_deref()),
                 () = self.over() => break,
             }
@@ -438,6 +446,7 @@ impl Worker {
             }
             ToWorker::HandOver => {
                 self.give_up_state();
+                self.shared.cache.begin_handing_over();
                 // What waits is written meanwhile; the next one loads what is there once it serves.
                 self.shared.cache.leave_disk(Duration::ZERO);
                 self.take_back = Some(TAKE_BACK);
@@ -481,8 +490,11 @@ impl Worker {
         self.serves = true;
         // A spare may have waited for long, and its file have been moved away meanwhile.
         self.log.reopen();
-        self.shared.accept();
+        // What is to be gone is, before anybody asks for it: on the disk, too, which is this process's from here on.
         self.shared.cache.use_disk();
+        self.stands();
+        self.hear_outdated();
+        self.shared.accept();
         self.configured.store(self.shared.now(), Ordering::Relaxed);
         self.take_state();
         if self.is_kept {
@@ -520,6 +532,7 @@ impl Worker {
     fn retire(&mut self, within: Duration) {
         self.give_up_state();
         self.take_back = None;
+        self.shared.cache.begin_handing_over();
         self.shared.cache.leave_disk(Duration::ZERO);
         self.ending = Some(Ending {
             due: Instant::now() + within,
@@ -573,6 +586,7 @@ impl Worker {
         while Instant::now() < due && self.runs() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        self.tell_outdated(true);
         self.shared.cache.leave_disk(Duration::from_secs(1));
         // What is logged up to here is written; a disk that hangs does not keep us.
         let _ = self.log.close(Duration::from_secs(1));

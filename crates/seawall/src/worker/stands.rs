@@ -111,6 +111,11 @@ impl Stands {
         up_to
     }
 
+    /// The disk is this process's only now: all that stands is purged once more.
+    pub fn purge_again(&mut self) {
+        self.purged.clear();
+    }
+
     fn read(&mut self) {
         use std::os::unix::fs::MetadataExt;
         let found = std::fs::metadata(&self.path).ok();

@@ -1,14 +1,48 @@
 //! Purges, by the command line and the API; and the cache's disk, over restarts and kills.
 
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::rollouts::{asks, start, told};
+use crate::spare::spare;
+use crate::supervisor::another;
 use crate::tools::curl;
-use crate::up::{Up, send, until};
+use crate::up::{Up, finished, send, until};
 
-/// An origin whose answers each have a number, and a lifetime.
+/// An origin whose answers each have a number, and a lifetime. What is to be deleted waits until it is let go.
 struct Counting {
     address: std::net::SocketAddr,
+    deletes: Arc<Deletes>,
+}
+
+/// Requests that delete something.
+#[derive(Default)]
+struct Deletes {
+    /// One has come; they are let go.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Deletes {
+    fn wait(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 = true;
+        while !state.1 {
+            state = self.changed.wait(state).unwrap();
+        }
+    }
+
+    fn has_come(&self) -> bool {
+        self.state.lock().unwrap().0
+    }
+
+    fn let_go(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
 }
 
 impl Counting {
@@ -17,9 +51,11 @@ impl Counting {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let number = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let deletes = Arc::<Deletes>::default();
+        let all_deletes = Arc::clone(&deletes);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let number = number.clone();
+                let (number, deletes) = (number.clone(), Arc::clone(&all_deletes));
                 std::thread::spawn(move || {
                     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                     let mut stream = stream;
@@ -28,6 +64,9 @@ impl Counting {
                             .next()
                             .is_some_and(|line| line.is_ok_and(|l| !l.is_empty()))
                         {
+                        }
+                        if first.starts_with("DELETE ") {
+                            deletes.wait();
                         }
                         let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
                         let nth = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -45,7 +84,7 @@ impl Counting {
                 });
             }
         });
-        Self { address }
+        Self { address, deletes }
     }
 
     fn zone(&self, edge: &str) -> String {
@@ -275,4 +314,76 @@ fn what_is_on_disk_outlives_kills_and_what_was_purged_does_not() {
             }
         }
     }
+}
+
+/// Responses that are on the disk of the worker that serves.
+fn entries_on_disk(up: &Up) -> u64 {
+    let metrics = curl(&[&format!("http://{}/metrics", up.admin())]).text();
+    let name = "seawall_cache_entries{tier=\"disk\"} ";
+    let mut found = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    found.next().map_or(0, |number| number.parse().unwrap())
+}
+
+/// A worker that waits for the other one to die looks at what stands, too, and has no disk yet.
+#[test]
+fn what_is_purged_while_a_worker_dies_is_gone_from_the_disk_of_the_next_one() {
+    let origin = Counting::start();
+    let edge = "spare = true\nlimits = { cache_disk = \"128MiB\" }";
+    let up = start(&origin.zone(edge), "20");
+    let data = up.data();
+    let purged = get(&up, "/a").0;
+    get(&up, "/b");
+    until("what is stored on disk", || {
+        (entries_on_disk(&up) >= 2).then_some(())
+    });
+    spare(&up);
+    let worker = up.worker_now();
+    send(worker, libc::SIGSTOP);
+    goes_well(&up, &["purge", "a.test", "--tag", "ta"]);
+    until("the purge to stand", || {
+        let standing = std::fs::read_to_string(data.join("standing.json")).ok()?;
+        standing.contains("\"ta\"").then_some(())
+    });
+    // Long enough for the one that waits to look: what it does too early is what this is about.
+    std::thread::sleep(Duration::from_millis(1_500));
+    send(worker, libc::SIGKILL);
+    another(&data, "worker", worker);
+    until("what is on disk", || {
+        (entries_on_disk(&up) > 0).then_some(())
+    });
+    is_new(&up, "/a", &purged);
+}
+
+#[test]
+fn what_a_request_makes_invalid_that_ends_in_a_replaced_worker_is_so_in_the_next_one() {
+    let origin = Counting::start();
+    let up = Up::edge(&origin.zone("limits = { cache_disk = \"128MiB\" }"));
+    get(&up, "/a");
+    let (worker, url) = (up.worker_now(), up.url("/a"));
+    let deleting = std::thread::spawn(move || {
+        let answer = curl(&["-X", "DELETE", "-H", "Host: a.test", &url]);
+        answer.status
+    });
+    until("the request to be at the origin", || {
+        origin.deletes.has_come().then_some(())
+    });
+    let mut upgrade = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    let done = finished(upgrade.arg("upgrade").arg("--data").arg(up.data()));
+    assert!(done.status.success(), "{}", up.log());
+    another(&up.data(), "worker", worker);
+    let stored = until("the next one to keep it", || {
+        let (body, said) = get(&up, "/a");
+        said.contains("hit").then_some(body)
+    });
+    origin.deletes.let_go();
+    assert_eq!(deleting.join().unwrap(), 200);
+    until("it to be invalid in the next one", || {
+        (get(&up, "/a").0 != stored).then_some(())
+    });
+    // Once it outlives that one, too, nobody tells it any more.
+    until("the word of it to be taken away", || {
+        let mut files = std::fs::read_dir(up.data()).ok()?.flatten();
+        let is_word = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("outdated-");
+        (!files.any(|file| is_word(&file.file_name()))).then_some(())
+    });
 }

@@ -21,7 +21,7 @@ fn document(more: &str) -> String {
 }
 
 /// The worker that waits, ready to serve.
-fn spare(up: &Up) -> u32 {
+pub fn spare(up: &Up) -> u32 {
     until(&format!("a spare worker:\n{}", up.log()), || {
         let (_, told) = status(&up.data());
         let workers = told["edge"]["workers"].as_array()?;

@@ -118,9 +118,18 @@ fn a_segment_that_broke_off_anywhere_is_what_there_is_of_it() {
 #[derive(Debug, Default)]
 struct Told {
     writes_fail: AtomicBool,
+    /// All of it gets there, and it says no.
+    writes_lie: AtomicBool,
+    /// There is no room for what is the first in its segment.
+    first_writes_fail: AtomicBool,
+    /// Half of it gets there.
+    adds_tear: AtomicBool,
+    cuts_fail: AtomicBool,
     reads_fail: AtomicBool,
     hangs: Mutex<bool>,
     goes_on: Condvar,
+    writes_hang: Mutex<bool>,
+    writes_go_on: Condvar,
 }
 
 impl Io for Told {
@@ -141,9 +150,36 @@ impl Io for Told {
     }
 
     fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        match self.writes_fail.load(Ordering::Relaxed) {
+        let mut hangs = self.writes_hang.lock().unwrap();
+        while *hangs {
+            hangs = self.writes_go_on.wait(hangs).unwrap();
+        }
+        drop(hangs);
+        let fails = self.writes_fail.load(Ordering::Relaxed)
+            || (at == 0 && self.first_writes_fail.load(Ordering::Relaxed));
+        if !fails {
+            Real.write(file, bytes, at)?;
+        }
+        match fails || self.writes_lie.load(Ordering::Relaxed) {
             true => Err(io::ErrorKind::StorageFull.into()),
-            false => Real.write(file, bytes, at),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        match self.adds_tear.load(Ordering::Relaxed) {
+            true => {
+                Real.add(file, &bytes[..bytes.len() / 2])?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            false => Real.add(file, bytes),
+        }
+    }
+
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        match self.cuts_fail.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("the disk is broken")),
+            false => Real.cut(file, length),
         }
     }
 }
@@ -196,6 +232,152 @@ fn a_disk_that_is_full_or_broken_is_done_without() {
     drop(cache);
     let cache = open(temp.path());
     assert_eq!(on_disk(&cache, &first), None);
+    close(&cache);
+}
+
+/// What is in no index has no record behind it that says that it is gone.
+#[test]
+fn what_a_failing_disk_took_all_the_same_does_not_come_back() {
+    for cuts_fail in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let io = Arc::new(Told::default());
+        let cache = open_with(temp.path(), 64 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
+        serving(&cache);
+        let (first, second) = (request("/first", &[]), request("/second", &[]));
+        store(&cache, &key(&first), &first, &[], b"first");
+        written(&cache, 1);
+        io.writes_lie.store(true, Ordering::Relaxed);
+        io.cuts_fail.store(cuts_fail, Ordering::Relaxed);
+        store(&cache, &key(&second), &second, &[], b"second");
+        until(|| cache.disk_told().unwrap().failures > 0);
+        // What follows from that is done.
+        until(|| cache.disk().unwrap().queue().writes.is_empty());
+        io.writes_lie.store(false, Ordering::Relaxed);
+        io.cuts_fail.store(false, Ordering::Relaxed);
+        cache.purge_url(1, b"a.test", b"/second", None);
+        close(&cache);
+        drop(cache);
+        let cache = open(temp.path());
+        assert_eq!(on_disk(&cache, &second), None, "{cuts_fail}");
+        assert_eq!(on_disk(&cache, &first).is_some(), !cuts_fail);
+        close(&cache);
+    }
+}
+
+#[test]
+fn what_is_gone_while_the_next_segment_finds_no_room_does_not_come_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let io = Arc::new(Told::default());
+    let cache = open_with(temp.path(), 8 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
+    serving(&cache);
+    let all: Vec<RequestHead> = (0..3_000).map(|n| request(&format!("/{n}"), &[])).collect();
+    for (number, asked) in all.iter().enumerate() {
+        // Asked for twice: once full, it is for those alone.
+        let _ = cache.find(&key(asked), asked);
+        let _ = cache.find(&key(asked), asked);
+        store(&cache, &key(asked), asked, &[], &[7; 200]);
+        if number % 100 == 99 {
+            until(|| {
+                let queue = cache.disk().unwrap().queue();
+                queue.offers.is_empty() && queue.writes.is_empty()
+            });
+        }
+    }
+    cache.purge_memory();
+    // What of the oldest was asked for since is written anew before that goes.
+    let oldest = all.iter().filter(|asked| on_disk(&cache, asked).is_some());
+    assert_eq!(oldest.take(20).count(), 20);
+    io.first_writes_fail.store(true, Ordering::Relaxed);
+    let mut purged = Vec::new();
+    for asked in all.iter().rev() {
+        let gone = cache.purge_url_in_forms(1, b"a.test", asked.target(), None, &[]);
+        let Some(number) = gone.number else {
+            continue;
+        };
+        until(|| cache.has_settled(number));
+        purged.push(asked);
+        if cache.disk_told().unwrap().failures > 0 {
+            break;
+        }
+    }
+    assert!(cache.disk_told().unwrap().failures > 0, "it was never full");
+    io.first_writes_fail.store(false, Ordering::Relaxed);
+    close(&cache);
+    drop(cache);
+    let cache = open_with(temp.path(), 8 * SMALL, Arc::new(Real));
+    serving(&cache);
+    for asked in purged {
+        assert_eq!(on_disk(&cache, asked), None);
+    }
+    close(&cache);
+}
+
+#[test]
+fn a_purge_that_cannot_be_written_down_takes_all_and_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let io = Arc::new(Told::default());
+    let cache = open_with(temp.path(), 64 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
+    serving(&cache);
+    let asked = request("/x", &[]);
+    store(&cache, &key(&asked), &asked, &[("cache-tag", "t")], b"x");
+    written(&cache, 1);
+    io.adds_tear.store(true, Ordering::Relaxed);
+    let number = cache.purge(1, Scope::Tag(b"t"), Purge::Hard);
+    until(|| cache.has_settled(number));
+    let told = cache.disk_told().unwrap();
+    assert_eq!((told.entries, told.ails), (0, Some(Ails::Full)));
+    io.adds_tear.store(false, Ordering::Relaxed);
+    let number = cache.purge(1, Scope::Tag(b"u"), Purge::Hard);
+    until(|| cache.has_settled(number));
+    close(&cache);
+    drop(cache);
+    let cache = open(temp.path());
+    assert_eq!(on_disk(&cache, &asked), None);
+    close(&cache);
+}
+
+/// As a killed process leaves it.
+fn as_it_is(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_url_that_is_gone_is_waited_for_and_stays_gone_after_a_kill() {
+    let temp = tempfile::tempdir().unwrap();
+    let io = Arc::new(Told::default());
+    let cache = open_with(temp.path(), 64 * SMALL, Arc::clone(&io) as Arc<dyn Io>);
+    serving(&cache);
+    let asked = request("/x", &[]);
+    store(&cache, &key(&asked), &asked, &[], b"x");
+    written(&cache, 1);
+    let purge = |target: &[u8]| cache.purge_url_in_forms(1, b"a.test", target, None, &[]);
+    // What is nowhere on disk has nothing to wait for.
+    assert_eq!(purge(b"/other").number, None);
+    *io.writes_hang.lock().unwrap() = true;
+    let number = purge(b"/x").number.unwrap();
+    assert!(!cache.has_settled(number));
+    let before = as_it_is(temp.path());
+    let settling = cache.settling(number).unwrap();
+    let cx = std::task::Context::from_waker(Waker::noop());
+    assert!(settling.poll(&cx).is_pending());
+    // A disk that hangs is waited for once.
+    settling.gave_up();
+    assert!(cache.settling(number).is_none());
+    *io.writes_hang.lock().unwrap() = false;
+    io.writes_go_on.notify_all();
+    until(|| settling.poll(&cx).is_ready());
+    assert!(cache.has_settled(number));
+    let after = as_it_is(temp.path());
+    for (folder, is_there) in [(before, true), (after, false)] {
+        let killed = open(folder.path());
+        assert_eq!(on_disk(&killed, &asked).is_some(), is_there);
+        close(&killed);
+    }
     close(&cache);
 }
 

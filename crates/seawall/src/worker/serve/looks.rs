@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::purges;
+use super::super::{outdated, purges};
 use super::Worker;
 use crate::say::complain;
 
@@ -14,11 +14,11 @@ impl Worker {
         self.stands();
         if self.serves {
             match &mut self.take_back {
-                None => self.take_state(),
-                Some(0) => {
-                    self.take_back = None;
-                    self.shared.cache.use_disk();
+                None => {
+                    self.take_state();
+                    self.hear_outdated();
                 }
+                Some(0) => self.use_disk_again(),
                 Some(left) => *left -= 1,
             }
         }
@@ -45,7 +45,37 @@ impl Worker {
         let on = self
             .stands
             .look(&self.configuration, &shared.told, &shared.slot);
-        let purged = self.stands.purge(&self.configuration, shared);
+        // Before it serves it has nothing that could go, and not the disk, on which all that is to go may lie.
+        let purged = match self.serves {
+            true => self.stands.purge(&self.configuration, shared),
+            false => 0,
+        };
         (on, purged)
+    }
+
+    /// Nobody took over what was given up: what was purged meanwhile was not on the disk.
+    fn use_disk_again(&mut self) {
+        self.take_back = None;
+        let shared = &self.shared;
+        shared.cache.use_disk();
+        outdated::done_here(&shared.cache.end_handing_over(), shared);
+        self.stands.purge_again();
+        self.stands();
+    }
+
+    /// Does what workers that leave have told of.
+    pub(super) fn hear_outdated(&mut self) {
+        if self.ending.is_none() {
+            self.heard.look(&self.configuration.data, &self.shared);
+        }
+    }
+
+    /// Tells the worker that serves what has become invalid here.
+    pub(super) fn tell_outdated(&self, is_last: bool) {
+        let cache = &self.shared.cache;
+        let outdated = cache.take_outdated();
+        if !outdated.is_empty() && !outdated::tell(&self.configuration.data, &outdated, is_last) {
+            cache.put_back_outdated(outdated);
+        }
     }
 }
