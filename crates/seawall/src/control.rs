@@ -25,6 +25,7 @@ mod purges;
 mod queue;
 mod refresh;
 mod reports;
+mod returns;
 mod serving;
 mod standings;
 mod steer;

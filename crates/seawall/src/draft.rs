@@ -1,6 +1,6 @@
 //! A document into which changes are put, one by one, each in the time that it takes alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use seawall_model::document::{self, Zone};
 use seawall_model::{Document, HostPattern, Limits};
@@ -19,6 +19,11 @@ pub struct Draft {
 
 /// A change, and whether anything is different by it.
 type Put<'c> = (&'c Change, bool);
+/// A change that could not be put, and what is wrong with it.
+type Failed<'c> = (&'c Change, String);
+
+/// How often zones whose hosts go round are tried without those of them that cannot be put.
+const ROUNDS: usize = 16;
 
 impl Draft {
     /// What is to be changed.
@@ -47,31 +52,95 @@ impl Draft {
         self.document
     }
 
-    /// Puts all changes in whose order allows it: one zone may take a host that another one gives up. Those that were put, and
-    /// those that could not be, with all that is wrong with them.
+    /// Puts changes in: one zone may take a host that another one gives up, whichever comes first, and hosts may go round. Those that
+    /// were put, and those that could not be, with all that is wrong with them.
     pub fn put_all<'c>(
         &mut self,
         changes: impl IntoIterator<Item = &'c Change>,
-    ) -> (Vec<Put<'c>>, Vec<(&'c Change, String)>) {
-        let mut left: Vec<(&Change, String)> = changes
-            .into_iter()
-            .map(|change| (change, String::new()))
-            .collect();
-        let mut put = Vec::new();
-        loop {
-            let before = left.len();
-            let mut failed = Vec::new();
-            for (change, _) in left {
-                match self.put(change) {
-                    Ok(is_new) => put.push((change, is_new)),
-                    Err(problems) => failed.push((change, problems)),
+    ) -> (Vec<Put<'c>>, Vec<Failed<'c>>) {
+        let (mut put, mut failed) = self.each(changes);
+        let zones = failed
+            .iter()
+            .filter(|(change, _)| change.chain.zone().is_some());
+        let mut round: Vec<&Change> = zones.map(|(change, _)| *change).collect();
+        for _ in 0..ROUNDS {
+            if round.is_empty() {
+                break;
+            }
+            match self.round(&round) {
+                Ok(all) => {
+                    let done: HashSet<*const Change> =
+                        all.iter().map(|(change, _)| &raw const **change).collect();
+                    failed.retain(|(change, _)| !done.contains(&(&raw const **change)));
+                    put.extend(all);
+                    break;
                 }
+                // The others stay as they are, with their hosts.
+                Err(some) => round = some,
             }
-            if failed.is_empty() || failed.len() == before {
-                return (put, failed);
-            }
-            left = failed;
         }
+        if !put.is_empty() && !failed.is_empty() {
+            // What stood in the way may have gone.
+            let (more, left) = self.each(failed.into_iter().map(|(change, _)| change));
+            put.extend(more);
+            failed = left;
+        }
+        (put, failed)
+    }
+
+    /// Puts changes in, one after the other.
+    fn each<'c>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'c Change>,
+    ) -> (Vec<Put<'c>>, Vec<Failed<'c>>) {
+        let (mut put, mut failed) = (Vec::new(), Vec::new());
+        for change in changes {
+            match self.put(change) {
+                Ok(is_new) => put.push((change, is_new)),
+                Err(problems) => failed.push((change, problems)),
+            }
+        }
+        (put, failed)
+    }
+
+    /// Takes the zones of changes out, then puts all changes in. Where one of them cannot be put, nothing is done, and those are told that
+    /// could be.
+    fn round<'c>(&mut self, changes: &[&'c Change]) -> Result<Vec<Put<'c>>, Vec<&'c Change>> {
+        let many = self.zones.len();
+        let names = || changes.iter().filter_map(|change| change.chain.zone());
+        let before: Vec<(usize, Zone)> = names().filter_map(|name| self.take(name)).collect();
+        let (put, failed) = self.each(changes.iter().copied());
+        if failed.is_empty() {
+            return Ok(put);
+        }
+        for name in names() {
+            drop(self.take(name));
+            if self.by_name.get(name).is_some_and(|place| *place >= many) {
+                self.by_name.remove(name);
+            }
+        }
+        self.zones.truncate(many);
+        for (place, zone) in before {
+            for host in &zone.hosts {
+                self.by_host.entry(host.clone()).or_insert(place);
+            }
+            if let Some(held) = self.zones.get_mut(place) {
+                *held = Some(zone);
+            }
+        }
+        Err(put.into_iter().map(|(change, _)| change).collect())
+    }
+
+    /// Takes a zone out, with its hosts; its place stays.
+    fn take(&mut self, name: &str) -> Option<(usize, Zone)> {
+        let place = *self.by_name.get(name)?;
+        let zone = self.zones.get_mut(place)?.take()?;
+        for host in &zone.hosts {
+            if self.by_host.get(host) == Some(&place) {
+                self.by_host.remove(host);
+            }
+        }
+        Some((place, zone))
     }
 
     fn put(&mut self, change: &Change) -> Result<bool, String> {
@@ -212,6 +281,60 @@ mod tests {
         let document = draft.finish();
         let zones: Vec<_> = document.zones.iter().map(|zone| &*zone.name).collect();
         assert_eq!(zones, ["a", "c"]);
+    }
+
+    #[test]
+    fn hosts_go_round_and_who_cannot_be_put_keeps_his() {
+        let mut draft = Draft::of(Document::default());
+        let before = [
+            change("a", Some("\"x.test\"")),
+            change("b", Some("\"y.test\"")),
+            change("c", Some("\"z.test\"")),
+            change("d", Some("\"d.test\"")),
+        ];
+        assert_eq!(put(&mut draft, &before), (4, vec![]));
+        let round = [
+            change("a", Some("\"y.test\"")),
+            change("b", Some("\"z.test\"")),
+            change("c", Some("\"x.test\"")),
+        ];
+        assert_eq!(put(&mut draft, &round), (3, vec![]));
+        // Two go round, and a new one waits for a host that stays where it is.
+        let some = [
+            change("b", Some("\"x.test\"")),
+            change("e", Some("\"e.test\", \"d.test\"")),
+            change("c", Some("\"z.test\"")),
+        ];
+        let (count, failed) = put(&mut draft, &some);
+        assert_eq!((count, failed.len()), (2, 1));
+        assert!(failed[0].contains("d.test"), "{failed:?}");
+        // Who cannot be put keeps his host, and so who wants it waits.
+        let bad = Change {
+            text: Some("nonsense".into()),
+            ..change("b", None)
+        };
+        let none = [
+            change("a", Some("\"x.test\"")),
+            bad,
+            change("c", Some("\"y.test\"")),
+        ];
+        let (count, failed) = put(&mut draft, &none);
+        assert_eq!((count, failed.len()), (0, 3));
+        let document = draft.finish();
+        let zones = document.zones.iter().map(|zone| {
+            let hosts = zone.hosts.iter().map(ToString::to_string);
+            (&*zone.name, hosts.collect::<Vec<_>>().join(" "))
+        });
+        let wanted = [
+            ("a", "y.test"),
+            ("b", "x.test"),
+            ("c", "z.test"),
+            ("d", "d.test"),
+        ];
+        assert_eq!(
+            zones.collect::<Vec<_>>(),
+            wanted.map(|(name, host)| (name, host.to_owned()))
+        );
     }
 
     #[test]

@@ -237,6 +237,28 @@ pub fn read_sections(path: &Path, mut take: impl FnMut(&str)) -> io::Result<File
     Ok(parts.files.into_iter().filter(is_file).collect())
 }
 
+/// The names of its zones, quoted as a document has them, and the name under which all of it is published, if that is known.
+///
+/// # Errors
+/// As [`read`]; and when an earlier program wrote it.
+pub fn zones(path: &Path) -> io::Result<(HashSet<String>, Option<String>)> {
+    let (Begun::Now(from), all) = begin(path)? else {
+        return Err(bad("an earlier program wrote it"));
+    };
+    let mut zones = HashSet::new();
+    let parts = parts_now(from, all, |section| {
+        let section = std::str::from_utf8(section).unwrap_or_default();
+        let name = section
+            .strip_prefix(ZONE)
+            .and_then(|rest| rest.lines().next());
+        zones.extend(name.map(str::to_owned));
+    })?;
+    let mut files = parts.files.into_iter();
+    let stand = files.find(|(name, _)| name.as_path() == Path::new(STAND));
+    let stand = stand.and_then(|(_, stand)| String::from_utf8(stand).ok());
+    Ok((zones, stand))
+}
+
 /// Whether it is of the kind that is written now.
 pub fn is_current(path: &Path) -> bool {
     let mut magic = [0; MAGIC.len()];
@@ -412,6 +434,9 @@ pub mod tests {
         assert_eq!(found.parsed.problems, None);
         assert_eq!(found.files, [("x/cert.pem".into(), b"PEM".to_vec())]);
         assert_eq!(found.stand.as_deref(), Some("abc"));
+        let (zones, stand) = super::zones(&path).unwrap();
+        assert!(zones.into_iter().eq([document::quoted("a")]));
+        assert_eq!(stand, found.stand);
         let whole = std::fs::read(&path).unwrap();
         assert!(verify(&path).unwrap().is_some());
         // A zone's own text, as control has it, is found in it.

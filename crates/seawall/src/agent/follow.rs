@@ -1,11 +1,13 @@
 //! Looks at what is published, at a constant pace whatever happens; a word from control makes it look earlier.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use seawall_model::Tempo;
+use seawall_model::document::quoted;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -22,6 +24,8 @@ use crate::distribution::publisher::PUBLISHED;
 use crate::distribution::serve::{self, Barred, Hands, Readers};
 use crate::distribution::source::Source;
 use crate::distribution::sweep;
+use crate::live;
+use crate::order::Change;
 use crate::say::{complain, say};
 
 /// Between two looks; each is up to a fifth earlier or later, so that edges do not come all at once.
@@ -73,6 +77,8 @@ pub fn start(
     tokio::task::spawn_local(async move {
         let mut complaints = Vec::new();
         let mut told_of = (0, 0);
+        // All that serves on control's own machine has come from control.
+        let mut is_controls = false;
         // Where there are very many zones both take all that the machine has. Whatever keeps a worker from it, the remedy may be
         // published.
         let _ = tokio::time::timeout(WORKER_FIRST, serves.wait_for(|serves| *serves)).await;
@@ -91,8 +97,15 @@ pub fn start(
                 let generation = follower.generation();
                 let mut news = looked.news;
                 if let Some(news) = news.as_mut().filter(|_| is_here) {
-                    // What this machine served before it had a control may not be all in its log yet.
-                    news.whole = false;
+                    if news.whole {
+                        is_controls = came_from_control(&data, &news.live).await;
+                    }
+                    if !is_controls {
+                        // What this machine served before it had a control may not be all in its log yet: it stays, and what serves is
+                        // not what is published.
+                        news.whole = false;
+                        news.root = None;
+                    }
                 }
                 if news.is_some() || generation != told_of {
                     let beside = follower.beside().unwrap_or_default();
@@ -122,6 +135,22 @@ pub fn start(
         }
     });
     Ok(())
+}
+
+/// Whether all that serves on control's own machine came from control: it was published under some name once, or nothing else serves than
+/// what is published now. If so, what is there and is not published was deleted.
+async fn came_from_control(data: &Data, published: &[Change]) -> bool {
+    let there = published.iter().filter(|change| change.text.is_some());
+    let known: HashSet<String> = there
+        .filter_map(|change| change.chain.zone())
+        .map(quoted)
+        .collect();
+    let live = data.path(live::LIVE);
+    let looks = tokio::task::spawn_blocking(move || {
+        let (zones, stand) = live::zones(&live).ok()?;
+        Some(stand.is_some() || zones.is_subset(&known))
+    });
+    looks.await.ok().flatten().unwrap_or(false)
 }
 
 async fn changes(follower: Option<&mut Follower>) {
@@ -190,4 +219,50 @@ fn jittered(pace: Duration) -> Duration {
     let random = data::random().unwrap_or(u64::MAX / 2);
     let part = (random % 401) as u32;
     pace * (800 + part) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_proxy::materials::Materials;
+
+    use super::*;
+    use crate::live::tests::one;
+    use crate::order::Chain;
+
+    #[test]
+    fn what_serves_is_controls_where_it_was_published_once_or_is_all_published_now() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
+        let zone = |name: &str, text: Option<&str>| Change {
+            chain: Chain::Zone(name.into()),
+            version: 1,
+            text: text.map(str::to_owned),
+        };
+        let is_controls =
+            |published: &[Change]| runtime.block_on(came_from_control(&data, published));
+        let all = [zone("a", Some("")), zone("b", Some(""))];
+        assert!(!is_controls(&all), "nobody knows what serves");
+        let (document, _) = one("a");
+        let serves = |stand: Option<&str>| {
+            live::write(
+                &data.path(live::LIVE),
+                &document,
+                &[&Materials::default()],
+                stand,
+            )
+            .unwrap();
+        };
+        serves(None);
+        assert!(is_controls(&all));
+        assert!(
+            !is_controls(&all[1..]),
+            "it served before there was control"
+        );
+        assert!(!is_controls(&[zone("a", None)]));
+        serves(Some("r1"));
+        assert!(is_controls(&all[1..]), "it was deleted");
+    }
 }

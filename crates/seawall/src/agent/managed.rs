@@ -16,6 +16,9 @@ use crate::distribution::news::News;
 use crate::order::{Chain, Change, Counted, Order, Ordered, Taken};
 use crate::say::complain;
 
+/// So many versions are told that are for all and do not serve.
+const LACKS: usize = 100;
+
 /// A trial: of what, and which version.
 pub type Key = (Chain, u64);
 
@@ -65,6 +68,8 @@ pub struct Managed {
     failed_probes: BTreeMap<Key, u64>,
     /// Versions whose files cannot be had here.
     undelivered: BTreeMap<Key, String>,
+    /// Versions for all that the worker refused when they were ordered last, and why: they wait.
+    lacks: BTreeMap<Key, String>,
     /// What the worker has counted, as it told last.
     pub counted: Counted,
     own: Option<std::net::SocketAddr>,
@@ -390,9 +395,15 @@ impl Managed {
             match self.live.get(&key.0) {
                 Some(change) if !on_trial && change.version == key.1 => {
                     self.want.live.push(change.clone());
+                    self.lacks.insert(key, refusal.problems);
                 }
                 _ => drop(self.refused.insert(key, refusal.problems)),
             }
+        }
+        if ordered.number == self.ordered {
+            // What was ordered again and not refused serves.
+            let waits: HashSet<Key> = self.want.live.iter().map(key_of).collect();
+            self.lacks.retain(|key, _| waits.contains(key));
         }
         (self.own, self.stand) = (ordered.own, ordered.stand);
         let before = std::mem::take(&mut self.taken);
@@ -466,6 +477,12 @@ impl Managed {
                 .refused
                 .iter()
                 .chain(&self.undelivered)
+                .map(|((chain, version), why)| (chain.clone(), *version, why.clone()))
+                .collect(),
+            lacks: self
+                .lacks
+                .iter()
+                .take(LACKS)
                 .map(|((chain, version), why)| (chain.clone(), *version, why.clone()))
                 .collect(),
             restarts: flat(&self.restarts),

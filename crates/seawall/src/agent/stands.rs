@@ -14,8 +14,10 @@ pub const HERE: u64 = 1 << 63;
 const WRITTEN: u64 = 10_000;
 /// Room on the disk that is held for what a person does on this machine while the disk is full.
 const ROOM: &str = "standing.room";
-/// So many bytes of it; once some of it was used, as many of these as there are.
-const ROOM_BYTES: [usize; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
+/// So many bytes of it.
+const ROOM_BYTES: usize = 64 << 10;
+/// Once some of it was used, as many of these as there are, until there is enough again.
+const LESS: [usize; 3] = [32 << 10, 16 << 10, 8 << 10];
 /// So much is to be free before any is held: what little there is, is for who writes now.
 const FREE: u64 = 512 << 10;
 
@@ -25,8 +27,8 @@ pub struct Stands {
     /// As it is on disk.
     written: Standing,
     tempo: Tempo,
-    /// Room on the disk is held.
-    has_room: bool,
+    /// So many bytes of the disk are held.
+    room: usize,
 }
 
 impl Stands {
@@ -41,17 +43,18 @@ impl Stands {
             written: standing.clone(),
             standing,
             tempo,
-            has_room: false,
+            room: 0,
         };
-        let is_held = data.path(ROOM).metadata();
-        stands.has_room = is_held.is_ok_and(|file| file.len() > 0);
+        let held = data.path(ROOM).metadata().map_or(0, |file| file.len());
+        stands.room = usize::try_from(held).unwrap_or(ROOM_BYTES);
         stands.look_for_room(data);
         stands
     }
 
-    /// Holds room on the disk, where there is enough.
+    /// Holds all of the room on the disk, where there is enough.
     fn look_for_room(&mut self, data: &Data) {
-        if !self.has_room && data::free(&data.path("")).is_some_and(|free| free >= FREE) {
+        let has_all = self.room >= ROOM_BYTES;
+        if !has_all && data::free(&data.path("")).is_some_and(|free| free >= FREE) {
             self.hold_room(data);
         }
     }
@@ -66,12 +69,13 @@ impl Stands {
             }
             written.is_ok()
         };
-        self.has_room = ROOM_BYTES.iter().any(hold);
+        let mut all = std::iter::once(ROOM_BYTES).chain(LESS);
+        self.room = all.find(hold).unwrap_or(0);
     }
 
     /// Gives it up. Whether there was any.
     fn give_up_room(&mut self, data: &Data) -> bool {
-        std::mem::take(&mut self.has_room) && std::fs::remove_file(data.path(ROOM)).is_ok()
+        std::mem::take(&mut self.room) > 0 && std::fs::remove_file(data.path(ROOM)).is_ok()
     }
 
     /// What control has published.
@@ -170,6 +174,24 @@ impl Stands {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_that_was_used_is_held_again_once_the_disk_has_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::at(folder.path()).unwrap();
+        let held = || data.path(ROOM).metadata().map_or(0, |file| file.len());
+        let mut stands = Stands::read(&data, Tempo::default());
+        assert_eq!(held(), 64 << 10);
+        // As it is left by who acts while the disk is full.
+        std::fs::write(data.path(ROOM), [b'\n'; 32 << 10]).unwrap();
+        stands.room = 32 << 10;
+        stands.look(&data);
+        assert_eq!(held(), 64 << 10);
+        // And by an earlier process.
+        std::fs::write(data.path(ROOM), [b'\n'; 8 << 10]).unwrap();
+        Stands::read(&data, Tempo::default());
+        assert_eq!(held(), 64 << 10);
+    }
 
     #[test]
     fn what_cannot_be_written_is_not_done_and_not_later_either() {

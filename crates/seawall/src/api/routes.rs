@@ -92,6 +92,7 @@ pub(super) const ONCE: Param = field(
     "A random text of the client's: this very request (method, path, query and content) is done once, however often it is sent. With another request the same text is refused (422).",
 );
 const CHANGES: &[&str] = &["forbidden", "unknown", "refused"];
+const BACK: &[&str] = &["forbidden", "unknown", "refused", "bad_document"];
 
 /// All, in the order in which they are looked through and told.
 pub fn all() -> impl Iterator<Item = &'static Route> {

@@ -91,9 +91,14 @@ fn list_locations(locations: &cli::Locations) -> Result<ExitCode> {
                 [] => String::new(),
                 held => format!(", does not follow control in {}", held.join(", ")),
             };
+            let lacks = match place.lacks.as_slice() {
+                [] => String::new(),
+                [one] => format!(", does not serve {one}"),
+                [one, rest @ ..] => format!(", does not serve {one}; and {} more", rest.len()),
+            };
             let canary = if place.canary { ", canary" } else { "" };
             say(format_args!(
-                "{:<16}  {:<8}  {heard}{canary}{drained}{held}",
+                "{:<16}  {:<8}  {heard}{canary}{drained}{held}{lacks}",
                 place.name, place.architecture
             ));
         }

@@ -1,15 +1,17 @@
 //! What the planner says of rollouts, carried out. Those that go in step take each step together, and end together: as far as one of
 //! them must wait all do, and what takes one of them back takes all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use seawall_control::plan::{self, Step, StepSpec, Target};
 use seawall_control::store::{Body, Change as StoreChange, Outcome, Rollout, StoreError, Subject};
+use seawall_model::HostPattern;
 use seawall_model::tempo::Kind;
 
 use super::engine::{Engine, PLANNER};
 use super::fleet::Began;
+use super::in_step::hosts;
 use super::queue::Done;
 use crate::order::Chain;
 use crate::say::complain;
@@ -55,7 +57,8 @@ impl Engine {
         for rollout in group {
             self.waits_for_person(rollout.id, person.clone());
         }
-        let reports = self.reports_of(&targets, now_ms);
+        let moved = self.counted_with_others(&targets)?;
+        let reports = self.reports_of(&targets, &moved, now_ms);
         let looked = targets.into_iter().zip(reports);
         let looked: Vec<Looked<'_>> = looked
             .map(|((rollout, (chain, from, to), target), reports)| Looked {
@@ -93,9 +96,37 @@ impl Engine {
         Ok(())
     }
 
-    /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one that nothing
-    /// served before it, what all of them did counts.
-    fn reports_of(&self, targets: &[Aimed<'_>], now_ms: u64) -> Vec<Vec<plan::Report>> {
+    /// Of each whether requests for it are counted with others: it is new, or all of its hosts are of those that it goes in step with.
+    fn counted_with_others(&mut self, targets: &[Aimed<'_>]) -> Result<Vec<bool>, StoreError> {
+        let is_known = |(rollout, ..): &Aimed<'_>| self.only_moves.contains_key(&rollout.id);
+        if targets.len() > 1 && !targets.iter().all(is_known) {
+            let mut both = Vec::with_capacity(targets.len());
+            for (_, (chain, from, to), _) in targets {
+                let before = match from {
+                    Some(from) => self.text(chain, *from)?,
+                    None => None,
+                };
+                let after = self.text(chain, *to)?;
+                both.push((hosts(before.as_deref()), hosts(after.as_deref())));
+            }
+            let only_moves = only_moves(&both);
+            let of = targets.iter().map(|(rollout, ..)| rollout.id);
+            self.only_moves.extend(of.zip(only_moves));
+        }
+        let counted = targets.iter().map(|(rollout, (_, from, _), _)| {
+            from.is_none() || self.only_moves.get(&rollout.id) == Some(&true)
+        });
+        Ok(counted.collect())
+    }
+
+    /// What locations tell of each. Requests for a host that moves are counted with the zone that gives it up: for one all of whose requests
+    /// are, what all of them did counts.
+    fn reports_of(
+        &self,
+        targets: &[Aimed<'_>],
+        counted_with_others: &[bool],
+        now_ms: u64,
+    ) -> Vec<Vec<plan::Report>> {
         let hold = self.tempo.scaled(PAST);
         let began = |rollout: &Rollout| {
             self.began.get(&rollout.id).map(|at_ms| Began {
@@ -108,8 +139,8 @@ impl Engine {
         });
         let own: Vec<Vec<plan::Report>> = own.collect();
         let mut all = own.clone();
-        for (nth, (reports, (_, (_, from, _), _))) in all.iter_mut().zip(targets).enumerate() {
-            if from.is_some() {
+        for (nth, (reports, with_others)) in all.iter_mut().zip(counted_with_others).enumerate() {
+            if !with_others {
                 continue;
             }
             let others = own.iter().enumerate().filter(|(other, _)| *other != nth);
@@ -238,6 +269,19 @@ impl Engine {
     }
 }
 
+/// Of zones with these hosts before and after, which go in step: whether all that one of them has afterwards are hosts of the others.
+fn only_moves(both: &[(HashSet<HostPattern>, HashSet<HostPattern>)]) -> Vec<bool> {
+    let mut before: HashMap<&HostPattern, usize> = HashMap::new();
+    for (nth, (hosts, _)) in both.iter().enumerate() {
+        before.extend(hosts.iter().map(|host| (host, nth)));
+    }
+    let only_moves = both.iter().enumerate().map(|(nth, (_, after))| {
+        let is_others = |host: &HostPattern| before.get(host).is_some_and(|by| *by != nth);
+        !after.is_empty() && after.iter().all(is_others)
+    });
+    only_moves.collect()
+}
+
 /// What a person has to do before those that go in step go on: what keeps one of them keeps all. Going back asks nobody.
 fn person(targets: &[Aimed<'_>]) -> Option<String> {
     let mut kept = targets
@@ -263,5 +307,25 @@ pub(super) fn everywhere(target: &Target, reports: &[plan::Report]) -> String {
     match plan::without(target, reports).as_slice() {
         [] => "it is everywhere".into(),
         some => format!("it is everywhere, but {}", some.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_nothing_but_hosts_of_others_is_known() {
+        let hosts = |names: &[&str]| -> HashSet<HostPattern> {
+            let host = |name: &&str| HostPattern::Exact((*name).into());
+            names.iter().map(host).collect()
+        };
+        let both = [
+            (hosts(&["a"]), hosts(&["b"])),
+            (hosts(&["b"]), hosts(&["c"])),
+            (hosts(&["d", "e"]), hosts(&["a", "e"])),
+            (hosts(&["d"]), hosts(&[])),
+        ];
+        assert_eq!(only_moves(&both), [true, false, false, false]);
     }
 }

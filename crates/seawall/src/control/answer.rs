@@ -365,6 +365,7 @@ impl Control {
             (false, Chain::Zone(_)) => Kind::Zone,
             (false, Chain::Platform) => Kind::Platform,
         };
+        self.maker().may_go_back(chain, &change, kind)?;
         self.make(chain, change, kind, &By { why: &why, ..*by })
     }
 
@@ -398,6 +399,9 @@ impl Control {
         } else {
             (StoreChange::Delete(chain.clone()), Kind::Zone)
         };
+        if restore {
+            self.maker().may_go_back(&chain, &change, kind)?;
+        }
         self.make(&chain, change, kind, by)
     }
 

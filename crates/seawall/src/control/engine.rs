@@ -57,6 +57,8 @@ pub struct Engine {
     pub(super) switched: HashMap<u64, u64>,
     /// How long purges take.
     pub(super) purge_times: PurgeTimes,
+    /// Whether all hosts of a rollout's zone come from those that it goes in step with.
+    pub(super) only_moves: HashMap<u64, bool>,
     /// The locations.
     pub fleet: Fleet,
     /// What rollouts do next, until it is written into the log.
@@ -85,6 +87,7 @@ impl Engine {
             lately: Lately::default(),
             switched: HashMap::new(),
             purge_times: PurgeTimes::default(),
+            only_moves: HashMap::new(),
             fleet: Fleet::default(),
             together: Together::default(),
             changed: true,
@@ -331,6 +334,7 @@ impl Engine {
         self.waits.remove(&rollout);
         self.people.remove(&rollout);
         self.asked.remove(&rollout);
+        self.only_moves.remove(&rollout);
     }
 
     /// Ends a rollout. The number of the entry that says so.

@@ -254,6 +254,11 @@ impl Fleet {
                 .as_ref()
                 .map(|(report, _)| report.held.clone())
                 .unwrap_or_default(),
+            lacks: known
+                .heard
+                .as_ref()
+                .map(|(report, _)| lacks(report))
+                .unwrap_or_default(),
             purged: known.heard.as_ref().map(|(report, _)| report.purged),
             age_ms: known
                 .heard
@@ -262,6 +267,15 @@ impl Fleet {
         };
         self.locations.iter().map(place).collect()
     }
+}
+
+/// What is for all and does not serve at a location, as it is told to people.
+fn lacks(report: &Report) -> Vec<String> {
+    let all = report.lacks.iter().map(|(chain, version, why)| {
+        let why = why.lines().next().unwrap_or_default();
+        format!("{chain} version {version}: {why}")
+    });
+    all.collect()
 }
 
 #[cfg(test)]

@@ -122,7 +122,8 @@ impl Engine {
     }
 }
 
-fn hosts(text: Option<&str>) -> HashSet<HostPattern> {
+/// The hosts of a zone's document.
+pub(super) fn hosts(text: Option<&str>) -> HashSet<HostPattern> {
     let parsed = text.map(|text| document::parse_alone(text, &Limits::default()));
     let zones = parsed.into_iter().flat_map(|parsed| parsed.document.zones);
     zones.flat_map(|zone| zone.hosts).collect()

@@ -62,6 +62,9 @@ pub struct Place {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub held: Vec<Chain>,
+    /// Versions that are for all and do not serve there, and why.
+    #[serde(default)]
+    pub lacks: Vec<String>,
     /// The number of the purge up to which it has come; none before its first Report.
     #[serde(default)]
     pub purged: Option<u64>,

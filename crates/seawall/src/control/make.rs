@@ -443,7 +443,7 @@ impl Maker<'_> {
     }
 
     /// What is wrong with changes, beside these newest texts.
-    fn found_among(
+    pub(super) fn found_among(
         &mut self,
         mut texts: BTreeMap<Chain, String>,
         changes: &[(Chain, StoreChange, Kind)],

@@ -71,6 +71,8 @@ pub struct Report {
     pub taken: Vec<(Chain, u64, u16, u64)>,
     /// Versions that cannot be served, with all problems.
     pub refused: Vec<(Chain, u64, String)>,
+    /// Versions that are for all and do not serve there, the first of them, with all problems.
+    pub lacks: Vec<(Chain, u64, String)>,
     /// Deaths of workers that are a trial's doing, or nobody's while it ran.
     pub restarts: Vec<(Chain, u64, u64)>,
     /// Probes that a trial failed and what is live did not.

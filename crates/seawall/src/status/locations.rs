@@ -1,4 +1,4 @@
-//! Locations that are silent or ill, by what control tells of itself: it is asked for nothing more.
+//! Locations that are silent, ill, or without something that is live, by what control tells of itself: it is asked for nothing more.
 
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ pub struct Locations {
     all: usize,
     silent: Vec<String>,
     ill: Vec<String>,
+    lacking: Vec<String>,
 }
 
 impl Locations {
@@ -32,28 +33,43 @@ impl Locations {
             } else if is(place, "/joined") && place.pointer("/ready") == Some(&false.into()) {
                 known.ill.push(name.to_owned());
             }
+            let mut lacks = list(place, "/lacks").filter_map(Value::as_str);
+            if let Some(first) = lacks.next() {
+                let more = match lacks.count() {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                };
+                known.lacking.push(format!("{name} ({first}{more})"));
+            }
         }
         known
     }
 
-    fn both(&self) -> [(&'static str, &'static str, &[String]); 2] {
+    fn kinds(&self) -> [(&'static str, &'static str, &[String]); 3] {
         [
             ("locations_silent", "silent", self.silent.as_slice()),
             ("locations_ill", "ill", self.ill.as_slice()),
+            (
+                "locations_lack",
+                "do not serve all that is live",
+                self.lacking.as_slice(),
+            ),
         ]
     }
 
     /// The words for what is degraded.
     pub fn words(&self) -> Vec<&'static str> {
-        let both = self.both().into_iter();
-        both.filter_map(|(word, _, some)| (!some.is_empty()).then_some(word))
+        let kinds = self.kinds().into_iter();
+        kinds
+            .filter_map(|(word, _, some)| (!some.is_empty()).then_some(word))
             .collect()
     }
 
     /// The same for people, by name.
     pub fn lines(&self) -> Vec<String> {
-        let both = self.both().into_iter();
-        both.filter(|(_, _, some)| !some.is_empty())
+        let kinds = self.kinds().into_iter();
+        kinds
+            .filter(|(_, _, some)| !some.is_empty())
             .map(|(_, are, some)| {
                 let named: Vec<&str> = some.iter().take(NAMED).map(String::as_str).collect();
                 let more = match some.len().saturating_sub(NAMED) {
@@ -96,13 +112,15 @@ mod tests {
             place("gru", json!({ "silent": true, "drained": true })),
             place("here", json!({ "joined": false, "ready": false })),
             place("lhr", json!({ "ready": false, "away": true })),
-            place("nrt", json!({ "ready": null })),
+            place("nrt", json!({ "ready": null, "lacks": ["zone/a version 2: x", "zone/b version 1: y"] })),
         ] });
         let known = Locations::of(&known);
-        assert_eq!(known.words(), ["locations_silent", "locations_ill"]);
+        let words = ["locations_silent", "locations_ill", "locations_lack"];
+        assert_eq!(known.words(), words);
         let lines = [
             "2 of 6 silent: ams (35 s), fra (not heard of yet)",
             "1 of 6 ill: lhr",
+            "1 of 6 do not serve all that is live: nrt (zone/a version 2: x; and 1 more)",
         ];
         assert_eq!(known.lines(), lines);
     }

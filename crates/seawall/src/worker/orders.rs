@@ -233,7 +233,7 @@ impl Making<'_> {
         };
         if let Some((on, candidate)) = candidate {
             let mut one = with_arms(on, before);
-            one.probe = candidate.zones.first().map(|zone| probe_of(zone));
+            one.probe = candidate.zones.first().map(|zone| probe_of(zone, snapshot));
             // Whatever zone was served under it: no zone has this id.
             one.blamed = Some((0, candidate.platform));
             if one.replayed.is_none() {
@@ -282,7 +282,7 @@ impl Making<'_> {
                 continue;
             };
             let mut one = with_arms(on, before);
-            one.probe = Some(probe_of(known));
+            one.probe = Some(probe_of(known, snapshot));
             let after = put.after.as_ref();
             one.blamed = after.map(|zone| (zone.id.0, zone.version_number));
             if let (None, Some(before), Some(after)) = (&one.replayed, &put.before, after) {
@@ -297,11 +297,16 @@ impl Making<'_> {
     }
 }
 
-/// A host of a zone, and a path, for a request that says whether it is served.
-fn probe_of(zone: &Served) -> (String, String) {
-    let host = zone
-        .hosts
-        .first()
+/// A host of a zone, and a path, for a request that says whether it is served: one that no other zone has as long as what is live serves,
+/// where there is one. Requests for those of others are counted with them.
+fn probe_of(zone: &Served, live: &Snapshot) -> (String, String) {
+    let is_others = |host: &&HostPattern| {
+        let holder = live.zones.holder(host);
+        holder.is_some_and(|holder| holder.name != zone.name)
+    };
+    let own = zone.hosts.iter().find(|host| !is_others(host));
+    let host = own
+        .or(zone.hosts.first())
         .map_or_else(String::new, |host| match host {
             HostPattern::Exact(name) => name.clone(),
             HostPattern::Under(name) => format!("seawall-probe.{name}"),

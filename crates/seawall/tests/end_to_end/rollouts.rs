@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::clients::Clients;
 pub use crate::fleet::{told, zone};
 use crate::origin::{Answering, nowhere};
 use crate::tools::curl;
-use crate::up::{Folder, Up, command, finished, send, until};
+use crate::up::{Folder, Up, command, finished, patience, send, until};
 
 pub fn asks(up: &Up, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
@@ -445,4 +446,74 @@ fn each_change_has_a_process_of_its_own_that_waited_and_whoever_ends_that_holds_
         assert_eq!((code, get(&up, &path)), (Some(0), 403), "{said}");
         until("its end", || (waiting(&up) != Some(waits)).then_some(()));
     }
+}
+
+/// How much a process has read; none once it is gone.
+fn has_read(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+    line.trim().parse().ok()
+}
+
+/// Waits until a process waits for what it is to read.
+fn reads_nothing(pid: u32) -> Option<u64> {
+    let (mut read, mut looks) = (None, 0);
+    until("that it is all set", || {
+        let now = has_read(pid);
+        looks = if now == read { looks + 1 } else { 0 };
+        read = now;
+        (looks == 20).then_some(())
+    });
+    read
+}
+
+/// Kills a process once it has read more than this. Whether it had not ended by then.
+fn kills_at_work(pid: u32, read: Option<u64>) -> bool {
+    let begun = Instant::now();
+    while has_read(pid) == read && begun.elapsed() < patience() {}
+    // SAFETY: two numbers.
+    unsafe { libc::kill(pid as i32, libc::SIGSTOP) };
+    // What has stopped had not ended.
+    let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let had_not = until("that it has stopped, or is gone", || {
+        let stat = stat();
+        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        match state.get(..1) {
+            Some("T") => Some(true),
+            None | Some("Z" | "X") => Some(false),
+            Some(_) => None,
+        }
+    });
+    if had_not {
+        send(pid, libc::SIGKILL);
+    }
+    had_not
+}
+
+#[test]
+fn what_compiles_a_change_and_is_killed_is_no_reason_to_take_it_back() {
+    let site = Answering::start("good");
+    let up = start(&zone(&site.url(), ""), "500");
+    // Where the machine is slow the first ones may be done before they are met.
+    let is_met = (0..10).any(|round| {
+        let waits = until("a process that waits", || waiting(&up));
+        let read = reads_nothing(waits);
+        let rules: String = (0..100)
+            .map(|nth| {
+                format!(
+                    "[[zone.rule]]\nwhen = 'http.request.uri.path eq \"/no{round}-{nth}\"'\naction = \"block\"\n"
+                )
+            })
+            .collect();
+        let text = zone(&site.url(), &rules);
+        let (told, is_met) = std::thread::scope(|scope| {
+            let kills = scope.spawn(|| kills_at_work(waits, read));
+            let told = applied(&up, &text, &["--approve"]);
+            (told, kills.join().unwrap())
+        });
+        let path = format!("/no{round}-99");
+        assert_eq!((told.0, get(&up, &path)), (Some(0), 403), "{}", told.1);
+        is_met
+    });
+    assert!(is_met, "none was met at work");
 }

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::buckets::{BUCKET, S3};
-use crate::fleet::{Control, first, get, zone};
+use crate::fleet::{Control, first, get, told, without, zone};
 use crate::origin::Answering;
-use crate::up::{Folder, Up, send, until};
+use crate::rollouts::{applied, asks, start};
+use crate::tools::curl;
+use crate::up::{Folder, Up, patience, send, until};
 
 /// Numbers that look random, and are the same for the same seed.
 struct Random(u64);
@@ -149,4 +151,40 @@ fn rounds(rounds: u64) {
 fn whatever_is_killed_no_version_is_lost_and_none_is_half_there() {
     let long = std::env::var_os("SEAWALL_TEST_LONG").is_some();
     rounds(if long { 200 } else { 10 });
+}
+
+#[test]
+fn a_zone_that_was_deleted_stays_so_though_the_agent_that_was_to_be_told_was_killed() {
+    let site = Answering::start("good");
+    let more = |name: &str| {
+        let zone = zone(&site.url(), "").replace("a.test", name);
+        zone.replacen("schema = 1\n", "", 1)
+    };
+    let config = [zone(&site.url(), ""), more("b.test"), more("c.test")].concat();
+    let up = start(&config, "50");
+    let status = |host: &str, path: &str| {
+        let host = format!("Host: {host}");
+        curl(&["-H", &host, &up.url(path)]).status
+    };
+    assert_eq!(status("b.test", "/"), 200);
+    let agent = until("the agent", || pid(&up, "agent"));
+    let (code, said) = told(asks(&up, &["delete", "b.test"]));
+    assert_eq!(code, Some(0), "{said}");
+    // Control says so, and then publishes it: the sooner, the less the agent has heard.
+    let begun = Instant::now();
+    while !up.log().contains("of zone/b.test to all") {
+        assert!(begun.elapsed() < patience(), "it is not deleted");
+    }
+    send(agent, libc::SIGKILL);
+    until("another agent", || {
+        pid(&up, "agent").filter(|pid| *pid != agent)
+    });
+    let (code, said) = applied(&up, &without(&site.url(), "/no"), &["--approve"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!((status("a.test", "/no"), status("b.test", "/")), (403, 421));
+    until("it is gone from disk", || {
+        let live = fs::read(up.data().join("live")).ok()?;
+        let live = String::from_utf8_lossy(&live);
+        (live.contains("c.test") && !live.contains("b.test")).then_some(())
+    });
 }

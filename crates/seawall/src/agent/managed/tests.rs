@@ -194,9 +194,13 @@ fn what_waits_for_another_and_what_is_held_here_is_published_under_no_name() {
     managed.wants(news("r1", true, &[a.clone(), b.clone()]));
     carried_out(&mut managed, &[&b]);
     assert_eq!(managed.stand, None);
+    let lacks = |managed: &Managed| managed.report((1, 1), Instant::now()).lacks;
+    let told = (b.chain.clone(), 1, "another has its host".to_owned());
+    assert_eq!(lacks(&managed), [told]);
     managed.wants(news("r2", false, &[change("a", 2)]));
     let order = carried_out(&mut managed, &[]);
     assert_eq!(order.live.len(), 2, "what waited comes with it");
+    assert_eq!(lacks(&managed), []);
     assert_eq!(managed.stand.as_deref(), Some("r2"));
     managed.hold(change("a", 1));
     assert_eq!(carried_out(&mut managed, &[]).stand, None);

@@ -1,6 +1,8 @@
 //! Zones, and what they share: documents, versions, and what is done to them.
 
-use super::{APPROVE, BEFORE, Back, Because, CHANGES, KNOWN, LIMIT, ONCE, WHY, field, of, query};
+use super::{
+    APPROVE, BACK, BEFORE, Back, Because, CHANGES, KNOWN, LIMIT, ONCE, WHY, field, of, query,
+};
 use crate::api::route::{Gives, Needs, Of, Optional, Route, Takes};
 use crate::control::asks::{Applied, Ask, Diff, Told, Versions, Which, Zones};
 
@@ -177,7 +179,7 @@ pub static ROUTES: &[Route] = &[
         params: &[ONCE],
         takes: Takes::Json(of::<Back>, Optional::Yes),
         gives: Gives::Json(of::<Applied>),
-        problems: CHANGES,
+        problems: BACK,
         ask: |call| {
             let back: Back = call.json()?;
             Ok(Ask::Rollback {
@@ -256,7 +258,7 @@ pub static ROUTES: &[Route] = &[
         params: &[ONCE],
         takes: Takes::Json(of::<Because>, Optional::Yes),
         gives: Gives::Json(of::<Applied>),
-        problems: CHANGES,
+        problems: BACK,
         ask: |call| {
             call.json::<Because>()?;
             let zone = call.value("zone").unwrap_or_default().to_owned();
