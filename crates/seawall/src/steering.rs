@@ -94,6 +94,7 @@ mod tests {
             generation: None,
             age_ms: None,
             held: Vec::new(),
+            lacks: Vec::new(),
             purged: None,
         }
     }
