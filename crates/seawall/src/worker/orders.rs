@@ -68,7 +68,7 @@ pub struct Made {
     pub stand: Option<String>,
 }
 
-/// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
+/// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked. Whether there is such a thread.
 pub fn prepare(
     configuration: &Configuration,
     order: Order,
@@ -76,7 +76,7 @@ pub fn prepare(
     unkept: Unkept,
     before: Vec<Tried>,
     done: mpsc::Sender<Finished>,
-) {
+) -> bool {
     let configuration = configuration.clone();
     let number = order.number;
     let run = move || {
@@ -92,11 +92,13 @@ pub fn prepare(
         let _ = done.blocking_send(Finished::Order(number, made.ok().flatten()));
     };
     let thread = std::thread::Builder::new().name("order".into());
-    if let Err(error) = thread.spawn(run) {
+    let begun = thread.spawn(run);
+    if let Err(error) = &begun {
         complain(format_args!(
-            "an order is lost: no thread to compile on: {error}"
+            "an order is not carried out: no thread to compile on: {error}; it is given again"
         ));
     }
+    begun.is_ok()
 }
 
 fn make(
@@ -167,9 +169,18 @@ impl Making<'_> {
     fn document(&mut self) -> std::io::Result<&Document> {
         let document = match self.document.take() {
             Some(document) => document,
-            None => self.configuration.live_document(&self.unkept)?,
+            None => self.read_document()?,
         };
         Ok(self.document.insert(document))
+    }
+
+    fn read_document(&self) -> std::io::Result<Document> {
+        let document = self.configuration.live_document(&self.unkept)?;
+        if self.configuration.others_on_disk(&self.unkept).is_some() {
+            let why = "another worker has written it meanwhile; it is read anew first";
+            return Err(std::io::Error::other(why));
+        }
+        Ok(document)
     }
 
     /// Contents of the files that what is live names, as they were when it became so. Linear in it.
@@ -372,6 +383,7 @@ pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
         totals,
         kinds: Vec::new(),
         purged: 0,
+        orders: None,
         trials: tried.iter().map(one).collect(),
     }
 }
