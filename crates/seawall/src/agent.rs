@@ -35,6 +35,7 @@ use crate::contents::{self, Contents};
 use crate::control::words::{FromControl, Report, ToControl};
 use crate::data::Data;
 use crate::distribution::joining::Identity;
+use crate::distribution::publisher::now_ms;
 use crate::good;
 use crate::here::Done;
 use crate::last_words;
@@ -69,6 +70,10 @@ const LEAST_PROBE: Duration = Duration::from_millis(2);
 const MANY: usize = 1_000;
 /// Probes at once.
 const PROBES: usize = 32;
+/// An order that the worker has had for so long is asked after.
+const ANSWERS: Duration = Duration::from_secs(2);
+/// What was counted is asked for again where no answer came in this time.
+const ASKS_AGAIN: Duration = Duration::from_secs(5);
 /// Words of the supervisor's that may wait.
 const WORDS: usize = 64;
 
@@ -91,6 +96,7 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
         let here = here::Kept::read(&Data::at(&flags.up.data)?);
         let mut managed = Managed::default();
         managed.resume(here.held);
+        managed.number_from(now_ms());
         let agent = Agent {
             is_managed: flags.managed,
             done: here.done,
@@ -111,7 +117,10 @@ pub fn run(flags: &cli::Worker, stages: &'static [&'static StageDef]) -> Result<
             control: None,
             managed,
             stands: Stands::read(&Data::at(&flags.up.data)?, Tempo::faster(flags.up.speed)),
-            asked: false,
+            generation: 0,
+            ordered_at: Instant::now(),
+            asked: None,
+            asked_after: None,
             followed: (0, 0),
             look: Rc::default(),
             serves: watch::channel(false).0,
@@ -169,8 +178,14 @@ struct Agent {
     stages: &'static [&'static StageDef],
     /// Whether this edge says that it is ready.
     ready: Option<bool>,
-    /// What was counted was asked for.
-    asked: bool,
+    /// Which worker serves.
+    generation: u64,
+    /// When the last order was given.
+    ordered_at: Instant,
+    /// What was counted was asked for then.
+    asked: Option<Instant>,
+    /// And so was what became of this order.
+    asked_after: Option<u64>,
     /// Epoch and generation of the manifest that is brought about.
     followed: (u64, u64),
     /// Something else may be published.
@@ -374,9 +389,10 @@ impl Agent {
                     .worker_died(crashed, culprit, platform, compiled);
                 self.report();
             }
-            ToAgent::Serves { stand, .. } => {
+            ToAgent::Serves { generation, stand } => {
                 self.serves.send_replace(true);
-                self.asked = false;
+                self.generation = generation;
+                (self.asked, self.asked_after) = (None, None);
                 self.managed.worker_is_new(stand);
                 self.order().await?;
             }
@@ -391,28 +407,40 @@ impl Agent {
                 Ok(ordered) => {
                     self.managed.ordered(ordered, Instant::now());
                     self.report();
+                    if self.managed.is_due() {
+                        self.order().await?;
+                    }
                 }
                 Err(error) => complain(format_args!("what became of an order: {error}")),
             },
             ToAgent::Counted => {
-                self.asked = false;
+                self.asked = None;
+                let after = self.asked_after.take();
                 if let Ok(counted) = order::take::<Counted>(files.into_iter().next()) {
-                    self.managed.counted(counted);
+                    self.managed.counted(counted, after);
                     self.report();
+                    if self.managed.is_due() {
+                        self.order().await?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Asks the worker what it has counted, and what stands there.
+    /// Asks the worker what it has counted, and what stands there; and where it has not answered an order for long, whether it knows
+    /// of it.
     fn count(&mut self) {
-        if !self.asked {
-            self.asked = self.wire.say(&FromAgent::Count, &[]).is_ok();
+        if self.asked.is_some_and(|at| at.elapsed() < ASKS_AGAIN) {
+            return;
         }
+        let has_it_long = self.ordered_at.elapsed() >= ANSWERS;
+        let said = self.wire.say(&FromAgent::Count, &[]).is_ok();
+        self.asked = said.then(Instant::now);
+        self.asked_after = self.managed.under_way().filter(|_| has_it_long);
     }
 
-    /// Orders what is wanted, once it was compiled elsewhere.
+    /// Orders what is wanted, once it was compiled elsewhere, and what was ordered before is answered.
     async fn order(&mut self) -> Result<()> {
         let to_compile = self.managed.to_compile();
         #[cfg(feature = "unsafe-drills")]
@@ -429,7 +457,10 @@ impl Agent {
         }
         if let Some(order) = self.managed.order() {
             let file = order::put(&order)?;
-            self.wire.say(&FromAgent::Order, &[file.as_fd()])?;
+            let generation = self.generation;
+            let word = FromAgent::Order { generation };
+            self.wire.say(&word, &[file.as_fd()])?;
+            self.ordered_at = Instant::now();
         }
         if self.is_managed {
             self.attempts.prepare();

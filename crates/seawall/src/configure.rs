@@ -3,16 +3,17 @@
 //! A zone with problems is refused and its last good version stays; what all zones share is good as a whole, or nothing changes.
 //! Not here: sockets and threads, which are set up once ([`up`](crate::up)).
 
+mod anew;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_guard::{StageDef, blame};
+use seawall_guard::StageDef;
 use seawall_model::document::{self, Parsed, Up as UpDocument, up_default};
 use seawall_model::{Document, HostPattern, Limits, Problems};
 use seawall_proxy::compile::{Compiled, Refused};
@@ -35,7 +36,8 @@ use crate::page::SharedPage;
 use crate::quarantine::Quarantine;
 use crate::say::{complain, say};
 use crate::unkept::Unkept;
-use crate::worker::{Finished, Members};
+use crate::worker::Members;
+pub use anew::Of;
 
 /// A self-signed certificate names fewer hosts than these, or none.
 const MOST_NAMES: usize = 100;
@@ -194,7 +196,12 @@ impl Configuration {
 
     /// A document that serves, with the files that serve with it.
     fn source_as_it_serves(&self, document: Document, unkept: &Unkept) -> Source {
-        let mut files = self.recall().map_or_else(|_| Vec::new(), |kept| kept.files);
+        let files = self.recall().map_or_else(|_| Vec::new(), |kept| kept.files);
+        self.source_with(document, files, unkept)
+    }
+
+    /// The same, with the files that are on disk.
+    fn source_with(&self, document: Document, mut files: live::Files, unkept: &Unkept) -> Source {
         let base = unkept.base.iter().map(|base| &base.materials);
         let later = base.chain(unkept.altered().map(|zone| &zone.materials));
         let later = later.flat_map(Materials::readable);
@@ -248,10 +255,13 @@ impl Configuration {
     /// What was served last, whatever the file says by now, and whether it is what lies on disk as such; the file, where that is not
     /// known.
     pub fn read_live(&self) -> (Source, bool) {
+        let path = self.data.path(live::LIVE);
+        // Should it be replaced before it is read, it is taken for one that is to be read once more.
+        self.kept.has_read(live::Which::of(&path));
         let kept = self.recall();
         // What is damaged, older or of an earlier program is written anew.
         let whole = matches!(&kept, Ok(kept) if kept.passed_over == 0 && kept.from == live::LIVE)
-            && live::is_current(&self.data.path(live::LIVE));
+            && live::is_current(&path);
         (self.source_of(kept), whole)
     }
 
@@ -313,35 +323,6 @@ impl Configuration {
     /// Compiles; what brought workers down is replaced first.
     pub fn compile(&self, source: &mut Source, live: Option<&Snapshot>) -> Compiled {
         self.quarantine.compile(source, &self.state, live)
-    }
-
-    /// Reads and compiles anew, `before` being what serves, as long as that is not on disk; on a thread of its own: that may take long, and whoever waits for signals must hear them. What
-    /// comes of it is sent; nothing when it panicked.
-    pub fn prepare(&self, live: Arc<Live>, before: Unkept, done: mpsc::Sender<Finished>) {
-        let configuration = self.clone();
-        let prepare = move || {
-            let words = configuration.page.words();
-            blame::take_slot(words, blame::Page::of(words).compile_slot());
-            let made = catch_unwind(AssertUnwindSafe(|| {
-                let mut source = configuration.read(&before);
-                let compiled = configuration.compile(&mut source, Some(&live));
-                let head = source.parsed.document.head();
-                configuration.take_effective(&mut source, &compiled, &before);
-                Box::new(Prepared {
-                    source,
-                    compiled,
-                    head,
-                })
-            }));
-            // Nobody waits any more when the process ends.
-            let _ = done.blocking_send(Finished::Reload(made.ok()));
-        };
-        let thread = std::thread::Builder::new().name("reload".into());
-        if let Err(error) = thread.spawn(prepare) {
-            complain(format_args!(
-                "not reloaded: no thread to compile on: {error}"
-            ));
-        }
     }
 
     /// The document that serves: what is on disk, with what is not there yet.
@@ -458,6 +439,9 @@ impl Configuration {
         let written = self.kept.once(number, |lock| {
             keep_zone_ids(&self.data, &self.state, lock);
             let written = self.write(unkept, lock);
+            if written.is_ok() {
+                self.kept.has_written(&self.data.path(live::LIVE));
+            }
             let unwritten = &self.state.disk.unwritten;
             unwritten.store(written.is_err(), Ordering::Relaxed);
             written

@@ -7,16 +7,20 @@
 //!
 //! In the moment in which a file is put in place it is looked whether the lock that lies there is the writer's, with its number: a lock
 //! whose file somebody took away guards nothing, nor does one on a file system that has none.
+//!
+//! Who takes over reads what is live before that, while the one before it still writes: so a worker knows which file has what it serves,
+//! and looks, when it has the lock, whether that is the one which lies there.
 
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
 use crate::data::{Data, Held};
+use crate::live::Which;
 
 /// Longer than a process' number and the lock's.
 const LONGEST: usize = 64;
@@ -72,6 +76,16 @@ pub struct Kept {
     begun: Mutex<u64>,
     written: AtomicU64,
     lock: Mutex<Option<Arc<StateLock>>>,
+    there: Mutex<There>,
+}
+
+/// The file of what is live.
+#[derive(Default)]
+struct There {
+    /// Which one this worker has read, or written last.
+    file: Option<Which>,
+    /// It is the one that lies there, and only this worker may replace it.
+    is_ours: bool,
 }
 
 impl Kept {
@@ -83,6 +97,32 @@ impl Kept {
     /// Another one may: what waits for a disk is not written over what that one has.
     pub fn leave(&self) {
         *whole(&self.lock) = None;
+        whole(&self.there).is_ours = false;
+    }
+
+    /// What serves was read of this file.
+    pub fn has_read(&self, file: Option<Which>) {
+        whole(&self.there).file = file;
+    }
+
+    /// This worker has just put a file there.
+    pub fn has_written(&self, path: &Path) {
+        let mut there = whole(&self.there);
+        there.file = Which::of(path);
+        there.is_ours = self.lock().is_some();
+    }
+
+    /// This worker may write from now on, and looks whose file lies there.
+    pub fn look(&self, path: &Path) {
+        let mut there = whole(&self.there);
+        there.is_ours = there.file.is_some() && there.file == Which::of(path);
+    }
+
+    /// The file that lies there, where another worker has written it since this one read it, or wrote the last one.
+    pub fn others(&self, path: &Path) -> Option<Which> {
+        let there = whole(&self.there);
+        let ours = there.file.filter(|_| !there.is_ours)?;
+        Which::of(path).filter(|file| *file != ours)
     }
 
     /// The lock, if this worker may write: for as long as it is held, no other one does.
@@ -195,6 +235,30 @@ mod tests {
         let next = StateLock::take(data).unwrap();
         assert_eq!(next.number, Some(first + 1));
         assert!(!kept.is_written(), "what was not written waits");
+    }
+
+    #[test]
+    fn what_another_one_wrote_meanwhile_is_seen_until_this_one_has_written() {
+        let folder = Folder::new();
+        let (kept, path) = (Kept::default(), folder.data.path("live"));
+        let write = |text: &[u8]| assert!(folder.data.keep("live", text, 0o600));
+        write(b"one");
+        assert_eq!(kept.others(&path), None, "it serves nothing of it");
+        kept.has_read(Which::of(&path));
+        assert_eq!(kept.others(&path), None);
+        write(b"two");
+        let two = Which::of(&path);
+        assert_eq!(kept.others(&path), two);
+        // The lock does not make it what is served.
+        kept.enter(Arc::new(StateLock::take(&folder.data).unwrap()));
+        kept.look(&path);
+        assert_eq!(kept.others(&path), two);
+        kept.has_written(&path);
+        assert_eq!(kept.others(&path), None);
+        kept.leave();
+        assert_eq!(kept.others(&path), None);
+        write(b"three");
+        assert_eq!(kept.others(&path), Which::of(&path));
     }
 
     #[test]

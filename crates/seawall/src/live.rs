@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use seawall_control::version::Hash;
@@ -56,6 +56,28 @@ const LONGEST_STAND: usize = 128;
 
 /// Files by their names, with what is in them.
 pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// Which file it is: one is never changed, only replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Which {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Which {
+    /// The one that lies there; none where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+        })
+    }
+}
 
 /// What was read.
 #[derive(Debug)]

@@ -393,7 +393,10 @@ pub enum FromAgent {
     /// Compiling ended, with problems or without; the worker may do it too.
     Tried,
     /// Beside it: an order for the worker that serves.
-    Order,
+    Order {
+        /// Which one that is: of what another one serves it says too little.
+        generation: u64,
+    },
     /// What was counted is asked for.
     Count,
     /// It lives: to [`ToAgent::Ping`].

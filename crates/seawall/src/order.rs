@@ -70,7 +70,7 @@ impl Order {
 /// What became of an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
-    /// Which order it was.
+    /// Which order it was; 0 where it could not be read.
     pub number: u64,
     /// What of it cannot be served; the rest is.
     pub refused: Vec<Refusal>,
@@ -131,6 +131,9 @@ pub struct Counted {
     /// The number of the purge up to which all are done.
     #[serde(default)]
     pub purged: u64,
+    /// The numbers of the orders that wait or are being carried out; none: the worker does not tell, as those of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Vec<u64>>,
 }
 
 /// What was counted of one trial.

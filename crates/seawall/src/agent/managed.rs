@@ -1,7 +1,8 @@
 //! What is published for this location, brought about: ordered from the worker that serves, once a process of its own has compiled it, probed
 //! where there is no traffic, and told in Reports.
 //!
-//! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. Pure but for what is sent; the
+//! Control may be dead: what was ordered stays. A worker may be new: it is ordered all of it again. One order is under way; what comes
+//! meanwhile is the next one, so that a worker which takes long gets larger orders and not more of them. Pure but for what is sent; the
 //! loop is in [`agent`](crate::agent).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -36,6 +37,13 @@ pub struct Held {
     pub known: u64,
 }
 
+/// An order that the worker has not answered yet.
+struct UnderWay {
+    number: u64,
+    /// The name under which what it serves then is published.
+    stand: Option<String>,
+}
+
 /// What is wanted, and what there is of it.
 #[derive(Default)]
 pub struct Managed {
@@ -56,10 +64,13 @@ pub struct Managed {
     held: BTreeMap<Chain, (Held, Option<Change>)>,
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
     refused: BTreeMap<Key, String>,
+    /// Those of them that a process of its own did not live through.
+    deadly: BTreeSet<Key>,
     /// Versions that a process of its own has compiled, without harm to it.
     compiled: BTreeSet<Key>,
     ordered: u64,
-    /// An order was not carried out.
+    under_way: Option<UnderWay>,
+    /// An order was not carried out, or was lost.
     failed: bool,
     taken: Vec<(Taken, Instant)>,
     restarts: BTreeMap<Key, u64>,
@@ -99,12 +110,12 @@ impl Managed {
             let before = self.live.insert(change.chain.clone(), change.clone());
             left.extend(before.as_ref().map(key_of));
         }
-        if self.worker_has_all() {
+        let has_all = self.worker_has_all();
+        if has_all {
             want.live.clear();
             self.anew = false;
         }
         let wanted: HashSet<Key> = want.trials.iter().map(|on| key_of(&on.change)).collect();
-        self.refused.retain(|key, _| wanted.contains(key));
         self.restarts.retain(|key, _| wanted.contains(key));
         self.failed_probes.retain(|key, _| wanted.contains(key));
         let live = &self.live;
@@ -112,6 +123,11 @@ impl Managed {
             let change = live.get(chain);
             change.is_some_and(|change| change.version == *version)
         };
+        self.deadly
+            .retain(|key| wanted.contains(key) || is_live(key));
+        let deadly = &self.deadly;
+        self.refused
+            .retain(|key, _| wanted.contains(key) || deadly.contains(key));
         if want.whole {
             self.compiled
                 .retain(|key| wanted.contains(key) || is_live(key));
@@ -125,15 +141,23 @@ impl Managed {
         let waits = std::mem::take(&mut self.want.live);
         self.want = want;
         let named: HashSet<&Chain> = self.want.live.iter().map(|new| &new.chain).collect();
-        let waits = waits.into_iter();
-        let waits: Vec<Change> = waits.filter(|old| !named.contains(&old.chain)).collect();
+        let waits = waits.into_iter().filter(|old| {
+            let now = self.live.get(&old.chain);
+            let same = |now: &Change| {
+                (now.version, now.text.is_some()) == (old.version, old.text.is_some())
+            };
+            !has_all && !named.contains(&old.chain) && now.is_some_and(same)
+        });
+        let waits: Vec<Change> = waits.collect();
         self.want.live.extend(waits);
         self.news = true;
     }
 
-    /// What is wanted for all is live already.
+    /// What is wanted for all is live already, or is once the order that is under way is carried out.
     fn worker_has_all(&self) -> bool {
-        !self.strayed && self.root.is_some() && self.root == self.stand
+        let order = self.under_way.as_ref();
+        let stand = order.map_or(&self.stand, |order| &order.stand);
+        !self.strayed && !self.failed && self.root.is_some() && self.root == *stand
     }
 
     /// Takes out of what is wanted what is held here; what is newer ends that.
@@ -185,6 +209,11 @@ impl Managed {
     /// From now on this serves of a chain, whatever control says of versions that are known.
     pub fn hold(&mut self, change: Change) {
         self.strayed = true;
+        // What was held before had the same number.
+        let key = key_of(&change);
+        self.compiled.remove(&key);
+        self.deadly.remove(&key);
+        self.refused.remove(&key);
         let chain = change.chain.clone();
         let before = self.held.remove(&chain);
         let says = match before {
@@ -241,6 +270,7 @@ impl Managed {
         self.want.live.clear();
         self.anew = false;
         self.failed = false;
+        self.under_way = None;
         if !self.worker_has_all() {
             self.order_all();
         }
@@ -326,17 +356,35 @@ impl Managed {
 
     /// Compiling it elsewhere ended: it brought that process down, or did not end, where there is a reason.
     pub fn compiled(&mut self, key: Key, deadly: Option<String>) {
-        if let Some(why) = deadly {
-            self.refused.insert(key.clone(), why);
-        }
-        self.compiled.insert(key);
+        let Some(why) = deadly else {
+            self.compiled.insert(key);
+            return;
+        };
+        self.deadly.insert(key.clone());
+        self.refused.insert(key, why);
     }
 
-    /// What is to be ordered now, if anything is new.
+    /// Orders have higher numbers than this: no answer to an earlier agent's is taken for one to ours.
+    pub fn number_from(&mut self, number: u64) {
+        self.ordered = number;
+    }
+
+    /// The number of the order that is not answered yet.
+    pub fn under_way(&self) -> Option<u64> {
+        self.under_way.as_ref().map(|order| order.number)
+    }
+
+    /// Whether something is to be ordered now.
+    pub fn is_due(&self) -> bool {
+        self.news && self.under_way.is_none()
+    }
+
+    /// What is to be ordered now, if anything is new and what was ordered before is answered.
     pub fn order(&mut self) -> Option<Order> {
-        if !std::mem::take(&mut self.news) {
+        if !self.is_due() {
             return None;
         }
+        self.news = false;
         self.ordered += 1;
         let may = |change: &Change| {
             !self
@@ -360,13 +408,19 @@ impl Managed {
                 .filter_map(|change| change.chain.zone().map(str::to_owned))
                 .collect()
         };
+        // In place of what is not ordered stays what was there before, as in place of what an order that failed had.
+        let lacks = self.refused.keys().any(|(chain, version)| {
+            let change = self.live.get(chain);
+            change.is_some_and(|change| change.version == *version)
+        });
+        let has_no_name = self.strayed || self.failed || lacks;
         // That there is none at all is no reason to take all away.
         let only = std::mem::take(&mut self.anew).then(zones);
         let only = only.filter(|zones: &Vec<String>| !zones.is_empty());
-        Some(Order {
+        let order = Order {
             number: self.ordered,
             only,
-            stand: self.root.clone().filter(|_| !self.strayed),
+            stand: self.root.clone().filter(|_| !has_no_name),
             live: live.into_iter().filter(|change| may(change)).collect(),
             trials: self
                 .want
@@ -375,14 +429,24 @@ impl Managed {
                 .filter(|on| may(&on.change))
                 .cloned()
                 .collect(),
-        })
+        };
+        let stays = order.says_nothing_of_live().then(|| self.stand.clone());
+        self.under_way = Some(UnderWay {
+            number: order.number,
+            stand: order.stand.clone().or(stays.flatten()),
+        });
+        Some(order)
     }
 
-    /// What became of an order.
+    /// What became of an order. Only the one that is under way is meant: an earlier agent had others.
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
-        if ordered.number == self.ordered {
-            self.compiles.clear();
+        let is_it = |order: &mut UnderWay| {
+            order.number == ordered.number || ordered.failed && ordered.number == 0
+        };
+        if self.under_way.take_if(is_it).is_none() {
+            return;
         }
+        self.compiles.clear();
         if ordered.failed {
             self.failed = true;
             return;
@@ -420,9 +484,21 @@ impl Managed {
             .collect();
     }
 
-    /// What was counted.
-    pub fn counted(&mut self, counted: Counted) {
+    /// What was counted, and which orders the worker had then that it had not answered. Where it knows nothing of this one, which it was
+    /// given long before, that was lost on its way, or the answer was.
+    pub fn counted(&mut self, mut counted: Counted, given: Option<u64>) {
+        let orders = counted.orders.take();
         self.counted = counted;
+        if let (Some(number), Some(orders)) = (given, orders)
+            && !orders.contains(&number)
+            && self
+                .under_way
+                .take_if(|order| order.number == number)
+                .is_some()
+        {
+            complain("what became of an order is not known: all is ordered anew");
+            (self.failed, self.stand) = (true, None);
+        }
     }
 
     /// The trial whose turn it is to be probed, and where: the first of them again behind the last.

@@ -46,14 +46,28 @@ impl Supervisor {
             FromAgent::Tried => return self.tried(None),
             FromAgent::Deadly { why } => return self.tried(Some(why)),
             FromAgent::Here { number, said } => return self.done_here(*number, said),
-            FromAgent::Order => ToWorker::Order,
+            FromAgent::Order { generation } => {
+                let serving = self.serving();
+                if serving.is_none_or(|charge| charge.generation != *generation) {
+                    // It is told who serves, or will be, and orders anew.
+                    return;
+                }
+                ToWorker::Order
+            }
             FromAgent::Count => ToWorker::Count,
             FromAgent::Pong => return self.agent_lives(),
         };
         // Where none serves, the agent is told when one does, and orders anew.
         if let Some(charge) = self.serving() {
             let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-            let _ = charge.wire.say(&passed, &files);
+            let said = charge.wire.say(&passed, &files);
+            if let (Err(error), ToWorker::Order) = (said, passed) {
+                // The agent asks the worker what became of it.
+                complain(format_args!(
+                    "an order does not come to worker {} ({error}): it is given again",
+                    charge.process.pid()
+                ));
+            }
         }
     }
 

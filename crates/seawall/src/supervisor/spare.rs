@@ -5,14 +5,13 @@
 //! is in quarantine are others than when it was started, it is ended, and another one is started when they have been the same for
 //! a moment. Who is started for another reason, an upgrade, never is a spare.
 
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Supervisor;
 use super::charge::{Charge, Phase};
-use crate::live;
+use crate::live::{self, Which};
 use crate::message::Begin;
 use crate::say::complain;
 
@@ -24,8 +23,8 @@ const PAUSES: Duration = Duration::from_secs(30);
 /// What a worker is started on.
 #[derive(Clone, PartialEq, Eq)]
 struct Basis {
-    /// Which file `DATA/live` is: it is never changed, only replaced.
-    live: (u64, u64, u64, i64, i64),
+    /// Which file `DATA/live` is.
+    live: Which,
     begin: Begin,
     words: Vec<String>,
 }
@@ -88,15 +87,8 @@ impl Supervisor {
 
     /// What a worker that serves what was live would be started on.
     fn basis(&self) -> Option<Basis> {
-        let file = std::fs::metadata(self.data.path(live::LIVE)).ok()?;
         Some(Basis {
-            live: (
-                file.dev(),
-                file.ino(),
-                file.size(),
-                file.mtime(),
-                file.mtime_nsec(),
-            ),
+            live: Which::of(&self.data.path(live::LIVE))?,
             begin: self.begins(true),
             words: self.words.clone(),
         })

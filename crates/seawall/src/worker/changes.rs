@@ -14,7 +14,7 @@ use super::answer;
 use super::orders::{self, Changed, Made};
 use super::serve::Worker;
 use crate::cli;
-use crate::configure::{Configuration, Prepared, tell_fixed};
+use crate::configure::{Configuration, Of, Prepared, tell_fixed};
 use crate::distribution::joining::Identity;
 use crate::message::FromWorker;
 use crate::order::{self, Order, Ordered};
@@ -22,13 +22,16 @@ use crate::say::{complain, say};
 use crate::unkept::Unkept;
 use crate::wire::Wire;
 
-/// Orders that may wait; the agent waits for the answer to each.
+/// Orders that may wait. An agent waits for the answer to each, so there are as many as agents that died meanwhile; one more is answered
+/// at once, as one of which nothing was done.
 const ORDERS: usize = 16;
 
 /// What is to be done.
 pub enum Job {
     /// Read the configuration anew.
     Reload,
+    /// Serve what another worker wrote last.
+    CatchUp,
     /// Carry an order out.
     Order(Order),
 }
@@ -37,6 +40,8 @@ pub enum Job {
 pub enum Finished {
     /// A reload.
     Reload(Option<Box<Prepared>>),
+    /// What another worker wrote last.
+    CaughtUp(Option<Box<Prepared>>),
     /// An order, by its number.
     Order(u64, Option<Box<Made>>),
 }
@@ -45,6 +50,8 @@ pub enum Finished {
 pub struct Work {
     waits: VecDeque<Job>,
     busy: bool,
+    /// The number of the order that is carried out.
+    carries: Option<u64>,
     done: mpsc::Sender<Finished>,
     finished: Option<mpsc::Receiver<Finished>>,
 }
@@ -55,6 +62,7 @@ impl Default for Work {
         Self {
             waits: VecDeque::new(),
             busy: false,
+            carries: None,
             done,
             finished: Some(finished),
         }
@@ -62,15 +70,29 @@ impl Default for Work {
 }
 
 impl Work {
-    /// One more. Two reloads that wait are one.
-    pub fn add(&mut self, job: Job) {
+    /// One more, if there is room for it. Two reloads that wait are one.
+    pub fn add(&mut self, job: Job) -> bool {
         let is_reload = |job: &Job| matches!(job, Job::Reload);
-        if is_reload(&job) && self.waits.iter().any(is_reload) {
-            return;
+        if is_reload(&job) {
+            if !self.waits.iter().any(is_reload) {
+                self.waits.push_back(job);
+            }
+            return true;
         }
-        if self.waits.len() < ORDERS {
+        let has_room = self.waits.len() < ORDERS;
+        if has_room {
             self.waits.push_back(job);
         }
+        has_room
+    }
+
+    /// The numbers of the orders that are not answered yet.
+    pub fn orders(&self) -> Vec<u64> {
+        let waits = self.waits.iter().filter_map(|job| match job {
+            Job::Order(order) => Some(order.number),
+            Job::Reload | Job::CatchUp => None,
+        });
+        self.carries.into_iter().chain(waits).collect()
     }
 
     /// Where it is told what was compiled; once.
@@ -93,43 +115,75 @@ impl Worker {
         }
     }
 
-    pub(super) fn take_order(&mut self, files: Vec<OwnedFd>) {
-        match order::take(files.into_iter().next()) {
-            Ok(order) => self.work.add(Job::Order(order)),
-            Err(error) => complain(format_args!("an order that cannot be read: {error}")),
-        }
+    /// Takes an order, or says at once that nothing of it is done.
+    pub(super) fn take_order(&mut self, files: Vec<OwnedFd>, wire: Option<&Wire>) {
+        let number = match order::take::<Order>(files.into_iter().next()) {
+            Ok(order) => {
+                let number = order.number;
+                if self.work.add(Job::Order(order)) {
+                    return;
+                }
+                complain("an order is not carried out: too many wait; it is given again");
+                number
+            }
+            Err(error) => {
+                complain(format_args!("an order that cannot be read: {error}"));
+                0
+            }
+        };
+        say_ordered(&failed(number), wire);
     }
 
     /// Begins the next job, unless one is being done.
-    pub(super) fn next_job(&mut self) {
-        if self.work.busy {
-            return;
+    pub(super) fn next_job(&mut self, wire: Option<&Wire>) {
+        while !self.work.busy {
+            if self.is_behind() {
+                self.work.waits.push_front(Job::CatchUp);
+            }
+            let Some(job) = self.work.waits.pop_front() else {
+                return;
+            };
+            self.work.busy = self.begin(job, wire);
         }
-        let Some(job) = self.work.waits.pop_front() else {
-            return;
-        };
-        self.work.busy = true;
+    }
+
+    /// Begins a job on a thread of its own, if there is one.
+    fn begin(&mut self, job: Job, wire: Option<&Wire>) -> bool {
         let (live, done) = (self.shared.slot.load(), self.work.done.clone());
+        let (configuration, unkept) = (&self.configuration, self.unkept.clone());
         match job {
-            Job::Reload => self.configuration.prepare(live, self.unkept.clone(), done),
+            Job::Reload => configuration.prepare(Of::Told, live, unkept, done),
+            Job::CatchUp => configuration.prepare(Of::Disk, live, unkept, done),
             Job::Order(order) => {
-                let (unkept, before) = (self.unkept.clone(), self.tried.clone());
-                orders::prepare(&self.configuration, order, live, unkept, before, done);
+                let (number, before) = (order.number, self.tried.clone());
+                let begun = orders::prepare(configuration, order, live, unkept, before, done);
+                self.work.carries = begun.then_some(number);
+                if !begun {
+                    tell_ordered(&failed(number), wire);
+                }
+                begun
             }
         }
     }
 
     pub(super) fn finish(&mut self, finished: Finished, wire: Option<&Wire>) {
         self.work.busy = false;
+        self.work.carries = None;
         match finished {
-            Finished::Reload(made) => self.put_live(made, wire),
+            Finished::Reload(made) => self.put_live(Of::Told, made, wire),
+            Finished::CaughtUp(made) => self.put_live(Of::Disk, made, wire),
             Finished::Order(number, made) => self.put_order(number, made, wire),
         }
     }
 
-    fn put_live(&mut self, made: Option<Box<Prepared>>, wire: Option<&Wire>) {
+    fn put_live(&mut self, of: Of, made: Option<Box<Prepared>>, wire: Option<&Wire>) {
         if made.is_none() {
-            complain("not reloaded: compiling failed; please report it");
+            complain(match of {
+                Of::Told => "not reloaded: compiling failed; please report it",
+                Of::Disk => {
+                    "what another worker wrote last is not served yet: see above, or please report it; it is tried again"
+                }
+            });
         }
         let retired = &mut self.retired;
         let put = made.and_then(|made| self.configuration.put_live(*made, &self.shared, retired));
@@ -138,15 +192,24 @@ impl Worker {
             Some(put) => {
                 self.configured.store(self.shared.now(), Ordering::Relaxed);
                 tell_fixed(&self.live, &put.head);
-                if !self.configuration.managed {
+                if !self.configuration.managed && of == Of::Told {
                     // The file says what is live, whatever was lost.
                     let disk = &self.configuration.state.disk;
                     disk.older.store(false, Ordering::Relaxed);
                 }
-                self.take(put.head, Unkept::whole(put.source, put.with_old_files));
-                say(format_args!("Seawall reloaded: version {}", put.version));
+                let stand = put.source.stand.clone().filter(|_| !put.with_old_files);
+                let mut unkept = Unkept::whole(put.source, put.with_old_files);
+                unkept.stand = stand;
+                self.take(put.head, unkept);
+                say(match of {
+                    Of::Told => format!("Seawall reloaded: version {}", put.version),
+                    Of::Disk => format!(
+                        "Seawall serves what has changed while this worker prepared: version {}",
+                        put.version
+                    ),
+                });
                 if !self.tried.is_empty() {
-                    // They were compiled beside another configuration.
+                    // They were compiled beside another configuration. Where there is no room, each order that waits names them.
                     self.work.add(Job::Order(orders::again(&self.tried)));
                 }
                 FromWorker::Serving(self.serving.clone())
@@ -162,12 +225,7 @@ impl Worker {
             complain(
                 "an order was not carried out: see above, or please report it; it is tried again",
             );
-            let failed = Ordered {
-                number,
-                failed: true,
-                ..Ordered::default()
-            };
-            return tell_ordered(&failed, wire);
+            return tell_ordered(&failed(number), wire);
         };
         let Made {
             live,
@@ -245,9 +303,9 @@ impl Worker {
         self.keep();
     }
 
-    /// Writes what the next process needs, where we may.
+    /// Writes what the next process needs, where we may; not on top of what another one has written, which is read first.
     pub(super) fn keep(&mut self) {
-        if self.state_lock.is_none() {
+        if self.state_lock.is_none() || self.configuration.others_on_disk(&self.unkept).is_some() {
             return;
         }
         if std::mem::take(&mut self.to_keep) {
@@ -259,11 +317,50 @@ impl Worker {
 
 /// Tells what became of an order. Our own have no number, and nobody waits for them.
 fn tell_ordered(ordered: &Ordered, wire: Option<&Wire>) {
-    let Some(wire) = wire.filter(|_| ordered.number != 0) else {
-        return;
-    };
+    say_ordered(ordered, wire.filter(|_| ordered.number != 0));
+}
+
+/// Nothing of this order was done.
+fn failed(number: u64) -> Ordered {
+    Ordered {
+        number,
+        failed: true,
+        ..Ordered::default()
+    }
+}
+
+fn say_ordered(ordered: &Ordered, wire: Option<&Wire>) {
+    let Some(wire) = wire else { return };
     match order::put(ordered) {
         Ok(file) => drop(wire.say(&FromWorker::Ordered, &[file.as_fd()])),
         Err(error) => complain(format_args!("what became of an order is not told: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(number: u64) -> Job {
+        Job::Order(Order {
+            number,
+            ..Order::default()
+        })
+    }
+
+    #[test]
+    fn an_order_for_which_there_is_no_room_is_not_taken_and_who_asks_is_told_of_all_others() {
+        let mut work = Work {
+            carries: Some(1),
+            ..Work::default()
+        };
+        for number in 2..18 {
+            assert!(work.add(order(number)));
+        }
+        assert!(!work.add(order(18)), "it is answered, and not forgotten");
+        assert_eq!(work.orders(), (1..18).collect::<Vec<u64>>());
+        // A reload is never left out, and never there twice.
+        assert!(work.add(Job::Reload) && work.add(Job::Reload));
+        assert_eq!(work.waits.len(), 17);
     }
 }

@@ -7,7 +7,7 @@
 mod everything;
 mod zones;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub struct Made {
     pub stand: Option<String>,
 }
 
-/// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked.
+/// Carries an order out on a thread of its own; what comes of it is sent, nothing when that panicked. Whether there is such a thread.
 pub fn prepare(
     configuration: &Configuration,
     order: Order,
@@ -76,7 +76,7 @@ pub fn prepare(
     unkept: Unkept,
     before: Vec<Tried>,
     done: mpsc::Sender<Finished>,
-) {
+) -> bool {
     let configuration = configuration.clone();
     let number = order.number;
     let run = move || {
@@ -92,11 +92,13 @@ pub fn prepare(
         let _ = done.blocking_send(Finished::Order(number, made.ok().flatten()));
     };
     let thread = std::thread::Builder::new().name("order".into());
-    if let Err(error) = thread.spawn(run) {
+    let begun = thread.spawn(run);
+    if let Err(error) = &begun {
         complain(format_args!(
-            "an order is lost: no thread to compile on: {error}"
+            "an order is not carried out: no thread to compile on: {error}; it is given again"
         ));
     }
+    begun.is_ok()
 }
 
 fn make(
@@ -128,7 +130,13 @@ fn make(
         changed = Some(Changed::Zones(Vec::new()));
     }
     making.ordered.stand.clone_from(&stand);
-    let (trials, tried) = making.trials(order, &snapshot, before)?;
+    let beside = Beside {
+        order,
+        live,
+        tried: before,
+        changed: changed.as_ref(),
+    };
+    let (trials, tried) = making.trials(&beside, &snapshot)?;
     making.ordered.taken = tried.iter().map(Tried::taken).collect();
     Ok(Made {
         live: Live {
@@ -141,6 +149,17 @@ fn make(
         stand,
         ordered: making.ordered,
     })
+}
+
+/// What is on trial, beside what.
+struct Beside<'o> {
+    order: &'o Order,
+    /// What served before.
+    live: &'o Live,
+    /// What was on trial then.
+    tried: &'o [Tried],
+    /// What is for all by now, and was not then.
+    changed: Option<&'o Changed>,
 }
 
 struct Making<'c> {
@@ -167,9 +186,18 @@ impl Making<'_> {
     fn document(&mut self) -> std::io::Result<&Document> {
         let document = match self.document.take() {
             Some(document) => document,
-            None => self.configuration.live_document(&self.unkept)?,
+            None => self.read_document()?,
         };
         Ok(self.document.insert(document))
+    }
+
+    fn read_document(&self) -> std::io::Result<Document> {
+        let document = self.configuration.live_document(&self.unkept)?;
+        if self.configuration.others_on_disk(&self.unkept).is_some() {
+            let why = "another worker has written it meanwhile; it is read anew first";
+            return Err(std::io::Error::other(why));
+        }
+        Ok(document)
     }
 
     /// Contents of the files that what is live names, as they were when it became so. Linear in it.
@@ -204,10 +232,10 @@ impl Making<'_> {
     /// All that is on trial, compiled beside what is live.
     fn trials(
         &mut self,
-        order: &Order,
+        beside: &Beside<'_>,
         snapshot: &Arc<Snapshot>,
-        before: &[Tried],
     ) -> std::io::Result<(Trials, Vec<Tried>)> {
+        let (order, before) = (beside.order, beside.tried);
         let (of_platform, of_zones): (Vec<&OnTrial>, Vec<&OnTrial>) = order
             .trials
             .iter()
@@ -221,7 +249,10 @@ impl Making<'_> {
         let candidate = match of_platform.first() {
             None => None,
             Some(on) => {
-                let compile = || self.platform_on_trial(on, snapshot);
+                let compile = || match self.platform_as_it_was(on, beside) {
+                    Some(candidate) => Ok(Some(candidate)),
+                    None => self.platform_on_trial(on, snapshot),
+                };
                 match catch_unwind(AssertUnwindSafe(compile)) {
                     Ok(candidate) => candidate?.map(|candidate| (on, candidate)),
                     Err(_) => {
@@ -257,6 +288,37 @@ impl Making<'_> {
             trials.platform = Some((trial, Arc::new(live)));
         }
         Ok((trials, tried))
+    }
+
+    /// What all zones share, on trial, as it was before this order, with the zones that the order has changed; none where that is not
+    /// known, or cannot be: all of it is compiled then.
+    fn platform_as_it_was(&mut self, on: &OnTrial, beside: &Beside<'_>) -> Option<Arc<Snapshot>> {
+        let is_it = |tried: &Tried| {
+            let (was, is) = (&tried.on.change, &on.change);
+            (&was.chain, was.version) == (&is.chain, is.version)
+        };
+        if !beside.tried.iter().any(is_it) {
+            return None;
+        }
+        let (_, candidate) = beside.live.trials.as_ref()?.platform.as_ref()?;
+        let altered: HashSet<&str> = match beside.changed {
+            None => HashSet::new(),
+            Some(Changed::Zones(zones)) => zones.iter().map(|zone| zone.name.as_str()).collect(),
+            Some(Changed::All(_)) => return None,
+        };
+        let is_altered = |change: &&Change| {
+            let zone = change.chain.zone();
+            zone.is_some_and(|name| altered.contains(name))
+        };
+        let changes: Vec<&Change> = beside.order.live.iter().filter(is_altered).collect();
+        if changes.is_empty() {
+            return Some(candidate.snapshot.clone());
+        }
+        let kept = self.ordered.refused.len();
+        let (next, put) = self.zones(&candidate.snapshot, &changes);
+        // Whose fault it is shows when all is compiled.
+        self.ordered.refused.truncate(kept);
+        (put.len() == changes.len()).then(|| Arc::new(next))
     }
 
     /// Zones on trial, in one configuration.
@@ -377,6 +439,10 @@ pub fn counted(tried: &[Tried], totals: Totals) -> Counted {
         totals,
         kinds: Vec::new(),
         purged: 0,
+        orders: None,
         trials: tried.iter().map(one).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

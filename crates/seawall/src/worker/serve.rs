@@ -43,6 +43,7 @@ use crate::data::random;
 use crate::distribution::joining::Identity;
 use crate::http3::{self, Datagrams};
 use crate::kept::StateLock;
+use crate::live::Which;
 use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
 use crate::page::SharedPage;
@@ -100,6 +101,8 @@ pub struct Worker {
     pub(super) kept: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
     /// Counts down to taking back what was given up.
     take_back: Option<u64>,
+    /// What another worker wrote was read anew then, or tried to be.
+    caught_up: Option<(Which, Instant)>,
     /// Freeing a large configuration takes long: it is done here, not on a worker thread that let go of it last.
     pub(super) retired: Vec<Arc<Live>>,
     ending: Option<Ending>,
@@ -231,6 +234,7 @@ impl Worker {
             is_kept,
             kept: (told.0, Some(told.1)),
             take_back: None,
+            caught_up: None,
             retired: Vec::new(),
             ending: None,
             serves: false,
@@ -349,7 +353,7 @@ impl Worker {
         loop {
             tokio::select! {
                 Some(()) = kept.recv() => {
-                    if self.configuration.kept.is_written() {
+                    if !self.to_keep && self.configuration.kept.is_written() {
                         give_back(self.unkept.kept());
                     }
                     if let Some(wire) = &wire {
@@ -366,17 +370,18 @@ impl Worker {
                             self.log.reopen();
                             self.take_words(words);
                             self.work.add(Job::Reload);
-                            self.next_job();
+                            self.next_job(wire.as_deref());
                         }
                         Some((ToWorker::Order, files)) => {
-                            self.take_order(files);
-                            self.next_job();
+                            self.take_order(files, wire.as_deref());
+                            self.next_job(wire.as_deref());
                         }
                         Some((told, files)) => {
                             // Who asked may have died meanwhile: that is no reason to end with it.
                             if let Err(error) = self.hear(&from, told, files) {
                                 complain(format_args!("the supervisor is not answered: {error:#}"));
                             }
+                            self.next_job(wire.as_deref());
                         }
                         // The supervisor has gone. Whoever serves serves on; whoever never did has no reason to be.
                         None if self.serves || self.ending.is_some() => wire = None,
@@ -398,12 +403,13 @@ impl Worker {
                 }
                 Some(done) = finished.recv() => {
                     self.finish(done, wire.as_deref());
-                    self.next_job();
+                    self.next_job(wire.as_deref());
                 }
                 _ = look.tick() => {
                     troubles.look(&self.shared, self.serves && self.ending.is_none());
                     looks += 1;
                     self.look(looks);
+                    self.next_job(wire.as_deref());
                     if let Some(ended) = self.ended() {
                         bail!("{ended} ended by itself");
                     }
@@ -463,6 +469,7 @@ impl Worker {
                 let mut counted = orders::counted(&self.tried, totals);
                 (counted.switches, counted.purged) = self.stands();
                 counted.kinds = self.shared.recent.kinds(&self.shared.slot.load());
+                counted.orders = Some(self.work.orders());
                 let counted = order::put(&counted)?;
                 wire.say(&FromWorker::Counted, &[counted.as_fd()])?;
             }

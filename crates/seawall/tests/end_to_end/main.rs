@@ -47,6 +47,7 @@ mod many_zones;
 mod moves;
 mod observe;
 mod on_demand;
+mod orders;
 mod origin;
 mod origins;
 mod overruns;

@@ -113,7 +113,11 @@ fn carried_out(managed: &mut Managed, refuses: &[&Change]) -> Order {
         version: change.version,
         problems: "another has its host".into(),
     });
-    let stand = order.stand.clone().filter(|_| refuses.is_empty());
+    let stand = match &order.stand {
+        None if order.says_nothing_of_live() => managed.stand.clone(),
+        stand => stand.clone(),
+    };
+    let stand = stand.filter(|_| refuses.is_empty());
     let ordered = Ordered {
         number: order.number,
         refused: refused.collect(),
@@ -172,15 +176,177 @@ fn what_was_not_carried_out_is_ordered_again() {
     assert_eq!(managed.stand.as_deref(), Some("r2"));
 }
 
+/// That this order was carried out.
+fn done(managed: &mut Managed, order: &Order) {
+    let ordered = Ordered {
+        number: order.number,
+        stand: order.stand.clone(),
+        ..Ordered::default()
+    };
+    managed.ordered(ordered, Instant::now());
+}
+
+#[test]
+fn what_comes_while_an_order_is_under_way_is_one_order_afterwards() {
+    let mut managed = Managed::default();
+    managed.worker_is_new(None);
+    managed.wants(news("r1", true, &[change("a", 1)]));
+    let first = managed.order().unwrap();
+    for version in 2..40 {
+        let new = change(&format!("z{version}"), 1);
+        managed.wants(news(
+            &format!("r{version}"),
+            false,
+            &[change("a", version), new],
+        ));
+        assert_eq!(managed.order(), None, "the worker has one");
+    }
+    assert!(!managed.is_due());
+    done(&mut managed, &first);
+    assert!(managed.is_due());
+    let next = managed.order().unwrap();
+    assert_eq!(next.live.len(), 39);
+    assert!(next.live.contains(&change("a", 39)));
+    assert_eq!(next.stand.as_deref(), Some("r39"));
+    // An answer to another one, as an earlier agent had, is none.
+    done(&mut managed, &first);
+    assert_eq!(managed.under_way(), Some(next.number));
+    done(&mut managed, &next);
+    assert_eq!(managed.stand.as_deref(), Some("r39"));
+    assert!(!managed.is_due());
+}
+
+#[test]
+fn what_was_lost_with_an_order_is_never_said_to_be_there() {
+    let counted = |orders: Option<Vec<u64>>| Counted {
+        orders,
+        ..Counted::default()
+    };
+    let mut managed = Managed::default();
+    managed.worker_is_new(None);
+    let (a, b, c) = (change("a", 1), change("b", 1), change("c", 1));
+    managed.wants(news("r1", true, std::slice::from_ref(&a)));
+    carried_out(&mut managed, &[]);
+    managed.wants(news("r2", false, std::slice::from_ref(&b)));
+    let lost = managed.order().unwrap().number;
+    managed.wants(news("r3", false, std::slice::from_ref(&c)));
+    // It is being carried out; a worker of before does not tell; it was given too short a time ago.
+    managed.counted(counted(Some(vec![lost])), Some(lost));
+    managed.counted(counted(None), Some(lost));
+    managed.counted(counted(Some(Vec::new())), None);
+    assert!(!managed.again());
+    managed.counted(counted(Some(Vec::new())), Some(lost));
+    // What came meanwhile waits for nothing, but is not all that is published.
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!((order.live, order.stand), (vec![c.clone()], None));
+    assert!(managed.again());
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!(order.live, [a, b, c]);
+    assert_eq!(managed.stand.as_deref(), Some("r3"));
+    // One that could not even be read has no number.
+    managed.wants(news("r4", false, &[change("a", 2)]));
+    assert!(managed.order().is_some());
+    let unread = Ordered {
+        failed: true,
+        ..Ordered::default()
+    };
+    managed.ordered(unread, Instant::now());
+    assert!(managed.again());
+    assert_eq!(carried_out(&mut managed, &[]).live.len(), 3);
+}
+
+#[test]
+fn what_goes_back_while_the_worker_gets_something_else_is_ordered() {
+    let mut managed = Managed::default();
+    managed.worker_is_new(None);
+    managed.wants(news("r1", true, &[change("a", 1)]));
+    carried_out(&mut managed, &[]);
+    managed.wants(news("r2", false, &[change("a", 2), change("b", 1)]));
+    let order = managed.order().unwrap();
+    // What it stood at is not what it will stand at.
+    managed.wants(news("r1", true, &[change("a", 1)]));
+    done(&mut managed, &order);
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!(order.live, [change("a", 1)]);
+    assert_eq!(order.only, Some(vec!["a".into()]));
+    // What waits and is no longer wanted is not ordered.
+    managed.wants(news("r3", false, &[change("c", 1)]));
+    managed.wants(news("r1", true, &[change("a", 1)]));
+    assert!(carried_out(&mut managed, &[]).says_nothing_of_live());
+}
+
+#[test]
+fn what_is_for_all_and_kills_who_compiles_it_is_never_ordered_nor_said_to_be_there() {
+    let mut managed = Managed::default();
+    let (a, b) = (change("a", 1), change("b", 1));
+    managed.worker_is_new(None);
+    managed.wants(news("r1", true, &[a.clone(), b]));
+    carried_out(&mut managed, &[]);
+    let deadly = (Chain::Zone("b".into()), 2);
+    managed.wants(news("r2", false, &[change("b", 2)]));
+    managed.compiled(deadly.clone(), Some("it did not end".into()));
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!((order.live.len(), order.stand), (0, None));
+    assert_eq!(managed.stand.as_deref(), Some("r1"));
+    // Nor when something else changes, or a worker is new, which is ordered all.
+    managed.wants(news("r3", false, &[change("c", 1)]));
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!((order.live, order.stand), (vec![change("c", 1)], None));
+    managed.worker_is_new(None);
+    assert_eq!(managed.to_compile(), []);
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!((order.live, order.stand), (vec![a, change("c", 1)], None));
+    let refused = managed.report((1, 1), Instant::now()).refused;
+    assert_eq!(refused.len(), 1, "control is told");
+    // The next version ends that.
+    managed.wants(news("r4", false, &[change("b", 3)]));
+    let order = carried_out(&mut managed, &[]);
+    assert_eq!(order.live, [change("b", 3)]);
+    assert_eq!(order.stand.as_deref(), Some("r4"));
+    assert!(!managed.refused.contains_key(&deadly));
+}
+
+#[test]
+fn what_is_held_here_is_compiled_elsewhere_first_the_second_time_too() {
+    let mut managed = Managed::default();
+    managed.worker_is_new(None);
+    managed.wants(news("r1", true, &[change("a", 1)]));
+    carried_out(&mut managed, &[]);
+    let held = |text: &str| Change {
+        text: Some(text.into()),
+        ..change("a", 0)
+    };
+    managed.hold(held("one"));
+    carried_out(&mut managed, &[]);
+    managed.hold(held("two"));
+    let texts = managed.to_compile();
+    assert_eq!(texts, [((Chain::Zone("a".into()), 0), "two".to_owned())]);
+    // One that kills who compiles it is not ordered, and the next one is.
+    managed.compiled((Chain::Zone("a".into()), 0), Some("it did not end".into()));
+    assert_eq!(carried_out(&mut managed, &[]).live, []);
+    managed.hold(held("three"));
+    assert_eq!(carried_out(&mut managed, &[]).live, [held("three")]);
+}
+
 #[test]
 fn an_agent_that_is_new_orders_nothing_that_the_worker_has() {
     let all = [change("a", 1), change("b", 2)];
     let mut managed = Managed::default();
     managed.worker_is_new(Some("r2".into()));
-    assert!(managed.order().unwrap().says_nothing_of_live());
+    let first = managed.order().unwrap();
+    assert!(first.says_nothing_of_live());
+    // Whether or not that is answered by then.
     managed.wants(news("r2", true, &all));
     assert_eq!(managed.to_compile(), []);
-    assert!(managed.order().unwrap().says_nothing_of_live());
+    let answer = Ordered {
+        number: first.number,
+        stand: Some("r2".into()),
+        ..Ordered::default()
+    };
+    managed.ordered(answer, Instant::now());
+    managed.wants(news("r2", true, &all));
+    assert_eq!(managed.to_compile(), []);
+    assert!(carried_out(&mut managed, &[]).says_nothing_of_live());
     // It knows them all the same, should a worker lack them.
     managed.worker_is_new(None);
     assert_eq!(carried_out(&mut managed, &[]).live, all);
@@ -215,7 +381,7 @@ fn what_was_compiled_is_known_as_long_as_it_is_wanted_and_no_longer() {
             managed.compiled(key, None);
         }
         assert_eq!(managed.to_compile(), []);
-        managed.order();
+        carried_out(managed, &[]);
         let known = managed.compiled.iter();
         let known: Vec<String> = known.map(|(chain, nth)| format!("{chain} {nth}")).collect();
         known.join(", ")

@@ -86,6 +86,7 @@ impl Making<'_> {
         });
         let all_of_it = order.only.is_some();
         if read.is_err()
+            || self.configuration.others_on_disk(&self.unkept).is_some()
             || order
                 .only
                 .as_ref()
