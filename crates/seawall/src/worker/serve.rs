@@ -1,9 +1,9 @@
 //! A worker's threads, and what it does when it is told something.
 
+mod ends;
 mod looks;
 mod owns;
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -48,13 +48,11 @@ use crate::message::{FromWorker, Here, Plan, Role, Serving, Socket, ToWorker};
 use crate::order;
 use crate::page::SharedPage;
 use crate::process::{give_back, raise_descriptors, room};
-use crate::say::{complain, say};
+use crate::say::complain;
 use crate::trouble::Troubles;
 use crate::unkept::Unkept;
 use crate::wire::{FILES, Wire, WireListener, in_memory};
 
-/// How long the requests that are cut at the end may take to say so, to their clients and in their Records.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Below this many descriptors a busy site runs out.
 const FEW_DESCRIPTORS: u64 = 4096;
 /// The folder of the cache's disk tier, in the data folder.
@@ -533,70 +531,5 @@ impl Worker {
         }
         wire.say(&FromWorker::Described, &[])?;
         Ok(())
-    }
-
-    /// Another one serves on the same sockets.
-    fn retire(&mut self, within: Duration) {
-        self.give_up_state();
-        self.take_back = None;
-        self.shared.cache.begin_handing_over();
-        self.shared.cache.leave_disk(Duration::ZERO);
-        self.ending = Some(Ending {
-            due: Instant::now() + within,
-        });
-        self.sockets.clear();
-        self.shared.retire();
-    }
-
-    /// Nobody serves any more.
-    fn drain(&mut self, within: Duration) {
-        if self.ending.is_none() && !within.is_zero() {
-            say(format_args!(
-                "Seawall stops: idle connections close now, running requests have {} s",
-                within.as_secs_f64()
-            ));
-        }
-        self.running = None;
-        self.sockets.clear();
-        self.ending = Some(Ending {
-            due: Instant::now() + within,
-        });
-        self.shared.draining.store(true, Ordering::Release);
-        self.shared.drain.notify_waiters();
-    }
-
-    /// Waits until all has ended, or must.
-    async fn over(&self) {
-        let Some(ending) = self.ending else {
-            return std::future::pending().await;
-        };
-        while Instant::now() < ending.due && self.runs() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn runs(&self) -> bool {
-        self.threads.iter().any(|thread| !thread.is_finished())
-    }
-
-    /// A thread that has ended although it was not told to.
-    fn ended(&self) -> Option<&str> {
-        let ended = self.threads.iter().find(|thread| thread.is_finished())?;
-        self.ending
-            .is_none()
-            .then(|| ended.thread().name().unwrap_or("a worker"))
-    }
-
-    async fn end(self) {
-        self.shared.stop();
-        let due = Instant::now() + LAST_WORDS;
-        while Instant::now() < due && self.runs() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        self.tell_outdated(true);
-        self.shared.cache.leave_disk(Duration::from_secs(1));
-        // What is logged up to here is written; a disk that hangs does not keep us.
-        let _ = self.log.close(Duration::from_secs(1));
-        let _ = std::io::stdout().flush();
     }
 }
