@@ -22,7 +22,7 @@ pub use condition::{Precondition, asks_the_origin, precondition, validators};
 pub use digest::{Digest, Hash};
 pub use invalidation::{invalidated, invalidates};
 pub use life::{Life, Times, Told, restrictions};
-pub use odd::{is_steering, steers};
+pub use odd::{is_steering, is_usual, steers};
 pub use range::{ContentRange, MOST_PARTS, Part, Ranged, ranged};
 pub use serving::{Advised, Failure, Use, advice, consider, may_stand_in, must_be_validated};
 pub use slicing::{keep_part, may_be_sliced, strong_tag};

@@ -243,9 +243,7 @@ impl Agent {
                     self.stands.told(&self.data, &beside);
                     self.count();
                     if let Some(news) = news {
-                        let held = self.managed.held().count();
-                        self.managed.wants(news);
-                        if self.managed.held().count() != held {
+                        if self.managed.wants(news) {
                             self.keep_here();
                         }
                         self.order().await?;

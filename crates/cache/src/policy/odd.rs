@@ -3,6 +3,7 @@
 //! What comes of them is for whoever sent them: stored, it would be shown to all (cache poisoning), and be it an error that denies a
 //! page to all (CPDoS). Which fields an origin listens to nobody can know; these are those that frameworks are known to.
 
+use seawall_model::view::reads_alike;
 use seawall_model::{Fields, RequestHead};
 
 use super::storing::Refused;
@@ -108,6 +109,14 @@ pub fn is_steering(name: &[u8]) -> bool {
     let mut known = steering(*first).iter();
     let is_it = known.any(|known| known.len() == name.len() && begins(known));
     is_it || (first.eq_ignore_ascii_case(&b'x') && BEGIN.iter().any(|known| begins(known)))
+}
+
+/// Whether a field is what the clients of a framework send with each request for such a path: Next.js's with those for its data. Only where
+/// all servers read the path alike, for elsewhere it steers.
+pub fn is_usual(name: &[u8], path: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"x-nextjs-data")
+        && path.starts_with(b"/_next/data/")
+        && reads_alike(path)
 }
 
 /// Whether an error to this request says something of the URL. An origin may have refused it for what else it has: too many bytes, or

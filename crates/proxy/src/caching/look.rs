@@ -10,7 +10,8 @@ use seawall_cache::fill::{Follower, Told};
 use seawall_cache::key::{Key, Parts as KeyParts};
 use seawall_cache::memory::{Entry, Found};
 use seawall_cache::policy::{
-    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, is_steering, steers,
+    Failure, Forwarded, Status, Use, Vary, advice, asks_the_origin, consider, is_steering,
+    is_usual, steers,
 };
 use seawall_guard::Admitted;
 use seawall_model::{FieldId, Method, RequestHead};
@@ -337,6 +338,7 @@ impl<'a> Exchange<'a, '_> {
             let is_it = |own: &[u8]| own.eq_ignore_ascii_case(name);
             let mut fields = came.fields.iter();
             planned.shape.fields.iter().any(|keyed| is_it(keyed))
+                || is_usual(name, head.path())
                 || !fields.any(|field| is_it(field.name) && field.value == value)
         };
         !self.client.trusted && steers(&head.fields, is_known)

@@ -62,6 +62,10 @@ pub struct Managed {
     anew: bool,
     /// Chains that do not follow control here, and what control says of them.
     held: BTreeMap<Chain, (Held, Option<Change>)>,
+    /// Those of them that were held before it was known what is published.
+    held_early: BTreeSet<Chain>,
+    /// It is known what is published.
+    has_looked: bool,
     /// Versions that must not be tried again: they cannot be compiled, or brought a worker down.
     refused: BTreeMap<Key, String>,
     /// Those of them that a process of its own did not live through.
@@ -88,9 +92,10 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// What is wanted now: what is published for this location.
-    pub fn wants(&mut self, mut want: News) {
-        self.keep_held(&mut want);
+    /// What is wanted now: what is published for this location. Whether what is held here has changed by it.
+    pub fn wants(&mut self, mut want: News) -> bool {
+        self.has_looked = true;
+        let has_changed = self.keep_held(&mut want);
         if want.root.is_some() {
             self.root.clone_from(&want.root);
         }
@@ -151,6 +156,7 @@ impl Managed {
         let waits: Vec<Change> = waits.collect();
         self.want.live.extend(waits);
         self.news = true;
+        has_changed
     }
 
     /// What is wanted for all is live already, or is once the order that is under way is carried out.
@@ -160,10 +166,21 @@ impl Managed {
         !self.strayed && !self.failed && self.root.is_some() && self.root == *stand
     }
 
-    /// Takes out of what is wanted what is held here; what is newer ends that.
-    fn keep_held(&mut self, want: &mut News) {
+    /// Takes out of what is wanted what is held here; what is newer ends that. Whether anything has changed.
+    fn keep_held(&mut self, want: &mut News) -> bool {
         if self.held.is_empty() {
-            return;
+            return false;
+        }
+        let before = self.held.len();
+        let early = std::mem::take(&mut self.held_early);
+        let on_trial = want.trials.iter().map(|on| &on.change);
+        // What is seen first was there when they were held.
+        for change in want.live.iter().chain(on_trial) {
+            if early.contains(&change.chain)
+                && let Some((held, _)) = self.held.get_mut(&change.chain)
+            {
+                held.known = held.known.max(change.version);
+            }
         }
         want.live.retain(|change| {
             let Some((held, says)) = self.held.get_mut(&change.chain) else {
@@ -184,6 +201,7 @@ impl Managed {
             let held = self.held.get(&on.change.chain);
             held.is_none_or(|(held, _)| on.change.version > held.known)
         });
+        self.held.len() != before || !early.is_empty()
     }
 
     /// Chains that do not follow control here.
@@ -229,6 +247,9 @@ impl Managed {
             known: known.unwrap_or(0),
         };
         self.held.insert(chain.clone(), (held, says));
+        if !self.has_looked {
+            self.held_early.insert(chain.clone());
+        }
         let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.want.trials)
             .into_iter()
             .partition(|on| on.change.chain == chain);
@@ -244,6 +265,7 @@ impl Managed {
         let Some((_, says)) = self.held.remove(chain) else {
             return false;
         };
+        self.held_early.remove(chain);
         // What control says may not be known yet: it comes with the next look.
         if let Some(says) = says {
             self.order_live(says);

@@ -186,3 +186,17 @@ fn fields_that_steer_an_origin_are_known_however_they_are_spelt() {
         assert!(!steers(&get(&[(name, "a")]).fields, nobody), "{name}");
     }
 }
+
+#[test]
+fn what_next_sends_for_its_data_is_usual_there_and_nowhere_else() {
+    assert!(is_usual(b"X-Nextjs-Data", b"/_next/data/4f/page.json"));
+    for path in [
+        "/page",
+        "/_next/data",
+        "/_next/data/../page",
+        "/_next/data/..%2fpage",
+    ] {
+        assert!(!is_usual(b"x-nextjs-data", path.as_bytes()), "{path}");
+    }
+    assert!(!is_usual(b"x-host", b"/_next/data/4f/page.json"));
+}

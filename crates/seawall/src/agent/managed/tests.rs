@@ -428,3 +428,31 @@ fn what_was_compiled_is_known_as_long_as_it_is_wanted_and_no_longer() {
     });
     assert_eq!(compile(&mut managed), "");
 }
+
+#[test]
+fn what_is_held_before_anything_is_known_ends_with_what_comes_after_what_is_seen_first() {
+    let chain = Chain::Zone("a.test".into());
+    let change = |version| Change {
+        chain: chain.clone(),
+        version,
+        text: Some(String::new()),
+    };
+    let says = |version| News {
+        live: vec![change(version)],
+        ..News::default()
+    };
+    let is_held = |managed: &Managed| managed.held().count() == 1;
+    let mut managed = Managed::default();
+    managed.hold(change(0));
+    assert!(managed.wants(says(3)), "what is known is kept");
+    assert!(is_held(&managed));
+    assert!(!managed.wants(says(3)) && is_held(&managed));
+    assert!(managed.wants(says(4)) && !is_held(&managed));
+    // What an earlier process had held was held when that was known.
+    let mut managed = Managed::default();
+    managed.resume(vec![Held {
+        change: change(0),
+        known: 2,
+    }]);
+    assert!(managed.wants(says(3)) && !is_held(&managed));
+}
