@@ -1,6 +1,6 @@
 //! Measures what a unit of fuel is worth: nanoseconds for each unit that an operator takes, which should be 0.5 to 2.
 //!
-//! `cargo run --release -p seawall-rules --example fuel`
+//! `cargo run --release -p seawall-rules --example fuel_of_rules`
 #![allow(clippy::expect_used, reason = "a program to measure with")]
 
 use std::hint::black_box;
