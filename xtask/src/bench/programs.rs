@@ -78,7 +78,7 @@ impl Program {
                 Place::Example("seawall-proxy", "zones")
             }
             Self::FuelOfStages => Place::Example("seawall-guard", "fuel"),
-            Self::FuelOfRules => Place::Example("seawall-rules", "fuel"),
+            Self::FuelOfRules => Place::Example("seawall-rules", "fuel_of_rules"),
             Self::Hostile => Place::Example("seawall-waf", "hostile"),
             Self::FanOut => Place::Test(
                 "seawall",
