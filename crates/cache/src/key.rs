@@ -129,6 +129,7 @@ impl Key {
         if shape.device {
             counted::device(&mut bytes, request);
         }
+        counted::transport(&mut bytes, request);
         (bytes.len() <= MOST_BYTES).then(|| Self {
             bytes: bytes.into(),
             zone,

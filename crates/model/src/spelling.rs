@@ -8,9 +8,7 @@ use std::borrow::Cow;
 /// Whether an origin may read the name of a parameter as one of those that are wanted.
 pub fn may_be<'w>(name: &[u8], mut wanted: impl Iterator<Item = &'w [u8]>) -> bool {
     let name = decoded(name);
-    // What is escaped twice, or no ASCII: there are many ways to read that.
-    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || b"%&;=".contains(byte);
-    if name.iter().any(is_odd) {
+    if is_odd(&name) {
         return true;
     }
     wanted.any(|one| {
@@ -21,6 +19,38 @@ pub fn may_be<'w>(name: &[u8], mut wanted: impl Iterator<Item = &'w [u8]>) -> bo
             || is_alike(before(&name, b"[."), before(&one, b"[."))
             || is_alike(before(&name, b"["), before(&one, b"["))
     })
+}
+
+/// Whether an origin may read the name of a parameter as this other one: with a structure in brackets, or behind a dot, with white space
+/// before or behind it, in another case, or with `_` for what a variable of PHP cannot have.
+pub fn parameters_may_be_one(name: &[u8], other: &[u8]) -> bool {
+    let (name, other) = (decoded(name), decoded(other));
+    is_odd(&name) || may_be_put(&name, &other, b"[.")
+}
+
+/// Whether two names are the same, or one is that of a structure that the other one is put in.
+fn may_be_put(name: &[u8], other: &[u8], begin: &[u8]) -> bool {
+    let (name, other) = (trimmed(name), trimmed(other));
+    let is_within = |long: &[u8], short: &[u8]| {
+        let begins = long
+            .get(short.len())
+            .is_some_and(|byte| begin.contains(byte));
+        begins && long.get(..short.len()).is_some_and(|of| is_same(of, short))
+    };
+    is_same(name, other) || is_within(name, other) || is_within(other, name)
+}
+
+fn trimmed(name: &[u8]) -> &[u8] {
+    let name = name.trim_ascii();
+    name.strip_prefix(b"+").map_or(name, trimmed)
+}
+
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| match byte {
+        b' ' | b'.' | b'+' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    one.len() == other.len() && one.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Whether two names of fields become the same where origins make variables of them (`X_A` is `HTTP_X_A`, as `X-A` is).
@@ -35,9 +65,13 @@ pub fn fields_may_be_one(name: &[u8], other: &[u8]) -> bool {
 
 /// Whether an origin may read the name of a cookie as another one. Dots are no structure in it: `sid` and `sid.sig` are two.
 pub fn cookies_may_be_one(name: &[u8], other: &[u8]) -> bool {
-    let (name, other) = (decoded(name), decoded(other));
-    let outer = name.split(|byte| *byte == b'[').next();
-    is_alike(&name, &other) || is_alike(outer.unwrap_or_default(), &other)
+    may_be_put(&decoded(name), &decoded(other), b"[")
+}
+
+/// Whether it is escaped twice, or no ASCII: there are many ways to read that.
+fn is_odd(name: &[u8]) -> bool {
+    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || b"%&;=".contains(byte);
+    name.iter().any(is_odd)
 }
 
 /// What stands before the first of these.
@@ -119,12 +153,38 @@ mod tests {
     }
 
     #[test]
+    fn parameters_that_are_not_another_one() {
+        let one =
+            |name: &str, other: &str| parameters_may_be_one(name.as_bytes(), other.as_bytes());
+        for name in [
+            "id",
+            "ID",
+            " id",
+            "+id",
+            "id[]",
+            "id[x]",
+            "id.x",
+            "i%64",
+            "id%00a",
+            "\u{ff49}d",
+        ] {
+            assert!(one(name, "id"), "{name}");
+        }
+        assert!(one("user", "user[id]") && one("user[id][0]", "user[id]") && one("a.b", "a_b"));
+        for name in ["_id", "i_d", "id_", "ids", "x[id]", ""] {
+            assert!(!one(name, "id"), "{name}");
+        }
+        assert!(!one("filter[a]", "filter[b]"));
+    }
+
+    #[test]
     fn fields_and_cookies_that_may_be_read_as_one() {
         let fields = |one: &str| fields_may_be_one(one.as_bytes(), b"X-Trace");
         assert!(fields("x-trace") && fields("X_Trace") && fields("x.trace"));
         assert!(!fields("xtrace") && !fields("x-traces"));
         let cookies = |one: &str| cookies_may_be_one(one.as_bytes(), b"sid");
         assert!(cookies("sid ") && cookies("SID") && cookies("s%69d") && cookies("sid[]"));
+        assert!(!cookies("__sid") && !cookies("s_id"));
         assert!(!cookies("sid.sig") && !cookies("sids") && !cookies(""));
     }
 }

@@ -75,10 +75,17 @@ pub(super) fn is_unclear(request: &RequestHead) -> bool {
     // A quotation that goes over `;`: for some that is one cookie, for others there are several.
     let quotes = |text: &[u8]| text.iter().filter(|byte| **byte == b'"').count();
     let is_escaped = |line: &[u8]| line.contains(&b'\\') && line.contains(&b'"');
-    let count = pairs_of_all(request).map(|pair| names(pair).count());
+    let count = pairs_of_all(request).map(count);
     pairs_of_all(request).any(|pair| quotes(pair) % 2 == 1)
         || request.fields.all(FieldId::Cookie).any(is_escaped)
         || count.sum::<usize>() > MOST
+}
+
+/// How many cookies some reader may find in what one is.
+fn count(pair: &[u8]) -> usize {
+    let mut pieces = pair.trim_ascii().split(is_end);
+    let first = pieces.next().is_some_and(|first| !first.is_empty());
+    usize::from(first) + pieces.filter(|piece| piece.contains(&b'=')).count()
 }
 
 /// What of a field is in a key of this shape.
@@ -89,7 +96,7 @@ pub(super) fn of_field<'v>(
 ) -> Option<Cow<'v, [u8]>> {
     let mut fields = shape.fields.iter();
     let is_keyed = fields.any(|name| fields_may_be_one(field.name, name));
-    if is_keyed || (shape.device && field.id == FieldId::UserAgent) {
+    if is_keyed || is_transport(field.name) || (shape.device && field.id == FieldId::UserAgent) {
         return Some(Cow::Borrowed(field.value));
     }
     if shape.cookies.is_empty() || field.id != FieldId::Cookie {
@@ -122,11 +129,32 @@ pub(super) fn device(bytes: &mut Vec<u8>, request: &RequestHead) {
     }
 }
 
+/// What proxies in front of an edge tell of the transport of their clients' requests, and some origins go by. Behind such a proxy it is
+/// mostly the same for all; whoever makes it up gets what is stored for it.
+const TRANSPORT: [&[u8]; 3] = [b"cf-visitor", b"fastly-ssl", b"x-arr-ssl"];
+
+fn is_transport(name: &[u8]) -> bool {
+    let mut known = TRANSPORT.iter();
+    known.any(|known| fields_may_be_one(name, known))
+}
+
+/// Each of these fields.
+pub(super) fn transport(bytes: &mut Vec<u8>, request: &RequestHead) {
+    for line in request.fields.iter().filter(|line| is_transport(line.name)) {
+        bytes.push(4);
+        part(bytes, &line.name.to_ascii_lowercase());
+        part(bytes, line.value);
+    }
+}
+
 /// The names that a cookie may have: some origins begin another one behind white space or a comma.
 fn names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b'"');
     let names = pair.split(is_end).map(before_equals);
     names.filter(|name| !name.is_empty())
+}
+
+const fn is_end(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | b'"')
 }
 
 /// What stands before the first equals sign.

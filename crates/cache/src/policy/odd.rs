@@ -13,9 +13,9 @@ use super::storing::Refused;
 const fn steering(first: u8) -> &'static [&'static [u8]] {
     match first.to_ascii_lowercase() {
         b'b' => &[b"base-url"],
-        b'c' => &[b"cf-visitor", b"cloudfront-forwarded-proto"],
+        b'c' => &[b"cloudfront-forwarded-proto"],
         b'd' => &[b"disguised-host"],
-        b'f' => &[b"fastly-host", b"fastly-ssl", b"front-end-https"],
+        b'f' => &[b"fastly-host", b"front-end-https"],
         b'h' => &[b"http-host"],
         // `Proxy` is `HTTP_PROXY` to what CGI has made (httpoxy, CVE-2016-5385).
         b'p' => &[b"path-info", b"proxy", b"proxy-host", b"proxy-url"],
@@ -30,7 +30,6 @@ const fn steering(first: u8) -> &'static [&'static [u8]] {
 /// Those with `X-`.
 const WITH_X: &[&[u8]] = &[
     b"x-accel-mapping",
-    b"x-arr-ssl",
     b"x-astro-locals",
     b"x-astro-path",
     b"x-backend-host",
@@ -111,11 +110,12 @@ pub fn is_steering(name: &[u8]) -> bool {
     is_it || (first.eq_ignore_ascii_case(&b'x') && BEGIN.iter().any(|known| begins(known)))
 }
 
-/// Whether a field is what the clients of a framework send with each request for such a path: Next.js's with those for its data. Only where
-/// all servers read the path alike, for elsewhere it steers.
+/// Whether a field is what the clients of a framework send with each request for such a path: Next.js's with those for its data, which may
+/// be below a path of the site's own. Only where all servers read the path alike, for elsewhere it steers.
 pub fn is_usual(name: &[u8], path: &[u8]) -> bool {
+    const DATA: &[u8] = b"/_next/data/";
     name.eq_ignore_ascii_case(b"x-nextjs-data")
-        && path.starts_with(b"/_next/data/")
+        && path.windows(DATA.len()).any(|part| part == DATA)
         && reads_alike(path)
 }
 

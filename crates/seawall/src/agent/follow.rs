@@ -28,6 +28,9 @@ use crate::live;
 use crate::order::Change;
 use crate::say::{complain, say};
 
+/// There, in the data folder of control's own machine, once all that serves there has come from control.
+const FROM_CONTROL: &str = "from-control";
+
 /// Between two looks; each is up to a fifth earlier or later, so that edges do not come all at once.
 pub const POLL: Duration = Duration::from_secs(5);
 /// At any pace.
@@ -137,9 +140,11 @@ pub fn start(
     Ok(())
 }
 
-/// Whether all that serves on control's own machine came from control: it was published under some name once, or nothing else serves than
-/// what is published now. If so, what is there and is not published was deleted.
+/// Whether all that serves on control's own machine came from control: it was found so before, it was published under some name once, or
+/// nothing else serves than what is published now. If so, what is there and is not published was deleted. It is noted, for what serves
+/// loses its name where anything is held here.
 async fn came_from_control(data: &Data, published: &[Change]) -> bool {
+    let noted = data.path(FROM_CONTROL);
     let there = published.iter().filter(|change| change.text.is_some());
     let known: HashSet<String> = there
         .filter_map(|change| change.chain.zone())
@@ -147,8 +152,18 @@ async fn came_from_control(data: &Data, published: &[Change]) -> bool {
         .collect();
     let live = data.path(live::LIVE);
     let looks = tokio::task::spawn_blocking(move || {
+        if noted.exists() {
+            return Some(true);
+        }
         let (zones, stand) = live::zones(&live).ok()?;
-        Some(stand.is_some() || zones.is_subset(&known))
+        let is_controls = stand.is_some() || zones.is_subset(&known);
+        if is_controls && let Err(error) = std::fs::write(&noted, b"") {
+            complain(format_args!(
+                "{} cannot be written: {error}",
+                noted.display()
+            ));
+        }
+        Some(is_controls)
     });
     looks.await.ok().flatten().unwrap_or(false)
 }
@@ -257,6 +272,7 @@ mod tests {
         };
         serves(None);
         assert!(is_controls(&all));
+        std::fs::remove_file(data.path(FROM_CONTROL)).unwrap();
         assert!(
             !is_controls(&all[1..]),
             "it served before there was control"
@@ -264,5 +280,7 @@ mod tests {
         assert!(!is_controls(&[zone("a", None)]));
         serves(Some("r1"));
         assert!(is_controls(&all[1..]), "it was deleted");
+        serves(None);
+        assert!(is_controls(&all[1..]), "it is known by now");
     }
 }

@@ -215,6 +215,8 @@ impl Managed {
         for held in held {
             let chain = held.change.chain.clone();
             self.live.insert(chain.clone(), held.change.clone());
+            let is_early = held.known == 0;
+            self.held_early.extend(is_early.then(|| chain.clone()));
             self.held.insert(chain, (held, None));
         }
     }

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_cache::outdated::Outdated;
 use seawall_cache::purge::{Purge, Scope};
@@ -85,14 +86,27 @@ impl Heard {
     }
 }
 
+/// How long one may be written before it is nobody's any more.
+const WRITTEN: Duration = Duration::from_secs(60);
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_one = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
-        // Those that end so are being written.
-        name.is_some_and(|name| name.starts_with(FILE) && !name.ends_with(".new"))
+        name.is_some_and(|name| name.starts_with(FILE))
     };
-    entries.map(|entry| entry.path()).filter(is_one).collect()
+    let of_us = entries.map(|entry| entry.path()).filter(is_one);
+    // Those that end so are being written, or were when their process died.
+    let (new, whole): (Vec<_>, Vec<_>) =
+        of_us.partition(|path| path.extension().is_some_and(|end| end == "new"));
+    for path in new {
+        let changed = fs::metadata(&path).and_then(|of| of.modified());
+        let age = changed.ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > WRITTEN) {
+            let _ = fs::remove_file(path);
+        }
+    }
+    whole
 }
 
 fn read(path: &Path) -> io::Result<Told> {

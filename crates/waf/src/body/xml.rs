@@ -25,14 +25,22 @@ pub(crate) const ENCODING: &str =
 const OPEN: &str = "a document type is never closed";
 
 /// Encodings in which a byte of ASCII is always that character.
-const ENCODINGS: [&str; 7] = [
+const ENCODINGS: [&str; 9] = [
     "utf-8",
     "utf8",
     "us-ascii",
     "ascii",
-    "iso-8859-1",
-    "iso-8859-15",
-    "windows-1252",
+    "latin1",
+    "koi8-r",
+    "koi8-u",
+    "iso8859-1",
+    "iso8859-15",
+];
+/// And how the names of others begin, with a number behind it.
+const FAMILIES: [(&str, std::ops::RangeInclusive<u16>); 3] = [
+    ("iso-8859-", 1..=16),
+    ("windows-", 1250..=1258),
+    ("cp", 1250..=1258),
 ];
 /// What a declaration calls its encoding.
 const DECLARED: &[u8] = b"encoding";
@@ -83,8 +91,17 @@ fn bare(value: &[u8]) -> &[u8] {
 
 /// Whether texts of this encoding are read as their reader does.
 fn is_read(encoding: &[u8]) -> bool {
-    let mut known = ENCODINGS.iter();
-    known.any(|known| encoding.eq_ignore_ascii_case(known.as_bytes()))
+    let Ok(encoding) = std::str::from_utf8(encoding).map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    let is_of = |(family, numbers): &(&str, std::ops::RangeInclusive<u16>)| {
+        let number = encoding.strip_prefix(family);
+        // ISO-8859-12 was never made.
+        number.is_some_and(|number| {
+            number != "12" && numbers.clone().any(|is| is.to_string() == number)
+        })
+    };
+    ENCODINGS.contains(&&*encoding) || FAMILIES.iter().any(is_of)
 }
 
 fn walk<'t>(text: &'t [u8], bounds: Bounds, found: &mut Xml) -> Result<(), &'static str> {

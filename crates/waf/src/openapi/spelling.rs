@@ -1,7 +1,7 @@
 //! Names in a request that an origin may read as those of parameters, and that are spelt otherwise: what they say is compared with
 //! nothing.
 
-use seawall_model::spelling::{cookies_may_be_one, fields_may_be_one, may_be};
+use seawall_model::spelling::{cookies_may_be_one, fields_may_be_one, parameters_may_be_one};
 use seawall_model::{Fuel, Spent};
 
 use super::{Described, Operation, Place};
@@ -54,7 +54,7 @@ fn in_query(operation: &Operation, query: &[u8], fuel: &mut Fuel) -> Result<bool
             );
             pay(&name, count, fuel)?;
             let is_known = nth == 0 && described().any(|known| known == name);
-            if !is_known && may_be(&name, described()) {
+            if !is_known && described().any(|known| parameters_may_be_one(&name, known)) {
                 return Ok(true);
             }
         }

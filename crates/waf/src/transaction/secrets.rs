@@ -59,7 +59,8 @@ impl Secrets {
 fn has_url_with_secrets(value: &[u8]) -> bool {
     let has = |value: &[u8]| {
         let begins = |byte: &u8| matches!(byte, b'?' | b'&' | b'#' | b';');
-        memchr::memchr3(b'?', b'&', b'#', value).is_some()
+        let has_any = memchr::memchr3(b'?', b'&', b'#', value).is_some();
+        (has_any || memchr::memchr(b';', value).is_some())
             && value.split(begins).any(|pair| {
                 let end = memchr::memchr(b'=', pair);
                 let name = end.and_then(|end| pair.get(..end)).unwrap_or_default();

@@ -162,7 +162,6 @@ fn fields_that_steer_an_origin_are_known_however_they_are_spelt() {
         "X-React-Router-SPA-Mode",
         "Proxy",
         "SCRIPT_NAME",
-        "CF-Visitor",
         "Surrogate-Capability",
     ] {
         assert!(steers(&get(&[(name, "a")]).fields, nobody), "{name}");
@@ -182,6 +181,8 @@ fn fields_that_steer_an_origin_are_known_however_they_are_spelt() {
         "Accept",
         "X-Requested-With",
         "From",
+        "CF-Visitor",
+        "X-ARR-SSL",
     ] {
         assert!(!steers(&get(&[(name, "a")]).fields, nobody), "{name}");
     }
@@ -190,6 +191,7 @@ fn fields_that_steer_an_origin_are_known_however_they_are_spelt() {
 #[test]
 fn what_next_sends_for_its_data_is_usual_there_and_nowhere_else() {
     assert!(is_usual(b"X-Nextjs-Data", b"/_next/data/4f/page.json"));
+    assert!(is_usual(b"X-Nextjs-Data", b"/docs/_next/data/4f/page.json"));
     for path in [
         "/page",
         "/_next/data",

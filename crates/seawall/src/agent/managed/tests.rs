@@ -455,4 +455,11 @@ fn what_is_held_before_anything_is_known_ends_with_what_comes_after_what_is_seen
         known: 2,
     }]);
     assert!(managed.wants(says(3)) && !is_held(&managed));
+    // One that died before it knew had held what is seen first.
+    let mut managed = Managed::default();
+    managed.resume(vec![Held {
+        change: change(0),
+        known: 0,
+    }]);
+    assert!(managed.wants(says(3)) && is_held(&managed));
 }
